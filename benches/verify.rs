@@ -1,0 +1,2 @@
+//! Verification and revocation, as ratios.
+fn main() {}

@@ -1,0 +1,172 @@
+//! Users: who may log in.
+
+pub mod password;
+
+use std::fmt;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+
+use crate::id::{InvalidId, Lineage, UserId};
+use crate::revocation::Reason;
+use crate::revocation::log::StoreError;
+use crate::time::Timestamp;
+use password::PasswordHash;
+
+/// A username: 1 to 64 characters of `a-z`, `0-9`, `.`, `_`, `-`, `@` and `+`. Upper case is read as
+/// lower case, so that two names that look alike are one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Username(String);
+
+impl Username {
+    /// A name that no user can have: looking it up is as much work as looking up another.
+    #[must_use]
+    pub const fn nobody() -> Self {
+        Self(String::new())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Username {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-@+".contains(&b);
+        let fits = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
+        fits.then(|| Self(text.to_ascii_lowercase()))
+            .ok_or(InvalidId::of(
+                "username (1 to 64 characters of a-z 0-9 . _ - @ +)",
+            ))
+    }
+}
+
+/// A user as the store has it.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The user's identity.
+    pub id: UserId,
+    /// The name to log in with.
+    pub username: Username,
+    /// Whether the user may log in.
+    pub enabled: bool,
+    /// When the user was added.
+    pub created_at: Timestamp,
+}
+
+/// What a login reads before it checks a password, in one look at the store.
+#[derive(Clone, Debug)]
+pub struct LoginStart {
+    /// The user of that name, if there is one.
+    pub user: Option<LoginUser>,
+    /// The first lineage time, in milliseconds, that no cut-off of this user or of everything ends.
+    pub first_lineage: i64,
+    /// Changes with every cut-off of everything.
+    pub everything_version: i64,
+}
+
+/// A user who is trying to log in.
+#[derive(Clone, Debug)]
+pub struct LoginUser {
+    /// The user's identity.
+    pub id: UserId,
+    /// What the password is checked against.
+    pub password_hash: PasswordHash,
+    /// Whether the user may log in.
+    pub enabled: bool,
+    /// Changes with every change of the password or of `enabled`, and with every cut-off.
+    pub version: i64,
+}
+
+/// A login whose password was right, to be written. It loses to whatever changed the user since it
+/// began.
+#[derive(Clone, Debug)]
+pub struct BeginSession {
+    /// Who.
+    pub user: UserId,
+    /// The user's version when the login began.
+    pub version: i64,
+    /// The version of everything when the login began.
+    pub everything_version: i64,
+    /// The new session.
+    pub lineage: Lineage,
+}
+
+/// Why a user was not added.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddUserError {
+    /// There is one of that name.
+    #[error("there is a user of that name already")]
+    Taken,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is changed about a user. Each of them ends the user's sessions, in the same transaction.
+#[derive(Clone, Debug)]
+pub enum UserChange {
+    /// A new password.
+    Password(PasswordHash),
+    /// May not log in any more.
+    Disable,
+    /// Is gone.
+    Delete,
+    /// Nothing but that all sessions end, but for one that is spared.
+    EndSessions {
+        /// The session that goes on.
+        spared: Option<Lineage>,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// What the durable store of users can do.
+#[async_trait]
+pub trait Accounts: Send + Sync + fmt::Debug {
+    /// All users, by name.
+    async fn users(&self) -> Result<Vec<User>, StoreError>;
+
+    /// The user of that name.
+    async fn user(&self, name: &Username) -> Result<Option<User>, StoreError>;
+
+    /// Adds an enabled user.
+    async fn add_user(&self, user: &User, password: &PasswordHash) -> Result<(), AddUserError>;
+
+    /// Changes a user and ends the sessions: every one that began before, none that begins after.
+    /// Gives the revocation's `seq`, or none if there is no such user.
+    async fn change_user(
+        &self,
+        user: UserId,
+        change: UserChange,
+        at: Timestamp,
+    ) -> Result<Option<i64>, StoreError>;
+
+    /// Lets a user log in again. False if there is no such user.
+    async fn enable_user(&self, user: UserId) -> Result<bool, StoreError>;
+
+    /// Looks at everything that a login must know before it reads the credentials.
+    async fn start_login(&self, name: &Username) -> Result<LoginStart, StoreError>;
+
+    /// Writes that a session begins. False if the user or everything changed since the login began:
+    /// the login has lost.
+    async fn begin_session(&self, begin: BeginSession) -> Result<bool, StoreError>;
+
+    /// Puts a stronger hash of the same password in the place of `old`.
+    async fn upgrade_hash(
+        &self,
+        user: UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<(), StoreError>;
+}

@@ -1,0 +1,313 @@
+//! Passwords: Argon2id, on blocking threads, a bounded number at a time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use argon2::password_hash::phc;
+use argon2::{Argon2, Params, PasswordVerifier};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+
+use crate::random::Random;
+
+/// The shortest password that can be set, in characters (NIST SP 800-63B-4, section 3.1.1.2).
+pub const MIN_CHARS: usize = 8;
+/// The longest password, in bytes of UTF-8. A longer one is refused, never cut.
+pub const MAX_BYTES: usize = 1024;
+
+/// A password as somebody typed it: taken to the letter, not normalised, not cut.
+#[derive(Clone, Debug)]
+pub struct Password(SecretString);
+
+/// Why a text is no password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadPassword {
+    /// Longer than [`MAX_BYTES`].
+    #[error("a password has at most {MAX_BYTES} bytes")]
+    TooLong,
+    /// Shorter than [`MIN_CHARS`], as a new password.
+    #[error("a new password has at least {MIN_CHARS} characters")]
+    TooShort,
+}
+
+impl Password {
+    /// A password to be checked.
+    ///
+    /// # Errors
+    /// [`BadPassword::TooLong`].
+    pub fn presented(text: SecretString) -> Result<Self, BadPassword> {
+        if text.expose_secret().len() > MAX_BYTES {
+            Err(BadPassword::TooLong)
+        } else {
+            Ok(Self(text))
+        }
+    }
+
+    /// A password to be set.
+    ///
+    /// # Errors
+    /// [`BadPassword`].
+    pub fn chosen(text: SecretString) -> Result<Self, BadPassword> {
+        if text.expose_secret().chars().count() < MIN_CHARS {
+            return Err(BadPassword::TooShort);
+        }
+        Self::presented(text)
+    }
+}
+
+/// A PHC string (`$argon2id$v=19$m=…`). Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// From the store.
+    #[must_use]
+    pub const fn from_store(phc: String) -> Self {
+        Self(phc)
+    }
+
+    /// For the store.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(..)")
+    }
+}
+
+/// The cost of a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes.
+    pub passes: u32,
+}
+
+/// OWASP's first choice for Argon2id: 19 MiB, two passes, one lane.
+impl Default for Cost {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19 * 1024,
+            passes: 2,
+        }
+    }
+}
+
+/// Hashing did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the password could not be hashed")]
+pub struct HashingFailed;
+
+/// A password checked.
+#[derive(Clone, Debug)]
+pub enum Checked {
+    /// It is not the password.
+    Wrong,
+    /// It is.
+    Right,
+    /// It is, and the hash is weaker than those made today: here is a better one.
+    RightUpgraded(PasswordHash),
+}
+
+/// Hashes and checks.
+pub struct Hasher {
+    argon2: Argon2<'static>,
+    random: Arc<dyn Random>,
+    permits: Arc<Semaphore>,
+    decoy: PasswordHash,
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher")
+            .field("params", self.argon2.params())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hasher {
+    /// A hasher that makes hashes of `cost`, at most `permits` at a time: hashing more at once than
+    /// half the cores starves whatever else the process does, and finishes no more logins.
+    ///
+    /// # Errors
+    /// [`HashingFailed`] for a cost that Argon2 does not know.
+    pub fn new(cost: Cost, permits: usize, random: Arc<dyn Random>) -> Result<Self, HashingFailed> {
+        let params =
+            Params::new(cost.memory_kib, cost.passes, 1, None).map_err(|_| HashingFailed)?;
+        let argon2 = Argon2::from(params);
+        let mut nobodys = [0; 32];
+        random.fill(&mut nobodys);
+        let decoy = hash(&argon2, &nobodys, &*random)?;
+        Ok(Self {
+            argon2,
+            random,
+            permits: Arc::new(Semaphore::new(permits.max(1))),
+            decoy,
+        })
+    }
+
+    /// Hashes a password that was chosen.
+    ///
+    /// # Errors
+    /// [`HashingFailed`].
+    pub async fn hash(&self, password: Password) -> Result<PasswordHash, HashingFailed> {
+        let (argon2, random) = (self.argon2.clone(), Arc::clone(&self.random));
+        self.blocking(move || hash(&argon2, password.0.expose_secret().as_bytes(), &*random))
+            .await?
+    }
+
+    /// Checks a password. Without a hash to check against, or with one that must not match, the same
+    /// work is done and the answer is no.
+    ///
+    /// # Errors
+    /// [`HashingFailed`].
+    pub async fn check(
+        &self,
+        password: Password,
+        against: Option<PasswordHash>,
+    ) -> Result<Checked, HashingFailed> {
+        let (argon2, random) = (self.argon2.clone(), Arc::clone(&self.random));
+        let known = against.is_some();
+        let against = against.unwrap_or_else(|| self.decoy.clone());
+        self.blocking(move || {
+            let phc = phc::PasswordHash::new(&against.0).map_err(|_| HashingFailed)?;
+            let bytes = password.0.expose_secret().as_bytes();
+            if argon2.verify_password(bytes, &phc).is_err() || !known {
+                return Ok(Checked::Wrong);
+            }
+            let made_with = Params::try_from(&phc).map_err(|_| HashingFailed)?;
+            let today = argon2.params();
+            let weaker = phc.algorithm.as_str() != "argon2id"
+                || made_with.m_cost() < today.m_cost()
+                || made_with.t_cost() < today.t_cost();
+            if weaker {
+                hash(&argon2, bytes, &*random).map(Checked::RightUpgraded)
+            } else {
+                Ok(Checked::Right)
+            }
+        })
+        .await?
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashingFailed> {
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| HashingFailed)?;
+        tokio::task::spawn_blocking(move || {
+            // The permit goes with the work: a caller who went away does not free it early.
+            let _permit = permit;
+            work()
+        })
+        .await
+        .map_err(|_| HashingFailed)
+    }
+}
+
+fn hash(
+    argon2: &Argon2<'_>,
+    password: &[u8],
+    random: &dyn Random,
+) -> Result<PasswordHash, HashingFailed> {
+    use argon2::password_hash::PasswordHasher;
+    let mut salt = [0; 16];
+    random.fill(&mut salt);
+    let phc: phc::PasswordHash = argon2
+        .hash_password_with_salt(password, &salt)
+        .map_err(|_| HashingFailed)?;
+    Ok(PasswordHash(phc.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SeededRandom;
+
+    fn hasher(memory_kib: u32) -> Hasher {
+        Hasher::new(
+            Cost {
+                memory_kib,
+                passes: 1,
+            },
+            1,
+            Arc::new(SeededRandom::new(7)),
+        )
+        .unwrap()
+    }
+
+    fn password(text: &str) -> Password {
+        Password::presented(SecretString::from(text)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_password_is_taken_to_the_letter() {
+        let hasher = hasher(64);
+        // The same letters to the eye: composed, decomposed, with a NUL, with a space.
+        let forms = [
+            "caf\u{e9}caf\u{e9}",
+            "cafe\u{301}cafe\u{301}",
+            "caf\u{e9}caf\u{e9}\0",
+            "caf\u{e9}caf\u{e9} ",
+        ];
+        for chosen in forms {
+            let hash = hasher
+                .hash(Password::chosen(SecretString::from(chosen)).unwrap())
+                .await
+                .unwrap();
+            for presented in forms {
+                let checked = hasher
+                    .check(password(presented), Some(hash.clone()))
+                    .await
+                    .unwrap();
+                assert_eq!(matches!(checked, Checked::Right), chosen == presented);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn parameters_are_upgraded_and_never_downgraded() {
+        let hash = hasher(64).hash(password("correct horse")).await.unwrap();
+        let checked = hasher(128)
+            .check(password("correct horse"), Some(hash.clone()))
+            .await
+            .unwrap();
+        let Checked::RightUpgraded(better) = checked else {
+            panic!("{checked:?}")
+        };
+        assert!(better.as_str().starts_with("$argon2id$v=19$m=128,t=1,p=1$"));
+        assert!(matches!(
+            hasher(64)
+                .check(password("correct horse"), Some(better))
+                .await,
+            Ok(Checked::Right)
+        ));
+        assert!(matches!(
+            hasher(128).check(password("wrong horse"), Some(hash)).await,
+            Ok(Checked::Wrong)
+        ));
+    }
+
+    #[tokio::test]
+    async fn nobody_has_no_password() {
+        let hasher = hasher(64);
+        assert!(matches!(
+            hasher.check(password(""), None).await,
+            Ok(Checked::Wrong)
+        ));
+    }
+
+    #[test]
+    fn owasp_is_the_floor() {
+        let cost = Cost::default();
+        assert!(cost.memory_kib >= 19 * 1024 && cost.passes >= 2);
+    }
+}

@@ -1,0 +1,184 @@
+//! Settings: flags over `WAXSEAL_*` over waxseal.toml over defaults. What is wrong is named.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+
+use clap::CommandFactory;
+use serde::Deserialize;
+use waxseal::Settings;
+use waxseal::key::Algorithm;
+
+use crate::cli::{Cli, Flags};
+use crate::failure::Failure;
+
+const FILE: &str = "waxseal.toml";
+
+/// The settings of the service, and where it listens.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub settings: Settings,
+}
+
+/// The keys of waxseal.toml.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<String>,
+    data_dir: Option<String>,
+    keys_dir: Option<String>,
+    issuer: Option<String>,
+    audience: Option<String>,
+    database: Option<String>,
+    algorithm: Option<String>,
+}
+
+pub fn load(flags: &Flags) -> Result<Config, Failure> {
+    refuse_unknown_variables()?;
+    let file = read_file(flags.config.as_deref())?;
+    let pick = |flag: &Option<String>, file: Option<String>| flag.clone().or(file);
+
+    let listen = pick(&flags.listen, file.listen).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+    let listen: SocketAddr = listen.parse().map_err(|_| {
+        bad(
+            "listen",
+            &listen,
+            "an address and a port, such as 127.0.0.1:8080 or [::1]:8080",
+        )
+    })?;
+    let issuer = pick(&flags.issuer, file.issuer).unwrap_or_else(|| format!("http://{listen}"));
+    if !(issuer.starts_with("https://") || issuer.starts_with("http://"))
+        || issuer.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
+        return Err(bad("issuer", &issuer, "an http:// or https:// URL"));
+    }
+    let audience = pick(&flags.audience, file.audience).unwrap_or_else(|| issuer.clone());
+    let database = pick(&flags.database, file.database);
+    if let Some(database) = database.filter(|database| database != "sqlite") {
+        // It may carry a password.
+        let kind = database
+            .split_once(':')
+            .map_or("this", |(scheme, _)| scheme);
+        return Err(bad(
+            "database",
+            kind,
+            "sqlite, the one database that this version has",
+        ));
+    }
+    let algorithm = match pick(&flags.algorithm, file.algorithm).as_deref() {
+        None | Some("EdDSA") => Algorithm::EdDsa,
+        Some("ES256") => Algorithm::Es256,
+        Some(other) => return Err(bad("algorithm", other, "EdDSA or ES256")),
+    };
+    let folder = |key, flag, file, default: &str| match pick(flag, file) {
+        None => Ok(default.into()),
+        Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
+        Some(path) => Ok(path.into()),
+    };
+    let settings = Settings {
+        data_dir: folder("data_dir", &flags.data_dir, file.data_dir, "data")?,
+        keys_dir: folder("keys_dir", &flags.keys_dir, file.keys_dir, "keys")?,
+        issuer,
+        audience,
+        algorithm,
+        ..Settings::default()
+    };
+    if settings.audience.is_empty() {
+        return Err(bad(
+            "audience",
+            "",
+            "the URL or name of who the tokens are for",
+        ));
+    }
+    Ok(Config { listen, settings })
+}
+
+fn bad(key: &str, value: &str, wanted: &str) -> Failure {
+    Failure::Usage(format!(
+        "the setting {key} is {value:?}, but must be {wanted}; it is set by --{flag}, {variable} or {FILE}",
+        flag = key.replace('_', "-"),
+        variable = format_args!("WAXSEAL_{}", key.to_uppercase()),
+    ))
+}
+
+fn read_file(path: Option<&str>) -> Result<File, Failure> {
+    let text = match fs::read_to_string(path.unwrap_or(FILE)) {
+        Ok(text) => text,
+        Err(cause) if path.is_none() && cause.kind() == io::ErrorKind::NotFound => {
+            return Ok(File::default());
+        }
+        Err(cause) => return Err(Failure::Usage(format!("{}: {cause}", path.unwrap_or(FILE)))),
+    };
+    toml::from_str(&text).map_err(|error| {
+        Failure::Usage(format!(
+            "{}: {}",
+            path.unwrap_or(FILE),
+            error.to_string().trim_end()
+        ))
+    })
+}
+
+/// A variable that nobody reads is a setting that somebody believes in.
+fn refuse_unknown_variables() -> Result<(), Failure> {
+    let command = Cli::command();
+    let known: Vec<_> = command
+        .get_arguments()
+        .filter_map(|argument| argument.get_env())
+        .collect();
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        // Kubernetes sets these for a service of the name waxseal.
+        let from_kubernetes =
+            text.starts_with("WAXSEAL_SERVICE_") || text.starts_with("WAXSEAL_PORT");
+        if text.starts_with("WAXSEAL_") && !from_kubernetes && !known.contains(&name.as_os_str()) {
+            return Err(Failure::Usage(format!(
+                "the variable {text} is no setting; see waxseal --help for those that are, or unset it"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn every_setting_is_a_flag_a_variable_and_a_key() {
+        let command = Cli::command();
+        let keys = [
+            "listen",
+            "data_dir",
+            "keys_dir",
+            "issuer",
+            "audience",
+            "database",
+            "algorithm",
+        ];
+        for key in keys {
+            let argument = command
+                .get_arguments()
+                .find(|argument| argument.get_id() == key)
+                .unwrap();
+            assert_eq!(argument.get_long(), Some(key.replace('_', "-").as_str()));
+            let variable = format!("WAXSEAL_{}", key.to_uppercase());
+            assert_eq!(
+                argument.get_env().and_then(|name| name.to_str()),
+                Some(variable.as_str())
+            );
+            toml::from_str::<File>(&format!("{key} = \"x\"")).unwrap();
+        }
+        assert!(
+            toml::from_str::<File>("listne = \"x\"")
+                .unwrap_err()
+                .to_string()
+                .contains("listne")
+        );
+        Cli::parse_from(["waxseal", "user", "list", "--data-dir", "x"]);
+        Cli::command().debug_assert();
+    }
+}

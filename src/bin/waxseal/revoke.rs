@@ -1,0 +1,82 @@
+//! `waxseal revoke`.
+
+use serde_json::json;
+use waxseal::account::{Accounts, UserChange};
+use waxseal::embedded::open_store;
+use waxseal::id::{Lineage, SessionId, UserId};
+use waxseal::revocation::log::{RevocationLog, Revoke};
+use waxseal::revocation::{Reason, cut_off_expiry};
+use waxseal::time::{Clock, SystemClock};
+
+use crate::cli::{Output, RevokeTarget};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::user;
+
+pub async fn run(target: RevokeTarget, config: &Config, output: Output) -> Result<(), Failure> {
+    let lineage = match &target {
+        RevokeTarget::Session { id } => Some(lineage(id)?),
+        _ => None,
+    };
+    let store = open_store(&config.settings)
+        .await
+        .map_err(Failure::refused)?;
+    let at = SystemClock.now();
+    let revoke = async |what| {
+        store
+            .revoke(what, Reason::Operator, at)
+            .await
+            .map_err(Failure::refused)
+    };
+    let (scope, key, seq) = match (target, lineage) {
+        (RevokeTarget::User { name }, _) => {
+            let change = UserChange::EndSessions {
+                spared: None,
+                reason: Reason::Operator,
+            };
+            let (id, seq) = match name.parse::<UserId>() {
+                Ok(id) => (
+                    id,
+                    store
+                        .change_user(id, change, at)
+                        .await
+                        .map_err(Failure::refused)?,
+                ),
+                Err(_) => {
+                    let user = user::find(&store, &name).await?;
+                    (user.id, Some(user::apply(&store, &user, change).await?))
+                }
+            };
+            let seq = seq.ok_or_else(|| {
+                Failure::refused(format!("there is no user {name}; see: waxseal user list"))
+            })?;
+            ("user", id.to_string(), seq)
+        }
+        (_, Some(lineage)) => {
+            // Only the token says when the session ends; no session lives longer than the cap.
+            let expires_at = cut_off_expiry(at, lineage.created_at().millis());
+            (
+                "session",
+                lineage.to_string(),
+                revoke(Revoke::Session(lineage, expires_at)).await?,
+            )
+        }
+        (_, None) => (
+            "everything",
+            String::new(),
+            revoke(Revoke::Everything).await?,
+        ),
+    };
+    let value = json!({ "seq": seq, "scope": scope, "key": key });
+    output.print(&value, || {
+        format!("revoked {scope} {key} (seq {seq})").replace("  ", " ")
+    });
+    Ok(())
+}
+
+fn lineage(text: &str) -> Result<Lineage, Failure> {
+    let session = text.parse::<SessionId>().map(|id| id.lineage);
+    session.or_else(|_| text.parse()).map_err(|_| {
+        Failure::Usage(format!("{text:?} is no session ID; it is the sid claim of the token, see: waxseal token inspect"))
+    })
+}

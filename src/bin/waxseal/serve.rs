@@ -1,0 +1,112 @@
+//! `waxseal serve`.
+
+use std::fs::File;
+use std::io::IsTerminal;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use axum_server::Handle;
+use hyper_util::rt::TokioTimer;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use waxseal::Waxseal;
+use waxseal::embedded::make_data_dir;
+use waxseal::random::OsRandom;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::{passwords, user};
+
+/// How long requests under way may take to finish once the service is told to stop.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// How long a client may take to send a request's header.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub async fn run(config: &Config) -> Result<(), Failure> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
+
+    let _lock = lock(config)?;
+    let waxseal = Waxseal::open(&config.settings)
+        .await
+        .map_err(Failure::refused)?;
+    first_user(&waxseal).await?;
+
+    let listener = TcpListener::bind(config.listen)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|cause| {
+            Failure::refused(format!(
+                "cannot listen on {}: {cause}; choose another address with --listen",
+                config.listen
+            ))
+        })?;
+    let address = listener.local_addr().map_err(Failure::refused)?;
+    let handle = Handle::new();
+    let mut server = axum_server::from_tcp(listener)
+        .map_err(Failure::refused)?
+        .handle(handle.clone());
+    server
+        .http_builder()
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT);
+    server
+        .http_builder()
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADER_TIMEOUT);
+    tracing::info!("listening on http://{address}");
+
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: requests under way are answered first");
+        handle.graceful_shutdown(Some(DRAIN));
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        served = server.serve(waxseal.router().into_make_service()) => served.map_err(Failure::refused),
+        () = waxseal.maintain() => Ok(()),
+        () = stop => Ok(()),
+    }
+}
+
+/// Keeps a second server off the data folder. The command line may work beside a server: it writes
+/// through the same head row.
+fn lock(config: &Config) -> Result<File, Failure> {
+    make_data_dir(&config.settings).map_err(Failure::refused)?;
+    let path = config.settings.data_dir.join("lock");
+    let refused = |why: String| Failure::refused(format!("{}: {why}", path.display()));
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|cause| refused(cause.to_string()))?;
+    file.try_lock().map_err(|_| {
+        refused("another server runs on this data folder; stop it, or set --data-dir".to_owned())
+    })?;
+    Ok(file)
+}
+
+async fn first_user(waxseal: &Waxseal) -> Result<(), Failure> {
+    let accounts = waxseal.accounts();
+    if !accounts.users().await.map_err(Failure::refused)?.is_empty() {
+        return Ok(());
+    }
+    let password = passwords::random(&OsRandom::new());
+    user::create(&*accounts, "admin", password.clone()).await?;
+    eprintln!(
+        "waxseal: there was no user, so one was made. This is shown once:\n  username: admin\n  password: {password}"
+    );
+    Ok(())
+}

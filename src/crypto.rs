@@ -1,0 +1,216 @@
+//! jsonwebtoken's cryptography, over ring, and nothing else: the one file that both meet in.
+//!
+//! jsonwebtoken asks its provider for a signer on every token and hands it the PKCS#8 text, whose
+//! parsing costs as much as the signature. So keys are parsed once, when they are loaded, and the
+//! provider finds them by the digest of that text. A process that installed another provider first
+//! is fine too: it parses the same PKCS#8 itself.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Once, Weak};
+
+use arc_swap::ArcSwap;
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{ErrorKind, Result};
+use jsonwebtoken::jwk::ThumbprintHash;
+use jsonwebtoken::signature::{Error, Signer, Verifier};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
+use ring::digest::{SHA256, SHA384, SHA512, digest};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair, VerificationAlgorithm,
+};
+
+use crate::random::OsRandom;
+
+/// A private key, parsed.
+pub(crate) enum Parsed {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair, OsRandom),
+}
+
+/// Why a PKCS#8 text is no key of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unparsed {
+    /// Neither Ed25519 nor P-256.
+    UnknownAlgorithm,
+    /// The public half in the text is not that of the private half.
+    PublicHalfDiffers,
+    /// Not PKCS#8.
+    Malformed,
+}
+
+impl Parsed {
+    /// Parses PKCS#8 (RFC 5208, or RFC 5958 with the public half, which is then checked).
+    pub(crate) fn from_pkcs8(der: &[u8], random: &OsRandom) -> std::result::Result<Self, Unparsed> {
+        // OpenSSL writes version 1, which has no public half: ring derives it, which is as good.
+        let ed25519 = match Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
+            Ok(key) => return Ok(Self::Ed25519(key)),
+            Err(why) => why.to_string(),
+        };
+        let p256 =
+            match EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, random.ring()) {
+                Ok(key) => return Ok(Self::P256(key, random.clone())),
+                Err(why) => why.to_string(),
+            };
+        let both = [ed25519.as_str(), p256.as_str()];
+        if both.contains(&"InconsistentComponents") {
+            Err(Unparsed::PublicHalfDiffers)
+        } else if both.iter().all(|why| *why == "WrongAlgorithm") {
+            Err(Unparsed::UnknownAlgorithm)
+        } else {
+            Err(Unparsed::Malformed)
+        }
+    }
+
+    pub(crate) fn public(&self) -> &[u8] {
+        match self {
+            Self::Ed25519(key) => key.public_key().as_ref(),
+            Self::P256(key, _) => key.public_key().as_ref(),
+        }
+    }
+
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Ed25519(_) => Algorithm::EdDSA,
+            Self::P256(..) => Algorithm::ES256,
+        }
+    }
+}
+
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: signer,
+    verifier_factory: verifier,
+    key_utils: KeyUtils {
+        compute_digest,
+        ..KeyUtils::new_unimplemented()
+    },
+};
+
+static PARSED: LazyLock<ArcSwap<HashMap<[u8; 32], Weak<Parsed>>>> = LazyLock::new(ArcSwap::default);
+
+/// Makes this provider the process's, unless there is one.
+pub(crate) fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if PROVIDER.install_default().is_err() {
+            tracing::debug!("another jsonwebtoken provider is installed already; it is used");
+        }
+    });
+}
+
+/// Lets the provider find `parsed` for as long as somebody holds it.
+pub(crate) fn register(der: &[u8], parsed: &Arc<Parsed>) {
+    let digest = sha256(der);
+    PARSED.rcu(|known| {
+        let mut known: HashMap<_, _> = known
+            .iter()
+            .filter(|(_, key)| key.strong_count() > 0)
+            .map(|(digest, key)| (*digest, key.clone()))
+            .collect();
+        known.insert(digest, Arc::downgrade(parsed));
+        known
+    });
+}
+
+/// SHA-256 (FIPS 180-4).
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    out
+}
+
+struct RingSigner(Arc<Parsed>);
+
+impl Signer<Vec<u8>> for RingSigner {
+    fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, Error> {
+        match &*self.0 {
+            Parsed::Ed25519(key) => Ok(key.sign(message).as_ref().to_vec()),
+            Parsed::P256(key, random) => match key.sign(random.ring(), message) {
+                Ok(signature) => Ok(signature.as_ref().to_vec()),
+                Err(_) => Err(Error::new()),
+            },
+        }
+    }
+}
+
+impl JwtSigner for RingSigner {
+    fn algorithm(&self) -> Algorithm {
+        self.0.algorithm()
+    }
+}
+
+fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
+    let known = PARSED
+        .load()
+        .get(&sha256(key.as_bytes()))
+        .and_then(Weak::upgrade);
+    let parsed = match known {
+        Some(parsed) => parsed,
+        None => Arc::new(
+            Parsed::from_pkcs8(key.as_bytes(), &OsRandom::new())
+                .map_err(|_| ErrorKind::InvalidKeyFormat)?,
+        ),
+    };
+    if parsed.algorithm() != *algorithm {
+        return Err(ErrorKind::InvalidAlgorithm.into());
+    }
+    Ok(Box::new(RingSigner(parsed)))
+}
+
+struct RingVerifier {
+    algorithm: Algorithm,
+    public: [u8; 65],
+    length: usize,
+}
+
+impl Verifier<Vec<u8>> for RingVerifier {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), Error> {
+        let method: &dyn VerificationAlgorithm = match self.algorithm {
+            Algorithm::EdDSA => &ED25519,
+            Algorithm::ES256 => &ECDSA_P256_SHA256_FIXED,
+            _ => return Err(Error::new()),
+        };
+        method
+            .verify(
+                self.public[..self.length].into(),
+                message.into(),
+                signature.as_slice().into(),
+            )
+            .map_err(|_| Error::new())
+    }
+}
+
+impl JwtVerifier for RingVerifier {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
+fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
+    let (family, length) = match algorithm {
+        Algorithm::EdDSA => (AlgorithmFamily::Ed, 32),
+        Algorithm::ES256 => (AlgorithmFamily::Ec, 65),
+        _ => return Err(ErrorKind::InvalidAlgorithm.into()),
+    };
+    let bytes = key.try_get_as_bytes()?;
+    if key.family() != family || bytes.len() != length {
+        return Err(ErrorKind::InvalidKeyFormat.into());
+    }
+    let mut public = [0; 65];
+    public[..length].copy_from_slice(bytes);
+    Ok(Box::new(RingVerifier {
+        algorithm: *algorithm,
+        public,
+        length,
+    }))
+}
+
+fn compute_digest(bytes: &[u8], hash: ThumbprintHash) -> Result<Vec<u8>> {
+    let algorithm = match hash {
+        ThumbprintHash::SHA256 => &SHA256,
+        ThumbprintHash::SHA384 => &SHA384,
+        ThumbprintHash::SHA512 => &SHA512,
+        _ => return Err(ErrorKind::UnsupportedAlgorithm.into()),
+    };
+    Ok(digest(algorithm, bytes).as_ref().to_vec())
+}

@@ -1,0 +1,330 @@
+//! The whole service in one process: the embedded store, a folder of keys, and all that stands on them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use axum::Router;
+
+use crate::account::Accounts;
+use crate::account::password::{Cost, Hasher, HashingFailed};
+use crate::http::{AppState, router};
+use crate::issuer::{Issuer, IssuerParts};
+use crate::key::Algorithm;
+use crate::policy::{BadPolicy, MAX_LEEWAY, Policy, Timeouts};
+use crate::random::{OsRandom, Random};
+use crate::revocation::follower::{FollowError, Follower};
+use crate::revocation::freshness::Freshness;
+use crate::revocation::list::RevocationList;
+use crate::revocation::log::{RevocationLog, StoreError};
+use crate::store::key_folder::{self, KeyFolderError};
+use crate::store::sqlite::SqliteStore;
+use crate::time::{Clock, SystemClock};
+use crate::verifier::Verifier;
+
+/// How old the revocation list may be before tokens are refused rather than guessed about.
+pub const MAX_STALENESS: Duration = Duration::from_secs(5);
+
+/// How often the log is read for what other processes wrote.
+const POLL: Duration = Duration::from_millis(250);
+
+/// How often expired revocations are dropped.
+const COMPACT: Duration = Duration::from_secs(60);
+
+/// What a service is made from.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder of the database.
+    pub data_dir: PathBuf,
+    /// The folder of the private keys.
+    pub keys_dir: PathBuf,
+    /// The `iss` of tokens.
+    pub issuer: String,
+    /// The `aud` of tokens.
+    pub audience: String,
+    /// What a first key signs with.
+    pub algorithm: Algorithm,
+    /// When sessions end.
+    pub timeouts: Timeouts,
+}
+
+/// `data/`, `keys/`, and an issuer that a service on this machine alone can have.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: "data".into(),
+            keys_dir: "keys".into(),
+            issuer: "http://127.0.0.1:8080".into(),
+            audience: "http://127.0.0.1:8080".into(),
+            algorithm: Algorithm::EdDsa,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// Why a service does not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A folder cannot be used.
+    #[error("{path}: {cause}; the folder must exist or be makeable, and be writable", path = path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFolderError),
+    /// The database cannot be used.
+    #[error("{path}: {cause}", path = path.display())]
+    Store {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        cause: StoreError,
+    },
+    /// The log cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] FollowError),
+    /// The settings contradict themselves.
+    #[error(transparent)]
+    Policy(#[from] BadPolicy),
+    /// Argon2 does not start.
+    #[error(transparent)]
+    Hashing(#[from] HashingFailed),
+}
+
+/// The service, its log replayed, ready to verify.
+#[derive(Clone, Debug)]
+pub struct Waxseal {
+    store: Arc<SqliteStore>,
+    list: Arc<RevocationList>,
+    follower: Arc<Follower>,
+    issuer: Arc<Issuer>,
+    verifier: Arc<Verifier>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl Waxseal {
+    /// Opens or makes the folders, a first key, and the database, and replays the revocation log.
+    ///
+    /// # Errors
+    /// [`OpenError`] names what is wrong.
+    pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
+        Self::open_with(
+            settings,
+            Arc::new(SystemClock),
+            Arc::new(OsRandom::new()),
+            Cost::default(),
+        )
+        .await
+    }
+
+    /// As [`Waxseal::open`], with a clock, a randomness and a cost of passwords of one's own.
+    ///
+    /// # Errors
+    /// [`OpenError`] names what is wrong.
+    pub async fn open_with(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        cost: Cost,
+    ) -> Result<Self, OpenError> {
+        let policy = Policy::new(&settings.issuer, &settings.audience, settings.timeouts)?;
+        let mut keyring = key_folder::keyring(&settings.keys_dir)?;
+        if keyring.signing().is_none() {
+            let path = key_folder::create(
+                &settings.keys_dir,
+                settings.algorithm,
+                clock.now(),
+                &OsRandom::new(),
+            )?;
+            tracing::info!(path = %path.display(), "made a first signing key");
+            keyring = key_folder::keyring(&settings.keys_dir)?;
+        }
+        let keyring = Arc::new(keyring);
+        let store = Arc::new(open_store(settings).await?);
+        let list = Arc::new(RevocationList::new());
+        let freshness = Arc::new(Freshness::new(MAX_STALENESS));
+        let log: Arc<dyn RevocationLog> = Arc::clone(&store) as _;
+        let follower = Arc::new(Follower::new(
+            Arc::clone(&log),
+            Arc::clone(&list),
+            Arc::clone(&freshness),
+            Arc::clone(&clock),
+        ));
+        follower.catch_up().await?;
+        let permits = available_parallelism().map_or(1, |cores| cores.get() / 2);
+        let issuer = Arc::new(Issuer::new(IssuerParts {
+            accounts: Arc::clone(&store) as _,
+            hasher: Hasher::new(cost, permits, Arc::clone(&random))?,
+            log,
+            follower: Arc::clone(&follower),
+            list: Arc::clone(&list),
+            keyring: Arc::clone(&keyring),
+            policy: policy.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        }));
+        let verifier = Arc::new(Verifier::new(
+            keyring,
+            policy,
+            Arc::clone(&list),
+            freshness,
+            Arc::clone(&clock),
+        ));
+        Ok(Self {
+            store,
+            list,
+            follower,
+            issuer,
+            verifier,
+            clock,
+            random,
+        })
+    }
+
+    /// The service's own resources, to be served or merged into an app. Needs [`Waxseal::maintain`]
+    /// beside it.
+    pub fn router(&self) -> Router {
+        router(AppState {
+            issuer: Arc::clone(&self.issuer),
+            verifier: Arc::clone(&self.verifier),
+            random: Arc::clone(&self.random),
+        })
+    }
+
+    /// Verifies tokens.
+    #[must_use]
+    pub fn verifier(&self) -> Arc<Verifier> {
+        Arc::clone(&self.verifier)
+    }
+
+    /// Begins and ends sessions.
+    #[must_use]
+    pub fn issuer(&self) -> Arc<Issuer> {
+        Arc::clone(&self.issuer)
+    }
+
+    /// The users.
+    #[must_use]
+    pub fn accounts(&self) -> Arc<dyn Accounts> {
+        Arc::clone(&self.store) as _
+    }
+
+    /// The revocation log.
+    #[must_use]
+    pub fn log(&self) -> Arc<dyn RevocationLog> {
+        Arc::clone(&self.store) as _
+    }
+
+    /// Applies what the log has that the list has not.
+    ///
+    /// # Errors
+    /// [`FollowError`].
+    pub async fn catch_up(&self) -> Result<(), FollowError> {
+        self.follower.catch_up().await
+    }
+
+    /// Drops revocations that nothing is left of, from the log and then from the list.
+    ///
+    /// # Errors
+    /// [`FollowError`].
+    pub async fn compact(&self) -> Result<u64, FollowError> {
+        // Not before the largest leeway has passed besides: the horizon must not end a token that a
+        // verifier may still accept.
+        let dropped = self
+            .store
+            .compact(self.clock.now().minus(MAX_LEEWAY))
+            .await?;
+        self.follower.catch_up().await?;
+        let list = Arc::clone(&self.list);
+        if tokio::task::spawn_blocking(move || list.drop_covered())
+            .await
+            .is_err()
+        {
+            tracing::error!("dropping expired revocations from the list panicked");
+        }
+        Ok(dropped)
+    }
+
+    /// Keeps the list fresh and the log small, for as long as it is polled. Run it beside the server;
+    /// without it every token is refused with 503 after [`MAX_STALENESS`].
+    pub async fn maintain(&self) {
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut compact = tokio::time::interval(COMPACT);
+        compact.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let follow = async {
+            let mut failing = false;
+            loop {
+                poll.tick().await;
+                let caught_up = self.catch_up().await;
+                if let Err(cause) = &caught_up
+                    && !failing
+                {
+                    tracing::error!(%cause, "the revocation log cannot be followed; tokens will be refused");
+                }
+                failing = caught_up.is_err();
+            }
+        };
+        let tidy = async {
+            loop {
+                compact.tick().await;
+                match self.compact().await {
+                    Ok(0) => {}
+                    Ok(dropped) => tracing::info!(dropped, "compacted the revocation log"),
+                    Err(cause) => {
+                        tracing::warn!(%cause, "the revocation log could not be compacted")
+                    }
+                }
+            }
+        };
+        tokio::join!(follow, tidy);
+    }
+}
+
+/// Opens or makes the embedded store alone, for tools that work beside a running service.
+///
+/// # Errors
+/// [`OpenError`] names what is wrong.
+pub async fn open_store(settings: &Settings) -> Result<SqliteStore, OpenError> {
+    make_data_dir(settings)?;
+    let path = settings.data_dir.join("waxseal.db");
+    // It has password hashes in it. SQLite's other files take its mode, so it is made beforehand.
+    let made = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path);
+    made.map_err(|cause| OpenError::Folder {
+        path: path.clone(),
+        cause,
+    })?;
+    SqliteStore::open(&path)
+        .await
+        .map_err(|cause| OpenError::Store { path, cause })
+}
+
+/// Makes the data folder, for its owner alone, if it is not there.
+///
+/// # Errors
+/// [`OpenError::Folder`].
+pub fn make_data_dir(settings: &Settings) -> Result<(), OpenError> {
+    let folder = &settings.data_dir;
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder);
+    made.map_err(|cause| OpenError::Folder {
+        path: folder.clone(),
+        cause,
+    })
+}

@@ -1,0 +1,62 @@
+//! JSON in, with our own refusals.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// A JSON body of exactly this type.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let MaybeJson(value) = MaybeJson::from_request(request, state).await?;
+        value.map(Self).ok_or(Problem::invalid_request(
+            "This resource takes a JSON object, and the body is empty.",
+        ))
+    }
+}
+
+/// A JSON body of exactly this type, or no body at all.
+pub(super) struct MaybeJson<T>(pub(super) Option<T>);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MaybeJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let body = body(request, state).await?;
+        if body.is_empty() {
+            return Ok(Self(None));
+        }
+        if !is_json {
+            return Err(Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        // serde's message would repeat what was sent, a password included.
+        let parsed = serde_json::from_slice(&body);
+        parsed.map(|value| Self(Some(value))).map_err(|_| {
+            Problem::invalid_request("The body is not the JSON object that this resource takes.")
+        })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| Problem::of_status(rejection.into_response().status()))
+}

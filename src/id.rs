@@ -1,0 +1,212 @@
+//! The names of things. Each is parsed or refused, and prints as it was parsed.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use uuid::{Builder, Uuid};
+
+use crate::random::Random;
+use crate::time::Timestamp;
+
+/// A text that is not the identifier it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid {0}")]
+pub struct InvalidId(&'static str);
+
+impl InvalidId {
+    pub(crate) const fn of(what: &'static str) -> Self {
+        Self(what)
+    }
+}
+
+/// A UUID version 7 (RFC 9562, section 5.7) from a time and randomness that were given.
+fn uuid_v7(at: Timestamp, random: &dyn Random) -> Uuid {
+    let mut bytes = [0; 10];
+    random.fill(&mut bytes);
+    Builder::from_unix_timestamp_millis(u64::try_from(at.millis()).unwrap_or(0), &bytes).into_uuid()
+}
+
+/// Only the canonical form: 36 characters, lower case, hyphens, version 7, variant of RFC 9562.
+fn parse_uuid_v7(text: &str) -> Option<Uuid> {
+    let canonical = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
+    let uuid = canonical.then(|| Uuid::try_parse(text).ok()).flatten()?;
+    let fits = uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122;
+    fits.then_some(uuid)
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new one, made at `at`.
+            #[must_use]
+            pub fn new(at: Timestamp, random: &dyn Random) -> Self {
+                Self(uuid_v7(at, random))
+            }
+
+            /// The time it carries, in milliseconds.
+            #[must_use]
+            pub fn created_at(self) -> Timestamp {
+                let millis = self.0.as_u128() >> 80;
+                Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                parse_uuid_v7(text).map(Self).ok_or(InvalidId($what))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// A session's fixed identity, a UUIDv7: it carries the session's creation time.
+    Lineage, "session lineage (a UUID version 7)"
+);
+uuid_id!(
+    /// The identity of one token, its `jti`.
+    TokenId, "token ID (a UUID version 7)"
+);
+uuid_id!(
+    /// A user's identity, the `sub` of that user's tokens. Never used again, unlike a username.
+    UserId, "user ID (a UUID version 7)"
+);
+
+/// A session ID, `<lineage>.<generation>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId {
+    /// The session's fixed identity.
+    pub lineage: Lineage,
+    /// How often the session was renewed.
+    pub generation: u32,
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.lineage, self.generation)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let refused = InvalidId("session ID (LINEAGE.GENERATION)");
+        let (lineage, generation) = text.split_once('.').ok_or(refused)?;
+        let number: u32 = generation.parse().map_err(|_| refused)?;
+        // `+1` and `01` parse as numbers too, and would be second names for one session.
+        if number.to_string() != generation {
+            return Err(refused);
+        }
+        Ok(Self {
+            lineage: lineage.parse().map_err(|_| refused)?,
+            generation: number,
+        })
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A key's name, the `kid` of RFC 7515, section 4.1.4: 1 to 128 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Arc<str>);
+
+impl KeyId {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for KeyId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        fits.then(|| Self(text.into())).ok_or(InvalidId("key ID"))
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SeededRandom;
+
+    #[test]
+    fn a_lineage_carries_its_time_and_has_one_name() {
+        let at = Timestamp::from_millis(1_700_000_000_123);
+        let lineage = Lineage::new(at, &SeededRandom::new(1));
+        assert_eq!(lineage.created_at(), at);
+        let text = lineage.to_string();
+        assert_eq!(text.parse(), Ok(lineage));
+        assert!(text.to_uppercase().parse::<Lineage>().is_err());
+        assert!(text.replace('-', "").parse::<Lineage>().is_err());
+        assert!(format!("{{{text}}}").parse::<Lineage>().is_err());
+        assert!(
+            "00000000-0000-4000-8000-000000000000"
+                .parse::<Lineage>()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_session_id_has_one_name() {
+        let lineage = Lineage::new(Timestamp::from_secs(1_700_000_000), &SeededRandom::new(2));
+        assert!(format!("{lineage}.0").parse::<SessionId>().is_ok());
+        for bad in [
+            "",
+            ".",
+            "0",
+            &format!("{lineage}"),
+            &format!("{lineage}."),
+            &format!("{lineage}.01"),
+            &format!("{lineage}.+1"),
+            &format!("{lineage}.-1"),
+            &format!("{lineage}.4294967296"),
+            &format!("{lineage}.1.1"),
+            &format!(" {lineage}.1"),
+        ] {
+            assert!(bad.parse::<SessionId>().is_err(), "{bad}");
+        }
+    }
+}

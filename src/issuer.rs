@@ -1,0 +1,192 @@
+//! Login and logout: the service that signs.
+
+use std::sync::Arc;
+
+use crate::account::password::{Checked, Hasher, HashingFailed, Password};
+use crate::account::{Accounts, BeginSession, UserChange, Username};
+use crate::claims::Claims;
+use crate::id::Lineage;
+use crate::keyring::Keyring;
+use crate::policy::Policy;
+use crate::random::Random;
+use crate::revocation::follower::{FollowError, Follower};
+use crate::revocation::list::RevocationList;
+use crate::revocation::log::{RevocationLog, Revoke, StoreError};
+use crate::revocation::{Reason, session_revocation_expiry};
+use crate::session;
+use crate::time::{Clock, Timestamp};
+use crate::token::jwt::{self, SigningFailed};
+use crate::verifier::VerifiedClaims;
+
+/// A new session and its token.
+#[derive(Clone)]
+pub struct Issued {
+    /// The signed text. A secret.
+    pub token: String,
+    /// What it says.
+    pub claims: Claims,
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// No such user, disabled, a wrong password, or a login that lost to a cut-off: one answer for all.
+    #[error("the username or the password is wrong")]
+    Refused,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The password could not be checked.
+    #[error(transparent)]
+    Hashing(#[from] HashingFailed),
+    /// No key signs.
+    #[error("there is no key that signs")]
+    NoSigningKey,
+    /// The key did not sign.
+    #[error(transparent)]
+    Signing(#[from] SigningFailed),
+    /// The clock is behind the horizon: a token issued now would be dead at once.
+    #[error("the clock is behind the horizon of dropped revocations, {0}; was it ahead before?")]
+    ClockBehind(Timestamp),
+}
+
+/// Why a logout is not certain. Nothing is lost: the token still works, and the caller can try again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogoutError {
+    /// It could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is written, and this node could not read it back.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+}
+
+/// Which sessions a logout ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogoutScope {
+    /// This one.
+    #[default]
+    This,
+    /// All of the user's but this one.
+    Others,
+    /// All of the user's.
+    All,
+}
+
+/// What an [`Issuer`] is made of.
+#[derive(Debug)]
+pub struct IssuerParts {
+    /// Who may log in.
+    pub accounts: Arc<dyn Accounts>,
+    /// Checks passwords.
+    pub hasher: Hasher,
+    /// Where revocations last.
+    pub log: Arc<dyn RevocationLog>,
+    /// Brings them into the list.
+    pub follower: Arc<Follower>,
+    /// The list.
+    pub list: Arc<RevocationList>,
+    /// Signs.
+    pub keyring: Arc<Keyring>,
+    /// The rules.
+    pub policy: Policy,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The randomness.
+    pub random: Arc<dyn Random>,
+}
+
+/// Begins and ends sessions.
+#[derive(Debug)]
+pub struct Issuer(IssuerParts);
+
+impl Issuer {
+    /// An issuer of these parts.
+    #[must_use]
+    pub const fn new(parts: IssuerParts) -> Self {
+        Self(parts)
+    }
+
+    /// Begins a session. Unknown and disabled users and wrong passwords take the same work and get
+    /// the same answer. A login that races a cut-off, a disabling or a new password loses.
+    ///
+    /// # Errors
+    /// [`LoginError`].
+    pub async fn login(&self, username: &str, password: Password) -> Result<Issued, LoginError> {
+        let Self(parts) = self;
+        let name = username.parse().unwrap_or_else(|_| Username::nobody());
+        let start = parts.accounts.start_login(&name).await?;
+        let now = parts.clock.now();
+        let hash = start.user.as_ref().map(|user| user.password_hash.clone());
+        let checked = parts.hasher.check(password, hash).await?;
+        let Some(user) = start.user.filter(|user| user.enabled) else {
+            return Err(LoginError::Refused);
+        };
+        match checked {
+            Checked::Wrong => return Err(LoginError::Refused),
+            Checked::Right => {}
+            Checked::RightUpgraded(better) => {
+                parts
+                    .accounts
+                    .upgrade_hash(user.id, &user.password_hash, &better)
+                    .await?;
+            }
+        }
+        let lineage_time = now.max(Timestamp::from_millis(start.first_lineage));
+        let begin = BeginSession {
+            user: user.id,
+            version: user.version,
+            everything_version: start.everything_version,
+            lineage: Lineage::new(lineage_time, &*parts.random),
+        };
+        let claims = session::begin(&parts.policy, user.id, begin.lineage, now, &*parts.random);
+        if claims.expires_at <= parts.list.horizon() {
+            return Err(LoginError::ClockBehind(parts.list.horizon()));
+        }
+        let key = parts.keyring.signing().ok_or(LoginError::NoSigningKey)?;
+        let token = jwt::sign(&claims, key)?;
+        if !parts.accounts.begin_session(begin).await? {
+            return Err(LoginError::Refused);
+        }
+        Ok(Issued { token, claims })
+    }
+
+    /// Ends sessions. When it answers `Ok`, the revocation is on disk and this node refuses them.
+    ///
+    /// # Errors
+    /// [`LogoutError`]: nothing is certain, try again.
+    pub async fn logout(
+        &self,
+        session: &VerifiedClaims,
+        scope: LogoutScope,
+    ) -> Result<(), LogoutError> {
+        let Self(parts) = self;
+        let (claims, at) = (session.claims(), parts.clock.now());
+        let lineage = claims.session_id.lineage;
+        let spared = match scope {
+            LogoutScope::This => {
+                let what =
+                    Revoke::Session(lineage, session_revocation_expiry(claims.session_expiry));
+                let seq = parts.log.revoke(what, Reason::Logout, at).await?;
+                return Ok(parts.follower.catch_up_to(seq).await?);
+            }
+            LogoutScope::Others => Some(lineage),
+            LogoutScope::All => None,
+        };
+        let change = UserChange::EndSessions {
+            spared,
+            reason: Reason::Logout,
+        };
+        match parts
+            .accounts
+            .change_user(claims.subject, change, at)
+            .await?
+        {
+            Some(seq) => Ok(parts.follower.catch_up_to(seq).await?),
+            // The user was deleted meanwhile, which ended every session: it is left to learn of that.
+            None => Ok(parts.follower.catch_up().await?),
+        }
+    }
+}

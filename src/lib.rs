@@ -1,0 +1,34 @@
+//! Stateless signed-token sessions that can be revoked at once.
+//!
+//! A [`Session`] argument makes an axum handler protected: signature, expiry and revocation are
+//! checked in memory, with no call home. [`Waxseal`] is the whole service in one process.
+
+#![warn(clippy::unwrap_used)]
+
+pub mod claims;
+mod crypto;
+pub mod http;
+pub mod id;
+pub mod key;
+pub mod keyring;
+pub mod policy;
+pub mod random;
+pub mod revocation;
+pub mod session;
+pub mod time;
+pub mod token;
+pub mod verifier;
+
+#[cfg(feature = "server")]
+pub mod account;
+#[cfg(feature = "server")]
+pub mod embedded;
+#[cfg(feature = "server")]
+pub mod issuer;
+#[cfg(feature = "server")]
+pub mod store;
+
+#[cfg(feature = "server")]
+pub use embedded::{Settings, Waxseal};
+pub use http::extract::Session;
+pub use verifier::{VerifiedClaims, Verifier};

@@ -1,0 +1,171 @@
+//! Which authentic claims are good, and for how long: pure rules over the claims and `now`.
+
+use std::time::Duration;
+
+use crate::claims::Claims;
+use crate::time::Timestamp;
+
+/// No token and no session lives longer, whatever is configured, so that a revocation of a user or of
+/// everything knows how long it must be kept.
+pub const LIFETIME_CAP: Duration = Duration::from_secs(24 * 3600);
+
+/// The largest leeway that can be configured, so that a revocation outlives it.
+pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
+
+/// The three timeouts and the leeway (OWASP's meanings).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the last request that the issuer saw to the end of the session.
+    pub idle: Duration,
+    /// From login to the end of the session.
+    pub absolute: Duration,
+    /// From one session ID to the next.
+    pub renewal: Duration,
+    /// How far a verifier's wall clock may be from the issuer's.
+    pub leeway: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(15 * 60),
+            absolute: Duration::from_secs(2 * 3600),
+            renewal: Duration::from_secs(30 * 60),
+            leeway: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A policy that cannot be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {why}")]
+pub struct BadPolicy {
+    /// The key that is wrong.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+/// Whose tokens are good, for whom, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    issuer: String,
+    audience: String,
+    timeouts: Timeouts,
+}
+
+/// Why authentic claims are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unacceptable {
+    /// `iss` is another.
+    #[error("another issuer's")]
+    Issuer,
+    /// `aud` is another.
+    #[error("meant for another audience")]
+    Audience,
+    /// `iat` or `auth_time` lies further in the future than the leeway.
+    #[error("issued in the future")]
+    Future,
+    /// Its times contradict each other or the lifetime cap.
+    #[error("its times cannot be true")]
+    Times,
+    /// `now >= exp + leeway`.
+    #[error("expired")]
+    Expired,
+}
+
+impl Policy {
+    /// A policy for tokens of `issuer`, meant for `audience`.
+    ///
+    /// # Errors
+    /// [`BadPolicy`] names the setting that cannot be kept.
+    pub fn new(issuer: &str, audience: &str, timeouts: Timeouts) -> Result<Self, BadPolicy> {
+        let checks = [
+            (!issuer.is_empty(), "issuer", "must not be empty"),
+            (!audience.is_empty(), "audience", "must not be empty"),
+            (
+                timeouts.absolute <= LIFETIME_CAP,
+                "absolute_timeout",
+                "must be at most 24h",
+            ),
+            (
+                timeouts.absolute.as_secs() >= 1,
+                "absolute_timeout",
+                "must be at least 1s",
+            ),
+            (
+                timeouts.idle.as_secs() >= 1,
+                "idle_timeout",
+                "must be at least 1s",
+            ),
+            (
+                timeouts.renewal.as_secs() >= 1,
+                "renewal_timeout",
+                "must be at least 1s",
+            ),
+            (
+                timeouts.leeway <= MAX_LEEWAY,
+                "leeway",
+                "must be at most 60s",
+            ),
+        ];
+        for (holds, key, why) in checks {
+            if !holds {
+                return Err(BadPolicy { key, why });
+            }
+        }
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            timeouts,
+        })
+    }
+
+    /// Who issues.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Whom the tokens are meant for.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// The timeouts.
+    #[must_use]
+    pub const fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    /// Checks time and audience. Accepts up to but not at `exp + leeway`.
+    ///
+    /// # Errors
+    /// [`Unacceptable`] says why not.
+    pub fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), Unacceptable> {
+        if claims.issuer != self.issuer {
+            return Err(Unacceptable::Issuer);
+        }
+        if claims.audience != self.audience {
+            return Err(Unacceptable::Audience);
+        }
+        let leeway = self.timeouts.leeway;
+        if now >= claims.expires_at.plus(leeway) {
+            return Err(Unacceptable::Expired);
+        }
+        if claims.issued_at > now.plus(leeway) || claims.auth_time > now.plus(leeway) {
+            return Err(Unacceptable::Future);
+        }
+        let ordered = claims.auth_time <= claims.issued_at
+            && claims.issued_at < claims.expires_at
+            && claims.expires_at <= claims.session_expiry
+            && claims.session_expiry <= claims.auth_time.plus(LIFETIME_CAP);
+        if ordered {
+            Ok(())
+        } else {
+            Err(Unacceptable::Times)
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Carries the log into the list. Everything enters the list here, by reading the log from a cursor.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::sync::Mutex;
+
+use super::freshness::Freshness;
+use super::list::RevocationList;
+use super::log::{Cursor, Entry, RevocationLog, StoreError};
+use crate::time::Clock;
+
+const PAGE: u32 = 4096;
+
+/// Why the list is behind the log.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FollowError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log is not the one that was followed: restored from an older copy, or altered. What was
+    /// learned still binds.
+    #[error(
+        "the revocation log went back or was altered at seq {0}: it does not continue what was read before"
+    )]
+    Broken(i64),
+}
+
+/// Follows the log.
+#[derive(Debug)]
+pub struct Follower {
+    log: Arc<dyn RevocationLog>,
+    list: Arc<RevocationList>,
+    freshness: Arc<Freshness>,
+    clock: Arc<dyn Clock>,
+    cursor: Mutex<Cursor>,
+    applied: AtomicI64,
+}
+
+impl Follower {
+    /// A follower that has read nothing yet.
+    #[must_use]
+    pub fn new(
+        log: Arc<dyn RevocationLog>,
+        list: Arc<RevocationList>,
+        freshness: Arc<Freshness>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let cursor = Mutex::new(Cursor::START);
+        Self {
+            log,
+            list,
+            freshness,
+            clock,
+            cursor,
+            applied: AtomicI64::new(0),
+        }
+    }
+
+    /// Applies everything up to the log's head, which proves the list fresh as of the moment before
+    /// the head was asked for.
+    ///
+    /// # Errors
+    /// [`FollowError`]; the list then keeps what it has, and its freshness runs out.
+    pub async fn catch_up(&self) -> Result<(), FollowError> {
+        let mut cursor = self.cursor.lock().await;
+        let asked = self.clock.uptime();
+        loop {
+            let page = self.log.read(cursor.seq, PAGE).await?;
+            let next = follow(*cursor, page.head.compacted, &page.entries)
+                .ok_or(FollowError::Broken(cursor.seq))?;
+            for entry in &page.entries {
+                self.list.apply(&entry.revocation);
+            }
+            self.list.raise_horizon(page.head.horizon);
+            // Past the last row the head alone is left: compaction may have dropped the newest entry.
+            let complete = page.entries.len() < PAGE as usize;
+            let next = if complete
+                && next.seq < page.head.cursor.seq
+                && page.head.cursor.seq <= page.head.compacted
+            {
+                page.head.cursor
+            } else {
+                next
+            };
+            *cursor = next;
+            self.applied.store(next.seq, Ordering::SeqCst);
+            if complete {
+                if next != page.head.cursor {
+                    return Err(FollowError::Broken(next.seq));
+                }
+                self.freshness.prove(asked);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Applies at least everything up to `seq`. Concurrent callers share one reading.
+    ///
+    /// # Errors
+    /// As [`Follower::catch_up`].
+    pub async fn catch_up_to(&self, seq: i64) -> Result<(), FollowError> {
+        if self.applied.load(Ordering::SeqCst) >= seq {
+            return Ok(());
+        }
+        self.catch_up().await
+    }
+}
+
+/// The cursor after `entries`, if they continue the log after `cursor`. An entry whose predecessor
+/// compaction may have dropped is taken with the hash that was stored beside it.
+fn follow(mut cursor: Cursor, compacted: i64, entries: &[Entry]) -> Option<Cursor> {
+    for Entry { revocation, hash } in entries {
+        let continues = revocation.seq == cursor.seq + 1 && revocation.chain(&cursor.hash) == *hash;
+        let after_gap = revocation.seq > cursor.seq + 1 && revocation.seq <= compacted + 1;
+        if !continues && !after_gap {
+            return None;
+        }
+        cursor = Cursor {
+            seq: revocation.seq,
+            hash: *hash,
+        };
+    }
+    Some(cursor)
+}

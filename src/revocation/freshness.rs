@@ -1,0 +1,39 @@
+//! How old the list may be: proven in round trips to the log, never guessed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Until when the revocation list can be believed, by a clock that counts suspension.
+#[derive(Debug)]
+pub struct Freshness {
+    bound: Duration,
+    // Milliseconds of uptime; 0 is "never proven".
+    until: AtomicU64,
+}
+
+impl Freshness {
+    /// A list that was never read, and may be at most `bound` old.
+    #[must_use]
+    pub const fn new(bound: Duration) -> Self {
+        Self {
+            bound,
+            until: AtomicU64::new(0),
+        }
+    }
+
+    /// Everything up to the log's head is applied, and the head was asked for at `asked`.
+    pub fn prove(&self, asked: Duration) {
+        self.until
+            .fetch_max(millis(asked + self.bound), Ordering::SeqCst);
+    }
+
+    /// Whether the list can be believed at `uptime`.
+    #[must_use]
+    pub fn holds(&self, uptime: Duration) -> bool {
+        millis(uptime) < self.until.load(Ordering::SeqCst)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

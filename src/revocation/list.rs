@@ -1,0 +1,225 @@
+//! The revocation list: the log's view in memory that every verification asks.
+//!
+//! moka holds it without a size bound: a bounded cache forgets revocations, silently. And no timer
+//! takes an entry out: each carries its own `expires_at` on the wall clock, and leaves only once the
+//! horizon has passed that. The horizon alone then refuses whatever the entry ended, so a clock that
+//! was wrong while an entry was written, or is set back after it left, revives nothing.
+
+use std::hash::Hash;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use moka::ops::compute::Op;
+use moka::sync::Cache;
+
+use super::{Revocation, Scope, Target};
+use crate::claims::Claims;
+use crate::id::{KeyId, Lineage, TokenId, UserId};
+use crate::time::Timestamp;
+
+/// What is dead of one session or one token: every generation before `from`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ended {
+    from: i64,
+    expires_at: Timestamp,
+}
+
+/// What is dead of a user, a key or everything: all that began before `from`, but for `spared`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CutOff {
+    from: i64,
+    spared: Option<Lineage>,
+    expires_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Wide {
+    User(UserId),
+    Key(KeyId),
+    Everything,
+}
+
+/// Two revocations of one thing merge to the stricter in every field.
+trait Merge: Copy + Send + Sync + 'static {
+    fn stricter(self, other: Self) -> Self;
+    fn expires_at(&self) -> Timestamp;
+}
+
+impl Merge for Ended {
+    fn stricter(self, other: Self) -> Self {
+        Self {
+            from: self.from.max(other.from),
+            expires_at: self.expires_at.max(other.expires_at),
+        }
+    }
+
+    fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+}
+
+impl CutOff {
+    fn ends(&self, lineage: Lineage) -> bool {
+        lineage.created_at().millis() < self.from && self.spared != Some(lineage)
+    }
+}
+
+impl Merge for CutOff {
+    /// Spared is who both leave alone: at most one of the two can be below the later cut-off.
+    fn stricter(self, other: Self) -> Self {
+        let spared = [self.spared, other.spared].into_iter().flatten();
+        Self {
+            from: self.from.max(other.from),
+            spared: spared
+                .into_iter()
+                .find(|lineage| !self.ends(*lineage) && !other.ends(*lineage)),
+            expires_at: self.expires_at.max(other.expires_at),
+        }
+    }
+
+    fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+}
+
+/// The revocations that bind, and the horizon.
+#[derive(Debug)]
+pub struct RevocationList {
+    sessions: Cache<Lineage, Ended>,
+    tokens: Cache<TokenId, Ended>,
+    wide: Cache<Wide, CutOff>,
+    horizon: AtomicI64,
+}
+
+impl Default for RevocationList {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RevocationList {
+    /// An empty list.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            sessions: unbounded(),
+            tokens: unbounded(),
+            wide: unbounded(),
+            horizon: AtomicI64::new(Timestamp::EPOCH.millis()),
+        }
+    }
+
+    /// Enters a revocation. Entering it twice, or in another order, gives the same list.
+    pub fn apply(&self, revocation: &Revocation) {
+        let Revocation {
+            from,
+            spared,
+            expires_at,
+            ..
+        } = *revocation;
+        let ended = Ended { from, expires_at };
+        let cut_off = CutOff {
+            from,
+            spared,
+            expires_at,
+        };
+        match &revocation.target {
+            Target::Session(lineage) => merge(&self.sessions, *lineage, ended),
+            Target::Token(token) => merge(&self.tokens, *token, ended),
+            Target::User(user) => merge(&self.wide, Wide::User(*user), cut_off),
+            Target::Key(kid) => merge(&self.wide, Wide::Key(kid.clone()), cut_off),
+            Target::Everything => merge(&self.wide, Wide::Everything, cut_off),
+        }
+    }
+
+    /// The scope that ends these claims, signed with the key `kid`, if one does. Any is enough.
+    #[must_use]
+    pub fn revoked(&self, claims: &Claims, kid: &KeyId) -> Option<Scope> {
+        if claims.expires_at <= self.horizon() {
+            return Some(Scope::Horizon);
+        }
+        let session = claims.session_id;
+        if self
+            .sessions
+            .get(&session.lineage)
+            .is_some_and(|ended| i64::from(session.generation) < ended.from)
+        {
+            return Some(Scope::Session);
+        }
+        if self.tokens.contains_key(&claims.token_id) {
+            return Some(Scope::Token);
+        }
+        let ends = |wide| {
+            self.wide
+                .get(&wide)
+                .is_some_and(|cut: CutOff| cut.ends(session.lineage))
+        };
+        if ends(Wide::User(claims.subject)) {
+            return Some(Scope::User);
+        }
+        if self.wide.contains_key(&Wide::Key(kid.clone())) {
+            return Some(Scope::Key);
+        }
+        ends(Wide::Everything).then_some(Scope::Everything)
+    }
+
+    /// The newest `expires_at` that was ever dropped: a token that expires at or before it is dead.
+    #[must_use]
+    pub fn horizon(&self) -> Timestamp {
+        Timestamp::from_millis(self.horizon.load(Ordering::SeqCst))
+    }
+
+    /// Moves the horizon forward, never back.
+    pub fn raise_horizon(&self, horizon: Timestamp) {
+        self.horizon.fetch_max(horizon.millis(), Ordering::SeqCst);
+    }
+
+    /// Drops what the horizon covers. It looks at every entry: keep it off the threads that serve.
+    pub fn drop_covered(&self) {
+        let horizon = self.horizon();
+        drop_covered(&self.sessions, horizon);
+        drop_covered(&self.tokens, horizon);
+        drop_covered(&self.wide, horizon);
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.sessions.run_pending_tasks();
+        self.tokens.run_pending_tasks();
+        self.wide.run_pending_tasks();
+        self.sessions.entry_count() + self.tokens.entry_count() + self.wide.entry_count()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn unbounded<K: Hash + Eq + Send + Sync + 'static, V: Merge>() -> Cache<K, V> {
+    Cache::builder().build()
+}
+
+fn merge<K: Hash + Eq + Send + Sync + 'static, V: Merge>(cache: &Cache<K, V>, key: K, new: V) {
+    cache.entry(key).and_compute_with(|known| {
+        Op::Put(known.map_or(new, |known| known.into_value().stricter(new)))
+    });
+}
+
+/// The entry is looked at again under its lock: it may have been merged with a longer one since.
+fn drop_covered<K: Hash + Eq + Clone + Send + Sync + 'static, V: Merge>(
+    cache: &Cache<K, V>,
+    horizon: Timestamp,
+) {
+    for (key, value) in cache {
+        if value.expires_at() <= horizon {
+            cache
+                .entry((*key).clone())
+                .and_compute_with(|known| match known {
+                    Some(known) if known.value().expires_at() <= horizon => Op::Remove,
+                    _ => Op::Nop,
+                });
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Revocations: facts that end sessions, tokens, users, keys or everything.
+
+pub mod follower;
+pub mod freshness;
+pub mod list;
+pub mod log;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::crypto::sha256;
+use crate::id::{KeyId, Lineage, TokenId, UserId};
+use crate::policy::{LIFETIME_CAP, MAX_LEEWAY};
+use crate::time::Timestamp;
+
+/// What kind of thing a revocation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// One session, by its lineage.
+    Session,
+    /// One token, by its `jti`.
+    Token,
+    /// A user's sessions.
+    User,
+    /// The tokens that one key signed.
+    Key,
+    /// Every session.
+    Everything,
+    /// No revocation at all: it ended before the newest one that the log has dropped.
+    Horizon,
+}
+
+impl Scope {
+    /// The word in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Token => "token",
+            Self::User => "user",
+            Self::Key => "key",
+            Self::Everything => "everything",
+            Self::Horizon => "horizon",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The thing that a revocation ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// One session.
+    Session(Lineage),
+    /// One token.
+    Token(TokenId),
+    /// A user's sessions.
+    User(UserId),
+    /// The tokens that one key signed.
+    Key(KeyId),
+    /// Every session.
+    Everything,
+}
+
+impl Target {
+    /// Its scope.
+    #[must_use]
+    pub const fn scope(&self) -> Scope {
+        match self {
+            Self::Session(_) => Scope::Session,
+            Self::Token(_) => Scope::Token,
+            Self::User(_) => Scope::User,
+            Self::Key(_) => Scope::Key,
+            Self::Everything => Scope::Everything,
+        }
+    }
+
+    /// The key in the log: which one of its scope. Empty for everything.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Session(lineage) => lineage.to_string(),
+            Self::Token(token) => token.to_string(),
+            Self::User(user) => user.to_string(),
+            Self::Key(kid) => kid.to_string(),
+            Self::Everything => String::new(),
+        }
+    }
+
+    /// From the log's scope and key.
+    #[must_use]
+    pub fn from_log(scope: &str, key: &str) -> Option<Self> {
+        match scope {
+            "session" => key.parse().ok().map(Self::Session),
+            "token" => key.parse().ok().map(Self::Token),
+            "user" => key.parse().ok().map(Self::User),
+            "key" => key.parse().ok().map(Self::Key),
+            "everything" => key.is_empty().then_some(Self::Everything),
+            _ => None,
+        }
+    }
+}
+
+/// Why somebody revoked. For people; verification does not ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The user logged out.
+    Logout,
+    /// An operator said so.
+    Operator,
+    /// The user was disabled.
+    Disabled,
+    /// The user was deleted.
+    Deleted,
+    /// The password was changed.
+    PasswordChanged,
+}
+
+impl Reason {
+    const ALL: [Self; 5] = [
+        Self::Logout,
+        Self::Operator,
+        Self::Disabled,
+        Self::Deleted,
+        Self::PasswordChanged,
+    ];
+
+    /// The word in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::Operator => "operator",
+            Self::Disabled => "disabled",
+            Self::Deleted => "deleted",
+            Self::PasswordChanged => "password_changed",
+        }
+    }
+}
+
+impl FromStr for Reason {
+    type Err = crate::id::InvalidId;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.name() == text)
+            .ok_or(crate::id::InvalidId::of("reason"))
+    }
+}
+
+/// A `from` that spares nothing: every generation, every time.
+pub const ALL: i64 = i64::MAX;
+
+/// One fact of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// Its place in the log, from 1, without gaps.
+    pub seq: i64,
+    /// What it ends.
+    pub target: Target,
+    /// The first that is still good: a generation for a session, a creation time in milliseconds for
+    /// a user or everything. [`ALL`] spares none.
+    pub from: i64,
+    /// The one session that a cut-off leaves alone ("log out everywhere else").
+    pub spared: Option<Lineage>,
+    /// After this instant nothing is left that it could end.
+    pub expires_at: Timestamp,
+    /// Why.
+    pub reason: Reason,
+    /// When it was written.
+    pub at: Timestamp,
+}
+
+/// How long a session's revocation is kept: past all its tokens, touched copies included, by the
+/// largest leeway.
+#[must_use]
+pub fn session_revocation_expiry(session_expiry: Timestamp) -> Timestamp {
+    session_expiry.plus(MAX_LEEWAY)
+}
+
+/// How long a cut-off is kept: past all that began before it and before `at`.
+#[must_use]
+pub fn cut_off_expiry(at: Timestamp, from: i64) -> Timestamp {
+    at.max(Timestamp::from_millis(from))
+        .plus(LIFETIME_CAP)
+        .plus(MAX_LEEWAY)
+}
+
+/// The hash over a log entry and all before it.
+pub type LogHash = [u8; 32];
+
+impl Revocation {
+    /// The running hash after this entry, given the one before it.
+    #[must_use]
+    pub fn chain(&self, before: &LogHash) -> LogHash {
+        let spared = self
+            .spared
+            .map(|lineage| lineage.to_string())
+            .unwrap_or_default();
+        let mut bytes = Vec::with_capacity(192);
+        bytes.extend_from_slice(before);
+        for number in [
+            self.seq,
+            self.from,
+            self.expires_at.millis(),
+            self.at.millis(),
+        ] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        for text in [
+            self.target.scope().name(),
+            &self.target.key(),
+            &spared,
+            self.reason.name(),
+        ] {
+            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        sha256(&bytes)
+    }
+}

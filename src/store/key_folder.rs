@@ -1,0 +1,164 @@
+//! The folder of private keys: one PKCS#8 PEM file a key, mode 0600.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::key::{Algorithm, KeyError, SigningKey, generate_pem};
+use crate::keyring::{Keyring, KeyringError};
+use crate::random::OsRandom;
+use crate::time::Timestamp;
+
+/// A key file is small; what is larger is not read.
+const MAX_FILE_BYTES: u64 = 16 * 1024;
+
+/// Why a folder gives no keyring.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFolderError {
+    /// The file system refused.
+    #[error("{path}: {cause}", path = path.display())]
+    Io {
+        /// What it refused.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Others than the owner may read or write the file.
+    #[error("{path} has mode {mode:04o}, so that others can read or change the key; run: chmod 600 {path}", path = path.display())]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The file is not a key that can be used.
+    #[error("{path} is refused: {why}", path = path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: KeyError,
+    },
+    /// The keys do not fit together.
+    #[error("{path}: {why}", path = path.display())]
+    Keyring {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        why: KeyringError,
+    },
+}
+
+/// A key and the file that it came from.
+#[derive(Debug)]
+pub struct KeyFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The key.
+    pub key: SigningKey,
+}
+
+/// Every `*.pem` of the folder, in the order of the names. The names that [`create`] gives begin
+/// with the time, so the newest is last.
+///
+/// # Errors
+/// [`KeyFolderError`] names the file and says what to do. One bad file refuses the folder.
+pub fn load(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
+    let io_at = |path: &Path| {
+        let path = path.to_owned();
+        move |cause| KeyFolderError::Io { path, cause }
+    };
+    let mut paths = Vec::new();
+    match fs::read_dir(folder) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(cause) => return Err(io_at(folder)(cause)),
+        Ok(entries) => {
+            for entry in entries {
+                let path = entry.map_err(io_at(folder))?.path();
+                if path.extension().is_some_and(|extension| extension == "pem") {
+                    paths.push(path);
+                }
+            }
+        }
+    }
+    paths.sort();
+    paths.into_iter().map(load_file).collect()
+}
+
+fn load_file(path: PathBuf) -> Result<KeyFile, KeyFolderError> {
+    use io::Read;
+    let io_error = |cause| KeyFolderError::Io {
+        path: path.clone(),
+        cause,
+    };
+    let file = File::open(&path).map_err(io_error)?;
+    // Of the open file, so that it cannot be another one than the one that is read.
+    let metadata = file.metadata().map_err(io_error)?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFolderError::Mode { path, mode });
+    }
+    let mut pem = zeroize::Zeroizing::new(Vec::new());
+    file.take(MAX_FILE_BYTES)
+        .read_to_end(&mut pem)
+        .map_err(io_error)?;
+    match SigningKey::from_pem(&pem) {
+        Ok(key) => Ok(KeyFile { path, key }),
+        Err(why) => Err(KeyFolderError::Key { path, why }),
+    }
+}
+
+/// The folder's keyring; the newest key signs.
+///
+/// # Errors
+/// As [`load`], and [`KeyFolderError::Keyring`].
+pub fn keyring(folder: &Path) -> Result<Keyring, KeyFolderError> {
+    let keys = load(folder)?.into_iter().map(|file| file.key).collect();
+    Keyring::from_signing_keys(keys).map_err(|why| KeyFolderError::Keyring {
+        path: folder.to_owned(),
+        why,
+    })
+}
+
+/// Makes a key in the folder, durably, and gives its file. A crash leaves either the whole key or
+/// none: the file gets its name last.
+///
+/// # Errors
+/// [`KeyFolderError::Io`].
+pub fn create(
+    folder: &Path,
+    algorithm: Algorithm,
+    now: Timestamp,
+    random: &OsRandom,
+) -> Result<PathBuf, KeyFolderError> {
+    let pem = generate_pem(algorithm, random);
+    let name = format!(
+        "{:013}-{}.pem",
+        now.millis(),
+        algorithm.name().to_ascii_lowercase()
+    );
+    let (path, partial) = (folder.join(&name), folder.join(format!(".{name}.partial")));
+    let write = || -> io::Result<()> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial)?;
+        file.write_all(pem.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&partial, &path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|cause| KeyFolderError::Io {
+        path: path.clone(),
+        cause,
+    })?;
+    Ok(path)
+}

@@ -1,0 +1,165 @@
+//! The embedded store: one SQLite file, WAL, `synchronous=FULL`, one writer.
+
+mod reader;
+mod sql;
+mod writer;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, SqlSafeStr};
+
+use crate::account::password::PasswordHash;
+use crate::account::{
+    Accounts, AddUserError, BeginSession, LoginStart, User, UserChange, Username,
+};
+use crate::id::UserId;
+use crate::revocation::Reason;
+use crate::revocation::log::{Page, RevocationLog, Revoke, StoreError};
+use crate::time::Timestamp;
+use writer::{Change, Done, Writer};
+
+/// How long a writer waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many rows one compacting transaction drops: a logout waits no longer than that takes.
+const COMPACT_AT_ONCE: usize = 512;
+
+/// The embedded store.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Writer,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it if it is not there, and brings its schema up to date. Other
+    /// processes may have it open too.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a schema that is newer than this program is refused.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = |cause: sqlx::Error| StoreError::new("open the database", cause);
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let mut connection = options.connect().await.map_err(failed)?;
+        migrations()
+            .run(&mut connection)
+            .await
+            .map_err(|cause| StoreError::new("bring the database's schema up to date", cause))?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_with(options.pragma("query_only", "on"))
+            .await
+            .map_err(failed)?;
+        Ok(Self {
+            writer: Writer::start(connection),
+            readers,
+        })
+    }
+
+    async fn write(&self, change: Change) -> Result<Done, StoreError> {
+        self.writer.write(change).await
+    }
+}
+
+fn migrations() -> Migrator {
+    let init = include_str!("0001_init.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(
+        1,
+        "init".into(),
+        MigrationType::Simple,
+        init,
+        false,
+    )])
+}
+
+#[async_trait]
+impl RevocationLog for SqliteStore {
+    async fn read(&self, after: i64, limit: u32) -> Result<Page, StoreError> {
+        reader::page(&self.readers, after, limit).await
+    }
+
+    async fn revoke(&self, what: Revoke, reason: Reason, at: Timestamp) -> Result<i64, StoreError> {
+        match self.write(Change::Revoke(what, reason, at)).await? {
+            Done::Revoked(seq) => Ok(seq),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    async fn compact(&self, until: Timestamp) -> Result<u64, StoreError> {
+        let expired = reader::expired(&self.readers, until).await?;
+        for rows in expired.chunks(COMPACT_AT_ONCE) {
+            self.write(Change::Compact(rows.to_vec())).await?;
+        }
+        Ok(expired.len() as u64)
+    }
+}
+
+#[async_trait]
+impl Accounts for SqliteStore {
+    async fn users(&self) -> Result<Vec<User>, StoreError> {
+        reader::users(&self.readers).await
+    }
+
+    async fn user(&self, name: &Username) -> Result<Option<User>, StoreError> {
+        reader::user(&self.readers, name).await
+    }
+
+    async fn add_user(&self, user: &User, password: &PasswordHash) -> Result<(), AddUserError> {
+        match self
+            .write(Change::AddUser(user.clone(), password.clone()))
+            .await?
+        {
+            Done::Yes => Ok(()),
+            Done::No => Err(AddUserError::Taken),
+            other => Err(other.unexpected().into()),
+        }
+    }
+
+    async fn change_user(
+        &self,
+        user: UserId,
+        change: UserChange,
+        at: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        match self.write(Change::User(user, change, at)).await? {
+            Done::Revoked(seq) => Ok(Some(seq)),
+            Done::No => Ok(None),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    async fn enable_user(&self, user: UserId) -> Result<bool, StoreError> {
+        self.write(Change::EnableUser(user)).await?.yes_or_no()
+    }
+
+    async fn start_login(&self, name: &Username) -> Result<LoginStart, StoreError> {
+        reader::start_login(&self.readers, name).await
+    }
+
+    async fn begin_session(&self, begin: BeginSession) -> Result<bool, StoreError> {
+        self.write(Change::BeginSession(begin)).await?.yes_or_no()
+    }
+
+    async fn upgrade_hash(
+        &self,
+        user: UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<(), StoreError> {
+        self.write(Change::UpgradeHash(user, old.clone(), new.clone()))
+            .await?;
+        Ok(())
+    }
+}

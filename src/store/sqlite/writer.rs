@@ -1,0 +1,347 @@
+//! What is written: by one task, many callers' changes to one transaction, so that they share one fsync.
+
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::reader::{self, HeadRow};
+use super::sql;
+use crate::account::password::PasswordHash;
+use crate::account::{BeginSession, User, UserChange};
+use crate::id::{Lineage, UserId};
+use crate::revocation::log::{Cursor, Revoke, StoreError};
+use crate::revocation::{ALL, Reason, Revocation, Target, cut_off_expiry};
+use crate::time::Timestamp;
+
+/// How many changes share a transaction at most, and how many wait.
+const BATCH: usize = 256;
+const WAITING: usize = 4 * BATCH;
+
+#[derive(Debug)]
+pub(super) enum Change {
+    Revoke(Revoke, Reason, Timestamp),
+    /// (`seq`, `expires_at`) of rows that expired.
+    Compact(Vec<(i64, i64)>),
+    AddUser(User, PasswordHash),
+    User(UserId, UserChange, Timestamp),
+    EnableUser(UserId),
+    BeginSession(BeginSession),
+    UpgradeHash(UserId, PasswordHash, PasswordHash),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    Yes,
+    No,
+    Revoked(i64),
+}
+
+impl Done {
+    pub(super) fn yes_or_no(self) -> Result<bool, StoreError> {
+        match self {
+            Self::Yes => Ok(true),
+            Self::No => Ok(false),
+            Self::Revoked(_) => Err(self.unexpected()),
+        }
+    }
+
+    pub(super) fn unexpected(self) -> StoreError {
+        StoreError::new(
+            "write",
+            format!("an answer that does not fit the question: {self:?}"),
+        )
+    }
+}
+
+#[derive(Debug)]
+struct Job {
+    change: Change,
+    reply: oneshot::Sender<Result<Done, StoreError>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Writer(mpsc::Sender<Job>);
+
+impl Writer {
+    pub(super) fn start(connection: SqliteConnection) -> Self {
+        let (sender, jobs) = mpsc::channel(WAITING);
+        tokio::spawn(run(connection, jobs));
+        Self(sender)
+    }
+
+    /// Answers once the change is on disk, or surely not asked for again.
+    pub(super) async fn write(&self, change: Change) -> Result<Done, StoreError> {
+        let gone = || StoreError::new("write", "the writer has stopped");
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .send(Job { change, reply })
+            .await
+            .map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while jobs.recv_many(&mut batch, BATCH).await > 0 {
+        match commit(&mut connection, &batch).await {
+            Ok(done) => {
+                for (job, done) in batch.drain(..).zip(done) {
+                    // A caller that went away has nothing to hear.
+                    let _ = job.reply.send(Ok(done));
+                }
+            }
+            Err(cause) => {
+                let cause = cause.to_string();
+                for job in batch.drain(..) {
+                    let _ = job.reply.send(Err(StoreError::new("write", cause.clone())));
+                }
+            }
+        }
+    }
+    if let Err(cause) = connection.close().await {
+        tracing::warn!(%cause, "the database was not closed cleanly");
+    }
+}
+
+async fn commit(connection: &mut SqliteConnection, batch: &[Job]) -> sqlx::Result<Vec<Done>> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let before = reader::head(&mut transaction).await?;
+    let mut head = before.clone();
+    let mut done = Vec::with_capacity(batch.len());
+    for job in batch {
+        done.push(apply(&mut transaction, &mut head, &job.change).await?);
+    }
+    set_head(&mut transaction, &head).await?;
+    transaction.commit().await?;
+    Ok(done)
+}
+
+async fn set_head(connection: &mut SqliteConnection, row: &HeadRow) -> sqlx::Result<()> {
+    sqlx::query(sql::SET_HEAD)
+        .bind(row.head.cursor.seq)
+        .bind(row.head.cursor.hash.as_slice())
+        .bind(row.head.compacted)
+        .bind(row.head.horizon.millis())
+        .bind(row.newest_lineage)
+        .bind(row.everything_from)
+        .bind(row.everything_version)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn apply(
+    connection: &mut SqliteConnection,
+    head: &mut HeadRow,
+    change: &Change,
+) -> sqlx::Result<Done> {
+    match change {
+        Change::Revoke(what, reason, at) => revoke(connection, head, what, *reason, *at).await,
+        Change::Compact(rows) => compact(connection, head, rows).await,
+        Change::AddUser(user, password) => {
+            let added = sqlx::query(sql::ADD_USER)
+                .bind(user.id.to_string())
+                .bind(user.username.as_str())
+                .bind(password.as_str())
+                .bind(user.created_at.millis())
+                .execute(connection)
+                .await?;
+            Ok(if added.rows_affected() == 1 {
+                Done::Yes
+            } else {
+                Done::No
+            })
+        }
+        Change::User(user, change, at) => change_user(connection, head, *user, change, *at).await,
+        Change::EnableUser(user) => {
+            let enabled = sqlx::query(sql::ENABLE_USER)
+                .bind(user.to_string())
+                .execute(connection)
+                .await?;
+            Ok(if enabled.rows_affected() == 1 {
+                Done::Yes
+            } else {
+                Done::No
+            })
+        }
+        Change::BeginSession(begin) => begin_session(connection, head, begin).await,
+        Change::UpgradeHash(user, old, new) => {
+            let query = sqlx::query(sql::UPGRADE_HASH).bind(user.to_string());
+            query
+                .bind(old.as_str())
+                .bind(new.as_str())
+                .execute(connection)
+                .await?;
+            Ok(Done::Yes)
+        }
+    }
+}
+
+/// The next entry: its `seq` and hash follow from the head, in the transaction that moves the head.
+async fn append(
+    connection: &mut SqliteConnection,
+    head: &mut HeadRow,
+    mut revocation: Revocation,
+) -> sqlx::Result<Done> {
+    revocation.seq = head.head.cursor.seq + 1;
+    let hash = revocation.chain(&head.head.cursor.hash);
+    sqlx::query(sql::APPEND)
+        .bind(revocation.seq)
+        .bind(revocation.target.scope().name())
+        .bind(revocation.target.key())
+        .bind(revocation.from)
+        .bind(revocation.spared.map(|lineage| lineage.to_string()))
+        .bind(revocation.expires_at.millis())
+        .bind(revocation.reason.name())
+        .bind(revocation.at.millis())
+        .bind(hash.as_slice())
+        .execute(connection)
+        .await?;
+    head.head.cursor = Cursor {
+        seq: revocation.seq,
+        hash,
+    };
+    Ok(Done::Revoked(revocation.seq))
+}
+
+async fn revoke(
+    connection: &mut SqliteConnection,
+    head: &mut HeadRow,
+    what: &Revoke,
+    reason: Reason,
+    at: Timestamp,
+) -> sqlx::Result<Done> {
+    let (target, from, expires_at) = match what {
+        Revoke::Session(lineage, expires_at) => (Target::Session(*lineage), ALL, *expires_at),
+        Revoke::Token(token, expires_at) => (Target::Token(*token), ALL, *expires_at),
+        Revoke::Key(kid) => (Target::Key(kid.clone()), ALL, Timestamp::NEVER),
+        Revoke::Everything => {
+            let from = cut_off(at, head.newest_lineage, head.everything_from);
+            head.everything_from = from;
+            head.everything_version += 1;
+            (Target::Everything, from, cut_off_expiry(at, from))
+        }
+    };
+    append(
+        connection,
+        head,
+        Revocation {
+            seq: 0,
+            target,
+            from,
+            spared: None,
+            expires_at,
+            reason,
+            at,
+        },
+    )
+    .await
+}
+
+/// The first lineage time that is good after a cut-off at `at`: past now, and past every lineage
+/// that was issued, also by a clock that was ahead.
+fn cut_off(at: Timestamp, newest_lineage: i64, from: i64) -> i64 {
+    at.millis().max(newest_lineage).saturating_add(1).max(from)
+}
+
+async fn compact(
+    connection: &mut SqliteConnection,
+    head: &mut HeadRow,
+    rows: &[(i64, i64)],
+) -> sqlx::Result<Done> {
+    for (seq, expires_at) in rows {
+        sqlx::query(sql::DROP)
+            .bind(*seq)
+            .execute(&mut *connection)
+            .await?;
+        head.head.compacted = head.head.compacted.max(*seq);
+        head.head.horizon = head.head.horizon.max(Timestamp::from_millis(*expires_at));
+    }
+    Ok(Done::Yes)
+}
+
+async fn change_user(
+    connection: &mut SqliteConnection,
+    head: &mut HeadRow,
+    user: UserId,
+    change: &UserChange,
+    at: Timestamp,
+) -> sqlx::Result<Done> {
+    let id = user.to_string();
+    let known: Option<(bool, i64, i64, i64)> = sqlx::query_as(sql::SESSION_USER)
+        .bind(&id)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some((_, _, newest_lineage, from)) = known else {
+        return Ok(Done::No);
+    };
+    let from = cut_off(at, newest_lineage, from);
+    sqlx::query(sql::CUT_OFF_USER)
+        .bind(&id)
+        .bind(from)
+        .execute(&mut *connection)
+        .await?;
+    let (reason, spared): (Reason, Option<Lineage>) = match change {
+        UserChange::Password(hash) => {
+            sqlx::query(sql::SET_PASSWORD)
+                .bind(&id)
+                .bind(hash.as_str())
+                .execute(&mut *connection)
+                .await?;
+            (Reason::PasswordChanged, None)
+        }
+        UserChange::Disable => {
+            sqlx::query(sql::DISABLE_USER)
+                .bind(&id)
+                .execute(&mut *connection)
+                .await?;
+            (Reason::Disabled, None)
+        }
+        UserChange::Delete => {
+            sqlx::query(sql::DELETE_USER)
+                .bind(&id)
+                .execute(&mut *connection)
+                .await?;
+            (Reason::Deleted, None)
+        }
+        UserChange::EndSessions { spared, reason } => (*reason, *spared),
+    };
+    let expires_at = cut_off_expiry(at, from);
+    let revocation = Revocation {
+        seq: 0,
+        target: Target::User(user),
+        from,
+        spared,
+        expires_at,
+        reason,
+        at,
+    };
+    append(connection, head, revocation).await
+}
+
+async fn begin_session(
+    connection: &mut SqliteConnection,
+    head: &mut HeadRow,
+    begin: &BeginSession,
+) -> sqlx::Result<Done> {
+    let id = begin.user.to_string();
+    let known: Option<(bool, i64, i64, i64)> = sqlx::query_as(sql::SESSION_USER)
+        .bind(&id)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some((enabled, version, newest_lineage, from)) = known else {
+        return Ok(Done::No);
+    };
+    let lineage = begin.lineage.created_at().millis();
+    let unchanged = version == begin.version && head.everything_version == begin.everything_version;
+    if !enabled || !unchanged || lineage < from || lineage < head.everything_from {
+        return Ok(Done::No);
+    }
+    sqlx::query(sql::SET_NEWEST_LINEAGE)
+        .bind(&id)
+        .bind(newest_lineage.max(lineage))
+        .execute(connection)
+        .await?;
+    head.newest_lineage = head.newest_lineage.max(lineage);
+    Ok(Done::Yes)
+}

@@ -1,0 +1,100 @@
+//! Compact JWS (RFC 7515, section 7.1) with a header of `alg`, `typ` and `kid`, and nothing else.
+
+use super::strict_json::Object;
+use super::{MAX_TOKEN_BYTES, Malformed, base64url};
+use crate::key::VerifyingKey;
+
+/// The longest encoded header, in bytes. It is parsed before the signature is checked, so it is kept small.
+const MAX_HEADER_BYTES: usize = 512;
+
+/// A JWS that nobody has checked. It gives away its key's name and its type, and no payload.
+#[derive(Debug)]
+pub struct UntrustedJws<'a> {
+    signed: &'a [u8],
+    payload: &'a [u8],
+    signature: &'a str,
+    alg: String,
+    typ: Option<String>,
+    kid: Option<String>,
+}
+
+impl<'a> UntrustedJws<'a> {
+    /// Takes the text apart: size, shape, header, in this order.
+    ///
+    /// # Errors
+    /// [`Malformed`] says what is wrong with it.
+    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        if text.len() > MAX_TOKEN_BYTES {
+            return Err(Malformed::TooLong);
+        }
+        let (signed, signature) = text.rsplit_once('.').ok_or(Malformed::Shape)?;
+        let (header, payload) = signed.split_once('.').ok_or(Malformed::Shape)?;
+        let plain = |part: &str| {
+            part.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        if header.is_empty()
+            || signature.is_empty()
+            || !plain(header)
+            || !plain(payload)
+            || !plain(signature)
+        {
+            return Err(Malformed::Shape);
+        }
+        if header.len() > MAX_HEADER_BYTES {
+            return Err(Malformed::Header("too long"));
+        }
+        let json = base64url::decode(header.as_bytes()).map_err(|_| Malformed::Shape)?;
+        let object =
+            Object::parse(&json).map_err(|_| Malformed::Header("not one strict JSON object"))?;
+        if object
+            .names()
+            .any(|name| !matches!(name, "alg" | "typ" | "kid"))
+        {
+            return Err(Malformed::Header("a parameter other than alg, typ and kid"));
+        }
+        let text = |name| match object.get(name) {
+            None => Ok(None),
+            Some(value) => value
+                .as_str()
+                .map(|text| Some(text.to_owned()))
+                .ok_or(Malformed::Header("a parameter that is not text")),
+        };
+        Ok(Self {
+            signed: signed.as_bytes(),
+            payload: payload.as_bytes(),
+            signature,
+            alg: text("alg")?.ok_or(Malformed::Header("no alg"))?,
+            typ: text("typ")?,
+            kid: text("kid")?,
+        })
+    }
+
+    /// The name of the key that it says signed it.
+    #[must_use]
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// What it says it is.
+    #[must_use]
+    pub fn typ(&self) -> Option<&str> {
+        self.typ.as_deref()
+    }
+
+    /// The payload, if `key` signed it with the key's one algorithm.
+    ///
+    /// # Errors
+    /// [`Malformed::Algorithm`], [`Malformed::Signature`], or [`Malformed::Shape`] for a payload that is
+    /// not canonical base64url.
+    pub fn verify(self, key: &VerifyingKey) -> Result<Vec<u8>, Malformed> {
+        if self.alg != key.algorithm().name() {
+            return Err(Malformed::Algorithm);
+        }
+        let algorithm = key.algorithm().jose();
+        match jsonwebtoken::crypto::verify(self.signature, self.signed, key.decoding(), algorithm) {
+            Ok(true) => base64url::decode(self.payload).map_err(|_| Malformed::Shape),
+            Ok(false) | Err(_) => Err(Malformed::Signature),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Verification: one function, one order, no call home.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::claims::Claims;
+use crate::id::{KeyId, SessionId, UserId};
+use crate::keyring::Keyring;
+use crate::policy::{Policy, Unacceptable};
+use crate::revocation::Scope;
+use crate::revocation::freshness::Freshness;
+use crate::revocation::list::RevocationList;
+use crate::time::{Clock, Timestamp};
+use crate::token::Malformed;
+use crate::token::jwt::UntrustedToken;
+
+/// Why a token is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is no token of ours.
+    #[error("malformed: {0}")]
+    Malformed(#[from] Malformed),
+    /// No key of that name is known.
+    #[error("signed with an unknown key")]
+    UnknownKey,
+    /// It is authentic, and not good here and now.
+    #[error("{0}")]
+    Unacceptable(#[from] Unacceptable),
+    /// It was revoked.
+    #[error("revoked, scope {0}")]
+    Revoked(Scope),
+    /// The list may miss a revocation, so nobody can say whether the token is good.
+    #[error("the revocation list is not provably fresh")]
+    Stale,
+}
+
+/// Claims that were verified. Only [`Verifier::verify`] makes them: holding them is the proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedClaims {
+    claims: Claims,
+    kid: KeyId,
+}
+
+impl VerifiedClaims {
+    /// All the claims.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The key that signed them.
+    #[must_use]
+    pub const fn kid(&self) -> &KeyId {
+        &self.kid
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub const fn subject(&self) -> UserId {
+        self.claims.subject
+    }
+
+    /// The session.
+    #[must_use]
+    pub const fn session_id(&self) -> SessionId {
+        self.claims.session_id
+    }
+
+    /// The absolute end of this token.
+    #[must_use]
+    pub const fn expires_at(&self) -> Timestamp {
+        self.claims.expires_at
+    }
+}
+
+/// Verifies tokens against keys, policy and the revocation list, all in memory.
+#[derive(Debug)]
+pub struct Verifier {
+    keyring: ArcSwap<Keyring>,
+    policy: Policy,
+    list: Arc<RevocationList>,
+    freshness: Arc<Freshness>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Verifier {
+    /// A verifier that asks `list`, and only while `freshness` says that the list can be believed.
+    #[must_use]
+    pub fn new(
+        keyring: Arc<Keyring>,
+        policy: Policy,
+        list: Arc<RevocationList>,
+        freshness: Arc<Freshness>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            keyring: ArcSwap::new(keyring),
+            policy,
+            list,
+            freshness,
+            clock,
+        }
+    }
+
+    /// Verifies in this order: size, shape, header, key, signature, time and audience, revocation,
+    /// freshness. What was learned of a revocation binds however old the list is.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why not; the caller of a service is told no more than 401 or 503.
+    pub fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
+        let token = UntrustedToken::parse(token)?;
+        let keyring = self.keyring.load();
+        let key = keyring
+            .verifying(token.kid().as_str())
+            .ok_or(Refusal::UnknownKey)?;
+        let claims = token.verify(key)?;
+        self.policy.check(&claims, self.clock.now())?;
+        if let Some(scope) = self.list.revoked(&claims, key.kid()) {
+            return Err(Refusal::Revoked(scope));
+        }
+        if !self.freshness.holds(self.clock.uptime()) {
+            return Err(Refusal::Stale);
+        }
+        Ok(VerifiedClaims {
+            claims,
+            kid: key.kid().clone(),
+        })
+    }
+
+    /// Whether the list can be believed now.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.freshness.holds(self.clock.uptime())
+    }
+
+    /// The keys that it verifies with.
+    #[must_use]
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.load_full()
+    }
+
+    /// What it accepts.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+}

@@ -1,0 +1,392 @@
+//! What the tests share: a service in this process under a manual clock, and the real program.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+use waxseal::account::password::{Cost, Hasher, Password};
+use waxseal::account::{User, UserChange, Username};
+use waxseal::id::UserId;
+use waxseal::random::SeededRandom;
+use waxseal::time::{Clock, ManualClock, Timestamp};
+use waxseal::{Settings, Waxseal};
+
+/// The issuer and the audience of the service in this process.
+pub const ISSUER: &str = "https://issuer.example";
+/// What everybody's password is.
+pub const PASSWORD: &str = "correct horse battery";
+/// When the manual clock starts.
+pub const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+/// A cost that no service should have, for tests that are about something else.
+pub const CHEAP: Cost = Cost {
+    memory_kib: 64,
+    passes: 1,
+};
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// The stable code of a problem.
+    pub fn code(&self) -> String {
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{self:?}"
+        );
+        self.json()["code"].as_str().unwrap().to_owned()
+    }
+}
+
+/// The service in this process, on real files, under a manual clock.
+pub struct House {
+    pub waxseal: Waxseal,
+    pub clock: Arc<ManualClock>,
+    pub settings: Settings,
+    pub router: Router,
+    folder: Arc<TempDir>,
+}
+
+impl House {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A new one, with settings changed by `change`.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = Arc::new(TempDir::new().unwrap());
+        let mut settings = Settings {
+            data_dir: folder.path().join("data"),
+            keys_dir: folder.path().join("keys"),
+            issuer: ISSUER.to_owned(),
+            audience: ISSUER.to_owned(),
+            ..Settings::default()
+        };
+        change(&mut settings);
+        Self::open(folder, settings, Arc::new(ManualClock::at(START))).await
+    }
+
+    async fn open(folder: Arc<TempDir>, settings: Settings, clock: Arc<ManualClock>) -> Self {
+        let random = Arc::new(SeededRandom::new(
+            u64::try_from(clock.uptime().as_millis()).unwrap(),
+        ));
+        let waxseal = Waxseal::open_with(&settings, Arc::clone(&clock) as _, random, CHEAP)
+            .await
+            .unwrap();
+        let router = waxseal.router();
+        Self {
+            waxseal,
+            clock,
+            settings,
+            router,
+            folder,
+        }
+    }
+
+    /// The same folders opened again, as after a restart, with settings changed by `change`.
+    pub async fn restart(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let Self {
+            waxseal,
+            clock,
+            mut settings,
+            router,
+            folder,
+        } = self;
+        drop((waxseal, router));
+        change(&mut settings);
+        // Another seed: the names of tokens must not repeat.
+        clock.advance(Duration::from_millis(1));
+        Self::open(folder, settings, clock).await
+    }
+
+    /// Lets time pass, and the list be kept fresh, as the service's maintenance does.
+    pub async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        self.waxseal.catch_up().await.unwrap();
+    }
+
+    pub async fn add_user(&self, name: &str) -> UserId {
+        let hasher = Hasher::new(CHEAP, 1, Arc::new(SeededRandom::new(3))).unwrap();
+        let hash = hasher
+            .hash(Password::chosen(PASSWORD.into()).unwrap())
+            .await
+            .unwrap();
+        let id = UserId::new(
+            self.clock.now(),
+            &SeededRandom::new(name.bytes().map(u64::from).sum()),
+        );
+        let username: Username = name.parse().unwrap();
+        let user = User {
+            id,
+            username,
+            enabled: true,
+            created_at: self.clock.now(),
+        };
+        self.waxseal
+            .accounts()
+            .add_user(&user, &hash)
+            .await
+            .unwrap();
+        id
+    }
+
+    pub async fn change_user(&self, user: UserId, change: UserChange) {
+        self.waxseal
+            .accounts()
+            .change_user(user, change, self.clock.now())
+            .await
+            .unwrap()
+            .unwrap();
+        self.waxseal.catch_up().await.unwrap();
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    pub async fn post(&self, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+        let mut request = Request::post(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let body = match body {
+            None => Body::empty(),
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+        };
+        self.send(request.body(body).unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        let request = Request::get(path).header("authorization", format!("Bearer {token}"));
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// Logs in and gives the token.
+    pub async fn login(&self, name: &str) -> String {
+        let answer = self
+            .post(
+                "/login",
+                None,
+                Some(json!({ "username": name, "password": PASSWORD })),
+            )
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// What `/verify` says of a token.
+    pub async fn verify(&self, token: &str) -> StatusCode {
+        self.get("/verify", token).await.status
+    }
+}
+
+/// The program that was built.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WAXSEAL_"))
+    {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A folder with a `data` and a `keys` in it, where the program runs.
+pub struct Place(pub TempDir);
+
+impl Place {
+    pub fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Runs a command of the program here, with that text on its standard input.
+    pub fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = program()
+            .args(arguments)
+            .current_dir(self.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that refuses its arguments does not read on.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    /// Runs a command that must succeed, and gives its standard output.
+    pub fn ok(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run(arguments, input);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn add_user(&self, name: &str) {
+        self.ok(&["user", "add", name, "--password-stdin"], PASSWORD);
+    }
+
+    /// Starts the server here, on a port that is free.
+    pub fn serve(&self) -> Server {
+        let mut command = program();
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER])
+            .current_dir(self.path());
+        Server::start(command)
+    }
+}
+
+/// A server that runs; it is killed when this is dropped.
+pub struct Server {
+    pub child: Child,
+    pub url: String,
+    log: PathBuf,
+    _log_folder: TempDir,
+}
+
+impl Server {
+    /// Starts `command`, and waits until it says where it listens.
+    pub fn start(mut command: Command) -> Self {
+        let folder = TempDir::new().unwrap();
+        let log = folder.path().join("log");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut file = File::create(&log).unwrap();
+        let mut url = None;
+        while url.is_none() {
+            let mut line = String::new();
+            assert!(
+                lines.read_line(&mut line).unwrap() > 0,
+                "the server ended: {}",
+                std::fs::read_to_string(&log).unwrap()
+            );
+            file.write_all(line.as_bytes()).unwrap();
+            url = line
+                .trim_end()
+                .split_once("listening on ")
+                .map(|(_, url)| url.to_owned());
+        }
+        std::thread::spawn(move || drain(lines, file));
+        Self {
+            child,
+            url: url.unwrap(),
+            log,
+            _log_folder: folder,
+        }
+    }
+
+    /// What it has said on standard error.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// SIGKILL, as by a power cut of the process.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub fn terminate(&mut self) -> std::process::ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap()
+    }
+
+    pub async fn login(&self, client: &reqwest::Client, name: &str) -> String {
+        let response = client
+            .post(format!("{}/login", self.url))
+            .json(&json!({ "username": name, "password": PASSWORD }))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200);
+        response.json::<Value>().await.unwrap()["access_token"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    pub async fn verify(&self, client: &reqwest::Client, token: &str) -> u16 {
+        client
+            .get(format!("{}/verify", self.url))
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
+    }
+
+    pub async fn logout(&self, client: &reqwest::Client, token: &str) -> reqwest::Result<u16> {
+        let response = client
+            .post(format!("{}/logout", self.url))
+            .bearer_auth(token)
+            .send()
+            .await?;
+        Ok(response.status().as_u16())
+    }
+}
+
+fn drain(mut lines: BufReader<ChildStderr>, mut file: File) {
+    let mut chunk = [0; 4096];
+    while let Ok(read @ 1..) = lines.read(&mut chunk) {
+        // The test's folder may be gone already.
+        let _ = file.write_all(&chunk[..read]);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The folder of foreign vectors, or nothing and a word about it.
+pub fn vectors(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/vectors")
+        .join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("LEFT OUT: the foreign vectors {name} are not here");
+    None
+}
