@@ -257,7 +257,7 @@ impl Waxseal {
 
     /// Keeps the list fresh and the log small, for as long as it is polled. Run it beside the server;
     /// without it every token is refused with 503 after [`MAX_STALENESS`].
-    pub async fn maintain(&self) {
+    pub async fn maintain(self) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut compact = tokio::time::interval(COMPACT);

@@ -117,8 +117,9 @@ impl Issuer {
     pub async fn login(&self, username: &str, password: Password) -> Result<Issued, LoginError> {
         let Self(parts) = self;
         let name = username.parse().unwrap_or_else(|_| Username::nobody());
-        let start = parts.accounts.start_login(&name).await?;
+        // The time comes before what is read: a cut-off in between is then never before the lineage.
         let now = parts.clock.now();
+        let start = parts.accounts.start_login(&name).await?;
         let hash = start.user.as_ref().map(|user| user.password_hash.clone());
         let checked = parts.hasher.check(password, hash).await?;
         let Some(user) = start.user.filter(|user| user.enabled) else {
@@ -165,28 +166,27 @@ impl Issuer {
         let Self(parts) = self;
         let (claims, at) = (session.claims(), parts.clock.now());
         let lineage = claims.session_id.lineage;
-        let spared = match scope {
+        match scope {
             LogoutScope::This => {
-                let what =
-                    Revoke::Session(lineage, session_revocation_expiry(claims.session_expiry));
-                let seq = parts.log.revoke(what, Reason::Logout, at).await?;
-                return Ok(parts.follower.catch_up_to(seq).await?);
+                let expires_at = session_revocation_expiry(claims.session_expiry);
+                parts
+                    .log
+                    .revoke(Revoke::Session(lineage, expires_at), Reason::Logout, at)
+                    .await?;
             }
-            LogoutScope::Others => Some(lineage),
-            LogoutScope::All => None,
-        };
-        let change = UserChange::EndSessions {
-            spared,
-            reason: Reason::Logout,
-        };
-        match parts
-            .accounts
-            .change_user(claims.subject, change, at)
-            .await?
-        {
-            Some(seq) => Ok(parts.follower.catch_up_to(seq).await?),
-            // The user was deleted meanwhile, which ended every session: it is left to learn of that.
-            None => Ok(parts.follower.catch_up().await?),
+            LogoutScope::Others | LogoutScope::All => {
+                let spared = (scope == LogoutScope::Others).then_some(lineage);
+                let change = UserChange::EndSessions {
+                    spared,
+                    reason: Reason::Logout,
+                };
+                // No such user: it was deleted meanwhile, which ended every session.
+                parts
+                    .accounts
+                    .change_user(claims.subject, change, at)
+                    .await?;
+            }
         }
+        Ok(parts.follower.catch_up().await?)
     }
 }

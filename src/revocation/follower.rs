@@ -1,7 +1,8 @@
 //! Carries the log into the list. Everything enters the list here, by reading the log from a cursor.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
@@ -27,6 +28,13 @@ pub enum FollowError {
     Broken(i64),
 }
 
+/// How far the log was read, and when the last reading that succeeded began.
+#[derive(Debug)]
+struct Place {
+    cursor: Cursor,
+    read_since: u64,
+}
+
 /// Follows the log.
 #[derive(Debug)]
 pub struct Follower {
@@ -34,8 +42,8 @@ pub struct Follower {
     list: Arc<RevocationList>,
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
-    cursor: Mutex<Cursor>,
-    applied: AtomicI64,
+    place: Mutex<Place>,
+    tickets: AtomicU64,
 }
 
 impl Follower {
@@ -47,24 +55,43 @@ impl Follower {
         freshness: Arc<Freshness>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let cursor = Mutex::new(Cursor::START);
+        let place = Mutex::new(Place {
+            cursor: Cursor::START,
+            read_since: 0,
+        });
         Self {
             log,
             list,
             freshness,
             clock,
-            cursor,
-            applied: AtomicI64::new(0),
+            place,
+            tickets: AtomicU64::new(1),
         }
     }
 
     /// Applies everything up to the log's head, which proves the list fresh as of the moment before
-    /// the head was asked for.
+    /// the head was asked for. Concurrent callers share a reading that began after they called.
     ///
     /// # Errors
     /// [`FollowError`]; the list then keeps what it has, and its freshness runs out.
     pub async fn catch_up(&self) -> Result<(), FollowError> {
-        let mut cursor = self.cursor.lock().await;
+        let called = self.ticket();
+        let mut place = self.place.lock().await;
+        // Not "has read past my seq": in a log that went back, that seq may be another entry's.
+        if place.read_since > called {
+            return Ok(());
+        }
+        let began = self.ticket();
+        self.read_on(&mut place.cursor).await?;
+        place.read_since = began;
+        Ok(())
+    }
+
+    fn ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::SeqCst)
+    }
+
+    async fn read_on(&self, cursor: &mut Cursor) -> Result<(), FollowError> {
         let asked = self.clock.uptime();
         loop {
             let page = self.log.read(cursor.seq, PAGE).await?;
@@ -85,7 +112,6 @@ impl Follower {
                 next
             };
             *cursor = next;
-            self.applied.store(next.seq, Ordering::SeqCst);
             if complete {
                 if next != page.head.cursor {
                     return Err(FollowError::Broken(next.seq));
@@ -94,17 +120,6 @@ impl Follower {
                 return Ok(());
             }
         }
-    }
-
-    /// Applies at least everything up to `seq`. Concurrent callers share one reading.
-    ///
-    /// # Errors
-    /// As [`Follower::catch_up`].
-    pub async fn catch_up_to(&self, seq: i64) -> Result<(), FollowError> {
-        if self.applied.load(Ordering::SeqCst) >= seq {
-            return Ok(());
-        }
-        self.catch_up().await
     }
 }
 

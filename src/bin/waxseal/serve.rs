@@ -75,7 +75,7 @@ pub async fn run(config: &Config) -> Result<(), Failure> {
     };
     tokio::select! {
         served = server.serve(waxseal.router().into_make_service()) => served.map_err(Failure::refused),
-        () = waxseal.maintain() => Ok(()),
+        () = waxseal.clone().maintain() => Ok(()),
         () = stop => Ok(()),
     }
 }

@@ -5,6 +5,7 @@ use std::io::Read;
 use serde_json::{Value, json};
 use waxseal::Waxseal;
 use waxseal::store::key_folder;
+use waxseal::token::jwt::Payload;
 use waxseal::token::{MAX_TOKEN_BYTES, base64url};
 
 use crate::cli::{Output, TokenAction};
@@ -78,7 +79,8 @@ async fn verify(token: &str, config: &Config, output: Output) -> Result<(), Fail
         .verifier()
         .verify(token)
         .map_err(|why| Failure::refused(format!("the token is refused: {why}")))?;
-    let value = json!({ "verified": true, "kid": verified.kid(), "claims": verified.claims() });
+    let value =
+        json!({ "verified": true, "kid": verified.kid(), "claims": Payload(verified.claims()) });
     output.print(&value, || format!("{value:#}"));
     Ok(())
 }

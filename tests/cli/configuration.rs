@@ -1,0 +1,143 @@
+//! Flags over variables over the file over defaults; what is wrong is named.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use super::common::{Place, Server, program};
+
+fn serve(place: &Place) -> Command {
+    let mut command = program();
+    command.arg("serve").current_dir(place.path());
+    command
+}
+
+fn refused(output: &Output, words: &[&str]) {
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{talk}");
+    for word in words {
+        assert!(talk.contains(word), "{word:?} is missing in {talk:?}");
+    }
+}
+
+#[tokio::test]
+async fn flags_over_variables_over_the_file_over_defaults() {
+    let place = Place::new();
+    let issuer_of = async |command: Command| {
+        let server = Server::start(command);
+        let token = server.login(&reqwest::Client::new(), "alice").await;
+        let inspected = place.ok(&["token", "inspect", "--json"], &token);
+        let claims =
+            serde_json::from_str::<serde_json::Value>(&inspected).unwrap()["claims"].clone();
+        assert_eq!(
+            claims["aud"], claims["iss"],
+            "the audience is the issuer unless it is set"
+        );
+        claims["iss"].as_str().unwrap().to_owned()
+    };
+    place.add_user("alice");
+    fs::write(
+        place.path().join("waxseal.toml"),
+        "listen = \"127.0.0.1:0\"\nissuer = \"https://file.example\"\n",
+    )
+    .unwrap();
+    assert_eq!(issuer_of(serve(&place)).await, "https://file.example");
+    let with_variable = || {
+        let mut command = serve(&place);
+        command.env("WAXSEAL_ISSUER", "https://variable.example");
+        command
+    };
+    assert_eq!(issuer_of(with_variable()).await, "https://variable.example");
+    let mut with_flag = with_variable();
+    with_flag.args(["--issuer", "https://flag.example"]);
+    assert_eq!(issuer_of(with_flag).await, "https://flag.example");
+    fs::write(
+        place.path().join("waxseal.toml"),
+        "listen = \"127.0.0.1:0\"\n",
+    )
+    .unwrap();
+    assert_eq!(issuer_of(serve(&place)).await, "http://127.0.0.1:0");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let place = Place::new();
+    let wrong = [
+        (
+            "WAXSEAL_LISTEN",
+            "localhost",
+            vec!["listen", "\"localhost\"", "WAXSEAL_LISTEN"],
+        ),
+        (
+            "WAXSEAL_ISSUER",
+            "issuer.example",
+            vec!["issuer", "https://"],
+        ),
+        ("WAXSEAL_ISSUER", "https://a b", vec!["issuer"]),
+        ("WAXSEAL_AUDIENCE", "", vec!["audience"]),
+        ("WAXSEAL_DATA_DIR", "", vec!["data_dir", "--data-dir"]),
+        ("WAXSEAL_KEYS_DIR", "", vec!["keys_dir"]),
+        (
+            "WAXSEAL_ALGORITHM",
+            "HS256",
+            vec!["algorithm", "HS256", "EdDSA or ES256"],
+        ),
+        (
+            "WAXSEAL_DATABASE",
+            "mysql://user:hunter2@host/db",
+            vec!["database", "\"mysql\""],
+        ),
+        (
+            "WAXSEAL_ISUER",
+            "https://issuer.example",
+            vec!["WAXSEAL_ISUER", "--help"],
+        ),
+        ("WAXSEAL_CONFIG", "absent.toml", vec!["absent.toml"]),
+    ];
+    for (name, value, words) in wrong {
+        let output = serve(&place).env(name, value).output().unwrap();
+        refused(&output, &words);
+        assert!(
+            !String::from_utf8_lossy(&output.stderr).contains("hunter2"),
+            "a secret is not printed"
+        );
+    }
+    for (text, words) in [
+        ("listne = \"127.0.0.1:0\"", vec!["waxseal.toml", "listne"]),
+        ("listen = 8080", vec!["waxseal.toml", "listen"]),
+        ("listen = ", vec!["waxseal.toml"]),
+        ("issuer = \"ftp://x\"", vec!["issuer", "ftp://x"]),
+    ] {
+        fs::write(place.path().join("waxseal.toml"), text).unwrap();
+        refused(&serve(&place).output().unwrap(), &words);
+    }
+    assert!(
+        !place.path().join("data").exists(),
+        "what refuses to start leaves nothing behind"
+    );
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_of_this_name_is_no_setting() {
+    let place = Place::new();
+    let mut command = program();
+    command.args(["user", "list"]).current_dir(place.path());
+    command.envs([
+        ("WAXSEAL_SERVICE_HOST", "10.0.0.1"),
+        ("WAXSEAL_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+    ]);
+    assert!(command.output().unwrap().status.success());
+}
+
+#[test]
+fn an_address_in_use_is_refused_with_what_to_do() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = serve(&place).args(["--listen", &address]).output().unwrap();
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        talk.contains(&address) && talk.contains("--listen"),
+        "{talk}"
+    );
+}

@@ -1,0 +1,9 @@
+//! The command line, as the program that was built.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+mod commands;
+mod configuration;
+mod readme;

@@ -1,0 +1,235 @@
+//! The README is true: its commands run, and its output is what they print.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::common::{Place, Server, program};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The fenced blocks of that language.
+fn blocks(language: &str) -> Vec<String> {
+    let text = readme();
+    let fence = format!("```{language}\n");
+    text.split(&fence)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+/// What differs from run to run gets one name.
+fn normal(text: &str) -> String {
+    let word = |word: &str| {
+        let is_uuid = word.len() == 36 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        let is_time = word.len() == 20 && word.ends_with('Z') && word.as_bytes()[10] == b'T';
+        match () {
+            () if word.starts_with("eyJ") => "TOKEN".to_owned(),
+            () if is_uuid => "UUID".to_owned(),
+            () if is_time => "TIME".to_owned(),
+            () => word.to_owned(),
+        }
+    };
+    let (mut out, mut current) = (String::new(), String::new());
+    for c in text.trim_end().chars().chain(['\n']) {
+        if c.is_ascii_alphanumeric()
+            || "-_:".contains(c)
+            || (c == '.' && current.starts_with("eyJ"))
+        {
+            current.push(c);
+        } else {
+            out.push_str(&word(&std::mem::take(&mut current)));
+            out.push(c);
+        }
+    }
+    out.replace('\r', "")
+}
+
+/// Runs the commands of a `console` block in one shell, and gives what each printed.
+fn run(commands: &[&str], place: &Path, url: &str) -> Vec<String> {
+    let mark = "-- next --";
+    let mut script = String::from("exec 2>&1\n");
+    for command in commands {
+        let command = command
+            .replace("http://127.0.0.1:8080", url)
+            .replace("target/debug/waxseal", "\"$PROGRAM\"");
+        script.push_str(&format!("{command}\nprintf '\\n{mark}\\n'\n"));
+    }
+    let output = Command::new("bash")
+        .arg("-c")
+        .arg(script)
+        .current_dir(place)
+        .env("PROGRAM", program().get_program())
+        .env("WAXSEAL_ISSUER", "http://127.0.0.1:8080")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split(&format!("\n{mark}\n"))
+        .map(str::to_owned)
+        .take(commands.len())
+        .collect()
+}
+
+/// Cargo as somebody would call it: not as it runs under a test of its own.
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-c", script]);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let tests_own =
+            text.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&&*text);
+        if tests_own || text.starts_with("WAXSEAL_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Starts the service with the README's first command, as it stands.
+fn first_command(place: &Place) -> Server {
+    let first = blocks("sh")[0].trim().to_owned();
+    assert_eq!(first, "cargo run");
+    let mut command = shell(&format!("exec {first}"));
+    command.current_dir(root());
+    command
+        .env("WAXSEAL_DATA_DIR", place.path().join("data"))
+        .env("WAXSEAL_KEYS_DIR", place.path().join("keys"));
+    command
+        .env("WAXSEAL_LISTEN", "127.0.0.1:0")
+        .env("WAXSEAL_ISSUER", "http://127.0.0.1:8080");
+    Server::start(command)
+}
+
+#[test]
+fn the_first_command_and_the_session_with_curl() {
+    let place = Place::new();
+    let mut server = first_command(&place);
+    let sessions = blocks("console");
+    let mut steps: Vec<(&str, String)> = Vec::new();
+    for line in sessions[0].lines() {
+        match line.strip_prefix("$ ") {
+            Some(command) => steps.push((command, String::new())),
+            None => {
+                let printed = &mut steps.last_mut().unwrap().1;
+                printed.push_str(line);
+                printed.push('\n');
+            }
+        }
+    }
+    assert!(steps.len() >= 8);
+    let commands: Vec<_> = steps.iter().map(|(command, _)| *command).collect();
+    for ((command, expected), printed) in
+        steps.iter().zip(run(&commands, place.path(), &server.url))
+    {
+        assert_eq!(normal(&printed), normal(expected), "$ {command}\n{printed}");
+    }
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn the_other_commands_succeed() {
+    let place = Place::new();
+    place.add_user("alice");
+    let _server = place.serve();
+    let sessions = blocks("console");
+    let administration = sessions
+        .iter()
+        .find(|block| block.contains("user list"))
+        .unwrap();
+    for command in administration
+        .lines()
+        .map(|line| line.strip_prefix("$ ").unwrap())
+    {
+        let arguments: Vec<_> = command
+            .strip_prefix("target/debug/waxseal ")
+            .unwrap()
+            .split(' ')
+            .collect();
+        place.ok(&arguments, "");
+    }
+}
+
+#[test]
+fn the_example_is_the_one_that_runs() {
+    let example = fs::read_to_string(root().join("examples/embedded.rs")).unwrap();
+    assert_eq!(blocks("rust"), [example]);
+    let run = blocks("console")
+        .into_iter()
+        .find(|block| block.contains("--example"))
+        .unwrap();
+    let place = Place::new();
+    place.add_user("alice");
+    let run = run.trim().strip_prefix("$ cargo run").unwrap();
+    let manifest = root().join("Cargo.toml");
+    let mut command = shell(&format!(
+        "exec cargo run --manifest-path '{}' {run}",
+        manifest.display()
+    ));
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), |folder| root().join(folder));
+    command
+        .current_dir(place.path())
+        .env("CARGO_TARGET_DIR", target);
+    let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+    let get = |path: &str, token: &str| {
+        let curl = Command::new("curl")
+            .args([
+                "-s",
+                "--retry",
+                "20",
+                "--retry-connrefused",
+                "--retry-delay",
+                "1",
+                "-w",
+                "%{http_code}",
+            ])
+            .args([
+                "-H",
+                &format!("Authorization: Bearer {token}"),
+                &format!("http://127.0.0.1:3000{path}"),
+            ])
+            .output()
+            .unwrap();
+        String::from_utf8(curl.stdout).unwrap()
+    };
+    let refused = get("/hello", "x");
+    let login = Command::new("curl")
+        .args(["-s", "http://127.0.0.1:3000/login", "--json"])
+        .arg(format!(
+            r#"{{"username": "alice", "password": "{}"}}"#,
+            super::common::PASSWORD
+        ))
+        .output()
+        .unwrap();
+    let login: serde_json::Value = serde_json::from_slice(&login.stdout).unwrap_or_default();
+    let token = login["access_token"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let hello = get("/hello", &token);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(refused.ends_with("401"), "{refused}");
+    assert!(
+        hello.starts_with("hello, ") && hello.ends_with("\n200"),
+        "{hello}"
+    );
+}
+
+#[test]
+fn the_second_command_is_what_ci_runs() {
+    let second = blocks("sh")[1].trim().to_owned();
+    let ci = fs::read_to_string(root().join(".ci/run")).unwrap();
+    assert!(
+        ci.lines()
+            .any(|line| line.trim() == format!("exec {second}")),
+        "{ci}"
+    );
+}

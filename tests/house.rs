@@ -1,0 +1,172 @@
+//! The house: imports point one way, files stay small, and time and randomness have one door each.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms, from the inside out. A file may use what stands before it, and its own room.
+const ROOMS: [&[&str]; 16] = [
+    &["time", "random"],
+    &["id", "token/base64url", "token/strict_json"],
+    &["claims"],
+    &["crypto"],
+    &["key"],
+    &["keyring"],
+    &["token/mod", "token/jws", "token/jwt"],
+    &["policy"],
+    &["session"],
+    &["revocation"],
+    &["account"],
+    &["store"],
+    &["verifier"],
+    &["issuer"],
+    &["http"],
+    &["embedded"],
+];
+
+/// Known from everywhere within: the word for a malformed token has no imports of its own.
+fn room(path: &str) -> Option<usize> {
+    let of = |name: &str| ROOMS.iter().position(|room| room.contains(&name));
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    of(path).or_else(|| of(first)).or_else(|| {
+        of(&format!("{first}/mod"))
+            .filter(|_| rest.is_empty() || rest.starts_with(char::is_uppercase))
+    })
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// `crate::a::b` of a source text, comments aside, as `a/b`.
+fn imports(source: &str) -> Vec<String> {
+    let code: String = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let path: String = rest
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':')
+            .collect();
+        let mut parts = path.split("::").filter(|part| !part.is_empty());
+        let first = parts.next().unwrap_or_default();
+        let braces = rest[path.len()..]
+            .starts_with('{')
+            .then(|| rest[path.len() + 1..].split('}').next().unwrap_or_default());
+        match (parts.next(), braces) {
+            (Some(second), _) => found.push(format!("{first}/{second}")),
+            (None, Some(list)) => {
+                found.extend(
+                    list.split(',')
+                        .map(|name| format!("{first}/{}", name.trim()))
+                        .filter(|name| !name.ends_with('/')),
+                );
+            }
+            (None, None) => found.push(first.to_owned()),
+        }
+    }
+    found
+}
+
+#[test]
+fn imports_point_one_way() {
+    let source = root().join("src");
+    let mut seen = BTreeMap::new();
+    for path in sources(&source) {
+        let name = path
+            .strip_prefix(&source)
+            .unwrap()
+            .with_extension("")
+            .display()
+            .to_string();
+        if name.starts_with("bin/") || name == "lib" {
+            continue;
+        }
+        let own = room(&name).unwrap_or_else(|| panic!("{name} has no room in this test's list"));
+        for import in imports(&fs::read_to_string(&path).unwrap()) {
+            let other =
+                room(&import).unwrap_or_else(|| panic!("{name} uses {import}, which has no room"));
+            assert!(other <= own, "{name} uses {import}: that is the wrong way");
+            *seen.entry((own, other)).or_insert(0) += 1;
+        }
+    }
+    assert!(seen.len() > 20, "the test reads imports: {seen:?}");
+    assert_eq!(
+        imports("use crate::token::{Malformed, base64url};"),
+        ["token/Malformed", "token/base64url"]
+    );
+    assert!(room("http/login") > room("issuer") && room("token/jwt") > room("claims"));
+}
+
+#[test]
+fn the_library_within_reads_no_file_variable_or_signal() {
+    let source = root().join("src");
+    for path in sources(&source) {
+        let name = path.strip_prefix(&source).unwrap().display().to_string();
+        let outside = ["bin/", "store/", "embedded.rs"]
+            .iter()
+            .any(|room| name.starts_with(room));
+        let text = fs::read_to_string(&path).unwrap();
+        for door in [
+            "std::env",
+            "std::fs",
+            "std::process",
+            "tokio::signal",
+            "sqlx::",
+            "clap::",
+        ] {
+            assert!(outside || !text.contains(door), "{name} uses {door}");
+        }
+        for door in ["axum::", "tower_http::"] {
+            let edge = outside || name.starts_with("http/");
+            assert!(edge || !text.contains(door), "{name} uses {door}");
+        }
+    }
+}
+
+#[test]
+fn the_clock_and_the_randomness_have_one_door_each() {
+    let lint = fs::read_to_string(root().join("clippy.toml")).unwrap();
+    for door in [
+        "std::time::SystemTime::now",
+        "std::time::Instant::now",
+        "chrono::Utc::now",
+        "ring::rand::SystemRandom::new",
+    ] {
+        assert!(lint.contains(door), "clippy.toml forbids {door}");
+    }
+    for path in sources(&root().join("src")) {
+        let excused = fs::read_to_string(&path)
+            .unwrap()
+            .contains("clippy::disallowed_methods");
+        let door = path.ends_with("src/time.rs") || path.ends_with("src/random.rs");
+        assert_eq!(excused, door, "{}", path.display());
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for folder in ["src", "tests", "benches", "examples"] {
+        for path in sources(&root().join(folder)) {
+            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            assert!(lines <= 500, "{} has {lines} lines", path.display());
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The library alone: keys from a JWK set, a list that is fed by hand, the extractor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use tower::ServiceExt;
+use waxseal::Verifier;
+use waxseal::claims::Claims;
+use waxseal::id::{Lineage, UserId};
+use waxseal::key::{Algorithm, SigningKey, generate_pem};
+use waxseal::keyring::Keyring;
+use waxseal::policy::{Policy, Timeouts};
+use waxseal::random::{OsRandom, SeededRandom};
+use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::list::RevocationList;
+use waxseal::revocation::{ALL, Reason, Revocation, Target, session_revocation_expiry};
+use waxseal::time::{Clock, ManualClock, Timestamp};
+use waxseal::token::jwt;
+
+const NAME: &str = "https://issuer.example";
+
+struct Place {
+    key: SigningKey,
+    policy: Policy,
+    list: Arc<RevocationList>,
+    freshness: Arc<Freshness>,
+    clock: Arc<ManualClock>,
+    verifier: Arc<Verifier>,
+}
+
+fn place(algorithm: Algorithm) -> Place {
+    let key = SigningKey::from_pem(generate_pem(algorithm, &OsRandom::new()).as_bytes()).unwrap();
+    let published = Keyring::from_verifying_keys([key.public().clone()])
+        .unwrap()
+        .jwks();
+    let keyring =
+        Keyring::from_jwks(serde_json::to_string(&published).unwrap().as_bytes()).unwrap();
+    let policy = Policy::new(NAME, NAME, Timeouts::default()).unwrap();
+    let (list, freshness) = (
+        Arc::new(RevocationList::new()),
+        Arc::new(Freshness::new(Duration::from_secs(5))),
+    );
+    let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000)));
+    freshness.prove(clock.uptime());
+    let parts = (
+        Arc::new(keyring),
+        policy.clone(),
+        Arc::clone(&list),
+        Arc::clone(&freshness),
+    );
+    let verifier = Arc::new(Verifier::new(
+        parts.0,
+        parts.1,
+        parts.2,
+        parts.3,
+        Arc::clone(&clock) as _,
+    ));
+    Place {
+        key,
+        policy,
+        list,
+        freshness,
+        clock,
+        verifier,
+    }
+}
+
+impl Place {
+    fn token(&self) -> (String, Claims) {
+        let (now, random) = (self.clock.now(), SeededRandom::new(1));
+        let claims = waxseal::session::begin(
+            &self.policy,
+            UserId::new(now, &random),
+            Lineage::new(now, &random),
+            now,
+            &random,
+        );
+        (jwt::sign(&claims, &self.key).unwrap(), claims)
+    }
+
+    async fn get(&self, path: &str, authorization: Option<&str>) -> (StatusCode, String) {
+        let mut request = Request::get(path);
+        if let Some(value) = authorization {
+            request = request.header("authorization", value);
+        }
+        let response = stranger::app(Arc::clone(&self.verifier))
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 4096).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_strangers_app_is_protected() {
+    for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
+        let place = place(algorithm);
+        let (token, claims) = place.token();
+        let bearer = format!("Bearer {token}");
+        assert_eq!(
+            place.get("/mine", Some(&bearer)).await,
+            (StatusCode::OK, claims.subject.to_string())
+        );
+        assert_eq!(place.get("/mine", None).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            place.get("/hello", None).await,
+            (StatusCode::OK, "hello, stranger".to_owned())
+        );
+        assert_eq!(
+            place.get("/hello", Some("Bearer x.y.z")).await.0,
+            StatusCode::UNAUTHORIZED
+        );
+        assert_eq!(
+            place.get("/hello", Some("Basic eDp5")).await.0,
+            StatusCode::BAD_REQUEST
+        );
+
+        place.list.apply(&Revocation {
+            seq: 1,
+            target: Target::Session(claims.session_id.lineage),
+            from: ALL,
+            spared: None,
+            expires_at: session_revocation_expiry(claims.session_expiry),
+            reason: Reason::Logout,
+            at: place.clock.now(),
+        });
+        for path in ["/mine", "/hello"] {
+            assert_eq!(
+                place.get(path, Some(&bearer)).await.0,
+                StatusCode::UNAUTHORIZED
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_nobody_keeps_fresh_is_not_believed() {
+    let place = place(Algorithm::EdDsa);
+    let bearer = format!("Bearer {}", place.token().0);
+    assert_eq!(place.get("/mine", Some(&bearer)).await.0, StatusCode::OK);
+    place.clock.advance(Duration::from_secs(5));
+    assert_eq!(
+        place.get("/mine", Some(&bearer)).await.0,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    place.freshness.prove(place.clock.uptime());
+    assert_eq!(place.get("/mine", Some(&bearer)).await.0, StatusCode::OK);
+}
