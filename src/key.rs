@@ -147,8 +147,8 @@ impl VerifyingKey {
         Self::new(Algorithm::EdDsa, public)
     }
 
-    /// From a public JWK (RFC 7517): `kty`, `crv` and `alg` must agree, `use` must be `sig` and
-    /// `key_ops` must have `verify` where they are present, and a private half must not be there.
+    /// From a public JWK (RFC 7517): `kty` and `crv` must agree, and where they are present `alg` must
+    /// agree with them, `use` must be `sig` and `key_ops` must have `verify`, and a private half must not be there.
     /// A `kid` that is there is kept; without one the RFC 7638 thumbprint names the key.
     ///
     /// # Errors
@@ -177,17 +177,18 @@ impl VerifyingKey {
                 return Err(KeyError::Jwk("its key_ops do not have verify"));
             }
         }
+        let alg = jwk.get("alg").map(|alg| alg.as_str().unwrap_or_default());
         let coordinate = |name| {
             let bytes = text(name).and_then(|text| base64url::decode(text.as_bytes()).ok());
             bytes
                 .filter(|bytes| bytes.len() == 32)
                 .ok_or(KeyError::Jwk("a coordinate is missing or malformed"))
         };
-        let (algorithm, public) = match (text("kty"), text("crv"), text("alg")) {
-            (Some("OKP"), Some("Ed25519"), Some("EdDSA" | "Ed25519")) => {
+        let (algorithm, public) = match (text("kty"), text("crv"), alg) {
+            (Some("OKP"), Some("Ed25519"), None | Some("EdDSA" | "Ed25519")) => {
                 (Algorithm::EdDsa, coordinate("x")?)
             }
-            (Some("EC"), Some("P-256"), Some("ES256")) => (
+            (Some("EC"), Some("P-256"), None | Some("ES256")) => (
                 Algorithm::Es256,
                 [vec![4], coordinate("x")?, coordinate("y")?].concat(),
             ),

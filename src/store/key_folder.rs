@@ -1,9 +1,11 @@
 //! The folder of private keys: one PKCS#8 PEM file a key, mode 0600.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use crate::key::{Algorithm, KeyError, SigningKey, generate_pem};
 use crate::keyring::{Keyring, KeyringError};
@@ -24,6 +26,12 @@ pub enum KeyFolderError {
         path: PathBuf,
         /// Why.
         cause: io::Error,
+    },
+    /// A folder, a pipe or a device.
+    #[error("{path} is not a file; remove it, or give it another ending than .pem", path = path.display())]
+    NotAFile {
+        /// What is not a file.
+        path: PathBuf,
     },
     /// Others than the owner may read or write the file.
     #[error("{path} has mode {mode:04o}, so that others can read or change the key; run: chmod 600 {path}", path = path.display())]
@@ -88,23 +96,30 @@ pub fn load(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
 }
 
 fn load_file(path: PathBuf) -> Result<KeyFile, KeyFolderError> {
-    use io::Read;
     let io_error = |cause| KeyFolderError::Io {
         path: path.clone(),
         cause,
     };
+    // Before it is opened: opening a pipe would wait for somebody to write.
+    if !fs::metadata(&path).map_err(io_error)?.is_file() {
+        return Err(KeyFolderError::NotAFile { path });
+    }
     let file = File::open(&path).map_err(io_error)?;
     // Of the open file, so that it cannot be another one than the one that is read.
-    let metadata = file.metadata().map_err(io_error)?;
-    let mode = metadata.permissions().mode() & 0o7777;
+    let mode = file.metadata().map_err(io_error)?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(KeyFolderError::Mode { path, mode });
     }
-    let mut pem = zeroize::Zeroizing::new(Vec::new());
-    file.take(MAX_FILE_BYTES)
+    let mut pem = Zeroizing::new(Vec::new());
+    file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut pem)
         .map_err(io_error)?;
-    match SigningKey::from_pem(&pem) {
+    let key = if pem.len() as u64 > MAX_FILE_BYTES {
+        Err(KeyError::NotPem)
+    } else {
+        SigningKey::from_pem(&pem)
+    };
+    match key {
         Ok(key) => Ok(KeyFile { path, key }),
         Err(why) => Err(KeyFolderError::Key { path, why }),
     }
@@ -134,11 +149,11 @@ pub fn create(
     random: &OsRandom,
 ) -> Result<PathBuf, KeyFolderError> {
     let pem = generate_pem(algorithm, random);
-    let name = format!(
-        "{:013}-{}.pem",
-        now.millis(),
-        algorithm.name().to_ascii_lowercase()
-    );
+    let key = SigningKey::from_pem(pem.as_bytes()).map_err(|why| KeyFolderError::Key {
+        path: folder.to_owned(),
+        why,
+    })?;
+    let name = format!("{:013}-{}.pem", now.millis(), key.public().kid());
     let (path, partial) = (folder.join(&name), folder.join(format!(".{name}.partial")));
     let write = || -> io::Result<()> {
         fs::DirBuilder::new()
@@ -147,8 +162,7 @@ pub fn create(
             .create(folder)?;
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&partial)?;
         file.write_all(pem.as_bytes())?;

@@ -1,0 +1,154 @@
+//! Libraries in other languages: they verify our tokens from our JWKS, and we judge theirs.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::common::{ISSUER, Place, Server, program};
+
+const AUDIENCE: &str = "https://service.example";
+
+/// Runs a script with a job, and gives what it found.
+type Script = fn(&Value) -> Value;
+
+fn installed(file: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/interop")
+        .join(file);
+    assert!(
+        path.exists(),
+        "{} is missing; run scripts/test-setup first",
+        path.display()
+    );
+    path
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/foreign/interop")
+        .join(name)
+}
+
+fn pyjwt(job: &Value) -> Value {
+    installed("venv/installed.txt");
+    let mut command = Command::new(installed("venv/bin/python"));
+    run(command.arg("-B").arg(script("verify.py")), job)
+}
+
+fn jose(job: &Value) -> Value {
+    let packages = installed("node/installed.json");
+    let mut job = job.clone();
+    job["packages"] = json!(packages.parent().unwrap());
+    run(Command::new("node").arg(script("verify.mjs")), &job)
+}
+
+fn run(command: &mut Command, job: &Value) -> Value {
+    let mut child = command
+        // The server is on this machine; a proxy would not find it.
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|cause| panic!("{command:?}: {cause}; run scripts/test-setup first"));
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(job.to_string().as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn serve(place: &Place, algorithm: &str) -> Server {
+    let mut command = program();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER])
+        .args(["--audience", AUDIENCE, "--algorithm", algorithm])
+        .current_dir(place.path());
+    Server::start(command)
+}
+
+/// The one key file that the server made.
+fn pem(place: &Place) -> String {
+    let mut files = std::fs::read_dir(place.path().join("keys"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pem"));
+    let file = files.next().unwrap();
+    assert_eq!(files.next(), None);
+    std::fs::read_to_string(file).unwrap()
+}
+
+async fn both_ways(algorithm: &str, foreign: Script, refusals: &[(&str, &str)]) {
+    let place = Place::new();
+    place.add_user("alice");
+    let server = serve(&place, algorithm);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let token = server.login(&client, "alice").await;
+    assert_eq!(server.verify(&client, &token).await, 200);
+
+    let job = json!({
+        "jwks_url": format!("{}/.well-known/jwks.json", server.url),
+        "token": token,
+        "pem": pem(&place),
+        "algorithm": algorithm,
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+    });
+    let found = foreign(&job);
+
+    assert_eq!(found["header"]["typ"], "at+jwt");
+    assert_eq!(found["header"]["alg"], algorithm);
+    assert_eq!(found["claims"]["iss"], ISSUER);
+    assert_eq!(found["claims"]["aud"], AUDIENCE);
+    for (what, why) in refusals {
+        assert_eq!(found["refused"][what], *why, "{what}: {found}");
+    }
+
+    let signed = |typ: &str| found["signed"][typ].as_str().unwrap();
+    assert_ne!(signed("at+jwt"), token);
+    // The three differ in their typ alone.
+    assert_eq!(server.verify(&client, signed("at+jwt")).await, 200);
+    assert_eq!(server.verify(&client, signed("JWT")).await, 401);
+    assert_eq!(server.verify(&client, signed("none")).await, 401);
+}
+
+const PYJWT_REFUSES: [(&str, &str); 3] = [
+    ("audience", "InvalidAudienceError"),
+    ("issuer", "InvalidIssuerError"),
+    ("signature", "InvalidSignatureError"),
+];
+
+const JOSE_REFUSES: [(&str, &str); 4] = [
+    ("audience", "ERR_JWT_CLAIM_VALIDATION_FAILED aud"),
+    ("issuer", "ERR_JWT_CLAIM_VALIDATION_FAILED iss"),
+    ("signature", "ERR_JWS_SIGNATURE_VERIFICATION_FAILED"),
+    ("typ", "ERR_JWT_CLAIM_VALIDATION_FAILED typ"),
+];
+
+#[tokio::test]
+async fn pyjwt_and_waxseal_agree_on_eddsa() {
+    both_ways("EdDSA", pyjwt, &PYJWT_REFUSES).await;
+}
+
+#[tokio::test]
+async fn pyjwt_and_waxseal_agree_on_es256() {
+    both_ways("ES256", pyjwt, &PYJWT_REFUSES).await;
+}
+
+#[tokio::test]
+async fn jose_and_waxseal_agree_on_eddsa() {
+    both_ways("EdDSA", jose, &JOSE_REFUSES).await;
+}
+
+#[tokio::test]
+async fn jose_and_waxseal_agree_on_es256() {
+    both_ways("ES256", jose, &JOSE_REFUSES).await;
+}

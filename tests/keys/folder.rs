@@ -1,0 +1,327 @@
+//! The folder of private keys.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use waxseal::key::{Algorithm, SigningKey, generate_pem};
+use waxseal::keyring::KeyringError;
+use waxseal::random::OsRandom;
+use waxseal::store::key_folder::{self, KeyFolderError, create, keyring, load};
+use waxseal::time::Timestamp;
+
+use super::common::{ISSUER, Place, Server, program};
+use super::{Keys, mode, new_ec, new_ed25519, openssl, set_mode};
+
+const BOTH: [Algorithm; 2] = [Algorithm::EdDsa, Algorithm::Es256];
+
+/// The RFC 7638 thumbprint, by OpenSSL and by hand.
+fn thumbprint(algorithm: Algorithm, private_pem: &[u8]) -> String {
+    let spki = openssl("pkey -pubout -outform DER", private_pem);
+    let coordinate = |from_end: usize| {
+        let start = spki.len() - from_end;
+        URL_SAFE_NO_PAD.encode(&spki[start..start + 32])
+    };
+    let json = match algorithm {
+        Algorithm::EdDsa => format!(
+            r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
+            coordinate(32)
+        ),
+        Algorithm::Es256 => format!(
+            r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
+            coordinate(64),
+            coordinate(32)
+        ),
+    };
+    URL_SAFE_NO_PAD.encode(openssl("dgst -sha256 -binary", json.as_bytes()))
+}
+
+#[test]
+fn openssl_reads_our_keys_and_the_kid_is_the_thumbprint() {
+    for algorithm in BOTH {
+        let pem = generate_pem(algorithm, &OsRandom::new());
+        let key = SigningKey::from_pem(pem.as_bytes()).unwrap();
+        assert_eq!(key.public().algorithm(), algorithm);
+        let text = openssl("pkey -noout -text", pem.as_bytes());
+        let text = String::from_utf8(text).unwrap();
+        let names = match algorithm {
+            Algorithm::EdDsa => "ED25519 Private-Key",
+            Algorithm::Es256 => "NIST CURVE: P-256",
+        };
+        assert!(text.contains(names), "{text}");
+        let expected = thumbprint(algorithm, pem.as_bytes());
+        assert_eq!(key.public().kid().as_str(), expected);
+    }
+}
+
+#[test]
+fn every_generated_key_is_another() {
+    for algorithm in BOTH {
+        let [one, two] = [(); 2].map(|()| generate_pem(algorithm, &OsRandom::new()));
+        assert_ne!(*one, *two);
+    }
+}
+
+#[test]
+fn keys_made_by_openssl_load() {
+    for (algorithm, pem) in [
+        (Algorithm::EdDsa, new_ed25519()),
+        (Algorithm::Es256, new_ec("P-256")),
+    ] {
+        let folder = Keys::new();
+        let path = folder.write("mine.pem", &pem);
+        let files = load(folder.path()).unwrap();
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].path, path);
+        let public = files[0].key.public();
+        assert_eq!(public.algorithm(), algorithm);
+        assert_eq!(public.kid().as_str(), thumbprint(algorithm, &pem));
+
+        // Line ends of another system.
+        let crlf = String::from_utf8(pem).unwrap().replace('\n', "\r\n");
+        let again = SigningKey::from_pem(crlf.as_bytes()).unwrap();
+        assert_eq!(again.public().kid(), public.kid());
+    }
+}
+
+#[test]
+fn a_key_that_others_can_reach_is_refused() {
+    let folder = Keys::new();
+    let path = folder.write("mine.pem", &new_ed25519());
+    for bits in [0o644, 0o640, 0o660, 0o604, 0o602, 0o610, 0o666, 0o777] {
+        set_mode(&path, bits);
+        let error = load(folder.path()).unwrap_err();
+        assert!(matches!(error, KeyFolderError::Mode { mode, .. } if mode == bits));
+        let text = error.to_string();
+        assert!(text.contains(&format!("has mode {bits:04o}")), "{text}");
+        assert!(
+            text.ends_with(&format!("run: chmod 600 {}", path.display())),
+            "{text}"
+        );
+        assert!(keyring(folder.path()).is_err());
+    }
+    for bits in [0o400, 0o600] {
+        set_mode(&path, bits);
+        assert_eq!(load(folder.path()).unwrap().len(), 1, "{bits:o}");
+    }
+}
+
+#[test]
+fn one_file_that_others_can_reach_refuses_the_folder() {
+    let folder = Keys::new();
+    folder.write("1.pem", &new_ed25519());
+    let open = folder.write("2.pem", &new_ed25519());
+    folder.write("3.pem", &new_ed25519());
+    set_mode(&open, 0o644);
+    let text = keyring(folder.path()).unwrap_err().to_string();
+    assert!(text.contains("2.pem"), "{text}");
+    set_mode(&open, 0o600);
+    assert_eq!(keyring(folder.path()).unwrap().keys().len(), 3);
+}
+
+#[test]
+fn a_link_is_followed_and_the_mode_of_its_target_counts() {
+    let (elsewhere, folder) = (Keys::new(), Keys::new());
+    let target = elsewhere.write("target", &new_ed25519());
+    let link = folder.path().join("link.pem");
+    symlink(&target, &link).unwrap();
+    assert_eq!(load(folder.path()).unwrap()[0].path, link);
+
+    set_mode(&target, 0o644);
+    let text = load(folder.path()).unwrap_err().to_string();
+    assert!(text.contains("has mode 0644"), "{text}");
+    assert!(text.contains("link.pem"), "{text}");
+
+    fs::remove_file(&target).unwrap();
+    let error = load(folder.path()).unwrap_err();
+    assert!(matches!(error, KeyFolderError::Io { .. }), "{error}");
+    assert!(error.to_string().contains("link.pem"), "{error}");
+}
+
+#[test]
+fn what_is_not_a_pem_file_is_ignored() {
+    let folder = Keys::new();
+    folder.write("mine.pem", &new_ed25519());
+    for name in [
+        "README.md",
+        ".gitignore",
+        ".pem",
+        "old.pem.bak",
+        "old.pem~",
+        "OLD.PEM",
+        "pem",
+        ".1800000000000-eddsa.pem.partial",
+    ] {
+        let path = folder.write(name, b"-----BEGIN PRIVATE KEY-----\nMC4C");
+        set_mode(&path, 0o644);
+    }
+    let files = load(folder.path()).unwrap();
+    assert_eq!(files.len(), 1);
+    assert!(files[0].path.ends_with("mine.pem"));
+}
+
+#[test]
+fn no_folder_has_no_keys_and_a_file_is_no_folder() {
+    let folder = Keys::new();
+    assert!(load(&folder.path().join("none")).unwrap().is_empty());
+    let none = keyring(folder.path()).unwrap();
+    assert!(none.signing().is_none() && none.keys().is_empty());
+    let file = folder.write("file", b"");
+    let text = load(&file).unwrap_err().to_string();
+    assert!(text.contains(file.to_str().unwrap()), "{text}");
+
+    fs::create_dir(folder.path().join("folder.pem")).unwrap();
+    let text = load(folder.path()).unwrap_err().to_string();
+    assert!(text.contains("folder.pem"), "{text}");
+}
+
+#[test]
+fn one_key_in_two_files_is_refused() {
+    for pem in [new_ed25519(), new_ec("P-256")] {
+        let folder = Keys::new();
+        folder.write("1.pem", &pem);
+        let kid = keyring(folder.path())
+            .unwrap()
+            .signing()
+            .unwrap()
+            .public()
+            .kid()
+            .clone();
+        let copy = folder.write("2.pem", &pem);
+        let error = keyring(folder.path()).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            matches!(error, KeyFolderError::Keyring { why: KeyringError::DoubleKid(double), .. } if double == kid)
+        );
+        assert!(text.contains(folder.path().to_str().unwrap()), "{text}");
+        assert!(text.contains("remove one of them"), "{text}");
+        fs::remove_file(copy).unwrap();
+        assert!(keyring(folder.path()).is_ok());
+    }
+}
+
+#[test]
+fn the_newest_key_signs_and_all_verify() {
+    let folder = Keys::new();
+    let random = OsRandom::new();
+    let mut paths = Vec::new();
+    // The last two differ in how many digits their times have.
+    for (at, algorithm) in [
+        (1_800_000_000_000, Algorithm::Es256),
+        (1_800_000_000_001, Algorithm::EdDsa),
+        (999_999_999_999, Algorithm::EdDsa),
+    ] {
+        let at = Timestamp::from_millis(at);
+        paths.push(create(folder.path(), algorithm, at, &random).unwrap());
+    }
+    let files = load(folder.path()).unwrap();
+    let loaded: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
+    assert_eq!(
+        loaded,
+        [&paths[2], &paths[0], &paths[1]].map(|path| path.clone())
+    );
+    let ring = keyring(folder.path()).unwrap();
+    let signing = ring.signing().unwrap().public().kid();
+    assert_eq!(signing, files[2].key.public().kid());
+    for file in &files {
+        assert!(ring.verifying(file.key.public().kid().as_str()).is_some());
+    }
+}
+
+#[test]
+fn two_keys_made_in_one_millisecond_are_both_kept() {
+    let folder = Keys::new();
+    let at = Timestamp::from_secs(1_800_000_000);
+    let first = create(folder.path(), Algorithm::EdDsa, at, &OsRandom::new()).unwrap();
+    let before = fs::read(&first).unwrap();
+    // To refuse the second is as good.
+    let _ = create(folder.path(), Algorithm::EdDsa, at, &OsRandom::new());
+    let after = fs::read(&first).unwrap();
+    assert!(after == before, "a key that may have signed is gone");
+}
+
+#[test]
+fn a_leftover_of_a_crash_is_in_nobodys_way() {
+    let folder = Keys::new();
+    let at = Timestamp::from_secs(1_800_000_000);
+    let name = create(folder.path(), Algorithm::EdDsa, at, &OsRandom::new()).unwrap();
+    fs::remove_file(&name).unwrap();
+    let name = name.file_name().unwrap().to_str().unwrap();
+    let leftover = vec![b'x'; 5000];
+    for name in [
+        format!(".{name}.partial"),
+        ".1700000000000-es256.pem.partial".to_owned(),
+    ] {
+        folder.write(&name, &leftover);
+    }
+    assert!(load(folder.path()).unwrap().is_empty());
+    let path = create(folder.path(), Algorithm::EdDsa, at, &OsRandom::new()).unwrap();
+    assert_eq!(mode(&path), 0o600);
+    let files = key_folder::load(folder.path()).unwrap();
+    assert_eq!(files.len(), 1);
+    assert_eq!(files[0].path, path);
+}
+
+/// Starts the server under an umask that takes nothing away, so that the modes are the program's.
+fn serve(place: &Place, algorithm: &str) -> Server {
+    let program = program();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"umask 000; exec "$0" "$@""#])
+        .arg(program.get_program())
+        .args(["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER])
+        .args(["--algorithm", algorithm])
+        .current_dir(place.path());
+    for (name, value) in program.get_envs() {
+        assert_eq!(value, None);
+        command.env_remove(name);
+    }
+    Server::start(command)
+}
+
+#[test]
+fn the_first_start_makes_one_private_key_and_the_second_none() {
+    for algorithm in BOTH {
+        let place = Place::new();
+        let keys = place.path().join("keys");
+        drop(serve(&place, algorithm.name()));
+        assert_eq!(mode(&keys), 0o700);
+        let files = load(&keys).unwrap();
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].key.public().algorithm(), algorithm);
+        assert_eq!(mode(&files[0].path), 0o600);
+        assert_eq!(
+            fs::read_dir(&keys).unwrap().count(),
+            1,
+            "nothing else is left in the folder"
+        );
+
+        fs::write(keys.join(".1-eddsa.pem.partial"), "-----BEGIN PRI").unwrap();
+        drop(serve(&place, algorithm.name()));
+        let again = load(&keys).unwrap();
+        assert_eq!(again.len(), 1);
+        assert_eq!(again[0].key.public().kid(), files[0].key.public().kid());
+
+        let listed = place.ok(&["keys", "list", "--json"], "");
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        assert_eq!(listed[0]["kid"], files[0].key.public().kid().as_str());
+        assert_eq!(listed[0]["algorithm"], algorithm.name());
+    }
+}
+
+#[test]
+fn a_server_does_not_start_over_a_key_that_others_can_reach() {
+    let place = Place::new();
+    drop(serve(&place, "EdDSA"));
+    let path = load(&place.path().join("keys")).unwrap().remove(0).path;
+    set_mode(&path, 0o644);
+    let output = place.run(&["serve", "--listen", "127.0.0.1:0"], "");
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert!(text.contains("chmod 600") && text.contains(name), "{text}");
+    assert_eq!(mode(&path), 0o644, "it is the operator's to mend");
+}
