@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -17,13 +17,14 @@ use crate::issuer::{Issuer, IssuerParts};
 use crate::key::Algorithm;
 use crate::policy::{BadPolicy, MAX_LEEWAY, Policy, Timeouts};
 use crate::random::{OsRandom, Random};
+use crate::revocation::Reason;
 use crate::revocation::follower::{FollowError, Follower};
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
-use crate::revocation::log::{RevocationLog, StoreError};
+use crate::revocation::log::{RevocationLog, Revoke, StoreError};
 use crate::store::key_folder::{self, KeyFolderError};
 use crate::store::sqlite::SqliteStore;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, Timestamp};
 use crate::verifier::Verifier;
 
 /// How old the revocation list may be before tokens are refused rather than guessed about.
@@ -92,6 +93,9 @@ pub enum OpenError {
     /// The log cannot be replayed.
     #[error(transparent)]
     Replay(#[from] FollowError),
+    /// The log cannot be read or written.
+    #[error(transparent)]
+    Log(#[from] StoreError),
     /// The settings contradict themselves.
     #[error(transparent)]
     Policy(#[from] BadPolicy),
@@ -139,7 +143,8 @@ impl Waxseal {
     ) -> Result<Self, OpenError> {
         let policy = Policy::new(&settings.issuer, &settings.audience, settings.timeouts)?;
         let mut keyring = key_folder::keyring(&settings.keys_dir)?;
-        if keyring.signing().is_none() {
+        let had_keys = keyring.signing().is_some();
+        if !had_keys {
             let path = key_folder::create(
                 &settings.keys_dir,
                 settings.algorithm,
@@ -150,7 +155,7 @@ impl Waxseal {
             keyring = key_folder::keyring(&settings.keys_dir)?;
         }
         let keyring = Arc::new(keyring);
-        let store = Arc::new(open_store(settings).await?);
+        let store = Arc::new(open_or_make_store(settings).await?);
         let list = Arc::new(RevocationList::new());
         let freshness = Arc::new(Freshness::new(MAX_STALENESS));
         let log: Arc<dyn RevocationLog> = Arc::clone(&store) as _;
@@ -160,7 +165,18 @@ impl Waxseal {
             Arc::clone(&freshness),
             Arc::clone(&clock),
         ));
+        let head = log.read(0, 0).await?.head;
+        let pristine = head.cursor.seq == 0 && head.newest_lineage == Timestamp::EPOCH;
+        if had_keys && pristine {
+            // These keys may have signed sessions that another log knew to be over.
+            tracing::warn!(
+                "there are keys but the revocation log is new: all sessions from before are ended"
+            );
+            log.revoke(Revoke::Everything, Reason::LogLost, clock.now())
+                .await?;
+        }
         follower.catch_up().await?;
+        list.observe(clock.now().minus(settings.timeouts.leeway));
         let permits = available_parallelism().map_or(1, |cores| cores.get() / 2);
         let issuer = Arc::new(Issuer::new(IssuerParts {
             accounts: Arc::clone(&store) as _,
@@ -230,6 +246,8 @@ impl Waxseal {
     /// # Errors
     /// [`FollowError`].
     pub async fn catch_up(&self) -> Result<(), FollowError> {
+        let leeway = self.verifier.policy().timeouts().leeway;
+        self.list.observe(self.clock.now().minus(leeway));
         self.follower.catch_up().await
     }
 
@@ -238,12 +256,15 @@ impl Waxseal {
     /// # Errors
     /// [`FollowError`].
     pub async fn compact(&self) -> Result<u64, FollowError> {
+        // A log that does not continue what was read is left as it is, for people to look at.
+        self.catch_up().await?;
         // Not before the largest leeway has passed besides: the horizon must not end a token that a
         // verifier may still accept.
         let dropped = self
             .store
             .compact(self.clock.now().minus(MAX_LEEWAY))
             .await?;
+        self.store.raise_horizon(self.list.expired_until()).await?;
         self.follower.catch_up().await?;
         let list = Arc::clone(&self.list);
         if tokio::task::spawn_blocking(move || list.drop_covered())
@@ -291,26 +312,37 @@ impl Waxseal {
     }
 }
 
-/// Opens or makes the embedded store alone, for tools that work beside a running service.
+/// Opens the embedded store alone, for tools that work beside a running service.
+///
+/// # Errors
+/// [`OpenError`] names what is wrong; a database that is not there is not made.
+pub async fn open_store(settings: &Settings) -> Result<SqliteStore, OpenError> {
+    let path = settings.data_dir.join("waxseal.db");
+    let failed = |cause| OpenError::Folder {
+        path: path.clone(),
+        cause,
+    };
+    // It has password hashes in it. SQLite's other files take its mode.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    SqliteStore::open(&path)
+        .await
+        .map_err(|cause| OpenError::Store { path, cause })
+}
+
+/// Opens the embedded store, and makes it if it is not there.
 ///
 /// # Errors
 /// [`OpenError`] names what is wrong.
-pub async fn open_store(settings: &Settings) -> Result<SqliteStore, OpenError> {
+pub async fn open_or_make_store(settings: &Settings) -> Result<SqliteStore, OpenError> {
     make_data_dir(settings)?;
     let path = settings.data_dir.join("waxseal.db");
-    // It has password hashes in it. SQLite's other files take its mode, so it is made beforehand.
     let made = fs::OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
         .open(&path);
-    made.map_err(|cause| OpenError::Folder {
-        path: path.clone(),
-        cause,
-    })?;
-    SqliteStore::open(&path)
-        .await
-        .map_err(|cause| OpenError::Store { path, cause })
+    made.map_err(|cause| OpenError::Folder { path, cause })?;
+    open_store(settings).await
 }
 
 /// Makes the data folder, for its owner alone, if it is not there.

@@ -1,6 +1,7 @@
 //! Login and logout: the service that signs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::account::password::{Checked, Hasher, HashingFailed, Password};
 use crate::account::{Accounts, BeginSession, UserChange, Username};
@@ -46,9 +47,6 @@ pub enum LoginError {
     /// The key did not sign.
     #[error(transparent)]
     Signing(#[from] SigningFailed),
-    /// The clock is behind the horizon: a token issued now would be dead at once.
-    #[error("the clock is behind the horizon of dropped revocations, {0}; was it ahead before?")]
-    ClockBehind(Timestamp),
 }
 
 /// Why a logout is not certain. Nothing is lost: the token still works, and the caller can try again.
@@ -135,7 +133,10 @@ impl Issuer {
                     .await?;
             }
         }
-        let lineage_time = now.max(Timestamp::from_millis(start.first_lineage));
+        let past_horizon = parts.list.horizon().plus(Duration::from_millis(1));
+        let lineage_time = now
+            .max(Timestamp::from_millis(start.first_lineage))
+            .max(past_horizon);
         let begin = BeginSession {
             user: user.id,
             version: user.version,
@@ -143,14 +144,12 @@ impl Issuer {
             lineage: Lineage::new(lineage_time, &*parts.random),
         };
         let claims = session::begin(&parts.policy, user.id, begin.lineage, now, &*parts.random);
-        if claims.expires_at <= parts.list.horizon() {
-            return Err(LoginError::ClockBehind(parts.list.horizon()));
-        }
         let key = parts.keyring.signing().ok_or(LoginError::NoSigningKey)?;
         let token = jwt::sign(&claims, key)?;
         if !parts.accounts.begin_session(begin).await? {
             return Err(LoginError::Refused);
         }
+        parts.list.note_lineage(lineage_time);
         Ok(Issued { token, claims })
     }
 
@@ -168,7 +167,10 @@ impl Issuer {
         let lineage = claims.session_id.lineage;
         match scope {
             LogoutScope::This => {
-                let expires_at = session_revocation_expiry(claims.session_expiry);
+                // A lineage may be ahead of the clock, and the horizon must be past it when the
+                // entry is dropped.
+                let end = claims.session_expiry.max(lineage.created_at());
+                let expires_at = session_revocation_expiry(end);
                 parts
                     .log
                     .revoke(Revoke::Session(lineage, expires_at), Reason::Logout, at)
@@ -180,11 +182,17 @@ impl Issuer {
                     spared,
                     reason: Reason::Logout,
                 };
-                // No such user: it was deleted meanwhile, which ended every session.
-                parts
+                let changed = parts
                     .accounts
                     .change_user(claims.subject, change, at)
                     .await?;
+                if changed.is_none() {
+                    // The store has no such user, and it must not be left at that: the token is good.
+                    parts
+                        .log
+                        .revoke(Revoke::User(claims.subject), Reason::Logout, at)
+                        .await?;
+                }
             }
         }
         Ok(parts.follower.catch_up().await?)

@@ -15,6 +15,9 @@ pub enum KeyringError {
     /// Two keys have one name, so that a token's `kid` would not say which.
     #[error("two keys have the kid {0}; remove one of them")]
     DoubleKid(KeyId),
+    /// One key has two names, so that revoking it by one would leave the other.
+    #[error("the kids {0} and {1} name one key; remove one of them")]
+    TwoNames(KeyId, KeyId),
     /// Not a JWK set (RFC 7517, section 5).
     #[error("it is not a JWK set")]
     NotJwkSet,
@@ -48,9 +51,15 @@ impl Keyring {
     pub fn from_verifying_keys(
         keys: impl IntoIterator<Item = VerifyingKey>,
     ) -> Result<Self, KeyringError> {
-        let mut verifying = HashMap::new();
+        let mut verifying: HashMap<KeyId, VerifyingKey> = HashMap::new();
         for key in keys {
             let kid = key.kid().clone();
+            let twin = verifying
+                .values()
+                .find(|other| other.jwk().algorithm == key.jwk().algorithm);
+            if let Some(twin) = twin.filter(|twin| *twin.kid() != kid) {
+                return Err(KeyringError::TwoNames(twin.kid().clone(), kid));
+            }
             if verifying.insert(kid.clone(), key).is_some() {
                 return Err(KeyringError::DoubleKid(kid));
             }

@@ -116,7 +116,9 @@ impl Verifier {
             .verifying(token.kid().as_str())
             .ok_or(Refusal::UnknownKey)?;
         let claims = token.verify(key)?;
-        self.policy.check(&claims, self.clock.now())?;
+        let now = self.clock.now();
+        self.policy.check(&claims, now)?;
+        self.list.observe(now.minus(self.policy.timeouts().leeway));
         if let Some(scope) = self.list.revoked(&claims, key.kid()) {
             return Err(Refusal::Revoked(scope));
         }

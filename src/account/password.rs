@@ -99,10 +99,20 @@ impl Default for Cost {
     }
 }
 
+/// How many passwords wait for a permit at most: about what is done before a caller gives up.
+const WAITING: usize = 128;
+
 /// Hashing did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the password could not be hashed")]
-pub struct HashingFailed;
+#[non_exhaustive]
+pub enum HashingFailed {
+    /// Too many are waiting.
+    #[error("too many passwords are waiting to be checked")]
+    Busy,
+    /// Argon2 refused its input, or the thread was lost.
+    #[error("the password could not be hashed")]
+    Broken,
+}
 
 /// A password checked.
 #[derive(Clone, Debug)]
@@ -120,6 +130,7 @@ pub struct Hasher {
     argon2: Argon2<'static>,
     random: Arc<dyn Random>,
     permits: Arc<Semaphore>,
+    waiting: Semaphore,
     decoy: PasswordHash,
 }
 
@@ -138,8 +149,8 @@ impl Hasher {
     /// # Errors
     /// [`HashingFailed`] for a cost that Argon2 does not know.
     pub fn new(cost: Cost, permits: usize, random: Arc<dyn Random>) -> Result<Self, HashingFailed> {
-        let params =
-            Params::new(cost.memory_kib, cost.passes, 1, None).map_err(|_| HashingFailed)?;
+        let params = Params::new(cost.memory_kib, cost.passes, 1, None)
+            .map_err(|_| HashingFailed::Broken)?;
         let argon2 = Argon2::from(params);
         let mut nobodys = [0; 32];
         random.fill(&mut nobodys);
@@ -148,6 +159,7 @@ impl Hasher {
             argon2,
             random,
             permits: Arc::new(Semaphore::new(permits.max(1))),
+            waiting: Semaphore::new(WAITING),
             decoy,
         })
     }
@@ -176,12 +188,12 @@ impl Hasher {
         let known = against.is_some();
         let against = against.unwrap_or_else(|| self.decoy.clone());
         self.blocking(move || {
-            let phc = phc::PasswordHash::new(&against.0).map_err(|_| HashingFailed)?;
+            let phc = phc::PasswordHash::new(&against.0).map_err(|_| HashingFailed::Broken)?;
             let bytes = password.0.expose_secret().as_bytes();
             if argon2.verify_password(bytes, &phc).is_err() || !known {
                 return Ok(Checked::Wrong);
             }
-            let made_with = Params::try_from(&phc).map_err(|_| HashingFailed)?;
+            let made_with = Params::try_from(&phc).map_err(|_| HashingFailed::Broken)?;
             let today = argon2.params();
             let weaker = phc.algorithm.as_str() != "argon2id"
                 || made_with.m_cost() < today.m_cost()
@@ -199,17 +211,21 @@ impl Hasher {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashingFailed> {
+        let _place = self
+            .waiting
+            .try_acquire()
+            .map_err(|_| HashingFailed::Busy)?;
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
             .await
-            .map_err(|_| HashingFailed)?;
+            .map_err(|_| HashingFailed::Broken)?;
         tokio::task::spawn_blocking(move || {
             // The permit goes with the work: a caller who went away does not free it early.
             let _permit = permit;
             work()
         })
         .await
-        .map_err(|_| HashingFailed)
+        .map_err(|_| HashingFailed::Broken)
     }
 }
 
@@ -223,7 +239,7 @@ fn hash(
     random.fill(&mut salt);
     let phc: phc::PasswordHash = argon2
         .hash_password_with_salt(password, &salt)
-        .map_err(|_| HashingFailed)?;
+        .map_err(|_| HashingFailed::Broken)?;
     Ok(PasswordHash(phc.to_string()))
 }
 

@@ -38,11 +38,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MaybeJson<T> {
         if !is_json {
             return Err(Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        // serde's message would repeat what was sent, a password included.
-        let parsed = serde_json::from_slice(&body);
-        parsed.map(|value| Self(Some(value))).map_err(|_| {
-            Problem::invalid_request("The body is not the JSON object that this resource takes.")
-        })
+        // serde reads a struct from an array too. Its message would repeat what was sent, a password
+        // included.
+        let object = body.trim_ascii_start().starts_with(b"{");
+        let parsed = if object {
+            serde_json::from_slice(&body).ok()
+        } else {
+            None
+        };
+        parsed
+            .map(|value| Self(Some(value)))
+            .ok_or(Problem::invalid_request(
+                "The body is not the JSON object that this resource takes.",
+            ))
     }
 }
 

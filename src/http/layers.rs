@@ -66,6 +66,7 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
     let header =
         |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     let layers = ServiceBuilder::new()
+        .map_request(without_odd_request_id)
         .layer(SetSensitiveRequestHeadersLayer::new([
             AUTHORIZATION,
             COOKIE,
@@ -92,6 +93,24 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
         ))
         .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES));
     resources.layer(layers)
+}
+
+/// A request ID from outside goes into every line of the log: it is short and plain, or not taken.
+fn without_odd_request_id(mut request: Request<Body>) -> Request<Body> {
+    let plain = |id: &[u8]| {
+        (1..=64).contains(&id.len())
+            && id
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
+    };
+    if request
+        .headers()
+        .get(REQUEST_ID)
+        .is_some_and(|id| !plain(id.as_bytes()))
+    {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    request
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {

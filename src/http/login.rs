@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::json::Json;
 use super::problem::Problem;
 use super::session::SessionView;
-use crate::account::password::Password;
+use crate::account::password::{HashingFailed, Password};
 use crate::issuer::{Issuer, LoginError};
 
 #[derive(Deserialize)]
@@ -60,7 +60,7 @@ impl From<LoginError> for Problem {
                 tracing::info!("a login was refused");
                 Self::invalid_credentials()
             }
-            LoginError::Store(_) | LoginError::ClockBehind(_) => {
+            LoginError::Store(_) | LoginError::Hashing(HashingFailed::Busy) => {
                 tracing::error!(cause = %error, "a login failed");
                 Self::unavailable("Nobody can log in just now. Try again.")
             }

@@ -18,11 +18,21 @@ pub(super) struct Wanted {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum WantedScope {
-    This,
-    Others,
-    All,
+#[serde(try_from = "String")]
+struct WantedScope(LogoutScope);
+
+/// From text alone: serde would read an enum from an object too.
+impl TryFrom<String> for WantedScope {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "this" => Ok(Self(LogoutScope::This)),
+            "others" => Ok(Self(LogoutScope::Others)),
+            "all" => Ok(Self(LogoutScope::All)),
+            _ => Err("this, others or all"),
+        }
+    }
 }
 
 pub(super) async fn logout(
@@ -30,11 +40,7 @@ pub(super) async fn logout(
     session: Session,
     MaybeJson(wanted): MaybeJson<Wanted>,
 ) -> Result<StatusCode, Problem> {
-    let scope = match wanted.map(|wanted| wanted.scope) {
-        None | Some(WantedScope::This) => LogoutScope::This,
-        Some(WantedScope::Others) => LogoutScope::Others,
-        Some(WantedScope::All) => LogoutScope::All,
-    };
+    let scope = wanted.map(|wanted| wanted.scope.0).unwrap_or_default();
     issuer.logout(session.verified(), scope).await?;
     Ok(StatusCode::NO_CONTENT)
 }

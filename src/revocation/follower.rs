@@ -95,11 +95,17 @@ impl Follower {
         let asked = self.clock.uptime();
         loop {
             let page = self.log.read(cursor.seq, PAGE).await?;
+            if Cursor::START.seq < cursor.seq && cursor.seq < page.head.compacted {
+                // What came next may be dropped, and nothing then proves that this is the same log.
+                *cursor = Cursor::START;
+                continue;
+            }
             let next = follow(*cursor, page.head.compacted, &page.entries)
                 .ok_or(FollowError::Broken(cursor.seq))?;
             for entry in &page.entries {
                 self.list.apply(&entry.revocation);
             }
+            self.list.note_lineage(page.head.newest_lineage);
             self.list.raise_horizon(page.head.horizon);
             // Past the last row the head alone is left: compaction may have dropped the newest entry.
             let complete = page.entries.len() < PAGE as usize;

@@ -3,10 +3,12 @@
 //! moka holds it without a size bound: a bounded cache forgets revocations, silently. And no timer
 //! takes an entry out: each carries its own `expires_at` on the wall clock, and leaves only once the
 //! horizon has passed that. The horizon alone then refuses whatever the entry ended, so a clock that
-//! was wrong while an entry was written, or is set back after it left, revives nothing.
+//! was wrong while an entry was written, or is set back after it left, revives nothing. Nor does it
+//! revive what had expired: a step back is noticed, and moves the horizon to where the clock had been.
 
 use std::hash::Hash;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use moka::ops::compute::Op;
 use moka::sync::Cache;
@@ -88,7 +90,12 @@ pub struct RevocationList {
     tokens: Cache<TokenId, Ended>,
     wide: Cache<Wide, CutOff>,
     horizon: AtomicI64,
+    latest: AtomicI64,
+    newest_lineage: AtomicI64,
 }
+
+/// A clock that is this much behind was set back, and not read by another thread a moment before.
+const STEP_BACK_MILLIS: i64 = 2000;
 
 impl Default for RevocationList {
     fn default() -> Self {
@@ -104,7 +111,9 @@ impl RevocationList {
             sessions: unbounded(),
             tokens: unbounded(),
             wide: unbounded(),
-            horizon: AtomicI64::new(Timestamp::EPOCH.millis()),
+            horizon: AtomicI64::new(0),
+            latest: AtomicI64::new(0),
+            newest_lineage: AtomicI64::new(0),
         }
     }
 
@@ -134,10 +143,12 @@ impl RevocationList {
     /// The scope that ends these claims, signed with the key `kid`, if one does. Any is enough.
     #[must_use]
     pub fn revoked(&self, claims: &Claims, kid: &KeyId) -> Option<Scope> {
-        if claims.expires_at <= self.horizon() {
+        let session = claims.session_id;
+        let (horizon, expires_at) = (self.horizon(), claims.expires_at);
+        let behind = expires_at <= horizon && session.lineage.created_at() <= horizon;
+        if behind || expires_at.millis() <= self.latest.load(Ordering::SeqCst) {
             return Some(Scope::Horizon);
         }
-        let session = claims.session_id;
         if self
             .sessions
             .get(&session.lineage)
@@ -162,7 +173,46 @@ impl RevocationList {
         ends(Wide::Everything).then_some(Scope::Everything)
     }
 
-    /// The newest `expires_at` that was ever dropped: a token that expires at or before it is dead.
+    /// Takes note of the time up to which tokens have expired: the wall clock less the leeway. If the
+    /// clock was set back, what had expired stays dead, and so does every session that was begun by
+    /// then; one that begins from now on has a lineage past the horizon and is not touched.
+    pub fn observe(&self, expired: Timestamp) {
+        let expired = expired.whole_second().millis();
+        let latest = self.latest.load(Ordering::SeqCst);
+        if expired > latest {
+            self.latest.fetch_max(expired, Ordering::SeqCst);
+        } else if expired < latest - STEP_BACK_MILLIS {
+            let newest = self.newest_lineage.load(Ordering::SeqCst);
+            self.horizon.fetch_max(latest.max(newest), Ordering::SeqCst);
+            // Only now, so that nothing slips through between; and only once for one step.
+            let lowered =
+                self.latest
+                    .compare_exchange(latest, expired, Ordering::SeqCst, Ordering::SeqCst);
+            if lowered.is_ok() {
+                let by = Duration::from_millis(latest.abs_diff(expired));
+                tracing::warn!(
+                    ?by,
+                    "the wall clock was set back; what had expired stays dead"
+                );
+            }
+        }
+    }
+
+    /// Takes note of a session that was begun, here or elsewhere.
+    pub fn note_lineage(&self, created_at: Timestamp) {
+        self.newest_lineage
+            .fetch_max(created_at.millis(), Ordering::SeqCst);
+    }
+
+    /// The time up to which tokens are known to have expired, for the log to keep.
+    #[must_use]
+    pub fn expired_until(&self) -> Timestamp {
+        self.horizon()
+            .max(Timestamp::from_millis(self.latest.load(Ordering::SeqCst)))
+    }
+
+    /// The newest `expires_at` that was ever dropped, and the latest time that the clock ever showed
+    /// before it was set back: what begun and expires at or before it is dead.
     #[must_use]
     pub fn horizon(&self) -> Timestamp {
         Timestamp::from_millis(self.horizon.load(Ordering::SeqCst))
@@ -170,7 +220,12 @@ impl RevocationList {
 
     /// Moves the horizon forward, never back.
     pub fn raise_horizon(&self, horizon: Timestamp) {
-        self.horizon.fetch_max(horizon.millis(), Ordering::SeqCst);
+        let horizon = horizon.millis();
+        if self.horizon.fetch_max(horizon, Ordering::SeqCst) < horizon {
+            // A clock that is behind what others saw, or what this node saw before it restarted, was
+            // set back too.
+            self.latest.fetch_max(horizon, Ordering::SeqCst);
+        }
     }
 
     /// Drops what the horizon covers. It looks at every entry: keep it off the threads that serve.

@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::{LogHash, Reason, Revocation};
-use crate::id::{KeyId, Lineage, TokenId};
+use crate::id::{KeyId, Lineage, TokenId, UserId};
 use crate::time::Timestamp;
 
 /// The store did not do what it was asked, or cannot say that it did. Nothing may be concluded but
@@ -68,8 +68,10 @@ pub struct Head {
     pub cursor: Cursor,
     /// The newest entry that compaction has dropped: deltas are complete only from here on.
     pub compacted: i64,
-    /// The newest `expires_at` that compaction has dropped.
+    /// The horizon: what began and expires at or before it is dead, whatever the clock says now.
     pub horizon: Timestamp,
+    /// The newest lineage that was issued.
+    pub newest_lineage: Timestamp,
 }
 
 /// An entry as the log has it: with the running hash that was written beside it.
@@ -99,6 +101,8 @@ pub enum Revoke {
     Token(TokenId, Timestamp),
     /// A key, for good.
     Key(KeyId),
+    /// A user's sessions, whether or not there is such a user any more.
+    User(UserId),
     /// Every session that began before now.
     Everything,
 }
@@ -112,7 +116,10 @@ pub trait RevocationLog: Send + Sync + fmt::Debug {
     /// Writes a revocation at `at`, durably, and gives its `seq`.
     async fn revoke(&self, what: Revoke, reason: Reason, at: Timestamp) -> Result<i64, StoreError>;
 
-    /// Drops entries that expired at or before `until`, and persists the horizon with them. Gives
-    /// how many.
+    /// Drops entries that expired at or before `until`, and moves the horizon past them in the same
+    /// transaction. Gives how many.
     async fn compact(&self, until: Timestamp) -> Result<u64, StoreError>;
+
+    /// Moves the horizon forward, never back.
+    async fn raise_horizon(&self, horizon: Timestamp) -> Result<(), StoreError>;
 }

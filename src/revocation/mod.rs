@@ -118,15 +118,18 @@ pub enum Reason {
     Deleted,
     /// The password was changed.
     PasswordChanged,
+    /// There were keys but no log: what it had revoked is not known any more.
+    LogLost,
 }
 
 impl Reason {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Logout,
         Self::Operator,
         Self::Disabled,
         Self::Deleted,
         Self::PasswordChanged,
+        Self::LogLost,
     ];
 
     /// The word in the log.
@@ -138,6 +141,7 @@ impl Reason {
             Self::Disabled => "disabled",
             Self::Deleted => "deleted",
             Self::PasswordChanged => "password_changed",
+            Self::LogLost => "log_lost",
         }
     }
 }

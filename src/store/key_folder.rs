@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -31,6 +31,12 @@ pub enum KeyFolderError {
     #[error("{path} is not a file; remove it, or give it another ending than .pem", path = path.display())]
     NotAFile {
         /// What is not a file.
+        path: PathBuf,
+    },
+    /// Somebody else put the file there.
+    #[error("{path} belongs to another user, who may know the key or change it; if it is yours, take it over with chown", path = path.display())]
+    Owner {
+        /// The file.
         path: PathBuf,
     },
     /// Others than the owner may read or write the file.
@@ -106,7 +112,12 @@ fn load_file(path: PathBuf) -> Result<KeyFile, KeyFolderError> {
     }
     let file = File::open(&path).map_err(io_error)?;
     // Of the open file, so that it cannot be another one than the one that is read.
-    let mode = file.metadata().map_err(io_error)?.permissions().mode() & 0o7777;
+    let metadata = file.metadata().map_err(io_error)?;
+    let mode = metadata.mode() & 0o7777;
+    let owners = [0, rustix::process::geteuid().as_raw()];
+    if !owners.contains(&metadata.uid()) {
+        return Err(KeyFolderError::Owner { path });
+    }
     if mode & 0o077 != 0 {
         return Err(KeyFolderError::Mode { path, mode });
     }

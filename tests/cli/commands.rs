@@ -275,3 +275,48 @@ fn keys_are_listed() {
         &[name, "0644", "chmod 600"],
     );
 }
+
+#[test]
+fn nothing_is_revoked_or_verified_in_a_database_that_is_not_there() {
+    let place = Place::new();
+    drop(place.serve());
+    let token = "eyJ0eXAiOiJhdCtqd3QifQ.e30.AAAA";
+    for arguments in [
+        &["revoke", "all"][..],
+        &["revoke", "user", "alice"],
+        &["user", "disable", "alice"],
+        &["user", "list"],
+        &["token", "verify"],
+    ] {
+        let elsewhere = [arguments, &["--data-dir", "elsewhere"]].concat();
+        refused(&place.run(&elsewhere, token), 1, &["elsewhere/waxseal.db"]);
+        assert!(!place.path().join("elsewhere").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_lost_database_revives_nothing() {
+    let place = Place::new();
+    place.add_user("alice");
+    let client = reqwest::Client::new();
+    let mut server = place.serve();
+    let (ended, live) = (
+        server.login(&client, "alice").await,
+        server.login(&client, "alice").await,
+    );
+    assert_eq!(server.logout(&client, &ended).await.unwrap(), 204);
+    assert!(server.terminate().success());
+    std::fs::remove_dir_all(place.path().join("data")).unwrap();
+
+    let server = place.serve();
+    assert!(server.log().contains("the revocation log is new"));
+    assert_eq!(server.verify(&client, &ended).await, 401);
+    assert_eq!(
+        server.verify(&client, &live).await,
+        401,
+        "nobody knows which were over"
+    );
+    place.add_user("alice");
+    let token = server.login(&client, "alice").await;
+    assert_eq!(server.verify(&client, &token).await, 200);
+}

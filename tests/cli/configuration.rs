@@ -120,7 +120,7 @@ fn what_is_wrong_is_named() {
 fn what_kubernetes_sets_for_a_service_of_this_name_is_no_setting() {
     let place = Place::new();
     let mut command = program();
-    command.args(["user", "list"]).current_dir(place.path());
+    command.args(["keys", "list"]).current_dir(place.path());
     command.envs([
         ("WAXSEAL_SERVICE_HOST", "10.0.0.1"),
         ("WAXSEAL_PORT_8080_TCP", "tcp://10.0.0.1:8080"),

@@ -183,7 +183,7 @@ fn the_example_is_the_one_that_runs() {
             .args([
                 "-s",
                 "--retry",
-                "20",
+                "120",
                 "--retry-connrefused",
                 "--retry-delay",
                 "1",

@@ -4,4 +4,5 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+mod bad_input;
 mod session;

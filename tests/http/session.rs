@@ -141,3 +141,18 @@ async fn a_stale_list_refuses_with_503_and_a_revocation_binds_all_the_same() {
     house.pass(Duration::ZERO).await;
     assert_eq!(house.verify(&token).await, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_request_id_from_outside_is_short_and_plain_or_replaced() {
+    let house = House::new().await;
+    let answered = async |id: &str| {
+        let request = Request::get("/livez").header("x-request-id", id);
+        let answer = house.send(request.body(Body::empty()).unwrap()).await;
+        answer.headers["x-request-id"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(answered("abc-123_X").await, "abc-123_X");
+    for odd in ["", "a b", "a=b", &"x".repeat(65)] {
+        let id = answered(odd).await;
+        assert!(id != odd && !id.is_empty());
+    }
+}

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::IsTerminal;
 use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 use axum_server::Handle;
@@ -51,7 +52,9 @@ pub async fn run(config: &Config) -> Result<(), Failure> {
     let handle = Handle::new();
     let mut server = axum_server::from_tcp(listener)
         .map_err(Failure::refused)?
-        .handle(handle.clone());
+        .handle(handle.clone())
+        // Also for a client that sends nothing at all, which the timeout of headers does not see.
+        .first_request_timeout(HEADER_TIMEOUT);
     server
         .http_builder()
         .http1()
@@ -90,6 +93,7 @@ fn lock(config: &Config) -> Result<File, Failure> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(&path)
         .map_err(|cause| refused(cause.to_string()))?;
     file.try_lock().map_err(|_| {

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use serde_json::{Value, json};
 use waxseal::Waxseal;
+use waxseal::embedded::open_store;
 use waxseal::store::key_folder;
 use waxseal::token::jwt::Payload;
 use waxseal::token::{MAX_TOKEN_BYTES, base64url};
@@ -74,6 +75,8 @@ async fn verify(token: &str, config: &Config, output: Output) -> Result<(), Fail
             "there is no key in {folder} to verify with; set --keys-dir"
         )));
     }
+    // A log that is not there knows of no revocation: that would be no verification.
+    drop(open_store(settings).await.map_err(Failure::refused)?);
     let waxseal = Waxseal::open(settings).await.map_err(Failure::refused)?;
     let verified = waxseal
         .verifier()

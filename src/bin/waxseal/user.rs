@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use waxseal::account::{Accounts, AddUserError, User, UserChange, Username};
-use waxseal::embedded::open_store;
+use waxseal::embedded::{open_or_make_store, open_store};
 use waxseal::id::UserId;
 use waxseal::random::OsRandom;
 use waxseal::time::{Clock, SystemClock};
@@ -13,9 +13,12 @@ use crate::failure::Failure;
 use crate::passwords;
 
 pub async fn run(action: UserAction, config: &Config, output: Output) -> Result<(), Failure> {
-    let store = open_store(&config.settings)
-        .await
-        .map_err(Failure::refused)?;
+    let opened = match action {
+        // The first user may be added before the first start.
+        UserAction::Add(_) => open_or_make_store(&config.settings).await,
+        _ => open_store(&config.settings).await,
+    };
+    let store = opened.map_err(Failure::refused)?;
     match action {
         UserAction::Add(wanted) => add(&store, &wanted, output).await,
         UserAction::List => list(&store, output).await,

@@ -33,5 +33,6 @@ CREATE TABLE user (
     created_at     INTEGER NOT NULL,
     version        INTEGER NOT NULL,
     newest_lineage INTEGER NOT NULL,
-    "from"         INTEGER NOT NULL
+    "from"         INTEGER NOT NULL,
+    spared         TEXT
 ) STRICT;

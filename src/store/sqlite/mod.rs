@@ -38,7 +38,7 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file, makes it if it is not there, and brings its schema up to date. Other
+    /// Opens the file, which may be empty but must be there, and brings its schema up to date. Other
     /// processes may have it open too.
     ///
     /// # Errors
@@ -47,23 +47,38 @@ impl SqliteStore {
         let failed = |cause: sqlx::Error| StoreError::new("open the database", cause);
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         let mut connection = options.connect().await.map_err(failed)?;
+        // SQLite answers with another mode where it cannot have the one that was asked for, and a
+        // commit would then survive less than is promised.
+        let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(failed)?;
+        let sync: i64 = sqlx::query_scalar("PRAGMA synchronous")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(failed)?;
+        if mode != "wal" || sync != 2 {
+            let cause = format!(
+                "it works in journal mode {mode} here and not in WAL; put it on a local disk"
+            );
+            return Err(StoreError::new("open the database", cause));
+        }
         migrations()
             .run(&mut connection)
             .await
             .map_err(|cause| StoreError::new("bring the database's schema up to date", cause))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
-            .connect_with(options.pragma("query_only", "on"))
+            .connect_with(options.clone().pragma("query_only", "on"))
             .await
             .map_err(failed)?;
         Ok(Self {
-            writer: Writer::start(connection),
+            writer: Writer::start(connection, options),
             readers,
         })
     }
@@ -103,6 +118,10 @@ impl RevocationLog for SqliteStore {
             self.write(Change::Compact(rows.to_vec())).await?;
         }
         Ok(expired.len() as u64)
+    }
+
+    async fn raise_horizon(&self, horizon: Timestamp) -> Result<(), StoreError> {
+        self.write(Change::RaiseHorizon(horizon)).await.map(drop)
     }
 }
 

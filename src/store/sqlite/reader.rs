@@ -13,7 +13,6 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub(super) struct HeadRow {
     pub head: Head,
-    pub newest_lineage: i64,
     pub everything_from: i64,
     pub everything_version: i64,
 }
@@ -53,8 +52,8 @@ pub(super) async fn head(connection: &mut SqliteConnection) -> sqlx::Result<Head
             },
             compacted: row.try_get(2)?,
             horizon: time(&row, 3)?,
+            newest_lineage: time(&row, 4)?,
         },
-        newest_lineage: row.try_get(4)?,
         everything_from: row.try_get(5)?,
         everything_version: row.try_get(6)?,
     })

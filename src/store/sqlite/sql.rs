@@ -17,10 +17,10 @@ pub(super) const ADD_USER: &str = r#"INSERT INTO user (id, username, password_ha
 pub(super) const LOGIN_USER: &str =
     r#"SELECT id, password_hash, enabled, version, "from" FROM user WHERE username = $1"#;
 pub(super) const SESSION_USER: &str =
-    r#"SELECT enabled, version, newest_lineage, "from" FROM user WHERE id = $1"#;
+    r#"SELECT enabled, version, newest_lineage, "from", spared FROM user WHERE id = $1"#;
 pub(super) const SET_NEWEST_LINEAGE: &str = "UPDATE user SET newest_lineage = $2 WHERE id = $1";
 pub(super) const CUT_OFF_USER: &str =
-    r#"UPDATE user SET version = version + 1, "from" = $2 WHERE id = $1"#;
+    r#"UPDATE user SET version = version + 1, "from" = $2, spared = $3 WHERE id = $1"#;
 pub(super) const SET_PASSWORD: &str = "UPDATE user SET password_hash = $2 WHERE id = $1";
 pub(super) const DISABLE_USER: &str = "UPDATE user SET enabled = 0 WHERE id = $1";
 pub(super) const ENABLE_USER: &str =

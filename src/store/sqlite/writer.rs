@@ -1,6 +1,7 @@
 //! What is written: by one task, many callers' changes to one transaction, so that they share one fsync.
 
-use sqlx::{Connection, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::reader::{self, HeadRow};
@@ -21,6 +22,7 @@ pub(super) enum Change {
     Revoke(Revoke, Reason, Timestamp),
     /// (`seq`, `expires_at`) of rows that expired.
     Compact(Vec<(i64, i64)>),
+    RaiseHorizon(Timestamp),
     AddUser(User, PasswordHash),
     User(UserId, UserChange, Timestamp),
     EnableUser(UserId),
@@ -62,9 +64,9 @@ struct Job {
 pub(super) struct Writer(mpsc::Sender<Job>);
 
 impl Writer {
-    pub(super) fn start(connection: SqliteConnection) -> Self {
+    pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
         let (sender, jobs) = mpsc::channel(WAITING);
-        tokio::spawn(run(connection, jobs));
+        tokio::spawn(run(connection, options, jobs));
         Self(sender)
     }
 
@@ -80,10 +82,15 @@ impl Writer {
     }
 }
 
-async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+async fn run(
+    connection: SqliteConnection,
+    options: SqliteConnectOptions,
+    mut jobs: mpsc::Receiver<Job>,
+) {
+    let mut connection = Some(connection);
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
-        match commit(&mut connection, &batch).await {
+        match try_commit(&mut connection, &options, &batch).await {
             Ok(done) => {
                 for (job, done) in batch.drain(..).zip(done) {
                     // A caller that went away has nothing to hear.
@@ -98,9 +105,29 @@ async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
             }
         }
     }
-    if let Err(cause) = connection.close().await {
+    if let Some(connection) = connection
+        && let Err(cause) = connection.close().await
+    {
         tracing::warn!(%cause, "the database was not closed cleanly");
     }
+}
+
+/// After a failure nobody knows what state the connection is in (SQLite ends a transaction by itself
+/// when the disk is full, and sqlx does not learn of it): the next batch gets a new one.
+async fn try_commit(
+    slot: &mut Option<SqliteConnection>,
+    options: &SqliteConnectOptions,
+    batch: &[Job],
+) -> sqlx::Result<Vec<Done>> {
+    let mut connection = match slot.take() {
+        Some(connection) => connection,
+        None => options.connect().await?,
+    };
+    let done = commit(&mut connection, batch).await;
+    if done.is_ok() {
+        *slot = Some(connection);
+    }
+    done
 }
 
 async fn commit(connection: &mut SqliteConnection, batch: &[Job]) -> sqlx::Result<Vec<Done>> {
@@ -122,7 +149,7 @@ async fn set_head(connection: &mut SqliteConnection, row: &HeadRow) -> sqlx::Res
         .bind(row.head.cursor.hash.as_slice())
         .bind(row.head.compacted)
         .bind(row.head.horizon.millis())
-        .bind(row.newest_lineage)
+        .bind(row.head.newest_lineage.millis())
         .bind(row.everything_from)
         .bind(row.everything_version)
         .execute(connection)
@@ -138,6 +165,10 @@ async fn apply(
     match change {
         Change::Revoke(what, reason, at) => revoke(connection, head, what, *reason, *at).await,
         Change::Compact(rows) => compact(connection, head, rows).await,
+        Change::RaiseHorizon(horizon) => {
+            head.head.horizon = head.head.horizon.max(*horizon);
+            Ok(Done::Yes)
+        }
         Change::AddUser(user, password) => {
             let added = sqlx::query(sql::ADD_USER)
                 .bind(user.id.to_string())
@@ -216,10 +247,14 @@ async fn revoke(
         Revoke::Token(token, expires_at) => (Target::Token(*token), ALL, *expires_at),
         Revoke::Key(kid) => (Target::Key(kid.clone()), ALL, Timestamp::NEVER),
         Revoke::Everything => {
-            let from = cut_off(at, head.newest_lineage, head.everything_from);
+            let from = cut_off(at, head.head.newest_lineage.millis(), head.everything_from);
             head.everything_from = from;
             head.everything_version += 1;
             (Target::Everything, from, cut_off_expiry(at, from))
+        }
+        Revoke::User(user) => {
+            let from = cut_off(at, head.head.newest_lineage.millis(), 0);
+            (Target::User(*user), from, cut_off_expiry(at, from))
         }
     };
     append(
@@ -260,6 +295,9 @@ async fn compact(
     Ok(Done::Yes)
 }
 
+/// `enabled`, `version`, `newest_lineage`, `from`, `spared`.
+type SessionUser = (bool, i64, i64, i64, Option<String>);
+
 async fn change_user(
     connection: &mut SqliteConnection,
     head: &mut HeadRow,
@@ -268,17 +306,26 @@ async fn change_user(
     at: Timestamp,
 ) -> sqlx::Result<Done> {
     let id = user.to_string();
-    let known: Option<(bool, i64, i64, i64)> = sqlx::query_as(sql::SESSION_USER)
+    let known: Option<SessionUser> = sqlx::query_as(sql::SESSION_USER)
         .bind(&id)
         .fetch_optional(&mut *connection)
         .await?;
-    let Some((_, _, newest_lineage, from)) = known else {
+    let Some((_, _, newest_lineage, before, already_spared)) = known else {
         return Ok(Done::No);
     };
-    let from = cut_off(at, newest_lineage, from);
+    let from = cut_off(at, newest_lineage, before);
+    let spares = match change {
+        UserChange::EndSessions { spared, .. } => spared.map(|lineage| lineage.to_string()),
+        _ => None,
+    };
+    if spares.is_some() && spares == already_spared && newest_lineage < before {
+        // "All others" again, and none was begun since: one session cannot grow the log for ever.
+        return Ok(Done::Revoked(head.head.cursor.seq));
+    }
     sqlx::query(sql::CUT_OFF_USER)
         .bind(&id)
         .bind(from)
+        .bind(&spares)
         .execute(&mut *connection)
         .await?;
     let (reason, spared): (Reason, Option<Lineage>) = match change {
@@ -325,11 +372,11 @@ async fn begin_session(
     begin: &BeginSession,
 ) -> sqlx::Result<Done> {
     let id = begin.user.to_string();
-    let known: Option<(bool, i64, i64, i64)> = sqlx::query_as(sql::SESSION_USER)
+    let known: Option<SessionUser> = sqlx::query_as(sql::SESSION_USER)
         .bind(&id)
         .fetch_optional(&mut *connection)
         .await?;
-    let Some((enabled, version, newest_lineage, from)) = known else {
+    let Some((enabled, version, newest_lineage, from, _)) = known else {
         return Ok(Done::No);
     };
     let lineage = begin.lineage.created_at().millis();
@@ -342,6 +389,9 @@ async fn begin_session(
         .bind(newest_lineage.max(lineage))
         .execute(connection)
         .await?;
-    head.newest_lineage = head.newest_lineage.max(lineage);
+    head.head.newest_lineage = head
+        .head
+        .newest_lineage
+        .max(Timestamp::from_millis(lineage));
     Ok(Done::Yes)
 }

@@ -1,0 +1,240 @@
+//! Attacks on the algorithm and on the signature itself (RFC 8725, sections 2.1 and 3.1).
+
+use ring::hmac;
+use waxseal::key::Algorithm;
+use waxseal::token::Malformed;
+
+use crate::forger::{Forger, decode, encode, parts, quoted};
+use crate::stage::{ALGORITHMS, Stage};
+
+#[tokio::test]
+async fn alg_none_in_any_case() {
+    for algorithm in ALGORITHMS {
+        let stage = Stage::with(algorithm).await;
+        let kept = parts(&stage.genuine)[2].to_owned();
+        for none in ["none", "None", "NONE", "nOnE", "none ", "", "null"] {
+            let header = stage.header.with("alg", &quoted(none)).text();
+            let signed = format!("{}.{}", encode(header), encode(stage.claims.text()));
+            for signature in ["", &kept] {
+                let name = format!("{none:?}, signature {signature:?}");
+                let why = stage
+                    .malformed(&name, &format!("{signed}.{signature}"))
+                    .await;
+                let expected = if signature.is_empty() {
+                    Malformed::Shape
+                } else {
+                    Malformed::Algorithm
+                };
+                assert_eq!(why, expected, "{name}");
+            }
+            stage
+                .refused_for(
+                    none,
+                    &stage.with_parameter("alg", &quoted(none)),
+                    Malformed::Algorithm,
+                )
+                .await;
+            stage.refused("two parts", &signed).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn hmac_with_the_public_key_as_its_secret() {
+    for algorithm in ALGORITHMS {
+        let stage = Stage::with(algorithm).await;
+        let spki = stage.forger.spki();
+        let pem = |ending| {
+            let config = pem::EncodeConfig::new().set_line_ending(ending);
+            pem::encode_config(&pem::Pem::new("PUBLIC KEY", spki.clone()), config)
+        };
+        let unix = pem(pem::LineEnding::LF);
+        let keyring = stage.house.waxseal.verifier().keyring();
+        let jwks = keyring.jwks();
+        let secrets: [(&str, Vec<u8>); 8] = [
+            ("raw bytes", stage.forger.public().to_vec()),
+            ("raw bytes as text", encode(stage.forger.public()).into()),
+            ("SPKI", spki.clone()),
+            ("PEM", unix.clone().into()),
+            ("PEM without its last line end", unix.trim_end().into()),
+            (
+                "PEM with other line ends",
+                pem(pem::LineEnding::CRLF).into(),
+            ),
+            ("JWK", serde_json::to_vec(&jwks.keys[0]).unwrap()),
+            ("JWK set", serde_json::to_vec(&jwks).unwrap()),
+        ];
+        let methods = [
+            ("HS256", hmac::HMAC_SHA256),
+            ("HS384", hmac::HMAC_SHA384),
+            ("HS512", hmac::HMAC_SHA512),
+        ];
+        for (what, secret) in &secrets {
+            for (alg, method) in methods {
+                let header = stage.header.with("alg", &quoted(alg)).text();
+                let signed = format!("{}.{}", encode(header), encode(stage.claims.text()));
+                let tag = hmac::sign(&hmac::Key::new(method, secret), signed.as_bytes());
+                let token = format!("{signed}.{}", encode(tag));
+                stage
+                    .refused_for(&format!("{alg}, {what}"), &token, Malformed::Algorithm)
+                    .await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn alg_is_another_than_the_keys() {
+    let others = [
+        "EdDSA", "ES256", "Ed25519", "Ed448", "ES384", "ES512", "ES256K", "RS256", "RS384",
+        "RS512", "PS256", "PS384", "PS512", "HS256", "dir", "RSA1_5", "eddsa", "EDDSA", "es256",
+        "EdDSA ", " ES256", "EdDSA\0",
+    ];
+    for algorithm in ALGORITHMS {
+        let stage = Stage::with(algorithm).await;
+        for alg in others.into_iter().filter(|alg| *alg != algorithm.name()) {
+            let token = stage.with_parameter("alg", &quoted(alg));
+            stage.refused_for(alg, &token, Malformed::Algorithm).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_the_other_algorithm_under_our_kid() {
+    for (ours, theirs) in [
+        (Algorithm::EdDsa, Algorithm::Es256),
+        (Algorithm::Es256, Algorithm::EdDsa),
+    ] {
+        let stage = Stage::with(ours).await;
+        let stranger = Forger::stranger(theirs);
+        let claims = stage.claims.text();
+        let honest = stage.header.with("alg", &quoted(theirs.name()));
+        stage
+            .refused_for(
+                "its own alg",
+                &stranger.seal(honest.text(), &claims),
+                Malformed::Algorithm,
+            )
+            .await;
+        stage
+            .refused_for(
+                "our alg",
+                &stranger.seal(stage.header.text(), &claims),
+                Malformed::Signature,
+            )
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn alg_is_missing_or_no_text() {
+    let stage = Stage::new().await;
+    let token = stage.seal(&stage.header.without("alg"), &stage.claims);
+    stage
+        .refused_for("missing", &token, Malformed::Header("no alg"))
+        .await;
+    for raw in ["null", "0", "true", "{}", r#"["EdDSA"]"#] {
+        let token = stage.with_parameter("alg", raw);
+        stage
+            .refused_for(
+                raw,
+                &token,
+                Malformed::Header("a parameter that is not text"),
+            )
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_signature_of_zeros_of_ones_or_of_another_length() {
+    for algorithm in ALGORITHMS {
+        let stage = Stage::with(algorithm).await;
+        let [header, payload, signature] = parts(&stage.genuine);
+        let good = decode(signature);
+        let one = [vec![0; 31], vec![1]].concat();
+        let forged: [(&str, Vec<u8>); 9] = [
+            ("zeros", vec![0; 64]),
+            ("ones", vec![0xff; 64]),
+            ("r and s of 1", [one.clone(), one].concat()),
+            ("a byte more", [good.as_slice(), &[0]].concat()),
+            ("a byte before", [&[0], good.as_slice()].concat()),
+            ("a byte less", good[..63].to_vec()),
+            ("half", good[..32].to_vec()),
+            ("twice", good.repeat(2)),
+            ("halves swapped", [&good[32..], &good[..32]].concat()),
+        ];
+        for (name, signature) in forged {
+            let token = format!("{header}.{payload}.{}", encode(signature));
+            stage.refused_for(name, &token, Malformed::Signature).await;
+        }
+    }
+}
+
+/// RFC 7518, section 3.4, wants R and S as they are; most libraries give DER.
+#[tokio::test]
+async fn an_es256_signature_in_der() {
+    let stage = Stage::with(Algorithm::Es256).await;
+    let [header, payload, signature] = parts(&stage.genuine);
+    let signature = decode(signature);
+    let integer = |bytes: &[u8]| [&[2, 33, 0], bytes].concat();
+    let (r, s) = (integer(&signature[..32]), integer(&signature[32..]));
+    let der = [vec![0x30, 70], r, s].concat();
+    let token = format!("{header}.{payload}.{}", encode(der));
+    stage.refused_for("DER", &token, Malformed::Signature).await;
+}
+
+/// S and S + L fit the same equation; RFC 8032, section 5.1.7, forbids the second.
+#[tokio::test]
+async fn an_ed25519_signature_with_the_order_added() {
+    const ORDER: [u8; 32] = [
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
+        0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    ];
+    let stage = Stage::new().await;
+    let [header, payload, signature] = parts(&stage.genuine);
+    let mut signature = decode(signature);
+    let mut carry = 0;
+    for (byte, order) in signature[32..].iter_mut().zip(ORDER) {
+        let sum = u16::from(*byte) + u16::from(order) + carry;
+        *byte = sum.to_le_bytes()[0];
+        carry = sum >> 8;
+    }
+    assert_eq!(carry, 0);
+    let token = format!("{header}.{payload}.{}", encode(signature));
+    stage
+        .refused_for("S + L", &token, Malformed::Signature)
+        .await;
+}
+
+/// S and N - S are both good ECDSA: anybody can make a second text of a token. It must not outlive it.
+#[tokio::test]
+async fn the_es256_twin_of_a_token_after_logout() {
+    const ORDER: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
+        0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let stage = Stage::with(Algorithm::Es256).await;
+    let [header, payload, signature] = parts(&stage.genuine);
+    let mut signature = decode(signature);
+    let mut borrow = 0;
+    for (byte, order) in signature[32..].iter_mut().zip(ORDER).rev() {
+        let difference = i16::from(order) - i16::from(*byte) - borrow;
+        borrow = i16::from(difference < 0);
+        *byte = difference.to_le_bytes()[0];
+    }
+    let twin = format!("{header}.{payload}.{}", encode(signature));
+    assert_ne!(twin, stage.genuine);
+    stage.accepted("the twin", &twin).await;
+    let logout = stage
+        .house
+        .post("/logout", Some(&stage.genuine), None)
+        .await;
+    assert_eq!(logout.status, 204);
+    for token in [&twin, &stage.genuine] {
+        let refusal = stage.refused("after logout", token).await;
+        assert!(
+            matches!(refusal, waxseal::verifier::Refusal::Revoked(_)),
+            "{refusal:?}"
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! Every claim missing, of each wrong type, and of the right type with a wrong form.
+
+use waxseal::token::Malformed;
+
+use crate::forger::quoted;
+use crate::stage::Stage;
+
+async fn missing(claim: &'static str) {
+    let stage = Stage::new().await;
+    let token = stage.seal(&stage.header, &stage.claims.without(claim));
+    stage
+        .refused_for(claim, &token, Malformed::Claims(claim))
+        .await;
+    // Another spelling is another claim.
+    for name in [
+        claim.to_uppercase(),
+        format!("{claim} "),
+        format!(" {claim}"),
+    ] {
+        let claims = stage
+            .claims
+            .without(claim)
+            .and(&name, stage.claims.raw(claim));
+        stage
+            .refused_for(
+                &name,
+                &stage.seal(&stage.header, &claims),
+                Malformed::Claims(claim),
+            )
+            .await;
+    }
+}
+
+async fn wrong_type(claim: &'static str) {
+    let stage = Stage::new().await;
+    let good = stage.claims.raw(claim);
+    let mut wrong = vec![
+        "null".to_owned(),
+        "true".to_owned(),
+        "false".to_owned(),
+        "1.5".to_owned(),
+        "-1".to_owned(),
+        "{}".to_owned(),
+        format!("{{\"{claim}\":{good}}}"),
+        format!("[{good}]"),
+        "[null]".to_owned(),
+        "[1]".to_owned(),
+    ];
+    let is_date = !good.starts_with(['"', '[']);
+    let is_array = good.starts_with('[');
+    if !is_array {
+        wrong.extend(["[]".to_owned(), r#"["pwd"]"#.to_owned()]);
+    }
+    if is_date {
+        wrong.extend([quoted(good), r#""""#.to_owned()]);
+    } else {
+        wrong.push("7".to_owned());
+    }
+    if is_array {
+        wrong.extend([
+            r#""pwd""#.to_owned(),
+            r#"["pwd",null]"#.to_owned(),
+            r#"["pwd",1]"#.to_owned(),
+            r#"["pwd",{}]"#.to_owned(),
+            r#"["pwd",["otp"]]"#.to_owned(),
+        ]);
+    }
+    for raw in wrong {
+        let token = stage.with_claim(claim, &raw);
+        stage
+            .refused_for(&format!("{claim} {raw}"), &token, Malformed::Claims(claim))
+            .await;
+    }
+}
+
+macro_rules! each_claim {
+    ($check:ident: $($name:ident)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            super::$check(stringify!($name)).await;
+        })*
+    };
+}
+
+mod missing {
+    each_claim!(missing: iss aud sub sid jti client_id iat exp auth_time renew_at session_expiry amr scope);
+}
+
+mod wrong_type {
+    each_claim!(wrong_type: iss aud sub sid jti client_id iat exp auth_time renew_at session_expiry amr scope);
+}
+
+async fn not_this_form(claim: &'static str, texts: &[String]) {
+    let stage = Stage::new().await;
+    for text in texts {
+        let token = stage.with_claim(claim, &quoted(text));
+        stage
+            .refused_for(
+                &format!("{claim} {text:?}"),
+                &token,
+                Malformed::Claims(claim),
+            )
+            .await;
+    }
+}
+
+const GOOD: &str = "01938d5c-7b00-7abc-8def-0123456789ab";
+
+/// Not the one text of a UUID version 7.
+fn no_uuid_v7() -> Vec<String> {
+    vec![
+        String::new(),
+        "alice".to_owned(),
+        "0".to_owned(),
+        GOOD.to_uppercase(),
+        GOOD.replace('-', ""),
+        format!("{{{GOOD}}}"),
+        format!("urn:uuid:{GOOD}"),
+        format!("{GOOD} "),
+        format!(" {GOOD}"),
+        format!("{GOOD}\0"),
+        GOOD[1..].to_owned(),
+        format!("{GOOD}0"),
+        GOOD.replace('a', "g"),
+        GOOD.replacen('-', "_", 1),
+        GOOD.replacen('0', "\u{660}", 1),
+        "00000000-0000-0000-0000-000000000000".to_owned(),
+        "ffffffff-ffff-ffff-ffff-ffffffffffff".to_owned(),
+        GOOD.replace("-7abc-", "-4abc-"),
+        GOOD.replace("-7abc-", "-1abc-"),
+        GOOD.replace("-7abc-", "-8abc-"),
+        GOOD.replace("-8def-", "-0def-"),
+        GOOD.replace("-8def-", "-cdef-"),
+        GOOD.replace("-8def-", "-fdef-"),
+    ]
+}
+
+#[tokio::test]
+async fn sub_that_is_no_user_id() {
+    let stage = Stage::new().await;
+    stage
+        .accepted("a user ID", &stage.with_claim("sub", &quoted(GOOD)))
+        .await;
+    not_this_form("sub", &no_uuid_v7()).await;
+}
+
+#[tokio::test]
+async fn jti_that_is_no_token_id() {
+    let stage = Stage::new().await;
+    stage
+        .accepted("a token ID", &stage.with_claim("jti", &quoted(GOOD)))
+        .await;
+    not_this_form("jti", &no_uuid_v7()).await;
+}
+
+#[tokio::test]
+async fn sid_whose_lineage_is_none() {
+    let texts = no_uuid_v7();
+    let mut texts: Vec<_> = texts.iter().map(|text| format!("{text}.0")).collect();
+    texts.extend([GOOD.to_owned(), format!("0.{GOOD}"), format!(".{GOOD}.0")]);
+    not_this_form("sid", &texts).await;
+}
+
+/// A second name for a session would be a way round its revocation.
+#[tokio::test]
+async fn sid_with_another_form_of_its_generation() {
+    let generations = [
+        "",
+        "00",
+        "01",
+        "+0",
+        "-0",
+        "-1",
+        "0.0",
+        ".0",
+        "0.",
+        "0 ",
+        " 0",
+        "0x0",
+        "0e0",
+        "1_0",
+        "1,0",
+        "4294967296",
+        "18446744073709551616",
+        "\u{660}",
+        "a",
+        "0\0",
+        "null",
+        "*",
+    ];
+    let texts = generations.map(|generation| format!("{GOOD}.{generation}"));
+    not_this_form("sid", &texts).await;
+}

@@ -1,0 +1,274 @@
+//! Attacks on the header: what it may carry, whose key it names, what it says the token is.
+
+use waxseal::key::Algorithm;
+use waxseal::token::Malformed;
+use waxseal::verifier::Refusal;
+
+use crate::forger::{Forger, encode, quoted};
+use crate::stage::Stage;
+
+const EXTRA: Malformed = Malformed::Header("a parameter other than alg, typ and kid");
+const NO_KEY_ID: Malformed = Malformed::Header("kid is not a key ID");
+const NO_TEXT: Malformed = Malformed::Header("a parameter that is not text");
+
+async fn forbidden(parameter: &str, values: &[&str]) {
+    let stage = Stage::new().await;
+    for raw in values {
+        let token = stage.with_parameter(parameter, raw);
+        stage
+            .refused_for(&format!("{parameter} {raw}"), &token, EXTRA)
+            .await;
+    }
+}
+
+macro_rules! forbidden {
+    ($($name:ident: $values:expr;)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            super::forbidden(stringify!($name), &$values).await;
+        })*
+    };
+}
+
+/// RFC 7515, section 4.1, RFC 7516, RFC 7797, RFC 8555: what other tokens carry, and what makes some
+/// libraries fetch a key, trust one that was sent, or read the payload otherwise.
+mod parameter {
+    forbidden! {
+        crit: [r#"["exp"]"#, r#"["b64"]"#, r#"["alg"]"#, r#"["unheard-of"]"#, "[]", "[1]", r#""exp""#, "null"];
+        b64: ["false", "true", "null", r#""false""#];
+        zip: [r#""DEF""#, "null"];
+        jku: [r#""https://evil.example/jwks.json""#, r#""https://issuer.example/.well-known/jwks.json""#];
+        x5u: [r#""https://evil.example/chain.pem""#];
+        x5c: ["[]", r#"["MIIB"]"#];
+        x5t: [r#""AAAAAAAAAAAAAAAAAAAAAAAAAAA""#];
+        cty: [r#""JWT""#, r#""json""#, r#""""#];
+        url: [r#""https://issuer.example/verify""#];
+        nonce: [r#""0123456789""#];
+        enc: [r#""A128GCM""#];
+        epk: ["{}"];
+        apu: [r#""QWxpY2U""#];
+        p2c: ["1000000000"];
+        iss: [r#""https://issuer.example""#];
+        exp: ["1"];
+        unheard_of: ["1"];
+    }
+}
+
+#[tokio::test]
+async fn names_that_are_nearly_allowed() {
+    for name in [
+        "",
+        "Alg",
+        "ALG",
+        "alg ",
+        "Kid",
+        "Typ",
+        "x5t#S256",
+        "alg\\u0000",
+    ] {
+        forbidden(name, &[r#""EdDSA""#]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_unencoded_payload() {
+    let stage = Stage::new().await;
+    let header = stage
+        .header
+        .with("b64", "false")
+        .with("crit", r#"["b64"]"#)
+        .text();
+    let token = stage
+        .forger
+        .seal_parts(&encode(header), &stage.claims.text());
+    stage.refused_for("b64", &token, Malformed::Shape).await;
+}
+
+#[tokio::test]
+async fn a_key_that_the_token_brings_along() {
+    for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
+        let stage = Stage::with(algorithm).await;
+        let stranger = Forger::stranger(algorithm);
+        let jwk = match stranger.public() {
+            [4, point @ ..] if point.len() == 64 => format!(
+                r#"{{"kty":"EC","crv":"P-256","alg":"ES256","x":"{}","y":"{}"}}"#,
+                encode(&point[..32]),
+                encode(&point[32..])
+            ),
+            point => format!(
+                r#"{{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","x":"{}"}}"#,
+                encode(point)
+            ),
+        };
+        let header = stage.header.with("jwk", &jwk);
+        let claims = stage.claims.text();
+        for (name, token) in [
+            ("our kid", stranger.seal(header.text(), &claims)),
+            (
+                "its kid",
+                stranger.seal(header.with("kid", r#""theirs""#).text(), &claims),
+            ),
+            (
+                "no kid",
+                stranger.seal(header.without("kid").text(), &claims),
+            ),
+            ("our signature", stage.forger.seal(header.text(), &claims)),
+        ] {
+            stage.refused_for(name, &token, EXTRA).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn kid_of_nobody() {
+    let stage = Stage::new().await;
+    let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
+    for kid in [
+        "theirs",
+        &ours.to_uppercase(),
+        &ours[1..],
+        &format!("{ours}x"),
+        &format!("{ours}="),
+        "0",
+        "*",
+    ] {
+        let token = stage.with_parameter("kid", &quoted(kid));
+        stage.refused_for(kid, &token, Refusal::UnknownKey).await;
+    }
+}
+
+#[tokio::test]
+async fn kid_missing() {
+    let stage = Stage::new().await;
+    let token = stage.seal(&stage.header.without("kid"), &stage.claims);
+    stage
+        .refused_for("missing", &token, Malformed::Header("no kid"))
+        .await;
+}
+
+#[tokio::test]
+async fn kid_no_text() {
+    let stage = Stage::new().await;
+    for raw in ["null", "0", "true", "{}", "[]", r#"["a"]"#] {
+        let token = stage.with_parameter("kid", raw);
+        stage.refused_for(raw, &token, NO_TEXT).await;
+    }
+}
+
+#[tokio::test]
+async fn kid_walks_the_file_system() {
+    let stage = Stage::new().await;
+    for kid in [
+        "../../../../dev/null",
+        "/dev/null",
+        "..",
+        "keys/../keys/key.pem",
+        "..\\..\\key.pem",
+        "%2e%2e%2fdev%2fnull",
+        "file:///dev/null",
+        "http://evil.example/key",
+        "|/bin/true",
+        "$(true)",
+    ] {
+        let token = stage.with_parameter("kid", &quoted(kid));
+        stage.refused_for(kid, &token, Refusal::UnknownKey).await;
+    }
+}
+
+#[tokio::test]
+async fn kid_speaks_sql() {
+    let stage = Stage::new().await;
+    let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
+    for kid in [
+        "'or'1'='1".to_owned(),
+        "x'/**/UNION/**/SELECT/**/'key'--".to_owned(),
+        format!("{ours}'--"),
+        "1;DROP/**/TABLE/**/users".to_owned(),
+    ] {
+        let token = stage.with_parameter("kid", &quoted(&kid));
+        stage.refused_for(&kid, &token, Refusal::UnknownKey).await;
+    }
+    let token = stage.with_parameter("kid", &quoted("x' OR '1'='1"));
+    stage.refused_for("with spaces", &token, NO_KEY_ID).await;
+}
+
+#[tokio::test]
+async fn kid_very_long_or_empty() {
+    let stage = Stage::new().await;
+    for (length, why) in [
+        (0, NO_KEY_ID.into()),
+        (128, Refusal::UnknownKey),
+        (129, NO_KEY_ID.into()),
+        (330, NO_KEY_ID.into()),
+        (400, Malformed::Header("too long").into()),
+        (5000, Malformed::Header("too long").into()),
+        (1_000_000, Malformed::TooLong.into()),
+    ] {
+        let token = stage.with_parameter("kid", &quoted(&"k".repeat(length)));
+        stage.refused_for(&length.to_string(), &token, why).await;
+    }
+}
+
+#[tokio::test]
+async fn kid_with_other_characters_around() {
+    let stage = Stage::new().await;
+    let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
+    for extra in ["\0", " ", "\n", "\t", "\u{7f}", "\u{e9}", "\u{200b}"] {
+        for kid in [format!("{ours}{extra}"), format!("{extra}{ours}")] {
+            let token = stage.with_parameter("kid", &quoted(&kid));
+            stage
+                .refused_for(&format!("{extra:?}"), &token, NO_KEY_ID)
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn typ_of_another_token() {
+    let stage = Stage::new().await;
+    for typ in [
+        "JWT",
+        "jwt",
+        "JWS",
+        "AT+JWT",
+        "At+Jwt",
+        "at+JWT",
+        "application/at+jwt",
+        "at+jwt;v=1",
+        " at+jwt",
+        "at+jwt ",
+        "at+jwt\0",
+        "at jwt",
+        "at%2Bjwt",
+        "logout+jwt",
+        "dpop+jwt",
+        "secevent+jwt",
+        "token-introspection+jwt",
+        "oauth-authz-req+jwt",
+        "entity-statement+jwt",
+        "",
+    ] {
+        let token = stage.with_parameter("typ", &quoted(typ));
+        stage
+            .refused_for(typ, &token, Malformed::Header("typ is not at+jwt"))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn typ_missing() {
+    let stage = Stage::new().await;
+    let token = stage.seal(&stage.header.without("typ"), &stage.claims);
+    stage
+        .refused_for("missing", &token, Malformed::Header("typ is not at+jwt"))
+        .await;
+}
+
+#[tokio::test]
+async fn typ_no_text() {
+    let stage = Stage::new().await;
+    for raw in ["1", "null", "true", "{}", r#"["at+jwt"]"#] {
+        let token = stage.with_parameter("typ", raw);
+        stage.refused_for(raw, &token, NO_TEXT).await;
+    }
+}

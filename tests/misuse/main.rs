@@ -1,0 +1,19 @@
+//! Misuse: one test an attack, through the library, `/verify` and `/session` alike.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+mod algorithm;
+mod claims;
+mod credentials;
+mod forger;
+mod header;
+mod issuers;
+mod json;
+mod optional_session;
+mod random;
+mod size;
+mod stage;
+mod text;
+mod times;

@@ -1,0 +1,182 @@
+//! Attacks that nobody thought of.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::common::{ISSUER, START};
+use crate::forger::{decode, parts};
+use crate::stage::{ALGORITHMS, Stage};
+
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    })
+}
+
+/// One change of a text.
+#[derive(Clone, Debug)]
+enum Edit {
+    Put(usize, u8),
+    Insert(usize, u8),
+    Remove(usize),
+    Swap(usize, usize),
+    Repeat(usize, usize),
+    Cut(usize, usize),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let at = any::<usize>;
+    let byte = || {
+        prop_oneof![
+            8 => proptest::sample::select(
+                &b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[..],
+            ),
+            1 => proptest::sample::select(&b".=+/ ,{}[]\"\\:"[..]),
+            1 => 0x21..0x7f_u8,
+        ]
+    };
+    prop_oneof![
+        (at(), byte()).prop_map(|(at, byte)| Edit::Put(at, byte)),
+        (at(), byte()).prop_map(|(at, byte)| Edit::Insert(at, byte)),
+        at().prop_map(Edit::Remove),
+        (at(), at()).prop_map(|(one, other)| Edit::Swap(one, other)),
+        (at(), 1..40_usize).prop_map(|(at, length)| Edit::Repeat(at, length)),
+        (at(), 1..40_usize).prop_map(|(at, length)| Edit::Cut(at, length)),
+    ]
+}
+
+fn edited(original: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut text = original.to_vec();
+    for edit in edits {
+        let length = text.len();
+        if length == 0 {
+            break;
+        }
+        let range = |at: usize, count: usize| at % length..length.min(at % length + count);
+        match *edit {
+            Edit::Put(at, byte) => text[at % length] = byte,
+            Edit::Insert(at, byte) => text.insert(at % (length + 1), byte),
+            Edit::Remove(at) => drop(text.remove(at % length)),
+            Edit::Swap(one, other) => text.swap(one % length, other % length),
+            Edit::Repeat(at, count) => {
+                let piece = text[range(at, count)].to_vec();
+                let end = range(at, count).end;
+                text.splice(end..end, piece);
+            }
+            Edit::Cut(at, count) => drop(text.drain(range(at, count))),
+        }
+    }
+    text
+}
+
+#[test]
+fn a_mutated_token() {
+    let runtime = Runtime::new().unwrap();
+    for algorithm in ALGORITHMS {
+        let stage = runtime.block_on(Stage::with(algorithm));
+        let verifier = stage.house.waxseal.verifier();
+        let mutated =
+            |edits: Vec<Edit>| String::from_utf8(edited(stage.genuine.as_bytes(), &edits)).unwrap();
+        runner(2500)
+            .run(&vec(edit(), 1..6), |edits| {
+                let token = mutated(edits);
+                let verified = verifier.verify(&token).is_ok();
+                prop_assert_eq!(verified, token == stage.genuine, "{}", token);
+                Ok(())
+            })
+            .unwrap();
+        runner(300)
+            .run(&vec(edit(), 1..6), |edits| {
+                let token = mutated(edits);
+                if token != stage.genuine {
+                    runtime.block_on(stage.refused("mutated", &token));
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+fn garbage() {
+    let runtime = Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::new());
+    let part = "[A-Za-z0-9_-]{0,90}";
+    let three_parts = format!("{part}\\.{part}\\.{part}");
+    let texts = prop_oneof![
+        any::<String>(),
+        ".{0,200}",
+        "[ -~]{0,200}",
+        three_parts.as_str(),
+        "([A-Za-z0-9_-]{0,6}[.]){0,6}",
+    ];
+    runner(1500)
+        .run(&texts, |text| {
+            runtime.block_on(stage.refused("garbage", &text));
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn garbage_in_the_header() {
+    let runtime = Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::new());
+    let verifier = stage.house.waxseal.verifier();
+    runner(3000)
+        .run(&vec(any::<u8>(), 0..300), |header| {
+            let token = stage.forger.seal(header, stage.claims.text());
+            prop_assert!(verifier.verify(&token).is_err());
+            Ok(())
+        })
+        .unwrap();
+    runner(3000)
+        .run(&vec(edit(), 1..4), |edits| {
+            let header = edited(stage.header.text().as_bytes(), &edits);
+            let token = stage.forger.seal(&header, stage.claims.text());
+            if verifier.verify(&token).is_ok() {
+                let header: Value = serde_json::from_slice(&header).unwrap();
+                prop_assert_eq!(&header["alg"], "EdDSA");
+                prop_assert_eq!(&header["typ"], "at+jwt");
+                prop_assert_eq!(header.as_object().unwrap().len(), 3);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Well signed, so that the claims are reached.
+#[test]
+fn garbage_that_our_key_signed() {
+    let runtime = Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::new());
+    let verifier = stage.house.waxseal.verifier();
+    runner(3000)
+        .run(&vec(any::<u8>(), 0..600), |claims| {
+            prop_assert!(verifier.verify(&stage.with_claims(claims)).is_err());
+            Ok(())
+        })
+        .unwrap();
+    // What is still accepted says to another reader what it says to ours.
+    runner(3000)
+        .run(&vec(edit(), 1..4), |edits| {
+            let token = stage.with_claims(edited(stage.claims.text().as_bytes(), &edits));
+            if let Ok(verified) = verifier.verify(&token) {
+                let read: Value = serde_json::from_slice(&decode(parts(&token)[1]))
+                    .map_err(|why| TestCaseError::fail(why.to_string()))?;
+                prop_assert_eq!(&read["iss"], ISSUER);
+                prop_assert_eq!(&read["aud"], ISSUER);
+                prop_assert_eq!(&read["sub"], &verified.subject().to_string());
+                prop_assert_eq!(&read["sid"], &verified.session_id().to_string());
+                prop_assert_eq!(read["exp"].as_i64(), Some(verified.expires_at().secs()));
+                prop_assert!(read["exp"].as_i64() > Some(START.secs() - 5));
+            }
+            Ok(())
+        })
+        .unwrap();
+}

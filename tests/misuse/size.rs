@@ -1,0 +1,172 @@
+//! Tokens that are too large, and what they cost.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use waxseal::time::{Clock, SystemClock};
+use waxseal::token::{MAX_TOKEN_BYTES, Malformed};
+
+use crate::common::{Place, Server};
+use crate::forger::encode;
+use crate::stage::{ALGORITHMS, Stage};
+
+const HUGE: usize = 10 * 1024 * 1024;
+
+/// A good token of exactly this length, by a claim that nobody reads.
+fn of_length(stage: &Stage, length: usize) -> String {
+    let empty = stage.claims.with("unread", r#""""#).text().len();
+    // base64 has no text of some lengths: the header's, by white space, makes up for it.
+    for spaces in 0..4 {
+        let header = stage.header.text() + &" ".repeat(spaces);
+        let signature = encode([0; 64]).len();
+        let payload = length - encode(&header).len() - signature - 2;
+        let pad = "x".repeat(payload * 3 / 4 - empty);
+        let claims = stage.claims.with("unread", &format!("\"{pad}\""));
+        let token = stage.forger.seal(header, claims.text());
+        if token.len() == length {
+            return token;
+        }
+    }
+    panic!("no token of {length} bytes");
+}
+
+#[tokio::test]
+async fn one_byte_over_8192() {
+    for algorithm in ALGORITHMS {
+        let stage = Stage::with(algorithm).await;
+        for length in [MAX_TOKEN_BYTES - 1, MAX_TOKEN_BYTES] {
+            stage
+                .accepted(&length.to_string(), &of_length(&stage, length))
+                .await;
+        }
+        for length in [8193, 8194, 8196, 9000, 16_384] {
+            stage
+                .refused_for(
+                    &length.to_string(),
+                    &of_length(&stage, length),
+                    Malformed::TooLong,
+                )
+                .await;
+        }
+    }
+}
+
+/// Refused for its length before anything else about it is looked at.
+#[tokio::test]
+async fn ten_megabytes_of_token() {
+    let stage = Stage::new().await;
+    let huge = "x".repeat(HUGE);
+    for (name, token) in [
+        ("good but for its length", of_length(&stage, HUGE)),
+        ("no dots", huge.clone()),
+        ("dots alone", ".".repeat(HUGE)),
+        ("a good token and more", stage.genuine.clone() + &huge),
+        ("more and a good token", huge.clone() + &stage.genuine),
+        ("not base64", "!".repeat(HUGE)),
+        ("not ASCII", "\u{e9}".repeat(HUGE / 2)),
+    ] {
+        stage.refused_for(name, &token, Malformed::TooLong).await;
+    }
+}
+
+/// Looking at each byte once would take a minute.
+#[tokio::test]
+async fn ten_megabytes_of_token_ten_thousand_times() {
+    let stage = Stage::new().await;
+    let token = of_length(&stage, HUGE);
+    let verifier = stage.house.waxseal.verifier();
+    let begun = SystemClock.uptime();
+    for _ in 0..10_000 {
+        assert_eq!(verifier.verify(&token), Err(Malformed::TooLong.into()));
+    }
+    assert!(SystemClock.uptime() - begun < Duration::from_secs(5));
+}
+
+/// Sends a request's text and gives what comes back, if the server waited for all of it.
+fn raw(server: &Server, pieces: &[&[u8]]) -> String {
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    for piece in pieces {
+        for chunk in piece.chunks(64 * 1024) {
+            if socket.write_all(chunk).is_err() {
+                break;
+            }
+        }
+    }
+    let mut answer = Vec::new();
+    // A server that closes with data unread resets the connection.
+    let _ = socket.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A line of the process's status, in KiB.
+fn memory(server: &Server, what: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with(what)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Forgets the peak that starting made.
+fn reset_peak(server: &Server) {
+    fs::write(format!("/proc/{}/clear_refs", server.child.id()), "5").unwrap();
+}
+
+#[tokio::test]
+async fn ten_megabytes_of_header_to_the_server() {
+    let place = Place::new();
+    place.add_user("alice");
+    let client = reqwest::Client::new();
+    let token = place.serve().login(&client, "alice").await;
+    // Another server: what a login's hash left free in the first could take in ten megabytes unseen.
+    let server = place.serve();
+    assert_eq!(server.verify(&client, &token).await, 200);
+    let huge = vec![b'x'; HUGE];
+    let good = token.as_bytes();
+
+    let before = memory(&server, "VmRSS:");
+    reset_peak(&server);
+    for path in ["/verify", "/session", "/livez"] {
+        let start = format!("GET {path} HTTP/1.1\r\nHost: waxseal\r\n");
+        let (start, end) = (start.as_bytes(), b"\r\n\r\n".as_slice());
+        let bearer = b"Authorization: Bearer ".as_slice();
+        let attacks: [&[&[u8]]; 4] = [
+            &[start, bearer, &huge, end],
+            &[start, bearer, good, b".", &huge, end],
+            &[start, &huge, b": 1\r\n", bearer, good, end],
+            &[start, bearer, good, b"\r\nX-Pad: ", &huge, end],
+        ];
+        for attack in attacks {
+            let answer = raw(&server, attack);
+            assert!(
+                answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+                "{answer}"
+            );
+            assert!(!answer.contains(&token), "{answer}");
+        }
+    }
+    for what in ["VmRSS:", "VmHWM:"] {
+        let after = memory(&server, what);
+        assert!(after < before + 8 * 1024, "{what} {before} to {after} KiB");
+    }
+    assert_eq!(server.verify(&client, &token).await, 200);
+}
+
+/// What does fit into a request's header is the verifier's to refuse.
+#[tokio::test]
+async fn a_token_over_8192_to_the_server() {
+    let place = Place::new();
+    place.add_user("alice");
+    let server = place.serve();
+    let client = reqwest::Client::new();
+    let token = server.login(&client, "alice").await;
+    for length in [MAX_TOKEN_BYTES + 1, 100_000] {
+        let long = format!("{token}{}", "A".repeat(length - token.len()));
+        assert_eq!(server.verify(&client, &long).await, 401);
+    }
+    assert_eq!(server.verify(&client, &token).await, 200);
+}

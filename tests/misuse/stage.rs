@@ -1,0 +1,144 @@
+//! Where every attack is tried: the library and two resources, which must agree.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, StatusCode};
+use waxseal::key::Algorithm;
+use waxseal::token::Malformed;
+use waxseal::verifier::Refusal;
+
+use crate::common::{Answer, House};
+use crate::forger::{Forger, Members, parts};
+
+/// What a key can sign with: some attacks are about that.
+pub const ALGORITHMS: [Algorithm; 2] = [Algorithm::EdDsa, Algorithm::Es256];
+
+/// The resources that a token opens.
+pub const RESOURCES: [&str; 2] = ["/verify", "/session"];
+
+/// A house, a genuine token of it, and a forger with its key.
+pub struct Stage {
+    pub house: House,
+    pub genuine: String,
+    pub header: Members,
+    pub claims: Members,
+    pub forger: Forger,
+    /// The one body of every 401 for a token.
+    refusal: Vec<u8>,
+}
+
+impl Stage {
+    pub async fn new() -> Self {
+        Self::with(Algorithm::EdDsa).await
+    }
+
+    /// Shows first that a genuine token and a forged one to which nothing was done are accepted: what
+    /// is refused afterwards is refused for the one thing that was done to it.
+    pub async fn with(algorithm: Algorithm) -> Self {
+        let house = House::with(|settings| settings.algorithm = algorithm).await;
+        house.add_user("alice").await;
+        let genuine = house.login("alice").await;
+        let [header, payload, _] = parts(&genuine);
+        let refusal = house.get("/verify", "nonsense").await.body;
+        let stage = Self {
+            header: Members::of(header),
+            claims: Members::of(payload),
+            forger: Forger::of(&house),
+            genuine,
+            house,
+            refusal,
+        };
+        stage.accepted("the genuine token", &stage.genuine).await;
+        let unchanged = stage.seal(&stage.header, &stage.claims);
+        stage.accepted("an unchanged forgery", &unchanged).await;
+        stage
+    }
+
+    pub fn seal(&self, header: &Members, claims: &Members) -> String {
+        self.forger.seal(header.text(), claims.text())
+    }
+
+    /// Signed anew with that header parameter set.
+    pub fn with_parameter(&self, name: &str, raw: &str) -> String {
+        self.seal(&self.header.with(name, raw), &self.claims)
+    }
+
+    /// Signed anew with that claim set.
+    pub fn with_claim(&self, name: &str, raw: &str) -> String {
+        self.seal(&self.header, &self.claims.with(name, raw))
+    }
+
+    /// Signed anew with these claims, which need not be JSON.
+    pub fn with_claims(&self, claims: impl AsRef<[u8]>) -> String {
+        self.forger.seal(self.header.text(), claims)
+    }
+
+    pub async fn accepted(&self, name: &str, token: &str) {
+        let verified = self.house.waxseal.verifier().verify(token);
+        assert!(verified.is_ok(), "{name}: {verified:?}");
+        for path in RESOURCES {
+            let answer = self.house.get(path, token).await;
+            assert_eq!(answer.status, StatusCode::OK, "{name}: {path} {answer:?}");
+        }
+    }
+
+    /// Refused by the library, for the reason that is given back, and by the resources, which do not
+    /// give it away.
+    pub async fn refused(&self, name: &str, token: &str) -> Refusal {
+        let refusal = self.house.waxseal.verifier().verify(token);
+        let Err(refusal) = refusal else {
+            panic!("{name}: accepted: {token}");
+        };
+        self.refused_over_http(name, token.as_bytes()).await;
+        refusal
+    }
+
+    /// Refused for a fault of form, claims included.
+    pub async fn malformed(&self, name: &str, token: &str) -> Malformed {
+        match self.refused(name, token).await {
+            Refusal::Malformed(why) => why,
+            other => panic!("{name}: refused for another reason: {other:?}"),
+        }
+    }
+
+    pub async fn refused_for(&self, name: &str, token: &str, why: impl Into<Refusal>) {
+        assert_eq!(self.refused(name, token).await, why.into(), "{name}");
+    }
+
+    /// Refused by the resources. What is no text at all cannot be put to the library.
+    pub async fn refused_over_http(&self, name: &str, token: &[u8]) {
+        let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ", token].concat()) else {
+            // No request can carry it.
+            return;
+        };
+        let one_word = |b: &u8| b.is_ascii_graphic() && *b != b',';
+        let is_one_word = !token.is_empty() && token.iter().all(one_word);
+        for path in RESOURCES {
+            let request = Request::get(path).header("authorization", &value);
+            let answer = self.house.send(request.body(Body::empty()).unwrap()).await;
+            if is_one_word {
+                self.is_invalid_token(name, &answer);
+            } else {
+                is_invalid_request(name, &answer);
+            }
+        }
+    }
+
+    pub fn is_invalid_token(&self, name: &str, answer: &Answer) {
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{name} {answer:?}");
+        assert_eq!(answer.code(), "invalid_token", "{name}");
+        assert_eq!(
+            answer.headers["www-authenticate"],
+            r#"Bearer realm="waxseal", error="invalid_token""#
+        );
+        assert_eq!(answer.body, self.refusal, "{name}: another body");
+    }
+}
+
+pub fn is_invalid_request(name: &str, answer: &Answer) {
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name} {answer:?}");
+    assert_eq!(answer.code(), "invalid_request", "{name}");
+    assert_eq!(
+        answer.headers["www-authenticate"],
+        r#"Bearer realm="waxseal", error="invalid_request""#
+    );
+}

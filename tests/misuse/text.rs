@@ -1,0 +1,288 @@
+//! Attacks on the token's text: every one of them leaves the JSON within as it was.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use waxseal::token::Malformed;
+
+use crate::forger::{decode, encode, parts};
+use crate::stage::{ALGORITHMS, Stage};
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// A token with each of its parts put through `change`, one at a time, and signed anew where a
+/// signature covers the part.
+fn each_part(stage: &Stage, token: &str, change: impl Fn(&str) -> String) -> [(String, String); 3] {
+    let [header, payload, signature] = parts(token);
+    let seal = |header: &str, payload: &str| stage.forger.seal_parts(header, payload);
+    [
+        ("header".to_owned(), seal(&change(header), payload)),
+        ("payload".to_owned(), seal(header, &change(payload))),
+        (
+            "signature".to_owned(),
+            format!("{header}.{payload}.{}", change(signature)),
+        ),
+    ]
+}
+
+/// A malformed signature is one that does not fit: the two need not be told apart.
+fn is_of_form(why: Malformed) -> bool {
+    matches!(why, Malformed::Shape | Malformed::Signature)
+}
+
+#[tokio::test]
+async fn every_flipped_bit() {
+    for algorithm in ALGORITHMS {
+        let stage = Stage::with(algorithm).await;
+        let token = stage.genuine.as_bytes();
+        for bit in 0..token.len() * 8 {
+            let mut flipped = token.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let name = format!("bit {bit}");
+            match std::str::from_utf8(&flipped) {
+                Ok(text) => {
+                    stage.refused(&name, text).await;
+                }
+                Err(_) => stage.refused_over_http(&name, &flipped).await,
+            }
+        }
+    }
+}
+
+/// The bits of what the parts say, so that the text stays canonical.
+#[tokio::test]
+async fn every_flipped_bit_below_the_base64() {
+    for algorithm in ALGORITHMS {
+        let stage = Stage::with(algorithm).await;
+        let good = parts(&stage.genuine);
+        for part in 0..3 {
+            let bytes = decode(good[part]);
+            for bit in 0..bytes.len() * 8 {
+                let mut flipped = bytes.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                let mut all = good.map(str::to_owned);
+                all[part] = encode(flipped);
+                stage
+                    .refused(&format!("part {part}, bit {bit}"), &all.join("."))
+                    .await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_truncation() {
+    let stage = Stage::new().await;
+    let token = &stage.genuine;
+    for length in 0..token.len() {
+        stage
+            .refused(&format!("the first {length}"), &token[..length])
+            .await;
+        stage
+            .refused(
+                &format!("the last {length}"),
+                &token[token.len() - length..],
+            )
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn every_missing_and_every_doubled_character() {
+    let stage = Stage::new().await;
+    let token = &stage.genuine;
+    for at in 0..token.len() {
+        let (before, after) = token.split_at(at);
+        stage
+            .refused(
+                &format!("without {at}"),
+                &format!("{before}{}", &after[1..]),
+            )
+            .await;
+        let doubled = format!("{before}{}{after}", &after[..1]);
+        stage.refused(&format!("twice {at}"), &doubled).await;
+    }
+}
+
+#[tokio::test]
+async fn base64_padding() {
+    let stage = Stage::new().await;
+    for spaces in 0..3 {
+        // So that each part once needs no padding, once one and once two.
+        let token = stage.forger.seal(
+            stage.header.text() + &" ".repeat(spaces),
+            stage.claims.text() + &" ".repeat(spaces),
+        );
+        stage.accepted("without padding", &token).await;
+        for padding in ["=", "==", "===", "====", "%3D", "."] {
+            let padded = |part: &str| format!("{part}{padding}");
+            for (part, token) in each_part(&stage, &token, padded) {
+                let why = stage.malformed(&format!("{part}{padding}"), &token).await;
+                assert!(is_of_form(why), "{part} {why:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn base64_with_plus_and_slash() {
+    let stage = Stage::new().await;
+    let mut seen = 0;
+    for pad in 0..3 {
+        // `>` and `?` at the end of three bytes make `-` and `_`.
+        let claims = stage
+            .claims
+            .with("pad", &format!("\"{}>>>???\"", "x".repeat(pad)));
+        let token = stage.seal(&stage.header, &claims);
+        stage.accepted("with - and _", &token).await;
+        let standard = |part: &str| STANDARD_NO_PAD.encode(decode(part));
+        for (part, standard) in each_part(&stage, &token, standard) {
+            if standard != token {
+                seen += 1;
+                let why = stage.malformed(&part, &standard).await;
+                assert!(is_of_form(why), "{part} {why:?}");
+            }
+        }
+    }
+    assert!(seen >= 3, "no token had a - or a _");
+    for foreign in ["+", "/", "~", "*", "!", "%2B", "\u{e9}", "\0"] {
+        let changed = |part: &str| format!("{foreign}{}", &part[1..]);
+        for (part, token) in each_part(&stage, &stage.genuine, changed) {
+            let why = stage
+                .malformed(&format!("{part} {foreign:?}"), &token)
+                .await;
+            assert!(is_of_form(why), "{part} {why:?}");
+        }
+    }
+}
+
+/// `part` with each other setting of the bits that its last character has and no byte needs.
+fn other_endings(part: &str) -> Vec<String> {
+    let settings = [1, 1, 16, 4][part.len() % 4];
+    let (rest, last) = part.split_at(part.len() - 1);
+    let value = ALPHABET.iter().position(|c| *c == last.as_bytes()[0]);
+    (1..settings)
+        .map(|bits| format!("{rest}{}", char::from(ALPHABET[value.unwrap() | bits])))
+        .collect()
+}
+
+#[tokio::test]
+async fn base64_with_another_last_character() {
+    for algorithm in ALGORITHMS {
+        let stage = Stage::with(algorithm).await;
+        let mut seen = [0; 3];
+        for spaces in 0..3 {
+            let token = stage.forger.seal(
+                stage.header.text() + &" ".repeat(spaces),
+                stage.claims.text() + &" ".repeat(spaces),
+            );
+            for (part, seen) in seen.iter_mut().enumerate() {
+                for other in other_endings(parts(&token)[part]) {
+                    *seen += 1;
+                    let (name, token) = each_part(&stage, &token, |_| other.clone())[part].clone();
+                    let why = stage.malformed(&name, &token).await;
+                    assert!(is_of_form(why), "{name} {why:?}");
+                }
+            }
+        }
+        assert_eq!(seen, [18, 18, 45]);
+    }
+}
+
+#[tokio::test]
+async fn white_space_anywhere() {
+    let stage = Stage::new().await;
+    for space in [
+        " ", "\t", "\n", "\r\n", "\r", "\u{b}", "\u{c}", "\u{a0}", "\u{200b}", "\u{feff}", "\0",
+        "%20",
+    ] {
+        let changes: [&dyn Fn(&str) -> String; 3] = [
+            &|part| format!("{space}{part}"),
+            &|part| format!("{}{space}{}", &part[..8], &part[8..]),
+            &|part| format!("{part}{space}"),
+        ];
+        for change in changes {
+            for (part, token) in each_part(&stage, &stage.genuine, change) {
+                let why = stage.malformed(&format!("{part} {space:?}"), &token).await;
+                assert!(is_of_form(why), "{part} {why:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn too_few_and_too_many_parts() {
+    let stage = Stage::new().await;
+    let token = &stage.genuine;
+    let [header, payload, signature] = parts(token);
+    for text in [
+        String::new(),
+        ".".to_owned(),
+        "..".to_owned(),
+        "...".to_owned(),
+        header.to_owned(),
+        format!("{header}."),
+        format!("{header}.{payload}"),
+        format!(".{payload}.{signature}"),
+        format!("{header}.{payload}."),
+        format!("{token}."),
+        format!(".{token}"),
+        format!("{token}.."),
+        format!("{token}.{signature}"),
+        format!("{token}.{token}"),
+        format!("{token}{token}"),
+        format!("{header}..{payload}.{signature}"),
+        format!("{header}.{payload}..{signature}"),
+        format!("{header}.{header}.{payload}.{signature}"),
+        format!("{header}.{payload}.{payload}.{signature}.{signature}"),
+        token.replace('.', "%2E"),
+        token.replace('.', "\u{3002}"),
+        token.replacen('.', ":", 1),
+        format!("~{token}"),
+        format!("{token}~"),
+        format!("\"{token}\""),
+        format!("v4.public.{token}"),
+    ] {
+        stage.refused_for(&text, &text, Malformed::Shape).await;
+    }
+}
+
+/// Each signed as it stands, so that nothing but the empty part is wrong.
+#[tokio::test]
+async fn empty_parts() {
+    let stage = Stage::new().await;
+    let [header, payload, _] = parts(&stage.genuine);
+    let seal = |header: &str, payload: &str| stage.forger.seal_parts(header, payload);
+    stage
+        .refused_for("no header", &seal("", payload), Malformed::Shape)
+        .await;
+    let why = stage.malformed("no payload", &seal(header, "")).await;
+    assert!(matches!(why, Malformed::Claims(_)), "{why:?}");
+    let more = stage
+        .forger
+        .seal_parts(&format!("{header}.{payload}"), payload);
+    stage
+        .refused_for("four signed parts", &more, Malformed::Shape)
+        .await;
+    let detached = seal(header, payload).replace(payload, "");
+    stage
+        .refused_for("detached", &detached, Malformed::Signature)
+        .await;
+}
+
+/// RFC 7515, section 7.2.
+#[tokio::test]
+async fn json_serialisation() {
+    let stage = Stage::new().await;
+    let [header, payload, signature] = parts(&stage.genuine);
+    for text in [
+        format!(r#"{{"payload":"{payload}","protected":"{header}","signature":"{signature}"}}"#),
+        format!(
+            r#"{{"payload":"{payload}","signatures":[{{"protected":"{header}","signature":"{signature}"}}]}}"#
+        ),
+        // Without a comma, so that it is one word to HTTP.
+        format!(r#"{{"token":"{}"}}"#, stage.genuine),
+        format!(r#"["{}"]"#, stage.genuine),
+    ] {
+        stage.refused_for(&text, &text, Malformed::Shape).await;
+    }
+}
