@@ -74,6 +74,8 @@ impl SqliteStore {
             .map_err(|cause| StoreError::new("bring the database's schema up to date", cause))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
+            // A local file does not go away between two uses; the question costs a thread's hop.
+            .test_before_acquire(false)
             .connect_with(options.clone().pragma("query_only", "on"))
             .await
             .map_err(failed)?;

@@ -1,2 +1,0 @@
-//! Verification and revocation, as ratios.
-fn main() {}

@@ -1,0 +1,82 @@
+//! What verification, revocation and logout cost, as ratios.
+//!
+//! A machine is noisy and differs from the next one, so each line sets two things side by side in one
+//! run: they take turns in short rounds, and the line has the median of the rounds' ratios.
+//!
+//! `cargo bench --bench verify` measures, in about a minute. With `--quick`, `--test` or
+//! `WAXSEAL_BENCH_QUICK=1`, and wherever cargo does not ask for a measurement (`cargo test --benches`),
+//! it only proves that it works.
+
+mod harness;
+mod list;
+mod signature;
+mod store;
+mod subject;
+
+use waxseal::key::Algorithm;
+
+/// How much is measured.
+struct Size {
+    /// How often the contenders take turns.
+    rounds: usize,
+    /// Entries of the small list.
+    small: usize,
+    /// Entries of the large list.
+    large: usize,
+    /// Different tokens that are verified against the lists.
+    tokens: usize,
+    /// How often one caller and many take turns.
+    store_rounds: usize,
+    /// Logouts of one caller in one turn.
+    logouts: usize,
+}
+
+/// A measurement, of about a minute.
+const FULL: Size = Size {
+    rounds: 2_000,
+    small: 1_000,
+    large: 1_000_000,
+    tokens: 20_000,
+    store_rounds: 9,
+    logouts: 150,
+};
+
+/// A proof that it works, of about a second.
+const QUICK: Size = Size {
+    rounds: 5,
+    small: 1_000,
+    large: 20_000,
+    tokens: 250,
+    store_rounds: 1,
+    logouts: 10,
+};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if let [list::WEIGH, map, entries] = *arguments.iter().map(String::as_str).collect::<Vec<_>>() {
+        println!("{}", list::weigh(map, entries.parse().unwrap()));
+        return;
+    }
+    if has("--list") {
+        // A test runner that asks for tests; this program has none by name.
+        return;
+    }
+    let told = std::env::var_os("WAXSEAL_BENCH_QUICK").is_some();
+    let quick = told || has("--quick") || has("--test") || !has("--bench");
+    let size = if quick { QUICK } else { FULL };
+    if quick {
+        println!("quick: it works, and its figures mean nothing");
+    }
+    harness::heading();
+    let algorithms = [Algorithm::EdDsa, Algorithm::Es256];
+    for algorithm in algorithms {
+        signature::verify(&size, algorithm);
+    }
+    list::look_up(&size);
+    list::memory(&size);
+    store::logouts(&size);
+    for algorithm in algorithms {
+        signature::sign(&size, algorithm);
+    }
+}

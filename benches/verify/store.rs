@@ -1,0 +1,127 @@
+//! Logouts a second.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use waxseal::account::password::Cost;
+use waxseal::issuer::LogoutScope;
+use waxseal::key::{Algorithm, SigningKey};
+use waxseal::random::OsRandom;
+use waxseal::token::jwt;
+use waxseal::verifier::VerifiedClaims;
+use waxseal::{Settings, Waxseal};
+
+use crate::Size;
+use crate::harness::{line, median, nanos, ratio, stopwatch, take_turns};
+use crate::subject::{Bench, ISSUER};
+
+/// How many log out at once.
+const CALLERS: usize = 64;
+
+/// The file that is synced beside the store.
+const PAGE: usize = 4096;
+const PAGES: usize = 256;
+
+/// Durable logouts a second, alone and together, beside what the disk can sync.
+pub fn logouts(size: &Size) {
+    // Under target/, since the system's folder for temporary files may be memory.
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let runtime = Runtime::new().unwrap();
+    let bench = Bench::new(Algorithm::EdDsa);
+    let settings = Settings {
+        data_dir: folder.path().join("data"),
+        keys_dir: folder.path().join("keys"),
+        issuer: ISSUER.to_owned(),
+        audience: ISSUER.to_owned(),
+        ..Settings::default()
+    };
+    let open = Waxseal::open_with(
+        &settings,
+        Arc::clone(&bench.clock) as _,
+        Arc::new(OsRandom::new()),
+        Cost::default(),
+    );
+    let waxseal = runtime.block_on(open).unwrap();
+    let pem = fs::read_dir(&settings.keys_dir)
+        .unwrap()
+        .find_map(|entry| fs::read(entry.unwrap().path()).ok())
+        .unwrap();
+    let key = SigningKey::from_pem(&pem).unwrap();
+    let sessions = |count: usize| -> Vec<VerifiedClaims> {
+        let sign = |_| jwt::sign(&bench.claims(), &key).unwrap();
+        let verify = |token: String| waxseal.verifier().verify(&token).unwrap();
+        (0..count).map(sign).map(verify).collect()
+    };
+    let logouts = |callers: usize| {
+        let shares: Vec<_> = (0..callers).map(|_| sessions(size.logouts)).collect();
+        let logouts = (callers * size.logouts) as f64;
+        let start = stopwatch();
+        runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            for share in shares {
+                let issuer = waxseal.issuer();
+                tasks.spawn(async move {
+                    for session in share {
+                        issuer.logout(&session, LogoutScope::This).await.unwrap();
+                    }
+                });
+            }
+            tasks.join_all().await;
+        });
+        logouts / start.elapsed().as_secs_f64()
+    };
+    // Written over in place, as SQLite does with its log: a file that grows costs more.
+    let file = File::create(folder.path().join("synced")).unwrap();
+    file.write_all_at(&[0; PAGE * PAGES], 0).unwrap();
+    let [synced, alone, together] = take_turns(
+        size.store_rounds,
+        [
+            &mut |_| {
+                let sync = |index| {
+                    let at = index % PAGES * PAGE;
+                    file.write_all_at(&[1; PAGE], at as u64).unwrap();
+                    file.sync_all().unwrap();
+                };
+                1e9 / nanos(0..size.logouts, sync)
+            },
+            &mut |_| logouts(1),
+            &mut |_| logouts(CALLERS),
+        ],
+    );
+    line(
+        &format!("durable logouts a second, {CALLERS} callers to 1"),
+        ratio(&together, &alone),
+        None,
+        &format!("{:.0} to {:.0}", median(&together), median(&alone)),
+    );
+    line(
+        "durable logouts a second, 1 caller, to bare syncs",
+        ratio(&alone, &synced),
+        None,
+        &format!(
+            "{:.0} to {:.0}; SQLite WAL, synchronous=FULL, fsync on {}",
+            median(&alone),
+            median(&synced),
+            file_system(folder.path())
+        ),
+    );
+}
+
+/// The file system that `path` is on.
+fn file_system(path: &Path) -> String {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let (device, at, kind) = (words.next()?, words.next()?, words.next()?);
+        path.starts_with(at)
+            .then(|| (at.len(), format!("{kind} ({device})")))
+    });
+    mounts
+        .max_by_key(|(length, _)| *length)
+        .map_or_else(|| "?".to_owned(), |(_, name)| name)
+}

@@ -1,0 +1,116 @@
+//! What is measured: keys, tokens, lists.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use waxseal::claims::Claims;
+use waxseal::id::{Lineage, UserId};
+use waxseal::key::{Algorithm, SigningKey, generate_pem};
+use waxseal::keyring::Keyring;
+use waxseal::policy::{Policy, Timeouts};
+use waxseal::random::{OsRandom, SeededRandom};
+use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::list::RevocationList;
+use waxseal::revocation::{ALL, Reason, Revocation, Target, session_revocation_expiry};
+use waxseal::session;
+use waxseal::time::{Clock, ManualClock, SystemClock, Timestamp};
+use waxseal::token::{base64url, jwt};
+use waxseal::verifier::Verifier;
+
+/// Who issues, and for whom.
+pub const ISSUER: &str = "https://issuer.example";
+
+/// An issuer's keys and rules, and a generator that repeats itself.
+pub struct Bench {
+    pub pem: String,
+    pub keyring: Arc<Keyring>,
+    pub policy: Policy,
+    pub clock: Arc<ManualClock>,
+    pub random: SeededRandom,
+    pub user: UserId,
+}
+
+impl Bench {
+    /// A new key, and a service's default rules.
+    pub fn new(algorithm: Algorithm) -> Self {
+        let pem = generate_pem(algorithm, &OsRandom::new()).to_string();
+        let key = SigningKey::from_pem(pem.as_bytes()).unwrap();
+        // It stands still, so that a list stays fresh however long the run takes.
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let random = SeededRandom::new(7);
+        Self {
+            pem,
+            keyring: Arc::new(Keyring::from_signing_keys(vec![key]).unwrap()),
+            policy: Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap(),
+            user: UserId::new(clock.now(), &random),
+            clock,
+            random,
+        }
+    }
+
+    /// The claims of a new session.
+    pub fn claims(&self) -> Claims {
+        let now = self.clock.now();
+        let lineage = Lineage::new(now, &self.random);
+        session::begin(&self.policy, self.user, lineage, now, &self.random)
+    }
+
+    /// The key that signs.
+    pub fn key(&self) -> &SigningKey {
+        self.keyring.signing().unwrap()
+    }
+
+    /// As many tokens, each of a session of its own.
+    pub fn tokens(&self, count: usize) -> Vec<String> {
+        let sign = |_| jwt::sign(&self.claims(), self.key()).unwrap();
+        (0..count).map(sign).collect()
+    }
+
+    /// A verifier over the clocks of the real service.
+    pub fn verifier(&self, list: &Arc<RevocationList>) -> Verifier {
+        let clock = SystemClock;
+        let freshness = Freshness::new(Duration::from_secs(24 * 3600));
+        freshness.prove(clock.uptime());
+        Verifier::new(
+            Arc::clone(&self.keyring),
+            self.policy.clone(),
+            Arc::clone(list),
+            Arc::new(freshness),
+            Arc::new(clock),
+        )
+    }
+
+    /// The public key as ring takes it.
+    pub fn public(&self) -> Vec<u8> {
+        let jwk = serde_json::to_value(self.key().public().jwk()).unwrap();
+        let coordinate = |name| base64url::decode(jwk[name].as_str().unwrap().as_bytes()).unwrap();
+        match self.key().public().algorithm() {
+            Algorithm::EdDsa => coordinate("x"),
+            Algorithm::Es256 => [vec![4], coordinate("x"), coordinate("y")].concat(),
+        }
+    }
+}
+
+/// A revocation of one more session, as a logout writes it.
+pub fn revocation(seq: usize, at: Timestamp, random: &SeededRandom) -> Revocation {
+    Revocation {
+        seq: i64::try_from(seq).unwrap(),
+        target: Target::Session(Lineage::new(at, random)),
+        from: ALL,
+        spared: None,
+        expires_at: session_revocation_expiry(at.plus(Timeouts::default().absolute)),
+        reason: Reason::Logout,
+        at,
+    }
+}
+
+/// A list of that many sessions.
+pub fn filled(entries: usize) -> RevocationList {
+    let list = RevocationList::new();
+    let (random, at) = (SeededRandom::new(1), SystemClock.now());
+    for seq in 1..=entries {
+        list.apply(&revocation(seq, at, &random));
+    }
+    assert_eq!(list.len(), entries as u64);
+    list
+}
