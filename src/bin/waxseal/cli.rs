@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::io::Write;
+
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
@@ -146,13 +148,14 @@ pub struct Output {
 impl Output {
     /// Prints one result on stdout.
     pub fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) {
-        if self.json {
-            println!("{}", serde_json::json!(value));
+        let text = if self.json {
+            serde_json::json!(value).to_string()
         } else {
-            let text = text();
-            if !text.is_empty() {
-                println!("{text}");
-            }
+            text()
+        };
+        if !text.is_empty() {
+            // A reader that has seen enough and left is no failure of ours.
+            let _ = writeln!(std::io::stdout(), "{text}");
         }
     }
 }
