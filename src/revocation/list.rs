@@ -68,12 +68,14 @@ impl CutOff {
 impl Merge for CutOff {
     /// Spared is who both leave alone: at most one of the two can be below the later cut-off.
     fn stricter(self, other: Self) -> Self {
-        let spared = [self.spared, other.spared].into_iter().flatten();
+        let from = self.from.max(other.from);
+        // One that began later needs no sparing, and would take the place of one that does.
+        let needs = |lineage: &Lineage| lineage.created_at().millis() < from;
+        let left_alone = |lineage: &Lineage| !self.ends(*lineage) && !other.ends(*lineage);
+        let mut spared = [self.spared, other.spared].into_iter().flatten();
         Self {
-            from: self.from.max(other.from),
-            spared: spared
-                .into_iter()
-                .find(|lineage| !self.ends(*lineage) && !other.ends(*lineage)),
+            from,
+            spared: spared.find(|lineage| needs(lineage) && left_alone(lineage)),
             expires_at: self.expires_at.max(other.expires_at),
         }
     }

@@ -313,21 +313,27 @@ async fn change_user(
     let Some((_, _, newest_lineage, before, already_spared)) = known else {
         return Ok(Done::No);
     };
-    let from = cut_off(at, newest_lineage, before);
     let spares = match change {
         UserChange::EndSessions { spared, .. } => spared.map(|lineage| lineage.to_string()),
         _ => None,
     };
-    if spares.is_some() && spares == already_spared && newest_lineage < before {
-        // "All others" again, and none was begun since: one session cannot grow the log for ever.
-        return Ok(Done::Revoked(head.head.cursor.seq));
-    }
+    // "All others" again, and none was begun since: one session cannot grow the log for ever. Logins
+    // under way lose all the same.
+    let again = spares.is_some() && spares == already_spared && newest_lineage < before;
+    let from = if again {
+        before
+    } else {
+        cut_off(at, newest_lineage, before)
+    };
     sqlx::query(sql::CUT_OFF_USER)
         .bind(&id)
         .bind(from)
         .bind(&spares)
         .execute(&mut *connection)
         .await?;
+    if again {
+        return Ok(Done::Revoked(head.head.cursor.seq));
+    }
     let (reason, spared): (Reason, Option<Lineage>) = match change {
         UserChange::Password(hash) => {
             sqlx::query(sql::SET_PASSWORD)

@@ -1,0 +1,142 @@
+//! Promise 4, when expired revocations are dropped: what they ended stays ended, and what lives stays.
+
+use std::time::Duration;
+
+use waxseal::policy::{MAX_LEEWAY, Timeouts};
+use waxseal::revocation::{Reason, Scope, Target};
+use waxseal::time::{Clock, Timestamp};
+use waxseal::verifier::Refusal;
+
+use super::common::{House, START};
+use super::never_revived::{
+    DAY, SECOND, check, dead_to_its_end, ended, forge, is_revoked, log, one_dead_of_each_scope,
+    revoke, step,
+};
+
+#[tokio::test]
+async fn compaction_drops_what_expired_and_never_what_lives() {
+    let house = House::new().await;
+    let forge = forge(&house);
+    let short = Timeouts {
+        absolute: Duration::from_secs(600),
+        ..Timeouts::default()
+    };
+    // Both kinds in turns, so that dropped entries lie between those that stay.
+    let (mut brief, mut long) = (Vec::new(), Vec::new());
+    for _ in 0..700 {
+        brief.push(forge.session_under(short, forge.user, START));
+        long.push(forge.session(START));
+    }
+    for (brief, long) in brief.iter().zip(&long) {
+        let (log, at) = (house.waxseal.log(), house.clock.now());
+        log.revoke(ended(brief), Reason::Logout, at).await.unwrap();
+        log.revoke(ended(long), Reason::Logout, at).await.unwrap();
+    }
+    house.waxseal.catch_up().await.unwrap();
+    let head = log(&house).await.head;
+    assert_eq!(head.cursor.seq, 1400);
+
+    let brief_end = brief[0].claims.session_expiry;
+    step(&house, brief_end.plus(MAX_LEEWAY * 2).minus(SECOND)).await;
+    assert_eq!(
+        house.waxseal.compact().await.unwrap(),
+        0,
+        "the largest leeway passes twice"
+    );
+    step(&house, brief_end.plus(MAX_LEEWAY * 2)).await;
+    assert_eq!(house.waxseal.compact().await.unwrap(), 700);
+    assert_eq!(house.waxseal.compact().await.unwrap(), 0);
+    let page = log(&house).await;
+    assert_eq!(page.head.cursor, head.cursor);
+    assert!(page.head.horizon >= brief_end.plus(MAX_LEEWAY));
+    let kept: Vec<_> = page.entries.iter().map(|entry| &entry.revocation).collect();
+    assert!(
+        kept.iter()
+            .map(|fact| fact.target.clone())
+            .eq(long.iter().map(|token| Target::Session(token.lineage())))
+    );
+
+    let house = house.restart(|_| {}).await;
+    assert_eq!(log(&house).await.head, page.head);
+    for now in [brief_end.plus(MAX_LEEWAY * 2), START] {
+        step(&house, now).await;
+        for token in brief.iter().chain(&long) {
+            assert!(check(&house, token).is_err(), "at {now}");
+        }
+        is_revoked(&house, &long[0]);
+    }
+}
+
+#[tokio::test]
+async fn over_an_emptied_log_seq_and_horizon_never_go_back() {
+    let mut house = House::new().await;
+    let forge = forge(&house);
+    let (mut seq, mut horizon, mut gone) = (0, Timestamp::EPOCH, Vec::new());
+    for round in 1..=3 {
+        let token = forge.session(house.clock.now());
+        let written = revoke(&house, ended(&token)).await;
+        assert_eq!(written, seq + 1);
+        seq = written;
+        house
+            .pass(Duration::from_secs(2 * 3600) + MAX_LEEWAY * 2)
+            .await;
+        assert_eq!(house.waxseal.compact().await.unwrap(), 1);
+        gone.push(token);
+        if round != 2 {
+            house = house.restart(|_| {}).await;
+        }
+        let page = log(&house).await;
+        assert!(page.entries.is_empty());
+        assert_eq!((page.head.cursor.seq, page.head.compacted), (seq, seq));
+        assert!(page.head.horizon > horizon);
+        horizon = page.head.horizon;
+        let now = house.clock.now();
+        for token in &gone {
+            step(&house, token.claims.issued_at).await;
+            assert_eq!(check(&house, token), Err(Refusal::Revoked(Scope::Horizon)));
+        }
+        step(&house, now).await;
+        let live = forge.session(now);
+        assert_eq!(check(&house, &live), Ok(()), "the horizon ends no new one");
+    }
+}
+
+/// The steps of a compaction, and a crash after each: the log is compacted, the list has heard of it,
+/// the list has dropped.
+#[tokio::test]
+async fn a_crash_in_the_middle_of_a_compaction_revives_nothing() {
+    for steps in 0..4 {
+        let house = House::new().await;
+        let forge = forge(&house);
+        let alice = house.add_user("alice").await;
+        let mut dead = one_dead_of_each_scope(&house, &forge, alice).await;
+        let late = forge.session(START.plus(DAY));
+        revoke(&house, ended(&late)).await;
+        dead.push(late);
+        let ahead = START.plus(Duration::from_secs(3 * 3600));
+        step(&house, ahead).await;
+        if steps >= 1 {
+            house.waxseal.log().compact(ahead).await.unwrap();
+        }
+        if steps >= 2 {
+            house.waxseal.catch_up().await.unwrap();
+        }
+        if steps >= 3 {
+            house.waxseal.compact().await.unwrap();
+        }
+        step(&house, START).await;
+        let before: Vec<_> = dead.iter().map(|token| check(&house, token)).collect();
+        let house = house.restart(|_| {}).await;
+        step(&house, START).await;
+        let after: Vec<_> = dead.iter().map(|token| check(&house, token)).collect();
+        for (token, verdicts) in dead.iter().zip(before.iter().zip(&after)) {
+            let early = START.plus(Duration::from_secs(5)) < token.claims.issued_at;
+            assert_eq!(verdicts.0.is_err(), verdicts.1.is_err());
+            assert!(verdicts.1.is_err());
+            if !early {
+                is_revoked(&house, token);
+            }
+        }
+        dead_to_its_end(&house, &dead, START).await;
+    }
+}

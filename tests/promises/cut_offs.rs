@@ -1,0 +1,445 @@
+//! Promise 4 for cut-offs: each ends every session begun before it and none begun after, whatever
+//! clocks do and whatever races it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use waxseal::account::password::{Hasher, Password};
+use waxseal::account::{BeginSession, LoginStart, UserChange, Username};
+use waxseal::claims::Claims;
+use waxseal::id::{KeyId, Lineage, UserId};
+use waxseal::issuer::LoginError;
+use waxseal::policy::{Policy, Timeouts};
+use waxseal::random::SeededRandom;
+use waxseal::revocation::follower::Follower;
+use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::list::RevocationList;
+use waxseal::revocation::log::Revoke;
+use waxseal::revocation::{Reason, Scope};
+use waxseal::session;
+use waxseal::time::{Clock, Timestamp};
+use waxseal::verifier::Refusal;
+
+use super::common::{CHEAP, House, ISSUER, PASSWORD, START};
+
+const LOGINS: usize = 4;
+
+/// One step of a schedule. A login takes three: it looks at the clock and the store, in the issuer's
+/// order; it has its lineage; it is written.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Go(usize),
+    /// A cut-off by a process whose clock is that many milliseconds off.
+    CutOff(CutOff, i64),
+    Enable,
+    Clock(i64),
+    Restart,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum CutOff {
+    All,
+    /// All but the session of this login, if it has one.
+    Others(usize),
+    Disable,
+    Password,
+    Everything,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let cut_off = prop_oneof![
+        3 => Just(CutOff::All),
+        3 => (0..LOGINS).prop_map(CutOff::Others),
+        1 => Just(CutOff::Disable),
+        2 => Just(CutOff::Password),
+        2 => Just(CutOff::Everything),
+    ];
+    let skew = prop_oneof![Just(0), Just(0), -7_200_000..7_200_000_i64];
+    let by = prop_oneof![-3..3_i64, -7_200_000..7_200_000_i64];
+    prop_oneof![
+        12 => (0..LOGINS).prop_map(Step::Go),
+        4 => (cut_off, skew).prop_map(|(kind, skew)| Step::CutOff(kind, skew)),
+        1 => Just(Step::Enable),
+        3 => by.prop_map(Step::Clock),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// A login under way, and what must become of it.
+#[derive(Default)]
+struct Login {
+    time: Option<Timestamp>,
+    start: Option<LoginStart>,
+    /// A cut-off came since it started.
+    cut: bool,
+    /// Enabling came since it started: whether it loses is not said.
+    touched: bool,
+    /// The clock was stepped since it looked at it, so the horizon may have passed it.
+    stepped: bool,
+    claims: Option<Claims>,
+    alive: bool,
+}
+
+struct World {
+    house: House,
+    user: UserId,
+    random: SeededRandom,
+    policy: Policy,
+    kid: KeyId,
+    logins: Vec<Login>,
+    /// How many sessions were found alive after a cut-off had come before them.
+    begun_after: usize,
+    cut_offs: usize,
+}
+
+impl World {
+    async fn new() -> Self {
+        let house = House::new().await;
+        let user = house.add_user("alice").await;
+        Self {
+            user,
+            random: SeededRandom::new(5),
+            policy: Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap(),
+            kid: "any".parse().unwrap(),
+            logins: (0..LOGINS).map(|_| Login::default()).collect(),
+            begun_after: 0,
+            cut_offs: 0,
+            house,
+        }
+    }
+
+    /// The next step of a login. A finished one is followed by another.
+    async fn go(&mut self, index: usize, list: &RevocationList) {
+        let accounts = self.house.waxseal.accounts();
+        let login = &mut self.logins[index];
+        match (login.time, login.start.take(), &login.claims) {
+            (None, ..) => {
+                login.time = Some(self.house.clock.now());
+                login.stepped = false;
+            }
+            (Some(_), None, None) => {
+                let name: Username = "alice".parse().unwrap();
+                login.start = Some(accounts.start_login(&name).await.unwrap());
+                (login.cut, login.touched) = (false, false);
+            }
+            (Some(time), Some(start), None) => {
+                let user = start.user.unwrap();
+                let first = Timestamp::from_millis(start.first_lineage);
+                let past_horizon = list.horizon().plus(Duration::from_millis(1));
+                let lineage_time = time.max(first).max(past_horizon);
+                let lineage = Lineage::new(lineage_time, &self.random);
+                if !user.enabled {
+                    *login = Login::default();
+                    return;
+                }
+                let begin = BeginSession {
+                    user: self.user,
+                    version: user.version,
+                    everything_version: start.everything_version,
+                    lineage,
+                };
+                let begun = accounts.begin_session(begin).await.unwrap();
+                if login.cut {
+                    assert!(!begun, "a login that a cut-off overtook has lost");
+                } else if !login.touched {
+                    assert!(begun, "nothing came in between");
+                }
+                let claims = session::begin(&self.policy, self.user, lineage, time, &self.random);
+                login.claims = Some(claims);
+                login.alive = begun;
+                if begun {
+                    list.note_lineage(lineage_time);
+                }
+                self.begun_after += usize::from(begun && self.cut_offs > 0);
+            }
+            (Some(_), _, Some(_)) if !login.alive => *login = Login::default(),
+            (Some(_), _, Some(_)) => {}
+        }
+    }
+
+    async fn cut_off(&mut self, kind: CutOff, skew: i64) {
+        let accounts = self.house.waxseal.accounts();
+        let at = Timestamp::from_millis(self.house.clock.now().millis() + skew);
+        let session = |index: usize| {
+            let login: &Login = &self.logins[index];
+            let claims = login.claims.as_ref().filter(|_| login.alive);
+            claims.map(|claims| claims.session_id.lineage)
+        };
+        let end = |spared| UserChange::EndSessions {
+            spared,
+            reason: Reason::Logout,
+        };
+        let mut spared = None;
+        let change = match kind {
+            CutOff::Everything => {
+                let log = self.house.waxseal.log();
+                let what = Revoke::Everything;
+                log.revoke(what, Reason::Operator, at).await.unwrap();
+                None
+            }
+            CutOff::All => Some(end(None)),
+            CutOff::Others(index) => {
+                spared = session(index);
+                Some(end(spared))
+            }
+            CutOff::Disable => Some(UserChange::Disable),
+            CutOff::Password => {
+                let hasher = Hasher::new(CHEAP, 1, Arc::new(SeededRandom::new(9))).unwrap();
+                let password = Password::chosen(PASSWORD.into()).unwrap();
+                Some(UserChange::Password(hasher.hash(password).await.unwrap()))
+            }
+        };
+        if let Some(change) = change {
+            let seq = accounts.change_user(self.user, change, at).await.unwrap();
+            assert!(seq.is_some());
+        }
+        self.cut_offs += 1;
+        for login in &mut self.logins {
+            login.cut = true;
+            let lineage = login
+                .claims
+                .as_ref()
+                .map(|claims| claims.session_id.lineage);
+            login.alive &= spared.is_some() && lineage == spared;
+        }
+    }
+
+    async fn take(&mut self, step: Step, list: &RevocationList) {
+        match step {
+            Step::Go(index) => self.go(index, list).await,
+            Step::CutOff(kind, skew) => self.cut_off(kind, skew).await,
+            Step::Enable => {
+                let accounts = self.house.waxseal.accounts();
+                assert!(accounts.enable_user(self.user).await.unwrap());
+                self.logins
+                    .iter_mut()
+                    .for_each(|login| login.touched = true);
+            }
+            Step::Clock(by) => {
+                let now = self.house.clock.now().millis() + by;
+                self.house.clock.step_to(Timestamp::from_millis(now));
+                list.observe(self.house.clock.now().minus(Timeouts::default().leeway));
+                for login in &mut self.logins {
+                    login.stepped = true;
+                }
+            }
+            // The list alone is what a restart loses.
+            Step::Restart => {}
+        }
+    }
+
+    /// A list that has followed the whole log leaves alone what began after every cut-off, and what
+    /// all of them spared.
+    fn check(&self, list: &RevocationList) {
+        for login in self.logins.iter().filter(|login| login.alive) {
+            let claims = login.claims.as_ref().unwrap();
+            match list.revoked(claims, &self.kid) {
+                None => {}
+                Some(Scope::Horizon) if login.stepped => {}
+                Some(scope) => panic!("ended by {scope}: {claims:?}"),
+            }
+        }
+    }
+
+    fn follower(&self) -> (Follower, Arc<RevocationList>) {
+        let list = Arc::new(RevocationList::new());
+        let clock = Arc::clone(&self.house.clock) as Arc<dyn Clock>;
+        let freshness = Arc::new(Freshness::new(Duration::from_secs(5)));
+        let follower = Follower::new(
+            self.house.waxseal.log(),
+            Arc::clone(&list),
+            freshness,
+            clock,
+        );
+        (follower, list)
+    }
+}
+
+async fn play(steps: &[Step]) -> (usize, usize) {
+    let mut world = World::new().await;
+    let (mut follower, mut list) = world.follower();
+    let mut dead: Vec<Claims> = Vec::new();
+    for step in steps {
+        let before: Vec<_> = world.logins.iter().map(|login| login.alive).collect();
+        world.take(*step, &list).await;
+        if matches!(step, Step::Restart) {
+            (follower, list) = world.follower();
+        }
+        for (login, was) in world.logins.iter().zip(before) {
+            if was && !login.alive {
+                dead.extend(login.claims.clone());
+            }
+        }
+        follower.catch_up().await.unwrap();
+        world.check(&list);
+        for claims in &dead {
+            let verdict = list.revoked(claims, &world.kid);
+            assert!(verdict.is_some(), "cut off, and alive again: {claims:?}");
+        }
+    }
+    (dead.len(), world.begun_after)
+}
+
+#[test]
+fn a_cut_off_ends_all_before_it_and_none_after_in_every_order() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(250)
+    };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let seen = std::cell::Cell::new((0, 0));
+    runner
+        .run(&prop::collection::vec(step(), 8..40), |steps| {
+            let (dead, begun_after) = runtime.block_on(play(&steps));
+            let (all_dead, all_after) = seen.get();
+            seen.set((all_dead + dead, all_after + begun_after));
+            Ok(())
+        })
+        .unwrap();
+    let (dead, begun_after) = seen.get();
+    println!("{dead} sessions cut off, {begun_after} begun after a cut-off");
+    assert!(
+        dead >= 100 && begun_after >= 100,
+        "the schedules prove too little"
+    );
+}
+
+/// Also when the second of them finds nothing to end.
+#[tokio::test]
+async fn a_login_that_a_repeated_logout_everywhere_else_overtakes_loses() {
+    for scope in [
+        Step::CutOff(CutOff::Others(0), 0),
+        Step::CutOff(CutOff::All, 0),
+    ] {
+        let begin = [Step::Go(0); 3];
+        let overtaken = [Step::Go(1), Step::Go(1), scope, Step::Go(1)];
+        for cut_offs_before in 0..3 {
+            let before = vec![scope; cut_offs_before];
+            play(&[&begin[..], &before, &overtaken].concat()).await;
+        }
+    }
+}
+
+async fn login(house: &House) -> Result<String, LoginError> {
+    let issuer = house.waxseal.issuer();
+    // The other futures get their turn at different moments of this one.
+    for _ in 0..house.clock.now().millis() % 5 {
+        tokio::task::yield_now().await;
+    }
+    let password = Password::presented(PASSWORD.into()).unwrap();
+    issuer
+        .login("alice", password)
+        .await
+        .map(|issued| issued.token)
+}
+
+fn alive(house: &House, token: &str) -> bool {
+    match house.waxseal.verifier().verify(token) {
+        Ok(_) => true,
+        Err(Refusal::Revoked(_)) => false,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// A new password of the same letters: only the race is looked at.
+async fn new_password() -> UserChange {
+    let hasher = Hasher::new(CHEAP, 1, Arc::new(SeededRandom::new(17))).unwrap();
+    let password = Password::chosen("another horse battery".into()).unwrap();
+    UserChange::Password(hasher.hash(password).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_races_a_disabling_a_deletion_or_a_new_password_loses() {
+    let (mut lost, mut won) = (0, 0);
+    for round in 0..60_u64 {
+        let house = House::new().await;
+        let user = house.add_user("alice").await;
+        let accounts = house.waxseal.accounts();
+        let before = login(&house).await.unwrap();
+        // The time of the change is after that login's and before those of the others: their times
+        // alone would not end them.
+        let at = START.plus(Duration::from_secs(2));
+        house.clock.step_to(START.plus(Duration::from_secs(4)));
+        let change = match round % 3 {
+            0 => UserChange::Disable,
+            1 => UserChange::Delete,
+            _ => new_password().await,
+        };
+        let race = async {
+            tokio::time::sleep(Duration::from_micros(round * 40)).await;
+            accounts.change_user(user, change, at).await.unwrap()
+        };
+        let (seq, a, b, c) = tokio::join!(race, login(&house), login(&house), login(&house));
+        assert!(seq.is_some());
+        house.waxseal.catch_up().await.unwrap();
+        for raced in [a, b, c, Ok(before)] {
+            match raced {
+                Ok(token) => {
+                    won += 1;
+                    assert!(!alive(&house, &token), "round {round}");
+                }
+                Err(LoginError::Refused) => lost += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert!(matches!(login(&house).await, Err(LoginError::Refused)));
+    }
+    println!("{lost} logins lost, {won} won and were cut off");
+    assert!(lost >= 10 && won >= 70, "the races prove too little");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_begun_before_a_logout_everywhere_end_and_those_after_live() {
+    for round in 0..40_i64 {
+        let house = House::new().await;
+        let user = house.add_user("alice").await;
+        let accounts = house.waxseal.accounts();
+        let before = [login(&house).await.unwrap(), login(&house).await.unwrap()];
+        // The clock stands still, goes on or goes back between all that happens.
+        let by = [0, 1, -1, 1500, -1500][usize::try_from(round % 5).unwrap()];
+        let step = || {
+            let now = house.clock.now().millis() + by;
+            house.clock.step_to(Timestamp::from_millis(now));
+        };
+        step();
+        let spared = (round % 2 == 0).then(|| {
+            let claims = house.waxseal.verifier().verify(&before[0]).unwrap();
+            claims.session_id().lineage
+        });
+        let change = UserChange::EndSessions {
+            spared,
+            reason: Reason::Logout,
+        };
+        let at = house.clock.now();
+        let race = async {
+            tokio::time::sleep(Duration::from_micros(u64::try_from(round).unwrap() * 60)).await;
+            accounts.change_user(user, change, at).await.unwrap()
+        };
+        let (seq, a, b) = tokio::join!(race, login(&house), login(&house));
+        assert!(seq.is_some());
+        step();
+        let after = login(&house).await.unwrap();
+        house.waxseal.catch_up().await.unwrap();
+        for raced in [a, b] {
+            assert!(
+                matches!(raced, Ok(_) | Err(LoginError::Refused)),
+                "{:?}",
+                raced.err()
+            );
+        }
+        assert_eq!(alive(&house, &before[0]), spared.is_some(), "round {round}");
+        assert!(!alive(&house, &before[1]), "round {round}");
+        assert!(alive(&house, &after), "round {round}");
+        // A second one does not spare whom the first did.
+        let change = UserChange::EndSessions {
+            spared: None,
+            reason: Reason::Logout,
+        };
+        house.change_user(user, change).await;
+        for token in [&before[0], &before[1], &after] {
+            assert!(!alive(&house, token), "round {round}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Promise 1, when the disk does not take it: 503 and never a silent success, and the caller keeps
+//! what it needs to try again.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use reqwest::Client;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use waxseal::time::{Clock, SystemClock};
+
+use super::common::{PASSWORD, Place, Server};
+use super::forge::{Forge, Token};
+use super::ground::{Ground, on_folders, without_settings};
+
+const TMPFS: &str = r#"mkdir -p "$1" && mount -t tmpfs -o size=2m,mode=0700 waxseal "$1""#;
+const READ_ONLY: &str = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1""#;
+const EXT4: &str = r#"mkdir -p "$1" && truncate -s 16M "$1.img" && mkfs.ext4 -q "$1.img" && mount -o loop "$1.img" "$1""#;
+
+/// The answer when nobody can say that it was written.
+async fn is_503(server: &Server, token: &str) {
+    let client = Client::new();
+    let request = client.post(format!("{}/logout", server.url));
+    let answer = request.bearer_auth(token).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    assert_eq!(answer.headers()["retry-after"], "1");
+    assert_eq!(answer.headers().get("set-cookie"), None);
+    let body: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(body["code"], "unavailable");
+}
+
+async fn status(server: &Server, token: &str) -> u16 {
+    server.verify(&Client::new(), token).await
+}
+
+async fn log_out(server: &Server, token: &str) -> u16 {
+    server.logout(&Client::new(), token).await.unwrap()
+}
+
+/// Both kinds of logout while nothing can be written, many at once: all 503, and nobody is logged out.
+async fn refuses_but_lives(server: &Server, tokens: &[Token]) {
+    let all = tokens.iter().map(|token| is_503(server, &token.text));
+    for check in all.collect::<Vec<_>>() {
+        check.await;
+    }
+    let client = Client::new();
+    let url = format!("{}/logout", server.url);
+    let everywhere = client.post(&url).bearer_auth(&tokens[0].text);
+    let everywhere = everywhere.json(&serde_json::json!({ "scope": "all" }));
+    assert_eq!(everywhere.send().await.unwrap().status(), 503);
+    let at_once = tokens.iter().map(|token| {
+        let request = client.post(&url).bearer_auth(&token.text).send();
+        tokio::spawn(async move { request.await.unwrap().status().as_u16() })
+    });
+    for answer in at_once.collect::<Vec<_>>() {
+        assert_eq!(answer.await.unwrap(), 503);
+    }
+    for token in tokens {
+        assert_eq!(status(server, &token.text).await, 200, "it still works");
+    }
+    let livez = client.get(format!("{}/livez", server.url)).send().await;
+    assert_eq!(livez.unwrap().status(), 200);
+}
+
+/// Once there is room, the same tokens are logged out.
+async fn works_again(server: &Server, tokens: &[Token]) {
+    for token in tokens {
+        assert_eq!(log_out(server, &token.text).await, 204, "{}", server.log());
+        assert_eq!(status(server, &token.text).await, 401);
+    }
+}
+
+fn sessions(place: &Path, user: &str, count: usize) -> Vec<Token> {
+    let forge = Forge {
+        user: user.parse().unwrap(),
+        ..Forge::new(&place.join("keys"), 4)
+    };
+    (0..count)
+        .map(|_| forge.session(SystemClock.now()))
+        .collect()
+}
+
+/// Adds a user in there, and gives the ID.
+fn add_user(ground: &Ground, place: &Path) -> String {
+    let mut child = ground
+        .program(
+            place,
+            &["user", "add", "alice", "--password-stdin", "--json"],
+        )
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(PASSWORD.as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let user: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    user["id"].as_str().unwrap().to_owned()
+}
+
+/// Writes to a file until there is no room left.
+fn fill(path: &Path) {
+    let mut filler = File::create(path).unwrap();
+    for _ in 0..1024 {
+        if let Err(cause) = filler.write_all(&[0; 4096]) {
+            assert_eq!(cause.kind(), std::io::ErrorKind::StorageFull);
+            return;
+        }
+    }
+    panic!("the disk does not fill up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_logout_answers_503_and_can_be_tried_again() {
+    let place = Place::new();
+    let place = place.path();
+    let data = place.join("data");
+    let Some(ground) = Ground::new(TMPFS, &data, false) else {
+        return;
+    };
+    let user = add_user(&ground, place);
+    let mut server = ground.serve(place);
+    let tokens = sessions(place, &user, 20);
+    let (earlier, tokens) = tokens.split_at(4);
+    works_again(&server, earlier).await;
+
+    for _ in 0..3 {
+        let filler = ground.see(&data.join("filler"));
+        fill(&filler);
+        refuses_but_lives(&server, tokens).await;
+        for token in earlier {
+            assert_eq!(status(&server, &token.text).await, 401);
+        }
+        fs::remove_file(filler).unwrap();
+    }
+    works_again(&server, &tokens[..8]).await;
+    fill(&ground.see(&data.join("filler")));
+    is_503(&server, &tokens[8].text).await;
+    server.kill();
+    fs::remove_file(ground.see(&data.join("filler"))).unwrap();
+
+    let server = ground.serve(place);
+    for token in earlier.iter().chain(&tokens[..8]) {
+        assert_eq!(status(&server, &token.text).await, 401, "dead after all");
+    }
+    for token in &tokens[9..] {
+        assert_eq!(status(&server, &token.text).await, 200);
+    }
+    works_again(&server, &tokens[9..]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_limit_of_file_sizes_logout_answers_503_and_can_be_tried_again() {
+    let place = Place::new();
+    let user = place.ok(
+        &["user", "add", "alice", "--password-stdin", "--json"],
+        PASSWORD,
+    );
+    let user: serde_json::Value = serde_json::from_str(&user).unwrap();
+    // The default of the signal ends the process instead of the write.
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"trap "" XFSZ; exec "$@""#, "sh"]);
+    command.arg(env!("CARGO_BIN_EXE_waxseal"));
+    without_settings(&mut command);
+    on_folders(&mut command, place.path(), &["serve"]);
+    let server = Server::start(command);
+    let tokens = sessions(place.path(), user["id"].as_str().unwrap(), 8);
+    works_again(&server, &tokens[..1]).await;
+
+    let wal = place.path().join("data/waxseal.db-wal");
+    let limit = |current| {
+        let pid = Some(Pid::from_child(&server.child));
+        let limits = Rlimit {
+            current,
+            maximum: None,
+        };
+        prlimit(pid, Resource::Fsize, limits).unwrap()
+    };
+    let before = limit(Some(fs::metadata(wal).unwrap().len()));
+    refuses_but_lives(&server, &tokens[1..]).await;
+    limit(before.current);
+    works_again(&server, &tokens[1..]).await;
+}
+
+#[test]
+fn on_a_read_only_data_folder_nothing_starts_and_the_error_names_it() {
+    let place = Place::new();
+    place.add_user("alice");
+    let (place, data) = (place.path(), place.path().join("data"));
+    let Some(ground) = Ground::new(READ_ONLY, &data, false) else {
+        return;
+    };
+    for arguments in [&["serve"][..], &["revoke", "all"], &["user", "list"]] {
+        let output = ground.program(place, arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        let line = said.lines().last().unwrap();
+        assert!(line.starts_with("waxseal: "), "{line}");
+        assert!(line.contains(data.to_str().unwrap()), "{line}");
+        assert!(line.contains("Read-only file system"), "{line}");
+    }
+}
+
+/// A file system that its kernel makes read-only under a running program, as after an error of the
+/// disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_disk_that_fails_under_way_no_logout_is_acknowledged() {
+    let place = Place::new();
+    let place = place.path();
+    let data = place.join("data");
+    let Some(ground) = Ground::new(EXT4, &data, true) else {
+        return;
+    };
+    let user = add_user(&ground, place);
+    let mut server = ground.serve(place);
+    let tokens = sessions(place, &user, 6);
+    let (earlier, tokens) = tokens.split_at(2);
+    works_again(&server, earlier).await;
+
+    let failed = ground.sh(r#"mount -o remount,abort "$1""#, &data);
+    if !failed.status.success() || File::create(ground.see(&data.join("probe"))).is_ok() {
+        eprintln!("LEFT OUT: a file system cannot be made to fail here: {failed:?}");
+        return;
+    }
+    refuses_but_lives(&server, tokens).await;
+    server.kill();
+
+    let repaired = ground.sh(
+        r#"umount "$1" && { e2fsck -fy "$1.img" >/dev/null; test $? -le 1; } && mount -o loop "$1.img" "$1""#,
+        &data,
+    );
+    assert!(repaired.status.success(), "{repaired:?}");
+    let server = ground.serve(place);
+    for token in earlier {
+        assert_eq!(status(&server, &token.text).await, 401);
+    }
+    works_again(&server, tokens).await;
+}

@@ -1,0 +1,103 @@
+//! Tokens signed with a service's own key, without the cost of a login, and the chance that the tests
+//! take.
+
+use std::path::Path;
+
+use waxseal::claims::Claims;
+use waxseal::id::{Lineage, TokenId, UserId};
+use waxseal::keyring::Keyring;
+use waxseal::policy::{Policy, Timeouts};
+use waxseal::random::{OsRandom, Random, SeededRandom};
+use waxseal::session;
+use waxseal::store::key_folder;
+use waxseal::time::Timestamp;
+use waxseal::token::jwt;
+
+use super::common::ISSUER;
+
+/// A token and what it says.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub text: String,
+    pub claims: Claims,
+}
+
+impl Token {
+    pub fn lineage(&self) -> Lineage {
+        self.claims.session_id.lineage
+    }
+}
+
+/// Signs what the service would sign.
+pub struct Forge {
+    pub keyring: Keyring,
+    pub random: SeededRandom,
+    pub user: UserId,
+}
+
+impl Forge {
+    pub fn new(keys: &Path, seed: u64) -> Self {
+        let random = SeededRandom::new(seed);
+        let user = UserId::new(Timestamp::from_secs(1_700_000_000), &random);
+        let keyring = key_folder::keyring(keys).unwrap();
+        Self {
+            keyring,
+            random,
+            user,
+        }
+    }
+
+    pub fn sign(&self, claims: Claims) -> Token {
+        let text = jwt::sign(&claims, self.keyring.signing().unwrap()).unwrap();
+        Token { text, claims }
+    }
+
+    /// A session begun at `now` under the default timeouts.
+    pub fn session(&self, now: Timestamp) -> Token {
+        self.session_under(Timeouts::default(), self.user, now)
+    }
+
+    pub fn session_under(&self, timeouts: Timeouts, user: UserId, now: Timestamp) -> Token {
+        let policy = Policy::new(ISSUER, ISSUER, timeouts).unwrap();
+        let lineage = Lineage::new(now, &self.random);
+        self.sign(session::begin(&policy, user, lineage, now, &self.random))
+    }
+
+    /// The same session, touched in another tab at `now`: same `sid`, new `jti`, a later `exp`.
+    pub fn touched(&self, claims: &Claims, now: Timestamp) -> Token {
+        let idle = Timeouts::default().idle;
+        self.sign(Claims {
+            issued_at: now.whole_second(),
+            expires_at: now.plus(idle).whole_second().min(claims.session_expiry),
+            token_id: TokenId::new(now, &self.random),
+            ..claims.clone()
+        })
+    }
+}
+
+/// Chance that repeats itself from its seed.
+pub struct Dice(SeededRandom);
+
+impl Dice {
+    /// By the seed in `TEST_SEED`, or by a new one; it is printed either way.
+    pub fn new() -> (Self, u64) {
+        let given = std::env::var("TEST_SEED").ok();
+        let seed = given.map_or_else(
+            || Self::number(&OsRandom::new()),
+            |text| text.parse().expect("TEST_SEED is a number"),
+        );
+        println!("TEST_SEED={seed}");
+        (Self(SeededRandom::new(seed)), seed)
+    }
+
+    fn number(random: &dyn Random) -> u64 {
+        let mut bytes = [0; 8];
+        random.fill(&mut bytes);
+        u64::from_be_bytes(bytes)
+    }
+
+    /// A number below `end`.
+    pub fn below(&self, end: usize) -> usize {
+        usize::try_from(Self::number(&self.0) % end as u64).unwrap()
+    }
+}

@@ -1,0 +1,17 @@
+//! The promises that hold on one node: durable, and never revived. One file for each thing that could
+//! break them.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+mod compaction;
+mod cut_offs;
+mod disk;
+mod durable;
+mod forge;
+mod ground;
+mod log;
+mod merging;
+mod never_revived;
+mod restored;

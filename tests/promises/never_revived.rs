@@ -1,0 +1,407 @@
+//! Promise 4: nothing makes a revoked or expired token good again.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use waxseal::account::UserChange;
+use waxseal::id::{KeyId, UserId};
+use waxseal::policy::{MAX_LEEWAY, Timeouts};
+use waxseal::revocation::log::{Page, Revoke};
+use waxseal::revocation::{Reason, Scope, session_revocation_expiry};
+use waxseal::time::{Clock, Timestamp};
+use waxseal::verifier::Refusal;
+
+use super::common::{House, START};
+use super::forge::{Forge, Token};
+
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
+const IDLE: Duration = Duration::from_secs(15 * 60);
+
+/// The writer's queue holds 1024, the follower's page 4096, and nothing else in the code has a bound.
+const TEN_TIMES_ANY_BOUND: usize = 50_000;
+
+pub fn forge(house: &House) -> Forge {
+    Forge::new(&house.settings.keys_dir, 11)
+}
+
+pub fn ended(token: &Token) -> Revoke {
+    let until = session_revocation_expiry(token.claims.session_expiry);
+    Revoke::Session(token.lineage(), until)
+}
+
+pub async fn revoke(house: &House, what: Revoke) -> i64 {
+    let log = house.waxseal.log();
+    let written = log.revoke(what, Reason::Operator, house.clock.now()).await;
+    house.waxseal.catch_up().await.unwrap();
+    written.unwrap()
+}
+
+async fn end_sessions(house: &House, user: UserId) {
+    let change = UserChange::EndSessions {
+        spared: None,
+        reason: Reason::Operator,
+    };
+    house.change_user(user, change).await;
+}
+
+/// The wall clock alone is stepped; the list is kept fresh.
+pub async fn step(house: &House, to: Timestamp) {
+    house.clock.step_to(to);
+    house.waxseal.catch_up().await.unwrap();
+}
+
+pub async fn log(house: &House) -> Page {
+    house.waxseal.log().read(0, u32::MAX).await.unwrap()
+}
+
+pub fn check(house: &House, token: &Token) -> Result<(), Refusal> {
+    house.waxseal.verifier().verify(&token.text).map(|_| ())
+}
+
+pub fn is_revoked(house: &House, token: &Token) {
+    let verdict = check(house, token);
+    assert!(matches!(verdict, Err(Refusal::Revoked(_))), "{verdict:?}");
+}
+
+fn on_two_threads<T: Send>(work: impl Fn() -> T + Sync) -> [T; 2] {
+    std::thread::scope(|threads| {
+        let other = threads.spawn(&work);
+        [work(), other.join().unwrap()]
+    })
+}
+
+fn all_revoked(house: &House, tokens: &[Token]) {
+    let next = AtomicUsize::new(0);
+    on_two_threads(|| {
+        while let Some(token) = tokens.get(next.fetch_add(1, Ordering::SeqCst)) {
+            is_revoked(house, token);
+        }
+    });
+}
+
+/// The token is refused at every moment until it has surely expired, also after compaction, also by
+/// the largest leeway that can be configured.
+pub async fn dead_to_its_end(house: &House, tokens: &[Token], from: Timestamp) {
+    let leeway = house.settings.timeouts.leeway;
+    let end = tokens.iter().map(|token| token.claims.session_expiry).max();
+    let end = end.unwrap().plus(MAX_LEEWAY * 3);
+    let stride = (end.millis() - from.millis()) / 120;
+    let mut moments: Vec<_> = (0..120)
+        .map(|count| Timestamp::from_millis(from.millis() + count * stride))
+        .collect();
+    for claims in tokens.iter().map(|token| &token.claims) {
+        for end in [claims.expires_at, claims.session_expiry] {
+            let around = [0, 1, leeway.as_secs(), 60, 61, 120, 121].map(Duration::from_secs);
+            moments.extend(around.map(|by| end.minus(by)));
+            moments.extend(around.map(|by| end.plus(by)));
+        }
+    }
+    moments.sort_unstable();
+    moments.dedup();
+    for now in moments {
+        step(house, now).await;
+        house.waxseal.compact().await.unwrap();
+        for token in tokens {
+            let verdict = check(house, token);
+            let expected = match &verdict {
+                Err(Refusal::Revoked(_)) => true,
+                Err(Refusal::Unacceptable(_)) => {
+                    now >= token.claims.expires_at.plus(leeway)
+                        || now.plus(leeway) < token.claims.issued_at
+                }
+                _ => false,
+            };
+            assert!(expected, "at {now}: {verdict:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_times_as_many_revocations_as_any_bound_all_bind() {
+    let house = House::new().await;
+    let forge = forge(&house);
+    let live = forge.session(START);
+    let tokens = on_two_threads(|| {
+        let half = 0..TEN_TIMES_ANY_BOUND / 2;
+        half.map(|_| forge.session(START)).collect::<Vec<_>>()
+    });
+    let tokens = tokens.concat();
+    let up = || eprintln!("{:?}", waxseal::time::SystemClock.uptime());
+    up();
+    for chunk in tokens.chunks(4096) {
+        let mut writes = JoinSet::new();
+        for token in chunk {
+            let (log, what) = (house.waxseal.log(), ended(token));
+            writes.spawn(async move { log.revoke(what, Reason::Logout, START).await.unwrap() });
+        }
+        writes.join_all().await;
+    }
+    up();
+    house.waxseal.catch_up().await.unwrap();
+    up();
+    all_revoked(&house, &tokens);
+    up();
+    assert_eq!(check(&house, &live), Ok(()));
+    assert_eq!(house.waxseal.compact().await.unwrap(), 0);
+
+    let house = house.restart(|_| {}).await;
+    up();
+    all_revoked(&house, &tokens);
+    up();
+    assert_eq!(check(&house, &live), Ok(()));
+
+    // And when they have all expired, in more than one go.
+    let end = tokens[0].claims.session_expiry.plus(MAX_LEEWAY * 2);
+    step(&house, end).await;
+    assert_eq!(
+        house.waxseal.compact().await.unwrap(),
+        TEN_TIMES_ANY_BOUND as u64
+    );
+    step(&house, START).await;
+    for token in tokens.iter().step_by(50) {
+        assert_eq!(
+            check(&house, token),
+            Err(Refusal::Revoked(Scope::Horizon)),
+            "dropped while the clock was ahead"
+        );
+    }
+}
+
+#[tokio::test]
+async fn around_its_end_a_live_token_expires_and_a_revoked_one_stays_revoked() {
+    let mut house = House::new().await;
+    let forge = forge(&house);
+    let (live, revoked) = (forge.session(START), forge.session(START));
+    revoke(&house, ended(&revoked)).await;
+    let (exp, leeway) = (live.claims.expires_at, house.settings.timeouts.leeway);
+    assert_eq!(exp, START.plus(IDLE));
+    let ms = Duration::from_millis(1);
+    let end = exp.plus(leeway);
+    let table = [
+        (START, true),
+        (exp.minus(SECOND), true),
+        (exp.minus(ms), true),
+        (exp, true),
+        (exp.plus(ms), true),
+        (exp.plus(SECOND), true),
+        (end.minus(SECOND), true),
+        (end.minus(ms), true),
+        (end, false),
+        (end.plus(ms), false),
+        (end.plus(SECOND), false),
+        (end.plus(DAY), false),
+        (end.plus(DAY * 400), false),
+    ];
+    for (now, good) in table {
+        step(&house, now).await;
+        assert_eq!(check(&house, &live).is_ok(), good, "live at {now}");
+        let verdict = check(&house, &revoked);
+        assert!(verdict.is_err(), "revoked at {now}");
+        if good {
+            assert_eq!(verdict, Err(Refusal::Revoked(Scope::Session)), "at {now}");
+        }
+    }
+    // Backwards: what the service saw expire stays dead, also after a restart.
+    house.waxseal.compact().await.unwrap();
+    for restart in [false, true] {
+        if restart {
+            house = house.restart(|_| {}).await;
+        }
+        for (now, _) in table.into_iter().rev() {
+            step(&house, now).await;
+            assert!(check(&house, &live).is_err(), "live at {now}");
+            assert!(check(&house, &revoked).is_err(), "revoked at {now}");
+        }
+    }
+}
+
+/// One session of each way to die.
+pub async fn one_dead_of_each_scope(house: &House, forge: &Forge, user: UserId) -> Vec<Token> {
+    let other = UserId::new(START, &forge.random);
+    let of = |user| forge.session_under(Timeouts::default(), user, START);
+    let (session, token, users, everything) = (of(other), of(other), of(user), of(other));
+    revoke(house, ended(&session)).await;
+    let until = session_revocation_expiry(token.claims.session_expiry);
+    revoke(house, Revoke::Token(token.claims.token_id, until)).await;
+    end_sessions(house, user).await;
+    revoke(house, Revoke::Everything).await;
+    vec![session, token, users, everything]
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_and_is_set_right_revives_nothing() {
+    for restart in [false, true] {
+        let mut house = House::new().await;
+        let forge = forge(&house);
+        let alice = house.add_user("alice").await;
+        let dead = one_dead_of_each_scope(&house, &forge, alice).await;
+        let bystander = forge.session(START.plus(SECOND * 2));
+        step(&house, START.plus(DAY * 5)).await;
+        assert_eq!(house.waxseal.compact().await.unwrap(), 4);
+        if restart {
+            house = house.restart(|_| {}).await;
+        }
+        step(&house, START.plus(SECOND * 3)).await;
+        for token in dead.iter().chain([&bystander]) {
+            is_revoked(&house, token);
+        }
+        dead_to_its_end(&house, &dead, START).await;
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_written_by_a_wrong_clock_binds_by_the_right_one() {
+    for wrong in [
+        START.plus(DAY * 3),
+        START.plus(SECOND * 90),
+        START.minus(DAY * 3),
+        START.minus(SECOND * 90),
+    ] {
+        for restart in [false, true] {
+            let mut house = House::new().await;
+            let forge = forge(&house);
+            let alice = house.add_user("alice").await;
+            // A real login, so that the store knows the newest lineage.
+            let logged_in = house.login("alice").await;
+            let claims = house.waxseal.verifier().verify(&logged_in).unwrap();
+            let alices = forge.sign(claims.claims().clone());
+            step(&house, wrong).await;
+            let mut dead = one_dead_of_each_scope(&house, &forge, alice).await;
+            dead.push(alices);
+            house.waxseal.compact().await.unwrap();
+            if restart {
+                house = house.restart(|_| {}).await;
+            }
+            step(&house, START.plus(SECOND)).await;
+            for token in &dead {
+                is_revoked(&house, token);
+            }
+            dead_to_its_end(&house, &dead, START).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_touched_in_another_tab_dies_with_its_session() {
+    let house = House::new().await;
+    let forge = forge(&house);
+    let first = forge.session(START);
+    let expiry = first.claims.session_expiry;
+    let mut tabs = vec![first];
+    let mut now = START;
+    while tabs.last().unwrap().claims.expires_at < expiry {
+        now = now.plus(Duration::from_secs(600));
+        tabs.push(forge.touched(&tabs[0].claims, now));
+    }
+    assert_eq!(tabs.last().unwrap().claims.expires_at, expiry);
+    revoke(&house, ended(&tabs[0])).await;
+    dead_to_its_end(&house, &tabs, START).await;
+    // By then it is dropped; a clock set back finds them all dead.
+    assert!(log(&house).await.entries.is_empty());
+    let house = house.restart(|_| {}).await;
+    dead_to_its_end(&house, &tabs, START).await;
+}
+
+#[tokio::test]
+async fn other_timeouts_and_another_leeway_revive_nothing() {
+    let long = Timeouts {
+        absolute: DAY,
+        idle: DAY,
+        ..Timeouts::default()
+    };
+    let house = House::with(|settings| settings.timeouts = long).await;
+    let forge = forge(&house);
+    house.add_user("alice").await;
+    let token = house.login("alice").await;
+    let claims = house.waxseal.verifier().verify(&token).unwrap();
+    let (token, live) = (
+        forge.sign(claims.claims().clone()),
+        forge.session_under(long, forge.user, START),
+    );
+    let answer = house.post("/logout", Some(&token.text), None).await;
+    assert_eq!(answer.status, 204);
+    let house = house
+        .restart(|settings| {
+            settings.timeouts = Timeouts {
+                absolute: Duration::from_secs(600),
+                leeway: MAX_LEEWAY,
+                ..Timeouts::default()
+            };
+        })
+        .await;
+    dead_to_its_end(&house, std::slice::from_ref(&token), START).await;
+    let house = house.restart(|settings| settings.timeouts = long).await;
+    dead_to_its_end(&house, std::slice::from_ref(&token), START).await;
+    // At the very end, under the largest leeway.
+    let house = house
+        .restart(|settings| settings.timeouts.leeway = MAX_LEEWAY)
+        .await;
+    let last = token.claims.expires_at.plus(MAX_LEEWAY).minus(SECOND);
+    step(&house, last).await;
+    house.waxseal.compact().await.unwrap();
+    is_revoked(&house, &token);
+    assert!(check(&house, &live).is_err(), "behind the horizon");
+}
+
+#[tokio::test]
+async fn a_revoked_key_stays_revoked_whatever_is_dropped() {
+    let house = House::new().await;
+    let forge = forge(&house);
+    let kid: KeyId = forge.keyring.signing().unwrap().public().kid().clone();
+    revoke(&house, Revoke::Key(kid)).await;
+    let later = START.plus(DAY * 365 * 50);
+    step(&house, later).await;
+    assert_eq!(house.waxseal.compact().await.unwrap(), 0);
+    let house = house.restart(|_| {}).await;
+    let token = forge.session(later);
+    assert_eq!(check(&house, &token), Err(Refusal::Revoked(Scope::Key)));
+    step(&house, START).await;
+    is_revoked(&house, &forge.session(START));
+}
+
+/// The store gives it a lineage that is ahead of the clock, past all that was dropped.
+#[tokio::test]
+async fn a_session_begun_after_the_clock_was_set_right_lives_and_dies_like_any_other() {
+    for restart in [false, true] {
+        let mut house = House::new().await;
+        let forge = forge(&house);
+        house.add_user("alice").await;
+        step(&house, START.plus(DAY * 3)).await;
+        let ahead = house.login("alice").await;
+        house.waxseal.compact().await.unwrap();
+        if restart {
+            house = house.restart(|_| {}).await;
+        }
+        step(&house, START).await;
+        let mut begun = Vec::new();
+        for scope in ["this", "all", "others"] {
+            let text = house.login("alice").await;
+            let verified = house.waxseal.verifier().verify(&text).unwrap();
+            let token = forge.sign(verified.claims().clone());
+            let body = Some(serde_json::json!({ "scope": scope }));
+            let answer = house.post("/logout", Some(&token.text), body).await;
+            assert_eq!(answer.status, 204);
+            if scope == "others" {
+                assert_eq!(check(&house, &token), Ok(()));
+                let answer = house.post("/logout", Some(&token.text), None).await;
+                assert_eq!(answer.status, 204);
+            }
+            is_revoked(&house, &token);
+            begun.push(token);
+        }
+        if restart {
+            house = house.restart(|_| {}).await;
+        }
+        dead_to_its_end(&house, &begun, START).await;
+        // The clock is ahead once more, and set right once more.
+        step(&house, START.plus(DAY * 10)).await;
+        house.waxseal.compact().await.unwrap();
+        dead_to_its_end(&house, &begun, START).await;
+        for now in [START, START.plus(DAY * 3)] {
+            step(&house, now).await;
+            assert!(house.waxseal.verifier().verify(&ahead).is_err());
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Promise 4, when an older copy of the log is put back under a running service: it is noticed, what
+//! was learned still binds, and no logout is lost in silence.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use waxseal::embedded::{MAX_STALENESS, open_store};
+use waxseal::issuer::LogoutScope;
+use waxseal::policy::{MAX_LEEWAY, Timeouts};
+use waxseal::revocation::follower::FollowError;
+use waxseal::revocation::log::{RevocationLog, Revoke};
+use waxseal::revocation::{Reason, session_revocation_expiry};
+use waxseal::time::Clock;
+use waxseal::verifier::Refusal;
+
+use super::common::House;
+use super::forge::{Forge, Token};
+
+/// How far the log grows again after it lost three: not, not as far, as far, and further.
+const GROWN_AGAIN: [usize; 5] = [0, 1, 3, 4, 9];
+const LOST: usize = 3;
+
+pub async fn sql(database: &Path, statements: &str) {
+    let url = format!("sqlite:{}", database.display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let statements = AssertSqlSafe(statements.to_owned());
+    sqlx::raw_sql(statements)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}
+
+struct World {
+    house: House,
+    forge: Forge,
+}
+
+impl World {
+    async fn new() -> Self {
+        let house = House::new().await;
+        let forge = Forge::new(&house.settings.keys_dir, 21);
+        Self { house, forge }
+    }
+
+    fn session(&self) -> Token {
+        self.forge.session(self.house.clock.now())
+    }
+
+    /// Revokes new sessions by another process's hand.
+    async fn revoke(&self, count: usize) -> Vec<Token> {
+        let tokens: Vec<_> = (0..count).map(|_| self.session()).collect();
+        self.revoke_these(tokens).await
+    }
+
+    async fn revoke_these(&self, tokens: Vec<Token>) -> Vec<Token> {
+        let store = open_store(&self.house.settings).await.unwrap();
+        for token in &tokens {
+            let until = session_revocation_expiry(token.claims.session_expiry);
+            let what = Revoke::Session(token.lineage(), until);
+            let at = self.house.clock.now();
+            store.revoke(what, Reason::Operator, at).await.unwrap();
+        }
+        tokens
+    }
+
+    fn files(&self) -> (std::path::PathBuf, std::path::PathBuf) {
+        let data = &self.house.settings.data_dir;
+        (data.join("waxseal.db"), data.join("older.db"))
+    }
+
+    async fn back_up(&self) {
+        let (database, older) = self.files();
+        sql(&database, &format!("VACUUM INTO '{}'", older.display())).await;
+    }
+
+    /// In one transaction, as SQLite's own restore does it.
+    async fn restore(&self) {
+        let (database, older) = self.files();
+        let mut script = format!("ATTACH '{}' AS older; BEGIN IMMEDIATE;", older.display());
+        for table in ["revocation", "user", "head"] {
+            script += &format!(
+                "DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM older.{table};"
+            );
+        }
+        sql(&database, &(script + "COMMIT; DETACH older")).await;
+    }
+
+    fn all_revoked(&self, tokens: &[Token]) {
+        for token in tokens {
+            let verdict = self.house.waxseal.verifier().verify(&token.text);
+            assert!(matches!(verdict, Err(Refusal::Revoked(_))), "{verdict:?}");
+        }
+    }
+
+    /// Three revocations, a copy, three more that are lost again, and what was revoked before.
+    async fn went_back() -> (Self, Vec<Token>) {
+        let world = Self::new().await;
+        let mut revoked = world.revoke(3).await;
+        world.back_up().await;
+        revoked.extend(world.revoke(LOST).await);
+        world.house.waxseal.catch_up().await.unwrap();
+        world.all_revoked(&revoked);
+        world.restore().await;
+        (world, revoked)
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_went_back_is_noticed_and_what_was_learned_binds() {
+    for grown in GROWN_AGAIN {
+        let (world, revoked) = World::went_back().await;
+        world.revoke(grown).await;
+        let live = world.session();
+        let verifier = world.house.waxseal.verifier();
+        for _ in 0..3 {
+            let noticed = world.house.waxseal.catch_up().await;
+            assert!(
+                matches!(noticed, Err(FollowError::Broken(_))),
+                "grown by {grown}: {noticed:?}"
+            );
+            world.all_revoked(&revoked);
+            world.revoke(1).await;
+        }
+        world.house.clock.advance(MAX_STALENESS);
+        assert!(world.house.waxseal.catch_up().await.is_err());
+        assert_eq!(verifier.verify(&live.text), Err(Refusal::Stale));
+        world.all_revoked(&revoked);
+    }
+}
+
+/// Also in the moment before anybody has noticed.
+#[tokio::test]
+async fn on_a_log_that_went_back_no_logout_is_lost_in_silence() {
+    for scope in [LogoutScope::This, LogoutScope::Others, LogoutScope::All] {
+        for grown in GROWN_AGAIN {
+            let (world, revoked) = World::went_back().await;
+            let alice = world.house.add_user("alice").await;
+            let forge = Forge {
+                user: alice,
+                ..Forge::new(&world.house.settings.keys_dir, 22)
+            };
+            let verifier = world.house.waxseal.verifier();
+            world.revoke(grown).await;
+            for _ in 0..LOST + 2 {
+                let at = world.house.clock.now();
+                let (here, there) = (forge.session(at), forge.session(at));
+                let Ok(claims) = verifier.verify(&here.text) else {
+                    continue;
+                };
+                let answer = world.house.waxseal.issuer().logout(&claims, scope).await;
+                let ended = match scope {
+                    LogoutScope::This => &here,
+                    LogoutScope::Others | LogoutScope::All => &there,
+                };
+                let verdict = verifier.verify(&ended.text);
+                assert!(
+                    answer.is_err() || verdict.is_err(),
+                    "grown by {grown}, {scope:?}: acknowledged, and still accepted"
+                );
+                world.all_revoked(&revoked);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_went_back_and_was_compacted_revives_nothing_that_was_learned() {
+    for grown in GROWN_AGAIN {
+        let (world, revoked) = World::went_back().await;
+        world.revoke(grown).await;
+        let now = world.house.clock.now();
+        let dropped = session_revocation_expiry(revoked[0].claims.session_expiry);
+        let dropped = world.house.waxseal.log().compact(dropped).await.unwrap();
+        assert_eq!(dropped, 3 + grown as u64);
+        world.revoke(grown).await;
+        // Whether this is noticed hangs on what is left to compare.
+        let _ = world.house.waxseal.catch_up().await;
+        assert_eq!(world.house.clock.now(), now);
+        world.all_revoked(&revoked);
+    }
+}
+
+/// A compaction past the cursor must not hide that other entries took the place of those that were
+/// read: a cursor before the newest dropped entry gets a snapshot.
+#[tokio::test]
+async fn a_log_that_went_back_and_was_compacted_is_noticed_or_read_anew() {
+    let brief = Timeouts {
+        absolute: Duration::from_secs(600),
+        ..Timeouts::default()
+    };
+    for grown in 0..=LOST {
+        for more in [0, 1, 3] {
+            let (world, learned) = World::went_back().await;
+            let mut revoked = world.revoke(grown).await;
+            // These expire first, and lie past the cursor, at least when the log has grown so far.
+            let now = world.house.clock.now();
+            let short = |_| world.forge.session_under(brief, world.forge.user, now);
+            world.revoke_these((0..2).map(short).collect()).await;
+            revoked.extend(world.revoke(more).await);
+            let until = now.plus(brief.absolute + MAX_LEEWAY);
+            let dropped = world.house.waxseal.log().compact(until).await.unwrap();
+            assert_eq!(dropped, 2);
+            let caught_up = world.house.waxseal.catch_up().await;
+            world.all_revoked(&learned);
+            for token in &revoked {
+                let verdict = world.house.waxseal.verifier().verify(&token.text);
+                assert!(
+                    caught_up.is_err() || verdict.is_err(),
+                    "grown by {grown} and {more}: the list calls itself fresh without it"
+                );
+            }
+        }
+    }
+}
+
+/// The keys are there and the log is not: what it had revoked is not known any more.
+#[tokio::test]
+async fn a_lost_log_ends_every_session_that_the_keys_have_signed() {
+    let house = House::new().await;
+    house.add_user("alice").await;
+    let (revoked, live) = (house.login("alice").await, house.login("alice").await);
+    let answer = house.post("/logout", Some(&revoked), None).await;
+    assert_eq!(answer.status, 204);
+    let mut house = house
+        .restart(|settings| settings.data_dir = settings.data_dir.with_file_name("empty"))
+        .await;
+    house.add_user("alice").await;
+    for _ in 0..2 {
+        assert_eq!(house.verify(&revoked).await, 401);
+        assert_eq!(house.verify(&live).await, 401);
+        let new = house.login("alice").await;
+        assert_eq!(house.verify(&new).await, 200);
+        house = house.restart(|_| {}).await;
+        assert_eq!(house.verify(&new).await, 200, "only once");
+    }
+}
