@@ -167,10 +167,7 @@ impl Issuer {
         let lineage = claims.session_id.lineage;
         match scope {
             LogoutScope::This => {
-                // A lineage may be ahead of the clock, and the horizon must be past it when the
-                // entry is dropped.
-                let end = claims.session_expiry.max(lineage.created_at());
-                let expires_at = session_revocation_expiry(end);
+                let expires_at = session_revocation_expiry(claims.session_expiry);
                 parts
                     .log
                     .revoke(Revoke::Session(lineage, expires_at), Reason::Logout, at)

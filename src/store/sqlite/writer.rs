@@ -10,7 +10,9 @@ use crate::account::password::PasswordHash;
 use crate::account::{BeginSession, User, UserChange};
 use crate::id::{Lineage, UserId};
 use crate::revocation::log::{Cursor, Revoke, StoreError};
-use crate::revocation::{ALL, Reason, Revocation, Target, cut_off_expiry};
+use crate::revocation::{
+    ALL, Reason, Revocation, Target, cut_off_expiry, session_revocation_expiry,
+};
 use crate::time::Timestamp;
 
 /// How many changes share a transaction at most, and how many wait.
@@ -243,7 +245,12 @@ async fn revoke(
     at: Timestamp,
 ) -> sqlx::Result<Done> {
     let (target, from, expires_at) = match what {
-        Revoke::Session(lineage, expires_at) => (Target::Session(*lineage), ALL, *expires_at),
+        Revoke::Session(lineage, expires_at) => {
+            // A lineage may be ahead of the clock, and the horizon that takes the entry's place must
+            // be past it.
+            let expires_at = session_revocation_expiry(lineage.created_at()).max(*expires_at);
+            (Target::Session(*lineage), ALL, expires_at)
+        }
         Revoke::Token(token, expires_at) => (Target::Token(*token), ALL, *expires_at),
         Revoke::Key(kid) => (Target::Key(kid.clone()), ALL, Timestamp::NEVER),
         Revoke::Everything => {
