@@ -69,10 +69,21 @@ impl Parsed {
         }
     }
 
-    pub(crate) fn algorithm(&self) -> Algorithm {
+    fn algorithm(&self) -> Algorithm {
         match self {
             Self::Ed25519(_) => Algorithm::EdDSA,
             Self::P256(..) => Algorithm::ES256,
+        }
+    }
+
+    /// The bare signature, 64 bytes. None if the machine gives no randomness (P-256 alone needs it).
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Ed25519(key) => Some(key.sign(message).as_ref().to_vec()),
+            Self::P256(key, random) => {
+                let signature = key.sign(random.ring(), message).ok()?;
+                Some(signature.as_ref().to_vec())
+            }
         }
     }
 }
@@ -98,18 +109,31 @@ pub(crate) fn install() {
     });
 }
 
-/// Lets the provider find `parsed` for as long as somebody holds it.
-pub(crate) fn register(der: &[u8], parsed: &Arc<Parsed>) {
+/// Lets the provider find the key for as long as somebody holds it. Gives the one that is known, if
+/// there is one: a folder that is read again must not take it away from those who sign with it.
+pub(crate) fn register(der: &[u8], parsed: Parsed) -> Arc<Parsed> {
     let digest = sha256(der);
+    if let Some(known) = PARSED.load().get(&digest).and_then(Weak::upgrade) {
+        return known;
+    }
+    let parsed = Arc::new(parsed);
     PARSED.rcu(|known| {
         let mut known: HashMap<_, _> = known
             .iter()
             .filter(|(_, key)| key.strong_count() > 0)
             .map(|(digest, key)| (*digest, key.clone()))
             .collect();
-        known.insert(digest, Arc::downgrade(parsed));
+        known.insert(digest, Arc::downgrade(&parsed));
         known
     });
+    parsed
+}
+
+/// Whether `signature` is that of the Ed25519 key `public` over `message` (RFC 8032).
+pub(crate) fn verify_ed25519(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    ED25519
+        .verify(public.into(), message.into(), signature.into())
+        .is_ok()
 }
 
 /// SHA-256 (FIPS 180-4).
@@ -123,13 +147,7 @@ struct RingSigner(Arc<Parsed>);
 
 impl Signer<Vec<u8>> for RingSigner {
     fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, Error> {
-        match &*self.0 {
-            Parsed::Ed25519(key) => Ok(key.sign(message).as_ref().to_vec()),
-            Parsed::P256(key, random) => match key.sign(random.ring(), message) {
-                Ok(signature) => Ok(signature.as_ref().to_vec()),
-                Err(_) => Err(Error::new()),
-            },
-        }
+        self.0.sign(message).ok_or_else(Error::new)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The whole service in one process: the embedded store, a folder of keys, and all that stands on them.
 
+mod keys;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -14,7 +16,8 @@ use crate::account::Accounts;
 use crate::account::password::{Cost, Hasher, HashingFailed};
 use crate::http::{AppState, router};
 use crate::issuer::{Issuer, IssuerParts};
-use crate::key::Algorithm;
+use crate::key::{Algorithm, Format};
+use crate::keyring::SharedKeyring;
 use crate::policy::{BadPolicy, MAX_LEEWAY, Policy, Timeouts};
 use crate::random::{OsRandom, Random};
 use crate::revocation::Reason;
@@ -33,6 +36,10 @@ pub const MAX_STALENESS: Duration = Duration::from_secs(5);
 /// How often the log is read for what other processes wrote.
 const POLL: Duration = Duration::from_millis(250);
 
+/// How often the key folder is read again. Reading it beats watching it: mounted secrets change by
+/// swapping links.
+const RELOAD: Duration = Duration::from_millis(500);
+
 /// How often expired revocations are dropped.
 const COMPACT: Duration = Duration::from_secs(60);
 
@@ -47,8 +54,12 @@ pub struct Settings {
     pub issuer: String,
     /// The `aud` of tokens.
     pub audience: String,
-    /// What a first key signs with.
+    /// What a first key for JWTs signs with.
     pub algorithm: Algorithm,
+    /// What tokens are written in.
+    pub format: Format,
+    /// Which formats verify.
+    pub accepts: Vec<Format>,
     /// When sessions end.
     pub timeouts: Timeouts,
 }
@@ -62,7 +73,24 @@ impl Default for Settings {
             issuer: "http://127.0.0.1:8080".into(),
             audience: "http://127.0.0.1:8080".into(),
             algorithm: Algorithm::EdDsa,
+            format: Format::Jwt,
+            accepts: vec![Format::Jwt],
             timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// What new keys of the format that is issued sign with.
+    #[must_use]
+    pub const fn signing_algorithm(&self) -> Algorithm {
+        self.algorithm_of(self.format)
+    }
+
+    const fn algorithm_of(&self, format: Format) -> Algorithm {
+        match format {
+            Format::Jwt => self.algorithm,
+            Format::Paseto => Algorithm::V4Public,
         }
     }
 }
@@ -82,6 +110,14 @@ pub enum OpenError {
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyFolderError),
+    /// Another format was issued before, and verifiers may not have this one's keys yet.
+    #[error("tokens cannot be written as {format} before {from}: verifiers may not have its keys yet. Until then go on with the other format, and with accept = \"jwt,paseto\", which publishes the keys of both", format = format.name())]
+    TooEarly {
+        /// The format that is to be issued.
+        format: Format,
+        /// When it can be.
+        from: Timestamp,
+    },
     /// The database cannot be used.
     #[error("{path}: {cause}", path = path.display())]
     Store {
@@ -112,6 +148,8 @@ pub struct Waxseal {
     follower: Arc<Follower>,
     issuer: Arc<Issuer>,
     verifier: Arc<Verifier>,
+    keyring: Arc<SharedKeyring>,
+    keys_dir: PathBuf,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -142,19 +180,8 @@ impl Waxseal {
         cost: Cost,
     ) -> Result<Self, OpenError> {
         let policy = Policy::new(&settings.issuer, &settings.audience, settings.timeouts)?;
-        let mut keyring = key_folder::keyring(&settings.keys_dir)?;
-        let had_keys = keyring.signing().is_some();
-        if !had_keys {
-            let path = key_folder::create(
-                &settings.keys_dir,
-                settings.algorithm,
-                clock.now(),
-                &OsRandom::new(),
-            )?;
-            tracing::info!(path = %path.display(), "made a first signing key");
-            keyring = key_folder::keyring(&settings.keys_dir)?;
-        }
-        let keyring = Arc::new(keyring);
+        let had_keys = keys::first(settings, &*clock)?;
+        let keyring = Arc::new(SharedKeyring::new(key_folder::keyring(&settings.keys_dir)?));
         let store = Arc::new(open_or_make_store(settings).await?);
         let list = Arc::new(RevocationList::new());
         let freshness = Arc::new(Freshness::new(MAX_STALENESS));
@@ -185,12 +212,14 @@ impl Waxseal {
             follower: Arc::clone(&follower),
             list: Arc::clone(&list),
             keyring: Arc::clone(&keyring),
+            format: settings.format,
             policy: policy.clone(),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
         }));
         let verifier = Arc::new(Verifier::new(
-            keyring,
+            Arc::clone(&keyring),
+            settings.accepts.clone(),
             policy,
             Arc::clone(&list),
             freshness,
@@ -202,6 +231,8 @@ impl Waxseal {
             follower,
             issuer,
             verifier,
+            keyring,
+            keys_dir: settings.keys_dir.clone(),
             clock,
             random,
         })
@@ -276,11 +307,40 @@ impl Waxseal {
         Ok(dropped)
     }
 
-    /// Keeps the list fresh and the log small, for as long as it is polled. Run it beside the server;
+    /// Takes the key folder's keyring into use. One that is broken leaves the one that is in use.
+    pub async fn reload_keys(&self) {
+        let (folder, before) = (self.keys_dir.clone(), self.keyring.load_full());
+        let reload = move || key_folder::reload(&folder, &before);
+        let loaded = tokio::task::spawn_blocking(reload).await;
+        match loaded {
+            Ok(Ok(keyring)) => {
+                if !self.keyring.is_current() {
+                    tracing::info!("the key folder is in order again");
+                }
+                if self.keyring.replace(keyring) {
+                    tracing::info!("the keys changed");
+                }
+            }
+            Ok(Err(cause)) => {
+                if self.keyring.source_broken() {
+                    tracing::error!(%cause, "the key folder is broken; the keys from before stay in use");
+                }
+            }
+            Err(cause) => {
+                if self.keyring.source_broken() {
+                    tracing::error!(%cause, "loading the keys panicked; the keys from before stay in use");
+                }
+            }
+        }
+    }
+
+    /// Keeps the list fresh, the keys current and the log small, for as long as it is polled. Run it beside the server;
     /// without it every token is refused with 503 after [`MAX_STALENESS`].
     pub async fn maintain(self) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reload = tokio::time::interval(RELOAD);
+        reload.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut compact = tokio::time::interval(COMPACT);
         compact.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let follow = async {
@@ -296,6 +356,12 @@ impl Waxseal {
                 failing = caught_up.is_err();
             }
         };
+        let keys = async {
+            loop {
+                reload.tick().await;
+                self.reload_keys().await;
+            }
+        };
         let tidy = async {
             loop {
                 compact.tick().await;
@@ -308,7 +374,7 @@ impl Waxseal {
                 }
             }
         };
-        tokio::join!(follow, tidy);
+        tokio::join!(follow, keys, tidy);
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::account::password::{Checked, Hasher, HashingFailed, Password};
 use crate::account::{Accounts, BeginSession, UserChange, Username};
 use crate::claims::Claims;
-use crate::id::Lineage;
-use crate::keyring::Keyring;
+use crate::id::{KeyId, Lineage};
+use crate::key::Format;
+use crate::keyring::SharedKeyring;
 use crate::policy::Policy;
 use crate::random::Random;
 use crate::revocation::follower::{FollowError, Follower};
@@ -16,7 +17,7 @@ use crate::revocation::log::{RevocationLog, Revoke, StoreError};
 use crate::revocation::{Reason, session_revocation_expiry};
 use crate::session;
 use crate::time::{Clock, Timestamp};
-use crate::token::jwt::{self, SigningFailed};
+use crate::token::{self, SigningFailed};
 use crate::verifier::VerifiedClaims;
 
 /// A new session and its token.
@@ -41,8 +42,8 @@ pub enum LoginError {
     /// The password could not be checked.
     #[error(transparent)]
     Hashing(#[from] HashingFailed),
-    /// No key signs.
-    #[error("there is no key that signs")]
+    /// No key signs now: the clock is before the first key's turn, or every key is revoked.
+    #[error("there is no key that signs now; see: waxseal keys plan")]
     NoSigningKey,
     /// The key did not sign.
     #[error(transparent)]
@@ -87,7 +88,9 @@ pub struct IssuerParts {
     /// The list.
     pub list: Arc<RevocationList>,
     /// Signs.
-    pub keyring: Arc<Keyring>,
+    pub keyring: Arc<SharedKeyring>,
+    /// What tokens are written in.
+    pub format: Format,
     /// The rules.
     pub policy: Policy,
     /// The time.
@@ -144,13 +147,20 @@ impl Issuer {
             lineage: Lineage::new(lineage_time, &*parts.random),
         };
         let claims = session::begin(&parts.policy, user.id, begin.lineage, now, &*parts.random);
-        let key = parts.keyring.signing().ok_or(LoginError::NoSigningKey)?;
-        let token = jwt::sign(&claims, key)?;
+        let keyring = parts.keyring.load();
+        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
+        let key = keyring
+            .signing(parts.format, now, revoked)
+            .ok_or(LoginError::NoSigningKey)?;
+        let signed = token::sign(&claims, key)?;
         if !parts.accounts.begin_session(begin).await? {
             return Err(LoginError::Refused);
         }
         parts.list.note_lineage(lineage_time);
-        Ok(Issued { token, claims })
+        Ok(Issued {
+            token: signed,
+            claims,
+        })
     }
 
     /// Ends sessions. When it answers `Ok`, the revocation is on disk and this node refuses them.

@@ -1,5 +1,7 @@
 //! Keys. A key knows its one algorithm, and a token's header has no say in it.
 
+mod private;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,14 +12,15 @@ use jsonwebtoken::jwk::{
     PublicKeyUse, ThumbprintHash,
 };
 use jsonwebtoken::{DecodingKey, EncodingKey};
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-use zeroize::Zeroizing;
 
 use crate::crypto::{self, Parsed, Unparsed};
 use crate::id::KeyId;
-use crate::random::{OsRandom, Random};
+use crate::paserk;
+use crate::random::OsRandom;
 use crate::token::base64url;
 use crate::token::strict_json::Object;
+
+pub use private::{generate_pem, pem_from_jwk};
 
 /// What a key signs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,22 +29,50 @@ pub enum Algorithm {
     EdDsa,
     /// ECDSA on P-256 with SHA-256, named `ES256` (RFC 7518, section 3.4).
     Es256,
+    /// Ed25519 in PASETO `v4.public`.
+    V4Public,
+}
+
+/// What a token is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// A JWT (RFC 7519), `at+jwt`.
+    Jwt,
+    /// A PASETO, `v4.public`.
+    Paseto,
+}
+
+impl Format {
+    /// The word in settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::Paseto => "paseto",
+        }
+    }
 }
 
 impl Algorithm {
-    /// The name in a JWS header.
+    /// Every algorithm.
+    pub const ALL: [Self; 3] = [Self::EdDsa, Self::Es256, Self::V4Public];
+
+    /// The name: that of a JWS header, or PASETO's.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",
+            Self::V4Public => "v4.public",
         }
     }
 
-    pub(crate) const fn jose(self) -> jsonwebtoken::Algorithm {
+    /// The one format that a key of this algorithm serves.
+    #[must_use]
+    pub const fn format(self) -> Format {
         match self {
-            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-            Self::Es256 => jsonwebtoken::Algorithm::ES256,
+            Self::EdDsa | Self::Es256 => Format::Jwt,
+            Self::V4Public => Format::Paseto,
         }
     }
 }
@@ -76,6 +107,12 @@ pub enum KeyError {
     /// A JWK (RFC 7517) with something missing, doubled, contradictory or unsupported.
     #[error("it is not a JWK that can be used here: {0}")]
     Jwk(&'static str),
+    /// Not a PASERK `k4.public`.
+    #[error("it is not a PASERK k4.public of 32 bytes")]
+    Paserk,
+    /// A P-256 key cannot sign a PASETO.
+    #[error("a PASETO v4.public key is Ed25519, and this is another")]
+    NotForPaseto,
 }
 
 /// The public half: it verifies.
@@ -83,6 +120,13 @@ pub enum KeyError {
 pub struct VerifyingKey {
     kid: KeyId,
     algorithm: Algorithm,
+    public: Vec<u8>,
+    jose: Option<Jose>,
+}
+
+/// What jsonwebtoken needs of a key for JWTs.
+#[derive(Clone)]
+struct Jose {
     jwk: Jwk,
     decoding: DecodingKey,
 }
@@ -90,52 +134,28 @@ pub struct VerifyingKey {
 impl VerifyingKey {
     fn new(algorithm: Algorithm, public: &[u8]) -> Result<Self, KeyError> {
         crypto::install();
-        let (parameters, decoding) = match algorithm {
-            Algorithm::EdDsa => {
-                check_ed25519(public)?;
-                let parameters = AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
-                    key_type: OctetKeyPairType::OctetKeyPair,
-                    curve: EllipticCurve::Ed25519,
-                    x: base64url::encode(public),
-                });
-                (parameters, DecodingKey::from_ed_der(public))
+        if algorithm != Algorithm::Es256 {
+            check_ed25519(public)?;
+        }
+        let (kid, jose) = match algorithm {
+            Algorithm::V4Public => {
+                let public = public.try_into().map_err(|_| KeyError::Malformed)?;
+                (paserk::public_id(public), None)
             }
-            Algorithm::Es256 => {
-                let [4, point @ ..] = public else {
-                    return Err(KeyError::Malformed);
-                };
-                let (x, y) = point.split_at_checked(32).ok_or(KeyError::Malformed)?;
-                if y.len() != 32 {
-                    return Err(KeyError::Malformed);
-                }
-                let parameters = AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
-                    key_type: EllipticCurveKeyType::EC,
-                    curve: EllipticCurve::P256,
-                    x: base64url::encode(x),
-                    y: base64url::encode(y),
-                });
-                (parameters, DecodingKey::from_ec_der(public))
+            Algorithm::EdDsa | Algorithm::Es256 => {
+                let jose = Jose::new(algorithm, public)?;
+                (
+                    jose.jwk.common.key_id.clone().unwrap_or_default(),
+                    Some(jose),
+                )
             }
         };
-        let mut jwk = Jwk {
-            common: CommonParameters::default(),
-            algorithm: parameters,
-        };
-        let thumbprint = jwk
-            .thumbprint(ThumbprintHash::SHA256)
-            .map_err(|_| KeyError::Malformed)?;
-        let kid: KeyId = thumbprint.parse().map_err(|_| KeyError::Malformed)?;
-        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-        jwk.common.key_algorithm = Some(match algorithm {
-            Algorithm::EdDsa => KeyAlgorithm::EdDSA,
-            Algorithm::Es256 => KeyAlgorithm::ES256,
-        });
-        jwk.common.key_id = Some(thumbprint);
+        let kid = kid.parse().map_err(|_| KeyError::Malformed)?;
         Ok(Self {
             kid,
             algorithm,
-            jwk,
-            decoding,
+            public: public.to_vec(),
+            jose,
         })
     }
 
@@ -145,6 +165,17 @@ impl VerifyingKey {
     /// [`KeyError::WeakPoint`] for a point that is not canonical, not on the curve or of low order.
     pub fn from_ed25519(public: &[u8]) -> Result<Self, KeyError> {
         Self::new(Algorithm::EdDsa, public)
+    }
+
+    /// From a PASERK `k4.public`, for PASETO.
+    ///
+    /// # Errors
+    /// [`KeyError::Paserk`], or [`KeyError::WeakPoint`].
+    pub fn from_paserk(text: &str) -> Result<Self, KeyError> {
+        Self::new(
+            Algorithm::V4Public,
+            &paserk::parse_public(text).ok_or(KeyError::Paserk)?,
+        )
     }
 
     /// From a public JWK (RFC 7517): `kty` and `crv` must agree, and where they are present `alg` must
@@ -166,43 +197,25 @@ impl VerifyingKey {
         {
             return Err(KeyError::Jwk("it carries a secret"));
         }
-        if jwk.get("use").is_some() && text("use") != Some("sig") {
-            return Err(KeyError::Jwk("its use is not sig"));
-        }
-        if let Some(ops) = jwk.get("key_ops") {
-            let verify = ops
-                .as_array()
-                .is_some_and(|ops| ops.iter().any(|op| op.as_str() == Some("verify")));
-            if !verify {
-                return Err(KeyError::Jwk("its key_ops do not have verify"));
-            }
-        }
-        let alg = jwk.get("alg").map(|alg| alg.as_str().unwrap_or_default());
+        let algorithm = jwk_algorithm(jwk, "verify", "its key_ops do not have verify")?;
         let coordinate = |name| {
             let bytes = text(name).and_then(|text| base64url::decode(text.as_bytes()).ok());
             bytes
                 .filter(|bytes| bytes.len() == 32)
                 .ok_or(KeyError::Jwk("a coordinate is missing or malformed"))
         };
-        let (algorithm, public) = match (text("kty"), text("crv"), alg) {
-            (Some("OKP"), Some("Ed25519"), None | Some("EdDSA" | "Ed25519")) => {
-                (Algorithm::EdDsa, coordinate("x")?)
-            }
-            (Some("EC"), Some("P-256"), None | Some("ES256")) => (
-                Algorithm::Es256,
-                [vec![4], coordinate("x")?, coordinate("y")?].concat(),
-            ),
-            _ => {
-                return Err(KeyError::Jwk(
-                    "kty, crv and alg name no algorithm that is supported",
-                ));
-            }
+        let public = if algorithm == Algorithm::Es256 {
+            [vec![4], coordinate("x")?, coordinate("y")?].concat()
+        } else {
+            coordinate("x")?
         };
         let mut key = Self::new(algorithm, &public)?;
         if jwk.get("kid").is_some() {
             let kid = text("kid").and_then(|kid| kid.parse().ok());
             key.kid = kid.ok_or(KeyError::Jwk("its kid is not a short text"))?;
-            key.jwk.common.key_id = Some(key.kid.to_string());
+            if let Some(jose) = &mut key.jose {
+                jose.jwk.common.key_id = Some(key.kid.to_string());
+            }
         }
         Ok(key)
     }
@@ -219,14 +232,113 @@ impl VerifyingKey {
         self.algorithm
     }
 
-    /// The public JWK (RFC 7517).
+    /// The public JWK (RFC 7517), of a key for JWTs.
     #[must_use]
-    pub const fn jwk(&self) -> &Jwk {
-        &self.jwk
+    pub fn jwk(&self) -> Option<&Jwk> {
+        self.jose.as_ref().map(|jose| &jose.jwk)
     }
 
-    pub(crate) const fn decoding(&self) -> &DecodingKey {
-        &self.decoding
+    /// The PASERK `k4.public`, of a key for PASETOs.
+    #[must_use]
+    pub fn paserk(&self) -> Option<String> {
+        let key = self.public.as_slice().try_into().ok()?;
+        (self.algorithm == Algorithm::V4Public).then(|| paserk::public(key))
+    }
+
+    /// The name that an Ed25519 key would have in the other format.
+    #[must_use]
+    pub fn other_name(&self) -> Option<KeyId> {
+        let twin = match self.algorithm {
+            Algorithm::EdDsa => Self::new(Algorithm::V4Public, &self.public),
+            Algorithm::V4Public => Self::new(Algorithm::EdDsa, &self.public),
+            Algorithm::Es256 => return None,
+        };
+        twin.ok().map(|twin| twin.kid)
+    }
+
+    /// The bare public key: 32 bytes of Ed25519, or an uncompressed point of P-256.
+    #[must_use]
+    pub fn public_bytes(&self) -> &[u8] {
+        &self.public
+    }
+
+    pub(crate) fn decoding(&self) -> Option<&DecodingKey> {
+        self.jose.as_ref().map(|jose| &jose.decoding)
+    }
+}
+
+/// The algorithm of a JWK that may be used for `operation`.
+fn jwk_algorithm(
+    jwk: &Object<'_>,
+    operation: &str,
+    not_for_it: &'static str,
+) -> Result<Algorithm, KeyError> {
+    let text = |name| jwk.get(name).and_then(|value| value.as_str());
+    if jwk.get("use").is_some() && text("use") != Some("sig") {
+        return Err(KeyError::Jwk("its use is not sig"));
+    }
+    if let Some(ops) = jwk.get("key_ops") {
+        let named = ops
+            .as_array()
+            .is_some_and(|ops| ops.iter().any(|op| op.as_str() == Some(operation)));
+        if !named {
+            return Err(KeyError::Jwk(not_for_it));
+        }
+    }
+    let alg = jwk.get("alg").map(|alg| alg.as_str().unwrap_or_default());
+    match (text("kty"), text("crv"), alg) {
+        (Some("OKP"), Some("Ed25519"), None | Some("EdDSA" | "Ed25519")) => Ok(Algorithm::EdDsa),
+        (Some("EC"), Some("P-256"), None | Some("ES256")) => Ok(Algorithm::Es256),
+        _ => Err(KeyError::Jwk(
+            "kty, crv and alg name no algorithm that is supported",
+        )),
+    }
+}
+
+impl Jose {
+    fn new(algorithm: Algorithm, public: &[u8]) -> Result<Self, KeyError> {
+        let (parameters, name, decoding) = if algorithm == Algorithm::Es256 {
+            let [4, point @ ..] = public else {
+                return Err(KeyError::Malformed);
+            };
+            let (x, y) = point.split_at_checked(32).ok_or(KeyError::Malformed)?;
+            if y.len() != 32 {
+                return Err(KeyError::Malformed);
+            }
+            let parameters = AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
+                key_type: EllipticCurveKeyType::EC,
+                curve: EllipticCurve::P256,
+                x: base64url::encode(x),
+                y: base64url::encode(y),
+            });
+            (
+                parameters,
+                KeyAlgorithm::ES256,
+                DecodingKey::from_ec_der(public),
+            )
+        } else {
+            let parameters = AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
+                key_type: OctetKeyPairType::OctetKeyPair,
+                curve: EllipticCurve::Ed25519,
+                x: base64url::encode(public),
+            });
+            (
+                parameters,
+                KeyAlgorithm::EdDSA,
+                DecodingKey::from_ed_der(public),
+            )
+        };
+        let mut jwk = Jwk {
+            common: CommonParameters::default(),
+            algorithm: parameters,
+        };
+        let thumbprint = jwk
+            .thumbprint(ThumbprintHash::SHA256)
+            .map_err(|_| KeyError::Malformed)?;
+        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+        jwk.common.key_algorithm = Some(name);
+        jwk.common.key_id = Some(thumbprint);
+        Ok(Self { jwk, decoding })
     }
 }
 
@@ -243,16 +355,15 @@ impl fmt::Debug for VerifyingKey {
 pub struct SigningKey {
     public: VerifyingKey,
     encoding: EncodingKey,
-    // Held so that the provider finds it.
-    _parsed: Arc<Parsed>,
+    parsed: Arc<Parsed>,
 }
 
 impl SigningKey {
-    /// From one PEM block `PRIVATE KEY`, unencrypted PKCS#8.
+    /// From one PEM block `PRIVATE KEY`, unencrypted PKCS#8, to sign tokens of that format.
     ///
     /// # Errors
     /// [`KeyError`] says what is wrong with it and what to do.
-    pub fn from_pem(pem: &[u8]) -> Result<Self, KeyError> {
+    pub fn from_pem(pem: &[u8], format: Format) -> Result<Self, KeyError> {
         let blocks = pem::parse_many(pem).map_err(|_| KeyError::NotPem)?;
         let [block] = blocks.as_slice() else {
             return Err(KeyError::NotPem);
@@ -260,26 +371,29 @@ impl SigningKey {
         if block.tag() != "PRIVATE KEY" {
             return Err(KeyError::NotPem);
         }
-        Self::from_pkcs8(block.contents())
+        Self::from_pkcs8(block.contents(), format)
     }
 
-    fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+    pub(crate) fn from_pkcs8(der: &[u8], format: Format) -> Result<Self, KeyError> {
         let parsed = Parsed::from_pkcs8(der, &OsRandom::new()).map_err(|why| match why {
             Unparsed::UnknownAlgorithm => KeyError::UnknownAlgorithm,
             Unparsed::PublicHalfDiffers => KeyError::PublicHalfDiffers,
             Unparsed::Malformed => KeyError::Malformed,
         })?;
-        let (algorithm, encoding) = match parsed {
-            Parsed::Ed25519(_) => (Algorithm::EdDsa, EncodingKey::from_ed_der(der)),
-            Parsed::P256(..) => (Algorithm::Es256, EncodingKey::from_ec_der(der)),
+        let (algorithm, encoding) = match (&parsed, format) {
+            (Parsed::Ed25519(_), Format::Jwt) => (Algorithm::EdDsa, EncodingKey::from_ed_der(der)),
+            (Parsed::Ed25519(_), Format::Paseto) => {
+                (Algorithm::V4Public, EncodingKey::from_ed_der(der))
+            }
+            (Parsed::P256(..), Format::Jwt) => (Algorithm::Es256, EncodingKey::from_ec_der(der)),
+            (Parsed::P256(..), Format::Paseto) => return Err(KeyError::NotForPaseto),
         };
-        let parsed = Arc::new(parsed);
         let public = VerifyingKey::new(algorithm, parsed.public())?;
-        crypto::register(der, &parsed);
+        let parsed = crypto::register(der, parsed);
         Ok(Self {
             public,
             encoding,
-            _parsed: parsed,
+            parsed,
         })
     }
 
@@ -292,45 +406,16 @@ impl SigningKey {
     pub(crate) const fn encoding(&self) -> &EncodingKey {
         &self.encoding
     }
+
+    pub(crate) fn parsed(&self) -> &Parsed {
+        &self.parsed
+    }
 }
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.public.fmt(f)
     }
-}
-
-/// A new private key as PKCS#8 PEM that OpenSSL reads.
-#[must_use]
-pub fn generate_pem(algorithm: Algorithm, random: &OsRandom) -> Zeroizing<String> {
-    let der = match algorithm {
-        Algorithm::EdDsa => {
-            // RFC 8410, section 7: version 1, without the public half. ring's own writer makes a
-            // version 2 that OpenSSL does not read.
-            const PREFIX: [u8; 16] = [
-                0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
-            ];
-            let mut der = Zeroizing::new([0; 48]);
-            der[..16].copy_from_slice(&PREFIX);
-            random.fill(&mut der[16..]);
-            Zeroizing::new(der.to_vec())
-        }
-        Algorithm::Es256 => {
-            let document =
-                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, random.ring());
-            Zeroizing::new(
-                document
-                    .expect("the operating system gives random bytes")
-                    .as_ref()
-                    .to_vec(),
-            )
-        }
-    };
-    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-    Zeroizing::new(pem::encode_config(
-        &pem::Pem::new("PRIVATE KEY", der.to_vec()),
-        config,
-    ))
 }
 
 /// ring checks a point only while verifying, and accepts encodings that are not canonical and

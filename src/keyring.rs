@@ -1,20 +1,31 @@
-//! The keys that sign and verify. A keyring does not change: a changed one takes its place.
+//! The keys with their times: at any `now` it says which key signs and which verify. A keyring does
+//! not change: a changed one takes its place.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use jsonwebtoken::jwk::JwkSet;
+use arc_swap::{ArcSwap, Guard};
+use jsonwebtoken::jwk::{Jwk, JwkSet};
 
 use crate::id::KeyId;
-use crate::key::{KeyError, SigningKey, VerifyingKey};
+use crate::key::{Format, KeyError, SigningKey, VerifyingKey};
+use crate::schedule::{self, Planned, ScheduleError, Times};
+use crate::time::Timestamp;
 use crate::token::strict_json::Object;
 
 /// Why keys make no keyring.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringError {
-    /// Two keys have one name, so that a token's `kid` would not say which.
-    #[error("two keys have the kid {0}; remove one of them")]
-    DoubleKid(KeyId),
+    /// Their times do not fit together.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// One key under two formats: a signature for one could pass for the other.
+    #[error(
+        "the keys {0} and {1} are one key in two formats; a key serves one format, remove one of them"
+    )]
+    TwoFormats(KeyId, KeyId),
     /// One key has two names, so that revoking it by one would leave the other.
     #[error("the kids {0} and {1} name one key; remove one of them")]
     TwoNames(KeyId, KeyId),
@@ -26,46 +37,83 @@ pub enum KeyringError {
     Key(usize, KeyError),
 }
 
-/// The keys, by name, and the one that signs.
+impl KeyringError {
+    /// One key, twice.
+    pub(crate) fn of_twins(one: &VerifyingKey, other: &VerifyingKey) -> Self {
+        let (kid, other_kid) = (one.kid().clone(), other.kid().clone());
+        if kid == other_kid {
+            Self::Schedule(ScheduleError::DoubleKid(kid))
+        } else if one.algorithm() == other.algorithm() {
+            Self::TwoNames(kid, other_kid)
+        } else {
+            Self::TwoFormats(kid, other_kid)
+        }
+    }
+}
+
+/// The keys, by name, with their times.
 #[derive(Debug, Default)]
 pub struct Keyring {
-    signing: Option<SigningKey>,
-    verifying: HashMap<KeyId, VerifyingKey>,
+    plan: Vec<Planned>,
+    signing: HashMap<KeyId, SigningKey>,
+    verifying: HashMap<KeyId, (VerifyingKey, Times)>,
 }
 
 impl Keyring {
-    /// From private keys: all verify, the last one signs.
+    /// From private keys and their times.
     ///
     /// # Errors
-    /// [`KeyringError::DoubleKid`].
-    pub fn from_signing_keys(keys: Vec<SigningKey>) -> Result<Self, KeyringError> {
-        let mut keyring = Self::from_verifying_keys(keys.iter().map(|key| key.public().clone()))?;
-        keyring.signing = keys.into_iter().last();
+    /// [`KeyringError::Schedule`], [`KeyringError::TwoFormats`].
+    pub fn new(keys: Vec<(SigningKey, Times)>) -> Result<Self, KeyringError> {
+        let public = keys
+            .iter()
+            .map(|(key, times)| (key.public().clone(), *times))
+            .collect();
+        let mut keyring = Self::of_public(public)?;
+        keyring.signing = keys
+            .into_iter()
+            .map(|(key, _)| (key.public().kid().clone(), key))
+            .collect();
         Ok(keyring)
     }
 
-    /// From public keys, to verify alone.
+    /// From public keys, to verify alone, for as long as this keyring is in use.
     ///
     /// # Errors
-    /// [`KeyringError::DoubleKid`].
+    /// [`KeyringError::Schedule`] for two keys of one name, [`KeyringError::TwoFormats`].
     pub fn from_verifying_keys(
         keys: impl IntoIterator<Item = VerifyingKey>,
     ) -> Result<Self, KeyringError> {
-        let mut verifying: HashMap<KeyId, VerifyingKey> = HashMap::new();
-        for key in keys {
-            let kid = key.kid().clone();
-            let twin = verifying
-                .values()
-                .find(|other| other.jwk().algorithm == key.jwk().algorithm);
-            if let Some(twin) = twin.filter(|twin| *twin.kid() != kid) {
-                return Err(KeyringError::TwoNames(twin.kid().clone(), kid));
-            }
-            if verifying.insert(kid.clone(), key).is_some() {
-                return Err(KeyringError::DoubleKid(kid));
+        Self::of_public(
+            keys.into_iter()
+                .map(|key| (key, Times::successor(Timestamp::EPOCH)))
+                .collect(),
+        )
+    }
+
+    fn of_public(keys: Vec<(VerifyingKey, Times)>) -> Result<Self, KeyringError> {
+        let planned = |(key, times): &(VerifyingKey, Times)| Planned {
+            kid: key.kid().clone(),
+            algorithm: key.algorithm(),
+            times: *times,
+        };
+        let plan: Vec<_> = keys.iter().map(planned).collect();
+        schedule::check(&plan)?;
+        for (index, (key, _)) in keys.iter().enumerate() {
+            let twin = keys[..index]
+                .iter()
+                .find(|(other, _)| other.public_bytes() == key.public_bytes());
+            if let Some((twin, _)) = twin {
+                return Err(KeyringError::of_twins(twin, key));
             }
         }
+        let verifying = keys
+            .into_iter()
+            .map(|(key, times)| (key.kid().clone(), (key, times)))
+            .collect();
         Ok(Self {
-            signing: None,
+            plan,
+            signing: HashMap::new(),
             verifying,
         })
     }
@@ -81,46 +129,125 @@ impl Keyring {
             .get("keys")
             .and_then(|keys| keys.as_array())
             .ok_or(KeyringError::NotJwkSet)?;
-        let keys: Vec<_> = keys
-            .iter()
-            .enumerate()
-            .map(|(index, key)| {
-                let object = key.as_object().ok_or(KeyringError::NotJwkSet)?;
-                VerifyingKey::from_jwk_object(object).map_err(|why| KeyringError::Key(index, why))
-            })
-            .collect::<Result<_, _>>()?;
-        Self::from_verifying_keys(keys)
+        let parsed = keys.iter().enumerate().map(|(index, key)| {
+            let object = key.as_object().ok_or(KeyringError::NotJwkSet)?;
+            VerifyingKey::from_jwk_object(object).map_err(|why| KeyringError::Key(index, why))
+        });
+        Self::from_verifying_keys(parsed.collect::<Result<Vec<_>, _>>()?)
     }
 
-    /// The key that signs.
-    #[must_use]
-    pub const fn signing(&self) -> Option<&SigningKey> {
-        self.signing.as_ref()
+    /// The key that signs tokens of `format` at `now`: of the keys that are not revoked, the one whose
+    /// turn it is, or its published successor.
+    pub fn signing(
+        &self,
+        format: Format,
+        now: Timestamp,
+        revoked: impl Fn(&KeyId) -> bool,
+    ) -> Option<&SigningKey> {
+        let signer = schedule::signer(&self.plan, format, now, revoked)?;
+        self.signing.get(&signer.kid)
     }
 
-    /// The key that verifies tokens which name `kid`. The name is only looked up, never interpreted.
+    /// The key that verifies tokens which name `kid`, at `now`. The name is only looked up, never
+    /// interpreted.
     #[must_use]
-    pub fn verifying(&self, kid: &str) -> Option<&VerifyingKey> {
-        self.verifying.get(kid)
+    pub fn verifying(&self, kid: &str, now: Timestamp) -> Option<&VerifyingKey> {
+        let (key, times) = self.verifying.get(kid)?;
+        times.verifies(now).then_some(key)
     }
 
-    /// Every key that verifies, in the order of their names.
-    #[must_use]
-    pub fn keys(&self) -> Vec<&VerifyingKey> {
-        let mut keys: Vec<_> = self.verifying.values().collect();
-        keys.sort_by_key(|key| key.kid());
-        keys
+    /// The keys of that format that verify at `now`, in the order of their names: those to publish.
+    pub fn published(&self, format: Format, now: Timestamp) -> impl Iterator<Item = &VerifyingKey> {
+        let mut kids: Vec<_> = schedule::of(&self.plan, format)
+            .map(|key| &key.kid)
+            .collect();
+        kids.sort();
+        kids.into_iter()
+            .filter_map(move |kid| self.verifying(kid.as_str(), now))
     }
 
-    /// The public keys as a JWK set.
+    /// The public keys for JWTs as a JWK set.
     #[must_use]
-    pub fn jwks(&self) -> JwkSet {
+    pub fn jwks(&self, now: Timestamp, revoked: impl Fn(&KeyId) -> bool) -> JwkSet {
+        let keys = self
+            .published(Format::Jwt, now)
+            .filter(|key| !revoked(key.kid()));
         JwkSet {
-            keys: self
-                .keys()
-                .into_iter()
-                .map(|key| key.jwk().clone())
-                .collect(),
+            keys: keys
+                .filter_map(VerifyingKey::jwk)
+                .cloned()
+                .collect::<Vec<Jwk>>(),
         }
+    }
+
+    /// The public keys for PASETOs, name and PASERK.
+    pub fn paserks(
+        &self,
+        now: Timestamp,
+        revoked: impl Fn(&KeyId) -> bool,
+    ) -> Vec<(KeyId, String)> {
+        let keys = self
+            .published(Format::Paseto, now)
+            .filter(|key| !revoked(key.kid()));
+        keys.filter_map(|key| Some((key.kid().clone(), key.paserk()?)))
+            .collect()
+    }
+
+    /// The schedule.
+    #[must_use]
+    pub fn plan(&self) -> &[Planned] {
+        &self.plan
+    }
+}
+
+/// The keyring in use, and whether its source is in order. A broken source never takes a good
+/// keyring away.
+#[derive(Debug)]
+pub struct SharedKeyring {
+    current: ArcSwap<Keyring>,
+    broken: AtomicBool,
+}
+
+impl SharedKeyring {
+    /// With that keyring in use.
+    #[must_use]
+    pub fn new(keyring: Keyring) -> Self {
+        Self {
+            current: ArcSwap::from_pointee(keyring),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    /// The keyring in use.
+    pub fn load(&self) -> Guard<Arc<Keyring>> {
+        self.current.load()
+    }
+
+    /// The keyring in use, to be kept for longer.
+    #[must_use]
+    pub fn load_full(&self) -> Arc<Keyring> {
+        self.current.load_full()
+    }
+
+    /// Puts another keyring in its place, if it differs. True if it did.
+    pub fn replace(&self, keyring: Keyring) -> bool {
+        self.broken.store(false, Ordering::SeqCst);
+        // A key's name is made from the key: the same plan is the same keys.
+        let differs = self.current.load().plan() != keyring.plan();
+        if differs {
+            self.current.store(Arc::new(keyring));
+        }
+        differs
+    }
+
+    /// Takes note that its source is broken. True if it was in order before.
+    pub fn source_broken(&self) -> bool {
+        !self.broken.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether its source is in order.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        !self.broken.load(Ordering::SeqCst)
     }
 }

@@ -47,6 +47,29 @@ impl Timestamp {
         Self::from_secs(self.secs())
     }
 
+    /// From `YYYY-MM-DDThh:mm:ss` and `Z` or `+00:00`: RFC 3339 in UTC, to the second, and no looser
+    /// form of it.
+    #[must_use]
+    pub fn parse_second(text: &str) -> Option<Self> {
+        let local = text
+            .strip_suffix('Z')
+            .or_else(|| text.strip_suffix("+00:00"))?;
+        let time = chrono::NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M:%S")
+            .ok()?
+            .and_utc();
+        let parsed = Self::from_secs(time.timestamp());
+        // chrono reads single digits, signs and leap seconds too: only what we would print is taken.
+        (parsed.to_string().strip_suffix('Z') == Some(local)).then_some(parsed)
+    }
+
+    /// From RFC 3339 with any offset, to the millisecond.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|time| Self(time.timestamp_millis()))
+    }
+
     /// Later by `by`, saturating at [`Timestamp::NEVER`].
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {

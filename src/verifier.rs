@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use jsonwebtoken::jwk::JwkSet;
 
 use crate::claims::Claims;
 use crate::id::{KeyId, SessionId, UserId};
-use crate::keyring::Keyring;
+use crate::key::Format;
+use crate::keyring::SharedKeyring;
 use crate::policy::{Policy, Unacceptable};
 use crate::revocation::Scope;
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
 use crate::time::{Clock, Timestamp};
-use crate::token::Malformed;
-use crate::token::jwt::UntrustedToken;
+use crate::token::{Malformed, UntrustedToken};
 
 /// Why a token is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +78,8 @@ impl VerifiedClaims {
 /// Verifies tokens against keys, policy and the revocation list, all in memory.
 #[derive(Debug)]
 pub struct Verifier {
-    keyring: ArcSwap<Keyring>,
+    keyring: Arc<SharedKeyring>,
+    accepts: Vec<Format>,
     policy: Policy,
     list: Arc<RevocationList>,
     freshness: Arc<Freshness>,
@@ -89,14 +90,16 @@ impl Verifier {
     /// A verifier that asks `list`, and only while `freshness` says that the list can be believed.
     #[must_use]
     pub fn new(
-        keyring: Arc<Keyring>,
+        keyring: Arc<SharedKeyring>,
+        accepts: Vec<Format>,
         policy: Policy,
         list: Arc<RevocationList>,
         freshness: Arc<Freshness>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            keyring: ArcSwap::new(keyring),
+            keyring,
+            accepts,
             policy,
             list,
             freshness,
@@ -110,13 +113,16 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`] says why not; the caller of a service is told no more than 401 or 503.
     pub fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
+        let now = self.clock.now();
         let token = UntrustedToken::parse(token)?;
+        if !self.accepts.contains(&token.format()) {
+            return Err(Malformed::Format.into());
+        }
         let keyring = self.keyring.load();
         let key = keyring
-            .verifying(token.kid().as_str())
+            .verifying(token.kid().as_str(), now)
             .ok_or(Refusal::UnknownKey)?;
         let claims = token.verify(key)?;
-        let now = self.clock.now();
         self.policy.check(&claims, now)?;
         self.list.observe(now.minus(self.policy.timeouts().leeway));
         if let Some(scope) = self.list.revoked(&claims, key.kid()) {
@@ -137,10 +143,24 @@ impl Verifier {
         self.freshness.holds(self.clock.uptime())
     }
 
-    /// The keys that it verifies with.
+    /// Whether the keys are those that their source has now.
     #[must_use]
-    pub fn keyring(&self) -> Arc<Keyring> {
-        self.keyring.load_full()
+    pub fn keys_are_current(&self) -> bool {
+        self.keyring.is_current()
+    }
+
+    /// The public keys for JWTs that verify now, as a JWK set (RFC 7517, section 5).
+    #[must_use]
+    pub fn jwks(&self) -> JwkSet {
+        let revoked = |kid: &KeyId| self.list.key_revoked(kid);
+        self.keyring.load().jwks(self.clock.now(), revoked)
+    }
+
+    /// The public keys for PASETOs that verify now: name and PASERK.
+    #[must_use]
+    pub fn paserks(&self) -> Vec<(KeyId, String)> {
+        let revoked = |kid: &KeyId| self.list.key_revoked(kid);
+        self.keyring.load().paserks(self.clock.now(), revoked)
     }
 
     /// What it accepts.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde::Serialize;
 
 use super::problem::Problem;
 use crate::verifier::Verifier;
@@ -13,13 +15,29 @@ pub(super) async fn livez() -> StatusCode {
     StatusCode::OK
 }
 
+/// What a service that is ready may still be in trouble with.
+#[derive(Serialize)]
+pub(super) struct Details {
+    revocations: &'static str,
+    keys: &'static str,
+}
+
 /// Tokens can be told good from bad here.
-pub(super) async fn readyz(State(verifier): State<Arc<Verifier>>) -> Result<StatusCode, Problem> {
-    if verifier.is_fresh() {
-        Ok(StatusCode::OK)
-    } else {
-        Err(Problem::unavailable(
+pub(super) async fn readyz(
+    State(verifier): State<Arc<Verifier>>,
+) -> Result<Json<Details>, Problem> {
+    if !verifier.is_fresh() {
+        return Err(Problem::unavailable(
             "The revocation list is not provably fresh.",
-        ))
+        ));
     }
+    let keys = if verifier.keys_are_current() {
+        "current"
+    } else {
+        "broken"
+    };
+    Ok(Json(Details {
+        revocations: "fresh",
+        keys,
+    }))
 }

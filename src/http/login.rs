@@ -60,11 +60,13 @@ impl From<LoginError> for Problem {
                 tracing::info!("a login was refused");
                 Self::invalid_credentials()
             }
-            LoginError::Store(_) | LoginError::Hashing(HashingFailed::Busy) => {
+            LoginError::Store(_)
+            | LoginError::NoSigningKey
+            | LoginError::Hashing(HashingFailed::Busy) => {
                 tracing::error!(cause = %error, "a login failed");
                 Self::unavailable("Nobody can log in just now. Try again.")
             }
-            LoginError::Hashing(_) | LoginError::NoSigningKey | LoginError::Signing(_) => {
+            LoginError::Hashing(_) | LoginError::Signing(_) => {
                 tracing::error!(cause = %error, "a login failed");
                 Self::internal()
             }

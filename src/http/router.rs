@@ -43,6 +43,7 @@ pub fn router(state: AppState) -> Router {
         .route("/verify", get(verify::verify))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
-        .route("/.well-known/jwks.json", get(well_known::jwks));
+        .route("/.well-known/jwks.json", get(well_known::jwks))
+        .route("/.well-known/paserks.json", get(well_known::paserks));
     layers::around(resources, &state.random).with_state(state)
 }

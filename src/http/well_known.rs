@@ -1,4 +1,4 @@
-//! `GET /.well-known/jwks.json`.
+//! The public keys: `GET /.well-known/jwks.json` and `GET /.well-known/paserks.json`.
 
 use std::sync::Arc;
 
@@ -6,12 +6,39 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
+use serde::Serialize;
 
+use crate::id::KeyId;
+use crate::schedule::MAX_AGE;
 use crate::verifier::Verifier;
 
-/// How long a verifier may keep the keys, in seconds.
-const MAX_AGE: &str = "public, max-age=600";
+fn cached(body: impl Serialize) -> impl IntoResponse {
+    let cache = format!("public, max-age={}", MAX_AGE.as_secs());
+    ([(CACHE_CONTROL, cache)], Json(body))
+}
 
 pub(super) async fn jwks(State(verifier): State<Arc<Verifier>>) -> impl IntoResponse {
-    ([(CACHE_CONTROL, MAX_AGE)], Json(verifier.keyring().jwks()))
+    cached(verifier.jwks())
+}
+
+/// A list of PASERKs has no standard: this is a JWK set's shape with PASERK's texts.
+#[derive(Serialize)]
+struct Paserks {
+    keys: Vec<Paserk>,
+}
+
+#[derive(Serialize)]
+struct Paserk {
+    kid: KeyId,
+    paserk: String,
+}
+
+pub(super) async fn paserks(State(verifier): State<Arc<Verifier>>) -> impl IntoResponse {
+    let keys = verifier
+        .paserks()
+        .into_iter()
+        .map(|(kid, paserk)| Paserk { kid, paserk });
+    cached(Paserks {
+        keys: keys.collect(),
+    })
 }

@@ -171,10 +171,16 @@ impl RevocationList {
         if ends(Wide::User(claims.subject)) {
             return Some(Scope::User);
         }
-        if self.wide.contains_key(&Wide::Key(kid.clone())) {
+        if self.key_revoked(kid) {
             return Some(Scope::Key);
         }
         ends(Wide::Everything).then_some(Scope::Everything)
+    }
+
+    /// Whether that key is revoked, for good.
+    #[must_use]
+    pub fn key_revoked(&self, kid: &KeyId) -> bool {
+        self.wide.contains_key(&Wide::Key(kid.clone()))
     }
 
     /// Takes note of the time up to which tokens have expired: the wall clock less the leeway. If the

@@ -1,19 +1,31 @@
-//! The folder of private keys: one PKCS#8 PEM file a key, mode 0600.
+//! The folder of private keys: one PKCS#8 PEM file a key, mode 0600, and `keyring.json` with their
+//! times. Whoever changes it holds its lock, and writes the keys first and the times last, so that a
+//! crash leaves either the old schedule or the new one.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+mod change;
+mod manifest;
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::key::{Algorithm, KeyError, SigningKey, generate_pem};
+use crate::key::{Algorithm, Format, KeyError, SigningKey};
 use crate::keyring::{Keyring, KeyringError};
-use crate::random::OsRandom;
+use crate::schedule::{self, Times};
 use crate::time::Timestamp;
+pub use change::Change;
+use manifest::MANIFEST;
 
-/// A key file is small; what is larger is not read.
-const MAX_FILE_BYTES: u64 = 16 * 1024;
+/// A file of the folder is small; a larger one is refused.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// When keys without a schedule were published.
+fn unscheduled() -> Timestamp {
+    Timestamp::EPOCH.minus(schedule::LEAD)
+}
 
 /// Why a folder gives no keyring.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +51,14 @@ pub enum KeyFolderError {
         /// The file.
         path: PathBuf,
     },
+    /// The folder belongs to another user, who could not read what is made in it.
+    #[error("{path} belongs to the user with the ID {owner}; run this as that user: sudo -u '#{owner}' waxseal keys …", path = path.display())]
+    AnothersFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
     /// Others than the owner may read or write the file.
     #[error("{path} has mode {mode:04o}, so that others can read or change the key; run: chmod 600 {path}", path = path.display())]
     Mode {
@@ -55,6 +75,20 @@ pub enum KeyFolderError {
         /// Why.
         why: KeyError,
     },
+    /// The schedule cannot be read.
+    #[error("{path} is refused: {why}; restore it from a copy", path = path.display())]
+    Manifest {
+        /// The schedule.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// It had keys, and has none.
+    #[error("{path} has no keys any more; restore it from a copy", path = path.display())]
+    Gone {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The keys do not fit together.
     #[error("{path}: {why}", path = path.display())]
     Keyring {
@@ -65,25 +99,104 @@ pub enum KeyFolderError {
     },
 }
 
-/// A key and the file that it came from.
+/// A key, its times, and the file that it came from.
 #[derive(Debug)]
 pub struct KeyFile {
     /// The file.
     pub path: PathBuf,
     /// The key.
     pub key: SigningKey,
+    /// Its times.
+    pub times: Times,
 }
 
-/// Every `*.pem` of the folder, in the order of the names. The names that [`create`] gives begin
-/// with the time, so the newest is last.
+fn io_at(path: &Path) -> impl Fn(io::Error) -> KeyFolderError {
+    let path = path.to_owned();
+    move |cause| KeyFolderError::Io {
+        path: path.clone(),
+        cause,
+    }
+}
+
+/// The keys of the schedule. A folder without one is read as every `*.pem` in the order of the names,
+/// for JWTs: all verify, and the last signs.
 ///
 /// # Errors
 /// [`KeyFolderError`] names the file and says what to do. One bad file refuses the folder.
 pub fn load(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
-    let io_at = |path: &Path| {
-        let path = path.to_owned();
-        move |cause| KeyFolderError::Io { path, cause }
+    match load_once(folder) {
+        // A key may have left the schedule, and its file the folder, in between.
+        Err(KeyFolderError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+            load_once(folder)
+        }
+        loaded => loaded,
+    }
+}
+
+fn load_once(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
+    let Some(entries) = manifest::read(folder)? else {
+        return load_unscheduled(folder);
     };
+    let files = entries.into_iter().map(|entry| {
+        let path = folder.join(&entry.file);
+        let file = load_file(path.clone(), entry.algorithm.format(), entry.times)?;
+        let public = file.key.public();
+        if *public.kid() != entry.kid || public.algorithm() != entry.algorithm {
+            let why = format!(
+                "{} is not the key {} that the schedule says it is",
+                path.display(),
+                entry.kid
+            );
+            return Err(KeyFolderError::Manifest {
+                path: folder.join(MANIFEST),
+                why,
+            });
+        }
+        Ok(file)
+    });
+    files.collect()
+}
+
+fn load_unscheduled(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
+    let paths = pem_files(folder)?;
+    let made_here = |path: &PathBuf| {
+        Algorithm::ALL
+            .iter()
+            .any(|algorithm| made_for(path, *algorithm).is_some())
+    };
+    if paths.iter().any(made_here) {
+        return Err(KeyFolderError::Manifest {
+            path: folder.join(MANIFEST),
+            why: "it is missing, and without it nobody knows which key signs".to_owned(),
+        });
+    }
+    let last = paths.len().saturating_sub(1);
+    let turn = |index: usize| Timestamp::from_millis(i64::try_from(index).unwrap_or(i64::MAX));
+    let times = |index| Times {
+        signs_from: Some(turn(index)),
+        signs_until: if index == last {
+            Timestamp::NEVER
+        } else {
+            turn(index + 1)
+        },
+        ..Times::successor(unscheduled())
+    };
+    paths
+        .into_iter()
+        .enumerate()
+        .map(|(index, path)| load_file(path, Format::Jwt, times(index)))
+        .collect()
+}
+
+/// When the file was made, if it was made here for a key of that algorithm.
+fn made_for(path: &Path, algorithm: Algorithm) -> Option<Timestamp> {
+    let name = path.file_name()?.to_str()?;
+    let (millis, rest) = name.split_once('-')?;
+    rest.strip_prefix(algorithm.name())?.strip_prefix('-')?;
+    millis.parse().ok().map(Timestamp::from_millis)
+}
+
+fn pem_files(folder: &Path) -> Result<Vec<PathBuf>, KeyFolderError> {
     let mut paths = Vec::new();
     match fs::read_dir(folder) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
@@ -98,92 +211,90 @@ pub fn load(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
         }
     }
     paths.sort();
-    paths.into_iter().map(load_file).collect()
+    Ok(paths)
 }
 
-fn load_file(path: PathBuf) -> Result<KeyFile, KeyFolderError> {
-    let io_error = |cause| KeyFolderError::Io {
-        path: path.clone(),
-        cause,
-    };
-    // Before it is opened: opening a pipe would wait for somebody to write.
-    if !fs::metadata(&path).map_err(io_error)?.is_file() {
-        return Err(KeyFolderError::NotAFile { path });
-    }
-    let file = File::open(&path).map_err(io_error)?;
-    // Of the open file, so that it cannot be another one than the one that is read.
-    let metadata = file.metadata().map_err(io_error)?;
-    let mode = metadata.mode() & 0o7777;
-    let owners = [0, rustix::process::geteuid().as_raw()];
-    if !owners.contains(&metadata.uid()) {
-        return Err(KeyFolderError::Owner { path });
-    }
-    if mode & 0o077 != 0 {
-        return Err(KeyFolderError::Mode { path, mode });
-    }
-    let mut pem = Zeroizing::new(Vec::new());
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut pem)
-        .map_err(io_error)?;
-    let key = if pem.len() as u64 > MAX_FILE_BYTES {
-        Err(KeyError::NotPem)
-    } else {
-        SigningKey::from_pem(&pem)
-    };
-    match key {
-        Ok(key) => Ok(KeyFile { path, key }),
+fn load_file(path: PathBuf, format: Format, times: Times) -> Result<KeyFile, KeyFolderError> {
+    let pem = read_private(&path)?;
+    match SigningKey::from_pem(&pem, format) {
+        Ok(key) => Ok(KeyFile { path, key, times }),
         Err(why) => Err(KeyFolderError::Key { path, why }),
     }
 }
 
-/// The folder's keyring; the newest key signs.
+/// Reads a file that nobody else may read or change.
+///
+/// # Errors
+/// [`KeyFolderError`].
+pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFolderError> {
+    // Before it is opened: opening a pipe would wait for somebody to write.
+    if !fs::metadata(path).map_err(io_at(path))?.is_file() {
+        return Err(KeyFolderError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let file = File::open(path).map_err(io_at(path))?;
+    // Of the open file, so that it cannot be another one than the one that is read.
+    let metadata = file.metadata().map_err(io_at(path))?;
+    let mode = metadata.mode() & 0o7777;
+    let own = rustix::process::geteuid().as_raw();
+    if metadata.uid() != own && metadata.uid() != 0 {
+        return Err(KeyFolderError::Owner {
+            path: path.to_owned(),
+        });
+    }
+    // A mounted secret belongs to root, and the service reads it through its group.
+    let mounted = metadata.uid() != own;
+    if mode & if mounted { 0o037 } else { 0o077 } != 0 {
+        return Err(KeyFolderError::Mode {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    let mut content = Zeroizing::new(Vec::new());
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut content)
+        .map_err(io_at(path))?;
+    if content.len() as u64 > MAX_FILE_BYTES {
+        return Err(KeyFolderError::Key {
+            path: path.to_owned(),
+            why: KeyError::NotPem,
+        });
+    }
+    Ok(content)
+}
+
+/// The folder's keyring.
 ///
 /// # Errors
 /// As [`load`], and [`KeyFolderError::Keyring`].
 pub fn keyring(folder: &Path) -> Result<Keyring, KeyFolderError> {
-    let keys = load(folder)?.into_iter().map(|file| file.key).collect();
-    Keyring::from_signing_keys(keys).map_err(|why| KeyFolderError::Keyring {
+    let keys = load(folder)?
+        .into_iter()
+        .map(|file| (file.key, file.times))
+        .collect();
+    Keyring::new(keys).map_err(|why| KeyFolderError::Keyring {
         path: folder.to_owned(),
         why,
     })
 }
 
-/// Makes a key in the folder, durably, and gives its file. A crash leaves either the whole key or
-/// none: the file gets its name last.
+/// The folder's keyring, to take the place of `before`, which came from it: a folder that has lost
+/// its schedule or all its keys is broken.
 ///
 /// # Errors
-/// [`KeyFolderError::Io`].
-pub fn create(
-    folder: &Path,
-    algorithm: Algorithm,
-    now: Timestamp,
-    random: &OsRandom,
-) -> Result<PathBuf, KeyFolderError> {
-    let pem = generate_pem(algorithm, random);
-    let key = SigningKey::from_pem(pem.as_bytes()).map_err(|why| KeyFolderError::Key {
-        path: folder.to_owned(),
-        why,
-    })?;
-    let name = format!("{:013}-{}.pem", now.millis(), key.public().kid());
-    let (path, partial) = (folder.join(&name), folder.join(format!(".{name}.partial")));
-    let write = || -> io::Result<()> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&partial)?;
-        file.write_all(pem.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&partial, &path)?;
-        File::open(folder)?.sync_all()
+/// As [`keyring`], and [`KeyFolderError::Gone`].
+pub fn reload(folder: &Path, before: &Keyring) -> Result<Keyring, KeyFolderError> {
+    let keyring = keyring(folder)?;
+    let scheduled = |keyring: &Keyring| {
+        let mut keys = keyring.plan().iter();
+        keys.any(|key| key.times.published != unscheduled())
     };
-    write().map_err(|cause| KeyFolderError::Io {
-        path: path.clone(),
-        cause,
-    })?;
-    Ok(path)
+    let lost = before.plan().len() > keyring.plan().len() && keyring.plan().is_empty();
+    if lost || (scheduled(before) && !scheduled(&keyring)) {
+        return Err(KeyFolderError::Gone {
+            path: folder.to_owned(),
+        });
+    }
+    Ok(keyring)
 }

@@ -2,7 +2,7 @@
 
 use super::strict_json::Object;
 use super::{MAX_TOKEN_BYTES, Malformed, base64url};
-use crate::key::VerifyingKey;
+use crate::key::{Algorithm, VerifyingKey};
 
 /// The longest encoded header, in bytes. It is parsed before the signature is checked, so it is kept small.
 const MAX_HEADER_BYTES: usize = 512;
@@ -90,11 +90,16 @@ impl<'a> UntrustedJws<'a> {
     /// [`Malformed::Algorithm`], [`Malformed::Signature`], or [`Malformed::Shape`] for a payload that is
     /// not canonical base64url.
     pub fn verify(self, key: &VerifyingKey) -> Result<Vec<u8>, Malformed> {
+        let algorithm = match key.algorithm() {
+            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+            Algorithm::V4Public => return Err(Malformed::Algorithm),
+        };
+        let decoding = key.decoding().ok_or(Malformed::Algorithm)?;
         if self.alg != key.algorithm().name() {
             return Err(Malformed::Algorithm);
         }
-        let algorithm = key.algorithm().jose();
-        match jsonwebtoken::crypto::verify(self.signature, self.signed, key.decoding(), algorithm) {
+        match jsonwebtoken::crypto::verify(self.signature, self.signed, decoding, algorithm) {
             Ok(true) => base64url::decode(self.payload).map_err(|_| Malformed::Shape),
             Ok(false) | Err(_) => Err(Malformed::Signature),
         }

@@ -3,7 +3,13 @@
 pub mod base64url;
 pub mod jws;
 pub mod jwt;
+pub mod paseto;
+pub mod payload;
 pub mod strict_json;
+
+use crate::claims::Claims;
+use crate::id::KeyId;
+use crate::key::{Format, SigningKey, VerifyingKey};
 
 /// The longest token that is looked at, in bytes. A longer one is refused before anything is decoded.
 pub const MAX_TOKEN_BYTES: usize = 8192;
@@ -15,11 +21,14 @@ pub enum Malformed {
     /// Longer than [`MAX_TOKEN_BYTES`].
     #[error("longer than {MAX_TOKEN_BYTES} bytes")]
     TooLong,
-    /// Not three base64url parts and two dots.
-    #[error("not three canonical base64url parts")]
+    /// Not the parts that a token has, in canonical base64url.
+    #[error("not the canonical base64url parts of a token")]
     Shape,
-    /// The header is not one JSON object of `alg`, `typ` and `kid`.
-    #[error("header: {0}")]
+    /// A format that is not accepted here.
+    #[error("a format that is not accepted here")]
+    Format,
+    /// The header is not one JSON object of `alg`, `typ` and `kid`, or the footer not one of `kid`.
+    #[error("header or footer: {0}")]
     Header(&'static str),
     /// The algorithm in the header is not the key's.
     #[error("the header's algorithm is not the key's")]
@@ -30,4 +39,69 @@ pub enum Malformed {
     /// A claim is missing or malformed.
     #[error("claims: {0}")]
     Claims(&'static str),
+}
+
+/// A token that could not be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the token could not be signed")]
+pub struct SigningFailed;
+
+/// A token of either format whose signature nobody has checked: it has no claims to read.
+#[derive(Debug)]
+pub enum UntrustedToken<'a> {
+    /// A JWT.
+    Jwt(jwt::UntrustedJwt<'a>),
+    /// A PASETO.
+    Paseto(paseto::UntrustedPaseto),
+}
+
+impl<'a> UntrustedToken<'a> {
+    /// Takes the text apart, as the format that it shows.
+    ///
+    /// # Errors
+    /// [`Malformed`] says what is wrong with it.
+    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        if text.starts_with(paseto::HEADER) {
+            paseto::UntrustedPaseto::parse(text).map(Self::Paseto)
+        } else {
+            jwt::UntrustedJwt::parse(text).map(Self::Jwt)
+        }
+    }
+
+    /// Its format.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        match self {
+            Self::Jwt(_) => Format::Jwt,
+            Self::Paseto(_) => Format::Paseto,
+        }
+    }
+
+    /// The name of the key that it says signed it.
+    #[must_use]
+    pub const fn kid(&self) -> &KeyId {
+        match self {
+            Self::Jwt(token) => token.kid(),
+            Self::Paseto(token) => token.kid(),
+        }
+    }
+
+    /// The claims, if `key` signed them.
+    pub(crate) fn verify(self, key: &VerifyingKey) -> Result<Claims, Malformed> {
+        match self {
+            Self::Jwt(token) => token.verify(key),
+            Self::Paseto(token) => token.verify(key),
+        }
+    }
+}
+
+/// Signs `claims` in the format that `key` serves.
+///
+/// # Errors
+/// [`SigningFailed`].
+pub fn sign(claims: &Claims, key: &SigningKey) -> Result<String, SigningFailed> {
+    match key.public().algorithm().format() {
+        Format::Jwt => jwt::sign(claims, key),
+        Format::Paseto => paseto::sign(claims, key),
+    }
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::io::Write;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
@@ -55,7 +56,18 @@ pub struct Flags {
     /// Where users and revocations are kept: sqlite [default: sqlite]
     #[arg(long, global = true, value_name = "DATABASE", env = "WAXSEAL_DATABASE")]
     pub database: Option<String>,
-    /// What a first key signs with: EdDSA or ES256 [default: EdDSA]
+    /// What tokens are written in: jwt or paseto [default: jwt]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "WAXSEAL_TOKEN_FORMAT"
+    )]
+    pub token_format: Option<String>,
+    /// Which formats verify, separated by commas [default: what is issued]
+    #[arg(long, global = true, value_name = "FORMATS", env = "WAXSEAL_ACCEPT")]
+    pub accept: Option<String>,
+    /// What new keys for JWTs sign with: EdDSA or ES256 [default: EdDSA]
     #[arg(
         long,
         global = true,
@@ -117,8 +129,32 @@ pub struct WithPassword {
 
 #[derive(Debug, Subcommand)]
 pub enum KeysAction {
-    /// List the keys
+    /// List the keys and their times
     List,
+    /// Show the schedule, and whether it is in order (exit code 3: a rotation is due)
+    Plan {
+        /// A rotation is due this long after the last one: 30d, 12h
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        every: Option<Duration>,
+    },
+    /// Let the published successor sign, as soon as every verifier must have it, and publish another
+    Rotate {
+        /// Do nothing until this long after the last rotation: 30d, 12h
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        every: Option<Duration>,
+        /// Show the schedule that would be, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Revoke a key at once and for good; its published successor signs
+    Revoke {
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+    },
+    /// Remove keys that neither sign nor verify any more
+    Prune,
+    /// Take in a private key from standard input, PKCS#8 PEM or JWK, as a successor
+    Import,
 }
 
 #[derive(Debug, Subcommand)]
@@ -137,6 +173,31 @@ pub enum RevokeTarget {
     User { name: String },
     /// Every session of every user
     All,
+}
+
+/// `90s`, `15m`, `12h`, `30d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wanted = || format!("{text:?} is no duration such as 90s, 15m, 12h or 30d");
+    let unit = text.chars().last().ok_or_else(wanted)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(wanted()),
+    };
+    let number = &text[..text.len() - 1];
+    let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let number: u64 = if plain {
+        number.parse().map_err(|_| wanted())?
+    } else {
+        return Err(wanted());
+    };
+    number
+        .checked_mul(seconds)
+        .filter(|seconds| *seconds <= 3650 * 86_400)
+        .map(Duration::from_secs)
+        .ok_or_else(wanted)
 }
 
 /// Results: for people, or as JSON.

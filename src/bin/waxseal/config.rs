@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use clap::CommandFactory;
 use serde::Deserialize;
 use waxseal::Settings;
-use waxseal::key::Algorithm;
+use waxseal::key::{Algorithm, Format};
 
 use crate::cli::{Cli, Flags};
 use crate::failure::Failure;
@@ -33,6 +33,8 @@ struct File {
     audience: Option<String>,
     database: Option<String>,
     algorithm: Option<String>,
+    token_format: Option<String>,
+    accept: Option<String>,
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -72,6 +74,29 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         Some("ES256") => Algorithm::Es256,
         Some(other) => return Err(bad("algorithm", other, "EdDSA or ES256")),
     };
+    let format = match pick(&flags.token_format, file.token_format) {
+        None => Format::Jwt,
+        Some(text) => {
+            parse_format(&text).ok_or_else(|| bad("token_format", &text, "jwt or paseto"))?
+        }
+    };
+    let accepts = match pick(&flags.accept, file.accept) {
+        None => vec![format],
+        Some(text) => {
+            let formats = text
+                .split(',')
+                .map(|text| parse_format(text.trim()))
+                .collect::<Option<Vec<_>>>();
+            formats.ok_or_else(|| bad("accept", &text, "jwt, paseto or jwt,paseto"))?
+        }
+    };
+    if !accepts.contains(&format) {
+        return Err(bad(
+            "accept",
+            &format!("without {}", format.name()),
+            "a list with the format that is issued, token_format",
+        ));
+    }
     let folder = |key, flag, file, default: &str| match pick(flag, file) {
         None => Ok(default.into()),
         Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
@@ -83,6 +108,8 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         issuer,
         audience,
         algorithm,
+        format,
+        accepts,
         ..Settings::default()
     };
     if settings.audience.is_empty() {
@@ -93,6 +120,12 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         ));
     }
     Ok(Config { listen, settings })
+}
+
+fn parse_format(text: &str) -> Option<Format> {
+    [Format::Jwt, Format::Paseto]
+        .into_iter()
+        .find(|format| format.name() == text)
 }
 
 fn bad(key: &str, value: &str, wanted: &str) -> Failure {
@@ -158,6 +191,8 @@ mod tests {
             "audience",
             "database",
             "algorithm",
+            "token_format",
+            "accept",
         ];
         for key in keys {
             let argument = command

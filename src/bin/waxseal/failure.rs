@@ -3,6 +3,9 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+/// The exit code of something that is due: for monitoring, neither a success nor a failure.
+const DUE: u8 = 3;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub enum Failure {
@@ -10,6 +13,8 @@ pub enum Failure {
     Refused(String),
     /// Exit code 2: it was asked wrongly, in a flag, a variable or the file.
     Usage(String),
+    /// Exit code 3: it is in order, and something is due.
+    Due(String),
 }
 
 impl Failure {
@@ -23,6 +28,7 @@ impl Failure {
         let (why, code) = match self {
             Self::Refused(why) => (why, 1),
             Self::Usage(why) => (why, 2),
+            Self::Due(why) => (why, DUE),
         };
         eprintln!("waxseal: {why}");
         ExitCode::from(code)

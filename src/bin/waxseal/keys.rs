@@ -1,41 +1,400 @@
 //! `waxseal keys`.
 
-use serde_json::json;
-use waxseal::store::key_folder;
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use waxseal::embedded::open_store;
+use waxseal::id::KeyId;
+use waxseal::key::{Algorithm, Format, pem_from_jwk};
+use waxseal::keyring::Keyring;
+use waxseal::random::OsRandom;
+use waxseal::revocation::log::{RevocationLog, Revoke};
+use waxseal::revocation::{Reason, Target};
+use waxseal::schedule::{self, Planned, Rotation, Times};
+use waxseal::store::key_folder::{self, Change, KeyFile};
+use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use crate::cli::{KeysAction, Output};
 use crate::config::Config;
 use crate::failure::Failure;
 
-pub fn run(action: KeysAction, config: &Config, output: Output) -> Result<(), Failure> {
-    let KeysAction::List = action;
-    let files = key_folder::load(&config.settings.keys_dir).map_err(Failure::refused)?;
-    let newest = files.len().saturating_sub(1);
-    let rows: Vec<_> = files
-        .iter()
-        .enumerate()
-        .map(|(index, file)| {
-            let (public, file) = (file.key.public(), file.path.display().to_string());
-            json!({ "kid": public.kid(), "algorithm": public.algorithm().name(), "signs": index == newest, "file": file })
-        })
-        .collect();
-    output.print(&rows, || {
-        let line = |row: &serde_json::Value| {
-            let use_ = if row["signs"] == true {
-                "signs"
-            } else {
-                "verifies"
-            };
-            let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-            format!(
-                "{}  {:5}  {:8}  {}",
-                text("kid"),
-                text("algorithm"),
-                use_,
-                text("file")
-            )
+pub async fn run(action: KeysAction, config: &Config, output: Output) -> Result<(), Failure> {
+    let (folder, now) = (&config.settings.keys_dir, SystemClock.now());
+    // Those that change the folder look at the clock once they hold its lock: until then a key that
+    // they make is not published.
+    match action {
+        KeysAction::List => {
+            let keyring = key_folder::keyring(folder).map_err(Failure::refused)?;
+            let revoked = revoked_keys(config).await?;
+            print(&keyring, &revoked, now, None, output);
+            Ok(())
+        }
+        KeysAction::Plan { every } => plan(config, every, now, output).await,
+        KeysAction::Rotate { every, dry_run } => rotate(config, every, dry_run, output).await,
+        KeysAction::Revoke { kid } => revoke(config, &kid, output).await,
+        KeysAction::Prune => prune(folder, output),
+        KeysAction::Import => import(config, output).await,
+    }
+}
+
+/// The keys that the revocation log has. A folder of keys without a database has none.
+async fn revoked_keys(config: &Config) -> Result<HashSet<KeyId>, Failure> {
+    let mut revoked = HashSet::new();
+    if !config.settings.data_dir.join("waxseal.db").exists() {
+        return Ok(revoked);
+    }
+    let store = open_store(&config.settings)
+        .await
+        .map_err(Failure::refused)?;
+    let mut after = 0;
+    loop {
+        let page = store.read(after, 4096).await.map_err(Failure::refused)?;
+        let Some(last) = page.entries.last() else {
+            return Ok(revoked);
         };
-        rows.iter().map(line).collect::<Vec<_>>().join("\n")
+        after = last.revocation.seq;
+        for entry in page.entries {
+            if let Target::Key(kid) = entry.revocation.target {
+                revoked.insert(kid);
+            }
+        }
+    }
+}
+
+fn rows(plan: &[Planned], revoked: &HashSet<KeyId>, now: Timestamp) -> Vec<Value> {
+    let mut plan: Vec<_> = plan.iter().collect();
+    plan.sort_by_key(|key| {
+        (
+            key.algorithm.format(),
+            key.times.signs_from.unwrap_or(Timestamp::NEVER),
+            key.times.published,
+        )
     });
+    let all: Vec<Planned> = plan.iter().map(|key| (*key).clone()).collect();
+    let row = |key: &&Planned| {
+        let format = key.algorithm.format();
+        let signs = schedule::signer(&all, format, now, |kid| revoked.contains(kid))
+            .is_some_and(|signer| signer.kid == key.kid);
+        let gone = key.times.revoked_at.is_some() || revoked.contains(&key.kid);
+        let state = match () {
+            () if gone => "revoked",
+            () if signs => "signs",
+            () if !key.times.verifies(now) => "over",
+            () if key.times.signs_from.is_none() => "successor",
+            () if key.times.signs_from > Some(now) => "next",
+            () => "verifies",
+        };
+        let unless_never = |time: Timestamp| (time < Timestamp::NEVER).then_some(time);
+        json!({
+            "kid": key.kid, "format": format.name(), "algorithm": key.algorithm.name(), "state": state, "signs": signs,
+            "published": key.times.published, "signs_from": key.times.signs_from,
+            "signs_until": unless_never(key.times.signs_until), "verifies_until": unless_never(key.times.verifies_until),
+        })
+    };
+    plan.iter().map(row).collect()
+}
+
+fn text(rows: &[Value]) -> String {
+    let cell = |row: &Value, name: &str| row[name].as_str().unwrap_or("-").to_owned();
+    let line = |row: &Value| {
+        format!(
+            "{:9}  {:9}  signs {} to {}, verifies to {}  {}",
+            cell(row, "state"),
+            cell(row, "algorithm"),
+            cell(row, "signs_from"),
+            cell(row, "signs_until"),
+            cell(row, "verifies_until"),
+            cell(row, "kid"),
+        )
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn print(
+    keyring: &Keyring,
+    revoked: &HashSet<KeyId>,
+    now: Timestamp,
+    done: Option<String>,
+    output: Output,
+) {
+    let rows = rows(keyring.plan(), revoked, now);
+    match done {
+        None => output.print(&rows, || text(&rows)),
+        Some(done) => output.print(&json!({ "done": done, "timeline": rows }), || {
+            format!("{done}\n{}", text(&rows))
+        }),
+    }
+}
+
+async fn plan(
+    config: &Config,
+    every: Option<Duration>,
+    now: Timestamp,
+    output: Output,
+) -> Result<(), Failure> {
+    let keyring = key_folder::keyring(&config.settings.keys_dir).map_err(Failure::refused)?;
+    let revoked = revoked_keys(config).await?;
+    let algorithm = config.settings.signing_algorithm();
+    let mut would_be = keyring.plan().to_vec();
+    let placeholder = "to-be-made".parse::<KeyId>().map_err(Failure::refused)?;
+    let every = every.unwrap_or(Duration::MAX);
+    let Ok(rotation) = schedule::rotate(&mut would_be, algorithm, now, Some(every), || {
+        Ok::<_, Infallible>(placeholder.clone())
+    });
+    print(&keyring, &revoked, now, None, output);
+    let format = algorithm.format();
+    if schedule::signer(keyring.plan(), format, now, |kid| revoked.contains(kid)).is_none() {
+        let times = |key: &Planned| key.times.signs_from;
+        let first = schedule::of(keyring.plan(), format).filter_map(times).min();
+        return Err(Failure::refused(match first.filter(|first| *first > now) {
+            Some(first) => format!(
+                "no {} key signs before {first}, and it is {now}: set the clock right",
+                format.name()
+            ),
+            None => format!(
+                "no {} key signs now; run: waxseal keys rotate",
+                format.name()
+            ),
+        }));
+    }
+    let unrepaired = keyring
+        .plan()
+        .iter()
+        .any(|key| revoked.contains(&key.kid) && key.times.revoked_at.is_none());
+    match rotation {
+        Rotation::TakesOver(..) | Rotation::First(_) => Err(Failure::Due(
+            "a rotation is due; run: waxseal keys rotate".to_owned(),
+        )),
+        _ if would_be.len() > keyring.plan().len() || unrepaired => Err(Failure::Due(
+            "no successor is published; run: waxseal keys rotate".to_owned(),
+        )),
+        Rotation::Pending(..) | Rotation::NotDue(_) => Ok(()),
+    }
+}
+
+async fn rotate(
+    config: &Config,
+    every: Option<Duration>,
+    dry_run: bool,
+    output: Output,
+) -> Result<(), Failure> {
+    let (folder, algorithm) = (
+        &config.settings.keys_dir,
+        config.settings.signing_algorithm(),
+    );
+    if dry_run {
+        let (revoked, now) = (revoked_keys(config).await?, SystemClock.now());
+        // Not checked before: a rotation may be what it lacks.
+        let files = key_folder::load(folder).map_err(Failure::refused)?;
+        let planned = |file: &KeyFile| Planned {
+            kid: file.key.public().kid().clone(),
+            algorithm: file.key.public().algorithm(),
+            times: file.times,
+        };
+        let mut plan = files.iter().map(planned).collect();
+        let mut made = 0;
+        let mut new_key = |_| {
+            made += 1;
+            format!("to-be-made-{made}")
+                .parse::<KeyId>()
+                .map_err(Failure::refused)
+        };
+        take_out(&mut plan, &revoked, now, &mut new_key)?;
+        let new_key = || new_key(algorithm);
+        let rotation = schedule::rotate(&mut plan, algorithm, now, every, new_key)?;
+        schedule::check(&plan).map_err(Failure::refused)?;
+        let rows = rows(&plan, &revoked, now);
+        let done = format!("would be: {}", describe(&rotation));
+        output.print(&json!({ "done": done, "timeline": rows }), || {
+            format!("{done}\n{}", text(&rows))
+        });
+        return Ok(());
+    }
+    let mut change = Change::begin(folder).map_err(Failure::refused)?;
+    let (revoked, now) = (revoked_keys(config).await?, SystemClock.now());
+    let mut plan = std::mem::take(&mut change.plan);
+    let random = OsRandom::new();
+    let mut new_key = |algorithm| {
+        change
+            .new_key(algorithm, now, &random)
+            .map_err(Failure::refused)
+    };
+    take_out(&mut plan, &revoked, now, &mut new_key)?;
+    let rotation = schedule::rotate(&mut plan, algorithm, now, every, || new_key(algorithm))?;
+    change.plan = plan;
+    change.commit().map_err(Failure::refused)?;
+    let keyring = key_folder::keyring(folder).map_err(Failure::refused)?;
+    print(&keyring, &revoked, now, Some(describe(&rotation)), output);
+    Ok(())
+}
+
+/// Takes revoked keys out of the schedule, and sees to it that a successor is published again.
+fn take_out(
+    plan: &mut Vec<Planned>,
+    revoked: &HashSet<KeyId>,
+    now: Timestamp,
+    mut new_key: impl FnMut(Algorithm) -> Result<KeyId, Failure>,
+) -> Result<(), Failure> {
+    let good = |key: &&Planned| key.times.revoked_at.is_none() && revoked.contains(&key.kid);
+    let new: Vec<_> = plan.iter().filter(good).cloned().collect();
+    for key in &new {
+        schedule::revoke(plan, &key.kid, now);
+    }
+    for Planned { algorithm, .. } in new {
+        let new_key = || new_key(algorithm);
+        schedule::rotate(plan, algorithm, now, Some(Duration::MAX), new_key)?;
+    }
+    Ok(())
+}
+
+fn describe(rotation: &Rotation) -> String {
+    match rotation {
+        Rotation::TakesOver(kid, at) => format!("{kid} signs from {at}"),
+        Rotation::Pending(kid, at) => format!("nothing to do: {kid} signs from {at} already"),
+        Rotation::NotDue(at) => format!("nothing to do: not due before {at}"),
+        Rotation::First(kid) => format!("{kid} is the first key and signs"),
+    }
+}
+
+async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failure> {
+    let folder = &config.settings.keys_dir;
+    let wanted: KeyId = kid
+        .parse()
+        .map_err(|why| Failure::Usage(format!("{kid:?} is {why}")))?;
+    let known = match key_folder::load(folder) {
+        Ok(files) => files
+            .into_iter()
+            .map(|file| file.key)
+            .find(|key| *key.public().kid() == wanted),
+        // A folder that is in disorder, perhaps because of this very key, does not hold up its end.
+        Err(why) => {
+            eprintln!("waxseal: {why}");
+            None
+        }
+    };
+    if known.is_none() && key_folder::load(folder).is_ok() {
+        return Err(Failure::refused(format!(
+            "there is no such key in {}; see: waxseal keys list",
+            folder.display()
+        )));
+    }
+    let store = open_store(&config.settings)
+        .await
+        .map_err(Failure::refused)?;
+    let now = SystemClock.now();
+    // The log first: from then on every node refuses the key, whatever becomes of the folder. By the
+    // name that it would have in the other format too.
+    let mut names = vec![wanted.clone()];
+    names.extend(known.and_then(|key| key.public().other_name()));
+    let mut seq = 0;
+    for name in names {
+        seq = store
+            .revoke(Revoke::Key(name), Reason::Operator, now)
+            .await
+            .map_err(Failure::refused)?;
+    }
+    drop(store);
+    if let Err(why) = take_out_of_folder(config, &wanted) {
+        let why = match why {
+            Failure::Refused(why) | Failure::Usage(why) | Failure::Due(why) => why,
+        };
+        eprintln!("waxseal: the key is revoked, but stays in the key folder: {why}");
+    }
+    let value = json!({ "seq": seq, "scope": "key", "key": wanted });
+    output.print(&value, || format!("revoked key {wanted} (seq {seq})"));
+    Ok(())
+}
+
+fn take_out_of_folder(config: &Config, kid: &KeyId) -> Result<(), Failure> {
+    let mut change = Change::begin(&config.settings.keys_dir).map_err(Failure::refused)?;
+    let now = SystemClock.now();
+    let mut plan = std::mem::take(&mut change.plan);
+    let random = OsRandom::new();
+    let new_key = |algorithm| {
+        change
+            .new_key(algorithm, now, &random)
+            .map_err(Failure::refused)
+    };
+    take_out(&mut plan, &HashSet::from([kid.clone()]), now, new_key)?;
+    change.plan = plan;
+    change.commit().map_err(Failure::refused)
+}
+
+fn prune(folder: &Path, output: Output) -> Result<(), Failure> {
+    let mut change = Change::begin(folder).map_err(Failure::refused)?;
+    let gone = schedule::prune(&mut change.plan, SystemClock.now());
+    if !gone.is_empty() {
+        change.commit().map_err(Failure::refused)?;
+    }
+    output.print(&json!({ "removed": gone }), || {
+        format!("removed {} keys", gone.len())
+    });
+    Ok(())
+}
+
+async fn import(config: &Config, output: Output) -> Result<(), Failure> {
+    let (folder, format) = (&config.settings.keys_dir, config.settings.format);
+    let mut text = zeroize::Zeroizing::new(String::new());
+    let read = std::io::stdin()
+        .lock()
+        .take(64 * 1024)
+        .read_to_string(&mut text);
+    read.map_err(|cause| {
+        Failure::refused(format!("no key could be read from standard input: {cause}"))
+    })?;
+    let refused = |why| Failure::refused(format!("the key on standard input is refused: {why}"));
+    let pem = if text.trim_start().starts_with('{') {
+        pem_from_jwk(text.as_bytes()).map_err(refused)?
+    } else {
+        text
+    };
+    let public = waxseal::key::SigningKey::from_pem(pem.as_bytes(), format)
+        .map_err(refused)?
+        .public()
+        .clone();
+    if revoked_keys(config).await?.contains(public.kid()) {
+        return Err(Failure::refused(format!(
+            "the key {} is revoked, for good; make another",
+            public.kid()
+        )));
+    }
+    let mut change = Change::begin(folder).map_err(Failure::refused)?;
+    let now = SystemClock.now();
+    if change.plan.iter().any(|key| key.kid == *public.kid()) {
+        return Err(Failure::refused(format!(
+            "the key {} is in {} already",
+            public.kid(),
+            folder.display()
+        )));
+    }
+    let (kid, algorithm) = change
+        .add_pem(&pem, format, now)
+        .map_err(Failure::refused)?;
+    let first =
+        !schedule::of(&change.plan, format as Format).any(|key| key.times.signs_from.is_some());
+    let times = if first {
+        Times::first(now)
+    } else {
+        Times::successor(now)
+    };
+    change.plan.push(Planned {
+        kid: kid.clone(),
+        algorithm,
+        times,
+    });
+    change.commit().map_err(Failure::refused)?;
+    let role = if first {
+        "the first key, and signs"
+    } else {
+        "a successor"
+    };
+    output.print(
+        &json!({ "kid": kid, "algorithm": algorithm.name() }),
+        || format!("{kid} is {role}"),
+    );
     Ok(())
 }

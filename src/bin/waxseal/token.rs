@@ -1,12 +1,20 @@
 //! `waxseal token`.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
-use waxseal::Waxseal;
-use waxseal::embedded::open_store;
+use waxseal::Verifier;
+use waxseal::embedded::{MAX_STALENESS, open_store};
+use waxseal::key::Format;
+use waxseal::keyring::SharedKeyring;
+use waxseal::policy::Policy;
+use waxseal::revocation::follower::Follower;
+use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::list::RevocationList;
 use waxseal::store::key_folder;
-use waxseal::token::jwt::Payload;
+use waxseal::time::{Clock, SystemClock};
+use waxseal::token::payload::Payload;
 use waxseal::token::{MAX_TOKEN_BYTES, base64url};
 
 use crate::cli::{Output, TokenAction};
@@ -43,47 +51,72 @@ fn from_stdin() -> Result<String, Failure> {
 }
 
 fn inspect(token: &str, output: Output) -> Result<(), Failure> {
-    let not_jwt =
-        || Failure::refused("it is not a JWT: three base64url parts with JSON in the first two");
-    let mut parts = token.split('.');
-    let (Some(header), Some(claims), Some(_), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(not_jwt());
+    let parts: Vec<_> = token.split('.').collect();
+    let json = |bytes: Option<&[u8]>| -> Option<Value> { serde_json::from_slice(bytes?).ok() };
+    let decoded: Vec<_> = parts
+        .iter()
+        .map(|part| base64url::decode(part.as_bytes()).ok())
+        .collect();
+    let part = |index: usize| decoded[index].as_deref();
+    let shown = match parts.as_slice() {
+        // The signature's 64 bytes stand behind the message.
+        ["v4", "public", _] => json(part(2).and_then(|body| body.split_last_chunk::<64>()).map(|(message, _)| message))
+            .map(|claims| json!({ "verified": false, "format": "paseto", "claims": claims })),
+        ["v4", "public", _, _] => json(part(2).and_then(|body| body.split_last_chunk::<64>()).map(|(message, _)| message))
+            .map(|claims| json!({ "verified": false, "format": "paseto", "footer": json(part(3)), "claims": claims })),
+        [_, _, _] => json(part(0)).zip(json(part(1)))
+            .map(|(header, claims)| json!({ "verified": false, "format": "jwt", "header": header, "claims": claims })),
+        _ => None,
     };
-    let part = |text: &str| -> Option<Value> {
-        serde_json::from_slice(&base64url::decode(text.as_bytes()).ok()?).ok()
-    };
-    let (header, claims) = (
-        part(header).ok_or_else(not_jwt)?,
-        part(claims).ok_or_else(not_jwt)?,
-    );
+    let value = shown.ok_or_else(|| {
+        Failure::refused(
+            "it is not a JWT, and not a PASETO v4.public, whose parts are base64url and JSON",
+        )
+    })?;
     eprintln!("waxseal: nothing of this is verified; to verify it: waxseal token verify");
-    let value = json!({ "verified": false, "header": header, "claims": claims });
     output.print(&value, || format!("{value:#}"));
     Ok(())
 }
 
+/// Looks, and makes nothing: neither keys nor a log.
 async fn verify(token: &str, config: &Config, output: Output) -> Result<(), Failure> {
     let settings = &config.settings;
-    if key_folder::load(&settings.keys_dir)
-        .map_err(Failure::refused)?
-        .is_empty()
-    {
+    let keyring = key_folder::keyring(&settings.keys_dir).map_err(Failure::refused)?;
+    if keyring.plan().is_empty() {
         let folder = settings.keys_dir.display();
         return Err(Failure::refused(format!(
             "there is no key in {folder} to verify with; set --keys-dir"
         )));
     }
-    // A log that is not there knows of no revocation: that would be no verification.
-    drop(open_store(settings).await.map_err(Failure::refused)?);
-    let waxseal = Waxseal::open(settings).await.map_err(Failure::refused)?;
-    let verified = waxseal
-        .verifier()
+    let store = open_store(settings).await.map_err(Failure::refused)?;
+    let policy = Policy::new(&settings.issuer, &settings.audience, settings.timeouts)
+        .map_err(Failure::refused)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (list, freshness) = (
+        Arc::new(RevocationList::new()),
+        Arc::new(Freshness::new(MAX_STALENESS)),
+    );
+    let follower = Follower::new(
+        Arc::new(store),
+        Arc::clone(&list),
+        Arc::clone(&freshness),
+        Arc::clone(&clock),
+    );
+    follower.catch_up().await.map_err(Failure::refused)?;
+    let keyring = Arc::new(SharedKeyring::new(keyring));
+    let verifier = Verifier::new(
+        keyring,
+        settings.accepts.clone(),
+        policy,
+        list,
+        freshness,
+        clock,
+    );
+    let verified = verifier
         .verify(token)
         .map_err(|why| Failure::refused(format!("the token is refused: {why}")))?;
-    let value =
-        json!({ "verified": true, "kid": verified.kid(), "claims": Payload(verified.claims()) });
+    let claims = Payload::new(verified.claims(), Format::Jwt);
+    let value = json!({ "verified": true, "kid": verified.kid(), "claims": claims });
     output.print(&value, || format!("{value:#}"));
     Ok(())
 }

@@ -1,0 +1,69 @@
+//! The first keys of a service.
+
+use super::{OpenError, Settings};
+use crate::key::Format;
+use crate::random::OsRandom;
+use crate::schedule::{self, LEAD};
+use crate::store::key_folder::{self, Change};
+use crate::time::Clock;
+
+/// Makes the first keys of each format that is accepted: to accept a format publishes its keys, so that
+/// it can be issued later. True if there was any key before.
+///
+/// A format whose first key came after those of another is not issued before every verifier must
+/// have that key.
+pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, OpenError> {
+    let (folder, random) = (&settings.keys_dir, OsRandom::new());
+    let keyring = key_folder::keyring(folder)?;
+    let had_keys = !keyring.plan().is_empty();
+    let algorithms = settings
+        .accepts
+        .iter()
+        .map(|format| settings.algorithm_of(*format));
+    let missing: Vec<_> = algorithms
+        .filter(|algorithm| {
+            schedule::turns_of(keyring.plan(), algorithm.format())
+                .next()
+                .is_none()
+        })
+        .collect();
+    if !missing.is_empty() {
+        let mut change = Change::begin(folder)?;
+        let now = clock.now();
+        let mut plan = std::mem::take(&mut change.plan);
+        for algorithm in missing {
+            if schedule::turns_of(&plan, algorithm.format())
+                .next()
+                .is_none()
+            {
+                let new_key = || change.new_key(algorithm, now, &random);
+                schedule::rotate(&mut plan, algorithm, now, None, new_key)?;
+                tracing::info!(folder = %folder.display(), algorithm = algorithm.name(), "made a first signing key, and its successor");
+            }
+        }
+        change.plan = plan;
+        change.commit()?;
+    }
+    let keyring = key_folder::keyring(folder)?;
+    let first =
+        |format| schedule::turns_of(keyring.plan(), format).min_by_key(|key| key.times.published);
+    let others = [Format::Jwt, Format::Paseto]
+        .into_iter()
+        .filter(|format| *format != settings.format);
+    let other = others
+        .filter_map(first)
+        .map(|key| key.times.published)
+        .min();
+    if let Some(issued) = first(settings.format) {
+        let (published, from) = (issued.times.published, issued.times.published.plus(LEAD));
+        // A key that took over in an emergency did not sign from the moment it was published.
+        let is_first = issued.times.signs_from == Some(published);
+        if is_first && other.is_some_and(|other| other < published) && clock.now() < from {
+            return Err(OpenError::TooEarly {
+                format: settings.format,
+                from,
+            });
+        }
+    }
+    Ok(had_keys)
+}

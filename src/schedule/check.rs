@@ -1,0 +1,176 @@
+//! Which schedules are refused, and what to do about it.
+
+use std::time::Duration;
+
+use super::{FORMATS, LEAD, Planned, TAIL, longest_waiting, of, turns};
+use crate::id::KeyId;
+use crate::key::Format;
+use crate::time::Timestamp;
+
+/// A schedule that would orphan a token, or leave nothing to sign with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// Two keys with one name.
+    #[error("two keys have the kid {0}; remove one of them")]
+    DoubleKid(KeyId),
+    /// Nothing signs between two turns.
+    #[error("no {format} key signs between {from} and {until}: set signs_from of {kid} to {from}", format = format.name())]
+    Gap {
+        /// Of that format.
+        format: Format,
+        /// Where the gap begins.
+        from: Timestamp,
+        /// Where it ends.
+        until: Timestamp,
+        /// Whose turn comes after it.
+        kid: KeyId,
+    },
+    /// Nothing signs after the last turn.
+    #[error("no {format} key signs from {from} on, after {kid}: run waxseal keys rotate", format = format.name())]
+    End {
+        /// Of that format.
+        format: Format,
+        /// Where the schedule ends.
+        from: Timestamp,
+        /// Whose turn is the last.
+        kid: KeyId,
+    },
+    /// Two keys sign at once.
+    #[error("{kid} begins to sign at {from}, while another {format} key signs until {until}: set its signs_from to {until}", format = format.name())]
+    Overlap {
+        /// Of that format.
+        format: Format,
+        /// Where the overlap begins.
+        from: Timestamp,
+        /// Where it ends.
+        until: Timestamp,
+        /// Whose turn is too early.
+        kid: KeyId,
+    },
+    /// A key signs before every verifier must have it.
+    #[error(
+        "{kid} signs {short_by:?} too early for verifiers that hold an older copy of the keys: set its signs_from to {earliest} or later"
+    )]
+    TooEarly {
+        /// The key.
+        kid: KeyId,
+        /// By how much.
+        short_by: Duration,
+        /// When it may sign.
+        earliest: Timestamp,
+    },
+    /// A key stops verifying while tokens that it signed live.
+    #[error(
+        "{kid} stops verifying while tokens that it signed may live: set its verifies_until to {}",
+        or_null(*earliest)
+    )]
+    TooShort {
+        /// The key.
+        kid: KeyId,
+        /// Until when it must verify at least.
+        earliest: Timestamp,
+    },
+    /// A key has a turn that ends before it begins.
+    #[error("{0} stops signing before it begins: correct its signs_from and signs_until")]
+    Backwards(KeyId),
+}
+
+/// A time as `keyring.json` has it.
+fn or_null(earliest: Timestamp) -> String {
+    if earliest < Timestamp::NEVER {
+        format!("{earliest} or later")
+    } else {
+        "null".to_owned()
+    }
+}
+
+/// Checks that at every instant from the first turn on exactly one key of each format signs, that
+/// none signs too early, and that none stops verifying too soon.
+///
+/// # Errors
+/// [`ScheduleError`] names the key and says what to change.
+pub fn check(keys: &[Planned]) -> Result<(), ScheduleError> {
+    for (index, key) in keys.iter().enumerate() {
+        if keys[..index].iter().any(|other| other.kid == key.kid) {
+            return Err(ScheduleError::DoubleKid(key.kid.clone()));
+        }
+    }
+    FORMATS
+        .into_iter()
+        .try_for_each(|format| check_format(keys, format))
+}
+
+fn check_format(keys: &[Planned], format: Format) -> Result<(), ScheduleError> {
+    for key in of(keys, format).filter(|key| key.times.waits()) {
+        // It may have to sign at any time, and then nobody can say until when.
+        if key.times.signs_until < Timestamp::NEVER {
+            return Err(ScheduleError::Backwards(key.kid.clone()));
+        }
+        if key.times.verifies_until < Timestamp::NEVER {
+            return Err(ScheduleError::TooShort {
+                kid: key.kid.clone(),
+                earliest: Timestamp::NEVER,
+            });
+        }
+    }
+    let mut before: Option<&Planned> = None;
+    for key in turns(keys, format).into_iter().map(|index| &keys[index]) {
+        let (kid, times) = (key.kid.clone(), &key.times);
+        let from = times.signs_from.unwrap_or(times.signs_until);
+        if times.signs_until < from {
+            return Err(ScheduleError::Backwards(kid));
+        }
+        if let Some(before) = before {
+            let until = before.times.signs_until;
+            if until < from {
+                return Err(ScheduleError::Gap {
+                    format,
+                    from: until,
+                    until: from,
+                    kid,
+                });
+            }
+            if from < until {
+                return Err(ScheduleError::Overlap {
+                    format,
+                    from,
+                    until,
+                    kid,
+                });
+            }
+            // In an emergency what is published takes the turn at once.
+            let earliest = times.published.plus(LEAD);
+            if before.times.revoked_at.is_none() && from < earliest {
+                let short_by = Duration::from_millis(earliest.millis().abs_diff(from.millis()));
+                return Err(ScheduleError::TooEarly {
+                    kid,
+                    short_by,
+                    earliest,
+                });
+            }
+        }
+        let earliest = times.signs_until.plus(TAIL);
+        if times.revoked_at.is_none() && times.verifies_until < earliest {
+            return Err(ScheduleError::TooShort { kid, earliest });
+        }
+        before = Some(key);
+    }
+    let Some(last) = before else {
+        return Ok(());
+    };
+    let from = match last.times.revoked_at {
+        _ if last.times.signs_until < Timestamp::NEVER => last.times.signs_until,
+        None => Timestamp::NEVER,
+        Some(_) if longest_waiting(keys, format).is_some() => Timestamp::NEVER,
+        Some(revoked_at) => revoked_at,
+    };
+    if from < Timestamp::NEVER {
+        return Err(ScheduleError::End {
+            format,
+            from,
+            kid: last.kid.clone(),
+        });
+    }
+    Ok(())
+}

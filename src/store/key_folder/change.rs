@@ -1,0 +1,210 @@
+//! Changing the folder.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::manifest::{self, MANIFEST};
+use super::{KeyFile, KeyFolderError, io_at, load, load_file, made_for, pem_files};
+use crate::id::KeyId;
+use crate::key::{Algorithm, Format, SigningKey, VerifyingKey, generate_pem};
+use crate::keyring::KeyringError;
+use crate::random::OsRandom;
+use crate::schedule::{self, Planned, ScheduleError, Times};
+use crate::time::Timestamp;
+
+const PARTIAL: &str = ".partial";
+
+const LOCK: &str = ".lock";
+
+/// The folder, to be changed by one process at a time. Nothing is changed before [`Change::commit`]
+/// but that new keys, which no schedule names yet, lie in the folder.
+#[derive(Debug)]
+pub struct Change {
+    folder: PathBuf,
+    files: Vec<(KeyId, PathBuf)>,
+    public: Vec<VerifyingKey>,
+    newest: Timestamp,
+    without_schedule: Option<String>,
+    /// The schedule, to be changed.
+    pub plan: Vec<Planned>,
+    _lock: File,
+}
+
+impl Change {
+    /// Waits for the folder's lock, makes the folder if it is not there, and reads it.
+    ///
+    /// # Errors
+    /// [`KeyFolderError`]; a folder that is mounted read-only cannot be changed.
+    pub fn begin(folder: &Path) -> Result<Self, KeyFolderError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(io_at(folder))?;
+        // What another user makes here, the service could not read.
+        let owner = fs::metadata(folder).map_err(io_at(folder))?.uid();
+        if owner != rustix::process::geteuid().as_raw() {
+            let path = folder.to_owned();
+            return Err(KeyFolderError::AnothersFolder { path, owner });
+        }
+        let path = folder.join(LOCK);
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path);
+        let lock = lock.map_err(io_at(&path))?;
+        lock.lock().map_err(io_at(&path))?;
+        remove_partial(folder)?;
+        let loaded = load(folder)?;
+        let planned = |file: &KeyFile| Planned {
+            kid: file.key.public().kid().clone(),
+            algorithm: file.key.public().algorithm(),
+            times: file.times,
+        };
+        let plan: Vec<_> = loaded.iter().map(planned).collect();
+        let public = loaded
+            .iter()
+            .map(|file| file.key.public().clone())
+            .collect();
+        let newest = plan.iter().map(|key: &Planned| key.times.published).max();
+        let files: Vec<_> = loaded
+            .into_iter()
+            .map(|file| (file.key.public().kid().clone(), file.path))
+            .collect();
+        let bare = manifest::read(folder)?.is_none();
+        Ok(Self {
+            folder: folder.to_owned(),
+            public,
+            newest: newest.unwrap_or(Timestamp::EPOCH),
+            without_schedule: bare.then(|| manifest::write(&plan, &files)),
+            files,
+            plan,
+            _lock: lock,
+        })
+    }
+
+    /// A key of that algorithm that is not in the schedule yet: one that a run before this left
+    /// behind when it was cut off, else a new one.
+    ///
+    /// # Errors
+    /// [`KeyFolderError`].
+    pub fn new_key(
+        &mut self,
+        algorithm: Algorithm,
+        now: Timestamp,
+        random: &OsRandom,
+    ) -> Result<KeyId, KeyFolderError> {
+        for path in pem_files(&self.folder)? {
+            // An older one was in the schedule before, and has left it.
+            let new = made_for(&path, algorithm).is_some_and(|made| self.newest <= made);
+            if new && !self.files.iter().any(|(_, known)| *known == path) {
+                let file = load_file(path, algorithm.format(), Times::successor(now))?;
+                let public = file.key.public().clone();
+                if public.algorithm() == algorithm && self.twin(&public).is_ok() {
+                    self.files.push((public.kid().clone(), file.path));
+                    self.public.push(public.clone());
+                    return Ok(public.kid().clone());
+                }
+            }
+        }
+        self.add_pem(&generate_pem(algorithm, random), algorithm.format(), now)
+            .map(|(kid, _)| kid)
+    }
+
+    /// Refuses a key that is here already, in whatever format.
+    fn twin(&self, public: &VerifyingKey) -> Result<(), KeyFolderError> {
+        let twin = self
+            .public
+            .iter()
+            .find(|known| known.public_bytes() == public.public_bytes());
+        match twin {
+            None => Ok(()),
+            Some(twin) => Err(KeyFolderError::Keyring {
+                path: self.folder.clone(),
+                why: KeyringError::of_twins(twin, public),
+            }),
+        }
+    }
+
+    /// Puts a key into the folder, durably: under its name only once it is whole. Gives its name and
+    /// its algorithm.
+    ///
+    /// # Errors
+    /// [`KeyFolderError`].
+    pub fn add_pem(
+        &mut self,
+        pem: &str,
+        format: Format,
+        now: Timestamp,
+    ) -> Result<(KeyId, Algorithm), KeyFolderError> {
+        let key =
+            SigningKey::from_pem(pem.as_bytes(), format).map_err(|why| KeyFolderError::Key {
+                path: self.folder.clone(),
+                why,
+            })?;
+        self.twin(key.public())?;
+        let (kid, algorithm) = (key.public().kid().clone(), key.public().algorithm());
+        if let Some(text) = self.without_schedule.take() {
+            // Without a schedule the new file would be read as the newest key, which signs.
+            write_durably(&self.folder, MANIFEST, text.as_bytes())
+                .map_err(io_at(&self.folder.join(MANIFEST)))?;
+        }
+        let name = format!("{:013}-{}-{kid}.pem", now.millis(), algorithm.name());
+        let path = self.folder.join(&name);
+        write_durably(&self.folder, &name, pem.as_bytes()).map_err(io_at(&path))?;
+        self.files.push((kid.clone(), path));
+        self.public.push(key.public().clone());
+        Ok((kid, algorithm))
+    }
+
+    /// Checks the schedule, and makes it the folder's. Then removes the files of keys that left it.
+    ///
+    /// # Errors
+    /// [`KeyFolderError`]; the folder then has the schedule that it had.
+    pub fn commit(self) -> Result<(), KeyFolderError> {
+        let keyring = |why: ScheduleError| KeyFolderError::Keyring {
+            path: self.folder.clone(),
+            why: why.into(),
+        };
+        schedule::check(&self.plan).map_err(keyring)?;
+        let listed = |kid: &KeyId| self.plan.iter().any(|key| key.kid == *kid);
+        let text = manifest::write(&self.plan, &self.files);
+        write_durably(&self.folder, MANIFEST, text.as_bytes())
+            .map_err(io_at(&self.folder.join(MANIFEST)))?;
+        for (_, path) in self.files.iter().filter(|(kid, _)| !listed(kid)) {
+            fs::remove_file(path).map_err(io_at(path))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a run before this left behind when it was cut off: nobody else writes under the lock.
+fn remove_partial(folder: &Path) -> Result<(), KeyFolderError> {
+    for entry in fs::read_dir(folder).map_err(io_at(folder))? {
+        let entry = entry.map_err(io_at(folder))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.ends_with(PARTIAL) {
+            fs::remove_file(entry.path()).map_err(io_at(&entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The file has its name only once it is whole and on disk, and the name is on disk too.
+fn write_durably(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let partial = folder.join(format!(".{name}{PARTIAL}"));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&partial)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&partial, folder.join(name))?;
+    File::open(folder)?.sync_all()
+}
