@@ -5,15 +5,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, from the inside out. A file may use what stands before it, and its own room.
-const ROOMS: [&[&str]; 16] = [
+const ROOMS: [&[&str]; 18] = [
     &["time", "random"],
     &["id", "token/base64url", "token/strict_json"],
     &["claims"],
     &["crypto"],
+    &["paserk"],
     &["key"],
-    &["keyring"],
-    &["token/mod", "token/jws", "token/jwt"],
+    &[
+        "token/mod",
+        "token/jws",
+        "token/jwt",
+        "token/paseto",
+        "token/payload",
+    ],
     &["policy"],
+    &["schedule"],
+    &["keyring"],
     &["session"],
     &["revocation"],
     &["account"],
@@ -30,7 +38,7 @@ fn room(path: &str) -> Option<usize> {
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     of(path).or_else(|| of(first)).or_else(|| {
         of(&format!("{first}/mod"))
-            .filter(|_| rest.is_empty() || rest.starts_with(char::is_uppercase))
+            .filter(|_| matches!(rest, "" | "self") || rest.starts_with(char::is_uppercase))
     })
 }
 

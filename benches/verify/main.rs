@@ -69,14 +69,14 @@ fn main() {
         println!("quick: it works, and its figures mean nothing");
     }
     harness::heading();
-    let algorithms = [Algorithm::EdDsa, Algorithm::Es256];
-    for algorithm in algorithms {
+    for algorithm in Algorithm::ALL {
         signature::verify(&size, algorithm);
     }
+    signature::pasetors(&size);
     list::look_up(&size);
     list::memory(&size);
     store::logouts(&size);
-    for algorithm in algorithms {
+    for algorithm in Algorithm::ALL {
         signature::sign(&size, algorithm);
     }
 }

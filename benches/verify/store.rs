@@ -10,9 +10,10 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use waxseal::account::password::Cost;
 use waxseal::issuer::LogoutScope;
-use waxseal::key::{Algorithm, SigningKey};
+use waxseal::key::Algorithm;
 use waxseal::random::OsRandom;
-use waxseal::token::jwt;
+use waxseal::store::key_folder;
+use waxseal::token;
 use waxseal::verifier::VerifiedClaims;
 use waxseal::{Settings, Waxseal};
 
@@ -47,13 +48,11 @@ pub fn logouts(size: &Size) {
         Cost::default(),
     );
     let waxseal = runtime.block_on(open).unwrap();
-    let pem = fs::read_dir(&settings.keys_dir)
-        .unwrap()
-        .find_map(|entry| fs::read(entry.unwrap().path()).ok())
-        .unwrap();
-    let key = SigningKey::from_pem(&pem).unwrap();
+    let mut files = key_folder::load(&settings.keys_dir).unwrap();
+    files.retain(|file| file.times.signs_from.is_some());
+    let key = files.remove(0).key;
     let sessions = |count: usize| -> Vec<VerifiedClaims> {
-        let sign = |_| jwt::sign(&bench.claims(), &key).unwrap();
+        let sign = |_| token::sign(&bench.claims(), &key).unwrap();
         let verify = |token: String| waxseal.verifier().verify(&token).unwrap();
         (0..count).map(sign).map(verify).collect()
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use waxseal::claims::Claims;
 use waxseal::id::{Lineage, UserId};
 use waxseal::key::{Algorithm, SigningKey, generate_pem};
-use waxseal::keyring::Keyring;
+use waxseal::keyring::{Keyring, SharedKeyring};
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::{OsRandom, SeededRandom};
 use waxseal::revocation::freshness::Freshness;
@@ -14,7 +14,7 @@ use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::{ALL, Reason, Revocation, Target, session_revocation_expiry};
 use waxseal::session;
 use waxseal::time::{Clock, ManualClock, SystemClock, Timestamp};
-use waxseal::token::{base64url, jwt};
+use waxseal::token;
 use waxseal::verifier::Verifier;
 
 /// Who issues, and for whom.
@@ -23,7 +23,8 @@ pub const ISSUER: &str = "https://issuer.example";
 /// An issuer's keys and rules, and a generator that repeats itself.
 pub struct Bench {
     pub pem: String,
-    pub keyring: Arc<Keyring>,
+    key: SigningKey,
+    keyring: Arc<SharedKeyring>,
     pub policy: Policy,
     pub clock: Arc<ManualClock>,
     pub random: SeededRandom,
@@ -34,13 +35,15 @@ impl Bench {
     /// A new key, and a service's default rules.
     pub fn new(algorithm: Algorithm) -> Self {
         let pem = generate_pem(algorithm, &OsRandom::new()).to_string();
-        let key = SigningKey::from_pem(pem.as_bytes()).unwrap();
+        let key = SigningKey::from_pem(pem.as_bytes(), algorithm.format()).unwrap();
+        let public = Keyring::from_verifying_keys([key.public().clone()]).unwrap();
         // It stands still, so that a list stays fresh however long the run takes.
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let random = SeededRandom::new(7);
         Self {
             pem,
-            keyring: Arc::new(Keyring::from_signing_keys(vec![key]).unwrap()),
+            keyring: Arc::new(SharedKeyring::new(public)),
+            key,
             policy: Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap(),
             user: UserId::new(clock.now(), &random),
             clock,
@@ -57,12 +60,12 @@ impl Bench {
 
     /// The key that signs.
     pub fn key(&self) -> &SigningKey {
-        self.keyring.signing().unwrap()
+        &self.key
     }
 
     /// As many tokens, each of a session of its own.
     pub fn tokens(&self, count: usize) -> Vec<String> {
-        let sign = |_| jwt::sign(&self.claims(), self.key()).unwrap();
+        let sign = |_| token::sign(&self.claims(), self.key()).unwrap();
         (0..count).map(sign).collect()
     }
 
@@ -73,21 +76,12 @@ impl Bench {
         freshness.prove(clock.uptime());
         Verifier::new(
             Arc::clone(&self.keyring),
+            vec![self.key.public().algorithm().format()],
             self.policy.clone(),
             Arc::clone(list),
             Arc::new(freshness),
             Arc::new(clock),
         )
-    }
-
-    /// The public key as ring takes it.
-    pub fn public(&self) -> Vec<u8> {
-        let jwk = serde_json::to_value(self.key().public().jwk()).unwrap();
-        let coordinate = |name| base64url::decode(jwk[name].as_str().unwrap().as_bytes()).unwrap();
-        match self.key().public().algorithm() {
-            Algorithm::EdDsa => coordinate("x"),
-            Algorithm::Es256 => [vec![4], coordinate("x"), coordinate("y")].concat(),
-        }
     }
 }
 

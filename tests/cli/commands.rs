@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use serde_json::Value;
+use waxseal::store::key_folder::load;
 
 use super::common::{ISSUER, PASSWORD, Place, Server};
 
@@ -256,13 +257,18 @@ fn keys_are_listed() {
     );
     drop(place.serve());
     let keys = json(&place.ok(&["keys", "list", "--json"], ""));
-    assert_eq!(keys.as_array().unwrap().len(), 1);
-    assert_eq!(
-        (&keys[0]["algorithm"], &keys[0]["signs"]),
-        (&"EdDSA".into(), &true.into())
-    );
-    let file = place.path().join(keys[0]["file"].as_str().unwrap());
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    assert_eq!(keys.as_array().unwrap().len(), 2);
+    for (row, signs, state) in [(0, true, "signs"), (1, false, "successor")] {
+        assert_eq!(
+            (&keys[row]["algorithm"], &keys[row]["signs"]),
+            (&"EdDSA".into(), &signs.into())
+        );
+        assert_eq!(keys[row]["state"], state);
+    }
+    assert_ne!(keys[0]["kid"], keys[1]["kid"]);
+    let files = load(&place.path().join("keys")).unwrap();
+    let file = &files[0].path;
+    std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let name = file.file_name().unwrap().to_str().unwrap();
     refused(
         &place.run(&["keys", "list"], ""),

@@ -4,6 +4,11 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+#[path = "../rotation/folder.rs"]
+mod folder;
+
 mod commands;
 mod configuration;
+mod import;
+mod keys;
 mod readme;

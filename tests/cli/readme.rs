@@ -137,22 +137,26 @@ fn the_first_command_and_the_session_with_curl() {
 fn the_other_commands_succeed() {
     let place = Place::new();
     place.add_user("alice");
-    let _server = place.serve();
-    let sessions = blocks("console");
-    let administration = sessions
-        .iter()
-        .find(|block| block.contains("user list"))
-        .unwrap();
-    for command in administration
-        .lines()
-        .map(|line| line.strip_prefix("$ ").unwrap())
-    {
-        let arguments: Vec<_> = command
-            .strip_prefix("target/debug/waxseal ")
-            .unwrap()
-            .split(' ')
-            .collect();
-        place.ok(&arguments, "");
+    let server = place.serve();
+    std::os::unix::fs::symlink(root().join("scripts"), place.path().join("scripts")).unwrap();
+    for wanted in ["user list", "keys plan", "rotate-keys"] {
+        let sessions = blocks("console");
+        let block = sessions
+            .iter()
+            .find(|block| block.contains(wanted))
+            .unwrap();
+        for command in block.lines().map(|line| line.strip_prefix("$ ").unwrap()) {
+            let printed = run(
+                &[&format!("{command} && echo well done")],
+                place.path(),
+                &server.url,
+            );
+            assert!(
+                printed[0].trim_end().ends_with("well done"),
+                "$ {command}\n{}",
+                printed[0]
+            );
+        }
     }
 }
 

@@ -17,7 +17,9 @@ use tower::ServiceExt;
 use waxseal::account::password::{Cost, Hasher, Password};
 use waxseal::account::{User, UserChange, Username};
 use waxseal::id::UserId;
+use waxseal::key::Format;
 use waxseal::random::SeededRandom;
+use waxseal::store::key_folder;
 use waxseal::time::{Clock, ManualClock, Timestamp};
 use waxseal::{Settings, Waxseal};
 
@@ -377,6 +379,17 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The private key in that folder that signs tokens of that format, as PEM.
+pub fn signing_pem(folder: &Path, format: Format) -> String {
+    let files = key_folder::load(folder).unwrap();
+    let mut signers = files.iter().filter(|file| {
+        file.key.public().algorithm().format() == format && file.times.signs_from.is_some()
+    });
+    let signer = signers.next().unwrap();
+    assert!(signers.next().is_none(), "more than one has had its turn");
+    std::fs::read_to_string(&signer.path).unwrap()
 }
 
 /// The folder of foreign vectors, or nothing and a word about it.

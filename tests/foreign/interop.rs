@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use waxseal::key::Format;
 
-use super::common::{ISSUER, Place, Server, program};
+use super::common::{ISSUER, Place, Server, program, signing_pem};
 
 const AUDIENCE: &str = "https://service.example";
 
@@ -31,17 +32,33 @@ fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn pyjwt(job: &Value) -> Value {
+fn python(name: &str, job: &Value) -> Value {
     installed("venv/installed.txt");
     let mut command = Command::new(installed("venv/bin/python"));
-    run(command.arg("-B").arg(script("verify.py")), job)
+    run(command.arg("-B").arg(script(name)), job)
 }
 
-fn jose(job: &Value) -> Value {
+fn node(name: &str, job: &Value) -> Value {
     let packages = installed("node/installed.json");
     let mut job = job.clone();
     job["packages"] = json!(packages.parent().unwrap());
-    run(Command::new("node").arg(script("verify.mjs")), &job)
+    run(Command::new("node").arg(script(name)), &job)
+}
+
+fn pyjwt(job: &Value) -> Value {
+    python("verify.py", job)
+}
+
+fn jose(job: &Value) -> Value {
+    node("verify.mjs", job)
+}
+
+fn pyseto(job: &Value) -> Value {
+    python("verify_paseto.py", job)
+}
+
+fn paseto_ts(job: &Value) -> Value {
+    node("verify_paseto.mjs", job)
 }
 
 fn run(command: &mut Command, job: &Value) -> Value {
@@ -66,30 +83,20 @@ fn run(command: &mut Command, job: &Value) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn serve(place: &Place, algorithm: &str) -> Server {
+fn serve(place: &Place, settings: [&str; 2]) -> Server {
     let mut command = program();
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER])
-        .args(["--audience", AUDIENCE, "--algorithm", algorithm])
+        .args(["--audience", AUDIENCE])
+        .args(settings)
         .current_dir(place.path());
     Server::start(command)
-}
-
-/// The one key file that the server made.
-fn pem(place: &Place) -> String {
-    let mut files = std::fs::read_dir(place.path().join("keys"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "pem"));
-    let file = files.next().unwrap();
-    assert_eq!(files.next(), None);
-    std::fs::read_to_string(file).unwrap()
 }
 
 async fn both_ways(algorithm: &str, foreign: Script, refusals: &[(&str, &str)]) {
     let place = Place::new();
     place.add_user("alice");
-    let server = serve(&place, algorithm);
+    let server = serve(&place, ["--algorithm", algorithm]);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let token = server.login(&client, "alice").await;
     assert_eq!(server.verify(&client, &token).await, 200);
@@ -97,7 +104,7 @@ async fn both_ways(algorithm: &str, foreign: Script, refusals: &[(&str, &str)]) 
     let job = json!({
         "jwks_url": format!("{}/.well-known/jwks.json", server.url),
         "token": token,
-        "pem": pem(&place),
+        "pem": signing_pem(&place.path().join("keys"), Format::Jwt),
         "algorithm": algorithm,
         "issuer": ISSUER,
         "audience": AUDIENCE,
@@ -151,4 +158,60 @@ async fn jose_and_waxseal_agree_on_eddsa() {
 #[tokio::test]
 async fn jose_and_waxseal_agree_on_es256() {
     both_ways("ES256", jose, &JOSE_REFUSES).await;
+}
+
+/// Both know the format alone, and nothing of issuers and audiences.
+async fn both_ways_of_paseto(foreign: Script, refusals: &[(&str, &str)]) {
+    let place = Place::new();
+    place.add_user("alice");
+    let server = serve(&place, ["--token-format", "paseto"]);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let token = server.login(&client, "alice").await;
+    assert_eq!(server.verify(&client, &token).await, 200);
+
+    let found = foreign(&json!({
+        "paserks_url": format!("{}/.well-known/paserks.json", server.url),
+        "token": token,
+        "pem": signing_pem(&place.path().join("keys"), Format::Paseto),
+    }));
+
+    let kid = found["footer"]["kid"].as_str().unwrap();
+    assert!(kid.starts_with("k4.pid."), "{kid}");
+    assert_eq!(found["footer"].as_object().unwrap().len(), 1);
+    assert_eq!(found["claims"]["iss"], ISSUER);
+    assert_eq!(found["claims"]["aud"], AUDIENCE);
+    for (what, why) in refusals {
+        assert_eq!(found["refused"][what], *why, "{what}: {found}");
+    }
+
+    // The same claims and the same key each time.
+    let signed = |how: &str| found["signed"][how].as_str().unwrap();
+    assert_eq!(server.verify(&client, signed("footer")).await, 200);
+    for how in ["no footer", "wrong kid", "another key's kid", "assertion"] {
+        assert_eq!(server.verify(&client, signed(how)).await, 401, "{how}");
+    }
+}
+
+const PYSETO_REFUSES: [(&str, &str); 4] = [
+    ("signature", "VerifyError"),
+    ("footer", "VerifyError"),
+    ("assertion", "VerifyError"),
+    ("successor", "VerifyError"),
+];
+
+const PASETO_TS_REFUSES: [(&str, &str); 4] = [
+    ("signature", "ERR_PASETO_SIGNATURE_INVALID"),
+    ("footer", "ERR_PASETO_SIGNATURE_INVALID"),
+    ("assertion", "ERR_PASETO_SIGNATURE_INVALID"),
+    ("successor", "ERR_PASETO_SIGNATURE_INVALID"),
+];
+
+#[tokio::test]
+async fn pyseto_and_waxseal_agree() {
+    both_ways_of_paseto(pyseto, &PYSETO_REFUSES).await;
+}
+
+#[tokio::test]
+async fn paseto_ts_and_waxseal_agree() {
+    both_ways_of_paseto(paseto_ts, &PASETO_TS_REFUSES).await;
 }

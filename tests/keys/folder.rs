@@ -1,31 +1,35 @@
 //! The folder of private keys.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
-use waxseal::key::{Algorithm, SigningKey, generate_pem};
+use waxseal::key::{Algorithm, Format, SigningKey, generate_pem};
 use waxseal::keyring::KeyringError;
+use waxseal::paserk;
 use waxseal::random::OsRandom;
-use waxseal::store::key_folder::{self, KeyFolderError, create, keyring, load};
+use waxseal::schedule::{self, ScheduleError};
+use waxseal::store::key_folder::{Change, KeyFolderError, keyring, load};
 use waxseal::time::Timestamp;
 
 use super::common::{ISSUER, Place, Server, program};
-use super::{Keys, mode, new_ec, new_ed25519, openssl, set_mode};
+use super::{Keys, NOW, mode, new_ec, new_ed25519, openssl, set_mode, signer};
 
-const BOTH: [Algorithm; 2] = [Algorithm::EdDsa, Algorithm::Es256];
-
-/// The RFC 7638 thumbprint, by OpenSSL and by hand.
-fn thumbprint(algorithm: Algorithm, private_pem: &[u8]) -> String {
+/// The key's name by OpenSSL and by hand: the RFC 7638 thumbprint, or the `k4.pid`, whose hash the
+/// official vectors check.
+fn kid(algorithm: Algorithm, private_pem: &[u8]) -> String {
     let spki = openssl("pkey -pubout -outform DER", private_pem);
     let coordinate = |from_end: usize| {
         let start = spki.len() - from_end;
         URL_SAFE_NO_PAD.encode(&spki[start..start + 32])
     };
     let json = match algorithm {
+        Algorithm::V4Public => return paserk::public_id(spki.last_chunk().unwrap()),
         Algorithm::EdDsa => format!(
             r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
             coordinate(32)
@@ -40,26 +44,26 @@ fn thumbprint(algorithm: Algorithm, private_pem: &[u8]) -> String {
 }
 
 #[test]
-fn openssl_reads_our_keys_and_the_kid_is_the_thumbprint() {
-    for algorithm in BOTH {
+fn openssl_reads_our_keys_and_the_kid_is_made_from_the_key() {
+    for algorithm in Algorithm::ALL {
         let pem = generate_pem(algorithm, &OsRandom::new());
-        let key = SigningKey::from_pem(pem.as_bytes()).unwrap();
+        let key = SigningKey::from_pem(pem.as_bytes(), algorithm.format()).unwrap();
         assert_eq!(key.public().algorithm(), algorithm);
         let text = openssl("pkey -noout -text", pem.as_bytes());
         let text = String::from_utf8(text).unwrap();
         let names = match algorithm {
-            Algorithm::EdDsa => "ED25519 Private-Key",
+            Algorithm::EdDsa | Algorithm::V4Public => "ED25519 Private-Key",
             Algorithm::Es256 => "NIST CURVE: P-256",
         };
         assert!(text.contains(names), "{text}");
-        let expected = thumbprint(algorithm, pem.as_bytes());
+        let expected = kid(algorithm, pem.as_bytes());
         assert_eq!(key.public().kid().as_str(), expected);
     }
 }
 
 #[test]
 fn every_generated_key_is_another() {
-    for algorithm in BOTH {
+    for algorithm in Algorithm::ALL {
         let [one, two] = [(); 2].map(|()| generate_pem(algorithm, &OsRandom::new()));
         assert_ne!(*one, *two);
     }
@@ -78,11 +82,11 @@ fn keys_made_by_openssl_load() {
         assert_eq!(files[0].path, path);
         let public = files[0].key.public();
         assert_eq!(public.algorithm(), algorithm);
-        assert_eq!(public.kid().as_str(), thumbprint(algorithm, &pem));
+        assert_eq!(public.kid().as_str(), kid(algorithm, &pem));
 
         // Line ends of another system.
         let crlf = String::from_utf8(pem).unwrap().replace('\n', "\r\n");
-        let again = SigningKey::from_pem(crlf.as_bytes()).unwrap();
+        let again = SigningKey::from_pem(crlf.as_bytes(), Format::Jwt).unwrap();
         assert_eq!(again.public().kid(), public.kid());
     }
 }
@@ -119,7 +123,7 @@ fn one_file_that_others_can_reach_refuses_the_folder() {
     let text = keyring(folder.path()).unwrap_err().to_string();
     assert!(text.contains("2.pem"), "{text}");
     set_mode(&open, 0o600);
-    assert_eq!(keyring(folder.path()).unwrap().keys().len(), 3);
+    assert_eq!(keyring(folder.path()).unwrap().plan().len(), 3);
 }
 
 #[test]
@@ -168,7 +172,7 @@ fn no_folder_has_no_keys_and_a_file_is_no_folder() {
     let folder = Keys::new();
     assert!(load(&folder.path().join("none")).unwrap().is_empty());
     let none = keyring(folder.path()).unwrap();
-    assert!(none.signing().is_none() && none.keys().is_empty());
+    assert!(signer(&none).is_none() && none.plan().is_empty());
     let file = folder.write("file", b"");
     let text = load(&file).unwrap_err().to_string();
     assert!(text.contains(file.to_str().unwrap()), "{text}");
@@ -183,18 +187,13 @@ fn one_key_in_two_files_is_refused() {
     for pem in [new_ed25519(), new_ec("P-256")] {
         let folder = Keys::new();
         folder.write("1.pem", &pem);
-        let kid = keyring(folder.path())
-            .unwrap()
-            .signing()
-            .unwrap()
-            .public()
-            .kid()
-            .clone();
+        let ring = keyring(folder.path()).unwrap();
+        let kid = signer(&ring).unwrap().public().kid();
         let copy = folder.write("2.pem", &pem);
         let error = keyring(folder.path()).unwrap_err();
         let text = error.to_string();
         assert!(
-            matches!(error, KeyFolderError::Keyring { why: KeyringError::DoubleKid(double), .. } if double == kid)
+            matches!(error, KeyFolderError::Keyring { why: KeyringError::Schedule(ScheduleError::DoubleKid(double)), .. } if double == *kid)
         );
         assert!(text.contains(folder.path().to_str().unwrap()), "{text}");
         assert!(text.contains("remove one of them"), "{text}");
@@ -204,76 +203,109 @@ fn one_key_in_two_files_is_refused() {
 }
 
 #[test]
-fn the_newest_key_signs_and_all_verify() {
+fn without_a_schedule_the_last_by_name_signs_and_all_verify() {
     let folder = Keys::new();
-    let random = OsRandom::new();
-    let mut paths = Vec::new();
-    // The last two differ in how many digits their times have.
-    for (at, algorithm) in [
-        (1_800_000_000_000, Algorithm::Es256),
-        (1_800_000_000_001, Algorithm::EdDsa),
-        (999_999_999_999, Algorithm::EdDsa),
-    ] {
-        let at = Timestamp::from_millis(at);
-        paths.push(create(folder.path(), algorithm, at, &random).unwrap());
-    }
+    let paths = [
+        folder.write("1800000000000-es256.pem", &new_ec("P-256")),
+        folder.write("1800000000001-eddsa.pem", &new_ed25519()),
+        folder.write("0999999999999-eddsa.pem", &new_ed25519()),
+    ];
     let files = load(folder.path()).unwrap();
-    let loaded: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
-    assert_eq!(
-        loaded,
-        [&paths[2], &paths[0], &paths[1]].map(|path| path.clone())
-    );
+    let loaded: Vec<_> = files.iter().map(|file| &file.path).collect();
+    assert_eq!(loaded, [&paths[2], &paths[0], &paths[1]]);
     let ring = keyring(folder.path()).unwrap();
-    let signing = ring.signing().unwrap().public().kid();
+    let signing = signer(&ring).unwrap().public().kid();
     assert_eq!(signing, files[2].key.public().kid());
     for file in &files {
-        assert!(ring.verifying(file.key.public().kid().as_str()).is_some());
+        let kid = file.key.public().kid().as_str();
+        assert!(ring.verifying(kid, NOW).is_some());
+    }
+}
+
+/// Made at `at`, and not in any schedule yet.
+fn new_key(folder: &Keys, algorithm: Algorithm, at: Timestamp) -> PathBuf {
+    let mut change = Change::begin(folder.path()).unwrap();
+    let pem = generate_pem(algorithm, &OsRandom::new());
+    let (kid, _) = change.add_pem(&pem, algorithm.format(), at).unwrap();
+    drop(change);
+    let mut files = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    files
+        .find(|path| path.to_string_lossy().contains(kid.as_str()))
+        .unwrap()
+}
+
+#[test]
+fn new_keys_have_names_in_the_order_of_their_times() {
+    let folder = Keys::new();
+    // The last two differ in how many digits their times have.
+    let paths = [1_800_000_000_000, 1_800_000_000_001, 999_999_999_999]
+        .map(Timestamp::from_millis)
+        .map(|at| new_key(&folder, Algorithm::EdDsa, at));
+    let mut sorted = paths.clone();
+    sorted.sort();
+    assert_eq!(sorted, [&paths[2], &paths[0], &paths[1]].map(Clone::clone));
+    for path in &paths {
+        assert_eq!(mode(path), 0o600);
     }
 }
 
 #[test]
 fn two_keys_made_in_one_millisecond_are_both_kept() {
     let folder = Keys::new();
-    let at = Timestamp::from_secs(1_800_000_000);
-    let first = create(folder.path(), Algorithm::EdDsa, at, &OsRandom::new()).unwrap();
+    let first = new_key(&folder, Algorithm::EdDsa, NOW);
     let before = fs::read(&first).unwrap();
-    // To refuse the second is as good.
-    let _ = create(folder.path(), Algorithm::EdDsa, at, &OsRandom::new());
+    let second = new_key(&folder, Algorithm::EdDsa, NOW);
+    assert_ne!(first, second);
     let after = fs::read(&first).unwrap();
     assert!(after == before, "a key that may have signed is gone");
+    assert!(second.exists());
+    assert!(
+        load(folder.path()).unwrap().is_empty(),
+        "what no schedule names does not sign"
+    );
 }
 
 #[test]
 fn a_leftover_of_a_crash_is_in_nobodys_way() {
     let folder = Keys::new();
-    let at = Timestamp::from_secs(1_800_000_000);
-    let name = create(folder.path(), Algorithm::EdDsa, at, &OsRandom::new()).unwrap();
-    fs::remove_file(&name).unwrap();
-    let name = name.file_name().unwrap().to_str().unwrap();
     let leftover = vec![b'x'; 5000];
     for name in [
-        format!(".{name}.partial"),
-        ".1700000000000-es256.pem.partial".to_owned(),
+        ".1800000000000-EdDSA-kid.pem.partial",
+        ".1700000000000-es256.pem.partial",
+        ".keyring.json.partial",
+        ".lock",
     ] {
-        folder.write(&name, &leftover);
+        folder.write(name, &leftover);
     }
     assert!(load(folder.path()).unwrap().is_empty());
-    let path = create(folder.path(), Algorithm::EdDsa, at, &OsRandom::new()).unwrap();
-    assert_eq!(mode(&path), 0o600);
-    let files = key_folder::load(folder.path()).unwrap();
-    assert_eq!(files.len(), 1);
-    assert_eq!(files[0].path, path);
+    let mut change = Change::begin(folder.path()).unwrap();
+    let mut plan = Vec::new();
+    let random = OsRandom::new();
+    schedule::rotate(&mut plan, Algorithm::EdDsa, NOW, None, || {
+        change.new_key(Algorithm::EdDsa, NOW, &random)
+    })
+    .unwrap();
+    change.plan = plan.clone();
+    change.commit().unwrap();
+    assert_eq!(mode(&folder.path().join("keyring.json")), 0o600);
+    assert_eq!(keyring(folder.path()).unwrap().plan(), plan);
 }
 
 /// Starts the server under an umask that takes nothing away, so that the modes are the program's.
-fn serve(place: &Place, algorithm: &str) -> Server {
+fn serve(place: &Place, algorithm: Algorithm) -> Server {
     let program = program();
     let mut command = Command::new("sh");
     command
         .args(["-c", r#"umask 000; exec "$0" "$@""#])
         .arg(program.get_program())
         .args(["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER])
-        .args(["--algorithm", algorithm])
+        .args(["--token-format", algorithm.format().name()])
+        .args(match algorithm {
+            Algorithm::V4Public => vec![],
+            other => vec!["--algorithm", other.name()],
+        })
         .current_dir(place.path());
     for (name, value) in program.get_envs() {
         assert_eq!(value, None);
@@ -283,39 +315,64 @@ fn serve(place: &Place, algorithm: &str) -> Server {
 }
 
 #[test]
-fn the_first_start_makes_one_private_key_and_the_second_none() {
-    for algorithm in BOTH {
+fn the_first_start_makes_a_signer_and_a_successor_and_the_second_none() {
+    for algorithm in Algorithm::ALL {
         let place = Place::new();
         let keys = place.path().join("keys");
-        drop(serve(&place, algorithm.name()));
+        drop(serve(&place, algorithm));
         assert_eq!(mode(&keys), 0o700);
         let files = load(&keys).unwrap();
-        assert_eq!(files.len(), 1);
-        assert_eq!(files[0].key.public().algorithm(), algorithm);
-        assert_eq!(mode(&files[0].path), 0o600);
-        assert_eq!(
-            fs::read_dir(&keys).unwrap().count(),
-            1,
-            "nothing else is left in the folder"
-        );
+        let [signer, successor] = files.as_slice() else {
+            panic!("{files:?}");
+        };
+        assert!(signer.times.signs_from.is_some());
+        assert_eq!(successor.times.signs_from, None);
+        let (kid, next) = (signer.key.public().kid(), successor.key.public().kid());
+        assert_ne!(kid, next);
+        for file in &files {
+            assert_eq!(file.key.public().algorithm(), algorithm);
+            assert_eq!(mode(&file.path), 0o600);
+        }
+        let left: BTreeSet<_> = fs::read_dir(&keys)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        let expected = [
+            keys.join(".lock"),
+            keys.join("keyring.json"),
+            signer.path.clone(),
+            successor.path.clone(),
+        ];
+        assert_eq!(left, BTreeSet::from(expected), "nothing else is left");
+        assert_eq!(mode(&keys.join("keyring.json")), 0o600);
 
         fs::write(keys.join(".1-eddsa.pem.partial"), "-----BEGIN PRI").unwrap();
-        drop(serve(&place, algorithm.name()));
+        let before = fs::read(keys.join("keyring.json")).unwrap();
+        drop(serve(&place, algorithm));
+        assert_eq!(fs::read(keys.join("keyring.json")).unwrap(), before);
         let again = load(&keys).unwrap();
-        assert_eq!(again.len(), 1);
-        assert_eq!(again[0].key.public().kid(), files[0].key.public().kid());
+        assert_eq!(again.len(), 2);
+        for (file, before) in again.iter().zip(&files) {
+            assert_eq!(file.key.public().kid(), before.key.public().kid());
+        }
 
         let listed = place.ok(&["keys", "list", "--json"], "");
         let listed: Value = serde_json::from_str(&listed).unwrap();
-        assert_eq!(listed[0]["kid"], files[0].key.public().kid().as_str());
-        assert_eq!(listed[0]["algorithm"], algorithm.name());
+        assert_eq!(listed.as_array().unwrap().len(), 2);
+        for (row, kid, state) in [(0, kid, "signs"), (1, next, "successor")] {
+            assert_eq!(listed[row]["kid"], kid.as_str());
+            assert_eq!(listed[row]["algorithm"], algorithm.name());
+            assert_eq!(listed[row]["format"], algorithm.format().name());
+            assert_eq!(listed[row]["state"], state);
+            assert_eq!(listed[row]["signs"], state == "signs");
+        }
     }
 }
 
 #[test]
 fn a_server_does_not_start_over_a_key_that_others_can_reach() {
     let place = Place::new();
-    drop(serve(&place, "EdDSA"));
+    drop(serve(&place, Algorithm::EdDsa));
     let path = load(&place.path().join("keys")).unwrap().remove(0).path;
     set_mode(&path, 0o644);
     let output = place.run(&["serve", "--listen", "127.0.0.1:0"], "");

@@ -1,10 +1,14 @@
 //! Public keys as JWK (RFC 7517), and sets of them.
 
 use serde_json::{Value, json};
-use waxseal::key::{Algorithm, KeyError, SigningKey, VerifyingKey, generate_pem};
+use waxseal::key::{Algorithm, Format, KeyError, SigningKey, VerifyingKey, generate_pem};
 use waxseal::keyring::{Keyring, KeyringError};
 use waxseal::random::OsRandom;
+use waxseal::schedule::ScheduleError;
+use waxseal::time::Timestamp;
 use waxseal::token::jws::UntrustedJws;
+
+use super::{NOW, signer};
 
 const UNSUPPORTED: &str = "kty, crv and alg name no algorithm that is supported";
 const COORDINATE: &str = "a coordinate is missing or malformed";
@@ -15,7 +19,7 @@ const KID: &str = "its kid is not a short text";
 
 fn new(algorithm: Algorithm) -> Value {
     let pem = generate_pem(algorithm, &OsRandom::new());
-    let key = SigningKey::from_pem(pem.as_bytes()).unwrap();
+    let key = SigningKey::from_pem(pem.as_bytes(), algorithm.format()).unwrap();
     serde_json::to_value(key.public().jwk()).unwrap()
 }
 
@@ -218,7 +222,7 @@ fn json_with_two_readings() {
 #[test]
 fn a_p256_point_that_is_not_on_the_curve_verifies_nothing() {
     let pem = generate_pem(Algorithm::Es256, &OsRandom::new());
-    let good = SigningKey::from_pem(pem.as_bytes()).unwrap();
+    let good = SigningKey::from_pem(pem.as_bytes(), Format::Jwt).unwrap();
     let good = serde_json::to_value(good.public().jwk()).unwrap();
     let swapped = with(&with(&good, "x", good["y"].clone()), "y", good["x"].clone());
     let zero = with(
@@ -243,13 +247,15 @@ fn sets() {
     let set = |keys: Value| Keyring::from_jwks(json!({ "keys": keys }).to_string().as_bytes());
     let (one, two) = (new(Algorithm::EdDsa), new(Algorithm::Es256));
     let both = set(json!([one, two])).unwrap();
-    assert_eq!(both.keys().len(), 2);
-    assert!(both.signing().is_none());
-    assert!(both.verifying(one["kid"].as_str().unwrap()).is_some());
-    assert!(both.verifying("").is_none());
+    assert_eq!(both.plan().len(), 2);
+    assert!(signer(&both).is_none());
+    for now in [Timestamp::EPOCH, NOW, Timestamp::from_millis(i64::MAX - 1)] {
+        assert!(both.verifying(one["kid"].as_str().unwrap(), now).is_some());
+        assert!(both.verifying("", now).is_none());
+    }
 
     let kid = one["kid"].as_str().unwrap();
-    let double = KeyringError::DoubleKid(kid.parse().unwrap());
+    let double = KeyringError::Schedule(ScheduleError::DoubleKid(kid.parse().unwrap()));
     let impostor = with(&two, "kid", json!(kid));
     let nameless = without(&one, "kid");
     for keys in [

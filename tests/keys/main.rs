@@ -7,7 +7,9 @@ mod common;
 mod folder;
 mod jwk;
 mod points;
+mod private_jwk;
 mod refused;
+mod schedule_file;
 mod secrets;
 
 use std::fs::{self, Permissions};
@@ -18,6 +20,12 @@ use std::process::{Command, Stdio};
 
 use pem::Pem;
 use tempfile::TempDir;
+use waxseal::key::{Format, SigningKey};
+use waxseal::keyring::Keyring;
+use waxseal::time::Timestamp;
+
+/// When the tests are.
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// Runs OpenSSL, which must succeed, and gives what it printed.
 fn openssl(arguments: &str, input: &[u8]) -> Vec<u8> {
@@ -57,6 +65,11 @@ fn der(pem: &[u8]) -> Vec<u8> {
 
 fn private_pem(der: &[u8]) -> Vec<u8> {
     pem::encode(&Pem::new("PRIVATE KEY", der)).into_bytes()
+}
+
+/// The key that signs JWTs now.
+fn signer(ring: &Keyring) -> Option<&SigningKey> {
+    ring.signing(Format::Jwt, NOW, |_| false)
 }
 
 /// A folder of key files.

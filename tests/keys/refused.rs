@@ -1,6 +1,6 @@
 //! Key files that are refused: each refusal names the file and says what to do.
 
-use waxseal::key::{Algorithm, KeyError, SigningKey, generate_pem};
+use waxseal::key::{Algorithm, Format, KeyError, SigningKey, generate_pem};
 use waxseal::random::OsRandom;
 use waxseal::store::key_folder::{KeyFolderError, load};
 
@@ -138,7 +138,7 @@ fn damaged_der() {
     let at = 36;
     assert_eq!(zero[at - 2..at], [4, 32], "the scalar follows");
     zero[at..at + 32].fill(0);
-    let error = SigningKey::from_pem(&private_pem(&zero)).unwrap_err();
+    let error = SigningKey::from_pem(&private_pem(&zero), Format::Jwt).unwrap_err();
     assert!(matches!(
         error,
         KeyError::Malformed | KeyError::PublicHalfDiffers
@@ -162,9 +162,13 @@ fn an_ed25519_public_half_that_is_anothers() {
     let seed = der(&pem)[16..].to_vec();
     let spki = openssl("pkey -pubout -outform DER", &pem);
     let public = &spki[spki.len() - 32..];
-    let kid = SigningKey::from_pem(&pem).unwrap().public().kid().clone();
+    let kid = SigningKey::from_pem(&pem, Format::Jwt)
+        .unwrap()
+        .public()
+        .kid()
+        .clone();
     for good in version_2(&seed, public) {
-        let key = SigningKey::from_pem(&private_pem(&good)).unwrap();
+        let key = SigningKey::from_pem(&private_pem(&good), Format::Jwt).unwrap();
         assert_eq!(key.public().kid(), &kid);
     }
     for at in [0, 15, 31] {

@@ -4,11 +4,11 @@ use std::fmt::Debug;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use waxseal::key::{KeyError, SigningKey, VerifyingKey};
+use waxseal::key::{Format, KeyError, SigningKey, VerifyingKey};
 use waxseal::keyring::Keyring;
 use waxseal::store::key_folder::{keyring, load};
 
-use super::{Keys, der, new_ec, new_ed25519, private_pem, set_mode};
+use super::{Keys, NOW, der, new_ec, new_ed25519, private_pem, set_mode, signer};
 
 /// Whether the text has nine bytes in a row of the secret, in one of the usual ways to write bytes.
 /// Nine bytes are whole groups of base64 wherever the secret begins in it.
@@ -51,13 +51,13 @@ fn private_bytes_are_in_no_debug_and_no_display() {
         hides(secret, &debug(&files));
         hides(secret, &debug(&files[0].key));
         hides(secret, &debug(files[0].key.public()));
-        hides(secret, &debug(files[0].key.public().jwk()));
+        hides(secret, &debug(&files[0].key.public().jwk()));
         let ring = keyring(folder.path()).unwrap();
         hides(secret, &debug(&ring));
-        let jwks = serde_json::to_value(ring.jwks()).unwrap();
+        let jwks = serde_json::to_value(ring.jwks(NOW, |_| false)).unwrap();
         hides(secret, &jwks.to_string());
         assert_eq!(jwks["keys"][0].get("d"), None);
-        assert!(debug(&files[0].key).contains(ring.signing().unwrap().public().kid().as_str()));
+        assert!(debug(&files[0].key).contains(signer(&ring).unwrap().public().kid().as_str()));
 
         set_mode(&path, 0o644);
         let error = load(folder.path()).unwrap_err();
@@ -79,7 +79,7 @@ fn a_refusal_shows_nothing_of_a_key_that_is_nearly_good() {
             ([&pem[..], &pem].concat(), KeyError::NotPem),
             (der.clone(), KeyError::NotPem),
         ] {
-            let error = SigningKey::from_pem(&bad).unwrap_err();
+            let error = SigningKey::from_pem(&bad, Format::Jwt).unwrap_err();
             assert_eq!(error, expected);
             hides(secret, &format!("{error}\n{}", debug(&error)));
         }

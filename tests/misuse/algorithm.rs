@@ -1,15 +1,15 @@
 //! Attacks on the algorithm and on the signature itself (RFC 8725, sections 2.1 and 3.1).
 
 use ring::hmac;
-use waxseal::key::Algorithm;
+use waxseal::key::{Algorithm, Format};
 use waxseal::token::Malformed;
 
-use crate::forger::{Forger, decode, encode, parts, quoted};
-use crate::stage::{ALGORITHMS, Stage};
+use crate::forger::{Forger, decode, encode, parts, paseto, paseto_parts, quoted};
+use crate::stage::{JWT_ALGORITHMS, Stage};
 
 #[tokio::test]
 async fn alg_none_in_any_case() {
-    for algorithm in ALGORITHMS {
+    for algorithm in JWT_ALGORITHMS {
         let stage = Stage::with(algorithm).await;
         let kept = parts(&stage.genuine)[2].to_owned();
         for none in ["none", "None", "NONE", "nOnE", "none ", "", "null"] {
@@ -41,7 +41,7 @@ async fn alg_none_in_any_case() {
 
 #[tokio::test]
 async fn hmac_with_the_public_key_as_its_secret() {
-    for algorithm in ALGORITHMS {
+    for algorithm in JWT_ALGORITHMS {
         let stage = Stage::with(algorithm).await;
         let spki = stage.forger.spki();
         let pem = |ending| {
@@ -49,8 +49,8 @@ async fn hmac_with_the_public_key_as_its_secret() {
             pem::encode_config(&pem::Pem::new("PUBLIC KEY", spki.clone()), config)
         };
         let unix = pem(pem::LineEnding::LF);
-        let keyring = stage.house.waxseal.verifier().keyring();
-        let jwks = keyring.jwks();
+        let jwks = stage.house.waxseal.verifier().jwks();
+        let jwk = jwks.find(&stage.kid()).unwrap();
         let secrets: [(&str, Vec<u8>); 8] = [
             ("raw bytes", stage.forger.public().to_vec()),
             ("raw bytes as text", encode(stage.forger.public()).into()),
@@ -61,7 +61,7 @@ async fn hmac_with_the_public_key_as_its_secret() {
                 "PEM with other line ends",
                 pem(pem::LineEnding::CRLF).into(),
             ),
-            ("JWK", serde_json::to_vec(&jwks.keys[0]).unwrap()),
+            ("JWK", serde_json::to_vec(jwk).unwrap()),
             ("JWK set", serde_json::to_vec(&jwks).unwrap()),
         ];
         let methods = [
@@ -90,7 +90,7 @@ async fn alg_is_another_than_the_keys() {
         "RS512", "PS256", "PS384", "PS512", "HS256", "dir", "RSA1_5", "eddsa", "EDDSA", "es256",
         "EdDSA ", " ES256", "EdDSA\0",
     ];
-    for algorithm in ALGORITHMS {
+    for algorithm in JWT_ALGORITHMS {
         let stage = Stage::with(algorithm).await;
         for alg in others.into_iter().filter(|alg| *alg != algorithm.name()) {
             let token = stage.with_parameter("alg", &quoted(alg));
@@ -147,7 +147,7 @@ async fn alg_is_missing_or_no_text() {
 
 #[tokio::test]
 async fn a_signature_of_zeros_of_ones_or_of_another_length() {
-    for algorithm in ALGORITHMS {
+    for algorithm in JWT_ALGORITHMS {
         let stage = Stage::with(algorithm).await;
         let [header, payload, signature] = parts(&stage.genuine);
         let good = decode(signature);
@@ -186,13 +186,30 @@ async fn an_es256_signature_in_der() {
 /// S and S + L fit the same equation; RFC 8032, section 5.1.7, forbids the second.
 #[tokio::test]
 async fn an_ed25519_signature_with_the_order_added() {
+    for stage in Stage::of_each_format().await {
+        let token = match stage.format() {
+            Format::Jwt => {
+                let [header, payload, signature] = parts(&stage.genuine);
+                let twin = with_order_added(&decode(signature));
+                format!("{header}.{payload}.{}", encode(twin))
+            }
+            Format::Paseto => {
+                let [message, signature, footer] = paseto_parts(&stage.genuine);
+                paseto(&message, &with_order_added(&signature), &footer)
+            }
+        };
+        stage
+            .refused_for("S + L", &token, Malformed::Signature)
+            .await;
+    }
+}
+
+fn with_order_added(signature: &[u8]) -> Vec<u8> {
     const ORDER: [u8; 32] = [
         0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
         0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
     ];
-    let stage = Stage::new().await;
-    let [header, payload, signature] = parts(&stage.genuine);
-    let mut signature = decode(signature);
+    let mut signature = signature.to_vec();
     let mut carry = 0;
     for (byte, order) in signature[32..].iter_mut().zip(ORDER) {
         let sum = u16::from(*byte) + u16::from(order) + carry;
@@ -200,10 +217,7 @@ async fn an_ed25519_signature_with_the_order_added() {
         carry = sum >> 8;
     }
     assert_eq!(carry, 0);
-    let token = format!("{header}.{payload}.{}", encode(signature));
-    stage
-        .refused_for("S + L", &token, Malformed::Signature)
-        .await;
+    signature
 }
 
 /// S and N - S are both good ECDSA: anybody can make a second text of a token. It must not outlive it.

@@ -1,75 +1,83 @@
 //! Every claim missing, of each wrong type, and of the right type with a wrong form.
 
+use waxseal::key::Format;
 use waxseal::token::Malformed;
 
 use crate::forger::quoted;
-use crate::stage::Stage;
+use crate::stage::{DATES, Stage, date};
 
 async fn missing(claim: &'static str) {
-    let stage = Stage::new().await;
-    let token = stage.seal(&stage.header, &stage.claims.without(claim));
-    stage
-        .refused_for(claim, &token, Malformed::Claims(claim))
-        .await;
-    // Another spelling is another claim.
-    for name in [
-        claim.to_uppercase(),
-        format!("{claim} "),
-        format!(" {claim}"),
-    ] {
-        let claims = stage
-            .claims
-            .without(claim)
-            .and(&name, stage.claims.raw(claim));
+    for stage in Stage::of_each_format().await {
+        let token = stage.seal(&stage.header, &stage.claims.without(claim));
         stage
-            .refused_for(
-                &name,
-                &stage.seal(&stage.header, &claims),
-                Malformed::Claims(claim),
-            )
+            .refused_for(claim, &token, Malformed::Claims(claim))
             .await;
+        // Another spelling is another claim.
+        for name in [
+            claim.to_uppercase(),
+            format!("{claim} "),
+            format!(" {claim}"),
+        ] {
+            let claims = stage
+                .claims
+                .without(claim)
+                .and(&name, stage.claims.raw(claim));
+            stage
+                .refused_for(
+                    &name,
+                    &stage.seal(&stage.header, &claims),
+                    Malformed::Claims(claim),
+                )
+                .await;
+        }
     }
 }
 
 async fn wrong_type(claim: &'static str) {
-    let stage = Stage::new().await;
-    let good = stage.claims.raw(claim);
-    let mut wrong = vec![
-        "null".to_owned(),
-        "true".to_owned(),
-        "false".to_owned(),
-        "1.5".to_owned(),
-        "-1".to_owned(),
-        "{}".to_owned(),
-        format!("{{\"{claim}\":{good}}}"),
-        format!("[{good}]"),
-        "[null]".to_owned(),
-        "[1]".to_owned(),
-    ];
-    let is_date = !good.starts_with(['"', '[']);
-    let is_array = good.starts_with('[');
-    if !is_array {
-        wrong.extend(["[]".to_owned(), r#"["pwd"]"#.to_owned()]);
-    }
-    if is_date {
-        wrong.extend([quoted(good), r#""""#.to_owned()]);
-    } else {
-        wrong.push("7".to_owned());
-    }
-    if is_array {
-        wrong.extend([
-            r#""pwd""#.to_owned(),
-            r#"["pwd",null]"#.to_owned(),
-            r#"["pwd",1]"#.to_owned(),
-            r#"["pwd",{}]"#.to_owned(),
-            r#"["pwd",["otp"]]"#.to_owned(),
-        ]);
-    }
-    for raw in wrong {
-        let token = stage.with_claim(claim, &raw);
-        stage
-            .refused_for(&format!("{claim} {raw}"), &token, Malformed::Claims(claim))
-            .await;
+    for stage in Stage::of_each_format().await {
+        let good = stage.claims.raw(claim);
+        let mut wrong = vec![
+            "null".to_owned(),
+            "true".to_owned(),
+            "false".to_owned(),
+            "1.5".to_owned(),
+            "-1".to_owned(),
+            "{}".to_owned(),
+            format!("{{\"{claim}\":{good}}}"),
+            format!("[{good}]"),
+            "[null]".to_owned(),
+            "[1]".to_owned(),
+        ];
+        let is_date = DATES.contains(&claim);
+        let is_array = good.starts_with('[');
+        if !is_array {
+            wrong.extend(["[]".to_owned(), r#"["pwd"]"#.to_owned()]);
+        }
+        if is_date {
+            let other = match stage.format() {
+                Format::Jwt => Format::Paseto,
+                Format::Paseto => Format::Jwt,
+            };
+            let theirs = date(other, stage.second(claim));
+            wrong.extend([r#""""#.to_owned(), quoted(good), theirs]);
+        } else {
+            wrong.push("7".to_owned());
+        }
+        if is_array {
+            wrong.extend([
+                r#""pwd""#.to_owned(),
+                r#"["pwd",null]"#.to_owned(),
+                r#"["pwd",1]"#.to_owned(),
+                r#"["pwd",{}]"#.to_owned(),
+                r#"["pwd",["otp"]]"#.to_owned(),
+            ]);
+        }
+        for raw in wrong {
+            let token = stage.with_claim(claim, &raw);
+            stage
+                .refused_for(&format!("{claim} {raw}"), &token, Malformed::Claims(claim))
+                .await;
+        }
     }
 }
 
@@ -91,16 +99,17 @@ mod wrong_type {
 }
 
 async fn not_this_form(claim: &'static str, texts: &[String]) {
-    let stage = Stage::new().await;
-    for text in texts {
-        let token = stage.with_claim(claim, &quoted(text));
-        stage
-            .refused_for(
-                &format!("{claim} {text:?}"),
-                &token,
-                Malformed::Claims(claim),
-            )
-            .await;
+    for stage in Stage::of_each_format().await {
+        for text in texts {
+            let token = stage.with_claim(claim, &quoted(text));
+            stage
+                .refused_for(
+                    &format!("{claim} {text:?}"),
+                    &token,
+                    Malformed::Claims(claim),
+                )
+                .await;
+        }
     }
 }
 
@@ -137,20 +146,22 @@ fn no_uuid_v7() -> Vec<String> {
 
 #[tokio::test]
 async fn sub_that_is_no_user_id() {
-    let stage = Stage::new().await;
-    stage
-        .accepted("a user ID", &stage.with_claim("sub", &quoted(GOOD)))
-        .await;
-    not_this_form("sub", &no_uuid_v7()).await;
+    for stage in Stage::of_each_format().await {
+        stage
+            .accepted("a user ID", &stage.with_claim("sub", &quoted(GOOD)))
+            .await;
+        not_this_form("sub", &no_uuid_v7()).await;
+    }
 }
 
 #[tokio::test]
 async fn jti_that_is_no_token_id() {
-    let stage = Stage::new().await;
-    stage
-        .accepted("a token ID", &stage.with_claim("jti", &quoted(GOOD)))
-        .await;
-    not_this_form("jti", &no_uuid_v7()).await;
+    for stage in Stage::of_each_format().await {
+        stage
+            .accepted("a token ID", &stage.with_claim("jti", &quoted(GOOD)))
+            .await;
+        not_this_form("jti", &no_uuid_v7()).await;
+    }
 }
 
 #[tokio::test]

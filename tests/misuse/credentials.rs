@@ -34,127 +34,134 @@ fn is_no_credentials(answer: &Answer) {
 
 #[tokio::test]
 async fn two_authorization_headers() {
-    let stage = Stage::new().await;
-    let good = format!("Bearer {}", stage.genuine);
-    let other = format!("Bearer {}", stage.house.login("alice").await);
-    let pairs = [
-        good.as_str(),
-        &other,
-        "Bearer nonsense",
-        "Bearer ",
-        "Bearer",
-        "",
-        "Basic YTpi",
-    ];
-    for second in pairs {
-        malformed(&stage, &[&good, second]).await;
-        malformed(&stage, &[second, &good]).await;
-        malformed(&stage, &[&good, &good, second]).await;
+    for stage in Stage::of_each_format().await {
+        let good = format!("Bearer {}", stage.genuine);
+        let other = format!("Bearer {}", stage.house.login("alice").await);
+        let pairs = [
+            good.as_str(),
+            &other,
+            "Bearer nonsense",
+            "Bearer ",
+            "Bearer",
+            "",
+            "Basic YTpi",
+        ];
+        for second in pairs {
+            malformed(&stage, &[&good, second]).await;
+            malformed(&stage, &[second, &good]).await;
+            malformed(&stage, &[&good, &good, second]).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn tokens_joined_by_a_comma() {
-    let stage = Stage::new().await;
-    let token = &stage.genuine;
-    for value in [
-        format!("Bearer {token},"),
-        format!("Bearer ,{token}"),
-        format!("Bearer {token},{token}"),
-        format!("Bearer {token}, Bearer {token}"),
-        format!("Bearer {token},Basic YTpi"),
-        format!("Basic YTpi, Bearer {token}"),
-        format!("Basic YTpi,Bearer {token}"),
-        format!("Bearer realm=\"waxseal\",token={token}"),
-    ] {
-        malformed(&stage, &[&value]).await;
+    for stage in Stage::of_each_format().await {
+        let token = &stage.genuine;
+        for value in [
+            format!("Bearer {token},"),
+            format!("Bearer ,{token}"),
+            format!("Bearer {token},{token}"),
+            format!("Bearer {token}, Bearer {token}"),
+            format!("Bearer {token},Basic YTpi"),
+            format!("Basic YTpi, Bearer {token}"),
+            format!("Basic YTpi,Bearer {token}"),
+            format!("Bearer realm=\"waxseal\",token={token}"),
+        ] {
+            malformed(&stage, &[&value]).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn no_token_in_the_header() {
-    let stage = Stage::new().await;
-    for value in [
-        "", " ", "Bearer", "bearer", "Bearer ", "Bearer  ", "Bearer\t",
-    ] {
-        malformed(&stage, &[value]).await;
+    for stage in Stage::of_each_format().await {
+        for value in [
+            "", " ", "Bearer", "bearer", "Bearer ", "Bearer  ", "Bearer\t",
+        ] {
+            malformed(&stage, &[value]).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn two_words_in_the_header() {
-    let stage = Stage::new().await;
-    let token = &stage.genuine;
-    for value in [
-        format!("Bearer {token} {token}"),
-        format!("Bearer {token} x"),
-        format!("Bearer x {token}"),
-        format!("Bearer Bearer {token}"),
-        format!("Bearer {token} "),
-        format!("Bearer  {token}"),
-        format!("Bearer\t{token}"),
-        format!(" Bearer {token}"),
-        format!("Bearer {token}\t"),
-        format!("x Bearer {token}"),
-    ] {
-        malformed(&stage, &[&value]).await;
+    for stage in Stage::of_each_format().await {
+        let token = &stage.genuine;
+        for value in [
+            format!("Bearer {token} {token}"),
+            format!("Bearer {token} x"),
+            format!("Bearer x {token}"),
+            format!("Bearer Bearer {token}"),
+            format!("Bearer {token} "),
+            format!("Bearer  {token}"),
+            format!("Bearer\t{token}"),
+            format!(" Bearer {token}"),
+            format!("Bearer {token}\t"),
+            format!("x Bearer {token}"),
+        ] {
+            malformed(&stage, &[&value]).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn another_scheme() {
-    let stage = Stage::new().await;
-    let token = &stage.genuine;
-    for value in [
-        token.clone(),
-        format!("Basic {token}"),
-        "Basic YWxpY2U6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5".to_owned(),
-        format!("DPoP {token}"),
-        format!("Token {token}"),
-        format!("JWT {token}"),
-        format!("MAC {token}"),
-        format!("Bearer: {token}"),
-        format!("Bearer={token}"),
-        format!("Bearer{token}"),
-        format!("Bearers {token}"),
-        format!("\"Bearer\" {token}"),
-        format!("B\u{435}arer {token}"),
-    ] {
-        malformed(&stage, &[&value]).await;
+    for stage in Stage::of_each_format().await {
+        let token = &stage.genuine;
+        for value in [
+            token.clone(),
+            format!("Basic {token}"),
+            "Basic YWxpY2U6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5".to_owned(),
+            format!("DPoP {token}"),
+            format!("Token {token}"),
+            format!("JWT {token}"),
+            format!("MAC {token}"),
+            format!("Bearer: {token}"),
+            format!("Bearer={token}"),
+            format!("Bearer{token}"),
+            format!("Bearers {token}"),
+            format!("\"Bearer\" {token}"),
+            format!("B\u{435}arer {token}"),
+        ] {
+            malformed(&stage, &[&value]).await;
+        }
     }
 }
 
 /// RFC 9110, section 11.1: the scheme's case means nothing.
 #[tokio::test]
 async fn the_scheme_in_another_case_is_no_attack() {
-    let stage = Stage::new().await;
-    for scheme in ["bearer", "BEARER", "bEaReR"] {
-        for path in RESOURCES {
-            let value = format!("{scheme} {}", stage.genuine);
-            let answer = send(&stage, path, &[value.as_bytes()]).await;
-            assert_eq!(answer.status, StatusCode::OK, "{scheme} {answer:?}");
-            let bad = format!("{scheme} x{}", stage.genuine);
-            let answer = send(&stage, path, &[bad.as_bytes()]).await;
-            stage.is_invalid_token(scheme, &answer);
+    for stage in Stage::of_each_format().await {
+        for scheme in ["bearer", "BEARER", "bEaReR"] {
+            for path in RESOURCES {
+                let value = format!("{scheme} {}", stage.genuine);
+                let answer = send(&stage, path, &[value.as_bytes()]).await;
+                assert_eq!(answer.status, StatusCode::OK, "{scheme} {answer:?}");
+                let bad = format!("{scheme} x{}", stage.genuine);
+                let answer = send(&stage, path, &[bad.as_bytes()]).await;
+                stage.is_invalid_token(scheme, &answer);
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn a_header_that_is_not_ascii() {
-    let stage = Stage::new().await;
-    let token = stage.genuine.as_bytes();
-    let values: [Vec<u8>; 6] = [
-        [b"Bearer \xff", token].concat(),
-        [b"Bearer ", token, b"\xff"].concat(),
-        [b"Bearer ", token, "\u{e9}".as_bytes()].concat(),
-        [b"Bearer\xa0", token].concat(),
-        [b"\xef\xbb\xbfBearer ", token].concat(),
-        b"\xff".to_vec(),
-    ];
-    for value in &values {
-        for path in RESOURCES {
-            is_invalid_request(&format!("{value:?}"), &send(&stage, path, &[value]).await);
+    for stage in Stage::of_each_format().await {
+        let token = stage.genuine.as_bytes();
+        let values: [Vec<u8>; 6] = [
+            [b"Bearer \xff", token].concat(),
+            [b"Bearer ", token, b"\xff"].concat(),
+            [b"Bearer ", token, "\u{e9}".as_bytes()].concat(),
+            [b"Bearer\xa0", token].concat(),
+            [b"\xef\xbb\xbfBearer ", token].concat(),
+            b"\xff".to_vec(),
+        ];
+        for value in &values {
+            for path in RESOURCES {
+                is_invalid_request(&format!("{value:?}"), &send(&stage, path, &[value]).await);
+            }
         }
     }
 }
@@ -163,69 +170,72 @@ async fn a_header_that_is_not_ascii() {
 /// are logged.
 #[tokio::test]
 async fn a_token_in_the_query_alone() {
-    let stage = Stage::new().await;
-    let token = &stage.genuine;
-    for path in RESOURCES {
-        for query in [
-            format!("access_token={token}"),
-            format!("token={token}"),
-            format!("authorization=Bearer%20{token}"),
-            format!("Authorization=Bearer+{token}"),
-        ] {
-            let answer = send(&stage, &format!("{path}?{query}"), &[]).await;
-            is_no_credentials(&answer);
-            let body = String::from_utf8_lossy(&answer.body);
-            assert!(!body.contains(token.as_str()), "{body}");
+    for stage in Stage::of_each_format().await {
+        let token = &stage.genuine;
+        for path in RESOURCES {
+            for query in [
+                format!("access_token={token}"),
+                format!("token={token}"),
+                format!("authorization=Bearer%20{token}"),
+                format!("Authorization=Bearer+{token}"),
+            ] {
+                let answer = send(&stage, &format!("{path}?{query}"), &[]).await;
+                is_no_credentials(&answer);
+                let body = String::from_utf8_lossy(&answer.body);
+                assert!(!body.contains(token.as_str()), "{body}");
+            }
+            // Beside a header it means nothing either.
+            let with_query = format!("{path}?access_token={token}");
+            let answer = send(&stage, &with_query, &[b"Bearer nonsense"]).await;
+            stage.is_invalid_token("query and header", &answer);
         }
-        // Beside a header it means nothing either.
-        let with_query = format!("{path}?access_token={token}");
-        let answer = send(&stage, &with_query, &[b"Bearer nonsense"]).await;
-        stage.is_invalid_token("query and header", &answer);
     }
 }
 
 #[tokio::test]
 async fn a_token_in_other_places() {
-    let stage = Stage::new().await;
-    let token = &stage.genuine;
-    let bearer = format!("Bearer {token}");
-    for path in RESOURCES {
-        is_no_credentials(&send(&stage, path, &[]).await);
-        for name in [
-            "proxy-authorization",
-            "x-authorization",
-            "x-forwarded-authorization",
-            "x-access-token",
-            "authentication",
-            "x-api-key",
-        ] {
-            let request = Request::get(path).header(name, &bearer);
-            let answer = stage.house.send(request.body(Body::empty()).unwrap()).await;
-            is_no_credentials(&answer);
+    for stage in Stage::of_each_format().await {
+        let token = &stage.genuine;
+        let bearer = format!("Bearer {token}");
+        for path in RESOURCES {
+            is_no_credentials(&send(&stage, path, &[]).await);
+            for name in [
+                "proxy-authorization",
+                "x-authorization",
+                "x-forwarded-authorization",
+                "x-access-token",
+                "authentication",
+                "x-api-key",
+            ] {
+                let request = Request::get(path).header(name, &bearer);
+                let answer = stage.house.send(request.body(Body::empty()).unwrap()).await;
+                is_no_credentials(&answer);
+            }
+            let form = Request::get(path)
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(Body::from(format!("access_token={token}")));
+            is_no_credentials(&stage.house.send(form.unwrap()).await);
         }
-        let form = Request::get(path)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(Body::from(format!("access_token={token}")));
-        is_no_credentials(&stage.house.send(form.unwrap()).await);
     }
 }
 
 /// A header of the caller's must not make another user of it.
 #[tokio::test]
 async fn headers_that_claim_to_be_somebody() {
-    let stage = Stage::new().await;
-    for path in RESOURCES {
-        let mut request = Request::get(path);
-        for name in [
-            "x-user",
-            "x-forwarded-user",
-            "remote-user",
-            "x-auth-request-user",
-            "x-original-url",
-        ] {
-            request = request.header(name, "alice");
+    for stage in Stage::of_each_format().await {
+        for path in RESOURCES {
+            let mut request = Request::get(path);
+            for name in [
+                "x-user",
+                "x-forwarded-user",
+                "remote-user",
+                "x-auth-request-user",
+                "x-original-url",
+            ] {
+                request = request.header(name, "alice");
+            }
+            let answer = stage.house.send(request.body(Body::empty()).unwrap()).await;
+            is_no_credentials(&answer);
         }
-        let answer = stage.house.send(request.body(Body::empty()).unwrap()).await;
-        is_no_credentials(&answer);
     }
 }

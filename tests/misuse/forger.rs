@@ -1,7 +1,5 @@
 //! Signs whatever it is given, on ring alone: nothing of the code under test helps or hinders it.
 
-use std::fs;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
@@ -9,10 +7,10 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
 };
 use serde_json::{Map, Value};
-use waxseal::key::{Algorithm, generate_pem};
+use waxseal::key::{Algorithm, Format, generate_pem};
 use waxseal::random::OsRandom;
 
-use crate::common::House;
+use crate::common::{House, signing_pem};
 
 pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -22,13 +20,66 @@ pub fn decode(part: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(part).unwrap()
 }
 
-/// Header, payload and signature of a token.
+/// What every PASETO here begins with.
+pub const PASETO: &str = "v4.public.";
+
+/// Header, payload and signature of a JWT.
 pub fn parts(token: &str) -> [&str; 3] {
     token.split('.').collect::<Vec<_>>().try_into().unwrap()
 }
 
+/// What a token begins with before its base64, and the parts in base64: three of a JWT, body and
+/// footer of a PASETO.
+pub fn base64_parts(token: &str) -> (&str, Vec<&str>) {
+    let (start, rest) = match token.strip_prefix(PASETO) {
+        Some(rest) => (PASETO, rest),
+        None => ("", token),
+    };
+    (start, rest.split('.').collect())
+}
+
+/// Message, signature and footer of a PASETO.
+pub fn paseto_parts(token: &str) -> [Vec<u8>; 3] {
+    let (_, parts) = base64_parts(token);
+    let mut message = decode(parts[0]);
+    let signature = message.split_off(message.len() - 64);
+    [message, signature, decode(parts[1])]
+}
+
+/// A PASETO of these three.
+pub fn paseto(message: &[u8], signature: &[u8], footer: &[u8]) -> String {
+    let body = encode([message, signature].concat());
+    format!("{PASETO}{body}.{}", encode(footer))
+}
+
+/// Header or footer of a token, and its claims.
+pub fn header_and_claims(token: &str) -> [Vec<u8>; 2] {
+    if token.starts_with(PASETO) {
+        let [message, _, footer] = paseto_parts(token);
+        return [footer, message];
+    }
+    let [header, payload, _] = parts(token);
+    [header, payload].map(decode)
+}
+
+/// Pre-authentication encoding (PASETO, Common Implementation Details).
+pub fn pae(pieces: &[&[u8]]) -> Vec<u8> {
+    let length = |length: usize| u64::try_from(length).unwrap().to_le_bytes();
+    let mut encoded = length(pieces.len()).to_vec();
+    for piece in pieces {
+        encoded.extend(length(piece.len()));
+        encoded.extend(*piece);
+    }
+    encoded
+}
+
 /// A private key in the wrong hands.
-pub enum Forger {
+pub struct Forger {
+    pair: Pair,
+    format: Format,
+}
+
+enum Pair {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
 }
@@ -36,43 +87,42 @@ pub enum Forger {
 impl Forger {
     /// With the key that a house signs with.
     pub fn of(house: &House) -> Self {
-        let mut files: Vec<_> = fs::read_dir(&house.settings.keys_dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        files.sort();
-        Self::from_pem(&fs::read(files.last().unwrap()).unwrap())
+        let settings = &house.settings;
+        let pem = signing_pem(&settings.keys_dir, settings.format);
+        Self::from_pem(pem.as_bytes(), settings.format)
     }
 
     /// With a key of its own.
     pub fn stranger(algorithm: Algorithm) -> Self {
-        Self::from_pem(generate_pem(algorithm, &OsRandom::new()).as_bytes())
+        let pem = generate_pem(algorithm, &OsRandom::new());
+        Self::from_pem(pem.as_bytes(), algorithm.format())
     }
 
-    fn from_pem(text: &[u8]) -> Self {
+    pub fn from_pem(text: &[u8], format: Format) -> Self {
         let pem = pem::parse(text).unwrap();
         let der = pem.contents();
-        match Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
-            Ok(key) => Self::Ed25519(key),
-            Err(_) => Self::P256(
+        let pair = match Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
+            Ok(key) => Pair::Ed25519(key),
+            Err(_) => Pair::P256(
                 EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &generator())
                     .unwrap(),
             ),
-        }
+        };
+        Self { pair, format }
     }
 
     pub fn public(&self) -> &[u8] {
-        match self {
-            Self::Ed25519(key) => key.public_key().as_ref(),
-            Self::P256(key) => key.public_key().as_ref(),
+        match &self.pair {
+            Pair::Ed25519(key) => key.public_key().as_ref(),
+            Pair::P256(key) => key.public_key().as_ref(),
         }
     }
 
     /// The public key as SubjectPublicKeyInfo (RFC 8410, section 4; RFC 5480, section 2).
     pub fn spki(&self) -> Vec<u8> {
-        let prefix: &[u8] = match self {
-            Self::Ed25519(_) => &[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0],
-            Self::P256(_) => &[
+        let prefix: &[u8] = match &self.pair {
+            Pair::Ed25519(_) => &[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0],
+            Pair::P256(_) => &[
                 0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86,
                 0x48, 0xce, 0x3d, 3, 1, 7, 3, 0x42, 0,
             ],
@@ -81,18 +131,41 @@ impl Forger {
     }
 
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Ed25519(key) => key.sign(message).as_ref().to_vec(),
-            Self::P256(key) => key.sign(&generator(), message).unwrap().as_ref().to_vec(),
+        match &self.pair {
+            Pair::Ed25519(key) => key.sign(message).as_ref().to_vec(),
+            Pair::P256(key) => key.sign(&generator(), message).unwrap().as_ref().to_vec(),
         }
     }
 
-    /// A token of this header and these claims, whatever they are.
+    /// A token of this header, or footer, and these claims, whatever they are.
     pub fn seal(&self, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
-        self.seal_parts(&encode(header), &encode(claims))
+        match self.format {
+            Format::Jwt => self.seal_parts(&encode(header), &encode(claims)),
+            Format::Paseto => self.seal_message(claims.as_ref(), header.as_ref(), b""),
+        }
     }
 
-    /// A token of two parts that are encoded already, or badly.
+    /// A PASETO, also with an assertion that it does not show.
+    pub fn seal_message(&self, message: &[u8], footer: &[u8], assertion: &[u8]) -> String {
+        let signature = self.sign(&pae(&[PASETO.as_bytes(), message, footer, assertion]));
+        paseto(message, &signature, footer)
+    }
+
+    /// The same token with a signature of this key.
+    pub fn resign(&self, token: &str) -> String {
+        match self.format {
+            Format::Jwt => {
+                let [header, payload, _] = parts(token);
+                self.seal_parts(header, payload)
+            }
+            Format::Paseto => {
+                let [message, _, footer] = paseto_parts(token);
+                self.seal_message(&message, &footer, b"")
+            }
+        }
+    }
+
+    /// A JWT of two parts that are encoded already, or badly.
     pub fn seal_parts(&self, header: &str, payload: &str) -> String {
         let signed = format!("{header}.{payload}");
         let signature = encode(self.sign(signed.as_bytes()));
@@ -113,9 +186,9 @@ fn generator() -> SystemRandom {
 pub struct Members(Vec<(String, String)>);
 
 impl Members {
-    /// Those of an encoded part.
-    pub fn of(part: &str) -> Self {
-        let object: Map<String, Value> = serde_json::from_slice(&decode(part)).unwrap();
+    /// Those of a JSON text.
+    pub fn of(json: &[u8]) -> Self {
+        let object: Map<String, Value> = serde_json::from_slice(json).unwrap();
         let members = object
             .into_iter()
             .map(|(name, value)| (name, value.to_string()));
@@ -127,8 +200,8 @@ impl Members {
         &found.unwrap_or_else(|| panic!("no {name}")).1
     }
 
-    pub fn integer(&self, name: &str) -> i64 {
-        self.raw(name).parse().unwrap()
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 
     /// Without the member.

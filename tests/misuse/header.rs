@@ -1,6 +1,6 @@
 //! Attacks on the header: what it may carry, whose key it names, what it says the token is.
 
-use waxseal::key::Algorithm;
+use waxseal::key::{Algorithm, Format};
 use waxseal::token::Malformed;
 use waxseal::verifier::Refusal;
 
@@ -8,16 +8,40 @@ use crate::forger::{Forger, encode, quoted};
 use crate::stage::Stage;
 
 const EXTRA: Malformed = Malformed::Header("a parameter other than alg, typ and kid");
-const NO_KEY_ID: Malformed = Malformed::Header("kid is not a key ID");
 const NO_TEXT: Malformed = Malformed::Header("a parameter that is not text");
 
+/// What the header of a JWT and the footer of a PASETO are refused for.
+struct Faults {
+    extra: Malformed,
+    no_key_id: Malformed,
+    no_text: Malformed,
+}
+
+fn faults(stage: &Stage) -> Faults {
+    match stage.format() {
+        Format::Jwt => Faults {
+            extra: EXTRA,
+            no_key_id: Malformed::Header("kid is not a key ID"),
+            no_text: NO_TEXT,
+        },
+        Format::Paseto => Faults {
+            extra: Malformed::Header("a member other than kid"),
+            no_key_id: Malformed::Header("no kid"),
+            no_text: Malformed::Header("no kid"),
+        },
+    }
+}
+
 async fn forbidden(parameter: &str, values: &[&str]) {
-    let stage = Stage::new().await;
-    for raw in values {
-        let token = stage.with_parameter(parameter, raw);
-        stage
-            .refused_for(&format!("{parameter} {raw}"), &token, EXTRA)
-            .await;
+    for stage in Stage::of_each_format().await {
+        for raw in values {
+            let header = stage.header.with(parameter, raw);
+            let why = stage.header_fault(header.text(), faults(&stage).extra);
+            let token = stage.seal(&header, &stage.claims);
+            stage
+                .refused_for(&format!("{parameter} {raw}"), &token, why)
+                .await;
+        }
     }
 }
 
@@ -121,104 +145,121 @@ async fn a_key_that_the_token_brings_along() {
 
 #[tokio::test]
 async fn kid_of_nobody() {
-    let stage = Stage::new().await;
-    let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
-    for kid in [
-        "theirs",
-        &ours.to_uppercase(),
-        &ours[1..],
-        &format!("{ours}x"),
-        &format!("{ours}="),
-        "0",
-        "*",
-    ] {
-        let token = stage.with_parameter("kid", &quoted(kid));
-        stage.refused_for(kid, &token, Refusal::UnknownKey).await;
+    for stage in Stage::of_each_format().await {
+        let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
+        for kid in [
+            "theirs",
+            &ours.to_uppercase(),
+            &ours[1..],
+            &format!("{ours}x"),
+            &format!("{ours}="),
+            "0",
+            "*",
+        ] {
+            let token = stage.with_parameter("kid", &quoted(kid));
+            stage.refused_for(kid, &token, Refusal::UnknownKey).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn kid_missing() {
-    let stage = Stage::new().await;
-    let token = stage.seal(&stage.header.without("kid"), &stage.claims);
-    stage
-        .refused_for("missing", &token, Malformed::Header("no kid"))
-        .await;
+    for stage in Stage::of_each_format().await {
+        let token = stage.seal(&stage.header.without("kid"), &stage.claims);
+        stage
+            .refused_for("missing", &token, Malformed::Header("no kid"))
+            .await;
+    }
 }
 
 #[tokio::test]
 async fn kid_no_text() {
-    let stage = Stage::new().await;
-    for raw in ["null", "0", "true", "{}", "[]", r#"["a"]"#] {
-        let token = stage.with_parameter("kid", raw);
-        stage.refused_for(raw, &token, NO_TEXT).await;
+    for stage in Stage::of_each_format().await {
+        for raw in ["null", "0", "true", "{}", "[]", r#"["a"]"#] {
+            let token = stage.with_parameter("kid", raw);
+            let why = faults(&stage).no_text;
+            stage.refused_for(raw, &token, why).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn kid_walks_the_file_system() {
-    let stage = Stage::new().await;
-    for kid in [
-        "../../../../dev/null",
-        "/dev/null",
-        "..",
-        "keys/../keys/key.pem",
-        "..\\..\\key.pem",
-        "%2e%2e%2fdev%2fnull",
-        "file:///dev/null",
-        "http://evil.example/key",
-        "|/bin/true",
-        "$(true)",
-    ] {
-        let token = stage.with_parameter("kid", &quoted(kid));
-        stage.refused_for(kid, &token, Refusal::UnknownKey).await;
+    for stage in Stage::of_each_format().await {
+        for kid in [
+            "../../../../dev/null",
+            "/dev/null",
+            "..",
+            "keys/../keys/key.pem",
+            "..\\..\\key.pem",
+            "%2e%2e%2fdev%2fnull",
+            "file:///dev/null",
+            "http://evil.example/key",
+            "|/bin/true",
+            "$(true)",
+        ] {
+            let token = stage.with_parameter("kid", &quoted(kid));
+            stage.refused_for(kid, &token, Refusal::UnknownKey).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn kid_speaks_sql() {
-    let stage = Stage::new().await;
-    let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
-    for kid in [
-        "'or'1'='1".to_owned(),
-        "x'/**/UNION/**/SELECT/**/'key'--".to_owned(),
-        format!("{ours}'--"),
-        "1;DROP/**/TABLE/**/users".to_owned(),
-    ] {
-        let token = stage.with_parameter("kid", &quoted(&kid));
-        stage.refused_for(&kid, &token, Refusal::UnknownKey).await;
+    for stage in Stage::of_each_format().await {
+        let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
+        for kid in [
+            "'or'1'='1".to_owned(),
+            "x'/**/UNION/**/SELECT/**/'key'--".to_owned(),
+            format!("{ours}'--"),
+            "1;DROP/**/TABLE/**/users".to_owned(),
+        ] {
+            let token = stage.with_parameter("kid", &quoted(&kid));
+            stage.refused_for(&kid, &token, Refusal::UnknownKey).await;
+        }
+        let token = stage.with_parameter("kid", &quoted("x' OR '1'='1"));
+        let why = faults(&stage).no_key_id;
+        stage.refused_for("with spaces", &token, why).await;
     }
-    let token = stage.with_parameter("kid", &quoted("x' OR '1'='1"));
-    stage.refused_for("with spaces", &token, NO_KEY_ID).await;
 }
 
 #[tokio::test]
 async fn kid_very_long_or_empty() {
-    let stage = Stage::new().await;
-    for (length, why) in [
-        (0, NO_KEY_ID.into()),
-        (128, Refusal::UnknownKey),
-        (129, NO_KEY_ID.into()),
-        (330, NO_KEY_ID.into()),
-        (400, Malformed::Header("too long").into()),
-        (5000, Malformed::Header("too long").into()),
-        (1_000_000, Malformed::TooLong.into()),
-    ] {
-        let token = stage.with_parameter("kid", &quoted(&"k".repeat(length)));
-        stage.refused_for(&length.to_string(), &token, why).await;
+    for stage in Stage::of_each_format().await {
+        let no_key_id = || Refusal::from(faults(&stage).no_key_id);
+        let too_long = || Refusal::from(Malformed::Header("too long"));
+        // The longest that is looked at, and the one after it.
+        let lengths = match stage.format() {
+            Format::Jwt => vec![
+                (128, Refusal::UnknownKey),
+                (129, no_key_id()),
+                (330, no_key_id()),
+            ],
+            Format::Paseto => vec![(86, Refusal::UnknownKey), (87, too_long())],
+        };
+        let every = [
+            (0, no_key_id()),
+            (400, too_long()),
+            (5000, too_long()),
+            (1_000_000, Malformed::TooLong.into()),
+        ];
+        for (length, why) in lengths.into_iter().chain(every) {
+            let token = stage.with_parameter("kid", &quoted(&"k".repeat(length)));
+            stage.refused_for(&length.to_string(), &token, why).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn kid_with_other_characters_around() {
-    let stage = Stage::new().await;
-    let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
-    for extra in ["\0", " ", "\n", "\t", "\u{7f}", "\u{e9}", "\u{200b}"] {
-        for kid in [format!("{ours}{extra}"), format!("{extra}{ours}")] {
-            let token = stage.with_parameter("kid", &quoted(&kid));
-            stage
-                .refused_for(&format!("{extra:?}"), &token, NO_KEY_ID)
-                .await;
+    for stage in Stage::of_each_format().await {
+        let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
+        for extra in ["\0", " ", "\n", "\t", "\u{7f}", "\u{e9}", "\u{200b}"] {
+            for kid in [format!("{ours}{extra}"), format!("{extra}{ours}")] {
+                let token = stage.with_parameter("kid", &quoted(&kid));
+                let why = faults(&stage).no_key_id;
+                stage.refused_for(&format!("{extra:?}"), &token, why).await;
+            }
         }
     }
 }

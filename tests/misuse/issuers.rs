@@ -1,33 +1,37 @@
 //! Tokens that are good elsewhere.
 
+use waxseal::key::Algorithm;
 use waxseal::policy::Unacceptable;
 use waxseal::token::Malformed;
 use waxseal::verifier::Refusal;
 
 use crate::common::House;
-use crate::forger::{Forger, Members, parts, quoted};
-use crate::stage::{ALGORITHMS, Stage};
+use crate::forger::{Forger, Members, header_and_claims, parts, quoted};
+use crate::stage::{JWT_ALGORITHMS, Stage};
 
 /// Another house of the same name, with its own key.
 #[tokio::test]
 async fn another_issuers_good_token() {
-    for ours in ALGORITHMS {
-        for theirs in ALGORITHMS {
+    for ours in Algorithm::ALL {
+        for theirs in Algorithm::ALL {
             let stage = Stage::with(ours).await;
             let other = Stage::with(theirs).await;
+            let why = if ours.format() == theirs.format() {
+                Refusal::UnknownKey
+            } else {
+                Malformed::Format.into()
+            };
             stage
-                .refused_for("theirs", &other.genuine, Refusal::UnknownKey)
+                .refused_for("theirs", &other.genuine, why.clone())
                 .await;
-            other
-                .refused_for("ours", &stage.genuine, Refusal::UnknownKey)
-                .await;
+            other.refused_for("ours", &stage.genuine, why).await;
         }
     }
 }
 
 #[tokio::test]
 async fn another_issuers_good_token_under_our_kid() {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL {
         let stage = Stage::with(algorithm).await;
         let other = Stage::with(algorithm).await;
         let header = other.header.with("kid", stage.header.raw("kid"));
@@ -40,10 +44,9 @@ async fn another_issuers_good_token_under_our_kid() {
 
 #[tokio::test]
 async fn our_header_and_claims_with_anothers_signature() {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL {
         let stage = Stage::with(algorithm).await;
-        let [header, payload, _] = parts(&stage.genuine);
-        let token = Forger::stranger(algorithm).seal_parts(header, payload);
+        let token = Forger::stranger(algorithm).resign(&stage.genuine);
         stage
             .refused_for("a stranger's", &token, Malformed::Signature)
             .await;
@@ -53,31 +56,35 @@ async fn our_header_and_claims_with_anothers_signature() {
 /// Two services that share a key folder, each with its own name.
 #[tokio::test]
 async fn our_key_signed_it_for_another_issuer() {
-    let stage = Stage::new().await;
-    let keys = stage.house.settings.keys_dir.clone();
-    let other = House::with(|settings| {
-        settings.keys_dir = keys;
-        settings.issuer = "https://other.example".to_owned();
-        settings.audience = "https://other.example".to_owned();
-    })
-    .await;
-    other.add_user("alice").await;
-    let theirs = other.login("alice").await;
-    assert_eq!(other.verify(&theirs).await, 200);
-    stage
-        .refused_for("theirs", &theirs, Unacceptable::Issuer)
+    for stage in Stage::of_each_format().await {
+        let keys = stage.house.settings.keys_dir.clone();
+        let other = House::with(|settings| {
+            settings.keys_dir = keys;
+            settings.format = stage.format();
+            settings.accepts = vec![stage.format()];
+            settings.issuer = "https://other.example".to_owned();
+            settings.audience = "https://other.example".to_owned();
+        })
         .await;
+        other.add_user("alice").await;
+        let theirs = other.login("alice").await;
+        assert_eq!(other.verify(&theirs).await, 200);
+        stage
+            .refused_for("theirs", &theirs, Unacceptable::Issuer)
+            .await;
 
-    let claims = Members::of(parts(&theirs)[1]).with("iss", stage.claims.raw("iss"));
-    let token = stage.seal(&stage.header, &claims);
-    stage
-        .refused_for("ours for them", &token, Unacceptable::Audience)
-        .await;
+        let claims =
+            Members::of(&header_and_claims(&theirs)[1]).with("iss", stage.claims.raw("iss"));
+        let token = stage.seal(&stage.header, &claims);
+        stage
+            .refused_for("ours for them", &token, Unacceptable::Audience)
+            .await;
+    }
 }
 
 #[tokio::test]
 async fn parts_of_two_good_tokens_of_one_house() {
-    for algorithm in ALGORITHMS {
+    for algorithm in JWT_ALGORITHMS {
         let stage = Stage::with(algorithm).await;
         stage.house.add_user("bob").await;
         let bobs = stage.house.login("bob").await;
@@ -97,63 +104,65 @@ async fn parts_of_two_good_tokens_of_one_house() {
 
 #[tokio::test]
 async fn near_misses_of_iss_and_aud() {
-    let stage = Stage::new().await;
-    for (claim, why) in [
-        ("iss", Unacceptable::Issuer),
-        ("aud", Unacceptable::Audience),
-    ] {
-        let good: String = serde_json::from_str(stage.claims.raw(claim)).unwrap();
-        for near in [
-            format!("{good}/"),
-            format!("{good}."),
-            format!("{good}:443"),
-            format!("{good}#"),
-            format!("{good}?"),
-            format!("{good}.evil.example"),
-            format!("{good}\0"),
-            format!("{good} "),
-            format!(" {good}"),
-            format!("{good}\n"),
-            format!("{good},https://other.example"),
-            format!("{good} https://other.example"),
-            format!("x{good}"),
-            good.to_uppercase(),
-            good.replace("https", "HTTPS"),
-            good.replace("issuer", "Issuer"),
-            good.replace("https", "http"),
-            good.replace("://", ":/"),
-            good.replace("e", "\u{435}"),
-            good.replace("i", "%69"),
-            good[..good.len() - 1].to_owned(),
-            good[1..].to_owned(),
-            "issuer.example".to_owned(),
-            "*".to_owned(),
-            String::new(),
+    for stage in Stage::of_each_format().await {
+        for (claim, why) in [
+            ("iss", Unacceptable::Issuer),
+            ("aud", Unacceptable::Audience),
         ] {
-            let token = stage.with_claim(claim, &quoted(&near));
-            stage
-                .refused_for(&format!("{claim} {near:?}"), &token, why)
-                .await;
+            let good: String = serde_json::from_str(stage.claims.raw(claim)).unwrap();
+            for near in [
+                format!("{good}/"),
+                format!("{good}."),
+                format!("{good}:443"),
+                format!("{good}#"),
+                format!("{good}?"),
+                format!("{good}.evil.example"),
+                format!("{good}\0"),
+                format!("{good} "),
+                format!(" {good}"),
+                format!("{good}\n"),
+                format!("{good},https://other.example"),
+                format!("{good} https://other.example"),
+                format!("x{good}"),
+                good.to_uppercase(),
+                good.replace("https", "HTTPS"),
+                good.replace("issuer", "Issuer"),
+                good.replace("https", "http"),
+                good.replace("://", ":/"),
+                good.replace("e", "\u{435}"),
+                good.replace("i", "%69"),
+                good[..good.len() - 1].to_owned(),
+                good[1..].to_owned(),
+                "issuer.example".to_owned(),
+                "*".to_owned(),
+                String::new(),
+            ] {
+                let token = stage.with_claim(claim, &quoted(&near));
+                stage
+                    .refused_for(&format!("{claim} {near:?}"), &token, why)
+                    .await;
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn iss_or_aud_as_an_array() {
-    let stage = Stage::new().await;
-    for claim in ["iss", "aud"] {
-        let good = stage.claims.raw(claim);
-        for raw in [
-            format!("[{good}]"),
-            format!(r#"[{good},"https://other.example"]"#),
-            format!(r#"["https://other.example",{good}]"#),
-            "[]".to_owned(),
-            format!(r#"{{"0":{good}}}"#),
-        ] {
-            let token = stage.with_claim(claim, &raw);
-            stage
-                .refused_for(&raw, &token, Malformed::Claims(claim))
-                .await;
+    for stage in Stage::of_each_format().await {
+        for claim in ["iss", "aud"] {
+            let good = stage.claims.raw(claim);
+            for raw in [
+                format!("[{good}]"),
+                format!(r#"[{good},"https://other.example"]"#),
+                format!(r#"["https://other.example",{good}]"#),
+                "[]".to_owned(),
+                format!(r#"{{"0":{good}}}"#),
+            ] {
+                let token = stage.with_claim(claim, &raw);
+                stage
+                    .refused_for(&raw, &token, Malformed::Claims(claim))
+                    .await;
+            }
         }
     }
 }

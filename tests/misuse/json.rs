@@ -1,5 +1,6 @@
 //! JSON that two readers read differently, or that breaks a reader.
 
+use waxseal::key::Format;
 use waxseal::token::Malformed;
 
 use crate::forger::Members;
@@ -27,7 +28,8 @@ async fn header_refused(stage: &Stage, header: impl AsRef<[u8]>) {
     let header = header.as_ref();
     let name = String::from_utf8_lossy(header);
     let token = stage.forger.seal(header, stage.claims.text());
-    stage.refused_for(&name, &token, BAD_HEADER).await;
+    let why = stage.header_fault(header, BAD_HEADER);
+    stage.refused_for(&name, &token, why).await;
 }
 
 /// `name` with its first letter as an escape.
@@ -37,30 +39,31 @@ fn escaped(name: &str) -> String {
 
 #[tokio::test]
 async fn every_claim_twice() {
-    let stage = Stage::new().await;
-    for name in [
-        "iss",
-        "sub",
-        "aud",
-        "client_id",
-        "iat",
-        "exp",
-        "jti",
-        "sid",
-        "auth_time",
-        "renew_at",
-        "session_expiry",
-        "amr",
-        "scope",
-    ] {
-        let same = stage.claims.raw(name);
-        for second in [name.to_owned(), escaped(name)] {
-            for raw in [same, "null", "9"] {
-                let last = stage.claims.and(&second, raw);
-                claims_refused(&stage, last.text()).await;
-                // The same two the other way round: the first one may be the reader's too.
-                let first = stage.claims.without(name).and(&second, raw);
-                claims_refused(&stage, first.and(name, same).text()).await;
+    for stage in Stage::of_each_format().await {
+        for name in [
+            "iss",
+            "sub",
+            "aud",
+            "client_id",
+            "iat",
+            "exp",
+            "jti",
+            "sid",
+            "auth_time",
+            "renew_at",
+            "session_expiry",
+            "amr",
+            "scope",
+        ] {
+            let same = stage.claims.raw(name);
+            for second in [name.to_owned(), escaped(name)] {
+                for raw in [same, "null", "9"] {
+                    let last = stage.claims.and(&second, raw);
+                    claims_refused(&stage, last.text()).await;
+                    // The same two the other way round: the first one may be the reader's too.
+                    let first = stage.claims.without(name).and(&second, raw);
+                    claims_refused(&stage, first.and(name, same).text()).await;
+                }
             }
         }
     }
@@ -68,14 +71,15 @@ async fn every_claim_twice() {
 
 #[tokio::test]
 async fn every_header_parameter_twice() {
-    let stage = Stage::new().await;
-    for name in ["alg", "typ", "kid"] {
-        let same = stage.header.raw(name);
-        for second in [name.to_owned(), escaped(name)] {
-            for raw in [same, r#""none""#, "null"] {
-                header_refused(&stage, stage.header.and(&second, raw).text()).await;
-                let first = stage.header.without(name).and(&second, raw);
-                header_refused(&stage, first.and(name, same).text()).await;
+    for stage in Stage::of_each_format().await {
+        for name in stage.header.names() {
+            let same = stage.header.raw(name);
+            for second in [name.to_owned(), escaped(name)] {
+                for raw in [same, r#""none""#, "null"] {
+                    header_refused(&stage, stage.header.and(&second, raw).text()).await;
+                    let first = stage.header.without(name).and(&second, raw);
+                    header_refused(&stage, first.and(name, same).text()).await;
+                }
             }
         }
     }
@@ -84,124 +88,134 @@ async fn every_header_parameter_twice() {
 /// An escape alone is no second reading.
 #[tokio::test]
 async fn an_escaped_name_once_is_that_name() {
-    let stage = Stage::new().await;
-    let raw = stage.claims.raw("exp");
-    let claims = stage.claims.without("exp").and("\\u0065xp", raw);
-    stage
-        .accepted("escaped", &stage.seal(&stage.header, &claims))
-        .await;
+    for stage in Stage::of_each_format().await {
+        let raw = stage.claims.raw("exp");
+        let claims = stage.claims.without("exp").and("\\u0065xp", raw);
+        stage
+            .accepted("escaped", &stage.seal(&stage.header, &claims))
+            .await;
+    }
 }
 
 #[tokio::test]
 async fn a_key_twice_deep_in_a_claim_that_nobody_reads() {
-    let stage = Stage::new().await;
-    stage.accepted("once", &unread(&stage, r#"{"a":1}"#)).await;
-    for raw in [
-        r#"{"a":1,"a":1}"#,
-        r#"{"a":1,"\u0061":2}"#,
-        r#"[{"a":1,"a":2}]"#,
-        r#"{"a":{"b":{"c":1,"c":2}}}"#,
-        r#"{"":1,"":2}"#,
-        r#"{"\ud83d\ude00":1,"😀":2}"#,
-    ] {
-        stage
-            .refused_for(raw, &unread(&stage, raw), BAD_CLAIMS)
-            .await;
+    for stage in Stage::of_each_format().await {
+        stage.accepted("once", &unread(&stage, r#"{"a":1}"#)).await;
+        for raw in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"[{"a":1,"a":2}]"#,
+            r#"{"a":{"b":{"c":1,"c":2}}}"#,
+            r#"{"":1,"":2}"#,
+            r#"{"\ud83d\ude00":1,"😀":2}"#,
+        ] {
+            stage
+                .refused_for(raw, &unread(&stage, raw), BAD_CLAIMS)
+                .await;
+        }
     }
 }
 
 #[tokio::test]
 async fn invalid_utf8_in_the_claims() {
-    let stage = Stage::new().await;
-    stage.accepted("valid", &unread(&stage, "\"é😀\"")).await;
-    for (name, bytes) in [
-        ("a stray byte", &b"\xff"[..]),
-        ("a continuation", b"\x80"),
-        ("cut short", b"\xc3"),
-        ("overlong", b"\xc0\xaf"),
-        ("an overlong NUL", b"\xc0\x80"),
-        ("a surrogate", b"\xed\xa0\x80"),
-        ("past the last", b"\xf4\x90\x80\x80"),
-        ("UTF-16", b"\0a"),
-    ] {
-        let text = [b"\"", bytes, b"\""].concat();
-        stage
-            .refused_for(name, &unread(&stage, text), BAD_CLAIMS)
-            .await;
-        let key = [b"{\"", bytes, b"\":1}"].concat();
-        stage
-            .refused_for(name, &unread(&stage, key), BAD_CLAIMS)
-            .await;
-        let mut claims = stage.claims.text().into_bytes();
-        let at = claims.windows(6).position(|w| w == b"issuer").unwrap();
-        claims.splice(at..at, bytes.iter().copied());
-        claims_refused(&stage, claims).await;
+    for stage in Stage::of_each_format().await {
+        stage.accepted("valid", &unread(&stage, "\"é😀\"")).await;
+        for (name, bytes) in [
+            ("a stray byte", &b"\xff"[..]),
+            ("a continuation", b"\x80"),
+            ("cut short", b"\xc3"),
+            ("overlong", b"\xc0\xaf"),
+            ("an overlong NUL", b"\xc0\x80"),
+            ("a surrogate", b"\xed\xa0\x80"),
+            ("past the last", b"\xf4\x90\x80\x80"),
+            ("UTF-16", b"\0a"),
+        ] {
+            let text = [b"\"", bytes, b"\""].concat();
+            stage
+                .refused_for(name, &unread(&stage, text), BAD_CLAIMS)
+                .await;
+            let key = [b"{\"", bytes, b"\":1}"].concat();
+            stage
+                .refused_for(name, &unread(&stage, key), BAD_CLAIMS)
+                .await;
+            let mut claims = stage.claims.text().into_bytes();
+            let at = claims.windows(6).position(|w| w == b"issuer").unwrap();
+            claims.splice(at..at, bytes.iter().copied());
+            claims_refused(&stage, claims).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn invalid_utf8_in_the_header() {
-    let stage = Stage::new().await;
-    for bytes in [&b"\xff"[..], b"\xc0\xaf", b"\xed\xa0\x80", b"\0"] {
-        for before in ["at+jwt", "kid\"", "EdDSA"] {
-            let mut header = stage.header.text().into_bytes();
-            let at = header
-                .windows(before.len())
-                .position(|w| w == before.as_bytes());
-            let at = at.unwrap();
-            header.splice(at..at, bytes.iter().copied());
-            header_refused(&stage, header).await;
+    for stage in Stage::of_each_format().await {
+        for bytes in [&b"\xff"[..], b"\xc0\xaf", b"\xed\xa0\x80", b"\0"] {
+            let before: &[&str] = match stage.format() {
+                Format::Jwt => &["at+jwt", "kid\"", "EdDSA"],
+                Format::Paseto => &["kid\"", "k4.pid."],
+            };
+            for before in before {
+                let mut header = stage.header.text().into_bytes();
+                let at = header
+                    .windows(before.len())
+                    .position(|w| w == before.as_bytes());
+                let at = at.unwrap();
+                header.splice(at..at, bytes.iter().copied());
+                header_refused(&stage, header).await;
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn other_encodings_of_json() {
-    let stage = Stage::new().await;
-    let claims = stage.claims.text();
-    let little: Vec<u8> = claims.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let big: Vec<u8> = claims.encode_utf16().flat_map(u16::to_be_bytes).collect();
-    for encoded in [
-        little,
-        big,
-        [b"\xef\xbb\xbf", claims.as_bytes()].concat(),
-        [b"\xff\xfe", claims.as_bytes()].concat(),
-    ] {
-        claims_refused(&stage, encoded).await;
+    for stage in Stage::of_each_format().await {
+        let claims = stage.claims.text();
+        let little: Vec<u8> = claims.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = claims.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for encoded in [
+            little,
+            big,
+            [b"\xef\xbb\xbf", claims.as_bytes()].concat(),
+            [b"\xff\xfe", claims.as_bytes()].concat(),
+        ] {
+            claims_refused(&stage, encoded).await;
+        }
+        header_refused(&stage, format!("\u{feff}{}", stage.header.text())).await;
     }
-    header_refused(&stage, format!("\u{feff}{}", stage.header.text())).await;
 }
 
 #[tokio::test]
 async fn lone_surrogates() {
-    let stage = Stage::new().await;
-    stage
-        .accepted("a pair", &unread(&stage, r#""\ud83d\ude00""#))
-        .await;
-    for lone in [
-        r"\ud800",
-        r"\udc00",
-        r"\udfff",
-        r"\udc00\ud800",
-        r"\ud800\ud800",
-        r"\ud800x",
-        r"\ud800\n",
-    ] {
-        for raw in [format!("\"{lone}\""), format!("{{\"{lone}\":1}}")] {
-            stage
-                .refused_for(&raw, &unread(&stage, &raw), BAD_CLAIMS)
-                .await;
+    for stage in Stage::of_each_format().await {
+        stage
+            .accepted("a pair", &unread(&stage, r#""\ud83d\ude00""#))
+            .await;
+        for lone in [
+            r"\ud800",
+            r"\udc00",
+            r"\udfff",
+            r"\udc00\ud800",
+            r"\ud800\ud800",
+            r"\ud800x",
+            r"\ud800\n",
+        ] {
+            for raw in [format!("\"{lone}\""), format!("{{\"{lone}\":1}}")] {
+                stage
+                    .refused_for(&raw, &unread(&stage, &raw), BAD_CLAIMS)
+                    .await;
+            }
+            header_refused(
+                &stage,
+                stage.header.with("kid", &format!("\"{lone}\"")).text(),
+            )
+            .await;
+            claims_refused(
+                &stage,
+                stage.claims.with("iss", &format!("\"{lone}\"")).text(),
+            )
+            .await;
         }
-        header_refused(
-            &stage,
-            stage.header.with("kid", &format!("\"{lone}\"")).text(),
-        )
-        .await;
-        claims_refused(
-            &stage,
-            stage.claims.with("iss", &format!("\"{lone}\"")).text(),
-        )
-        .await;
     }
 }
 
@@ -216,65 +230,73 @@ fn objects(depth: usize) -> String {
 /// The claims are the first level.
 #[tokio::test]
 async fn nesting_of_depth_nine() {
-    let stage = Stage::new().await;
-    for nested in [arrays, objects] {
-        stage.accepted("eight", &unread(&stage, nested(7))).await;
-        stage
-            .refused_for("nine", &unread(&stage, nested(8)), BAD_CLAIMS)
-            .await;
+    for stage in Stage::of_each_format().await {
+        for nested in [arrays, objects] {
+            stage.accepted("eight", &unread(&stage, nested(7))).await;
+            stage
+                .refused_for("nine", &unread(&stage, nested(8)), BAD_CLAIMS)
+                .await;
+        }
     }
 }
 
 #[tokio::test]
 async fn nesting_as_deep_as_a_token_can_be() {
-    let stage = Stage::new().await;
-    for raw in [
-        arrays(2500),
-        objects(800),
-        "[".repeat(5000),
-        r#"{"":"#.repeat(1000),
-    ] {
-        stage
-            .refused_for(&raw[..20], &unread(&stage, &raw), BAD_CLAIMS)
-            .await;
+    for stage in Stage::of_each_format().await {
+        for raw in [
+            arrays(2500),
+            objects(800),
+            "[".repeat(5000),
+            r#"{"":"#.repeat(1000),
+        ] {
+            stage
+                .refused_for(&raw[..20], &unread(&stage, &raw), BAD_CLAIMS)
+                .await;
+        }
     }
 }
 
 #[tokio::test]
 async fn nesting_of_depth_100_000() {
-    let stage = Stage::new().await;
-    for raw in [arrays(100_000), objects(100_000), "[".repeat(100_000)] {
-        stage
-            .refused_for("claims", &unread(&stage, &raw), Malformed::TooLong)
-            .await;
-        let token = stage.forger.seal(&raw, stage.claims.text());
-        stage
-            .refused_for("header", &token, Malformed::TooLong)
-            .await;
+    for stage in Stage::of_each_format().await {
+        for raw in [arrays(100_000), objects(100_000), "[".repeat(100_000)] {
+            stage
+                .refused_for("claims", &unread(&stage, &raw), Malformed::TooLong)
+                .await;
+            let token = stage.forger.seal(&raw, stage.claims.text());
+            stage
+                .refused_for("header", &token, Malformed::TooLong)
+                .await;
+        }
+        for depth in [20, 100] {
+            header_refused(&stage, stage.header.with("kid", &arrays(depth)).text()).await;
+        }
     }
-    header_refused(&stage, stage.header.with("kid", &arrays(100)).text()).await;
 }
 
 #[tokio::test]
 async fn claims_that_are_no_object() {
-    let stage = Stage::new().await;
-    for json in others(&stage.claims) {
-        claims_refused(&stage, json).await;
+    for stage in Stage::of_each_format().await {
+        for json in others(&stage.claims) {
+            claims_refused(&stage, json).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn a_header_that_is_no_object() {
-    let stage = Stage::new().await;
-    for json in others(&stage.header) {
-        header_refused(&stage, json).await;
-    }
-    for (json, why) in [
-        (String::new(), Malformed::Shape),
-        ("{}".to_owned(), Malformed::Header("no alg")),
-    ] {
-        let token = stage.forger.seal(json, stage.claims.text());
-        stage.refused_for("empty", &token, why).await;
+    for stage in Stage::of_each_format().await {
+        for json in others(&stage.header) {
+            header_refused(&stage, json).await;
+        }
+        let missing = match stage.format() {
+            Format::Jwt => "no alg",
+            Format::Paseto => "no kid",
+        };
+        for (json, why) in [("", Malformed::Shape), ("{}", Malformed::Header(missing))] {
+            let token = stage.forger.seal(json, stage.claims.text());
+            stage.refused_for("empty", &token, why).await;
+        }
     }
 }
 
@@ -308,30 +330,31 @@ fn others(members: &Members) -> Vec<String> {
 
 #[tokio::test]
 async fn values_that_are_no_json() {
-    let stage = Stage::new().await;
-    for raw in [
-        "NaN",
-        "Infinity",
-        "-Infinity",
-        "undefined",
-        "01",
-        "+1",
-        "1.",
-        ".1",
-        "1e",
-        "0x1",
-        "1_000",
-        "'a'",
-        "\"\n\"",
-        "\"\t\"",
-        r#""\x41""#,
-        r#""\u12""#,
-        "tru",
-        "nul",
-        "",
-    ] {
-        stage
-            .refused_for(raw, &unread(&stage, raw), BAD_CLAIMS)
-            .await;
+    for stage in Stage::of_each_format().await {
+        for raw in [
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "undefined",
+            "01",
+            "+1",
+            "1.",
+            ".1",
+            "1e",
+            "0x1",
+            "1_000",
+            "'a'",
+            "\"\n\"",
+            "\"\t\"",
+            r#""\x41""#,
+            r#""\u12""#,
+            "tru",
+            "nul",
+            "",
+        ] {
+            stage
+                .refused_for(raw, &unread(&stage, raw), BAD_CLAIMS)
+                .await;
+        }
     }
 }

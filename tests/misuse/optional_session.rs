@@ -42,78 +42,82 @@ async fn ask(stage: &Stage, path: &str, values: &[&str]) -> Answer {
 
 #[tokio::test]
 async fn nobody_only_without_a_header() {
-    let stage = Stage::new().await;
-    let nobody = ask(&stage, "/who", &[]).await;
-    assert_eq!(
-        (nobody.status, nobody.body.as_slice()),
-        (StatusCode::OK, &b"nobody"[..])
-    );
-    let without = ask(&stage, "/must", &[]).await;
-    assert_eq!(without.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(without.code(), "no_credentials");
+    for stage in Stage::of_each_format().await {
+        let nobody = ask(&stage, "/who", &[]).await;
+        assert_eq!(
+            (nobody.status, nobody.body.as_slice()),
+            (StatusCode::OK, &b"nobody"[..])
+        );
+        let without = ask(&stage, "/must", &[]).await;
+        assert_eq!(without.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(without.code(), "no_credentials");
 
-    let good = format!("Bearer {}", stage.genuine);
-    let subject: String = serde_json::from_str(stage.claims.raw("sub")).unwrap();
-    for path in ["/who", "/must"] {
-        let somebody = ask(&stage, path, &[&good]).await;
-        assert_eq!(somebody.status, StatusCode::OK);
-        assert_eq!(String::from_utf8(somebody.body).unwrap(), subject);
+        let good = format!("Bearer {}", stage.genuine);
+        let subject: String = serde_json::from_str(stage.claims.raw("sub")).unwrap();
+        for path in ["/who", "/must"] {
+            let somebody = ask(&stage, path, &[&good]).await;
+            assert_eq!(somebody.status, StatusCode::OK);
+            assert_eq!(String::from_utf8(somebody.body).unwrap(), subject);
+        }
     }
 }
 
 #[tokio::test]
 async fn a_bad_token_is_refused_where_none_is_needed() {
-    let stage = Stage::new().await;
-    let revoked = stage.house.login("alice").await;
-    stage.house.post("/logout", Some(&revoked), None).await;
-    let bad = [
-        "nonsense".to_owned(),
-        format!("{}x", stage.genuine),
-        stage.with_claim("exp", "1"),
-        stage.with_claim("aud", r#""https://other.example""#),
-        stage.with_parameter("alg", r#""none""#),
-        revoked,
-    ];
-    for token in bad {
-        for path in ["/who", "/must"] {
-            let answer = ask(&stage, path, &[&format!("Bearer {token}")]).await;
-            stage.is_invalid_token(&token, &answer);
+    for stage in Stage::of_each_format().await {
+        let revoked = stage.house.login("alice").await;
+        stage.house.post("/logout", Some(&revoked), None).await;
+        let bad = [
+            "nonsense".to_owned(),
+            format!("{}x", stage.genuine),
+            stage.with_claim("exp", "1"),
+            stage.with_claim("aud", r#""https://other.example""#),
+            stage.with_parameter("alg", r#""none""#),
+            revoked,
+        ];
+        for token in bad {
+            for path in ["/who", "/must"] {
+                let answer = ask(&stage, path, &[&format!("Bearer {token}")]).await;
+                stage.is_invalid_token(&token, &answer);
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn a_malformed_header_is_refused_where_none_is_needed() {
-    let stage = Stage::new().await;
-    let good = format!("Bearer {}", stage.genuine);
-    let two = [good.as_str(), &good];
-    let joined = format!("{good},{good}");
-    let values: [&[&str]; 7] = [
-        &two,
-        &["Basic YTpi"],
-        &["Bearer"],
-        &["Bearer "],
-        &[""],
-        &[&stage.genuine],
-        &[&joined],
-    ];
-    for values in values {
-        for path in ["/who", "/must"] {
-            is_invalid_request(&format!("{values:?}"), &ask(&stage, path, values).await);
+    for stage in Stage::of_each_format().await {
+        let good = format!("Bearer {}", stage.genuine);
+        let two = [good.as_str(), &good];
+        let joined = format!("{good},{good}");
+        let values: [&[&str]; 7] = [
+            &two,
+            &["Basic YTpi"],
+            &["Bearer"],
+            &["Bearer "],
+            &[""],
+            &[&stage.genuine],
+            &[&joined],
+        ];
+        for values in values {
+            for path in ["/who", "/must"] {
+                is_invalid_request(&format!("{values:?}"), &ask(&stage, path, values).await);
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn a_stale_list_is_not_nobody() {
-    let stage = Stage::new().await;
-    stage.house.clock.advance(waxseal::embedded::MAX_STALENESS);
-    let good = format!("Bearer {}", stage.genuine);
-    for path in ["/who", "/must"] {
-        let answer = ask(&stage, path, &[&good]).await;
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer.code(), "unavailable");
-        let bad = ask(&stage, path, &["Bearer nonsense"]).await;
-        stage.is_invalid_token("stale and bad", &bad);
+    for stage in Stage::of_each_format().await {
+        stage.house.clock.advance(waxseal::embedded::MAX_STALENESS);
+        let good = format!("Bearer {}", stage.genuine);
+        for path in ["/who", "/must"] {
+            let answer = ask(&stage, path, &[&good]).await;
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.code(), "unavailable");
+            let bad = ask(&stage, path, &["Bearer nonsense"]).await;
+            stage.is_invalid_token("stale and bad", &bad);
+        }
     }
 }

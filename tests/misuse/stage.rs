@@ -2,15 +2,23 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, StatusCode};
-use waxseal::key::Algorithm;
+use chrono::DateTime;
+use waxseal::Settings;
+use waxseal::key::{Algorithm, Format};
 use waxseal::token::Malformed;
 use waxseal::verifier::Refusal;
 
 use crate::common::{Answer, House};
-use crate::forger::{Forger, Members, parts};
+use crate::forger::{Forger, Members, encode, header_and_claims};
 
-/// What a key can sign with: some attacks are about that.
-pub const ALGORITHMS: [Algorithm; 2] = [Algorithm::EdDsa, Algorithm::Es256];
+/// What a JWT's key can sign with: some attacks are about that.
+pub const JWT_ALGORITHMS: [Algorithm; 2] = [Algorithm::EdDsa, Algorithm::Es256];
+
+/// The claims that are dates.
+pub const DATES: [&str; 5] = ["exp", "iat", "auth_time", "renew_at", "session_expiry"];
+
+/// The longest footer, in base64.
+pub const MAX_FOOTER: usize = 128;
 
 /// The resources that a token opens.
 pub const RESOURCES: [&str; 2] = ["/verify", "/session"];
@@ -19,6 +27,7 @@ pub const RESOURCES: [&str; 2] = ["/verify", "/session"];
 pub struct Stage {
     pub house: House,
     pub genuine: String,
+    /// The header of a JWT, the footer of a PASETO.
     pub header: Members,
     pub claims: Members,
     pub forger: Forger,
@@ -27,21 +36,30 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Of JWTs, for what only they have.
     pub async fn new() -> Self {
         Self::with(Algorithm::EdDsa).await
+    }
+
+    /// Of JWTs, and of PASETOs.
+    pub async fn of_each_format() -> [Self; 2] {
+        [
+            Self::with(Algorithm::EdDsa).await,
+            Self::with(Algorithm::V4Public).await,
+        ]
     }
 
     /// Shows first that a genuine token and a forged one to which nothing was done are accepted: what
     /// is refused afterwards is refused for the one thing that was done to it.
     pub async fn with(algorithm: Algorithm) -> Self {
-        let house = House::with(|settings| settings.algorithm = algorithm).await;
+        let house = House::with(|settings| of_algorithm(settings, algorithm)).await;
         house.add_user("alice").await;
         let genuine = house.login("alice").await;
-        let [header, payload, _] = parts(&genuine);
+        let [header, claims] = header_and_claims(&genuine);
         let refusal = house.get("/verify", "nonsense").await.body;
         let stage = Self {
-            header: Members::of(header),
-            claims: Members::of(payload),
+            header: Members::of(&header),
+            claims: Members::of(&claims),
             forger: Forger::of(&house),
             genuine,
             house,
@@ -53,11 +71,50 @@ impl Stage {
         stage
     }
 
+    /// The name of the key that signs.
+    pub fn kid(&self) -> String {
+        serde_json::from_str(self.header.raw("kid")).unwrap()
+    }
+
+    pub fn format(&self) -> Format {
+        self.house.settings.format
+    }
+
+    /// That second as its format writes it, raw.
+    pub fn date(&self, second: i64) -> String {
+        date(self.format(), second)
+    }
+
+    /// The second that a claim says.
+    pub fn second(&self, claim: &str) -> i64 {
+        self.read_second(self.claims.raw(claim))
+    }
+
+    /// The second that a date says.
+    pub fn read_second(&self, raw: &str) -> i64 {
+        match self.format() {
+            Format::Jwt => raw.parse().unwrap(),
+            Format::Paseto => {
+                let date = DateTime::parse_from_rfc3339(raw.trim_matches('"')).unwrap();
+                date.timestamp()
+            }
+        }
+    }
+
+    /// Why such a header is refused: a long footer is not looked at.
+    pub fn header_fault(&self, header: impl AsRef<[u8]>, why: Malformed) -> Malformed {
+        let footer = encode(header);
+        if self.format() == Format::Paseto && footer.len() > MAX_FOOTER {
+            return Malformed::Header("too long");
+        }
+        why
+    }
+
     pub fn seal(&self, header: &Members, claims: &Members) -> String {
         self.forger.seal(header.text(), claims.text())
     }
 
-    /// Signed anew with that header parameter set.
+    /// Signed anew with that header parameter, or member of the footer, set.
     pub fn with_parameter(&self, name: &str, raw: &str) -> String {
         self.seal(&self.header.with(name, raw), &self.claims)
     }
@@ -131,6 +188,25 @@ impl Stage {
             r#"Bearer realm="waxseal", error="invalid_token""#
         );
         assert_eq!(answer.body, self.refusal, "{name}: another body");
+    }
+}
+
+/// That second as `format` writes it, raw.
+pub fn date(format: Format, second: i64) -> String {
+    match format {
+        Format::Jwt => second.to_string(),
+        Format::Paseto => {
+            let date = DateTime::from_timestamp(second, 0).unwrap();
+            date.format(r#""%Y-%m-%dT%H:%M:%SZ""#).to_string()
+        }
+    }
+}
+
+pub fn of_algorithm(settings: &mut Settings, algorithm: Algorithm) {
+    settings.format = algorithm.format();
+    settings.accepts = vec![settings.format];
+    if settings.format == Format::Jwt {
+        settings.algorithm = algorithm;
     }
 }
 

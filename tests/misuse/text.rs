@@ -2,23 +2,35 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use waxseal::key::{Algorithm, Format};
 use waxseal::token::Malformed;
 
-use crate::forger::{decode, encode, parts};
-use crate::stage::{ALGORITHMS, Stage};
+use crate::forger::{PASETO, base64_parts, decode, encode, parts};
+use crate::stage::Stage;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// A token with each of its parts put through `change`, one at a time, and signed anew where a
-/// signature covers the part.
-fn each_part(stage: &Stage, token: &str, change: impl Fn(&str) -> String) -> [(String, String); 3] {
+/// signature covers the part's text. A PASETO's covers what the text says.
+fn each_part(
+    stage: &Stage,
+    token: &str,
+    change: impl Fn(&str) -> String,
+) -> Vec<(&'static str, String)> {
+    if let (PASETO, parts) = base64_parts(token) {
+        let [body, footer] = parts.try_into().unwrap();
+        return vec![
+            ("body", format!("{PASETO}{}.{footer}", change(body))),
+            ("footer", format!("{PASETO}{body}.{}", change(footer))),
+        ];
+    }
     let [header, payload, signature] = parts(token);
     let seal = |header: &str, payload: &str| stage.forger.seal_parts(header, payload);
-    [
-        ("header".to_owned(), seal(&change(header), payload)),
-        ("payload".to_owned(), seal(header, &change(payload))),
+    vec![
+        ("header", seal(&change(header), payload)),
+        ("payload", seal(header, &change(payload))),
         (
-            "signature".to_owned(),
+            "signature",
             format!("{header}.{payload}.{}", change(signature)),
         ),
     ]
@@ -31,7 +43,7 @@ fn is_of_form(why: Malformed) -> bool {
 
 #[tokio::test]
 async fn every_flipped_bit() {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL {
         let stage = Stage::with(algorithm).await;
         let token = stage.genuine.as_bytes();
         for bit in 0..token.len() * 8 {
@@ -51,18 +63,20 @@ async fn every_flipped_bit() {
 /// The bits of what the parts say, so that the text stays canonical.
 #[tokio::test]
 async fn every_flipped_bit_below_the_base64() {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL {
         let stage = Stage::with(algorithm).await;
-        let good = parts(&stage.genuine);
-        for part in 0..3 {
+        let (start, good) = base64_parts(&stage.genuine);
+        for part in 0..good.len() {
             let bytes = decode(good[part]);
             for bit in 0..bytes.len() * 8 {
                 let mut flipped = bytes.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
-                let mut all = good.map(str::to_owned);
-                all[part] = encode(flipped);
+                let flipped = encode(flipped);
+                let mut all = good.clone();
+                all[part] = &flipped;
+                let token = format!("{start}{}", all.join("."));
                 stage
-                    .refused(&format!("part {part}, bit {bit}"), &all.join("."))
+                    .refused(&format!("part {part}, bit {bit}"), &token)
                     .await;
             }
         }
@@ -71,53 +85,56 @@ async fn every_flipped_bit_below_the_base64() {
 
 #[tokio::test]
 async fn every_truncation() {
-    let stage = Stage::new().await;
-    let token = &stage.genuine;
-    for length in 0..token.len() {
-        stage
-            .refused(&format!("the first {length}"), &token[..length])
-            .await;
-        stage
-            .refused(
-                &format!("the last {length}"),
-                &token[token.len() - length..],
-            )
-            .await;
+    for stage in Stage::of_each_format().await {
+        let token = &stage.genuine;
+        for length in 0..token.len() {
+            stage
+                .refused(&format!("the first {length}"), &token[..length])
+                .await;
+            stage
+                .refused(
+                    &format!("the last {length}"),
+                    &token[token.len() - length..],
+                )
+                .await;
+        }
     }
 }
 
 #[tokio::test]
 async fn every_missing_and_every_doubled_character() {
-    let stage = Stage::new().await;
-    let token = &stage.genuine;
-    for at in 0..token.len() {
-        let (before, after) = token.split_at(at);
-        stage
-            .refused(
-                &format!("without {at}"),
-                &format!("{before}{}", &after[1..]),
-            )
-            .await;
-        let doubled = format!("{before}{}{after}", &after[..1]);
-        stage.refused(&format!("twice {at}"), &doubled).await;
+    for stage in Stage::of_each_format().await {
+        let token = &stage.genuine;
+        for at in 0..token.len() {
+            let (before, after) = token.split_at(at);
+            stage
+                .refused(
+                    &format!("without {at}"),
+                    &format!("{before}{}", &after[1..]),
+                )
+                .await;
+            let doubled = format!("{before}{}{after}", &after[..1]);
+            stage.refused(&format!("twice {at}"), &doubled).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn base64_padding() {
-    let stage = Stage::new().await;
-    for spaces in 0..3 {
-        // So that each part once needs no padding, once one and once two.
-        let token = stage.forger.seal(
-            stage.header.text() + &" ".repeat(spaces),
-            stage.claims.text() + &" ".repeat(spaces),
-        );
-        stage.accepted("without padding", &token).await;
-        for padding in ["=", "==", "===", "====", "%3D", "."] {
-            let padded = |part: &str| format!("{part}{padding}");
-            for (part, token) in each_part(&stage, &token, padded) {
-                let why = stage.malformed(&format!("{part}{padding}"), &token).await;
-                assert!(is_of_form(why), "{part} {why:?}");
+    for stage in Stage::of_each_format().await {
+        for spaces in 0..3 {
+            // So that each part once needs no padding, once one and once two.
+            let token = stage.forger.seal(
+                stage.header.text() + &" ".repeat(spaces),
+                stage.claims.text() + &" ".repeat(spaces),
+            );
+            stage.accepted("without padding", &token).await;
+            for padding in ["=", "==", "===", "====", "%3D", "."] {
+                let padded = |part: &str| format!("{part}{padding}");
+                for (part, token) in each_part(&stage, &token, padded) {
+                    let why = stage.malformed(&format!("{part}{padding}"), &token).await;
+                    assert!(is_of_form(why), "{part} {why:?}");
+                }
             }
         }
     }
@@ -125,32 +142,33 @@ async fn base64_padding() {
 
 #[tokio::test]
 async fn base64_with_plus_and_slash() {
-    let stage = Stage::new().await;
-    let mut seen = 0;
-    for pad in 0..3 {
-        // `>` and `?` at the end of three bytes make `-` and `_`.
-        let claims = stage
-            .claims
-            .with("pad", &format!("\"{}>>>???\"", "x".repeat(pad)));
-        let token = stage.seal(&stage.header, &claims);
-        stage.accepted("with - and _", &token).await;
-        let standard = |part: &str| STANDARD_NO_PAD.encode(decode(part));
-        for (part, standard) in each_part(&stage, &token, standard) {
-            if standard != token {
-                seen += 1;
-                let why = stage.malformed(&part, &standard).await;
-                assert!(is_of_form(why), "{part} {why:?}");
+    for stage in Stage::of_each_format().await {
+        let mut seen = 0;
+        for pad in 0..3 {
+            // `>` and `?` at the end of three bytes make `-` and `_`.
+            let claims = stage
+                .claims
+                .with("pad", &format!("\"{}>>>???\"", "x".repeat(pad)));
+            let token = stage.seal(&stage.header, &claims);
+            stage.accepted("with - and _", &token).await;
+            let standard = |part: &str| STANDARD_NO_PAD.encode(decode(part));
+            for (part, standard) in each_part(&stage, &token, standard) {
+                if standard != token {
+                    seen += 1;
+                    let why = stage.malformed(part, &standard).await;
+                    assert!(is_of_form(why), "{part} {why:?}");
+                }
             }
         }
-    }
-    assert!(seen >= 3, "no token had a - or a _");
-    for foreign in ["+", "/", "~", "*", "!", "%2B", "\u{e9}", "\0"] {
-        let changed = |part: &str| format!("{foreign}{}", &part[1..]);
-        for (part, token) in each_part(&stage, &stage.genuine, changed) {
-            let why = stage
-                .malformed(&format!("{part} {foreign:?}"), &token)
-                .await;
-            assert!(is_of_form(why), "{part} {why:?}");
+        assert!(seen >= 3, "no token had a - or a _");
+        for foreign in ["+", "/", "~", "*", "!", "%2B", "\u{e9}", "\0"] {
+            let changed = |part: &str| format!("{foreign}{}", &part[1..]);
+            for (part, token) in each_part(&stage, &stage.genuine, changed) {
+                let why = stage
+                    .malformed(&format!("{part} {foreign:?}"), &token)
+                    .await;
+                assert!(is_of_form(why), "{part} {why:?}");
+            }
         }
     }
 }
@@ -167,43 +185,48 @@ fn other_endings(part: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn base64_with_another_last_character() {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL {
         let stage = Stage::with(algorithm).await;
-        let mut seen = [0; 3];
+        let mut seen = vec![0; base64_parts(&stage.genuine).1.len()];
         for spaces in 0..3 {
             let token = stage.forger.seal(
                 stage.header.text() + &" ".repeat(spaces),
                 stage.claims.text() + &" ".repeat(spaces),
             );
             for (part, seen) in seen.iter_mut().enumerate() {
-                for other in other_endings(parts(&token)[part]) {
+                for other in other_endings(base64_parts(&token).1[part]) {
                     *seen += 1;
                     let (name, token) = each_part(&stage, &token, |_| other.clone())[part].clone();
-                    let why = stage.malformed(&name, &token).await;
+                    let why = stage.malformed(name, &token).await;
                     assert!(is_of_form(why), "{name} {why:?}");
                 }
             }
         }
-        assert_eq!(seen, [18, 18, 45]);
+        let expected: &[_] = match algorithm.format() {
+            Format::Jwt => &[18, 18, 45],
+            Format::Paseto => &[18, 18],
+        };
+        assert_eq!(seen, expected);
     }
 }
 
 #[tokio::test]
 async fn white_space_anywhere() {
-    let stage = Stage::new().await;
-    for space in [
-        " ", "\t", "\n", "\r\n", "\r", "\u{b}", "\u{c}", "\u{a0}", "\u{200b}", "\u{feff}", "\0",
-        "%20",
-    ] {
-        let changes: [&dyn Fn(&str) -> String; 3] = [
-            &|part| format!("{space}{part}"),
-            &|part| format!("{}{space}{}", &part[..8], &part[8..]),
-            &|part| format!("{part}{space}"),
-        ];
-        for change in changes {
-            for (part, token) in each_part(&stage, &stage.genuine, change) {
-                let why = stage.malformed(&format!("{part} {space:?}"), &token).await;
-                assert!(is_of_form(why), "{part} {why:?}");
+    for stage in Stage::of_each_format().await {
+        for space in [
+            " ", "\t", "\n", "\r\n", "\r", "\u{b}", "\u{c}", "\u{a0}", "\u{200b}", "\u{feff}",
+            "\0", "%20",
+        ] {
+            let changes: [&dyn Fn(&str) -> String; 3] = [
+                &|part| format!("{space}{part}"),
+                &|part| format!("{}{space}{}", &part[..8], &part[8..]),
+                &|part| format!("{part}{space}"),
+            ];
+            for change in changes {
+                for (part, token) in each_part(&stage, &stage.genuine, change) {
+                    let why = stage.malformed(&format!("{part} {space:?}"), &token).await;
+                    assert!(is_of_form(why), "{part} {why:?}");
+                }
             }
         }
     }

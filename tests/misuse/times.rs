@@ -2,61 +2,61 @@
 
 use std::time::Duration;
 
+use waxseal::key::Algorithm;
 use waxseal::policy::{LIFETIME_CAP, MAX_LEEWAY, Unacceptable};
 use waxseal::token::Malformed;
 
 use crate::common::{House, START};
-use crate::stage::Stage;
-
-const DATES: [&str; 5] = ["exp", "iat", "auth_time", "renew_at", "session_expiry"];
+use crate::stage::{DATES, Stage, of_algorithm};
 
 /// No number of whole seconds that a date can be.
 async fn no_date(claim: &'static str) {
-    let stage = Stage::new().await;
-    let good = stage.claims.raw(claim);
-    let missing = stage.seal(&stage.header, &stage.claims.without(claim));
-    stage
-        .refused_for("missing", &missing, Malformed::Claims(claim))
-        .await;
-    for raw in [
-        format!("\"{good}\""),
-        r#""never""#.to_owned(),
-        r#""""#.to_owned(),
-        format!("{good}.0"),
-        format!("{good}.5"),
-        format!("{good}e0"),
-        format!("{good}000e-3"),
-        "1.8e9".to_owned(),
-        "1e19".to_owned(),
-        "1e308".to_owned(),
-        "-1".to_owned(),
-        "-1e19".to_owned(),
-        "-0".to_owned(),
-        "-9223372036854775808".to_owned(),
-        "9223372036854775807".to_owned(),
-        "9223372036854775808".to_owned(),
-        "18446744073709551615".to_owned(),
-        "18446744073709551616".to_owned(),
-        "253402300800".to_owned(),
-        format!("{good}000000000"),
-        "true".to_owned(),
-        "false".to_owned(),
-        "null".to_owned(),
-        format!("[{good}]"),
-        "[]".to_owned(),
-        format!("{{\"value\":{good}}}"),
-        "{}".to_owned(),
-    ] {
-        let token = stage.with_claim(claim, &raw);
+    for stage in Stage::of_each_format().await {
+        let good = stage.second(claim);
+        let missing = stage.seal(&stage.header, &stage.claims.without(claim));
         stage
-            .refused_for(&format!("{claim} {raw}"), &token, Malformed::Claims(claim))
+            .refused_for("missing", &missing, Malformed::Claims(claim))
             .await;
+        for raw in [
+            format!("\"{good}\""),
+            r#""never""#.to_owned(),
+            r#""""#.to_owned(),
+            format!("{good}.0"),
+            format!("{good}.5"),
+            format!("{good}e0"),
+            format!("{good}000e-3"),
+            "1.8e9".to_owned(),
+            "1e19".to_owned(),
+            "1e308".to_owned(),
+            "-1".to_owned(),
+            "-1e19".to_owned(),
+            "-0".to_owned(),
+            "-9223372036854775808".to_owned(),
+            "9223372036854775807".to_owned(),
+            "9223372036854775808".to_owned(),
+            "18446744073709551615".to_owned(),
+            "18446744073709551616".to_owned(),
+            "253402300800".to_owned(),
+            format!("{good}000000000"),
+            "true".to_owned(),
+            "false".to_owned(),
+            "null".to_owned(),
+            format!("[{good}]"),
+            "[]".to_owned(),
+            format!("{{\"value\":{good}}}"),
+            "{}".to_owned(),
+        ] {
+            let token = stage.with_claim(claim, &raw);
+            stage
+                .refused_for(&format!("{claim} {raw}"), &token, Malformed::Claims(claim))
+                .await;
+        }
+        // 1e400 is beyond every double, so that it is not even JSON to some readers.
+        let why = stage
+            .malformed("1e400", &stage.with_claim(claim, "1e400"))
+            .await;
+        assert!(matches!(why, Malformed::Claims(_)), "{why:?}");
     }
-    // 1e400 is beyond every double, so that it is not even JSON to some readers.
-    let why = stage
-        .malformed("1e400", &stage.with_claim(claim, "1e400"))
-        .await;
-    assert!(matches!(why, Malformed::Claims(_)), "{why:?}");
 }
 
 macro_rules! no_date {
@@ -77,35 +77,39 @@ fn with_times(stage: &Stage, times: &[(&str, i64)]) -> String {
     let claims = times
         .iter()
         .fold(stage.claims.clone(), |claims, (name, offset)| {
-            claims.with(name, &(START.secs() + offset).to_string())
+            claims.with(name, &stage.date(START.secs() + offset))
         });
     stage.seal(&stage.header, &claims)
 }
 
 #[tokio::test]
 async fn expired() {
-    let stage = Stage::new().await;
-    let leeway = stage.house.settings.timeouts.leeway;
-    let left = stage.claims.integer("exp") - START.secs();
-    let left = Duration::from_secs(u64::try_from(left).unwrap()) + leeway;
-    stage.house.pass(left - Duration::from_millis(1)).await;
-    stage.accepted("a moment before", &stage.genuine).await;
-    stage.house.pass(Duration::from_millis(1)).await;
-    stage
-        .refused_for("at exp and leeway", &stage.genuine, Unacceptable::Expired)
-        .await;
-    stage.house.pass(Duration::from_secs(365 * 86_400)).await;
-    stage
-        .refused_for("a year later", &stage.genuine, Unacceptable::Expired)
-        .await;
+    for stage in Stage::of_each_format().await {
+        let leeway = stage.house.settings.timeouts.leeway;
+        let left = stage.second("exp") - START.secs();
+        let left = Duration::from_secs(u64::try_from(left).unwrap()) + leeway;
+        stage.house.pass(left - Duration::from_millis(1)).await;
+        stage.accepted("a moment before", &stage.genuine).await;
+        stage.house.pass(Duration::from_millis(1)).await;
+        stage
+            .refused_for("at exp and leeway", &stage.genuine, Unacceptable::Expired)
+            .await;
+        stage.house.pass(Duration::from_secs(365 * 86_400)).await;
+        stage
+            .refused_for("a year later", &stage.genuine, Unacceptable::Expired)
+            .await;
+    }
 }
 
 #[tokio::test]
 async fn exp_long_past() {
-    let stage = Stage::new().await;
-    for exp in ["0", "1", "1000000000"] {
-        let token = stage.with_claim("exp", exp);
-        stage.refused_for(exp, &token, Unacceptable::Expired).await;
+    for stage in Stage::of_each_format().await {
+        for exp in [0, 1, 1_000_000_000] {
+            let token = stage.with_claim("exp", &stage.date(exp));
+            stage
+                .refused_for(&exp.to_string(), &token, Unacceptable::Expired)
+                .await;
+        }
     }
 }
 
@@ -125,147 +129,157 @@ async fn exp_in_milliseconds() {
 
 #[tokio::test]
 async fn exp_at_or_before_iat() {
-    let stage = Stage::new().await;
-    for exp in [0, -1, -4] {
-        let token = with_times(&stage, &[("exp", exp)]);
+    for stage in Stage::of_each_format().await {
+        for exp in [0, -1, -4] {
+            let token = with_times(&stage, &[("exp", exp)]);
+            stage
+                .refused_for(&exp.to_string(), &token, Unacceptable::Times)
+                .await;
+        }
         stage
-            .refused_for(&exp.to_string(), &token, Unacceptable::Times)
+            .accepted("a second after", &with_times(&stage, &[("exp", 1)]))
             .await;
     }
-    stage
-        .accepted("a second after", &with_times(&stage, &[("exp", 1)]))
-        .await;
 }
 
 #[tokio::test]
 async fn exp_after_session_expiry() {
-    let stage = Stage::new().await;
-    let end = stage.claims.integer("session_expiry") - START.secs();
-    stage
-        .accepted("at", &with_times(&stage, &[("exp", end)]))
-        .await;
-    for exp in [end + 1, end + 100_000, 100_000_000] {
-        let token = with_times(&stage, &[("exp", exp)]);
+    for stage in Stage::of_each_format().await {
+        let end = stage.second("session_expiry") - START.secs();
         stage
-            .refused_for(&exp.to_string(), &token, Unacceptable::Times)
+            .accepted("at", &with_times(&stage, &[("exp", end)]))
             .await;
+        for exp in [end + 1, end + 100_000, 100_000_000] {
+            let token = with_times(&stage, &[("exp", exp)]);
+            stage
+                .refused_for(&exp.to_string(), &token, Unacceptable::Times)
+                .await;
+        }
     }
 }
 
 #[tokio::test]
 async fn beyond_the_lifetime_cap() {
-    let stage = Stage::new().await;
-    let cap = i64::try_from(LIFETIME_CAP.as_secs()).unwrap();
-    let longest = with_times(&stage, &[("exp", cap), ("session_expiry", cap)]);
-    stage.accepted("the longest", &longest).await;
-    for end in [cap + 1, 10 * cap, 253_402_300_799 - START.secs()] {
-        for times in [
-            vec![("exp", end), ("session_expiry", end)],
-            vec![("session_expiry", end)],
-        ] {
+    for stage in Stage::of_each_format().await {
+        let cap = i64::try_from(LIFETIME_CAP.as_secs()).unwrap();
+        let longest = with_times(&stage, &[("exp", cap), ("session_expiry", cap)]);
+        stage.accepted("the longest", &longest).await;
+        for end in [cap + 1, 10 * cap, 253_402_300_799 - START.secs()] {
+            for times in [
+                vec![("exp", end), ("session_expiry", end)],
+                vec![("session_expiry", end)],
+            ] {
+                stage
+                    .refused_for("longer", &with_times(&stage, &times), Unacceptable::Times)
+                    .await;
+            }
+        }
+        // Longer by an earlier beginning.
+        for auth_time in [-1, -cap, -START.secs()] {
+            let times = [
+                ("auth_time", auth_time),
+                ("exp", cap),
+                ("session_expiry", cap),
+            ];
             stage
-                .refused_for("longer", &with_times(&stage, &times), Unacceptable::Times)
+                .refused_for("earlier", &with_times(&stage, &times), Unacceptable::Times)
                 .await;
         }
-    }
-    // Longer by an earlier beginning.
-    for auth_time in [-1, -cap, -START.secs()] {
-        let times = [
-            ("auth_time", auth_time),
-            ("exp", cap),
-            ("session_expiry", cap),
-        ];
-        stage
-            .refused_for("earlier", &with_times(&stage, &times), Unacceptable::Times)
-            .await;
     }
 }
 
 /// The cap is the cap of every policy, also of one whose sessions are as long as they can be.
 #[tokio::test]
 async fn beyond_the_lifetime_cap_of_the_longest_policy() {
-    let house = House::with(|settings| {
-        settings.timeouts.absolute = LIFETIME_CAP;
-        settings.timeouts.idle = LIFETIME_CAP * 10;
-        settings.timeouts.leeway = MAX_LEEWAY;
-    })
-    .await;
-    house.add_user("alice").await;
-    let token = house.login("alice").await;
-    house
-        .pass(LIFETIME_CAP + MAX_LEEWAY - Duration::from_millis(1))
+    for algorithm in Algorithm::ALL {
+        let house = House::with(|settings| {
+            of_algorithm(settings, algorithm);
+            settings.timeouts.absolute = LIFETIME_CAP;
+            settings.timeouts.idle = LIFETIME_CAP * 10;
+            settings.timeouts.leeway = MAX_LEEWAY;
+        })
         .await;
-    assert_eq!(house.verify(&token).await, 200);
-    house.pass(Duration::from_millis(1)).await;
-    assert_eq!(house.verify(&token).await, 401);
+        house.add_user("alice").await;
+        let token = house.login("alice").await;
+        house
+            .pass(LIFETIME_CAP + MAX_LEEWAY - Duration::from_millis(1))
+            .await;
+        assert_eq!(house.verify(&token).await, 200);
+        house.pass(Duration::from_millis(1)).await;
+        assert_eq!(house.verify(&token).await, 401);
+    }
 }
 
 #[tokio::test]
 async fn iat_in_the_future() {
-    let stage = Stage::new().await;
-    let leeway = i64::try_from(stage.house.settings.timeouts.leeway.as_secs()).unwrap();
-    for iat in [1, leeway] {
-        stage
-            .accepted("within leeway", &with_times(&stage, &[("iat", iat)]))
-            .await;
-    }
-    for iat in [leeway + 1, leeway + 600, 1_000_000_000] {
-        stage
-            .refused_for(
-                "beyond",
-                &with_times(&stage, &[("iat", iat)]),
-                Unacceptable::Future,
-            )
-            .await;
+    for stage in Stage::of_each_format().await {
+        let leeway = i64::try_from(stage.house.settings.timeouts.leeway.as_secs()).unwrap();
+        for iat in [1, leeway] {
+            stage
+                .accepted("within leeway", &with_times(&stage, &[("iat", iat)]))
+                .await;
+        }
+        for iat in [leeway + 1, leeway + 600, 1_000_000_000] {
+            stage
+                .refused_for(
+                    "beyond",
+                    &with_times(&stage, &[("iat", iat)]),
+                    Unacceptable::Future,
+                )
+                .await;
+        }
     }
 }
 
 #[tokio::test]
 async fn auth_time_in_the_future() {
-    let stage = Stage::new().await;
-    let leeway = i64::try_from(stage.house.settings.timeouts.leeway.as_secs()).unwrap();
-    let both = |at| with_times(&stage, &[("iat", at), ("auth_time", at)]);
-    stage.accepted("within leeway", &both(leeway)).await;
-    stage
-        .refused_for("beyond", &both(leeway + 1), Unacceptable::Future)
-        .await;
-    for auth_time in [leeway + 1, 3600] {
+    for stage in Stage::of_each_format().await {
+        let leeway = i64::try_from(stage.house.settings.timeouts.leeway.as_secs()).unwrap();
+        let both = |at| with_times(&stage, &[("iat", at), ("auth_time", at)]);
+        stage.accepted("within leeway", &both(leeway)).await;
         stage
-            .refused_for(
-                "alone",
-                &with_times(&stage, &[("auth_time", auth_time)]),
-                Unacceptable::Future,
-            )
+            .refused_for("beyond", &both(leeway + 1), Unacceptable::Future)
             .await;
+        for auth_time in [leeway + 1, 3600] {
+            stage
+                .refused_for(
+                    "alone",
+                    &with_times(&stage, &[("auth_time", auth_time)]),
+                    Unacceptable::Future,
+                )
+                .await;
+        }
     }
 }
 
 #[tokio::test]
 async fn auth_time_after_iat() {
-    let stage = Stage::new().await;
-    for times in [
-        [("auth_time", 1), ("iat", 0)],
-        [("auth_time", 5), ("iat", 4)],
-        [("auth_time", 0), ("iat", -1)],
-    ] {
-        stage
-            .refused_for("after", &with_times(&stage, &times), Unacceptable::Times)
-            .await;
+    for stage in Stage::of_each_format().await {
+        for times in [
+            [("auth_time", 1), ("iat", 0)],
+            [("auth_time", 5), ("iat", 4)],
+            [("auth_time", 0), ("iat", -1)],
+        ] {
+            stage
+                .refused_for("after", &with_times(&stage, &times), Unacceptable::Times)
+                .await;
+        }
     }
 }
 
 /// A clock that is set back must not make a token good before it was issued.
 #[tokio::test]
 async fn used_before_it_was_issued() {
-    let stage = Stage::new().await;
-    let leeway = stage.house.settings.timeouts.leeway;
-    stage.house.clock.step_to(START.minus(leeway));
-    stage.accepted("within leeway", &stage.genuine).await;
-    stage
-        .house
-        .clock
-        .step_to(START.minus(leeway + Duration::from_millis(1)));
-    stage
-        .refused_for("before", &stage.genuine, Unacceptable::Future)
-        .await;
+    for stage in Stage::of_each_format().await {
+        let leeway = stage.house.settings.timeouts.leeway;
+        stage.house.clock.step_to(START.minus(leeway));
+        stage.accepted("within leeway", &stage.genuine).await;
+        stage
+            .house
+            .clock
+            .step_to(START.minus(leeway + Duration::from_millis(1)));
+        stage
+            .refused_for("before", &stage.genuine, Unacceptable::Future)
+            .await;
+    }
 }
