@@ -72,9 +72,10 @@ impl Times {
     /// A key that signs from the moment it is published: the first of its format, whose tokens no
     /// verifier can have expected from another.
     #[must_use]
-    pub const fn first(published: Timestamp) -> Self {
+    pub fn first(published: Timestamp) -> Self {
         Self {
-            signs_from: Some(published),
+            // A node that shares the folder may be behind, and must have a key that signs too.
+            signs_from: Some(published.minus(SKEW)),
             ..Self::successor(published)
         }
     }

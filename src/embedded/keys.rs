@@ -57,7 +57,7 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
     if let Some(issued) = first(settings.format) {
         let (published, from) = (issued.times.published, issued.times.published.plus(LEAD));
         // A key that took over in an emergency did not sign from the moment it was published.
-        let is_first = issued.times.signs_from == Some(published);
+        let is_first = issued.times.signs_from <= Some(published);
         if is_first && other.is_some_and(|other| other < published) && clock.now() < from {
             return Err(OpenError::TooEarly {
                 format: settings.format,

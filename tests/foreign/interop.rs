@@ -42,7 +42,9 @@ fn node(name: &str, job: &Value) -> Value {
     let packages = installed("node/installed.json");
     let mut job = job.clone();
     job["packages"] = json!(packages.parent().unwrap());
-    run(Command::new("node").arg(script(name)), &job)
+    // Debian 12's Node hides Web Crypto behind this flag; later ones take it and need it not.
+    let webcrypto = "--experimental-global-webcrypto";
+    run(Command::new("node").arg(webcrypto).arg(script(name)), &job)
 }
 
 fn pyjwt(job: &Value) -> Value {

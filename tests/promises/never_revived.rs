@@ -349,7 +349,7 @@ async fn other_timeouts_and_another_leeway_revive_nothing() {
 async fn a_revoked_key_stays_revoked_whatever_is_dropped() {
     let house = House::new().await;
     let forge = forge(&house);
-    let kid: KeyId = forge.keyring.signing().unwrap().public().kid().clone();
+    let kid: KeyId = forge.key().public().kid().clone();
     revoke(&house, Revoke::Key(kid)).await;
     let later = START.plus(DAY * 365 * 50);
     step(&house, later).await;
