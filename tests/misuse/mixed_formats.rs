@@ -28,14 +28,12 @@ struct Mixed {
 
 impl Mixed {
     async fn new(accepts: &[Format]) -> Self {
-        let house = House::with(|_| {}).await;
+        // Accepting a format publishes its keys, so that it can be issued later.
+        let house = House::with(|settings| settings.accepts = BOTH.to_vec()).await;
         house.add_user("alice").await;
         let jwt = house.login("alice").await;
         let house = house
-            .restart(|settings| {
-                settings.format = Format::Paseto;
-                settings.accepts = BOTH.to_vec();
-            })
+            .restart(|settings| settings.format = Format::Paseto)
             .await;
         let tokens = [jwt, house.login("alice").await];
         let house = house.restart(|settings| {
