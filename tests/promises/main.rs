@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+mod clock;
 mod compaction;
 mod cut_offs;
 mod disk;
