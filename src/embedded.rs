@@ -11,10 +11,16 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::Router;
+use ipnet::IpNet;
 
 use crate::account::Accounts;
+use crate::account::limits::{LoginLimits, LoginRates};
 use crate::account::password::{Cost, Hasher, HashingFailed};
-use crate::http::{AppState, router};
+use crate::http::caller::TrustedProxies;
+use crate::http::origins::{Origin, Origins};
+use crate::http::session_cookies::SessionCookies;
+use crate::http::{AppState, SameSite, router};
+use crate::inventory::Inventory;
 use crate::issuer::{Issuer, IssuerParts};
 use crate::key::{Algorithm, Format};
 use crate::keyring::SharedKeyring;
@@ -62,6 +68,14 @@ pub struct Settings {
     pub accepts: Vec<Format>,
     /// When sessions end.
     pub timeouts: Timeouts,
+    /// Pages of which other origins may use the service in the name of their user.
+    pub allowed_origins: Vec<Origin>,
+    /// When browsers send the session cookie with requests from other sites.
+    pub same_site: SameSite,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many logins may be tried.
+    pub login_rates: LoginRates,
 }
 
 /// `data/`, `keys/`, and an issuer that a service on this machine alone can have.
@@ -76,6 +90,10 @@ impl Default for Settings {
             format: Format::Jwt,
             accepts: vec![Format::Jwt],
             timeouts: Timeouts::default(),
+            allowed_origins: Vec::new(),
+            same_site: SameSite::default(),
+            trusted_proxies: Vec::new(),
+            login_rates: LoginRates::default(),
         }
     }
 }
@@ -148,6 +166,9 @@ pub struct Waxseal {
     follower: Arc<Follower>,
     issuer: Arc<Issuer>,
     verifier: Arc<Verifier>,
+    limits: Arc<LoginLimits>,
+    cookies: SessionCookies,
+    proxies: TrustedProxies,
     keyring: Arc<SharedKeyring>,
     keys_dir: PathBuf,
     clock: Arc<dyn Clock>,
@@ -211,6 +232,7 @@ impl Waxseal {
             log,
             follower: Arc::clone(&follower),
             list: Arc::clone(&list),
+            inventory: Arc::clone(&store) as _,
             keyring: Arc::clone(&keyring),
             format: settings.format,
             policy: policy.clone(),
@@ -225,12 +247,22 @@ impl Waxseal {
             freshness,
             Arc::clone(&clock),
         ));
+        let limits = LoginLimits::new(settings.login_rates, Arc::clone(&clock));
+        let limits = limits.ok_or(BadPolicy {
+            key: "login_limit",
+            why: "must be a rate that can be kept",
+        })?;
+        let origins = Origins::new(&settings.issuer, &settings.allowed_origins);
+        let exchange = Arc::clone(&issuer) as _;
         Ok(Self {
             store,
             list,
             follower,
             issuer,
             verifier,
+            limits: Arc::new(limits),
+            cookies: SessionCookies::exchanging(origins, settings.same_site, exchange),
+            proxies: TrustedProxies::new(&settings.trusted_proxies),
             keyring,
             keys_dir: settings.keys_dir.clone(),
             clock,
@@ -244,8 +276,19 @@ impl Waxseal {
         router(AppState {
             issuer: Arc::clone(&self.issuer),
             verifier: Arc::clone(&self.verifier),
+            accounts: self.accounts(),
+            limits: Arc::clone(&self.limits),
+            cookies: self.cookies.clone(),
+            proxies: self.proxies.clone(),
+            clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
         })
+    }
+
+    /// The layer that lets handlers of one's own take sessions from the cookie: put it around their router.
+    #[must_use]
+    pub fn cookies(&self) -> SessionCookies {
+        self.cookies.clone()
     }
 
     /// Verifies tokens.
@@ -296,6 +339,9 @@ impl Waxseal {
             .compact(self.clock.now().minus(MAX_LEEWAY))
             .await?;
         self.store.raise_horizon(self.list.expired_until()).await?;
+        self.store
+            .forget(self.clock.now().minus(MAX_LEEWAY))
+            .await?;
         self.follower.catch_up().await?;
         let list = Arc::clone(&self.list);
         if tokio::task::spawn_blocking(move || list.drop_covered())
@@ -365,6 +411,7 @@ impl Waxseal {
         let tidy = async {
             loop {
                 compact.tick().await;
+                self.limits.tidy();
                 match self.compact().await {
                     Ok(0) => {}
                     Ok(dropped) => tracing::info!(dropped, "compacted the revocation log"),

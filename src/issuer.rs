@@ -1,12 +1,19 @@
-//! Login and logout: the service that signs.
+//! Login, renewal and logout: the service that signs.
+
+mod renewal;
+
+pub use renewal::{Exchanged, RenewError};
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::password::{Checked, Hasher, HashingFailed, Password};
+use secrecy::SecretString;
+
+use crate::account::password::{BadPassword, Checked, Hasher, HashingFailed, Password};
 use crate::account::{Accounts, BeginSession, UserChange, Username};
 use crate::claims::Claims;
-use crate::id::{KeyId, Lineage};
+use crate::id::{KeyId, Lineage, UserId};
+use crate::inventory::{Inventory, NewSession, Origin};
 use crate::key::Format;
 use crate::keyring::SharedKeyring;
 use crate::policy::Policy;
@@ -42,12 +49,42 @@ pub enum LoginError {
     /// The password could not be checked.
     #[error(transparent)]
     Hashing(#[from] HashingFailed),
+    /// There is no token for the session.
+    #[error(transparent)]
+    Signing(#[from] SignError),
+}
+
+/// Why a token is not signed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignError {
     /// No key signs now: the clock is before the first key's turn, or every key is revoked.
     #[error("there is no key that signs now; see: waxseal keys plan")]
     NoSigningKey,
     /// The key did not sign.
     #[error(transparent)]
-    Signing(#[from] SigningFailed),
+    Failed(#[from] SigningFailed),
+}
+
+/// Why a password is not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PasswordError {
+    /// The current password is wrong, or it or the user changed meanwhile.
+    #[error("the current password is wrong")]
+    Refused,
+    /// The new one is no good.
+    #[error(transparent)]
+    Unacceptable(#[from] BadPassword),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is written, and this node could not read it back.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// A password could not be hashed.
+    #[error(transparent)]
+    Hashing(#[from] HashingFailed),
 }
 
 /// Why a logout is not certain. Nothing is lost: the token still works, and the caller can try again.
@@ -87,6 +124,8 @@ pub struct IssuerParts {
     pub follower: Arc<Follower>,
     /// The list.
     pub list: Arc<RevocationList>,
+    /// Which sessions there are.
+    pub inventory: Arc<dyn Inventory>,
     /// Signs.
     pub keyring: Arc<SharedKeyring>,
     /// What tokens are written in.
@@ -110,12 +149,23 @@ impl Issuer {
         Self(parts)
     }
 
+    /// The time that the issuer goes by.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
     /// Begins a session. Unknown and disabled users and wrong passwords take the same work and get
     /// the same answer. A login that races a cut-off, a disabling or a new password loses.
     ///
     /// # Errors
     /// [`LoginError`].
-    pub async fn login(&self, username: &str, password: Password) -> Result<Issued, LoginError> {
+    pub async fn login(
+        &self,
+        username: &str,
+        password: Password,
+        origin: Origin,
+    ) -> Result<Issued, LoginError> {
         let Self(parts) = self;
         let name = username.parse().unwrap_or_else(|_| Username::nobody());
         // The time comes before what is read: a cut-off in between is then never before the lineage.
@@ -140,27 +190,128 @@ impl Issuer {
         let lineage_time = now
             .max(Timestamp::from_millis(start.first_lineage))
             .max(past_horizon);
+        let lineage = Lineage::new(lineage_time, &*parts.random);
+        let claims = session::begin(&parts.policy, user.id, lineage, now, &*parts.random);
         let begin = BeginSession {
             user: user.id,
             version: user.version,
             everything_version: start.everything_version,
-            lineage: Lineage::new(lineage_time, &*parts.random),
+            session: NewSession {
+                lineage,
+                auth_time: claims.auth_time,
+                session_expiry: claims.session_expiry,
+                renew_at: claims.renew_at,
+                origin,
+            },
         };
-        let claims = session::begin(&parts.policy, user.id, begin.lineage, now, &*parts.random);
-        let keyring = parts.keyring.load();
-        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
-        let key = keyring
-            .signing(parts.format, now, revoked)
-            .ok_or(LoginError::NoSigningKey)?;
-        let signed = token::sign(&claims, key)?;
+        let issued = self.sign(claims, now)?;
         if !parts.accounts.begin_session(begin).await? {
             return Err(LoginError::Refused);
         }
         parts.list.note_lineage(lineage_time);
-        Ok(Issued {
-            token: signed,
-            claims,
-        })
+        Ok(issued)
+    }
+
+    fn sign(&self, claims: Claims, now: Timestamp) -> Result<Issued, SignError> {
+        let Self(parts) = self;
+        let keyring = parts.keyring.load();
+        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
+        let key = keyring
+            .signing(parts.format, now, revoked)
+            .ok_or(SignError::NoSigningKey)?;
+        let token = token::sign(&claims, key)?;
+        Ok(Issued { token, claims })
+    }
+
+    /// Changes a user's own password, and ends the user's other sessions.
+    ///
+    /// # Errors
+    /// [`PasswordError`].
+    pub async fn change_password(
+        &self,
+        session: &VerifiedClaims,
+        current: Password,
+        new: SecretString,
+    ) -> Result<(), PasswordError> {
+        let Self(parts) = self;
+        let user = parts.accounts.login_user(session.subject()).await?;
+        let user = user.ok_or(PasswordError::Refused)?;
+        let checked = parts
+            .hasher
+            .check(current, Some(user.password_hash))
+            .await?;
+        if matches!(checked, Checked::Wrong) {
+            return Err(PasswordError::Refused);
+        }
+        let new = Password::chosen(new, user.username.as_str())?;
+        let change = UserChange::OwnPassword {
+            hash: parts.hasher.hash(new).await?,
+            spared: session.session_id().lineage,
+            version: user.version,
+        };
+        let at = parts.clock.now();
+        let changed = parts.accounts.change_user(user.id, change, at).await?;
+        changed.ok_or(PasswordError::Refused)?;
+        Ok(parts.follower.catch_up().await?)
+    }
+
+    /// A user's sessions that may be alive, the newest first. One that was idle for too long is left out
+    /// as soon as its renewal is overdue by so much, not before: touching writes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sessions(&self, user: UserId) -> Result<Vec<NewSession>, StoreError> {
+        let Self(parts) = self;
+        let (now, timeouts) = (parts.clock.now(), parts.policy.timeouts());
+        let listed = parts.inventory.sessions(user).await?;
+        let may_live = |session: &NewSession| {
+            now < session.session_expiry
+                && now < session.renew_at.plus(timeouts.idle)
+                && !parts.list.session_over(session.lineage, user)
+        };
+        Ok(listed
+            .into_iter()
+            .map(|listed| listed.session)
+            .filter(may_live)
+            .collect())
+    }
+
+    /// Ends one session of a user. False if the user has no such session that may be alive.
+    ///
+    /// # Errors
+    /// [`LogoutError`]: nothing is certain, try again.
+    pub async fn end_session(&self, user: UserId, lineage: Lineage) -> Result<bool, LogoutError> {
+        let sessions = self.sessions(user).await?;
+        let Some(session) = sessions.iter().find(|session| session.lineage == lineage) else {
+            return Ok(false);
+        };
+        self.end(lineage, session.session_expiry, Reason::Logout)
+            .await?;
+        Ok(true)
+    }
+
+    /// Ends a session because its user has logged in again in its place.
+    ///
+    /// # Errors
+    /// [`LogoutError`]: nothing is certain, try again.
+    pub async fn replace(&self, session: &VerifiedClaims) -> Result<(), LogoutError> {
+        let claims = session.claims();
+        let lineage = claims.session_id.lineage;
+        self.end(lineage, claims.session_expiry, Reason::LoggedInAgain)
+            .await
+    }
+
+    /// Ends one session for good, on disk and in the list.
+    async fn end(
+        &self,
+        lineage: Lineage,
+        session_expiry: Timestamp,
+        reason: Reason,
+    ) -> Result<(), LogoutError> {
+        let Self(parts) = self;
+        let what = Revoke::Session(lineage, session_revocation_expiry(session_expiry));
+        parts.log.revoke(what, reason, parts.clock.now()).await?;
+        Ok(parts.follower.catch_up().await?)
     }
 
     /// Ends sessions. When it answers `Ok`, the revocation is on disk and this node refuses them.
@@ -177,11 +328,9 @@ impl Issuer {
         let lineage = claims.session_id.lineage;
         match scope {
             LogoutScope::This => {
-                let expires_at = session_revocation_expiry(claims.session_expiry);
-                parts
-                    .log
-                    .revoke(Revoke::Session(lineage, expires_at), Reason::Logout, at)
-                    .await?;
+                return self
+                    .end(lineage, claims.session_expiry, Reason::Logout)
+                    .await;
             }
             LogoutScope::Others | LogoutScope::All => {
                 let spared = (scope == LogoutScope::Others).then_some(lineage);

@@ -26,6 +26,8 @@ pub mod account;
 #[cfg(feature = "server")]
 pub mod embedded;
 #[cfg(feature = "server")]
+pub mod inventory;
+#[cfg(feature = "server")]
 pub mod issuer;
 #[cfg(feature = "server")]
 pub mod store;

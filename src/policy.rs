@@ -12,7 +12,7 @@ pub const LIFETIME_CAP: Duration = Duration::from_secs(24 * 3600);
 /// The largest leeway that can be configured, so that a revocation outlives it.
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
 
-/// The three timeouts and the leeway (OWASP's meanings).
+/// The three timeouts (OWASP's meanings), and how exactly they are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the last request that the issuer saw to the end of the session.
@@ -21,6 +21,11 @@ pub struct Timeouts {
     pub absolute: Duration,
     /// From one session ID to the next.
     pub renewal: Duration,
+    /// A request moves the idle deadline at most this often: by so much less may a session stay idle.
+    pub touch_interval: Duration,
+    /// For how long the session ID that was renewed is good beside the new one. A request within the
+    /// last of it before a renewal is due does not move the idle deadline.
+    pub renewal_grace: Duration,
     /// How far a verifier's wall clock may be from the issuer's.
     pub leeway: Duration,
 }
@@ -31,6 +36,8 @@ impl Default for Timeouts {
             idle: Duration::from_secs(15 * 60),
             absolute: Duration::from_secs(2 * 3600),
             renewal: Duration::from_secs(30 * 60),
+            touch_interval: Duration::from_secs(60),
+            renewal_grace: Duration::from_secs(30),
             leeway: Duration::from_secs(5),
         }
     }
@@ -103,6 +110,29 @@ impl Policy {
                 timeouts.renewal.as_secs() >= 1,
                 "renewal_timeout",
                 "must be at least 1s",
+            ),
+            (
+                timeouts.touch_interval.as_secs() >= 1,
+                "touch_interval",
+                "must be at least 1s",
+            ),
+            (
+                timeouts.renewal_grace.as_secs() >= 1,
+                "renewal_grace",
+                "must be at least 1s",
+            ),
+            (
+                timeouts.renewal_grace < timeouts.renewal,
+                "renewal_grace",
+                "must be shorter than renewal_timeout",
+            ),
+            (
+                timeouts
+                    .touch_interval
+                    .saturating_add(timeouts.renewal_grace)
+                    < timeouts.idle,
+                "idle_timeout",
+                "must be longer than touch_interval and renewal_grace together, or a session that is in use ends",
             ),
             (
                 timeouts.leeway <= MAX_LEEWAY,

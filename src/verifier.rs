@@ -11,7 +11,7 @@ use crate::keyring::SharedKeyring;
 use crate::policy::{Policy, Unacceptable};
 use crate::revocation::Scope;
 use crate::revocation::freshness::Freshness;
-use crate::revocation::list::RevocationList;
+use crate::revocation::list::{Dead, RevocationList};
 use crate::time::{Clock, Timestamp};
 use crate::token::{Malformed, UntrustedToken};
 
@@ -31,6 +31,9 @@ pub enum Refusal {
     /// It was revoked.
     #[error("revoked, scope {0}")]
     Revoked(Scope),
+    /// Its session ID was renewed, and the grace is over.
+    #[error("superseded: the session has a newer session ID")]
+    Superseded(Superseded),
     /// The list may miss a revocation, so nobody can say whether the token is good.
     #[error("the revocation list is not provably fresh")]
     Stale,
@@ -72,6 +75,35 @@ impl VerifiedClaims {
     #[must_use]
     pub const fn expires_at(&self) -> Timestamp {
         self.claims.expires_at
+    }
+}
+
+/// What is known of an authentic token whose session ID was renewed: enough to end its session, and not
+/// enough to be let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Superseded {
+    session_id: SessionId,
+    expires_at: Timestamp,
+    session_expiry: Timestamp,
+}
+
+impl Superseded {
+    /// The session, in a generation that is dead.
+    #[must_use]
+    pub const fn session_id(&self) -> SessionId {
+        self.session_id
+    }
+
+    /// The absolute end of the token.
+    #[must_use]
+    pub const fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// The absolute end of the session.
+    #[must_use]
+    pub const fn session_expiry(&self) -> Timestamp {
+        self.session_expiry
     }
 }
 
@@ -124,9 +156,18 @@ impl Verifier {
             .ok_or(Refusal::UnknownKey)?;
         let claims = token.verify(key)?;
         self.policy.check(&claims, now)?;
-        self.list.observe(now.minus(self.policy.timeouts().leeway));
-        if let Some(scope) = self.list.revoked(&claims, key.kid()) {
-            return Err(Refusal::Revoked(scope));
+        let leeway = self.policy.timeouts().leeway;
+        self.list.observe(now.minus(leeway));
+        match self.list.dead(&claims, key.kid(), now, leeway) {
+            None => {}
+            Some(Dead::Revoked(scope)) => return Err(Refusal::Revoked(scope)),
+            Some(Dead::Superseded) => {
+                return Err(Refusal::Superseded(Superseded {
+                    session_id: claims.session_id,
+                    expires_at: claims.expires_at,
+                    session_expiry: claims.session_expiry,
+                }));
+            }
         }
         if !self.freshness.holds(self.clock.uptime()) {
             return Err(Refusal::Stale);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, from the inside out. A file may use what stands before it, and its own room.
-const ROOMS: [&[&str]; 18] = [
+const ROOMS: [&[&str]; 19] = [
     &["time", "random"],
     &["id", "token/base64url", "token/strict_json"],
     &["claims"],
@@ -24,6 +24,7 @@ const ROOMS: [&[&str]; 18] = [
     &["keyring"],
     &["session"],
     &["revocation"],
+    &["inventory"],
     &["account"],
     &["store"],
     &["verifier"],

@@ -91,6 +91,7 @@ pub fn revocation(seq: usize, at: Timestamp, random: &SeededRandom) -> Revocatio
         seq: i64::try_from(seq).unwrap(),
         target: Target::Session(Lineage::new(at, random)),
         from: ALL,
+        grace_until: None,
         spared: None,
         expires_at: session_revocation_expiry(at.plus(Timeouts::default().absolute)),
         reason: Reason::Logout,

@@ -1,5 +1,6 @@
 //! Users: who may log in.
 
+pub mod limits;
 pub mod password;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::str::FromStr;
 use async_trait::async_trait;
 
 use crate::id::{InvalidId, Lineage, UserId};
+use crate::inventory::NewSession;
 use crate::revocation::Reason;
 use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
@@ -79,6 +81,8 @@ pub struct LoginStart {
 pub struct LoginUser {
     /// The user's identity.
     pub id: UserId,
+    /// The name to log in with.
+    pub username: Username,
     /// What the password is checked against.
     pub password_hash: PasswordHash,
     /// Whether the user may log in.
@@ -98,7 +102,7 @@ pub struct BeginSession {
     /// The version of everything when the login began.
     pub everything_version: i64,
     /// The new session.
-    pub lineage: Lineage,
+    pub session: NewSession,
 }
 
 /// Why a user was not added.
@@ -118,6 +122,16 @@ pub enum AddUserError {
 pub enum UserChange {
     /// A new password.
     Password(PasswordHash),
+    /// A new password that the user chose, in a session that goes on. It loses to whatever changed the
+    /// user since the old password was read.
+    OwnPassword {
+        /// The new one.
+        hash: PasswordHash,
+        /// The session that goes on.
+        spared: Lineage,
+        /// The user's version when the old one was read.
+        version: i64,
+    },
     /// May not log in any more.
     Disable,
     /// Is gone.
@@ -144,7 +158,7 @@ pub trait Accounts: Send + Sync + fmt::Debug {
     async fn add_user(&self, user: &User, password: &PasswordHash) -> Result<(), AddUserError>;
 
     /// Changes a user and ends the sessions: every one that began before, none that begins after.
-    /// Gives the revocation's `seq`, or none if there is no such user.
+    /// Gives the revocation's `seq`, or none if there is no such user, or it lost.
     async fn change_user(
         &self,
         user: UserId,
@@ -154,6 +168,9 @@ pub trait Accounts: Send + Sync + fmt::Debug {
 
     /// Lets a user log in again. False if there is no such user.
     async fn enable_user(&self, user: UserId) -> Result<bool, StoreError>;
+
+    /// The user of that identity, with what a password is checked against.
+    async fn login_user(&self, user: UserId) -> Result<Option<LoginUser>, StoreError>;
 
     /// Looks at everything that a login must know before it reads the credentials.
     async fn start_login(&self, name: &Username) -> Result<LoginStart, StoreError>;

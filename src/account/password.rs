@@ -29,7 +29,16 @@ pub enum BadPassword {
     /// Shorter than [`MIN_CHARS`], as a new password.
     #[error("a new password has at least {MIN_CHARS} characters")]
     TooShort,
+    /// In a list of common passwords, made from the username, or a variation of either.
+    #[error(
+        "that password is too common: it is in lists that attackers try first, or is made from the username"
+    )]
+    TooCommon,
 }
+
+/// A password that is found in fewer guesses is common. The lists that zxcvbn carries have some 30,000
+/// passwords and 60,000 words and names; their usual variations stay below this.
+const COMMON_GUESSES: u64 = 1_000_000;
 
 impl Password {
     /// A password to be checked.
@@ -44,15 +53,21 @@ impl Password {
         }
     }
 
-    /// A password to be set.
+    /// A password to be set, by the user of that name. There are rules of length and against common
+    /// passwords, and none of composition (NIST SP 800-63B-4, section 3.1.1.2).
     ///
     /// # Errors
     /// [`BadPassword`].
-    pub fn chosen(text: SecretString) -> Result<Self, BadPassword> {
-        if text.expose_secret().chars().count() < MIN_CHARS {
+    pub fn chosen(text: SecretString, username: &str) -> Result<Self, BadPassword> {
+        let password = Self::presented(text)?;
+        let text = password.0.expose_secret();
+        if text.chars().count() < MIN_CHARS {
             return Err(BadPassword::TooShort);
         }
-        Self::presented(text)
+        if zxcvbn::zxcvbn(text, &[username, "waxseal"]).guesses() < COMMON_GUESSES {
+            return Err(BadPassword::TooCommon);
+        }
+        Ok(password)
     }
 }
 
@@ -269,14 +284,14 @@ mod tests {
         let hasher = hasher(64);
         // The same letters to the eye: composed, decomposed, with a NUL, with a space.
         let forms = [
-            "caf\u{e9}caf\u{e9}",
-            "cafe\u{301}cafe\u{301}",
-            "caf\u{e9}caf\u{e9}\0",
-            "caf\u{e9}caf\u{e9} ",
+            "caf\u{e9} tisch lampe",
+            "cafe\u{301} tisch lampe",
+            "caf\u{e9} tisch lampe\0",
+            "caf\u{e9} tisch lampe ",
         ];
         for chosen in forms {
             let hash = hasher
-                .hash(Password::chosen(SecretString::from(chosen)).unwrap())
+                .hash(Password::chosen(SecretString::from(chosen), "alice").unwrap())
                 .await
                 .unwrap();
             for presented in forms {
@@ -319,6 +334,41 @@ mod tests {
             hasher.check(password(""), None).await,
             Ok(Checked::Wrong)
         ));
+    }
+
+    #[test]
+    fn common_passwords_are_refused_and_no_composition_is_asked_for() {
+        let chosen =
+            |text: &str| Password::chosen(SecretString::from(text), "wilhelmina").map(drop);
+        for common in [
+            "password",
+            "Password1",
+            "P@ssw0rd",
+            "12345678",
+            "qwertyuiop",
+            "aaaaaaaa",
+            "iloveyou",
+            "drowssap",
+            "wilhelmina",
+            "Wilhelmina1",
+            "waxseal1",
+        ] {
+            assert_eq!(chosen(common), Err(BadPassword::TooCommon), "{common}");
+        }
+        assert_eq!(chosen("x7!Kq"), Err(BadPassword::TooShort));
+        assert_eq!(chosen("ſ€ñ7kq!"), Err(BadPassword::TooShort));
+        assert_eq!(chosen(&"x7!Kq".repeat(205)), Err(BadPassword::TooLong));
+        let long =
+            "every word of this one is common, and there are many of them: more than 64 letters";
+        for good in [
+            "vgxqkzpw",
+            "correct horse battery",
+            "пароль моей бабушки",
+            long,
+            &long.repeat(12),
+        ] {
+            assert_eq!(chosen(good), Ok(()), "{good}");
+        }
     }
 
     #[test]

@@ -7,43 +7,67 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
+use super::cookie;
 use super::problem::Problem;
+use super::session_cookies::Seen;
 use crate::claims::Claims;
 use crate::id::{SessionId, UserId};
 use crate::verifier::{Refusal, VerifiedClaims, Verifier};
 
+/// How a token came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// In the `Authorization` header.
+    Bearer,
+    /// In the session cookie.
+    Cookie,
+}
+
 /// A verified session. As a handler's argument it makes the handler protected: nobody without a good
 /// token reaches it.
 ///
-/// The app's state must give the verifier: `Arc<Verifier>: FromRef<S>`, for example by being it.
-/// `Option<Session>` is `None` only when no `Authorization` header was sent: a bad token is refused
-/// there too.
+/// The app's state must give the verifier: `Arc<Verifier>: FromRef<S>`, for example by being it. Below the
+/// layer [`SessionCookies`] the token may come in the session cookie; requests that change something then
+/// must come from a page of the service's own origin, or of a listed one.
+/// `Option<Session>` is `None` only when neither an `Authorization` header nor that cookie was sent: a bad
+/// token is refused there too.
+///
+/// [`SessionCookies`]: super::session_cookies::SessionCookies
 #[derive(Clone, Debug)]
-pub struct Session(VerifiedClaims);
+pub struct Session {
+    claims: VerifiedClaims,
+    carrier: Carrier,
+}
 
 impl Session {
     /// Whose session it is, the `sub` claim.
     #[must_use]
     pub const fn subject(&self) -> UserId {
-        self.0.subject()
+        self.claims.subject()
     }
 
     /// The session ID, the `sid` claim.
     #[must_use]
     pub const fn id(&self) -> SessionId {
-        self.0.session_id()
+        self.claims.session_id()
     }
 
     /// All the claims.
     #[must_use]
     pub const fn claims(&self) -> &Claims {
-        self.0.claims()
+        self.claims.claims()
     }
 
     /// The proof that they were verified.
     #[must_use]
     pub const fn verified(&self) -> &VerifiedClaims {
-        &self.0
+        &self.claims
+    }
+
+    /// How its token came.
+    #[must_use]
+    pub const fn carrier(&self) -> Carrier {
+        self.carrier
     }
 }
 
@@ -75,22 +99,79 @@ fn session<S>(parts: &Parts, state: &S) -> Result<Option<Session>, Problem>
 where
     Arc<Verifier>: FromRef<S>,
 {
-    let Some(token) = bearer(&parts.headers)? else {
+    let Some(presented) = Presented::of(parts)? else {
         return Ok(None);
     };
     let verifier = Arc::<Verifier>::from_ref(state);
-    match verifier.verify(token) {
-        Ok(claims) => Ok(Some(Session(claims))),
-        Err(Refusal::Stale) => {
-            tracing::warn!("a token was refused: {}", Refusal::Stale);
-            Err(Problem::unavailable(
+    match presented.verify(parts, &verifier) {
+        Ok(claims) => Ok(Some(Session {
+            claims,
+            carrier: presented.carrier,
+        })),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        if refusal == Refusal::Stale {
+            tracing::warn!("a token was refused: {refusal}");
+            return Self::unavailable(
                 "Whether the token was revoked cannot be told now. Try again.",
-            ))
+            );
         }
-        Err(refusal) => {
-            tracing::debug!(cause = %refusal, "a token was refused");
-            Err(Problem::invalid_token())
+        tracing::debug!(cause = %refusal, "a token was refused");
+        Self::invalid_token()
+    }
+}
+
+/// The one token of a request, not yet verified.
+pub(super) struct Presented<'a> {
+    pub(super) token: &'a str,
+    pub(super) carrier: Carrier,
+}
+
+impl<'a> Presented<'a> {
+    /// Cookies count only below their layer. A bearer token and a cookie must be the same.
+    pub(super) fn of(parts: &'a Parts) -> Result<Option<Self>, Problem> {
+        let bearer = bearer(&parts.headers)?;
+        let seen = parts.extensions.get::<Seen>();
+        let cookie = match seen {
+            None => None,
+            Some(_) => cookie::read(&parts.headers).map_err(|_| Problem::two_credentials())?,
+        };
+        match (bearer, cookie) {
+            (None, None) => Ok(None),
+            (Some(bearer), Some(cookie)) if bearer != cookie => Err(Problem::two_credentials()),
+            // To know the token takes more than to be a page in the same browser.
+            (Some(token), _) => Ok(Some(Self {
+                token,
+                carrier: Carrier::Bearer,
+            })),
+            (None, Some(token)) => {
+                let permitted = seen
+                    .is_some_and(|seen| seen.origins.permit_cookie(&parts.method, &parts.headers));
+                permitted
+                    .then_some(Some(Self {
+                        token,
+                        carrier: Carrier::Cookie,
+                    }))
+                    .ok_or(Problem::cross_site())
+            }
         }
+    }
+
+    /// Verifies it, and lets the layer know what its cookie was.
+    pub(super) fn verify(
+        &self,
+        parts: &Parts,
+        verifier: &Verifier,
+    ) -> Result<VerifiedClaims, Refusal> {
+        let verdict = verifier.verify(self.token);
+        if let (Carrier::Cookie, Some(seen)) = (self.carrier, parts.extensions.get::<Seen>()) {
+            seen.note(&verdict);
+        }
+        verdict
     }
 }
 

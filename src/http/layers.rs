@@ -8,12 +8,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, REFERRER_POLICY,
-    SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{
     MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
@@ -25,7 +26,9 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
-use super::problem::Problem;
+use super::origins::Origins;
+use super::problem::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
+use super::session_cookies::{ACTIVITY, SESSION};
 use crate::random::Random;
 use crate::token::base64url;
 
@@ -50,8 +53,35 @@ impl MakeRequestId for NewRequestId {
     }
 }
 
+/// How long a browser may remember what the preflight said, in seconds.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
+
+/// Which other origins may call, and read the answers: those that are listed, with credentials, and no
+/// other. Always with `Vary`, so that no cache gives one origin's answer to another.
+fn cors(origins: &Origins) -> CorsLayer {
+    let (may_call, may_have_credentials) = (origins.clone(), origins.clone());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| {
+            may_call.lists(origin)
+        }))
+        .allow_credentials(AllowCredentials::predicate(move |origin, _| {
+            may_have_credentials.lists(origin)
+        }))
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, ACTIVITY, REQUEST_ID])
+        .expose_headers([
+            SESSION,
+            RETRY_AFTER,
+            RATE_LIMIT,
+            RATE_LIMIT_POLICY,
+            REQUEST_ID,
+        ])
+        .max_age(PREFLIGHT_MAX_AGE)
+}
+
 pub(super) fn around<S: Clone + Send + Sync + 'static>(
     resources: Router<S>,
+    origins: &Origins,
     random: &Arc<dyn Random>,
 ) -> Router<S> {
     // The path alone: a query may carry what does not belong in a log.
@@ -85,6 +115,7 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; frame-ancestors 'none'",
         ))
+        .layer(cors(origins))
         .map_response(as_problem)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TimeoutLayer::with_status_code(

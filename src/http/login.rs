@@ -2,55 +2,126 @@
 
 use std::sync::Arc;
 
-use axum::Json as JsonResponse;
-use axum::extract::State;
-use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use axum::extract::{FromRef, FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde::Deserialize;
 
-use super::json::Json;
-use super::problem::Problem;
-use super::session::SessionView;
+use super::caller::Caller;
+use super::extract::{Carrier, Presented};
+use super::issued::Respond;
+use super::json::{Json, SecretText};
+use super::origins::Sender;
+use super::problem::{Limited, Problem};
+use super::session_cookies::{Did, SessionCookies};
+use crate::account::limits::{LoginLimits, TooMany};
 use crate::account::password::{HashingFailed, Password};
-use crate::issuer::{Issuer, LoginError};
+use crate::issuer::{Issuer, LoginError, SignError};
+use crate::verifier::{VerifiedClaims, Verifier};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Credentials {
     username: String,
     password: SecretText,
+    #[serde(default)]
+    delivery: Delivery,
 }
 
-/// Goes straight from the body into a secret.
-struct SecretText(SecretString);
+/// Where the token goes.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Delivery(Carrier);
 
-impl<'de> Deserialize<'de> for SecretText {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(text.into()))
+impl Default for Delivery {
+    fn default() -> Self {
+        Self(Carrier::Bearer)
     }
 }
 
-#[derive(Serialize)]
-pub(super) struct LoggedIn {
-    access_token: String,
-    token_type: &'static str,
-    /// Seconds until the token's absolute end.
-    expires_in: i64,
-    session: SessionView,
+/// From text alone: serde would read an enum from an object too.
+impl TryFrom<String> for Delivery {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "bearer" => Ok(Self(Carrier::Bearer)),
+            "cookie" => Ok(Self(Carrier::Cookie)),
+            _ => Err("bearer or cookie"),
+        }
+    }
+}
+
+/// The session that a login takes the place of: what was sent along in the same way, if it is any good.
+pub(super) struct Former(Option<(VerifiedClaims, Carrier)>);
+
+impl<S> FromRequestParts<S> for Former
+where
+    Arc<Verifier>: FromRef<S>,
+    SessionCookies: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    /// Refuses a page of another site, which would log its own user in here (login CSRF).
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let cookies = SessionCookies::from_ref(state);
+        if cookies.origins().sender(&parts.headers) == Sender::CrossSite {
+            return Err(Problem::cross_site());
+        }
+        let verifier = Arc::<Verifier>::from_ref(state);
+        let presented = Presented::of(parts).ok().flatten();
+        Ok(Self(presented.and_then(|presented| {
+            let claims = verifier.verify(presented.token).ok()?;
+            Some((claims, presented.carrier))
+        })))
+    }
 }
 
 pub(super) async fn login(
     State(issuer): State<Arc<Issuer>>,
+    State(limits): State<Arc<LoginLimits>>,
+    respond: Respond,
+    former: Former,
+    caller: Caller,
     Json(credentials): Json<Credentials>,
-) -> Result<JsonResponse<LoggedIn>, Problem> {
+) -> Result<Response, Problem> {
     let password = Password::presented(credentials.password.0)
         .map_err(|_| Problem::invalid_request("A password has at most 1024 bytes."))?;
-    let issued = issuer.login(&credentials.username, password).await?;
-    Ok(JsonResponse(LoggedIn {
-        expires_in: issued.claims.expires_at.secs() - issued.claims.issued_at.secs(),
-        session: SessionView::new(&issued.claims),
-        access_token: issued.token,
-        token_type: "Bearer",
-    }))
+    let account = credentials.username.to_ascii_lowercase();
+    limits.admit(&account, caller.address)?;
+    let issued = issuer
+        .login(&credentials.username, password, caller.origin())
+        .await?;
+    limits.succeeded(&account, caller.address);
+    let Delivery(carrier) = credentials.delivery;
+    if let Some((former, _)) = former.0.filter(|(_, by)| *by == carrier) {
+        issuer.replace(&former).await?;
+    }
+    Ok(respond.with(carrier, Did::Renewed, issued.into()))
+}
+
+impl From<TooMany> for Problem {
+    fn from(too_many: TooMany) -> Self {
+        tracing::info!(policy = too_many.policy, "a login was not let through");
+        let whole = |seconds: f64| seconds.ceil().max(1.0) as u64;
+        Self::too_many_requests(Limited {
+            policy: too_many.policy,
+            quota: too_many.rate.burst.get(),
+            window: whole(too_many.rate.window.as_secs_f64()),
+            retry_after: whole(too_many.retry_after.as_secs_f64()),
+        })
+    }
+}
+
+impl From<SignError> for Problem {
+    fn from(error: SignError) -> Self {
+        tracing::error!(cause = %error, "no token was signed");
+        match error {
+            SignError::NoSigningKey => Self::unavailable("Nothing can be signed now. Try again."),
+            SignError::Failed(_) => Self::internal(),
+        }
+    }
 }
 
 impl From<LoginError> for Problem {
@@ -60,16 +131,12 @@ impl From<LoginError> for Problem {
                 tracing::info!("a login was refused");
                 Self::invalid_credentials()
             }
-            LoginError::Store(_)
-            | LoginError::NoSigningKey
-            | LoginError::Hashing(HashingFailed::Busy) => {
+            LoginError::Store(_) | LoginError::Hashing(HashingFailed::Busy) => {
                 tracing::error!(cause = %error, "a login failed");
                 Self::unavailable("Nobody can log in just now. Try again.")
             }
-            LoginError::Hashing(_) | LoginError::Signing(_) => {
-                tracing::error!(cause = %error, "a login failed");
-                Self::internal()
-            }
+            LoginError::Hashing(error) => error.into(),
+            LoginError::Signing(error) => error.into(),
         }
     }
 }

@@ -1,10 +1,17 @@
 //! The only axum: what a stranger's app takes, and with the feature `server` the service's own resources.
 
+mod cookie;
 pub mod extract;
+pub mod origins;
 pub mod problem;
+pub mod session_cookies;
 
 #[cfg(feature = "server")]
+pub mod caller;
+#[cfg(feature = "server")]
 mod health;
+#[cfg(feature = "server")]
+mod issued;
 #[cfg(feature = "server")]
 mod json;
 #[cfg(feature = "server")]
@@ -14,12 +21,21 @@ mod login;
 #[cfg(feature = "server")]
 mod logout;
 #[cfg(feature = "server")]
+mod pages;
+#[cfg(feature = "server")]
+mod password;
+#[cfg(feature = "server")]
+mod renew;
+#[cfg(feature = "server")]
 mod session;
+#[cfg(feature = "server")]
+mod sessions;
 #[cfg(feature = "server")]
 mod verify;
 #[cfg(feature = "server")]
 mod well_known;
 
+pub use cookie::{NAME as COOKIE_NAME, SameSite};
 #[cfg(feature = "server")]
 pub use router::{AppState, router};
 

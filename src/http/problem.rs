@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use problem_details::ProblemDetails;
 use serde::Serialize;
 
 /// How long a caller should wait for a list or a store that is not well.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// What is left of a limit, and the limit.
+pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// A refusal or a failure, as the caller sees it: a status, a stable code, a sentence
 /// (`application/problem+json`, RFC 9457).
@@ -20,6 +24,20 @@ pub struct Problem {
     code: &'static str,
     detail: &'static str,
     challenge: Option<&'static str>,
+    limited: Option<Limited>,
+}
+
+/// The limit that was reached (draft-ietf-httpapi-ratelimit-headers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// The policy's name.
+    pub policy: &'static str,
+    /// How many it lets through at once.
+    pub quota: u32,
+    /// In how many seconds it lets as many through again.
+    pub window: u64,
+    /// In how many seconds it lets the next one through.
+    pub retry_after: u64,
 }
 
 #[derive(Serialize)]
@@ -34,6 +52,7 @@ impl Problem {
             code,
             detail,
             challenge: None,
+            limited: None,
         }
     }
 
@@ -43,7 +62,7 @@ impl Problem {
         let problem = Self::new(
             StatusCode::UNAUTHORIZED,
             "no_credentials",
-            "This needs a session: send Authorization: Bearer TOKEN.",
+            "This needs a session: log in, and send Authorization: Bearer TOKEN or the session cookie.",
         );
         Self {
             challenge: Some(r#"Bearer realm="waxseal""#),
@@ -61,6 +80,60 @@ impl Problem {
         );
         Self {
             challenge: Some(r#"Bearer realm="waxseal", error="invalid_request""#),
+            ..problem
+        }
+    }
+
+    /// 400: more than one token, or a bearer token and a session cookie that are not the same.
+    #[must_use]
+    pub const fn two_credentials() -> Self {
+        let problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "Send one token: one Authorization header, or one session cookie.",
+        );
+        Self {
+            challenge: Some(r#"Bearer realm="waxseal", error="invalid_request""#),
+            ..problem
+        }
+    }
+
+    /// 403: a page of another site sent a request that needs one of ours.
+    #[must_use]
+    pub const fn cross_site() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            "This must be sent by a page of this service's own origin, or of an allowed one.",
+        )
+    }
+
+    /// 403: the current password, asked for again, is wrong.
+    #[must_use]
+    pub const fn wrong_password() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "wrong_password",
+            "The current password is wrong.",
+        )
+    }
+
+    /// 400: a password that may not be set.
+    #[must_use]
+    pub const fn unacceptable_password(detail: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "unacceptable_password", detail)
+    }
+
+    /// 429: too many attempts.
+    #[must_use]
+    pub const fn too_many_requests(limited: Limited) -> Self {
+        let problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_requests",
+            "Too many attempts. Wait as long as Retry-After says.",
+        );
+        Self {
+            limited: Some(limited),
             ..problem
         }
     }
@@ -173,6 +246,25 @@ impl IntoResponse for Problem {
         );
         if let Some(challenge) = self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(limited) = self.limited {
+            let Limited {
+                policy,
+                quota,
+                window,
+                retry_after,
+            } = limited;
+            headers.insert(RETRY_AFTER, HeaderValue::from(retry_after));
+            let fields = [
+                (RATE_LIMIT, format!("\"{policy}\";r=0;t={retry_after}")),
+                (
+                    RATE_LIMIT_POLICY,
+                    format!("\"{policy}\";q={quota};w={window}"),
+                ),
+            ];
+            for (name, value) in fields {
+                headers.extend(HeaderValue::try_from(value).map(|value| (name, value)));
+            }
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY.as_secs()));

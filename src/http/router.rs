@@ -4,34 +4,59 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
-use super::{health, layers, login, logout, session, verify, well_known};
+use super::caller::TrustedProxies;
+use super::session_cookies::SessionCookies;
+use super::{
+    health, layers, login, logout, pages, password, renew, session, sessions, verify, well_known,
+};
+use crate::account::Accounts;
+use crate::account::limits::LoginLimits;
 use crate::issuer::Issuer;
 use crate::random::Random;
+use crate::time::Clock;
 use crate::verifier::Verifier;
 
 /// What the resources need.
 #[derive(Clone, Debug)]
 pub struct AppState {
-    /// Begins and ends sessions.
+    /// Begins, renews and ends sessions.
     pub issuer: Arc<Issuer>,
     /// Verifies tokens.
     pub verifier: Arc<Verifier>,
+    /// Who has sessions.
+    pub accounts: Arc<dyn Accounts>,
+    /// Counts logins.
+    pub limits: Arc<LoginLimits>,
+    /// Carries sessions in cookies.
+    pub cookies: SessionCookies,
+    /// Whose word about addresses counts.
+    pub proxies: TrustedProxies,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
     /// Names requests.
     pub random: Arc<dyn Random>,
 }
 
-impl FromRef<AppState> for Arc<Issuer> {
-    fn from_ref(state: &AppState) -> Self {
-        Self::clone(&state.issuer)
-    }
+macro_rules! gives {
+    ($($field:ident: $type:ty),* $(,)?) => {$(
+        impl FromRef<AppState> for $type {
+            fn from_ref(state: &AppState) -> Self {
+                state.$field.clone()
+            }
+        }
+    )*};
 }
 
-impl FromRef<AppState> for Arc<Verifier> {
-    fn from_ref(state: &AppState) -> Self {
-        Self::clone(&state.verifier)
-    }
+gives! {
+    issuer: Arc<Issuer>,
+    verifier: Arc<Verifier>,
+    accounts: Arc<dyn Accounts>,
+    limits: Arc<LoginLimits>,
+    cookies: SessionCookies,
+    proxies: TrustedProxies,
+    clock: Arc<dyn Clock>,
 }
 
 /// The service's resources.
@@ -39,11 +64,17 @@ pub fn router(state: AppState) -> Router {
     let resources = Router::new()
         .route("/login", post(login::login))
         .route("/logout", post(logout::logout))
+        .route("/password", post(password::change))
         .route("/session", get(session::session))
+        .route("/session/renew", post(renew::renew))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{id}", delete(sessions::end))
         .route("/verify", get(verify::verify))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/.well-known/jwks.json", get(well_known::jwks))
-        .route("/.well-known/paserks.json", get(well_known::paserks));
-    layers::around(resources, &state.random).with_state(state)
+        .route("/.well-known/paserks.json", get(well_known::paserks))
+        .merge(pages::router())
+        .layer(state.cookies.clone());
+    layers::around(resources, state.cookies.origins(), &state.random).with_state(state)
 }

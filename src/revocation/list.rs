@@ -13,16 +13,27 @@ use std::time::Duration;
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 
-use super::{Revocation, Scope, Target};
+use super::{ALL, Revocation, Scope, Target};
 use crate::claims::Claims;
 use crate::id::{KeyId, Lineage, TokenId, UserId};
 use crate::time::Timestamp;
 
-/// What is dead of one session or one token: every generation before `from`.
+/// What is dead of one session or one token: every generation before `from`, and from `grace_until` on
+/// `from` itself, which was renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ended {
     from: i64,
+    grace_until: Timestamp,
     expires_at: Timestamp,
+}
+
+/// How a token is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dead {
+    /// A revocation of that scope ends it.
+    Revoked(Scope),
+    /// Only its session ID is: the session goes on under a new one.
+    Superseded,
 }
 
 /// What is dead of a user, a key or everything: all that began before `from`, but for `spared`.
@@ -46,10 +57,26 @@ trait Merge: Copy + Send + Sync + 'static {
     fn expires_at(&self) -> Timestamp;
 }
 
+impl Ended {
+    const fn all(&self) -> bool {
+        self.from == ALL
+    }
+
+    fn ends(&self, generation: u32, now: Timestamp) -> bool {
+        let generation = i64::from(generation);
+        generation < self.from || (generation == self.from && now >= self.grace_until)
+    }
+}
+
 impl Merge for Ended {
+    /// The grace is that of the later renewal: what was renewed before it has none left.
     fn stricter(self, other: Self) -> Self {
+        let from = self.from.max(other.from);
+        let graces = [self, other].into_iter().filter(|ended| ended.from == from);
+        let grace_until = graces.map(|ended| ended.grace_until).min();
         Self {
-            from: self.from.max(other.from),
+            from,
+            grace_until: grace_until.unwrap_or(Timestamp::NEVER),
             expires_at: self.expires_at.max(other.expires_at),
         }
     }
@@ -123,11 +150,16 @@ impl RevocationList {
     pub fn apply(&self, revocation: &Revocation) {
         let Revocation {
             from,
+            grace_until,
             spared,
             expires_at,
             ..
         } = *revocation;
-        let ended = Ended { from, expires_at };
+        let ended = Ended {
+            from: from.saturating_sub(i64::from(grace_until.is_some())),
+            grace_until: grace_until.unwrap_or(Timestamp::NEVER),
+            expires_at,
+        };
         let cut_off = CutOff {
             from,
             spared,
@@ -142,39 +174,68 @@ impl RevocationList {
         }
     }
 
-    /// The scope that ends these claims, signed with the key `kid`, if one does. Any is enough.
+    /// How these claims, signed with the key `kid`, are dead at `now`, if they are. Any scope is enough.
+    ///
+    /// A grace that was over by a clock that was set back since, less the `leeway` that [`observe`] was
+    /// given, stays over.
+    ///
+    /// [`observe`]: Self::observe
     #[must_use]
-    pub fn revoked(&self, claims: &Claims, kid: &KeyId) -> Option<Scope> {
+    pub fn dead(
+        &self,
+        claims: &Claims,
+        kid: &KeyId,
+        now: Timestamp,
+        leeway: Duration,
+    ) -> Option<Dead> {
         let session = claims.session_id;
         let (horizon, expires_at) = (self.horizon(), claims.expires_at);
+        let latest = Timestamp::from_millis(self.latest.load(Ordering::SeqCst));
         let behind = expires_at <= horizon && session.lineage.created_at() <= horizon;
-        if behind || expires_at.millis() <= self.latest.load(Ordering::SeqCst) {
-            return Some(Scope::Horizon);
+        if behind || expires_at <= latest {
+            return Some(Dead::Revoked(Scope::Horizon));
         }
         // A miss is the common case, and `contains_key` alone leaves nothing behind for moka to do.
-        let ended = |ended: Ended| i64::from(session.generation) < ended.from;
-        if self.sessions.contains_key(&session.lineage)
-            && self.sessions.get(&session.lineage).is_some_and(ended)
-        {
-            return Some(Scope::Session);
+        let ended = self
+            .sessions
+            .contains_key(&session.lineage)
+            .then(|| self.sessions.get(&session.lineage))
+            .flatten();
+        if ended.is_some_and(|ended| ended.all()) {
+            return Some(Dead::Revoked(Scope::Session));
         }
         if self.tokens.contains_key(&claims.token_id) {
-            return Some(Scope::Token);
+            return Some(Dead::Revoked(Scope::Token));
         }
-        let ends = |wide| {
-            self.wide.contains_key(&wide)
-                && self
-                    .wide
-                    .get(&wide)
-                    .is_some_and(|cut: CutOff| cut.ends(session.lineage))
-        };
-        if ends(Wide::User(claims.subject)) {
-            return Some(Scope::User);
+        if self.cut_off(Wide::User(claims.subject), session.lineage) {
+            return Some(Dead::Revoked(Scope::User));
         }
         if self.key_revoked(kid) {
-            return Some(Scope::Key);
+            return Some(Dead::Revoked(Scope::Key));
         }
-        ends(Wide::Everything).then_some(Scope::Everything)
+        if self.cut_off(Wide::Everything, session.lineage) {
+            return Some(Dead::Revoked(Scope::Everything));
+        }
+        let seen = now.max(horizon.max(latest).plus(leeway));
+        ended
+            .is_some_and(|ended| ended.ends(session.generation, seen))
+            .then_some(Dead::Superseded)
+    }
+
+    /// Whether a whole session is over, whatever its generation: its user's inventory leaves it out.
+    #[must_use]
+    pub fn session_over(&self, lineage: Lineage, user: UserId) -> bool {
+        self.sessions.get(&lineage).is_some_and(|ended| ended.all())
+            || self.cut_off(Wide::User(user), lineage)
+            || self.cut_off(Wide::Everything, lineage)
+    }
+
+    fn cut_off(&self, wide: Wide, lineage: Lineage) -> bool {
+        self.wide.contains_key(&wide)
+            && self
+                .wide
+                .get(&wide)
+                .is_some_and(|cut_off| cut_off.ends(lineage))
     }
 
     /// Whether that key is revoked, for good.

@@ -118,17 +118,26 @@ pub enum Reason {
     Deleted,
     /// The password was changed.
     PasswordChanged,
+    /// The session got a new session ID; the one before dies after the grace.
+    Renewed,
+    /// A session ID that had been renewed was presented again: somebody else has it too.
+    Reused,
+    /// The user logged in again in the same browser.
+    LoggedInAgain,
     /// There were keys but no log: what it had revoked is not known any more.
     LogLost,
 }
 
 impl Reason {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::Logout,
         Self::Operator,
         Self::Disabled,
         Self::Deleted,
         Self::PasswordChanged,
+        Self::Renewed,
+        Self::Reused,
+        Self::LoggedInAgain,
         Self::LogLost,
     ];
 
@@ -141,6 +150,9 @@ impl Reason {
             Self::Disabled => "disabled",
             Self::Deleted => "deleted",
             Self::PasswordChanged => "password_changed",
+            Self::Renewed => "renewed",
+            Self::Reused => "reused",
+            Self::LoggedInAgain => "logged_in_again",
             Self::LogLost => "log_lost",
         }
     }
@@ -169,6 +181,8 @@ pub struct Revocation {
     /// The first that is still good: a generation for a session, a creation time in milliseconds for
     /// a user or everything. [`ALL`] spares none.
     pub from: i64,
+    /// Until when the last one that it ends stays good: the grace of a renewal. None for no grace.
+    pub grace_until: Option<Timestamp>,
     /// The one session that a cut-off leaves alone ("log out everywhere else").
     pub spared: Option<Lineage>,
     /// After this instant nothing is left that it could end.
@@ -205,7 +219,7 @@ impl Revocation {
             .spared
             .map(|lineage| lineage.to_string())
             .unwrap_or_default();
-        let mut bytes = Vec::with_capacity(192);
+        let mut bytes = Vec::with_capacity(200);
         bytes.extend_from_slice(before);
         for number in [
             self.seq,
@@ -223,6 +237,10 @@ impl Revocation {
         ] {
             bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
             bytes.extend_from_slice(text.as_bytes());
+        }
+        // Only renewals have it, so that the entries of a log without them hash as they always did.
+        if let Some(until) = self.grace_until {
+            bytes.extend_from_slice(&until.millis().to_be_bytes());
         }
         sha256(&bytes)
     }

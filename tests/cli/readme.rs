@@ -28,7 +28,8 @@ fn blocks(language: &str) -> Vec<String> {
 fn normal(text: &str) -> String {
     let word = |word: &str| {
         let is_uuid = word.len() == 36 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-        let is_time = word.len() == 20 && word.ends_with('Z') && word.as_bytes()[10] == b'T';
+        let is_time =
+            [20, 24].contains(&word.len()) && word.ends_with('Z') && word.as_bytes()[10] == b'T';
         match () {
             () if word.starts_with("eyJ") => "TOKEN".to_owned(),
             () if is_uuid => "UUID".to_owned(),
@@ -41,6 +42,7 @@ fn normal(text: &str) -> String {
         if c.is_ascii_alphanumeric()
             || "-_:".contains(c)
             || (c == '.' && current.starts_with("eyJ"))
+            || (c == '.' && current.len() == 19 && current.as_bytes()[10] == b'T')
         {
             current.push(c);
         } else {

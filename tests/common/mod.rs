@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
+use waxseal::account::limits::{LoginRates, Rate};
 use waxseal::account::password::{Cost, Hasher, Password};
 use waxseal::account::{User, UserChange, Username};
 use waxseal::id::UserId;
@@ -34,6 +35,15 @@ pub const CHEAP: Cost = Cost {
     memory_kib: 64,
     passes: 1,
 };
+
+/// For tests that log in more often than people do.
+pub fn unlimited() -> LoginRates {
+    let rate = Rate::new(1_000_000, Duration::from_secs(1)).unwrap();
+    LoginRates {
+        address: rate,
+        account: rate,
+    }
+}
 
 /// An answer.
 #[derive(Debug)]
@@ -80,6 +90,7 @@ impl House {
             keys_dir: folder.path().join("keys"),
             issuer: ISSUER.to_owned(),
             audience: ISSUER.to_owned(),
+            login_rates: unlimited(),
             ..Settings::default()
         };
         change(&mut settings);
@@ -128,7 +139,7 @@ impl House {
     pub async fn add_user(&self, name: &str) -> UserId {
         let hasher = Hasher::new(CHEAP, 1, Arc::new(SeededRandom::new(3))).unwrap();
         let hash = hasher
-            .hash(Password::chosen(PASSWORD.into()).unwrap())
+            .hash(Password::chosen(PASSWORD.into(), name).unwrap())
             .await
             .unwrap();
         let id = UserId::new(
@@ -218,6 +229,10 @@ pub fn program() -> Command {
     {
         command.env_remove(name);
     }
+    // Tests log in more often than people do.
+    command
+        .env("WAXSEAL_LOGIN_LIMIT_ADDRESS", "1000000/1s")
+        .env("WAXSEAL_LOGIN_LIMIT_ACCOUNT", "1000000/1s");
     command
 }
 

@@ -307,9 +307,7 @@ async fn another_method() {
         ("/verify", "GET,HEAD"),
         ("/session", "GET,HEAD"),
     ] {
-        for method in [
-            "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
-        ] {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {
             if allowed.contains(method) {
                 continue;
             }
@@ -331,7 +329,6 @@ async fn another_path() {
     let (house, _) = good().await;
     let token = house.login("alice").await;
     for path in [
-        "/",
         "/login/",
         "//login",
         "/Login",

@@ -308,8 +308,10 @@ fn serve(place: &Place, algorithm: Algorithm) -> Server {
         })
         .current_dir(place.path());
     for (name, value) in program.get_envs() {
-        assert_eq!(value, None);
-        command.env_remove(name);
+        match value {
+            None => command.env_remove(name),
+            Some(value) => command.env(name, value),
+        };
     }
     Server::start(command)
 }

@@ -9,12 +9,13 @@ use waxseal::account::password::{Hasher, Password};
 use waxseal::account::{BeginSession, LoginStart, UserChange, Username};
 use waxseal::claims::Claims;
 use waxseal::id::{KeyId, Lineage, UserId};
+use waxseal::inventory::{NewSession, Origin};
 use waxseal::issuer::LoginError;
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::SeededRandom;
 use waxseal::revocation::follower::Follower;
 use waxseal::revocation::freshness::Freshness;
-use waxseal::revocation::list::RevocationList;
+use waxseal::revocation::list::{Dead, RevocationList};
 use waxseal::revocation::log::Revoke;
 use waxseal::revocation::{Reason, Scope};
 use waxseal::session;
@@ -133,11 +134,18 @@ impl World {
                     *login = Login::default();
                     return;
                 }
+                let claims = session::begin(&self.policy, self.user, lineage, time, &self.random);
                 let begin = BeginSession {
                     user: self.user,
                     version: user.version,
                     everything_version: start.everything_version,
-                    lineage,
+                    session: NewSession {
+                        lineage,
+                        auth_time: claims.auth_time,
+                        session_expiry: claims.session_expiry,
+                        renew_at: claims.renew_at,
+                        origin: Origin::default(),
+                    },
                 };
                 let begun = accounts.begin_session(begin).await.unwrap();
                 if login.cut {
@@ -145,7 +153,6 @@ impl World {
                 } else if !login.touched {
                     assert!(begun, "nothing came in between");
                 }
-                let claims = session::begin(&self.policy, self.user, lineage, time, &self.random);
                 login.claims = Some(claims);
                 login.alive = begun;
                 if begun {
@@ -186,7 +193,7 @@ impl World {
             CutOff::Disable => Some(UserChange::Disable),
             CutOff::Password => {
                 let hasher = Hasher::new(CHEAP, 1, Arc::new(SeededRandom::new(9))).unwrap();
-                let password = Password::chosen(PASSWORD.into()).unwrap();
+                let password = Password::chosen(PASSWORD.into(), "alice").unwrap();
                 Some(UserChange::Password(hasher.hash(password).await.unwrap()))
             }
         };
@@ -234,10 +241,10 @@ impl World {
     fn check(&self, list: &RevocationList) {
         for login in self.logins.iter().filter(|login| login.alive) {
             let claims = login.claims.as_ref().unwrap();
-            match list.revoked(claims, &self.kid) {
+            match how_dead(list, claims, &self.kid, self.house.clock.now()) {
                 None => {}
-                Some(Scope::Horizon) if login.stepped => {}
-                Some(scope) => panic!("ended by {scope}: {claims:?}"),
+                Some(Dead::Revoked(Scope::Horizon)) if login.stepped => {}
+                Some(how) => panic!("ended by {how:?}: {claims:?}"),
             }
         }
     }
@@ -274,7 +281,7 @@ async fn play(steps: &[Step]) -> (usize, usize) {
         follower.catch_up().await.unwrap();
         world.check(&list);
         for claims in &dead {
-            let verdict = list.revoked(claims, &world.kid);
+            let verdict = how_dead(&list, claims, &world.kid, world.house.clock.now());
             assert!(verdict.is_some(), "cut off, and alive again: {claims:?}");
         }
     }
@@ -322,6 +329,10 @@ async fn a_login_that_a_repeated_logout_everywhere_else_overtakes_loses() {
     }
 }
 
+fn how_dead(list: &RevocationList, claims: &Claims, kid: &KeyId, now: Timestamp) -> Option<Dead> {
+    list.dead(claims, kid, now, Timeouts::default().leeway)
+}
+
 async fn login(house: &House) -> Result<String, LoginError> {
     let issuer = house.waxseal.issuer();
     // The other futures get their turn at different moments of this one.
@@ -330,7 +341,7 @@ async fn login(house: &House) -> Result<String, LoginError> {
     }
     let password = Password::presented(PASSWORD.into()).unwrap();
     issuer
-        .login("alice", password)
+        .login("alice", password, Origin::default())
         .await
         .map(|issued| issued.token)
 }
@@ -346,7 +357,7 @@ fn alive(house: &House, token: &str) -> bool {
 /// A new password of the same letters: only the race is looked at.
 async fn new_password() -> UserChange {
     let hasher = Hasher::new(CHEAP, 1, Arc::new(SeededRandom::new(17))).unwrap();
-    let password = Password::chosen("another horse battery".into()).unwrap();
+    let password = Password::chosen("another horse battery".into(), "alice").unwrap();
     UserChange::Password(hasher.hash(password).await.unwrap())
 }
 

@@ -99,7 +99,7 @@ async fn an_altered_entry_is_noticed_at_the_next_start() {
             .to_owned(),
     );
     altered.push(
-        r#"INSERT INTO revocation SELECT 13, scope, key, "from", spared, expires_at, reason, at, hash FROM revocation WHERE seq = 1"#
+        r#"INSERT INTO revocation SELECT 13, scope, key, "from", spared, expires_at, reason, at, hash, grace_until FROM revocation WHERE seq = 1"#
             .to_owned(),
     );
     altered.push("UPDATE head SET seq = seq - 1".to_owned());

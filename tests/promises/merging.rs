@@ -55,33 +55,40 @@ fn revocation(spared_before: bool) -> impl Strategy<Value = Revocation> {
         0..=THINGS,
         proptest::option::of(0..2 * THINGS),
         0..5_u64,
+        any::<bool>(),
     );
-    fields.prop_map(move |(kind, thing, generation, from, spared, expiry)| {
-        let from_time = at(from).millis();
-        let spared = spared.map(lineage);
-        let spared =
-            spared.filter(|lineage| !spared_before || lineage.created_at().millis() < from_time);
-        let (target, from, spared) = match kind {
-            0 => (Target::Session(lineage(thing)), generation, None),
-            1 => {
-                let token = claims(thing, 0, 0).token_id;
-                (Target::Token(token), ALL, None)
+    fields.prop_map(
+        move |(kind, thing, generation, from, spared, expiry, graced)| {
+            let from_time = at(from).millis();
+            let spared = spared.map(lineage);
+            let spared = spared
+                .filter(|lineage| !spared_before || lineage.created_at().millis() < from_time);
+            let (target, from, spared) = match kind {
+                0 => (Target::Session(lineage(thing)), generation, None),
+                1 => {
+                    let token = claims(thing, 0, 0).token_id;
+                    (Target::Token(token), ALL, None)
+                }
+                2 => (Target::User(user(thing)), from_time, spared),
+                3 if thing == 0 => (Target::Key(key(thing)), ALL, None),
+                _ => (Target::Everything, from_time, spared),
+            };
+            // A renewal spares the generation that it ends for a while.
+            let renewal = kind == 0 && (1..ALL).contains(&from) && graced;
+            let grace_until = renewal.then(|| at(expiry));
+            let expires_at = at(86_400_000 + expiry);
+            Revocation {
+                seq: 1,
+                target,
+                from,
+                grace_until,
+                spared,
+                expires_at,
+                reason: Reason::Operator,
+                at: START,
             }
-            2 => (Target::User(user(thing)), from_time, spared),
-            3 if thing == 0 => (Target::Key(key(thing)), ALL, None),
-            _ => (Target::Everything, from_time, spared),
-        };
-        let expires_at = at(86_400_000 + expiry);
-        Revocation {
-            seq: 1,
-            target,
-            from,
-            spared,
-            expires_at,
-            reason: Reason::Operator,
-            at: START,
-        }
-    })
+        },
+    )
 }
 
 fn list(revocations: &[Revocation]) -> RevocationList {
@@ -99,14 +106,17 @@ static SESSIONS: LazyLock<Vec<Claims>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The verdicts on each of them, by each of two keys.
+/// The verdicts on each of them, by each of two keys, before, within and after every grace.
 fn verdicts(list: &RevocationList) -> Vec<bool> {
-    let keys = [key(0), key(1)];
-    let both = |claims| {
-        keys.each_ref()
-            .map(|kid| list.revoked(claims, kid).is_some())
+    let (keys, leeway) = ([key(0), key(1)], Timeouts::default().leeway);
+    let all = |claims| {
+        let at_each_time = |kid| {
+            let dead = move |time| list.dead(claims, kid, at(time), leeway).is_some();
+            (0..6).map(dead)
+        };
+        keys.iter().flat_map(at_each_time).collect::<Vec<_>>()
     };
-    SESSIONS.iter().flat_map(both).collect()
+    SESSIONS.iter().flat_map(all).collect()
 }
 
 fn dead_if_any_kills(revocations: &[Revocation]) -> Vec<bool> {
@@ -142,6 +152,7 @@ fn everything(from: u64, spared: u64) -> Revocation {
         seq: 1,
         target: Target::Everything,
         from: at(from).millis(),
+        grace_until: None,
         spared: Some(lineage(spared)),
         expires_at: at(86_400_000),
         reason: Reason::Operator,
@@ -195,7 +206,7 @@ proptest! {
         let once = (verdicts(&list), list.len());
         if dropped {
             // The horizon is before all that is checked, and nothing has expired by it.
-            list.raise_horizon(START);
+            list.raise_horizon(START.minus(Timeouts::default().leeway));
             list.drop_covered();
         }
         for index in again {

@@ -75,6 +75,89 @@ pub struct Flags {
         env = "WAXSEAL_ALGORITHM"
     )]
     pub algorithm: Option<String>,
+    /// A session ends when it was not used for so long: 15m, 90s [default: 15m]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        env = "WAXSEAL_IDLE_TIMEOUT"
+    )]
+    pub idle_timeout: Option<String>,
+    /// A session ends so long after login, at most 24h [default: 2h]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        env = "WAXSEAL_ABSOLUTE_TIMEOUT"
+    )]
+    pub absolute_timeout: Option<String>,
+    /// A session gets a new session ID after so long [default: 30m]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        env = "WAXSEAL_RENEWAL_TIMEOUT"
+    )]
+    pub renewal_timeout: Option<String>,
+    /// Requests move the idle deadline at most this often [default: 1m, or a quarter of a short idle timeout]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        env = "WAXSEAL_TOUCH_INTERVAL"
+    )]
+    pub touch_interval: Option<String>,
+    /// How long a session ID stays good after it was renewed [default: 30s, or a quarter of a short timeout]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        env = "WAXSEAL_RENEWAL_GRACE"
+    )]
+    pub renewal_grace: Option<String>,
+    /// How far clocks may differ, at most 60s [default: 5s]
+    #[arg(long, global = true, value_name = "DURATION", env = "WAXSEAL_LEEWAY")]
+    pub leeway: Option<String>,
+    /// Other origins whose pages may use the service, separated by commas: https://app.example
+    #[arg(
+        long,
+        global = true,
+        value_name = "ORIGINS",
+        env = "WAXSEAL_ALLOWED_ORIGINS"
+    )]
+    pub allowed_origins: Option<String>,
+    /// The session cookie's SameSite: lax, strict or none [default: lax]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SAMESITE",
+        env = "WAXSEAL_SAME_SITE"
+    )]
+    pub same_site: Option<String>,
+    /// Proxies whose X-Forwarded-For is believed, separated by commas: 10.0.0.0/8, ::1
+    #[arg(
+        long,
+        global = true,
+        value_name = "NETWORKS",
+        env = "WAXSEAL_TRUSTED_PROXIES"
+    )]
+    pub trusted_proxies: Option<String>,
+    /// Logins from one address (IPv6: /64), so many over a time [default: 20/1m]
+    #[arg(
+        long,
+        global = true,
+        value_name = "RATE",
+        env = "WAXSEAL_LOGIN_LIMIT_ADDRESS"
+    )]
+    pub login_limit_address: Option<String>,
+    /// Logins at one account, so many over a time [default: 10/1m]
+    #[arg(
+        long,
+        global = true,
+        value_name = "RATE",
+        env = "WAXSEAL_LOGIN_LIMIT_ACCOUNT"
+    )]
+    pub login_limit_account: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

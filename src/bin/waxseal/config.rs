@@ -1,17 +1,23 @@
 //! Settings: flags over `WAXSEAL_*` over waxseal.toml over defaults. What is wrong is named.
 
+mod timeouts;
+
 use std::env;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::CommandFactory;
+use ipnet::IpNet;
 use serde::Deserialize;
 use waxseal::Settings;
+use waxseal::account::limits::{LoginRates, Rate};
+use waxseal::http::SameSite;
 use waxseal::key::{Algorithm, Format};
 
-use crate::cli::{Cli, Flags};
+use crate::cli::{Cli, Flags, duration};
 use crate::failure::Failure;
+use timeouts::Durations;
 
 const FILE: &str = "waxseal.toml";
 
@@ -35,6 +41,17 @@ struct File {
     algorithm: Option<String>,
     token_format: Option<String>,
     accept: Option<String>,
+    idle_timeout: Option<String>,
+    absolute_timeout: Option<String>,
+    renewal_timeout: Option<String>,
+    touch_interval: Option<String>,
+    renewal_grace: Option<String>,
+    leeway: Option<String>,
+    allowed_origins: Option<String>,
+    same_site: Option<String>,
+    trusted_proxies: Option<String>,
+    login_limit_address: Option<String>,
+    login_limit_account: Option<String>,
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -97,6 +114,54 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
             "a list with the format that is issued, token_format",
         ));
     }
+    let timeouts = timeouts::read(&Durations {
+        idle: pick(&flags.idle_timeout, file.idle_timeout),
+        absolute: pick(&flags.absolute_timeout, file.absolute_timeout),
+        renewal: pick(&flags.renewal_timeout, file.renewal_timeout),
+        touch_interval: pick(&flags.touch_interval, file.touch_interval),
+        renewal_grace: pick(&flags.renewal_grace, file.renewal_grace),
+        leeway: pick(&flags.leeway, file.leeway),
+    })?;
+    let allowed_origins = list(
+        "allowed_origins",
+        pick(&flags.allowed_origins, file.allowed_origins),
+        "origins such as https://app.example: lower case, no path, no default port, http only for localhost",
+        |text| text.parse().ok(),
+    )?;
+    let trusted_proxies = list(
+        "trusted_proxies",
+        pick(&flags.trusted_proxies, file.trusted_proxies),
+        "addresses and networks such as 10.0.0.0/8 or ::1",
+        |text: &str| {
+            text.parse()
+                .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+                .ok()
+        },
+    )?;
+    let same_site = match pick(&flags.same_site, file.same_site).as_deref() {
+        None | Some("lax") => SameSite::Lax,
+        Some("strict") => SameSite::Strict,
+        Some("none") => SameSite::None,
+        Some(other) => return Err(bad("same_site", other, "lax, strict or none")),
+    };
+    let rate = |key, text: Option<String>, default| match text {
+        None => Ok(default),
+        Some(text) => parse_rate(&text)
+            .ok_or_else(|| bad(key, &text, "so many over a time, such as 20/1m or 5/30s")),
+    };
+    let rates = LoginRates::default();
+    let login_rates = LoginRates {
+        address: rate(
+            "login_limit_address",
+            pick(&flags.login_limit_address, file.login_limit_address),
+            rates.address,
+        )?,
+        account: rate(
+            "login_limit_account",
+            pick(&flags.login_limit_account, file.login_limit_account),
+            rates.account,
+        )?,
+    };
     let folder = |key, flag, file, default: &str| match pick(flag, file) {
         None => Ok(default.into()),
         Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
@@ -110,7 +175,11 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         algorithm,
         format,
         accepts,
-        ..Settings::default()
+        timeouts,
+        allowed_origins,
+        same_site,
+        trusted_proxies,
+        login_rates,
     };
     if settings.audience.is_empty() {
         return Err(bad(
@@ -120,6 +189,30 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         ));
     }
     Ok(Config { listen, settings })
+}
+
+/// What is separated by commas. An empty text is an empty list.
+fn list<T>(
+    key: &str,
+    text: Option<String>,
+    wanted: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, Failure> {
+    let text = text.unwrap_or_default();
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let parts = text.split(',').map(str::trim);
+    parts
+        .map(|part| parse(part).ok_or_else(|| bad(key, part, wanted)))
+        .collect()
+}
+
+fn parse_rate(text: &str) -> Option<Rate> {
+    let (burst, window) = text.split_once('/')?;
+    let plain = !burst.is_empty() && burst.bytes().all(|b| b.is_ascii_digit());
+    let burst = plain.then(|| burst.parse().ok()).flatten()?;
+    Rate::new(burst, duration(window).ok()?)
 }
 
 fn parse_format(text: &str) -> Option<Format> {
@@ -193,6 +286,17 @@ mod tests {
             "algorithm",
             "token_format",
             "accept",
+            "idle_timeout",
+            "absolute_timeout",
+            "renewal_timeout",
+            "touch_interval",
+            "renewal_grace",
+            "leeway",
+            "allowed_origins",
+            "same_site",
+            "trusted_proxies",
+            "login_limit_address",
+            "login_limit_account",
         ];
         for key in keys {
             let argument = command

@@ -40,9 +40,10 @@ pub fn from_stdin() -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The hash of a new password.
-pub async fn hash(text: String) -> Result<PasswordHash, Failure> {
-    let password = Password::chosen(SecretString::from(text)).map_err(Failure::refused)?;
+/// The hash of a new password of the user of that name.
+pub async fn hash(text: String, username: &str) -> Result<PasswordHash, Failure> {
+    let password =
+        Password::chosen(SecretString::from(text), username).map_err(Failure::refused)?;
     let hasher =
         Hasher::new(Cost::default(), 1, Arc::new(OsRandom::new())).map_err(Failure::refused)?;
     hasher.hash(password).await.map_err(Failure::refused)

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::IsTerminal;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub async fn run(config: &Config) -> Result<(), Failure> {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        served = server.serve(waxseal.router().into_make_service()) => served.map_err(Failure::refused),
+        served = server.serve(waxseal.router().into_make_service_with_connect_info::<SocketAddr>()) => served.map_err(Failure::refused),
         () = waxseal.clone().maintain() => Ok(()),
         () = stop => Ok(()),
     }

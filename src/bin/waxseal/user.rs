@@ -50,7 +50,7 @@ pub async fn create(
     let username: Username = name
         .parse()
         .map_err(|why| Failure::Usage(format!("{name:?} is {why}")))?;
-    let hash = passwords::hash(password).await?;
+    let hash = passwords::hash(password, username.as_str()).await?;
     let now = SystemClock.now();
     let user = User {
         id: UserId::new(now, &OsRandom::new()),
@@ -117,7 +117,7 @@ async fn passwd(
 ) -> Result<(), Failure> {
     let user = find(accounts, &wanted.name).await?;
     let (password, made) = wanted_password(wanted)?;
-    let hash = passwords::hash(password).await?;
+    let hash = passwords::hash(password, user.username.as_str()).await?;
     apply(accounts, &user, UserChange::Password(hash)).await?;
     print_with_password(
         output,

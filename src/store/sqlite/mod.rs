@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file, WAL, `synchronous=FULL`, one writer.
 
 mod reader;
+mod session;
 mod sql;
 mod writer;
 
@@ -16,9 +17,10 @@ use sqlx::{ConnectOptions, SqlSafeStr};
 
 use crate::account::password::PasswordHash;
 use crate::account::{
-    Accounts, AddUserError, BeginSession, LoginStart, User, UserChange, Username,
+    Accounts, AddUserError, BeginSession, LoginStart, LoginUser, User, UserChange, Username,
 };
 use crate::id::UserId;
+use crate::inventory::{Inventory, Listed, Renew, Renewed};
 use crate::revocation::Reason;
 use crate::revocation::log::{Page, RevocationLog, Revoke, StoreError};
 use crate::time::Timestamp;
@@ -91,14 +93,14 @@ impl SqliteStore {
 }
 
 fn migrations() -> Migrator {
-    let init = include_str!("0001_init.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "init".into(),
-        MigrationType::Simple,
-        init,
-        false,
-    )])
+    let migration = |version, name: &'static str, sql: &'static str| {
+        let (name, kind) = (name.into(), MigrationType::Simple);
+        Migration::new(version, name, kind, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![
+        migration(1, "init", include_str!("0001_init.sql")),
+        migration(2, "sessions", include_str!("0002_sessions.sql")),
+    ])
 }
 
 #[async_trait]
@@ -165,6 +167,10 @@ impl Accounts for SqliteStore {
         self.write(Change::EnableUser(user)).await?.yes_or_no()
     }
 
+    async fn login_user(&self, user: UserId) -> Result<Option<LoginUser>, StoreError> {
+        reader::login_user(&self.readers, user).await
+    }
+
     async fn start_login(&self, name: &Username) -> Result<LoginStart, StoreError> {
         reader::start_login(&self.readers, name).await
     }
@@ -182,5 +188,30 @@ impl Accounts for SqliteStore {
         self.write(Change::UpgradeHash(user, old.clone(), new.clone()))
             .await?;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Inventory for SqliteStore {
+    async fn sessions(&self, user: UserId) -> Result<Vec<Listed>, StoreError> {
+        session::list(&self.readers, user).await
+    }
+
+    async fn renew(&self, renew: Renew) -> Result<Renewed, StoreError> {
+        match self.write(Change::Renew(renew)).await? {
+            Done::Renewed(renewed) => Ok(renewed),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    async fn forget(&self, until: Timestamp) -> Result<u64, StoreError> {
+        let mut all = 0;
+        loop {
+            match self.write(Change::Forget(until)).await? {
+                Done::Forgotten(0) => return Ok(all),
+                Done::Forgotten(some) => all += some,
+                other => return Err(other.unexpected()),
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 use super::sql;
 use crate::account::password::PasswordHash;
 use crate::account::{LoginStart, LoginUser, User, Username};
+use crate::id::UserId;
 use crate::revocation::log::{Cursor, Entry, Head, Page, StoreError};
 use crate::revocation::{LogHash, Revocation, Target};
 use crate::time::Timestamp;
@@ -18,7 +19,7 @@ pub(super) struct HeadRow {
 }
 
 /// A row that this program did not write.
-fn unreadable(what: &'static str) -> sqlx::Error {
+pub(super) fn unreadable(what: &'static str) -> sqlx::Error {
     sqlx::Error::Decode(format!("a {what} that this version does not know").into())
 }
 
@@ -28,11 +29,11 @@ fn hash(row: &SqliteRow, column: usize) -> sqlx::Result<LogHash> {
         .map_err(|_| unreadable("hash"))
 }
 
-fn time(row: &SqliteRow, column: usize) -> sqlx::Result<Timestamp> {
+pub(super) fn time(row: &SqliteRow, column: usize) -> sqlx::Result<Timestamp> {
     row.try_get(column).map(Timestamp::from_millis)
 }
 
-fn parsed<T: std::str::FromStr>(
+pub(super) fn parsed<T: std::str::FromStr>(
     row: &SqliteRow,
     column: usize,
     what: &'static str,
@@ -70,6 +71,9 @@ fn entry(row: &SqliteRow) -> sqlx::Result<Entry> {
         seq: row.try_get(0)?,
         target: Target::from_log(&scope, &key).ok_or_else(|| unreadable("revocation"))?,
         from: row.try_get(3)?,
+        grace_until: row
+            .try_get::<Option<i64>, _>(9)?
+            .map(Timestamp::from_millis),
         spared,
         expires_at: time(row, 5)?,
         reason: parsed(row, 6, "reason")?,
@@ -133,6 +137,28 @@ pub(super) async fn user(pool: &SqlitePool, name: &Username) -> Result<Option<Us
         .map_err(|cause| StoreError::new("find the user", cause))
 }
 
+fn login_user_row(row: &SqliteRow) -> sqlx::Result<LoginUser> {
+    Ok(LoginUser {
+        id: parsed(row, 0, "user ID")?,
+        username: parsed(row, 1, "username")?,
+        password_hash: PasswordHash::from_store(row.try_get(2)?),
+        enabled: row.try_get(3)?,
+        version: row.try_get(4)?,
+    })
+}
+
+pub(super) async fn login_user(
+    pool: &SqlitePool,
+    user: UserId,
+) -> Result<Option<LoginUser>, StoreError> {
+    let row = sqlx::query(sql::LOGIN_USER_BY_ID)
+        .bind(user.to_string())
+        .fetch_optional(pool)
+        .await;
+    row.and_then(|row| row.as_ref().map(login_user_row).transpose())
+        .map_err(|cause| StoreError::new("look up the user", cause))
+}
+
 pub(super) async fn start_login(
     pool: &SqlitePool,
     name: &Username,
@@ -149,13 +175,8 @@ pub(super) async fn start_login(
         let user = match row {
             None => None,
             Some(row) => {
-                first_lineage = first_lineage.max(row.try_get(4)?);
-                Some(LoginUser {
-                    id: parsed(&row, 0, "user ID")?,
-                    password_hash: PasswordHash::from_store(row.try_get(1)?),
-                    enabled: row.try_get(2)?,
-                    version: row.try_get(3)?,
-                })
+                first_lineage = first_lineage.max(row.try_get(5)?);
+                Some(login_user_row(&row)?)
             }
         };
         Ok::<_, sqlx::Error>(LoginStart {

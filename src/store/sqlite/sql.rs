@@ -3,8 +3,8 @@
 pub(super) const HEAD: &str = "SELECT seq, hash, compacted, horizon, newest_lineage, everything_from, everything_version FROM head WHERE id = 1";
 pub(super) const SET_HEAD: &str = "UPDATE head SET seq = $1, hash = $2, compacted = $3, horizon = $4, newest_lineage = $5, everything_from = $6, everything_version = $7 WHERE id = 1";
 
-pub(super) const APPEND: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"#;
-pub(super) const ENTRIES: &str = r#"SELECT seq, scope, key, "from", spared, expires_at, reason, at, hash FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2"#;
+pub(super) const APPEND: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"#;
+pub(super) const ENTRIES: &str = r#"SELECT seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2"#;
 pub(super) const EXPIRED: &str =
     "SELECT seq, expires_at FROM revocation WHERE expires_at <= $1 ORDER BY seq";
 pub(super) const DROP: &str = "DELETE FROM revocation WHERE seq = $1";
@@ -15,7 +15,9 @@ pub(super) const USER: &str =
     "SELECT id, username, enabled, created_at FROM user WHERE username = $1";
 pub(super) const ADD_USER: &str = r#"INSERT INTO user (id, username, password_hash, enabled, created_at, version, newest_lineage, "from") VALUES ($1, $2, $3, 1, $4, 0, 0, 0) ON CONFLICT DO NOTHING"#;
 pub(super) const LOGIN_USER: &str =
-    r#"SELECT id, password_hash, enabled, version, "from" FROM user WHERE username = $1"#;
+    r#"SELECT id, username, password_hash, enabled, version, "from" FROM user WHERE username = $1"#;
+pub(super) const LOGIN_USER_BY_ID: &str =
+    r#"SELECT id, username, password_hash, enabled, version, "from" FROM user WHERE id = $1"#;
 pub(super) const SESSION_USER: &str =
     r#"SELECT enabled, version, newest_lineage, "from", spared FROM user WHERE id = $1"#;
 pub(super) const SET_NEWEST_LINEAGE: &str = "UPDATE user SET newest_lineage = $2 WHERE id = $1";
@@ -28,3 +30,12 @@ pub(super) const ENABLE_USER: &str =
 pub(super) const DELETE_USER: &str = "DELETE FROM user WHERE id = $1";
 pub(super) const UPGRADE_HASH: &str =
     "UPDATE user SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
+
+pub(super) const BEGIN_SESSION: &str = "INSERT INTO session (lineage, user, auth_time, session_expiry, generation, renew_at, grace_until, address, browser) VALUES ($1, $2, $3, $4, 0, $5, 0, $6, $7)";
+pub(super) const SESSIONS: &str = "SELECT lineage, auth_time, session_expiry, renew_at, address, browser, generation FROM session WHERE user = $1 ORDER BY auth_time DESC, lineage DESC LIMIT 500";
+pub(super) const GENERATION: &str =
+    "SELECT generation, renew_at, grace_until, session_expiry FROM session WHERE lineage = $1";
+pub(super) const RENEW: &str =
+    "UPDATE session SET generation = $2, renew_at = $3, grace_until = $4 WHERE lineage = $1";
+pub(super) const FORGET_USER: &str = "DELETE FROM session WHERE user = $1";
+pub(super) const FORGET: &str = "DELETE FROM session WHERE lineage IN (SELECT lineage FROM session WHERE session_expiry <= $1 LIMIT $2)";

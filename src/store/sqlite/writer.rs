@@ -5,10 +5,11 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::reader::{self, HeadRow};
-use super::sql;
+use super::{session, sql};
 use crate::account::password::PasswordHash;
 use crate::account::{BeginSession, User, UserChange};
 use crate::id::{Lineage, UserId};
+use crate::inventory::{Renew, Renewed};
 use crate::revocation::log::{Cursor, Revoke, StoreError};
 use crate::revocation::{
     ALL, Reason, Revocation, Target, cut_off_expiry, session_revocation_expiry,
@@ -29,6 +30,9 @@ pub(super) enum Change {
     User(UserId, UserChange, Timestamp),
     EnableUser(UserId),
     BeginSession(BeginSession),
+    Renew(Renew),
+    /// Sessions that ended at or before then.
+    Forget(Timestamp),
     UpgradeHash(UserId, PasswordHash, PasswordHash),
 }
 
@@ -37,6 +41,8 @@ pub(super) enum Done {
     Yes,
     No,
     Revoked(i64),
+    Renewed(Renewed),
+    Forgotten(u64),
 }
 
 impl Done {
@@ -44,7 +50,7 @@ impl Done {
         match self {
             Self::Yes => Ok(true),
             Self::No => Ok(false),
-            Self::Revoked(_) => Err(self.unexpected()),
+            Self::Revoked(_) | Self::Renewed(_) | Self::Forgotten(_) => Err(self.unexpected()),
         }
     }
 
@@ -197,7 +203,9 @@ async fn apply(
                 Done::No
             })
         }
-        Change::BeginSession(begin) => begin_session(connection, head, begin).await,
+        Change::BeginSession(begin) => session::begin(connection, head, begin).await,
+        Change::Renew(renew) => session::renew(connection, head, renew).await,
+        Change::Forget(until) => session::forget(connection, *until).await,
         Change::UpgradeHash(user, old, new) => {
             let query = sqlx::query(sql::UPGRADE_HASH).bind(user.to_string());
             query
@@ -211,7 +219,7 @@ async fn apply(
 }
 
 /// The next entry: its `seq` and hash follow from the head, in the transaction that moves the head.
-async fn append(
+pub(super) async fn append(
     connection: &mut SqliteConnection,
     head: &mut HeadRow,
     mut revocation: Revocation,
@@ -228,6 +236,7 @@ async fn append(
         .bind(revocation.reason.name())
         .bind(revocation.at.millis())
         .bind(hash.as_slice())
+        .bind(revocation.grace_until.map(Timestamp::millis))
         .execute(connection)
         .await?;
     head.head.cursor = Cursor {
@@ -271,6 +280,7 @@ async fn revoke(
             seq: 0,
             target,
             from,
+            grace_until: None,
             spared: None,
             expires_at,
             reason,
@@ -303,7 +313,7 @@ async fn compact(
 }
 
 /// `enabled`, `version`, `newest_lineage`, `from`, `spared`.
-type SessionUser = (bool, i64, i64, i64, Option<String>);
+pub(super) type SessionUser = (bool, i64, i64, i64, Option<String>);
 
 async fn change_user(
     connection: &mut SqliteConnection,
@@ -317,16 +327,22 @@ async fn change_user(
         .bind(&id)
         .fetch_optional(&mut *connection)
         .await?;
-    let Some((_, _, newest_lineage, before, already_spared)) = known else {
+    let Some((_, version, newest_lineage, before, already_spared)) = known else {
         return Ok(Done::No);
     };
-    let spares = match change {
-        UserChange::EndSessions { spared, .. } => spared.map(|lineage| lineage.to_string()),
-        _ => None,
+    let spared: Option<Lineage> = match change {
+        UserChange::EndSessions { spared, .. } => *spared,
+        UserChange::OwnPassword { version: read, .. } if *read != version => return Ok(Done::No),
+        UserChange::OwnPassword { spared, .. } => Some(*spared),
+        UserChange::Password(_) | UserChange::Disable | UserChange::Delete => None,
     };
+    let spares = spared.map(|lineage| lineage.to_string());
     // "All others" again, and none was begun since: one session cannot grow the log for ever. Logins
     // under way lose all the same.
-    let again = spares.is_some() && spares == already_spared && newest_lineage < before;
+    let again = matches!(change, UserChange::EndSessions { .. })
+        && spares.is_some()
+        && spares == already_spared
+        && newest_lineage < before;
     let from = if again {
         before
     } else {
@@ -341,70 +357,43 @@ async fn change_user(
     if again {
         return Ok(Done::Revoked(head.head.cursor.seq));
     }
-    let (reason, spared): (Reason, Option<Lineage>) = match change {
-        UserChange::Password(hash) => {
+    let reason = match change {
+        UserChange::Password(hash) | UserChange::OwnPassword { hash, .. } => {
             sqlx::query(sql::SET_PASSWORD)
                 .bind(&id)
                 .bind(hash.as_str())
                 .execute(&mut *connection)
                 .await?;
-            (Reason::PasswordChanged, None)
+            Reason::PasswordChanged
         }
         UserChange::Disable => {
             sqlx::query(sql::DISABLE_USER)
                 .bind(&id)
                 .execute(&mut *connection)
                 .await?;
-            (Reason::Disabled, None)
+            Reason::Disabled
         }
         UserChange::Delete => {
-            sqlx::query(sql::DELETE_USER)
-                .bind(&id)
-                .execute(&mut *connection)
-                .await?;
-            (Reason::Deleted, None)
+            for statement in [sql::FORGET_USER, sql::DELETE_USER] {
+                sqlx::query(statement)
+                    .bind(&id)
+                    .execute(&mut *connection)
+                    .await?;
+            }
+            Reason::Deleted
         }
-        UserChange::EndSessions { spared, reason } => (*reason, *spared),
+        UserChange::EndSessions { reason, .. } => *reason,
     };
     let expires_at = cut_off_expiry(at, from);
     let revocation = Revocation {
         seq: 0,
         target: Target::User(user),
         from,
+        grace_until: None,
         spared,
         expires_at,
         reason,
         at,
     };
     append(connection, head, revocation).await
-}
-
-async fn begin_session(
-    connection: &mut SqliteConnection,
-    head: &mut HeadRow,
-    begin: &BeginSession,
-) -> sqlx::Result<Done> {
-    let id = begin.user.to_string();
-    let known: Option<SessionUser> = sqlx::query_as(sql::SESSION_USER)
-        .bind(&id)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some((enabled, version, newest_lineage, from, _)) = known else {
-        return Ok(Done::No);
-    };
-    let lineage = begin.lineage.created_at().millis();
-    let unchanged = version == begin.version && head.everything_version == begin.everything_version;
-    if !enabled || !unchanged || lineage < from || lineage < head.everything_from {
-        return Ok(Done::No);
-    }
-    sqlx::query(sql::SET_NEWEST_LINEAGE)
-        .bind(&id)
-        .bind(newest_lineage.max(lineage))
-        .execute(connection)
-        .await?;
-    head.head.newest_lineage = head
-        .head
-        .newest_lineage
-        .max(Timestamp::from_millis(lineage));
-    Ok(Done::Yes)
 }

@@ -126,6 +126,7 @@ async fn a_strangers_app_is_protected() {
             seq: 1,
             target: Target::Session(claims.session_id.lineage),
             from: ALL,
+            grace_until: None,
             spared: None,
             expires_at: session_revocation_expiry(claims.session_expiry),
             reason: Reason::Logout,

@@ -1,0 +1,171 @@
+//! Who calls: the address that a request came from, and the browser that it says it is.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
+use axum::http::header::USER_AGENT;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+
+use crate::inventory::Origin;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// A chain of proxies that is longer than this is not walked to its end.
+const MAX_HOPS: usize = 32;
+
+/// The proxies whose word about addresses is believed.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies(Arc<[IpNet]>);
+
+impl TrustedProxies {
+    /// These, by their networks.
+    #[must_use]
+    pub fn new(networks: &[IpNet]) -> Self {
+        Self(networks.into())
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The nearest address that is no trusted proxy, going back from `peer` through `X-Forwarded-For`.
+    /// What stands before it there was said by a stranger. So was everything, if `peer` is not trusted.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut nearest = peer.to_canonical();
+        let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
+        let hops = lines.iter().rev().flat_map(|line| {
+            let line = line.to_str().unwrap_or_default();
+            line.rsplit(',').map(str::trim)
+        });
+        for hop in hops.take(MAX_HOPS) {
+            if !self.trusts(nearest) {
+                break;
+            }
+            match address(hop) {
+                Some(address) => nearest = address,
+                // The proxy wrote what is no address: all that is known is that it came from there.
+                None => break,
+            }
+        }
+        nearest
+    }
+}
+
+/// Some proxies add the port.
+fn address(text: &str) -> Option<IpAddr> {
+    let address = text
+        .parse()
+        .or_else(|_| text.parse().map(|address: SocketAddr| address.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) address: Option<IpAddr>,
+    browser: Option<String>,
+}
+
+impl Caller {
+    pub(super) fn origin(&self) -> Origin {
+        Origin::new(self.address, self.browser.as_deref())
+    }
+}
+
+impl<S> FromRequestParts<S> for Caller
+where
+    TrustedProxies: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let proxies = TrustedProxies::from_ref(state);
+        let browser = parts.headers.get(USER_AGENT);
+        Ok(Self {
+            address: peer.map(|peer| proxies.client(peer.0.ip(), &parts.headers)),
+            browser: browser
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, lines: &[&str]) -> String {
+        let trusted = ["10.0.0.0/8", "2001:db8:ffff::/48"].map(|network| network.parse().unwrap());
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(X_FORWARDED_FOR, line.parse().unwrap());
+        }
+        let proxies = TrustedProxies::new(&trusted);
+        proxies.client(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn a_strangers_word_is_not_believed() {
+        assert_eq!(client("203.0.113.7", &["198.51.100.1"]), "203.0.113.7");
+        assert_eq!(client("203.0.113.7", &["10.0.0.1"]), "203.0.113.7");
+        assert_eq!(client("203.0.113.7", &[]), "203.0.113.7");
+    }
+
+    #[test]
+    fn a_proxys_word_is_believed_as_far_as_proxies_go() {
+        assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        // The first one is what the stranger sent along.
+        assert_eq!(
+            client("10.0.0.1", &["127.0.0.1, 198.51.100.1"]),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            client("10.0.0.1", &["127.0.0.1, 198.51.100.1, 10.0.0.9"]),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            client("10.0.0.1", &["127.0.0.1", "198.51.100.1", "10.0.0.9"]),
+            "198.51.100.1"
+        );
+        assert_eq!(client("10.0.0.1", &["10.0.0.5"]), "10.0.0.5");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(
+            client("::ffff:10.0.0.1", &["::ffff:198.51.100.1"]),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            client("2001:db8:ffff::1", &["[2001:db8::9]:4711"]),
+            "2001:db8::9"
+        );
+        assert_eq!(client("10.0.0.1", &["198.51.100.1:4711"]), "198.51.100.1");
+    }
+
+    #[test]
+    fn what_is_no_address_ends_the_walk() {
+        for odd in [
+            "unknown",
+            "",
+            "_hidden",
+            "198.51.100.1 evil",
+            "198.51.100",
+            "::g",
+        ] {
+            assert_eq!(client("10.0.0.1", &[odd]), "10.0.0.1", "{odd}");
+            assert_eq!(
+                client("10.0.0.1", &[&format!("192.0.2.1, {odd}")]),
+                "10.0.0.1"
+            );
+        }
+        let long = ["10.0.0.2"; 100].join(",");
+        assert_eq!(
+            client("10.0.0.1", &[&format!("192.0.2.1,{long}")]),
+            "10.0.0.2"
+        );
+    }
+}

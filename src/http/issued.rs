@@ -1,0 +1,128 @@
+//! How a session is handed over: after login, and after renewal.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Json;
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::extract::Carrier;
+use super::session::SessionView;
+use super::session_cookies::{After, Did, Exchange, SessionCookies};
+use crate::claims::Claims;
+use crate::issuer::{Exchanged, Issued, Issuer, RenewError};
+use crate::time::{Clock, Timestamp};
+use crate::verifier::{Superseded, VerifiedClaims};
+
+/// A token that its client is to hold.
+pub(super) struct Held {
+    pub(super) token: String,
+    pub(super) claims: Claims,
+}
+
+impl From<Issued> for Held {
+    fn from(issued: Issued) -> Self {
+        Self {
+            token: issued.token,
+            claims: issued.claims,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Body {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+    /// Seconds until the token's absolute end.
+    expires_in: i64,
+    session: SessionView,
+}
+
+/// Answers with a token: in the body, or in the cookie and then nowhere else.
+pub(super) struct Respond {
+    cookies: SessionCookies,
+    now: Timestamp,
+}
+
+impl<S> FromRequestParts<S> for Respond
+where
+    SessionCookies: FromRef<S>,
+    Arc<dyn Clock>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self {
+            cookies: SessionCookies::from_ref(state),
+            now: Arc::<dyn Clock>::from_ref(state).now(),
+        })
+    }
+}
+
+impl Respond {
+    pub(super) fn with(self, carrier: Carrier, did: Did, held: Held) -> Response {
+        let Held { token, claims } = held;
+        let now = self.now;
+        let body = |token: Option<String>| Body {
+            token_type: token.as_ref().map(|_| "Bearer"),
+            access_token: token,
+            expires_in: claims.expires_at.secs() - now.secs(),
+            session: SessionView::new(&claims, now),
+        };
+        match carrier {
+            Carrier::Bearer => Json(body(Some(token))).into_response(),
+            Carrier::Cookie => {
+                let mut response = Json(body(None)).into_response();
+                let after = After {
+                    did,
+                    claims,
+                    token: (did != Did::Kept).then_some(token),
+                    now,
+                };
+                self.cookies.put(response.headers_mut(), &after);
+                response
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Exchange for Issuer {
+    async fn after(&self, session: &VerifiedClaims, active: bool) -> Option<After> {
+        let now = self.now();
+        let exchanged = if active {
+            self.exchange(session, false).await
+        } else {
+            Ok(Exchanged::Kept)
+        };
+        let (did, token, claims) = match exchanged {
+            Ok(Exchanged::Kept) => (Did::Kept, None, session.claims().clone()),
+            Ok(Exchanged::Touched(issued)) => (Did::Touched, Some(issued.token), issued.claims),
+            Ok(Exchanged::Renewed(issued)) => (Did::Renewed, Some(issued.token), issued.claims),
+            Err(RenewError::Over | RenewError::Reused) => return None,
+            Err(cause) => {
+                tracing::warn!(%cause, "a session cookie was left as it is");
+                return None;
+            }
+        };
+        Some(After {
+            did,
+            claims,
+            token,
+            now,
+        })
+    }
+
+    async fn reused(&self, superseded: &Superseded) {
+        if let Err(cause) = Issuer::reused(self, superseded).await {
+            tracing::error!(%cause, "a session that may be stolen could not be ended");
+        }
+    }
+}

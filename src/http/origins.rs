@@ -1,0 +1,206 @@
+//! Which sites may send requests in the name of a browser's user.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::http::header::ORIGIN;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The origin of a site that is trusted like the service itself: `https://app.example`, exactly as browsers
+/// write it (RFC 6454, section 6.2). `http` only for this machine: elsewhere anybody on the way could be it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin(String);
+
+/// A text that is no origin, or not one to be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not an origin such as https://app.example: lower case, no path, no default port, http only for localhost"
+)]
+pub struct InvalidOrigin;
+
+impl Origin {
+    /// The origin as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = InvalidOrigin;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        let origin = of_url(text).ok_or(InvalidOrigin)?;
+        let host = origin.split_once("://").map(|(_, host)| host);
+        let local = host.is_some_and(|host| {
+            ["localhost", "127.0.0.1", "[::1]"].iter().any(|local| {
+                host.strip_prefix(local)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            })
+        });
+        let canonical = origin == text && !text.contains('*');
+        if canonical && (origin.starts_with("https://") || local) {
+            Ok(Self(origin))
+        } else {
+            Err(InvalidOrigin)
+        }
+    }
+}
+
+/// The origin of a URL, as browsers write it.
+fn of_url(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
+    let default = match scheme {
+        "https" => 443,
+        "http" => 80,
+        _ => return None,
+    };
+    if authority.as_str().contains('@') || authority.host().is_empty() {
+        return None;
+    }
+    let host = authority.host().to_ascii_lowercase();
+    let port = match authority.port_u16() {
+        Some(port) if port != default => format!(":{port}"),
+        _ => String::new(),
+    };
+    Some(format!("{scheme}://{host}{port}"))
+}
+
+/// The service's own origin, and those that are listed.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    own: Option<Arc<str>>,
+    listed: Arc<BTreeSet<String>>,
+}
+
+/// Whose page sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// One of ours, or of a listed origin.
+    Trusted,
+    /// Another's, or the headers contradict themselves.
+    CrossSite,
+    /// No browser of today: it says nothing.
+    Unknown,
+}
+
+impl Origins {
+    /// Of a service with this issuer URL, and the listed origins.
+    #[must_use]
+    pub fn new(issuer: &str, listed: &[Origin]) -> Self {
+        Self {
+            own: of_url(issuer).map(Into::into),
+            listed: Arc::new(listed.iter().map(|origin| origin.0.clone()).collect()),
+        }
+    }
+
+    pub(super) fn lists(&self, origin: &HeaderValue) -> bool {
+        origin
+            .to_str()
+            .is_ok_and(|origin| self.listed.contains(origin))
+    }
+
+    /// `Sec-Fetch-Site` where the browser sends it, `Origin` where it does not (RFC 6454, section 7).
+    pub(super) fn sender(&self, headers: &HeaderMap) -> Sender {
+        let (Ok(site), Ok(origin)) = (single(headers, SEC_FETCH_SITE), single(headers, ORIGIN))
+        else {
+            return Sender::CrossSite;
+        };
+        let listed = origin.is_some_and(|origin| self.lists(origin));
+        let own = origin.is_some_and(|origin| {
+            let own = self.own.as_deref().map(str::as_bytes);
+            Some(origin.as_bytes()) == own
+        });
+        match (site, origin) {
+            (Some(site), _) if site == "same-origin" || listed => Sender::Trusted,
+            (Some(_), _) => Sender::CrossSite,
+            (None, Some(_)) if own || listed => Sender::Trusted,
+            (None, Some(_)) => Sender::CrossSite,
+            (None, None) => Sender::Unknown,
+        }
+    }
+
+    /// Whether a request with the session cookie may do what it asks for: it only looks, or comes from one
+    /// of our own pages. A WebSocket is opened by a GET and does anything then.
+    pub(super) fn permit_cookie(&self, method: &Method, headers: &HeaderMap) -> bool {
+        let looks = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+            && !headers.contains_key(axum::http::header::UPGRADE);
+        looks || self.sender(headers) == Sender::Trusted
+    }
+}
+
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, ()> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(());
+    }
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_exact_and_not_guessed_at() {
+        for good in [
+            "https://app.example",
+            "https://app.example:8443",
+            "http://localhost:5173",
+            "http://127.0.0.1",
+            "http://[::1]:3000",
+            "https://[2001:db8::1]",
+        ] {
+            assert_eq!(good.parse::<Origin>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "*",
+            "null",
+            "app.example",
+            "https://",
+            "https://app.example/",
+            "https://app.example/path",
+            "https://app.example?x",
+            "https://APP.example",
+            "HTTPS://app.example",
+            "https://app.example:443",
+            "https://user@app.example",
+            "https://*.example",
+            "http://app.example",
+            "http://localhost.example",
+            "http://127.0.0.1.example",
+            "ftp://app.example",
+            " https://app.example",
+            "https://app.example,https://b.example",
+        ] {
+            assert!(bad.parse::<Origin>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_own_origin_is_that_of_the_issuer() {
+        let own = |issuer: &str| Origins::new(issuer, &[]).own.as_deref().map(str::to_owned);
+        assert_eq!(
+            own("https://Auth.example:443/realm"),
+            Some("https://auth.example".to_owned())
+        );
+        assert_eq!(
+            own("http://127.0.0.1:8080"),
+            Some("http://127.0.0.1:8080".to_owned())
+        );
+        assert_eq!(own("https://good@evil.example"), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! `POST /password`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+use super::caller::Caller;
+use super::extract::Session;
+use super::json::{Json, SecretText};
+use super::problem::Problem;
+use crate::account::limits::LoginLimits;
+use crate::account::password::{BadPassword, HashingFailed, Password};
+use crate::issuer::{Issuer, PasswordError};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    current_password: SecretText,
+    new_password: SecretText,
+}
+
+/// Who holds a session may guess the password no faster than who holds none.
+pub(super) async fn change(
+    State(issuer): State<Arc<Issuer>>,
+    State(limits): State<Arc<LoginLimits>>,
+    session: Session,
+    caller: Caller,
+    Json(change): Json<Change>,
+) -> Result<StatusCode, Problem> {
+    let account = session.subject().to_string();
+    limits.admit(&account, caller.address)?;
+    let current = Password::presented(change.current_password.0)?;
+    issuer
+        .change_password(session.verified(), current, change.new_password.0)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl From<BadPassword> for Problem {
+    fn from(error: BadPassword) -> Self {
+        Self::unacceptable_password(match error {
+            BadPassword::TooShort => "A new password has at least 8 characters.",
+            BadPassword::TooLong => "A password has at most 1024 bytes.",
+            BadPassword::TooCommon => {
+                "That password is too common: it is in lists that attackers try first, or is made from the username."
+            }
+        })
+    }
+}
+
+impl From<HashingFailed> for Problem {
+    fn from(error: HashingFailed) -> Self {
+        tracing::error!(cause = %error, "a password could not be hashed");
+        match error {
+            HashingFailed::Busy => {
+                Self::unavailable("Too many passwords are being checked. Try again.")
+            }
+            HashingFailed::Broken => Self::internal(),
+        }
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Refused => Self::wrong_password(),
+            PasswordError::Unacceptable(error) => error.into(),
+            PasswordError::Hashing(error) => error.into(),
+            PasswordError::Store(error) => error.into(),
+            PasswordError::Follow(cause) => {
+                tracing::error!(%cause, "a new password is written and could not be read back");
+                Self::unavailable("Whether the password was changed is not certain. Try again.")
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The layer that makes cookies carry sessions: it lets the extractors below it read the session cookie,
+//! and puts what a good one is exchanged for into the response.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::cookie::{self, SameSite};
+use super::origins::Origins;
+use crate::claims::Claims;
+use crate::time::Timestamp;
+use crate::verifier::{Refusal, Superseded, VerifiedClaims};
+
+/// `Waxseal-Activity: none`: the request is no sign that the user is there, and neither touches nor renews.
+pub(super) const ACTIVITY: HeaderName = HeaderName::from_static("waxseal-activity");
+
+/// What a request did to its session, and the session's deadlines after it: a dictionary of RFC 9651.
+pub(super) const SESSION: HeaderName = HeaderName::from_static("waxseal-session");
+
+/// What a request did to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Did {
+    /// Nothing.
+    Kept,
+    /// It moved the idle deadline.
+    Touched,
+    /// It gave it a new session ID.
+    Renewed,
+}
+
+/// A session after a request.
+#[derive(Clone)]
+pub struct After {
+    /// What the request did.
+    pub did: Did,
+    /// The claims of the token that is in use now.
+    pub claims: Claims,
+    /// That token, if it is a new one.
+    pub token: Option<String>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Exchanges what the session cookie carries.
+#[async_trait]
+pub trait Exchange: Send + Sync + fmt::Debug {
+    /// What becomes of a good token whose user was active, or not. None if its session is over, or the
+    /// store failed: the cookie stays as it is.
+    async fn after(&self, session: &VerifiedClaims, active: bool) -> Option<After>;
+
+    /// A superseded token was presented to be exchanged.
+    async fn reused(&self, superseded: &Superseded);
+}
+
+#[derive(Debug)]
+struct Rules {
+    origins: Origins,
+    same_site: SameSite,
+    exchange: Option<Arc<dyn Exchange>>,
+}
+
+/// Makes the session cookie count for the handlers below it: around a router, it lets [`Session`] be
+/// carried by the cookie `__Host-Http-waxseal`, keeps requests of other sites away from what changes
+/// something, touches and renews the cookie of an active user, and takes a dead one away.
+///
+/// Without this layer cookies are not read.
+///
+/// [`Session`]: crate::Session
+#[derive(Clone, Debug)]
+pub struct SessionCookies(Arc<Rules>);
+
+impl SessionCookies {
+    /// For a service that only verifies: cookies are read, and left to their issuer.
+    #[must_use]
+    pub fn new(origins: Origins) -> Self {
+        Self(Arc::new(Rules {
+            origins,
+            same_site: SameSite::default(),
+            exchange: None,
+        }))
+    }
+
+    /// For the issuer itself.
+    #[must_use]
+    pub fn exchanging(origins: Origins, same_site: SameSite, exchange: Arc<dyn Exchange>) -> Self {
+        Self(Arc::new(Rules {
+            origins,
+            same_site,
+            exchange: Some(exchange),
+        }))
+    }
+
+    #[cfg(feature = "server")]
+    pub(super) fn origins(&self) -> &Origins {
+        &self.0.origins
+    }
+
+    /// Puts a session into a response: the cookie, if there is a new token, and what became of it.
+    pub(super) fn put(&self, headers: &mut HeaderMap, after: &After) {
+        if let Some(token) = &after.token {
+            self.set_cookie(headers, cookie::set(token, self.0.same_site));
+        }
+        if let Ok(value) = HeaderValue::try_from(describe(after)) {
+            headers.insert(SESSION, value);
+        }
+    }
+
+    pub(super) fn clear(&self, headers: &mut HeaderMap) {
+        self.set_cookie(headers, cookie::clear(self.0.same_site));
+    }
+
+    fn set_cookie(&self, headers: &mut HeaderMap, value: Option<HeaderValue>) {
+        if let Some(mut value) = value {
+            value.set_sensitive(true);
+            headers.append(SET_COOKIE, value);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+    }
+
+    async fn finish(&self, seen: &Seen, active: bool, response: &mut Response) {
+        let Some(outcome) = seen.outcome.get() else {
+            return;
+        };
+        let decided = response
+            .headers()
+            .get_all(SET_COOKIE)
+            .iter()
+            .any(cookie::is_ours);
+        match (outcome, &self.0.exchange) {
+            (Outcome::Good(session), Some(exchange)) if !decided => {
+                if response.status() != StatusCode::UNAUTHORIZED
+                    && !response.headers().contains_key(SESSION)
+                    && let Some(after) = exchange.after(session, active).await
+                {
+                    self.put(response.headers_mut(), &after);
+                }
+            }
+            (Outcome::Superseded(superseded), Some(exchange)) if active => {
+                exchange.reused(superseded).await;
+            }
+            (Outcome::Refused, _) if response.status() == StatusCode::UNAUTHORIZED && !decided => {
+                self.clear(response.headers_mut());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn describe(after: &After) -> String {
+    let did = match after.did {
+        Did::Kept => "kept",
+        Did::Touched => "touched",
+        Did::Renewed => "renewed",
+    };
+    let claims = &after.claims;
+    format!(
+        "did={did}, id=\"{}\", now={}, idle={}, renew={}, end={}",
+        claims.session_id,
+        after.now.secs(),
+        claims.expires_at.secs(),
+        claims.renew_at.secs(),
+        claims.session_expiry.secs()
+    )
+}
+
+/// What the session cookie of a request was found to be.
+#[derive(Clone, Debug)]
+enum Outcome {
+    Good(Box<VerifiedClaims>),
+    Superseded(Superseded),
+    /// Dead or no token at all.
+    Refused,
+}
+
+/// Between the layer and the extractors below it: that cookies count here, and what was found.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) origins: Origins,
+    outcome: Arc<OnceLock<Outcome>>,
+}
+
+impl Seen {
+    /// Tells the layer what the extractor found.
+    pub(super) fn note(&self, verdict: &Result<VerifiedClaims, Refusal>) {
+        let outcome = match verdict {
+            Ok(claims) => Outcome::Good(Box::new(claims.clone())),
+            Err(Refusal::Superseded(superseded)) => Outcome::Superseded(*superseded),
+            // Nobody knows: a later request will tell.
+            Err(Refusal::Stale) => return,
+            Err(_) => Outcome::Refused,
+        };
+        self.outcome.get_or_init(|| outcome);
+    }
+}
+
+impl<S> Layer<S> for SessionCookies {
+    type Service = CookieService<S>;
+
+    fn layer(&self, inner: S) -> CookieService<S> {
+        CookieService {
+            inner,
+            cookies: self.clone(),
+        }
+    }
+}
+
+/// What [`SessionCookies`] makes of a service.
+#[derive(Clone, Debug)]
+pub struct CookieService<S> {
+    inner: S,
+    cookies: SessionCookies,
+}
+
+impl<S> Service<Request> for CookieService<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let seen = Seen {
+            origins: self.cookies.0.origins.clone(),
+            outcome: Arc::default(),
+        };
+        request.extensions_mut().insert(seen.clone());
+        let active = request
+            .headers()
+            .get(ACTIVITY)
+            .is_none_or(|value| value != "none");
+        let (cookies, answer) = (self.cookies.clone(), self.inner.call(request));
+        Box::pin(async move {
+            let mut response = answer.await?;
+            cookies.finish(&seen, active, &mut response).await;
+            Ok(response)
+        })
+    }
+}

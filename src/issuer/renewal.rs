@@ -1,0 +1,125 @@
+//! What a good token is exchanged for: a later idle deadline, or a new session ID.
+
+use super::{Issued, Issuer, LogoutError, SignError};
+use crate::id::SessionId;
+use crate::inventory::{Renew, Renewed};
+use crate::revocation::Reason;
+use crate::revocation::log::StoreError;
+use crate::session::{self, Due};
+use crate::time::Timestamp;
+use crate::verifier::{Superseded, VerifiedClaims};
+
+/// What a token was exchanged for.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Exchanged {
+    /// Nothing is due: the token stays in use.
+    Kept,
+    /// The same session ID with a later idle deadline.
+    Touched(Issued),
+    /// The session's new session ID.
+    Renewed(Issued),
+}
+
+/// Why a token is not exchanged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenewError {
+    /// The token is at its end, or its session is over.
+    #[error("the session is over")]
+    Over,
+    /// The token's session ID was renewed longer ago than the grace: the session was ended.
+    #[error("a session ID that had been renewed was presented again; the session was ended")]
+    Reused,
+    /// The store failed. The token is as good as before.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The session could not be ended for certain.
+    #[error(transparent)]
+    End(#[from] LogoutError),
+    /// There is no new token.
+    #[error(transparent)]
+    Signing(#[from] SignError),
+}
+
+impl Issuer {
+    /// Exchanges a token for what is due to it. `asked` says that the client asked for it, and is then
+    /// touched at once; others are touched at most once a touch interval.
+    ///
+    /// # Errors
+    /// [`RenewError`].
+    pub async fn exchange(
+        &self,
+        session: &VerifiedClaims,
+        asked: bool,
+    ) -> Result<Exchanged, RenewError> {
+        let Self(parts) = self;
+        let (claims, now) = (session.claims(), parts.clock.now());
+        let (timeouts, random) = (parts.policy.timeouts(), &*parts.random);
+        // It was good when the request came. What was revoked since gets nothing.
+        let dead = parts.list.dead(claims, session.kid(), now, timeouts.leeway);
+        if dead.is_some() {
+            return Err(RenewError::Over);
+        }
+        match session::due(claims, timeouts, now, asked) {
+            Due::Over => Err(RenewError::Over),
+            Due::Nothing => Ok(Exchanged::Kept),
+            Due::Touch => {
+                let touched = session::touch(claims, timeouts, now, random);
+                Ok(Exchanged::Touched(self.sign(touched, now)?))
+            }
+            Due::Renewal => {
+                let renew = Renew {
+                    presented: claims.session_id,
+                    at: now,
+                    grace: timeouts.renewal_grace,
+                    renew_at: session::renew_at(timeouts, now),
+                };
+                match parts.inventory.renew(renew).await? {
+                    Renewed::Current {
+                        generation,
+                        renew_at,
+                    } => {
+                        // The new session ID is in the log and its token must reach the client, or the
+                        // next request would look like theft. If the list cannot follow, it goes stale.
+                        if let Err(cause) = parts.follower.catch_up().await {
+                            tracing::warn!(%cause, "a renewal is written and could not be read back");
+                        }
+                        let renewed =
+                            session::renew(claims, timeouts, generation, renew_at, now, random);
+                        Ok(Exchanged::Renewed(self.sign(renewed, now)?))
+                    }
+                    Renewed::Reused => {
+                        self.end_reused(claims.session_id, claims.session_expiry)
+                            .await?;
+                        Err(RenewError::Reused)
+                    }
+                    Renewed::Unknown => Err(RenewError::Over),
+                }
+            }
+        }
+    }
+
+    /// Ends a session whose superseded token was presented to be exchanged: two parties have it, and
+    /// nobody can tell which of them is the user. One that is at its end is nothing to exchange.
+    ///
+    /// # Errors
+    /// [`LogoutError`]: the session may be alive.
+    pub async fn reused(&self, superseded: &Superseded) -> Result<(), LogoutError> {
+        if self.0.clock.now() >= superseded.expires_at() {
+            return Ok(());
+        }
+        self.end_reused(superseded.session_id(), superseded.session_expiry())
+            .await
+    }
+
+    async fn end_reused(
+        &self,
+        session_id: SessionId,
+        session_expiry: Timestamp,
+    ) -> Result<(), LogoutError> {
+        tracing::warn!(%session_id, "a session ID that had been renewed was presented again: the session is ended");
+        self.end(session_id.lineage, session_expiry, Reason::Reused)
+            .await
+    }
+}
