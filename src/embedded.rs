@@ -19,7 +19,7 @@ use crate::account::password::{Cost, Hasher, HashingFailed};
 use crate::http::caller::TrustedProxies;
 use crate::http::origins::{Origin, Origins};
 use crate::http::session_cookies::SessionCookies;
-use crate::http::{AppState, SameSite, router};
+use crate::http::{AppState, SameSite, pages, router};
 use crate::inventory::Inventory;
 use crate::issuer::{Issuer, IssuerParts};
 use crate::key::{Algorithm, Format};
@@ -283,6 +283,12 @@ impl Waxseal {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
         })
+    }
+
+    /// The service's own pages, at `/` and below `/pages`: sign in, look at sessions, change the password.
+    /// They need [`Waxseal::router`] on the same origin.
+    pub fn pages(&self) -> Router {
+        pages(&self.random)
     }
 
     /// The layer that lets handlers of one's own take sessions from the cookie: put it around their router.

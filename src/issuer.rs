@@ -265,8 +265,8 @@ impl Issuer {
         let (now, timeouts) = (parts.clock.now(), parts.policy.timeouts());
         let listed = parts.inventory.sessions(user).await?;
         let may_live = |session: &NewSession| {
-            now < session.session_expiry
-                && now < session.renew_at.plus(timeouts.idle)
+            let idle_end = session.renew_at.plus(timeouts.idle);
+            now < session.session_expiry.min(idle_end).plus(timeouts.leeway)
                 && !parts.list.session_over(session.lineage, user)
         };
         Ok(listed

@@ -4,10 +4,10 @@ use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 
 /// The cookie's name. Browsers take it only with `Secure`, without `Domain`, with `Path=/`, and from no
-/// script (RFC 6265bis, section 4.1.3).
+/// script (draft-ietf-httpbis-layered-cookies, section 4.1.3); those that know only `__Host-` lack the last.
 pub const NAME: &str = "__Host-Http-waxseal";
 
-/// When browsers send the cookie with requests from other sites (RFC 6265bis, section 5.2).
+/// When browsers send the cookie with requests from other sites (the `SameSite` attribute of draft-ietf-httpbis-rfc6265bis).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SameSite {
     /// Also when a link on another site leads here.

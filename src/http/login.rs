@@ -14,6 +14,7 @@ use super::json::{Json, SecretText};
 use super::origins::Sender;
 use super::problem::{Limited, Problem};
 use super::session_cookies::{Did, SessionCookies};
+use crate::account::Username;
 use crate::account::limits::{LoginLimits, TooMany};
 use crate::account::password::{HashingFailed, Password};
 use crate::issuer::{Issuer, LoginError, SignError};
@@ -88,7 +89,9 @@ pub(super) async fn login(
 ) -> Result<Response, Problem> {
     let password = Password::presented(credentials.password.0)
         .map_err(|_| Problem::invalid_request("A password has at most 1024 bytes."))?;
-    let account = credentials.username.to_ascii_lowercase();
+    // What is no username is nobody's, whatever its length.
+    let username: Option<Username> = credentials.username.parse().ok();
+    let account = username.map(|name| name.to_string()).unwrap_or_default();
     limits.admit(&account, caller.address)?;
     let issued = issuer
         .login(&credentials.username, password, caller.origin())

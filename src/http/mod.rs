@@ -21,7 +21,7 @@ mod login;
 #[cfg(feature = "server")]
 mod logout;
 #[cfg(feature = "server")]
-mod pages;
+mod page_files;
 #[cfg(feature = "server")]
 mod password;
 #[cfg(feature = "server")]
@@ -37,7 +37,7 @@ mod well_known;
 
 pub use cookie::{NAME as COOKIE_NAME, SameSite};
 #[cfg(feature = "server")]
-pub use router::{AppState, router};
+pub use router::{AppState, pages, router};
 
 #[cfg(feature = "server")]
 mod router;

@@ -7,9 +7,11 @@ use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
 
 use super::caller::TrustedProxies;
+use super::origins::Origins;
 use super::session_cookies::SessionCookies;
 use super::{
-    health, layers, login, logout, pages, password, renew, session, sessions, verify, well_known,
+    health, layers, login, logout, page_files, password, renew, session, sessions, verify,
+    well_known,
 };
 use crate::account::Accounts;
 use crate::account::limits::LoginLimits;
@@ -74,7 +76,11 @@ pub fn router(state: AppState) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/.well-known/jwks.json", get(well_known::jwks))
         .route("/.well-known/paserks.json", get(well_known::paserks))
-        .merge(pages::router())
         .layer(state.cookies.clone());
     layers::around(resources, state.cookies.origins(), &state.random).with_state(state)
+}
+
+/// The service's own pages, at `/` and below `/pages`. They use the resources, on the same origin.
+pub fn pages(random: &Arc<dyn Random>) -> Router {
+    layers::around(page_files::router(), &Origins::default(), random)
 }

@@ -149,7 +149,9 @@ impl SessionCookies {
             (Outcome::Superseded(superseded), Some(exchange)) if active => {
                 exchange.reused(superseded).await;
             }
-            (Outcome::Refused, _) if response.status() == StatusCode::UNAUTHORIZED && !decided => {
+            (Outcome::Refused, Some(_))
+                if response.status() == StatusCode::UNAUTHORIZED && !decided =>
+            {
                 self.clear(response.headers_mut());
             }
             _ => {}

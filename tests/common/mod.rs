@@ -130,6 +130,21 @@ impl House {
         Self::open(folder, settings, clock).await
     }
 
+    /// The same folders opened again, after something was done to them.
+    pub async fn restart_after(self, done: impl AsyncFnOnce()) -> Self {
+        let Self {
+            waxseal,
+            clock,
+            settings,
+            router,
+            folder,
+        } = self;
+        drop((waxseal, router));
+        done().await;
+        clock.advance(Duration::from_millis(1));
+        Self::open(folder, settings, clock).await
+    }
+
     /// Lets time pass, and the list be kept fresh, as the service's maintenance does.
     pub async fn pass(&self, time: Duration) {
         self.clock.advance(time);

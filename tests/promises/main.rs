@@ -15,4 +15,5 @@ mod ground;
 mod log;
 mod merging;
 mod never_revived;
+mod renewal;
 mod restored;

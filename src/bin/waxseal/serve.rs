@@ -67,6 +67,7 @@ pub async fn run(config: &Config) -> Result<(), Failure> {
         .keep_alive_interval(HEADER_TIMEOUT);
     tracing::info!("listening on http://{address}");
 
+    let app = waxseal.router().merge(waxseal.pages());
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -77,7 +78,7 @@ pub async fn run(config: &Config) -> Result<(), Failure> {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        served = server.serve(waxseal.router().into_make_service_with_connect_info::<SocketAddr>()) => served.map_err(Failure::refused),
+        served = server.serve(app.into_make_service_with_connect_info::<SocketAddr>()) => served.map_err(Failure::refused),
         () = waxseal.clone().maintain() => Ok(()),
         () = stop => Ok(()),
     }
