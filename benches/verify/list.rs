@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use waxseal::id::{Lineage, TokenId};
 use waxseal::key::Algorithm;

@@ -146,7 +146,7 @@ async fn futures_of<F: Future>(futures: impl Iterator<Item = F>, seed: u64) -> V
     let mut outputs = Vec::new();
     let mut pending: Vec<_> = futures.map(Box::pin).collect();
     // One after the other, but for the first two: the order differs with the seed.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         pending.reverse();
     }
     let (first, second) = (pending.remove(0), pending.remove(0));
