@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use tower::ServiceExt;
 use waxseal::Verifier;
 use waxseal::claims::Claims;
+use waxseal::http::COOKIE_NAME;
+use waxseal::http::origins::Origins;
+use waxseal::http::session_cookies::SessionCookies;
 use waxseal::id::{Lineage, UserId};
 use waxseal::key::{Algorithm, SigningKey, VerifyingKey, generate_pem};
 use waxseal::keyring::{Keyring, SharedKeyring};
@@ -153,4 +157,42 @@ async fn a_list_that_nobody_keeps_fresh_is_not_believed() {
     );
     place.freshness.prove(place.clock.uptime());
     assert_eq!(place.get("/mine", Some(&bearer)).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn below_its_layer_the_cookie_counts_and_is_left_to_its_issuer() {
+    let place = place(Algorithm::EdDsa);
+    let (token, claims) = place.token();
+    let cookies = SessionCookies::new(Origins::new(NAME, &[]));
+    let plain = stranger::app(Arc::clone(&place.verifier));
+    let layered = plain.clone().layer(cookies);
+    let get = async |app: &Router, cookie: &str| {
+        let request = Request::get("/mine").header("cookie", cookie);
+        let request = request.body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert!(!response.headers().contains_key("set-cookie"), "{cookie}");
+        response.status()
+    };
+    let good = format!("theme=dark; {COOKIE_NAME}={token}");
+    assert_eq!(get(&plain, &good).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&layered, &good).await, StatusCode::OK);
+    let bad = format!("{COOKIE_NAME}=x.y.z");
+    assert_eq!(get(&layered, &bad).await, StatusCode::UNAUTHORIZED);
+    let two = format!("{good}; {COOKIE_NAME}={token}");
+    assert_eq!(get(&layered, &two).await, StatusCode::BAD_REQUEST);
+
+    // Its issuer renewed it: it stays good for the grace.
+    place.list.apply(&Revocation {
+        seq: 1,
+        target: Target::Session(claims.session_id.lineage),
+        from: 1,
+        grace_until: Some(place.clock.now().plus(Duration::from_secs(4))),
+        spared: None,
+        expires_at: session_revocation_expiry(claims.session_expiry),
+        reason: Reason::Renewed,
+        at: place.clock.now(),
+    });
+    assert_eq!(get(&layered, &good).await, StatusCode::OK);
+    place.clock.advance(Duration::from_secs(4));
+    assert_eq!(get(&layered, &good).await, StatusCode::UNAUTHORIZED);
 }
