@@ -51,26 +51,17 @@ impl Origin {
 
 /// A session as it is entered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewSession {
+pub struct Entered {
     /// The session.
     pub lineage: Lineage,
     /// When the user logged in.
     pub auth_time: Timestamp,
     /// The absolute end.
     pub session_expiry: Timestamp,
-    /// When its first session ID is due to be renewed.
+    /// When the session ID that it has now is due to be renewed.
     pub renew_at: Timestamp,
     /// Where it was begun.
     pub origin: Origin,
-}
-
-/// A session as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// What was entered; `renew_at` is that of the session ID that it has now.
-    pub session: NewSession,
-    /// The generation that it has now.
-    pub generation: u32,
 }
 
 /// A generation that is due to be renewed.
@@ -105,9 +96,9 @@ pub enum Renewed {
 /// What the durable inventory can do.
 #[async_trait]
 pub trait Inventory: Send + Sync + fmt::Debug {
-    /// A user's newest sessions, the newest first, at most 500: also those that are over and not yet
-    /// forgotten.
-    async fn sessions(&self, user: UserId) -> Result<Vec<Listed>, StoreError>;
+    /// A user's sessions whose absolute end is after `since`, the newest first: also those that were ended
+    /// before it.
+    async fn sessions(&self, user: UserId, since: Timestamp) -> Result<Vec<Entered>, StoreError>;
 
     /// Gives a session its next generation, and writes to the revocation log when the one before dies,
     /// in one transaction. Of many who ask at once, one is first, and the others get what it got.

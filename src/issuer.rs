@@ -13,7 +13,7 @@ use crate::account::password::{BadPassword, Checked, Hasher, HashingFailed, Pass
 use crate::account::{Accounts, BeginSession, UserChange, Username};
 use crate::claims::Claims;
 use crate::id::{KeyId, Lineage, UserId};
-use crate::inventory::{Inventory, NewSession, Origin};
+use crate::inventory::{Entered, Inventory, Origin};
 use crate::key::Format;
 use crate::keyring::SharedKeyring;
 use crate::policy::Policy;
@@ -196,7 +196,7 @@ impl Issuer {
             user: user.id,
             version: user.version,
             everything_version: start.everything_version,
-            session: NewSession {
+            session: Entered {
                 lineage,
                 auth_time: claims.auth_time,
                 session_expiry: claims.session_expiry,
@@ -260,20 +260,16 @@ impl Issuer {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn sessions(&self, user: UserId) -> Result<Vec<NewSession>, StoreError> {
+    pub async fn sessions(&self, user: UserId) -> Result<Vec<Entered>, StoreError> {
         let Self(parts) = self;
         let (now, timeouts) = (parts.clock.now(), parts.policy.timeouts());
-        let listed = parts.inventory.sessions(user).await?;
-        let may_live = |session: &NewSession| {
-            let idle_end = session.renew_at.plus(timeouts.idle);
-            now < session.session_expiry.min(idle_end).plus(timeouts.leeway)
+        let since = now.minus(timeouts.leeway);
+        let mut sessions = parts.inventory.sessions(user, since).await?;
+        sessions.retain(|session| {
+            since < session.renew_at.plus(timeouts.idle)
                 && !parts.list.session_over(session.lineage, user)
-        };
-        Ok(listed
-            .into_iter()
-            .map(|listed| listed.session)
-            .filter(may_live)
-            .collect())
+        });
+        Ok(sessions)
     }
 
     /// Ends one session of a user. False if the user has no such session that may be alive.

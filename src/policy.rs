@@ -121,10 +121,11 @@ impl Policy {
                 "renewal_grace",
                 "must be at least 1s",
             ),
+            // An answer may be late by the grace, and must then not be older than the generation before.
             (
-                timeouts.renewal_grace < timeouts.renewal,
+                timeouts.renewal_grace.saturating_mul(2) <= timeouts.renewal,
                 "renewal_grace",
-                "must be shorter than renewal_timeout",
+                "must be at most half of renewal_timeout",
             ),
             (
                 timeouts

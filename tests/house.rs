@@ -179,3 +179,30 @@ fn files_stay_small() {
         }
     }
 }
+
+/// `tests/…rs::name` of a page of the docs, by file and name.
+fn tests_named_in(page: &str) -> Vec<(PathBuf, Option<String>)> {
+    let text = fs::read_to_string(root().join("docs").join(page)).unwrap();
+    let named = text.split('`').skip(1).step_by(2);
+    named
+        .filter(|name| name.contains(".rs"))
+        .map(|name| match name.split_once("::") {
+            Some((file, test)) => (root().join("tests").join(file), Some(test.to_owned())),
+            None => (root().join("tests").join(name), None),
+        })
+        .collect()
+}
+
+#[test]
+fn every_test_that_the_docs_name_is_there() {
+    let named = tests_named_in("asvs-7.md");
+    assert!(named.len() > 10, "the test reads the page: {named:?}");
+    for (file, test) in named {
+        let source = fs::read_to_string(&file).unwrap_or_default();
+        let there = match &test {
+            Some(test) => source.contains(&format!("fn {test}(")),
+            None => !source.is_empty(),
+        };
+        assert!(there, "{} has no test {test:?}", file.display());
+    }
+}

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use async_trait::async_trait;
 
 use crate::id::{InvalidId, Lineage, UserId};
-use crate::inventory::NewSession;
+use crate::inventory::Entered;
 use crate::revocation::Reason;
 use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
@@ -102,7 +102,7 @@ pub struct BeginSession {
     /// The version of everything when the login began.
     pub everything_version: i64,
     /// The new session.
-    pub session: NewSession,
+    pub session: Entered,
 }
 
 /// Why a user was not added.

@@ -37,6 +37,7 @@ pub enum Carrier {
 pub struct Session {
     claims: VerifiedClaims,
     carrier: Carrier,
+    has_cookie: bool,
 }
 
 impl Session {
@@ -68,6 +69,12 @@ impl Session {
     #[must_use]
     pub const fn carrier(&self) -> Carrier {
         self.carrier
+    }
+
+    /// Whether the session cookie has it, beside a bearer token or alone.
+    #[cfg(feature = "server")]
+    pub(super) const fn has_cookie(&self) -> bool {
+        self.has_cookie
     }
 }
 
@@ -107,6 +114,7 @@ where
         Ok(claims) => Ok(Some(Session {
             claims,
             carrier: presented.carrier,
+            has_cookie: presented.has_cookie,
         })),
         Err(refusal) => Err(refusal.into()),
     }
@@ -129,6 +137,7 @@ impl From<Refusal> for Problem {
 pub(super) struct Presented<'a> {
     pub(super) token: &'a str,
     pub(super) carrier: Carrier,
+    has_cookie: bool,
 }
 
 impl<'a> Presented<'a> {
@@ -147,6 +156,7 @@ impl<'a> Presented<'a> {
             (Some(token), _) => Ok(Some(Self {
                 token,
                 carrier: Carrier::Bearer,
+                has_cookie: cookie.is_some(),
             })),
             (None, Some(token)) => {
                 let permitted = seen
@@ -155,6 +165,7 @@ impl<'a> Presented<'a> {
                     .then_some(Some(Self {
                         token,
                         carrier: Carrier::Cookie,
+                        has_cookie: true,
                     }))
                     .ok_or(Problem::cross_site())
             }
@@ -177,7 +188,7 @@ impl<'a> Presented<'a> {
 
 /// The one bearer token (RFC 6750, section 2.1). Every `Authorization` header counts: a second one,
 /// another scheme, or anything but one word after `Bearer ` is refused rather than guessed about.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::extract::Carrier;
+use super::problem::Problem;
 use super::session::SessionView;
 use super::session_cookies::{After, Did, Exchange, SessionCookies};
 use crate::claims::Claims;
@@ -67,6 +68,13 @@ where
 }
 
 impl Respond {
+    /// A session that only the leeway still carried, and its cookie, which is of no use any more.
+    pub(super) fn over(self) -> Response {
+        let mut response = Problem::invalid_token().into_response();
+        self.cookies.clear(response.headers_mut());
+        response
+    }
+
     pub(super) fn with(self, carrier: Carrier, did: Did, held: Held) -> Response {
         let Held { token, claims } = held;
         let now = self.now;

@@ -8,7 +8,8 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::caller::Caller;
-use super::extract::{Carrier, Presented};
+use super::cookie;
+use super::extract::{self, Carrier};
 use super::issued::Respond;
 use super::json::{Json, SecretText};
 use super::origins::Sender;
@@ -18,7 +19,7 @@ use crate::account::Username;
 use crate::account::limits::{LoginLimits, TooMany};
 use crate::account::password::{HashingFailed, Password};
 use crate::issuer::{Issuer, LoginError, SignError};
-use crate::verifier::{VerifiedClaims, Verifier};
+use crate::verifier::{Refusal, Superseded, VerifiedClaims, Verifier};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,8 +54,11 @@ impl TryFrom<String> for Delivery {
     }
 }
 
-/// The session that a login takes the place of: what was sent along in the same way, if it is any good.
-pub(super) struct Former(Option<(VerifiedClaims, Carrier)>);
+/// What a login takes the place of: the session whose token came along in the way in which it answers.
+pub(super) struct Former {
+    cookie: Option<Result<VerifiedClaims, Refusal>>,
+    bearer: Option<Result<VerifiedClaims, Refusal>>,
+}
 
 impl<S> FromRequestParts<S> for Former
 where
@@ -71,12 +75,36 @@ where
             return Err(Problem::cross_site());
         }
         let verifier = Arc::<Verifier>::from_ref(state);
-        let presented = Presented::of(parts).ok().flatten();
-        Ok(Self(presented.and_then(|presented| {
-            let claims = verifier.verify(presented.token).ok()?;
-            Some((claims, presented.carrier))
-        })))
+        let cookie = cookie::read(&parts.headers).map_err(|_| Problem::two_credentials())?;
+        // A login needs no other credentials: what is malformed has no session to end.
+        let bearer = extract::bearer(&parts.headers).ok().flatten();
+        Ok(Self {
+            cookie: cookie.map(|token| verifier.verify(token)),
+            bearer: bearer.map(|token| verifier.verify(token)),
+        })
     }
+}
+
+impl Former {
+    /// The one that is replaced by a login that answers in that way, if it is or was one of ours.
+    fn replaced(self, carrier: Carrier) -> Result<Option<Replaced>, Problem> {
+        let verdict = match carrier {
+            Carrier::Bearer => self.bearer,
+            Carrier::Cookie => self.cookie,
+        };
+        match verdict {
+            Some(Ok(session)) => Ok(Some(Replaced::Good(Box::new(session)))),
+            Some(Err(Refusal::Superseded(superseded))) => Ok(Some(Replaced::Reused(superseded))),
+            // It may be good, and would be left alive.
+            Some(Err(Refusal::Stale)) => Err(Refusal::Stale.into()),
+            Some(Err(_)) | None => Ok(None),
+        }
+    }
+}
+
+enum Replaced {
+    Good(Box<VerifiedClaims>),
+    Reused(Superseded),
 }
 
 pub(super) async fn login(
@@ -89,6 +117,8 @@ pub(super) async fn login(
 ) -> Result<Response, Problem> {
     let password = Password::presented(credentials.password.0)
         .map_err(|_| Problem::invalid_request("A password has at most 1024 bytes."))?;
+    let Delivery(carrier) = credentials.delivery;
+    let replaced = former.replaced(carrier)?;
     // What is no username is nobody's, whatever its length.
     let username: Option<Username> = credentials.username.parse().ok();
     let account = username.map(|name| name.to_string()).unwrap_or_default();
@@ -97,9 +127,10 @@ pub(super) async fn login(
         .login(&credentials.username, password, caller.origin())
         .await?;
     limits.succeeded(&account, caller.address);
-    let Delivery(carrier) = credentials.delivery;
-    if let Some((former, _)) = former.0.filter(|(_, by)| *by == carrier) {
-        issuer.replace(&former).await?;
+    match replaced {
+        Some(Replaced::Good(session)) => issuer.replace(&session).await?,
+        Some(Replaced::Reused(superseded)) => issuer.reused(&superseded).await?,
+        None => {}
     }
     Ok(respond.with(carrier, Did::Renewed, issued.into()))
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::extract::{Carrier, Session};
+use super::extract::Session;
 use super::json::MaybeJson;
 use super::problem::Problem;
 use super::session_cookies::SessionCookies;
@@ -60,7 +60,7 @@ pub(super) struct Ended(HeaderMap);
 impl Ended {
     pub(super) fn own(cookies: &SessionCookies, session: &Session) -> Self {
         let mut headers = HeaderMap::new();
-        if session.carrier() == Carrier::Cookie {
+        if session.has_cookie() {
             cookies.clear(&mut headers);
         }
         headers.insert(

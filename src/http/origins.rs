@@ -89,7 +89,7 @@ pub struct Origins {
 pub(super) enum Sender {
     /// One of ours, or of a listed origin.
     Trusted,
-    /// Another's, or the headers contradict themselves.
+    /// Another's, or a header is there twice.
     CrossSite,
     /// No browser of today: it says nothing.
     Unknown,

@@ -21,7 +21,8 @@ pub(super) struct Change {
     new_password: SecretText,
 }
 
-/// Who holds a session may guess the password no faster than who holds none.
+/// Who holds a session does not guess its password without limit either. It is a limit of its own: whoever
+/// holds none cannot use it up, so it is not counted under a text that can be sent as a username.
 pub(super) async fn change(
     State(issuer): State<Arc<Issuer>>,
     State(limits): State<Arc<LoginLimits>>,
@@ -29,7 +30,7 @@ pub(super) async fn change(
     caller: Caller,
     Json(change): Json<Change>,
 ) -> Result<StatusCode, Problem> {
-    let account = session.subject().to_string();
+    let account = format!("user {}", session.subject());
     limits.admit(&account, caller.address)?;
     let current = Password::presented(change.current_password.0)?;
     issuer

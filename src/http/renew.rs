@@ -54,7 +54,11 @@ pub(super) async fn renew(
             return Err(Problem::invalid_token());
         }
     };
-    let (did, held) = match issuer.exchange(&claims, true).await? {
+    let exchanged = issuer.exchange(&claims, true).await;
+    if let (Err(RenewError::Over), Carrier::Cookie) = (&exchanged, presented.carrier) {
+        return Ok(respond.over());
+    }
+    let (did, held) = match exchanged? {
         Exchanged::Kept => {
             let kept = Held {
                 token: presented.token,

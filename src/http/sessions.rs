@@ -43,7 +43,7 @@ pub(super) async fn list(
 ) -> Result<Json<Inventory>, Problem> {
     let user = accounts.login_user(session.subject()).await?;
     let sessions = issuer.sessions(session.subject()).await?;
-    let listed = |entry: crate::inventory::NewSession| Listed {
+    let listed = |entry: crate::inventory::Entered| Listed {
         id: entry.lineage,
         created_at: entry.auth_time,
         expires_at: entry.session_expiry,

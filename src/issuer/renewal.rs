@@ -62,8 +62,8 @@ impl Issuer {
             return Err(RenewError::Over);
         }
         match session::due(claims, timeouts, now, asked) {
-            Due::Over => Err(RenewError::Over),
-            Due::Nothing => Ok(Exchanged::Kept),
+            Due::Over if asked => Err(RenewError::Over),
+            Due::Over | Due::Nothing => Ok(Exchanged::Kept),
             Due::Touch => {
                 let touched = session::touch(claims, timeouts, now, random);
                 Ok(Exchanged::Touched(self.sign(touched, now)?))
@@ -106,7 +106,9 @@ impl Issuer {
     /// # Errors
     /// [`LogoutError`]: the session may be alive.
     pub async fn reused(&self, superseded: &Superseded) -> Result<(), LogoutError> {
-        if self.0.clock.now() >= superseded.expires_at() {
+        let lineage = superseded.session_id().lineage;
+        let at_its_end = self.0.clock.now() >= superseded.expires_at();
+        if at_its_end || self.0.list.session_revoked(lineage) {
             return Ok(());
         }
         self.end_reused(superseded.session_id(), superseded.session_expiry())

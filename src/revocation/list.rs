@@ -177,7 +177,7 @@ impl RevocationList {
     /// How these claims, signed with the key `kid`, are dead at `now`, if they are. Any scope is enough.
     ///
     /// A grace that was over by a clock that was set back since, less the `leeway` that [`observe`] was
-    /// given, stays over.
+    /// given, stays over. Sessions that began after that have graces of their own.
     ///
     /// [`observe`]: Self::observe
     #[must_use]
@@ -216,7 +216,13 @@ impl RevocationList {
         if self.cut_off(Wide::Everything, session.lineage) {
             return Some(Dead::Revoked(Scope::Everything));
         }
-        let seen = now.max(horizon.max(latest).plus(leeway));
+        // What began after the clock was set back has a time past the one that the clock had shown.
+        let shown = horizon.max(latest);
+        let seen = if session.lineage.created_at() <= shown {
+            now.max(shown.plus(leeway))
+        } else {
+            now
+        };
         ended
             .is_some_and(|ended| ended.ends(session.generation, seen))
             .then_some(Dead::Superseded)
@@ -225,9 +231,16 @@ impl RevocationList {
     /// Whether a whole session is over, whatever its generation: its user's inventory leaves it out.
     #[must_use]
     pub fn session_over(&self, lineage: Lineage, user: UserId) -> bool {
-        self.sessions.get(&lineage).is_some_and(|ended| ended.all())
+        self.session_revoked(lineage)
             || self.cut_off(Wide::User(user), lineage)
             || self.cut_off(Wide::Everything, lineage)
+    }
+
+    /// Whether a session was revoked by itself, in every generation.
+    #[must_use]
+    pub fn session_revoked(&self, lineage: Lineage) -> bool {
+        let ended = self.sessions.get(&lineage);
+        ended.is_some_and(|ended| ended.all())
     }
 
     fn cut_off(&self, wide: Wide, lineage: Lineage) -> bool {

@@ -5,4 +5,14 @@
 mod common;
 
 mod bad_input;
+mod browser;
+mod cookies;
+mod cors;
+mod cross_site;
+mod enumeration;
+mod fixation;
+mod limits;
+mod own_app;
+mod own_sessions;
+mod password;
 mod session;

@@ -9,7 +9,7 @@ use waxseal::account::password::{Hasher, Password};
 use waxseal::account::{BeginSession, LoginStart, UserChange, Username};
 use waxseal::claims::Claims;
 use waxseal::id::{KeyId, Lineage, UserId};
-use waxseal::inventory::{NewSession, Origin};
+use waxseal::inventory::{Entered, Origin};
 use waxseal::issuer::LoginError;
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::SeededRandom;
@@ -139,7 +139,7 @@ impl World {
                     user: self.user,
                     version: user.version,
                     everything_version: start.everything_version,
-                    session: NewSession {
+                    session: Entered {
                         lineage,
                         auth_time: claims.auth_time,
                         session_expiry: claims.session_expiry,

@@ -217,15 +217,15 @@ async fn a_database_from_before_sessions_were_listed_is_brought_up_to_date() {
 }
 
 const CALLERS: usize = 24;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 /// Long enough to start a server again on a busy machine.
-const RENEWAL: Duration = Duration::from_secs(9);
+const RENEWAL: Duration = Duration::from_secs(12);
 
 fn serve(place: &Place) -> Server {
     let mut command = program();
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER])
-        .args(["--renewal-timeout", "9s", "--renewal-grace", "8s"])
+        .args(["--renewal-timeout", "12s", "--renewal-grace", "6s"])
         .current_dir(place.path());
     Server::start(command)
 }

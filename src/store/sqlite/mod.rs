@@ -20,7 +20,7 @@ use crate::account::{
     Accounts, AddUserError, BeginSession, LoginStart, LoginUser, User, UserChange, Username,
 };
 use crate::id::UserId;
-use crate::inventory::{Inventory, Listed, Renew, Renewed};
+use crate::inventory::{Entered, Inventory, Renew, Renewed};
 use crate::revocation::Reason;
 use crate::revocation::log::{Page, RevocationLog, Revoke, StoreError};
 use crate::time::Timestamp;
@@ -193,8 +193,8 @@ impl Accounts for SqliteStore {
 
 #[async_trait]
 impl Inventory for SqliteStore {
-    async fn sessions(&self, user: UserId) -> Result<Vec<Listed>, StoreError> {
-        session::list(&self.readers, user).await
+    async fn sessions(&self, user: UserId, since: Timestamp) -> Result<Vec<Entered>, StoreError> {
+        session::list(&self.readers, user, since).await
     }
 
     async fn renew(&self, renew: Renew) -> Result<Renewed, StoreError> {

@@ -10,7 +10,7 @@ use super::sql;
 use super::writer::{Done, SessionUser, append};
 use crate::account::BeginSession;
 use crate::id::{SessionId, UserId};
-use crate::inventory::{Listed, NewSession, Origin, Renew, Renewed};
+use crate::inventory::{Entered, Origin, Renew, Renewed};
 use crate::revocation::log::StoreError;
 use crate::revocation::{Reason, Revocation, Target, session_revocation_expiry};
 use crate::time::Timestamp;
@@ -130,30 +130,32 @@ pub(super) async fn forget(
     Ok(Done::Forgotten(forgotten.rows_affected()))
 }
 
-pub(super) async fn list(pool: &SqlitePool, user: UserId) -> Result<Vec<Listed>, StoreError> {
+pub(super) async fn list(
+    pool: &SqlitePool,
+    user: UserId,
+    since: Timestamp,
+) -> Result<Vec<Entered>, StoreError> {
     let rows = sqlx::query(sql::SESSIONS)
         .bind(user.to_string())
+        .bind(since.millis())
         .fetch_all(pool)
         .await;
     rows.and_then(|rows| rows.iter().map(listed).collect())
         .map_err(|cause| StoreError::new("list the sessions", cause))
 }
 
-fn listed(row: &SqliteRow) -> sqlx::Result<Listed> {
+fn listed(row: &SqliteRow) -> sqlx::Result<Entered> {
     let address: Option<String> = row.try_get(4)?;
     let address: Option<IpAddr> = address
         .map(|text| text.parse())
         .transpose()
         .map_err(|_| unreadable("address"))?;
     let browser: Option<String> = row.try_get(5)?;
-    Ok(Listed {
-        session: NewSession {
-            lineage: parsed(row, 0, "session lineage")?,
-            auth_time: time(row, 1)?,
-            session_expiry: time(row, 2)?,
-            renew_at: time(row, 3)?,
-            origin: Origin::new(address, browser.as_deref()),
-        },
-        generation: row.try_get(6)?,
+    Ok(Entered {
+        lineage: parsed(row, 0, "session lineage")?,
+        auth_time: time(row, 1)?,
+        session_expiry: time(row, 2)?,
+        renew_at: time(row, 3)?,
+        origin: Origin::new(address, browser.as_deref()),
     })
 }

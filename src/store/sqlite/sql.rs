@@ -32,7 +32,7 @@ pub(super) const UPGRADE_HASH: &str =
     "UPDATE user SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
 
 pub(super) const BEGIN_SESSION: &str = "INSERT INTO session (lineage, user, auth_time, session_expiry, generation, renew_at, grace_until, address, browser) VALUES ($1, $2, $3, $4, 0, $5, 0, $6, $7)";
-pub(super) const SESSIONS: &str = "SELECT lineage, auth_time, session_expiry, renew_at, address, browser, generation FROM session WHERE user = $1 ORDER BY auth_time DESC, lineage DESC LIMIT 500";
+pub(super) const SESSIONS: &str = "SELECT lineage, auth_time, session_expiry, renew_at, address, browser FROM session WHERE user = $1 AND session_expiry > $2 ORDER BY auth_time DESC, lineage DESC";
 pub(super) const GENERATION: &str =
     "SELECT generation, renew_at, grace_until, session_expiry FROM session WHERE lineage = $1";
 pub(super) const RENEW: &str =

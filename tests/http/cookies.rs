@@ -1,0 +1,498 @@
+//! The session cookie: how it is set, read and taken away.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use waxseal::http::SameSite;
+use waxseal::key::Format;
+
+use super::browser::{
+    COOKIE, Jar, NOTHING, OWN_PAGE, cookie, credentials, from_own_page, jar, login, request, sql,
+};
+use super::common::{House, PASSWORD, Place};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn of_alice() -> House {
+    let house = House::new().await;
+    house.add_user("alice").await;
+    house.add_user("bob").await;
+    house
+}
+
+#[tokio::test]
+async fn a_cookie_login_sets_exactly_this_cookie_and_says_the_token_nowhere_else() {
+    for format in [Format::Jwt, Format::Paseto] {
+        for (same_site, word) in [
+            (SameSite::Lax, "Lax"),
+            (SameSite::Strict, "Strict"),
+            (SameSite::None, "None"),
+        ] {
+            let house = House::with(|settings| {
+                settings.format = format;
+                settings.accepts = vec![format];
+                settings.same_site = same_site;
+            })
+            .await;
+            house.add_user("alice").await;
+            let login = request("POST", "/login", NOTHING, &credentials("alice", "cookie"));
+            let answer = house.send(login).await;
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.headers["cache-control"], "no-store");
+            let lines: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
+            assert_eq!(lines.len(), 1);
+            let line = lines[0].to_str().unwrap();
+            let token = line
+                .strip_prefix("__Host-Http-waxseal=")
+                .and_then(|rest| {
+                    let flags = format!("; Path=/; Secure; HttpOnly; SameSite={word}");
+                    rest.strip_suffix(&flags)
+                })
+                .unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(house.verify(token).await, 200);
+
+            let body = answer.json();
+            let members: Vec<_> = body.as_object().unwrap().keys().collect();
+            assert_eq!(members, ["expires_in", "session"]);
+            assert_eq!(body["expires_in"], 900);
+            let (_, signature) = token.rsplit_once('.').unwrap();
+            let said = format!("{body} {:?}", without(&answer.headers, "set-cookie"));
+            for secret in [token, signature, &signature[signature.len() - 20..]] {
+                assert!(!said.contains(secret), "{said}");
+            }
+            let told = answer.headers["waxseal-session"].to_str().unwrap();
+            let id = body["session"]["id"].as_str().unwrap();
+            assert!(told.contains(&format!("id=\"{id}\"")), "{told}");
+        }
+    }
+}
+
+fn without(headers: &HeaderMap, name: &str) -> HeaderMap {
+    let mut headers = headers.clone();
+    headers.remove(name);
+    headers
+}
+
+#[tokio::test]
+async fn a_login_is_by_bearer_unless_it_asks_for_the_cookie() {
+    let house = of_alice().await;
+    let plain = json!({ "username": "alice", "password": PASSWORD });
+    for body in [plain, credentials("alice", "bearer")] {
+        let answer = house
+            .send(request("POST", "/login", [OWN_PAGE], &body))
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (200, Jar::Untouched)
+        );
+        let body = answer.json();
+        let members: Vec<_> = body.as_object().unwrap().keys().collect();
+        assert_eq!(
+            members,
+            ["access_token", "expires_in", "session", "token_type"]
+        );
+        assert!(!answer.headers.contains_key("waxseal-session"));
+    }
+    for odd in [
+        json!("Cookie"),
+        json!("cookie "),
+        json!(""),
+        json!(null),
+        json!(true),
+        json!(["cookie"]),
+        json!({ "cookie": null }),
+    ] {
+        let body = json!({ "username": "alice", "password": PASSWORD, "delivery": odd });
+        let answer = house
+            .send(request("POST", "/login", [OWN_PAGE], &body))
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (400, Jar::Untouched)
+        );
+        assert_eq!(answer.code(), "invalid_request", "{body}");
+    }
+}
+
+/// What a `Cookie` header is found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// The session.
+    Good,
+    /// No cookie of ours.
+    None,
+    /// One of ours, whose value is no good.
+    Bad,
+    /// More than one of ours.
+    Two,
+}
+
+/// Every odd `Cookie` header about the token T, and what it is.
+fn odd_cookies(token: &str) -> Vec<(Vec<Vec<u8>>, Found)> {
+    let ours = format!("{COOKIE}={token}");
+    let text = |lines: &[String], found| {
+        let lines = lines.iter().map(|line| line.clone().into_bytes());
+        (lines.collect(), found)
+    };
+    let one = |line: String, found| text(&[line], found);
+    let bytes = |value: &[u8], found| {
+        let line = [format!("{COOKIE}=").as_bytes(), value].concat();
+        (vec![line], found)
+    };
+    let long = |length: usize| bytes(&vec![b'A'; length], Found::Bad);
+    vec![
+        one(ours.clone(), Found::Good),
+        // axum-extra's jar decodes names, and takes this for ours.
+        one(format!("%5F_Host-Http-waxseal={token}"), Found::None),
+        one(format!("__Host-Http-waxseal%00={token}"), Found::None),
+        one(format!("__Host%2DHttp-waxseal={token}"), Found::None),
+        one(format!("%5F_Host-Http-waxseal=x; {ours}"), Found::Good),
+        one(format!("{ours}; %5F_Host-Http-waxseal=x"), Found::Good),
+        // Cookie names are case-sensitive, prefixes or not.
+        one(format!("__host-http-waxseal={token}"), Found::None),
+        one(format!("__HOST-HTTP-WAXSEAL={token}"), Found::None),
+        one(format!("__Host-Http-Waxseal={token}; {ours}"), Found::Good),
+        one(format!("x{ours}"), Found::None),
+        one(format!("x-{ours}"), Found::None),
+        one(format!("__Host-Http-waxseal2={token}"), Found::None),
+        one(format!("__Host-Http-waxseal.={token}"), Found::None),
+        one(format!("__Host-waxseal={token}"), Found::None),
+        one(format!("waxseal={token}"), Found::None),
+        one(format!("a={COOKIE}={token}"), Found::None),
+        one(
+            format!("__Host-Http-waxseal2=x; {ours}; y{ours}"),
+            Found::Good,
+        ),
+        one(format!("{ours}; {ours}"), Found::Two),
+        one(format!("{ours};{COOKIE}=x"), Found::Two),
+        one(format!("{COOKIE}=; {ours}"), Found::Two),
+        one(format!("{ours}; a=b; {ours}"), Found::Two),
+        text(&[ours.clone(), ours.clone()], Found::Two),
+        text(&[ours.clone(), format!("a=b; {COOKIE}=x")], Found::Two),
+        text(&[format!("{COOKIE}=x"), ours.clone()], Found::Two),
+        // HTTP/2 sends each cookie in a line of its own.
+        text(
+            &["a=b".to_owned(), ours.clone(), "c=d".to_owned()],
+            Found::Good,
+        ),
+        // Quotes hide nothing: between the cookies that somebody planted around it, ours is still ours.
+        one(format!("a=\"x; {ours}; y\""), Found::Good),
+        one(format!("a=\"x; {ours}; {COOKIE}=y\""), Found::Two),
+        one(format!("{COOKIE}=\"{token}\""), Found::Bad),
+        one(format!("{COOKIE}=\"{token}; {COOKIE}=\""), Found::Two),
+        one(format!("\"{COOKIE}\"={token}"), Found::None),
+        // RFC 2965's attributes are cookies of another name.
+        one(format!("$Version=1; {ours}; $Path=/"), Found::Good),
+        one(format!("$Version=1; {ours}, {COOKIE}=x"), Found::Bad),
+        one(format!("={ours}"), Found::None),
+        one(COOKIE.to_owned(), Found::None),
+        one(format!("{COOKIE}; {ours}"), Found::Good),
+        one(format!("; ;{ours};;"), Found::Good),
+        one(String::new(), Found::None),
+        // Whitespace around a pair is no part of it, and within it makes it another.
+        one(format!(" \t {ours} \t "), Found::Good),
+        one(format!("a=b;{ours};c=d"), Found::Good),
+        one(format!("a=b;\t {ours} ;c=d"), Found::Good),
+        one(format!("{COOKIE} ={token}"), Found::None),
+        one(format!("{COOKIE}\t={token}"), Found::None),
+        one(format!("{COOKIE}= {token}"), Found::Bad),
+        one(format!("{COOKIE}=\t{token}"), Found::Bad),
+        one(format!("{ours} x"), Found::Bad),
+        one(format!("{ours}\tx"), Found::Bad),
+        one(format!("{COOKIE}="), Found::Bad),
+        one(format!("{COOKIE}=  ; a=b"), Found::Bad),
+        one(format!("{COOKIE}=={token}"), Found::Bad),
+        one(format!("{ours}="), Found::Bad),
+        one(format!("{ours},{ours}"), Found::Bad),
+        one(format!("{ours}, {ours}"), Found::Bad),
+        one(format!("a=b, {ours}"), Found::None),
+        one(format!("a=b,{ours}"), Found::None),
+        one(format!("{ours}%00"), Found::Bad),
+        one(
+            format!("{COOKIE}={}", token.replace('.', "%2E")),
+            Found::Bad,
+        ),
+        one(format!("{COOKIE}=Bearer {token}"), Found::Bad),
+        bytes(b"\xff\xfe", Found::Bad),
+        bytes(&[token.as_bytes(), b"\xff"].concat(), Found::Bad),
+        bytes(
+            &["\u{e9}".as_bytes(), token.as_bytes()].concat(),
+            Found::Bad,
+        ),
+        bytes(&[b"x; \xff=\xff; ", ours.as_bytes()].concat(), Found::Two),
+        (
+            vec![[b"\xff=\xff; ", ours.as_bytes()].concat()],
+            Found::Good,
+        ),
+        long(8 * 1024),
+        long(8 * 1024 + 1),
+        long(100_000),
+        bytes(&[token.as_bytes(), &[b'A'; 9000]].concat(), Found::Bad),
+        one(format!("a={}; {ours}", "A".repeat(100_000)), Found::Good),
+    ]
+}
+
+#[tokio::test]
+async fn a_cookie_is_ours_by_its_exact_name_and_once_or_it_does_not_count() {
+    let house = of_alice().await;
+    let cases = odd_cookies("").len();
+    for case in 0..cases {
+        let token = login(&house, "alice").await;
+        let (lines, found) = odd_cookies(&token).swap_remove(case);
+        for (method, path) in [("GET", "/session"), ("POST", "/logout")] {
+            let lines = lines.iter().map(|line| ("cookie", line.as_slice()));
+            let headers = lines.chain([(OWN_PAGE.0, OWN_PAGE.1.as_bytes())]);
+            let answer = house
+                .send(request(method, path, headers, &Value::Null))
+                .await;
+            let name = format!("case {case}, {method}: {answer:?}");
+            let (status, code, done) = match (found, path) {
+                (Found::Good, "/session") => (200, None, Jar::Untouched),
+                (Found::Good, _) => (204, None, Jar::Cleared),
+                (Found::None, _) => (401, Some("no_credentials"), Jar::Untouched),
+                (Found::Bad, _) => (401, Some("invalid_token"), Jar::Cleared),
+                (Found::Two, _) => (400, Some("invalid_request"), Jar::Untouched),
+            };
+            assert_eq!(answer.status.as_u16(), status, "{name}");
+            assert_eq!(jar(&answer), done, "{name}");
+            if let Some(code) = code {
+                assert_eq!(answer.code(), code, "{name}");
+            }
+            assert!(!format!("{answer:?}").contains(&token), "{name}");
+        }
+        let alive = found != Found::Good;
+        assert_eq!(house.verify(&token).await == 200, alive, "case {case}");
+    }
+}
+
+/// Other bytes below space than the tab, and DEL, are in no header that is read at all.
+#[tokio::test]
+async fn a_cookie_with_control_bytes_is_no_request() {
+    let place = Place::new();
+    place.add_user("alice");
+    let server = place.serve();
+    let token = server.login(&reqwest::Client::new(), "alice").await;
+    let ask = |cookie: &[u8]| {
+        let mut socket = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+        socket.set_read_timeout(Some(MINUTE)).unwrap();
+        let head = b"GET /session HTTP/1.1\r\nHost: waxseal\r\nConnection: close\r\nCookie: ";
+        socket
+            .write_all(&[head, cookie, b"\r\n\r\n"].concat())
+            .unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let ours = format!("{COOKIE}={token}");
+    assert!(ask(ours.as_bytes()).starts_with("HTTP/1.1 200"));
+    // A line feed, after a carriage return or alone, ends the line: what follows is another one.
+    let bytes = (0..0x20).chain([0x7f]);
+    for byte in bytes.filter(|byte| !b"\t\r\n".contains(byte)) {
+        for odd in [
+            [ours.as_bytes(), &[byte]].concat(),
+            [&[byte], ours.as_bytes()].concat(),
+            [COOKIE.as_bytes(), &[byte], b"=", token.as_bytes()].concat(),
+        ] {
+            let answer = ask(&odd);
+            assert!(answer.starts_with("HTTP/1.1 400"), "{byte}: {answer}");
+            assert!(!answer.to_ascii_lowercase().contains("set-cookie"));
+            assert!(HeaderValue::from_bytes(&odd).is_err(), "{byte}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_and_a_bearer_token_agree_or_neither_counts() {
+    let house = of_alice().await;
+    let mine = login(&house, "alice").await;
+    let other = house.login("alice").await;
+    let bobs = house.login("bob").await;
+    let both = |held: &str, sent: &str| {
+        let (name, value) = cookie(held);
+        [(name, value), ("authorization", format!("Bearer {sent}"))]
+    };
+    let differing = [
+        (&mine, &other),
+        (&mine, &bobs),
+        (&bobs, &mine),
+        (&mine, &"nonsense".to_owned()),
+        (&"nonsense".to_owned(), &mine),
+        (&String::new(), &mine),
+    ];
+    for (held, sent) in differing {
+        for (method, path) in [("GET", "/session"), ("POST", "/logout")] {
+            let headers = both(held, sent);
+            let answer = house
+                .send(request(method, path, headers, &Value::Null))
+                .await;
+            assert_eq!(answer.status, 400, "{answer:?}");
+            assert_eq!(answer.code(), "invalid_request");
+            assert_eq!(jar(&answer), Jar::Untouched, "{answer:?}");
+        }
+    }
+    for token in [&mine, &other, &bobs] {
+        assert_eq!(house.verify(token).await, 200);
+    }
+    // Whoever knows the token needs no cookie, and no page of ours.
+    let headers = both(&mine, &mine);
+    let agreed = request("GET", "/session", headers.clone(), &Value::Null);
+    assert_eq!(house.send(agreed).await.status, 200);
+    let cross_site = headers
+        .into_iter()
+        .chain([("sec-fetch-site", "cross-site".to_owned())]);
+    let agreed = request("POST", "/logout", cross_site, &Value::Null);
+    assert_eq!(house.send(agreed).await.status, 204);
+    assert_eq!(house.verify(&mine).await, 401);
+}
+
+/// Whoever logs out with both holds a cookie too, and it is of no use any more.
+#[tokio::test]
+async fn logging_out_with_both_takes_the_cookie_away() {
+    let house = of_alice().await;
+    for scope in ["this", "all"] {
+        let token = login(&house, "alice").await;
+        let bearer = ("authorization", format!("Bearer {token}"));
+        let logout = json!({ "scope": scope });
+        let logout = request("POST", "/logout", [cookie(&token), bearer], &logout);
+        let answer = house.send(logout).await;
+        assert_eq!((answer.status.as_u16(), jar(&answer)), (204, Jar::Cleared));
+    }
+}
+
+#[tokio::test]
+async fn logging_out_takes_the_cookie_away_unless_the_session_goes_on() {
+    let house = of_alice().await;
+    for (scope, over) in [
+        (Value::Null, true),
+        (json!({ "scope": "this" }), true),
+        (json!({ "scope": "all" }), true),
+        (json!({ "scope": "others" }), false),
+    ] {
+        let token = login(&house, "alice").await;
+        let answer = from_own_page(&house, "POST", "/logout", &token, scope.clone()).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+        assert!(answer.body.is_empty());
+        let cleared = answer.headers.get("clear-site-data");
+        if over {
+            assert_eq!(jar(&answer), Jar::Cleared);
+            // "cookies" would reach those of sibling domains, and "executionContexts" reloads pages.
+            assert_eq!(cleared.unwrap(), r#""cache", "storage""#, "{scope}");
+            assert!(!answer.headers.contains_key("waxseal-session"));
+        } else {
+            assert_eq!((jar(&answer), cleared), (Jar::Untouched, None), "{scope}");
+        }
+        assert_eq!(house.verify(&token).await == 200, !over, "{scope}");
+        let bearer = house.login("alice").await;
+        let body = (!scope.is_null()).then_some(scope);
+        let answer = house.post("/logout", Some(&bearer), body).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (204, Jar::Untouched)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_cookie_is_taken_away_and_one_that_may_be_good_is_not() {
+    let house = of_alice().await;
+    let (dead, alive) = (login(&house, "alice").await, login(&house, "alice").await);
+    house.post("/logout", Some(&dead), None).await;
+    for (method, path) in [
+        ("GET", "/session"),
+        ("GET", "/sessions"),
+        ("GET", "/verify"),
+        ("HEAD", "/verify"),
+        ("POST", "/logout"),
+        ("POST", "/session/renew"),
+        ("POST", "/password"),
+        ("DELETE", "/sessions/x"),
+    ] {
+        let answer = from_own_page(&house, method, path, &dead, Value::Null).await;
+        assert_eq!(answer.status, 401, "{method} {path}");
+        assert_eq!(jar(&answer), Jar::Cleared, "{method} {path}");
+        assert!(!answer.headers.contains_key("clear-site-data"));
+    }
+    // The bearer's 401 says nothing of a cookie.
+    for path in ["/session", "/sessions", "/verify"] {
+        let answer = house.get(path, &dead).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (401, Jar::Untouched)
+        );
+    }
+    // A login that is refused neither: the session that was there goes on.
+    for held in [&dead, &alive] {
+        let wrong = json!({ "username": "alice", "password": "wrong", "delivery": "cookie" });
+        let answer = from_own_page(&house, "POST", "/login", held, wrong).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (401, Jar::Untouched)
+        );
+    }
+    let kept = [
+        (400, "POST", "/logout", json!({ "scope": "nonsense" })),
+        (400, "POST", "/password", json!({})),
+        (404, "DELETE", "/sessions/x", Value::Null),
+        (405, "PUT", "/session", Value::Null),
+    ];
+    for (status, method, path, body) in kept {
+        let answer = from_own_page(&house, method, path, &alive, body).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(jar(&answer), Jar::Untouched, "{method} {path}");
+    }
+    // From another site: whether it is dead is not even looked at.
+    for token in [&dead, &alive] {
+        let headers = [cookie(token), ("sec-fetch-site", "cross-site".to_owned())];
+        let answer = house
+            .send(request("POST", "/logout", headers, &Value::Null))
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (403, Jar::Untouched)
+        );
+    }
+    house.clock.advance(waxseal::embedded::MAX_STALENESS);
+    for (method, path) in [("GET", "/session"), ("POST", "/logout")] {
+        let answer = from_own_page(&house, method, path, &alive, Value::Null).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (503, Jar::Untouched)
+        );
+        assert!(!answer.headers.contains_key("clear-site-data"));
+        // What is known to be dead stays known.
+        let answer = from_own_page(&house, method, path, &dead, Value::Null).await;
+        assert_eq!((answer.status.as_u16(), jar(&answer)), (401, Jar::Cleared));
+    }
+    house.pass(Duration::ZERO).await;
+    assert_eq!(house.verify(&alive).await, 200);
+}
+
+#[tokio::test]
+async fn a_logout_that_could_not_be_written_leaves_the_browser_all_it_needs_to_try_again() {
+    let house = of_alice().await;
+    let token = login(&house, "alice").await;
+    sql(
+        &house,
+        "CREATE TRIGGER full BEFORE INSERT ON revocation BEGIN SELECT RAISE(ABORT, 'full'); END",
+    )
+    .await;
+    for body in [
+        Value::Null,
+        json!({ "scope": "all" }),
+        json!({ "scope": "others" }),
+    ] {
+        let answer = from_own_page(&house, "POST", "/logout", &token, body).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (503, Jar::Untouched)
+        );
+        assert_eq!(answer.headers["retry-after"], "1");
+        assert!(!answer.headers.contains_key("clear-site-data"));
+    }
+    sql(&house, "DROP TRIGGER full").await;
+    let answer = from_own_page(&house, "POST", "/logout", &token, Value::Null).await;
+    assert_eq!((answer.status.as_u16(), jar(&answer)), (204, Jar::Cleared));
+}

@@ -1,0 +1,445 @@
+//! Requests that pages of other sites make a browser send: what they change, which is nothing.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+
+use super::browser::{
+    Jar, cookie, credentials, from_own_page, jar, lineage, listed, login, request,
+};
+use super::common::{Answer, House, ISSUER, PASSWORD};
+
+const LISTED: &str = "https://app.example";
+
+/// What says whose page sent a request.
+type Said = &'static [(&'static str, &'static str)];
+
+/// Said by pages of the service itself.
+const OURS: &[Said] = &[
+    &[("sec-fetch-site", "same-origin")],
+    &[("sec-fetch-site", "same-origin"), ("origin", ISSUER)],
+    // What a page under `Referrer-Policy: no-referrer` sends to its own origin.
+    &[("sec-fetch-site", "same-origin"), ("origin", "null")],
+    &[("origin", ISSUER)],
+];
+
+/// Said by pages of others, or by nobody that can be believed.
+const THEIRS: &[Said] = &[
+    &[("sec-fetch-site", "same-site")],
+    &[("sec-fetch-site", "cross-site")],
+    &[("sec-fetch-site", "none")],
+    &[("sec-fetch-site", "")],
+    &[("sec-fetch-site", "garbage")],
+    &[("sec-fetch-site", "Same-Origin")],
+    &[("sec-fetch-site", "same-origin;v=1")],
+    &[("sec-fetch-site", "same-origin, cross-site")],
+    &[
+        ("sec-fetch-site", "same-origin"),
+        ("sec-fetch-site", "same-origin"),
+    ],
+    &[
+        ("sec-fetch-site", "same-origin"),
+        ("sec-fetch-site", "cross-site"),
+    ],
+    // A browser that sends both means the first.
+    &[("sec-fetch-site", "cross-site"), ("origin", ISSUER)],
+    &[("sec-fetch-site", "same-site"), ("origin", ISSUER)],
+    &[("sec-fetch-site", ""), ("origin", ISSUER)],
+    &[("origin", "null")],
+    &[("origin", "")],
+    &[("origin", "https://evil.example")],
+    &[("origin", "https://issuer.example.evil")],
+    &[("origin", "https://evilissuer.example")],
+    &[("origin", "https://sub.issuer.example")],
+    &[("origin", "https://issuer.exampl")],
+    &[("origin", "http://issuer.example")],
+    &[("origin", "https://issuer.example:443")],
+    &[("origin", "https://issuer.example:8443")],
+    &[("origin", "https://ISSUER.example")],
+    &[("origin", "HTTPS://issuer.example")],
+    &[("origin", "https://issuer.example/")],
+    &[("origin", "https://issuer.example.")],
+    &[("origin", "https://issuer.example@evil.example")],
+    &[("origin", "https://evil.example#https://issuer.example")],
+    &[("origin", "https://issuer.example https://evil.example")],
+    &[("origin", "issuer.example")],
+    &[("origin", ISSUER), ("origin", ISSUER)],
+    &[("origin", ISSUER), ("origin", "https://evil.example")],
+    &[
+        ("sec-fetch-site", "same-origin"),
+        ("origin", ISSUER),
+        ("origin", "null"),
+    ],
+];
+
+/// Said by nobody: a program, or a browser older than both headers.
+const NOTHING_SAID: &[Said] = &[
+    &[],
+    &[("referer", "https://issuer.example/")],
+    &[("host", "issuer.example")],
+    &[("x-requested-with", "XMLHttpRequest")],
+    &[("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
+];
+
+/// All that changes something by cookie.
+const CHANGES: [&str; 4] = ["logout", "renew", "password", "end another"];
+
+struct Scene {
+    house: House,
+    /// A session of alice's that nobody touches.
+    watch: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let house = House::with(|settings| {
+            settings.allowed_origins = vec![LISTED.parse().unwrap()];
+        })
+        .await;
+        house.add_user("alice").await;
+        let watch = house.login("alice").await;
+        Self { house, watch }
+    }
+
+    /// Asks for that change, in a session and about a session that are there for this alone.
+    async fn ask(&self, change: &str, said: Said, password: &str, by_cookie: bool) -> Attempt {
+        let (token, other) = (
+            login(&self.house, "alice").await,
+            self.house.login("alice").await,
+        );
+        let (method, path, body) = match change {
+            "logout" => ("POST", "/logout".to_owned(), Value::Null),
+            "renew" => ("POST", "/session/renew".to_owned(), Value::Null),
+            "password" => (
+                "POST",
+                "/password".to_owned(),
+                json!({ "current_password": password, "new_password": "another horse entirely" }),
+            ),
+            _ => {
+                let other = lineage(&self.house, &other);
+                ("DELETE", format!("/sessions/{other}"), Value::Null)
+            }
+        };
+        let carried = if by_cookie {
+            cookie(&token)
+        } else {
+            ("authorization", format!("Bearer {token}"))
+        };
+        let headers = said.iter().map(|(name, value)| (*name, value.to_string()));
+        let request = request(method, &path, headers.chain([carried]), &body);
+        let answer = self.house.send(request).await;
+        Attempt {
+            answer,
+            token,
+            other,
+        }
+    }
+
+    async fn refuses(&self, change: &str, said: Said) {
+        let attempt = self.ask(change, said, PASSWORD, true).await;
+        let name = format!("{change} {said:?}: {:?}", attempt.answer);
+        assert_eq!(attempt.answer.status, 403, "{name}");
+        assert_eq!(attempt.answer.code(), "cross_site", "{name}");
+        assert_eq!(jar(&attempt.answer), Jar::Untouched, "{name}");
+        assert!(
+            !attempt.answer.headers.contains_key("waxseal-session"),
+            "{name}"
+        );
+        for token in [&attempt.token, &attempt.other, &self.watch] {
+            assert_eq!(self.house.verify(token).await, 200, "{name}");
+        }
+        // And with the old password.
+        self.house.login("alice").await;
+        self.house.post("/logout", Some(&attempt.token), None).await;
+    }
+
+    async fn lets_through(&self, change: &str, said: Said, by_cookie: bool) {
+        // What is wrong with the password is not told to strangers, so to be told is to be let through.
+        let attempt = self.ask(change, said, "a wrong one", by_cookie).await;
+        let name = format!("{change} {said:?} {by_cookie}: {:?}", attempt.answer);
+        let (status, code) = match change {
+            "logout" | "end another" => (204, None),
+            "renew" => (200, None),
+            _ => (403, Some("wrong_password")),
+        };
+        assert_eq!(attempt.answer.status, status, "{name}");
+        if let Some(code) = code {
+            assert_eq!(attempt.answer.code(), code, "{name}");
+        }
+        let ended = match change {
+            "logout" => Some(&attempt.token),
+            "end another" => Some(&attempt.other),
+            _ => None,
+        };
+        for token in [&attempt.token, &attempt.other, &self.watch] {
+            let alive = self.house.verify(token).await == 200;
+            assert_eq!(alive, Some(token) != ended, "{name}");
+        }
+    }
+}
+
+struct Attempt {
+    answer: Answer,
+    token: String,
+    other: String,
+}
+
+#[tokio::test]
+async fn what_changes_something_by_cookie_comes_from_a_page_of_ours() {
+    let scene = Scene::new().await;
+    for change in CHANGES {
+        for said in OURS {
+            scene.lets_through(change, said, true).await;
+        }
+        for said in THEIRS.iter().chain(NOTHING_SAID) {
+            scene.refuses(change, said).await;
+        }
+    }
+}
+
+/// No page of another site knows a bearer token, so whoever sends one may send it from anywhere.
+#[tokio::test]
+async fn what_changes_something_by_bearer_comes_from_anywhere() {
+    let scene = Scene::new().await;
+    for change in CHANGES {
+        for said in OURS.iter().chain(THEIRS).chain(NOTHING_SAID) {
+            scene.lets_through(change, said, false).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_listed_origin_is_trusted_like_our_own_and_no_other_that_looks_like_it() {
+    let scene = Scene::new().await;
+    let listed: &[Said] = &[
+        &[("sec-fetch-site", "cross-site"), ("origin", LISTED)],
+        &[("sec-fetch-site", "same-site"), ("origin", LISTED)],
+        &[("origin", LISTED)],
+    ];
+    let not: &[Said] = &[
+        &[("sec-fetch-site", "cross-site"), ("origin", "null")],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "https://app.example.evil"),
+        ],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "http://app.example"),
+        ],
+        &[
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://app.example:8443"),
+        ],
+        &[("origin", "https://app.example/")],
+        &[("origin", "https://APP.example")],
+        &[("origin", "https://other.app.example")],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", LISTED),
+            ("origin", LISTED),
+        ],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "cross-site"),
+            ("origin", LISTED),
+        ],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("referer", "https://app.example/"),
+        ],
+    ];
+    for change in CHANGES {
+        for said in listed {
+            scene.lets_through(change, said, true).await;
+        }
+        for said in not {
+            scene.refuses(change, said).await;
+        }
+    }
+    for said in listed {
+        for delivery in ["cookie", "bearer"] {
+            let login = request(
+                "POST",
+                "/login",
+                said.to_vec(),
+                &credentials("alice", delivery),
+            );
+            assert_eq!(scene.house.send(login).await.status, 200, "{said:?}");
+        }
+    }
+}
+
+/// A page that logs its own user in here would see what the victim then does.
+#[tokio::test]
+async fn no_other_site_logs_anybody_in() {
+    let scene = Scene::new().await;
+    let before = listed(&scene.house, &scene.watch).await;
+    let by_bearer = credentials("alice", "bearer").to_string();
+    let by_cookie = credentials("alice", "cookie").to_string();
+    let form = "username=alice&password=correct+horse+battery&delivery=cookie";
+    // A form of text/plain can be made to be JSON: name={"username":…,"x":" value="}.
+    let bodies = [
+        ("application/x-www-form-urlencoded", form),
+        ("application/x-www-form-urlencoded", &by_cookie),
+        ("multipart/form-data; boundary=x", &by_cookie),
+        ("text/plain", &by_cookie),
+        ("text/plain;application/json", &by_cookie),
+        ("", &by_cookie),
+        ("application/json", &by_cookie),
+        ("application/json", &by_bearer),
+        ("text/plain", &by_bearer),
+    ];
+    for said in THEIRS {
+        for (kind, body) in bodies {
+            let mut login = Request::post("/login").header("content-type", kind);
+            for (name, value) in *said {
+                login = login.header(*name, *value);
+            }
+            let answer = scene
+                .house
+                .send(login.body(Body::from(body.to_owned())).unwrap())
+                .await;
+            assert_eq!(answer.status, 403, "{said:?} {kind}: {answer:?}");
+            assert_eq!(answer.code(), "cross_site");
+            assert_eq!(jar(&answer), Jar::Untouched);
+        }
+    }
+    assert_eq!(listed(&scene.house, &scene.watch).await, before);
+    // A form is no JSON, whoever sends it.
+    for (kind, body) in &bodies[..6] {
+        for said in OURS.iter().chain(NOTHING_SAID) {
+            let mut login = Request::post("/login").header("content-type", *kind);
+            for (name, value) in *said {
+                login = login.header(*name, *value);
+            }
+            let answer = scene
+                .house
+                .send(login.body(Body::from((*body).to_owned())).unwrap())
+                .await;
+            assert_eq!(answer.status, 415, "{said:?} {kind}: {answer:?}");
+        }
+    }
+    assert_eq!(listed(&scene.house, &scene.watch).await, before);
+    for said in OURS.iter().chain(NOTHING_SAID) {
+        for delivery in ["cookie", "bearer"] {
+            let login = request(
+                "POST",
+                "/login",
+                said.to_vec(),
+                &credentials("alice", delivery),
+            );
+            assert_eq!(scene.house.send(login).await.status, 200, "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_header_and_no_parameter_makes_another_method_of_a_request() {
+    let scene = Scene::new().await;
+    let (token, other) = (
+        login(&scene.house, "alice").await,
+        lineage(&scene.house, &scene.watch),
+    );
+    let overrides = [
+        "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
+        "_method",
+    ];
+    let paths = [
+        ("GET", format!("/sessions/{other}"), "DELETE"),
+        ("POST", format!("/sessions/{other}"), "DELETE"),
+        ("GET", "/logout".to_owned(), "POST"),
+        ("GET", "/session/renew".to_owned(), "POST"),
+        ("GET", "/login".to_owned(), "POST"),
+        ("GET", "/password".to_owned(), "POST"),
+    ];
+    for (method, path, wanted) in &paths {
+        for site in ["same-origin", "cross-site"] {
+            for name in overrides {
+                let path = format!("{path}?_method={wanted}");
+                let headers = [
+                    cookie(&token),
+                    ("sec-fetch-site", site.to_owned()),
+                    (name, (*wanted).to_owned()),
+                    (
+                        "content-type",
+                        "application/x-www-form-urlencoded".to_owned(),
+                    ),
+                ];
+                let mut request = Request::builder().method(*method).uri(&path);
+                for (name, value) in headers {
+                    request = request.header(name, value);
+                }
+                let body = Body::from(format!("_method={wanted}"));
+                let answer = scene.house.send(request.body(body).unwrap()).await;
+                assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");
+                assert_eq!(jar(&answer), Jar::Untouched);
+            }
+        }
+    }
+    // And a change that is one does not pass for a look.
+    for name in overrides {
+        let headers = [
+            cookie(&token),
+            ("sec-fetch-site", "cross-site".to_owned()),
+            (name, "GET".to_owned()),
+        ];
+        let logout = request("POST", "/logout?_method=GET", headers, &Value::Null);
+        assert_eq!(scene.house.send(logout).await.status, 403);
+    }
+    for token in [&token, &scene.watch] {
+        assert_eq!(scene.house.verify(token).await, 200);
+    }
+}
+
+/// Browsers let every site open one, with cookies, and what goes through it no longer says whose it is.
+#[tokio::test]
+async fn a_websocket_by_cookie_is_opened_by_a_page_of_ours() {
+    let scene = Scene::new().await;
+    let token = login(&scene.house, "alice").await;
+    let listed: Said = &[("origin", LISTED)];
+    for (cases, status) in [
+        (OURS, 200),
+        (THEIRS, 403),
+        (NOTHING_SAID, 403),
+        (&[listed], 200),
+    ] {
+        for said in cases {
+            for upgrade in ["websocket", "WebSocket", "h2c", ""] {
+                let said = said.iter().map(|(name, value)| (*name, value.to_string()));
+                let asked = [
+                    cookie(&token),
+                    ("connection", "Upgrade".to_owned()),
+                    ("upgrade", upgrade.to_owned()),
+                ];
+                let open = request("GET", "/session", said.chain(asked), &Value::Null);
+                let answer = scene.house.send(open).await;
+                assert_eq!(answer.status, status, "{cases:?} {upgrade}: {answer:?}");
+                assert_eq!(jar(&answer), Jar::Untouched);
+            }
+        }
+    }
+}
+
+/// A link on another site leads to a page that knows its user.
+#[tokio::test]
+async fn what_only_looks_works_from_anywhere() {
+    let scene = Scene::new().await;
+    let token = login(&scene.house, "alice").await;
+    for said in OURS.iter().chain(THEIRS).chain(NOTHING_SAID) {
+        for (method, path) in [
+            ("GET", "/session"),
+            ("HEAD", "/session"),
+            ("GET", "/sessions"),
+            ("GET", "/verify"),
+            ("HEAD", "/verify"),
+        ] {
+            let said = said.iter().map(|(name, value)| (*name, value.to_string()));
+            let look = request(method, path, said.chain([cookie(&token)]), &Value::Null);
+            assert_eq!(scene.house.send(look).await.status, 200, "{method} {path}");
+        }
+    }
+    let answer = from_own_page(&scene.house, "POST", "/logout", &token, Value::Null).await;
+    assert_eq!(answer.status, 204);
+}

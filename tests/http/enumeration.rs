@@ -1,0 +1,177 @@
+//! What a refused login tells of whether there is such a user: nothing that can be read, and how much
+//! that can be timed is printed here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+use waxseal::account::password::{Cost, Hasher, Password};
+use waxseal::account::{User, UserChange};
+use waxseal::id::UserId;
+use waxseal::random::OsRandom;
+use waxseal::time::{Clock, SystemClock};
+use waxseal::{Settings, Waxseal};
+
+use super::browser::{NOTHING, OWN_PAGE, request};
+use super::common::{Answer, House, PASSWORD, unlimited};
+
+const LOGINS: usize = 300;
+
+/// The answer without what differs from one request to the next whoever asks.
+fn told(answer: &Answer) -> (u16, HeaderMap, &[u8]) {
+    let mut headers = answer.headers.clone();
+    assert!(headers.remove("x-request-id").is_some());
+    headers.remove("date");
+    (answer.status.as_u16(), headers, &answer.body)
+}
+
+fn body(name: &str, password: &str, delivery: Option<&str>) -> Value {
+    let mut body = json!({ "username": name, "password": password });
+    if let Some(delivery) = delivery {
+        body["delivery"] = json!(delivery);
+    }
+    body
+}
+
+#[tokio::test]
+async fn a_refused_login_says_the_same_of_everybody() {
+    let house = House::new().await;
+    house.add_user("alice").await;
+    let dora = house.add_user("dora").await;
+    house.change_user(dora, UserChange::Disable).await;
+    let gone = house.add_user("gone").await;
+    house.change_user(gone, UserChange::Delete).await;
+    let refused = [
+        ("alice", "wrong"),
+        ("ALICE", "wrong"),
+        ("alice", ""),
+        ("alice", "correct horse batter"),
+        ("dora", PASSWORD),
+        ("dora", "wrong"),
+        ("gone", PASSWORD),
+        ("nobody", PASSWORD),
+        ("nobody", "wrong"),
+        // What cannot be a username is nobody's.
+        ("", PASSWORD),
+        (" alice", PASSWORD),
+        ("alice\0", PASSWORD),
+        ("' OR 1=1 --", PASSWORD),
+        ("аlice", PASSWORD),
+        (&*"x".repeat(65), PASSWORD),
+        (&*"x".repeat(10_000), PASSWORD),
+    ];
+    for delivery in [None, Some("bearer"), Some("cookie")] {
+        for headers in [vec![], vec![OWN_PAGE]] {
+            let mut answers = Vec::new();
+            for (name, password) in refused {
+                let login = body(name, password, delivery);
+                let login = request("POST", "/login", headers.clone(), &login);
+                answers.push(house.send(login).await);
+            }
+            for (answer, who) in answers.iter().zip(refused) {
+                assert_eq!(answer.status, 401, "{who:?}");
+                assert_eq!(answer.code(), "invalid_credentials", "{who:?}");
+                assert_eq!(told(answer), told(&answers[0]), "{who:?}");
+            }
+        }
+    }
+    // A password that nobody can have is refused before anybody is looked up.
+    let long = "x".repeat(1025);
+    let mut answers = Vec::new();
+    for name in ["alice", "dora", "nobody", ""] {
+        let login = body(name, &long, None);
+        answers.push(house.send(request("POST", "/login", NOTHING, &login)).await);
+    }
+    for answer in &answers {
+        assert_eq!(answer.status, 400);
+        assert_eq!(told(answer), told(&answers[0]));
+    }
+}
+
+async fn add(waxseal: &Waxseal, hasher: &Hasher, name: &str) -> UserId {
+    let random = OsRandom::new();
+    let id = UserId::new(SystemClock.now(), &random);
+    let password = Password::chosen(PASSWORD.into(), name).unwrap();
+    let user = User {
+        id,
+        username: name.parse().unwrap(),
+        enabled: true,
+        created_at: SystemClock.now(),
+    };
+    let hash = hasher.hash(password).await.unwrap();
+    waxseal.accounts().add_user(&user, &hash).await.unwrap();
+    id
+}
+
+async fn timed(router: &Router, login: Request<Body>) -> Duration {
+    let (router, before) = (router.clone(), SystemClock.uptime());
+    let response = router.oneshot(login).await.unwrap();
+    assert_eq!(response.status(), 401);
+    response.into_body().collect().await.unwrap();
+    SystemClock.uptime() - before
+}
+
+/// In milliseconds: the median, and half of what lies between the quartiles.
+fn middle(mut times: Vec<Duration>) -> (f64, f64) {
+    times.sort();
+    let at = |part: usize| times[times.len() * part / 4].as_secs_f64() * 1000.0;
+    (at(2), (at(3) - at(1)) / 2.0)
+}
+
+/// It prints and does not judge: on a machine that does other things as well, a bound on time fails for
+/// nobody's fault.
+#[tokio::test]
+async fn how_long_a_refused_login_takes() {
+    let folder = TempDir::new().unwrap();
+    let settings = Settings {
+        data_dir: folder.path().join("data"),
+        keys_dir: folder.path().join("keys"),
+        login_rates: unlimited(),
+        ..Settings::default()
+    };
+    let random = Arc::new(OsRandom::new());
+    let (clock, cost) = (Arc::new(SystemClock), Cost::default());
+    let waxseal = Waxseal::open_with(&settings, clock, random.clone(), cost)
+        .await
+        .unwrap();
+    let hasher = Hasher::new(cost, 1, random).unwrap();
+    add(&waxseal, &hasher, "alice").await;
+    let dora = add(&waxseal, &hasher, "dora").await;
+    let (accounts, now) = (waxseal.accounts(), SystemClock.now());
+    let disabled = accounts.change_user(dora, UserChange::Disable, now).await;
+    disabled.unwrap().unwrap();
+    let router = waxseal.router();
+    let kinds = [
+        ("unknown", "nobody", PASSWORD),
+        ("disabled", "dora", PASSWORD),
+        ("wrong", "alice", "wrong horse battery"),
+    ];
+    let mut times: [Vec<Duration>; 3] = Default::default();
+    for round in 0..LOGINS {
+        // In another order each time, so that none is always the one after a pause.
+        for step in 0..kinds.len() {
+            let kind = (round + step) % kinds.len();
+            let (_, name, password) = kinds[kind];
+            let login = body(name, password, None);
+            let login = request("POST", "/login", NOTHING, &login);
+            times[kind].push(timed(&router, login).await);
+        }
+    }
+    let middles = times.map(middle);
+    let medians: Vec<_> = kinds
+        .iter()
+        .zip(&middles)
+        .map(|((kind, ..), (median, _))| format!("{kind} {median:.2} ms"))
+        .collect();
+    let noise = middles.iter().map(|(_, noise)| *noise).fold(0.0, f64::max);
+    println!(
+        "enumeration: {} (quartiles ±{noise:.2} ms, {LOGINS} logins each)",
+        medians.join(", ")
+    );
+}

@@ -1,0 +1,259 @@
+//! A login begins a session of its own, whatever came along with it, and ends the one whose place it takes.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use waxseal::revocation::Reason;
+
+use super::browser::{
+    COOKIE, Jar, OWN_PAGE, cookie, credentials, from_own_page, jar, lineage, login, login_with,
+    request, sql,
+};
+use super::common::House;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn of_alice_and_bob() -> House {
+    let house = House::new().await;
+    house.add_user("alice").await;
+    house.add_user("bob").await;
+    house
+}
+
+/// Why the revocations were written, the newest last.
+async fn reasons(house: &House) -> Vec<Reason> {
+    let page = house.waxseal.log().read(0, u32::MAX).await.unwrap();
+    let reason = |entry: &waxseal::revocation::log::Entry| entry.revocation.reason;
+    page.entries.iter().map(reason).collect()
+}
+
+#[tokio::test]
+async fn a_cookie_login_keeps_no_session_that_came_in_and_ends_the_one_that_was_there() {
+    let other = of_alice_and_bob().await;
+    let house = of_alice_and_bob().await;
+    let dead = login(&house, "alice").await;
+    house.post("/logout", Some(&dead), None).await;
+    // Of the same names, signed by other keys.
+    let forged = login(&other, "alice").await;
+    let cases = [
+        ("bob's", login(&house, "bob").await, true),
+        ("her own", login(&house, "alice").await, true),
+        ("forged", forged.clone(), false),
+        (
+            "altered",
+            login(&house, "bob").await.replacen("ey", "eY", 1),
+            false,
+        ),
+        ("dead", dead, false),
+        ("nonsense", "x".to_owned(), false),
+        ("empty", String::new(), false),
+    ];
+    for (name, held, was_good) in cases {
+        let written = reasons(&house).await.len();
+        let former = was_good.then(|| lineage(&house, &held));
+        let (header, value) = cookie(&held);
+        let token = login_with(&house, "alice", &[(header, &value), OWN_PAGE]).await;
+        assert_ne!(token, held, "{name}");
+        assert_ne!(Some(lineage(&house, &token)), former, "{name}");
+        assert_eq!(house.verify(&token).await, 200, "{name}");
+        assert_ne!(house.verify(&held).await, 200, "{name}");
+        let reasons = reasons(&house).await;
+        let ended: &[Reason] = if was_good {
+            &[Reason::LoggedInAgain]
+        } else {
+            &[]
+        };
+        assert_eq!(&reasons[written..], ended, "{name}");
+    }
+    assert_eq!(other.verify(&forged).await, 200);
+}
+
+/// A browser's cookie and a program's bearer token are two sessions, and neither login is the other's.
+#[tokio::test]
+async fn a_login_ends_only_what_was_sent_along_in_the_way_it_answers() {
+    for (sent, delivery, ended) in [
+        ("cookie", "cookie", true),
+        ("cookie", "bearer", false),
+        ("bearer", "bearer", true),
+        ("bearer", "cookie", false),
+    ] {
+        let house = of_alice_and_bob().await;
+        let (held, elsewhere) = (login(&house, "bob").await, login(&house, "alice").await);
+        let along = match sent {
+            "cookie" => cookie(&held),
+            _ => ("authorization", format!("Bearer {held}")),
+        };
+        let headers = [along, (OWN_PAGE.0, OWN_PAGE.1.to_owned())];
+        let login = request("POST", "/login", headers, &credentials("alice", delivery));
+        let answer = house.send(login).await;
+        assert_eq!(answer.status, 200);
+        let name = format!("{sent} at a {delivery} login");
+        assert_eq!(
+            jar(&answer) == Jar::Untouched,
+            delivery == "bearer",
+            "{name}"
+        );
+        assert_eq!(house.verify(&held).await == 401, ended, "{name}");
+        assert_eq!(house.verify(&elsewhere).await, 200, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_fails_ends_nothing() {
+    let house = of_alice_and_bob().await;
+    let held = login(&house, "bob").await;
+    let wrong =
+        |delivery| json!({ "username": "alice", "password": "wrong", "delivery": delivery });
+    for (status, body) in [
+        (401, wrong("cookie")),
+        (401, wrong("bearer")),
+        (400, json!({ "username": "alice" })),
+        (400, credentials("alice", "post")),
+    ] {
+        let answer = from_own_page(&house, "POST", "/login", &held, body).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (status, Jar::Untouched)
+        );
+    }
+    // What a page of another site sends ends nothing either.
+    let headers = [cookie(&held), ("sec-fetch-site", "cross-site".to_owned())];
+    let login = request("POST", "/login", headers, &credentials("alice", "cookie"));
+    assert_eq!(house.send(login).await.status, 403);
+    assert_eq!(house.verify(&held).await, 200);
+    assert_eq!(reasons(&house).await, []);
+}
+
+/// Otherwise a session goes on that no browser has the cookie of any more, and nobody will log out.
+#[tokio::test]
+async fn a_cookie_login_puts_its_cookie_over_none_whose_session_goes_on() {
+    type Along = fn(&str) -> Vec<(&'static str, String)>;
+    let own_page = || (OWN_PAGE.0, OWN_PAGE.1.to_owned());
+    let cases: [(&str, Along); 5] = [
+        ("alone", |held| vec![cookie(held)]),
+        ("with a bearer token that agrees", |held| {
+            vec![cookie(held), ("authorization", format!("Bearer {held}"))]
+        }),
+        ("with a bearer token that does not", |held| {
+            vec![cookie(held), ("authorization", "Bearer x".to_owned())]
+        }),
+        ("with a malformed Authorization", |held| {
+            vec![cookie(held), ("authorization", "Basic YTpi".to_owned())]
+        }),
+        ("twice", |held| vec![cookie(held), cookie(held)]),
+    ];
+    let mut left_behind = Vec::new();
+    for from_a_page in [true, false] {
+        for (name, along) in cases {
+            let house = of_alice_and_bob().await;
+            let held = login(&house, "alice").await;
+            let headers = along(&held).into_iter().chain(from_a_page.then(own_page));
+            let again = request("POST", "/login", headers, &credentials("alice", "cookie"));
+            let answer = house.send(again).await;
+            let replaced = jar(&answer) != Jar::Untouched;
+            if replaced && house.verify(&held).await == 200 {
+                left_behind.push((name, from_a_page));
+            }
+        }
+    }
+    assert_eq!(
+        left_behind,
+        [],
+        "(how the cookie came, from a page of ours)"
+    );
+}
+
+/// Two parties hold the session, and the login overwrites the only sign of it.
+#[tokio::test]
+async fn a_cookie_login_ends_the_session_of_a_superseded_cookie_too() {
+    let house = of_alice_and_bob().await;
+    let mut mine = login(&house, "alice").await;
+    for _ in 0..2 {
+        house.pass(10 * MINUTE).await;
+        let touched = from_own_page(&house, "GET", "/session", &mine, Value::Null).await;
+        let Jar::Set(token) = jar(&touched) else {
+            panic!("{touched:?}")
+        };
+        mine = token;
+    }
+    // Somebody who copied the cookie is the first to use it when it is due.
+    house.pass(10 * MINUTE).await;
+    let renewed = from_own_page(&house, "GET", "/session", &mine, Value::Null).await;
+    let Jar::Set(stolen) = jar(&renewed) else {
+        panic!("{renewed:?}")
+    };
+    house.pass(MINUTE).await;
+    assert_eq!(house.verify(&mine).await, 401, "it was superseded");
+    assert_eq!(house.verify(&stolen).await, 200);
+    let (header, value) = cookie(&mine);
+    login_with(&house, "alice", &[(header, &value), OWN_PAGE]).await;
+    assert_eq!(
+        house.verify(&stolen).await,
+        401,
+        "the stolen session outlives the login that should end it"
+    );
+}
+
+/// Whether the former session is good cannot be told then. It must not be left alive for that.
+#[tokio::test]
+async fn a_cookie_login_while_the_list_is_stale_leaves_no_former_session_behind() {
+    let house = of_alice_and_bob().await;
+    let held = login(&house, "alice").await;
+    house.clock.advance(waxseal::embedded::MAX_STALENESS);
+    let answer = from_own_page(
+        &house,
+        "POST",
+        "/login",
+        &held,
+        credentials("alice", "cookie"),
+    )
+    .await;
+    house.pass(Duration::ZERO).await;
+    let replaced = jar(&answer) != Jar::Untouched;
+    assert!(
+        !replaced || house.verify(&held).await == 401,
+        "its cookie was replaced with {}, and it goes on",
+        answer.status
+    );
+}
+
+/// The answer has no token, so nobody holds the session that was begun for it.
+#[tokio::test]
+async fn a_login_that_cannot_end_the_former_session_leaves_the_browser_as_it_was() {
+    let house = of_alice_and_bob().await;
+    let held = login(&house, "alice").await;
+    let trigger = "CREATE TRIGGER full BEFORE INSERT ON revocation
+        BEGIN SELECT RAISE(ABORT, 'full'); END";
+    sql(&house, trigger).await;
+    let again = credentials("alice", "cookie");
+    let answer = from_own_page(&house, "POST", "/login", &held, again).await;
+    assert_eq!(
+        (answer.status.as_u16(), jar(&answer)),
+        (503, Jar::Untouched)
+    );
+    sql(&house, "DROP TRIGGER full").await;
+    house.pass(Duration::ZERO).await;
+    assert_eq!(house.verify(&held).await, 200);
+}
+
+/// Nothing that a request can say chooses the session ID.
+#[tokio::test]
+async fn no_header_and_no_query_names_the_new_session() {
+    let house = of_alice_and_bob().await;
+    let wanted = "01a20636-65df-7d0c-a454-25cc62cdf196";
+    let headers = [
+        ("x-session-id", wanted),
+        ("waxseal-session", wanted),
+        ("cookie", "sid=01a20636-65df-7d0c-a454-25cc62cdf196"),
+        OWN_PAGE,
+    ];
+    for path in [
+        "/login".to_owned(),
+        format!("/login?sid={wanted}&{COOKIE}={wanted}"),
+    ] {
+        let login = request("POST", &path, headers, &credentials("alice", "cookie"));
+        let answer = house.send(login).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(!format!("{answer:?}").contains(wanted));
+    }
+}

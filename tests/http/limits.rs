@@ -1,0 +1,438 @@
+//! How often a password can be tried: what is told to those who wait, and who is not made to.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, Request};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+use waxseal::account::UserChange;
+use waxseal::account::limits::{LoginRates, Rate};
+use waxseal::time::Clock;
+
+use super::browser::{
+    Jar, NOTHING, OWN_PAGE, cookie, credentials, from_own_page, jar, listed, login, request,
+};
+use super::common::{Answer, House, PASSWORD};
+
+const SECOND: Duration = Duration::from_secs(1);
+const AT_ACCOUNT: usize = 10;
+const FROM_ADDRESS: usize = 20;
+
+async fn limited() -> House {
+    with_rates(LoginRates::default()).await
+}
+
+async fn with_rates(rates: LoginRates) -> House {
+    let house = House::with(|settings| {
+        settings.login_rates = rates;
+        settings.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    house.add_user("alice").await;
+    house
+}
+
+/// A request that came over a connection from that address.
+fn from(peer: &str, mut request: Request<Body>) -> Request<Body> {
+    let peer = SocketAddr::new(peer.parse().unwrap(), 50_000);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request
+}
+
+fn attempt(name: &str, password: &str) -> Request<Body> {
+    let body = json!({ "username": name, "password": password });
+    request("POST", "/login", NOTHING, &body)
+}
+
+async fn try_at(house: &House, name: &str) -> Answer {
+    house.send(attempt(name, "wrong")).await
+}
+
+async fn try_from(house: &House, peer: &str, name: &str) -> Answer {
+    house.send(from(peer, attempt(name, "wrong"))).await
+}
+
+/// The seconds that a limit of that name asks to wait, everything that it says being true to each other.
+fn wait(answer: &Answer, policy: &str, quota: u32, window: u64) -> u64 {
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert_eq!(answer.code(), "too_many_requests");
+    assert_eq!(answer.json()["status"], 429);
+    let text = |name: &str| answer.headers[name].to_str().unwrap();
+    let seconds: u64 = text("retry-after").parse().unwrap();
+    assert!(seconds >= 1);
+    assert_eq!(text("ratelimit"), format!("\"{policy}\";r=0;t={seconds}"));
+    assert_eq!(
+        text("ratelimit-policy"),
+        format!("\"{policy}\";q={quota};w={window}")
+    );
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    assert!(!answer.headers.contains_key("www-authenticate"));
+    assert_eq!(jar(answer), Jar::Untouched);
+    seconds
+}
+
+#[tokio::test]
+async fn an_account_is_tried_so_often_and_then_after_exactly_as_long_as_was_said() {
+    // Wherever in a second one asks.
+    for millis in [0, 1, 500, 999, 1000, 2500, 5000, 5999] {
+        let house = limited().await;
+        for _ in 0..AT_ACCOUNT {
+            assert_eq!(try_at(&house, "alice").await.status, 401);
+        }
+        house.pass(Duration::from_millis(millis)).await;
+        let seconds = wait(&try_at(&house, "alice").await, "account", 10, 60);
+        assert_eq!(seconds, 6 - millis / 1000, "at {millis} ms");
+        house.pass(Duration::from_secs(seconds - 1)).await;
+        let still = try_at(&house, "alice").await;
+        assert_eq!(wait(&still, "account", 10, 60), 1, "at {millis} ms");
+        house.pass(SECOND).await;
+        house.login("alice").await;
+        let again = try_at(&house, "alice").await;
+        assert!(wait(&again, "account", 10, 60) >= 5, "one, and not two");
+    }
+}
+
+#[tokio::test]
+async fn an_address_tries_so_often_whichever_accounts() {
+    let house = limited().await;
+    for n in 0..FROM_ADDRESS {
+        let answer = try_from(&house, "203.0.113.7", &format!("user{n}")).await;
+        assert_eq!(answer.status, 401);
+    }
+    let answer = try_from(&house, "203.0.113.7", "alice").await;
+    assert_eq!(wait(&answer, "address", 20, 60), 3);
+    assert_eq!(try_from(&house, "203.0.113.8", "alice").await.status, 401);
+    house.pass(2 * SECOND).await;
+    let answer = try_from(&house, "203.0.113.7", "alice").await;
+    assert_eq!(wait(&answer, "address", 20, 60), 1);
+    house.pass(SECOND).await;
+    assert_eq!(try_from(&house, "203.0.113.7", "alice").await.status, 401);
+    assert_eq!(try_from(&house, "203.0.113.7", "alice").await.status, 429);
+}
+
+#[tokio::test]
+async fn what_is_said_is_true_of_other_rates_too() {
+    for (burst, seconds, longest) in [
+        (1, 1, 1),
+        (1, 60, 60),
+        (3, 10, 4),
+        (5, 1, 1),
+        (7, 3600, 515),
+        (2, 86_400, 43_200),
+    ] {
+        let rate = Rate::new(burst, Duration::from_secs(seconds)).unwrap();
+        let house = with_rates(LoginRates {
+            account: rate,
+            ..LoginRates::default()
+        })
+        .await;
+        for _ in 0..burst {
+            assert_eq!(try_at(&house, "alice").await.status, 401);
+        }
+        let waiting = wait(&try_at(&house, "alice").await, "account", burst, seconds);
+        assert_eq!(waiting, longest, "{burst} in {seconds} s");
+        house.pass(Duration::from_secs(waiting - 1)).await;
+        wait(&try_at(&house, "alice").await, "account", burst, seconds);
+        house.pass(SECOND).await;
+        assert_eq!(try_at(&house, "alice").await.status, 401);
+        // The policy is what it says as well: after its window, as many again and no more.
+        house.pass(Duration::from_secs(seconds)).await;
+        for _ in 0..burst {
+            assert_eq!(try_at(&house, "alice").await.status, 401);
+        }
+        wait(&try_at(&house, "alice").await, "account", burst, seconds);
+    }
+}
+
+fn but_for_the_request_id(answer: &Answer) -> (u16, HeaderMap, &[u8]) {
+    let mut headers = answer.headers.clone();
+    assert!(headers.remove("x-request-id").is_some());
+    headers.remove("date");
+    (answer.status.as_u16(), headers, &answer.body)
+}
+
+#[tokio::test]
+async fn accounts_are_limited_alike_whether_or_not_there_are_any() {
+    let house = limited().await;
+    let disabled = house.add_user("dora").await;
+    house.change_user(disabled, UserChange::Disable).await;
+    let names = ["alice", "dora", "nobody", "x@example.org"];
+    for n in 0..AT_ACCOUNT + 5 {
+        let mut answers = Vec::new();
+        for name in names {
+            answers.push(try_at(&house, name).await);
+        }
+        let expected = if n < AT_ACCOUNT { 401 } else { 429 };
+        for answer in &answers {
+            assert_eq!(answer.status, expected, "{n}");
+            assert_eq!(
+                but_for_the_request_id(answer),
+                but_for_the_request_id(&answers[0])
+            );
+        }
+        house.pass(Duration::from_millis(100)).await;
+    }
+    // Nor does the right password say anything then, nor another way to write the name.
+    for name in ["alice", "Alice", "ALICE", "dora", "nobody"] {
+        for delivery in ["cookie", "bearer"] {
+            let login = request("POST", "/login", [OWN_PAGE], &credentials(name, delivery));
+            let answer = house.send(login).await;
+            wait(&answer, "account", 10, 60);
+        }
+    }
+    house.pass(60 * SECOND).await;
+    let token = house.login("alice").await;
+    assert_eq!(
+        listed(&house, &token).await.len(),
+        1,
+        "none was begun when it was refused"
+    );
+}
+
+#[tokio::test]
+async fn of_many_who_try_at_once_so_many_are_let_through() {
+    let house = limited().await;
+    let mut tries = JoinSet::new();
+    for n in 0..60 {
+        let router = house.router.clone();
+        let name = ["alice", "Alice", "aLICE"][n % 3];
+        tries.spawn(async move {
+            let response = router.oneshot(attempt(name, "wrong")).await.unwrap();
+            response.status().as_u16()
+        });
+    }
+    let statuses = tries.join_all().await;
+    let let_through = statuses.iter().filter(|status| **status == 401).count();
+    let refused = statuses.iter().filter(|status| **status == 429).count();
+    assert_eq!((let_through, refused), (AT_ACCOUNT, 60 - AT_ACCOUNT));
+}
+
+#[tokio::test]
+async fn a_flood_of_strangers_does_not_lock_out_whom_a_network_is_known_for() {
+    let house = limited().await;
+    let home = async || {
+        let login = attempt("alice", PASSWORD);
+        house.send(from("198.51.100.1", login)).await.status
+    };
+    assert_eq!(home().await, 200);
+    // For ten minutes, from more addresses than any limit counts, and faster than any lets through.
+    for n in 0..600 {
+        let peer = format!("203.0.113.{}", n % 250);
+        let answer = try_from(&house, &peer, "alice").await;
+        assert!([401, 429].contains(&answer.status.as_u16()), "{answer:?}");
+        if n > AT_ACCOUNT && n % 60 == 0 {
+            let elsewhere = attempt("alice", PASSWORD);
+            let elsewhere = house.send(from("192.0.2.50", elsewhere)).await;
+            assert_eq!(elsewhere.status, 429);
+            assert_eq!(home().await, 200, "after {n}");
+        }
+        house.pass(SECOND).await;
+    }
+    // When it is over, whoever was kept out waits seconds.
+    while try_from(&house, "203.0.113.251", "alice").await.status == 401 {}
+    let refused = house.send(from("192.0.2.50", attempt("alice", PASSWORD)));
+    let seconds = wait(&refused.await, "account", 10, 60);
+    house.pass(Duration::from_secs(seconds)).await;
+    let login = house.send(from("192.0.2.50", attempt("alice", PASSWORD)));
+    assert_eq!(login.await.status, 200);
+}
+
+/// A network is known for a right password. Wrong ones make nobody known.
+#[tokio::test]
+async fn trying_does_not_earn_an_address_a_limit_of_its_own() {
+    let house = limited().await;
+    for n in 0..AT_ACCOUNT {
+        let peer = format!("203.0.113.{n}");
+        assert_eq!(try_from(&house, &peer, "alice").await.status, 401);
+    }
+    for n in 0..AT_ACCOUNT {
+        let peer = format!("203.0.113.{n}");
+        wait(&try_from(&house, &peer, "alice").await, "account", 10, 60);
+    }
+    // And who is known for one account is nobody at another.
+    let other = house.add_user("mallory").await.to_string();
+    let login = from("203.0.113.1", attempt("mallory", PASSWORD));
+    assert_eq!(house.send(login).await.status, 200, "{other}");
+    wait(
+        &try_from(&house, "203.0.113.1", "alice").await,
+        "account",
+        10,
+        60,
+    );
+}
+
+#[tokio::test]
+async fn an_address_is_what_the_connection_says_unless_a_trusted_proxy_says_otherwise() {
+    let said = |peer: &str, lines: &[(&str, String)], name: &str| {
+        let headers = lines.iter().map(|(name, value)| (*name, value.clone()));
+        let body = json!({ "username": name, "password": "wrong" });
+        from(peer, request("POST", "/login", headers, &body))
+    };
+    // By a stranger: whatever is said, it is the same address.
+    for peer in ["203.0.113.9", "2001:db8::9", "11.0.0.1"] {
+        let house = limited().await;
+        for n in 0..=FROM_ADDRESS {
+            let address = format!("198.51.100.{n}");
+            let lines = [
+                ("x-forwarded-for", address.clone()),
+                ("x-forwarded-for", format!("10.0.0.1, {address}")),
+                ("x-real-ip", address.clone()),
+                ("forwarded", format!("for={address}")),
+                ("true-client-ip", address.clone()),
+                ("cf-connecting-ip", address),
+            ];
+            let answer = house.send(said(peer, &lines, &format!("user{n}"))).await;
+            if n < FROM_ADDRESS {
+                assert_eq!(answer.status, 401, "{peer}");
+            } else {
+                wait(&answer, "address", 20, 60);
+            }
+        }
+    }
+    // By a proxy that is trusted: the last one that it was told of, whatever was said to it.
+    let house = limited().await;
+    for n in 0..=FROM_ADDRESS {
+        let proxy = format!("10.1.2.{n}");
+        let lines = [
+            ("x-forwarded-for", format!("192.0.2.{n}")),
+            ("x-forwarded-for", format!("192.0.2.{n}, 198.51.100.7")),
+        ];
+        let answer = house.send(said(&proxy, &lines, &format!("user{n}"))).await;
+        if n < FROM_ADDRESS {
+            assert_eq!(answer.status, 401, "{n}");
+        } else {
+            wait(&answer, "address", 20, 60);
+        }
+    }
+    let lines = [("x-forwarded-for", "198.51.100.8".to_owned())];
+    let answer = house.send(said("10.1.2.3", &lines, "alice")).await;
+    assert_eq!(answer.status, 401, "another client of the same proxy");
+    let direct = try_from(&house, "198.51.100.7", "alice").await;
+    wait(&direct, "address", 20, 60);
+}
+
+#[tokio::test]
+async fn of_ipv6_one_subscriber_is_one_address() {
+    let house = limited().await;
+    for n in 0..FROM_ADDRESS {
+        let peer = format!("2001:db8:1:2:{n:x}::{n:x}");
+        let answer = try_from(&house, &peer, &format!("user{n}")).await;
+        assert_eq!(answer.status, 401);
+    }
+    let same = try_from(&house, "2001:db8:1:2:ffff:ffff:ffff:ffff", "alice").await;
+    wait(&same, "address", 20, 60);
+    assert_eq!(
+        try_from(&house, "2001:db8:1:3::1", "alice").await.status,
+        401
+    );
+    // An IPv4 address in IPv6's clothes is that address.
+    for n in 0..FROM_ADDRESS {
+        let peer = ["192.0.2.1", "::ffff:192.0.2.1"][n % 2];
+        try_from(&house, peer, &format!("other{n}")).await;
+    }
+    for peer in ["192.0.2.1", "::ffff:192.0.2.1"] {
+        wait(&try_from(&house, peer, "alice").await, "address", 20, 60);
+    }
+    assert_eq!(
+        try_from(&house, "::ffff:192.0.2.2", "alice").await.status,
+        401
+    );
+}
+
+fn change(current: &str) -> Value {
+    json!({ "current_password": current, "new_password": "another horse entirely" })
+}
+
+#[tokio::test]
+async fn a_password_is_guessed_by_a_session_no_faster_and_the_session_stays() {
+    let house = limited().await;
+    house.add_user("bob").await;
+    let (alice, bob) = (login(&house, "alice").await, login(&house, "bob").await);
+    for _ in 0..AT_ACCOUNT {
+        let answer = from_own_page(&house, "POST", "/password", &alice, change("wrong")).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (403, Jar::Untouched)
+        );
+    }
+    for current in ["wrong", PASSWORD] {
+        let answer = from_own_page(&house, "POST", "/password", &alice, change(current)).await;
+        assert_eq!(wait(&answer, "account", 10, 60), 6);
+        let answer = house.post("/password", Some(&alice), Some(change(current)));
+        wait(&answer.await, "account", 10, 60);
+    }
+    assert_eq!(house.verify(&alice).await, 200);
+    let bobs = from_own_page(&house, "POST", "/password", &bob, change("wrong")).await;
+    assert_eq!(bobs.status, 403, "each has a limit of their own");
+    house.pass(5 * SECOND).await;
+    let answer = from_own_page(&house, "POST", "/password", &alice, change(PASSWORD)).await;
+    wait(&answer, "account", 10, 60);
+    house.pass(SECOND).await;
+    let answer = from_own_page(&house, "POST", "/password", &alice, change(PASSWORD)).await;
+    assert_eq!(answer.status, 204);
+}
+
+/// A user's ID is no secret: it is in every token, and a text that can be sent as a username.
+#[tokio::test]
+async fn no_stranger_uses_up_the_limit_of_somebodys_change_of_password() {
+    let house = limited().await;
+    let bob = house.add_user("bob").await;
+    let token = house.login("bob").await;
+    for _ in 0..AT_ACCOUNT {
+        try_at(&house, &bob.to_string()).await;
+    }
+    let answer = house.post("/password", Some(&token), Some(change(PASSWORD)));
+    assert_eq!(
+        answer.await.status,
+        204,
+        "logins as the name {bob} are counted as bob's changes of password"
+    );
+}
+
+#[tokio::test]
+async fn a_429_takes_no_cookie_away() {
+    let house = limited().await;
+    let (mine, dead) = (login(&house, "alice").await, login(&house, "alice").await);
+    house.post("/logout", Some(&dead), None).await;
+    for _ in 0..AT_ACCOUNT {
+        try_at(&house, "alice").await;
+    }
+    for held in [&mine, &dead, "nonsense"] {
+        let (name, value) = cookie(held);
+        let headers = [(name, value.as_str()), OWN_PAGE];
+        let again = request("POST", "/login", headers, &credentials("alice", "cookie"));
+        wait(&house.send(again).await, "account", 10, 60);
+    }
+    assert_eq!(house.verify(&mine).await, 200, "nor is the session ended");
+}
+
+/// The limits go by the time that passes, not by what the wall clock says of it.
+#[tokio::test]
+async fn a_step_of_the_wall_clock_neither_opens_a_limit_nor_closes_it_for_ever() {
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let steps: [fn(waxseal::time::Timestamp, Duration) -> waxseal::time::Timestamp; 2] = [
+        waxseal::time::Timestamp::minus,
+        waxseal::time::Timestamp::plus,
+    ];
+    for step in steps {
+        for before in [false, true] {
+            let house = limited().await;
+            if before {
+                house.clock.step_to(step(house.clock.now(), year));
+            }
+            for _ in 0..AT_ACCOUNT {
+                assert_eq!(try_at(&house, "alice").await.status, 401);
+            }
+            house.clock.step_to(step(house.clock.now(), year));
+            assert_eq!(wait(&try_at(&house, "alice").await, "account", 10, 60), 6);
+            house.clock.advance(5 * SECOND);
+            assert_eq!(wait(&try_at(&house, "alice").await, "account", 10, 60), 1);
+            house.clock.advance(SECOND);
+            assert_eq!(try_at(&house, "alice").await.status, 401);
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! A user changes the password: who goes on, who does not, and what is taken for a password.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use waxseal::account::UserChange;
+
+use super::browser::{Jar, from_own_page, jar, lineage, listed, login, request, sql};
+use super::common::{Answer, House, PASSWORD};
+
+const NEW: &str = "another horse entirely";
+
+async fn of_alice_and_bob() -> House {
+    let house = House::new().await;
+    house.add_user("alice").await;
+    house.add_user("bob").await;
+    house
+}
+
+fn change(current: &str, new: &str) -> Value {
+    json!({ "current_password": current, "new_password": new })
+}
+
+async fn by_cookie(house: &House, token: &str, body: Value) -> Answer {
+    from_own_page(house, "POST", "/password", token, body).await
+}
+
+/// What a login with that password is answered.
+async fn logs_in(house: &House, name: &str, password: &str) -> u16 {
+    let body = json!({ "username": name, "password": password });
+    house.post("/login", None, Some(body)).await.status.as_u16()
+}
+
+/// No answer repeats a password, a token or a hash.
+fn says_no_secret(answer: &Answer, secrets: &[&str]) {
+    let said = format!(
+        "{:?} {}",
+        answer.headers,
+        String::from_utf8_lossy(&answer.body)
+    );
+    for secret in secrets.iter().chain(&["$argon2", "password_hash"]) {
+        assert!(!said.contains(secret), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
+    for bearer in [false, true] {
+        let house = of_alice_and_bob().await;
+        let before = house.login("alice").await;
+        let mine = login(&house, "alice").await;
+        let after = login(&house, "alice").await;
+        let bobs = house.login("bob").await;
+        let answer = if bearer {
+            let body = Some(change(PASSWORD, NEW));
+            house.post("/password", Some(&mine), body).await
+        } else {
+            by_cookie(&house, &mine, change(PASSWORD, NEW)).await
+        };
+        assert_eq!(answer.status, 204, "{answer:?}");
+        assert!(answer.body.is_empty());
+        assert_eq!(jar(&answer), Jar::Untouched);
+        assert!(!answer.headers.contains_key("clear-site-data"));
+        says_no_secret(&answer, &[PASSWORD, NEW, &mine]);
+        for token in [&before, &after] {
+            assert_eq!(house.verify(token).await, 401);
+        }
+        for token in [&mine, &bobs] {
+            assert_eq!(house.verify(token).await, 200);
+        }
+        assert_eq!(listed(&house, &mine).await, [lineage(&house, &mine)]);
+        assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
+        assert_eq!(logs_in(&house, "alice", NEW).await, 200);
+        assert_eq!(logs_in(&house, "bob", PASSWORD).await, 200);
+        // And for good.
+        let house = house.restart(|_| {}).await;
+        assert_eq!(house.verify(&mine).await, 200);
+        for token in [&before, &after] {
+            assert_eq!(house.verify(token).await, 401);
+        }
+        assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
+        assert_eq!(logs_in(&house, "alice", NEW).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_current_password_changes_nothing_and_costs_no_session() {
+    let house = of_alice_and_bob().await;
+    let (mine, other) = (login(&house, "alice").await, house.login("alice").await);
+    for wrong in [
+        "",
+        "wrong",
+        "Correct horse battery",
+        "correct horse battery ",
+        "correct horse batter",
+        "correct horse battery\0",
+        NEW,
+    ] {
+        // What is wrong with the new one is not looked at then.
+        for new in [NEW, "shorter", "12345678", &"x".repeat(2000)] {
+            let answer = by_cookie(&house, &mine, change(wrong, new)).await;
+            assert_eq!(answer.status, 403, "{wrong:?}: {answer:?}");
+            assert_eq!(answer.code(), "wrong_password");
+            assert_eq!(jar(&answer), Jar::Untouched);
+            assert!(!answer.headers.contains_key("clear-site-data"));
+            assert!(!answer.headers.contains_key("www-authenticate"));
+            says_no_secret(&answer, &[new, &mine]);
+        }
+    }
+    for token in [&mine, &other] {
+        assert_eq!(house.verify(token).await, 200);
+    }
+    assert_eq!(logs_in(&house, "alice", PASSWORD).await, 200);
+}
+
+#[tokio::test]
+async fn a_password_is_long_enough_and_uncommon_and_no_more_is_asked_of_it() {
+    let house = of_alice_and_bob().await;
+    house.add_user("wilhelmina").await;
+    let mine = login(&house, "wilhelmina").await;
+    let common = "too common";
+    let short = "at least 8 characters";
+    let long = "at most 1024 bytes";
+    let not = [
+        ("", short),
+        ("x7!Kq2z", short),
+        // Characters, not bytes: these are seven of them.
+        ("пароль!", short),
+        ("🦭🦭🦭🦭🦭🦭🦭", short),
+        (&*"x7!Kq".repeat(205), long),
+        (&*"ü".repeat(513), long),
+        (&*"x7!Kq".repeat(2000), long),
+        ("password", common),
+        ("Password1!", common),
+        ("P@ssw0rd", common),
+        ("12345678", common),
+        ("qwertyuiop", common),
+        ("aaaaaaaaaaaaaaaa", common),
+        ("letmein1", common),
+        ("wilhelmina", common),
+        ("WILHELMINA", common),
+        ("wilhelmina1", common),
+        ("animlehliw", common),
+        ("waxseal1", common),
+    ];
+    for (new, why) in not {
+        let answer = by_cookie(&house, &mine, change(PASSWORD, new)).await;
+        assert_eq!(answer.status, 400, "{new:?}: {answer:?}");
+        assert_eq!(answer.code(), "unacceptable_password", "{new:?}");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(why), "{new:?}: {detail}");
+        assert_eq!(jar(&answer), Jar::Untouched);
+        if new.len() > 8 {
+            says_no_secret(&answer, &[new, PASSWORD, &mine]);
+        }
+    }
+    assert_eq!(logs_in(&house, "wilhelmina", PASSWORD).await, 200);
+    let mixed = |n: u32| n * n * 31 + n * 7919;
+    let two_bytes_each = |length: u32| {
+        let letter = |n| char::from_u32(0x400 + mixed(n) % 256).unwrap();
+        (0..length).map(letter).collect::<String>()
+    };
+    let exactly = |length: u32| {
+        let letter = |n| char::from_u32(0x21 + mixed(n) % 94).unwrap();
+        (0..length).map(letter).collect::<String>()
+    };
+    let good = [
+        "vgxqkzpw",
+        "VGXQKZPW",
+        "40917735286",
+        "   qzv kxw   ",
+        "ein pferd, zwei pferde",
+        "пароль моей бабушки",
+        "パスワードは秘密です",
+        "🦭🐙🦞🦀🐡🐠🐟🐬",
+        "nul\0 in the middle of it",
+        "\u{202e}backwards and forwards",
+        "\"quotes\" and \\backslashes\\",
+        &exactly(64),
+        &exactly(65),
+        &exactly(200),
+        &exactly(1024),
+        &two_bytes_each(512),
+        "the last one of them",
+    ];
+    let mut current = PASSWORD;
+    for new in good {
+        let answer = by_cookie(&house, &mine, change(current, new)).await;
+        assert_eq!(answer.status, 204, "{new:?}: {answer:?}");
+        assert_eq!(logs_in(&house, "wilhelmina", new).await, 200, "{new:?}");
+        assert_eq!(logs_in(&house, "wilhelmina", current).await, 401);
+        // Nothing is cut off, and nothing is trimmed.
+        let mut less = new.to_owned();
+        less.pop();
+        for near in [less.as_str(), &format!("{new} "), &format!(" {new}")] {
+            let status = logs_in(&house, "wilhelmina", near).await;
+            assert!([400, 401].contains(&status), "{near:?}");
+        }
+        current = new;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_what_the_resource_takes_changes_nothing() {
+    let house = of_alice_and_bob().await;
+    let mine = login(&house, "alice").await;
+    let good = change(PASSWORD, NEW).to_string();
+    let more = |member: &str| good.replace('}', &format!(",{member}}}"));
+    let bodies = [
+        String::new(),
+        "{}".to_owned(),
+        "null".to_owned(),
+        "[]".to_owned(),
+        json!([PASSWORD, NEW]).to_string(),
+        json!([["current_password", PASSWORD], ["new_password", NEW]]).to_string(),
+        format!("[{good}]"),
+        json!(good).to_string(),
+        json!({ "current_password": PASSWORD }).to_string(),
+        json!({ "new_password": NEW }).to_string(),
+        json!({ "current_password": PASSWORD, "new_password": null }).to_string(),
+        json!({ "current_password": PASSWORD, "new_password": [NEW] }).to_string(),
+        json!({ "current_password": PASSWORD, "new_password": { NEW: null } }).to_string(),
+        json!({ "current_password": [PASSWORD], "new_password": NEW }).to_string(),
+        json!({ "current_password": true, "new_password": 12345678 }).to_string(),
+        more(r#""username":"bob""#),
+        more(r#""user":"bob""#),
+        more(r#""delivery":"cookie""#),
+        more(r#""new_password":"yet another horse""#),
+        more(r#""current_password":"x""#),
+        more(r#""ne\u0077_password":"yet another horse""#),
+        good.replace("new_password", "New_password"),
+        good.replace("new_password", "newPassword"),
+        good.replace('}', ""),
+        format!("{good}}}"),
+        format!("current_password={PASSWORD}&new_password={NEW}"),
+    ];
+    for body in &bodies {
+        for kind in ["application/json", "text/plain"] {
+            let ask = Request::post("/password")
+                .header("authorization", format!("Bearer {mine}"))
+                .header("content-type", kind);
+            let answer = house
+                .send(ask.body(Body::from(body.clone())).unwrap())
+                .await;
+            let other_type = kind == "text/plain" && !body.is_empty();
+            let (status, code) = if other_type {
+                (415, "unsupported_media_type")
+            } else {
+                (400, "invalid_request")
+            };
+            assert_eq!(answer.status, status, "{body}: {answer:?}");
+            assert_eq!(answer.code(), code, "{body}");
+            says_no_secret(&answer, &[PASSWORD, NEW, "yet another horse", &mine]);
+        }
+    }
+    let long = change(PASSWORD, &"x".repeat(17_000));
+    let answer = by_cookie(&house, &mine, long).await;
+    assert_eq!(
+        (answer.status.as_u16(), jar(&answer)),
+        (413, Jar::Untouched)
+    );
+    // Nobody's password is changed by nobody.
+    let nobody = request(
+        "POST",
+        "/password",
+        super::browser::NOTHING,
+        &change(PASSWORD, NEW),
+    );
+    assert_eq!(house.send(nobody).await.code(), "no_credentials");
+    assert_eq!(house.verify(&mine).await, 200);
+    for name in ["alice", "bob"] {
+        assert_eq!(logs_in(&house, name, PASSWORD).await, 200);
+    }
+}
+
+/// Of two that read the same old password, the second would else set its own over the first's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_changes_at_once_one_wins() {
+    for round in 0..20 {
+        let house = of_alice_and_bob().await;
+        let first = house.login("alice").await;
+        let second = if round % 2 == 0 {
+            first.clone()
+        } else {
+            house.login("alice").await
+        };
+        let passwords = ["the first horse entirely", "the second horse entirely"];
+        let (one, two) = tokio::join!(
+            house.post(
+                "/password",
+                Some(&first),
+                Some(change(PASSWORD, passwords[0]))
+            ),
+            house.post(
+                "/password",
+                Some(&second),
+                Some(change(PASSWORD, passwords[1]))
+            ),
+        );
+        let won: Vec<_> = [&one, &two]
+            .iter()
+            .map(|answer| answer.status == 204)
+            .collect();
+        assert_eq!(
+            won.iter().filter(|won| **won).count(),
+            1,
+            "{round}: {one:?} {two:?}"
+        );
+        for (won, (password, (answer, token))) in won
+            .iter()
+            .zip(passwords.iter().zip([(&one, &first), (&two, &second)]))
+        {
+            let status = logs_in(&house, "alice", password).await;
+            assert_eq!(status == 200, *won, "{round}");
+            if *won {
+                assert_eq!(house.verify(token).await, 200, "{round}");
+            } else {
+                let code = answer.code();
+                assert!(
+                    ["wrong_password", "invalid_token"].contains(&code.as_str()),
+                    "{round}: {answer:?}"
+                );
+                assert_eq!(house.verify(token).await == 200, first == second, "{round}");
+            }
+        }
+        assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
+    }
+}
+
+/// A login that read the old password before it was changed must not be alive afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_with_the_old_password_that_races_the_change_loses() {
+    let house = of_alice_and_bob().await;
+    let mine = house.login("alice").await;
+    let passwords = [PASSWORD, NEW];
+    for round in 0..20 {
+        let (current, new) = (passwords[round % 2], passwords[(round + 1) % 2]);
+        let old = json!({ "username": "alice", "password": current });
+        let logins = async {
+            let mut answers = Vec::new();
+            for _ in 0..4 {
+                answers.push(house.post("/login", None, Some(old.clone())).await);
+            }
+            answers
+        };
+        let (changed, answers) = tokio::join!(
+            house.post("/password", Some(&mine), Some(change(current, new))),
+            logins
+        );
+        assert_eq!(changed.status, 204, "{round}: {changed:?}");
+        for answer in answers {
+            if answer.status == 200 {
+                let body = answer.json();
+                let token = body["access_token"].as_str().unwrap();
+                assert_eq!(house.verify(token).await, 401, "{round}");
+            } else {
+                assert_eq!(answer.status, 401, "{round}");
+            }
+        }
+        assert_eq!(house.verify(&mine).await, 200, "{round}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_could_not_be_written_is_none() {
+    let house = of_alice_and_bob().await;
+    let (mine, other) = (login(&house, "alice").await, house.login("alice").await);
+    let trigger = "CREATE TRIGGER full BEFORE INSERT ON revocation
+        BEGIN SELECT RAISE(ABORT, 'full'); END";
+    sql(&house, trigger).await;
+    let answer = by_cookie(&house, &mine, change(PASSWORD, NEW)).await;
+    assert_eq!(
+        (answer.status.as_u16(), jar(&answer)),
+        (503, Jar::Untouched)
+    );
+    assert_eq!(answer.headers["retry-after"], "1");
+    says_no_secret(&answer, &[PASSWORD, NEW, "full"]);
+    sql(&house, "DROP TRIGGER full").await;
+    for token in [&mine, &other] {
+        assert_eq!(house.verify(token).await, 200);
+    }
+    assert_eq!(logs_in(&house, "alice", NEW).await, 401);
+    assert_eq!(logs_in(&house, "alice", PASSWORD).await, 200);
+    let answer = by_cookie(&house, &mine, change(PASSWORD, NEW)).await;
+    assert_eq!(answer.status, 204);
+}
+
+#[tokio::test]
+async fn all_sessions_of_a_user_who_is_disabled_or_deleted_end_at_once() {
+    for what in [UserChange::Disable, UserChange::Delete] {
+        let house = of_alice_and_bob().await;
+        let tokens = [login(&house, "alice").await, house.login("alice").await];
+        let bobs = house.login("bob").await;
+        let alice = house
+            .waxseal
+            .verifier()
+            .verify(&tokens[0])
+            .unwrap()
+            .subject();
+        house.change_user(alice, what.clone()).await;
+        for token in &tokens {
+            for (method, path) in [
+                ("GET", "/session"),
+                ("GET", "/sessions"),
+                ("GET", "/verify"),
+                ("POST", "/session/renew"),
+                ("POST", "/logout"),
+                ("POST", "/password"),
+            ] {
+                let body = if path == "/password" {
+                    change(PASSWORD, NEW)
+                } else {
+                    Value::Null
+                };
+                let held = from_own_page(&house, method, path, token, body.clone()).await;
+                assert_eq!((held.status.as_u16(), jar(&held)), (401, Jar::Cleared));
+                assert_eq!(held.code(), "invalid_token");
+                let bearer = [("authorization", format!("Bearer {token}"))];
+                let sent = house.send(request(method, path, bearer, &body)).await;
+                assert_eq!((sent.status.as_u16(), jar(&sent)), (401, Jar::Untouched));
+                assert_eq!(sent.code(), "invalid_token");
+            }
+        }
+        assert_eq!(house.verify(&bobs).await, 200);
+        assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
+        // Nor does it bring them back that there is such a user again, or that the service starts again.
+        house.pass(Duration::from_secs(1)).await;
+        if matches!(what, UserChange::Delete) {
+            house.add_user("alice").await;
+        } else {
+            let enabled = house.waxseal.accounts().enable_user(alice).await.unwrap();
+            assert!(enabled);
+        }
+        let house = house.restart(|_| {}).await;
+        assert_eq!(logs_in(&house, "alice", PASSWORD).await, 200);
+        for token in &tokens {
+            assert_eq!(house.verify(token).await, 401, "{what:?}");
+        }
+        assert_eq!(house.verify(&bobs).await, 200);
+    }
+}

@@ -1,0 +1,15 @@
+//! How long a session lives: each timeout at its edges, each way to be superseded, and random lives of
+//! sessions against a small model.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+mod model;
+mod not_renewed;
+mod parallel;
+mod reference;
+mod skew;
+mod stage;
+mod superseded;
+mod table;

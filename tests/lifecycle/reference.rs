@@ -1,0 +1,137 @@
+//! The rules of sessions in a few lines, that know nothing of how they are kept.
+
+use crate::stage::Carrier::Cookie;
+use crate::stage::Event::{self, Logout, Renew, Visit};
+use crate::stage::State;
+
+/// The timeouts, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub idle: i64,
+    pub absolute: i64,
+    pub renewal: i64,
+    pub touch: i64,
+    pub grace: i64,
+    pub leeway: i64,
+}
+
+/// What a token says. Times are whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    pub session: usize,
+    pub generation: u32,
+    pub issued: i64,
+    pub idle: i64,
+    pub renew: i64,
+    pub end: i64,
+}
+
+impl Token {
+    pub fn state(self) -> State {
+        State(self.generation, self.idle, self.renew, self.end)
+    }
+}
+
+/// What the service knows of a session.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Session {
+    pub generation: u32,
+    pub renew: i64,
+    pub grace_until: i64,
+    pub over: bool,
+}
+
+/// What becomes of a token that is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    Dead,
+    Superseded,
+    Kept,
+    /// Let in, and nothing to exchange: the leeway alone carries it.
+    AtItsEnd,
+    Touched(Token),
+    Renewed(Token),
+}
+
+/// The reference.
+#[derive(Debug)]
+pub struct Model {
+    pub limits: Limits,
+    pub now: i64,
+    /// The latest that the clock ever showed: what was over then stays over.
+    pub seen: i64,
+    pub sessions: Vec<Session>,
+}
+
+impl Model {
+    pub fn begin(&mut self) -> Token {
+        let Limits {
+            idle,
+            absolute,
+            renewal,
+            ..
+        } = self.limits;
+        let (issued, end) = (self.now, self.now + absolute);
+        let (idle, renew) = (end.min(issued + idle), issued + renewal);
+        self.sessions.push(Session {
+            renew,
+            ..Session::default()
+        });
+        Token {
+            session: self.sessions.len() - 1,
+            generation: 0,
+            issued,
+            idle,
+            renew,
+            end,
+        }
+    }
+
+    pub fn present(&mut self, token: Token, event: Event) -> Said {
+        let (limits, now) = (self.limits, self.now);
+        let session = &mut self.sessions[token.session];
+        let expired = self.seen >= token.idle + limits.leeway;
+        if session.over || expired || token.issued > now + limits.leeway {
+            return Said::Dead;
+        }
+        let behind = session.generation.saturating_sub(token.generation);
+        if behind > 1 || (behind == 1 && self.seen >= session.grace_until) {
+            let exchanged = matches!(event, Visit | Renew(_) | Logout(Cookie));
+            session.over = exchanged && now < token.idle;
+            return Said::Superseded;
+        }
+        session.over = matches!(event, Logout(_));
+        if !matches!(event, Visit | Renew(_)) {
+            return Said::Kept;
+        }
+        let (issued, idle) = (now, token.end.min(now + limits.idle));
+        let touchable = matches!(event, Renew(_)) || now >= token.issued + limits.touch;
+        if now >= token.idle {
+            Said::AtItsEnd
+        } else if now >= token.renew {
+            if behind == 0 {
+                session.generation += 1;
+                session.renew = now + limits.renewal;
+                session.grace_until = now + limits.grace;
+            }
+            let Session {
+                generation, renew, ..
+            } = *session;
+            Said::Renewed(Token {
+                generation,
+                renew,
+                issued,
+                idle,
+                ..token
+            })
+        } else if now + limits.grace < token.renew && touchable && idle > token.idle {
+            Said::Touched(Token {
+                issued,
+                idle,
+                ..token
+            })
+        } else {
+            Said::Kept
+        }
+    }
+}

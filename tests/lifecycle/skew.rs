@@ -1,0 +1,185 @@
+//! Verifiers whose clocks are not the issuer's: the leeway of 5 s is what they may differ by. Times are
+//! seconds since the login by the issuer's clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use waxseal::embedded::MAX_STALENESS;
+use waxseal::keyring::SharedKeyring;
+use waxseal::policy::Unacceptable;
+use waxseal::revocation::follower::Follower;
+use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::list::RevocationList;
+use waxseal::time::{Clock, ManualClock, Timestamp};
+use waxseal::verifier::{Refusal, Verifier};
+
+use crate::stage::Event::Visit;
+use crate::stage::Verdict::Renewed;
+use crate::stage::{Stage, State};
+
+/// A verifier in another process: the same keys and the same log, a clock and a list of its own.
+struct Elsewhere {
+    ahead_by: i64,
+    clock: Arc<ManualClock>,
+    follower: Follower,
+    verifier: Verifier,
+}
+
+impl Elsewhere {
+    fn new(stage: &Stage, ahead_by: i64) -> Self {
+        let clock = Arc::new(ManualClock::at(stage.house.clock.now()));
+        let list = Arc::new(RevocationList::new());
+        let freshness = Arc::new(Freshness::new(MAX_STALENESS));
+        let follower = Follower::new(
+            stage.house.waxseal.log(),
+            Arc::clone(&list),
+            Arc::clone(&freshness),
+            Arc::clone(&clock) as _,
+        );
+        let verifier = Verifier::new(
+            Arc::new(SharedKeyring::new(stage.keyring())),
+            vec![stage.format],
+            stage.house.waxseal.verifier().policy().clone(),
+            list,
+            freshness,
+            Arc::clone(&clock) as _,
+        );
+        Self {
+            ahead_by,
+            clock,
+            follower,
+            verifier,
+        }
+    }
+
+    /// What it says when the issuer's clock shows `now`.
+    async fn says(&self, now: Timestamp, token: &str) -> Says {
+        self.clock
+            .step_to(Timestamp::from_secs(now.secs() + self.ahead_by));
+        self.clock.advance(Duration::ZERO);
+        self.follower.catch_up().await.unwrap();
+        match self.verifier.verify(token) {
+            Ok(_) => Says::Good,
+            Err(Refusal::Unacceptable(Unacceptable::Future)) => Says::Future,
+            Err(Refusal::Unacceptable(Unacceptable::Expired)) => Says::Expired,
+            Err(Refusal::Superseded(_)) => Says::Superseded,
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    Good,
+    Future,
+    Expired,
+    Superseded,
+}
+
+use Says::{Expired, Future, Good, Superseded};
+
+#[tokio::test]
+async fn a_new_token_is_accepted_by_clocks_that_differ_by_the_leeway() {
+    #[rustfmt::skip]
+    let table: [(i64, &[(i64, Says)]); 7] = [
+        (0, &[(0, Good), (899, Good), (900, Good), (904, Good), (905, Expired), (906, Expired)]),
+        (4, &[(0, Good), (899, Good), (900, Good), (901, Expired)]),
+        // Good for as long as the issuer exchanges it.
+        (5, &[(0, Good), (898, Good), (899, Good), (900, Expired), (901, Expired)]),
+        (6, &[(0, Good), (898, Good), (899, Expired), (900, Expired)]),
+        (-4, &[(0, Good), (908, Good), (909, Expired)]),
+        (-5, &[(0, Good), (1, Good), (908, Good), (909, Good), (910, Expired), (911, Expired)]),
+        (-6, &[(0, Future), (1, Good), (2, Good), (910, Good), (911, Expired)]),
+    ];
+    for stage in Stage::of_each_format().await {
+        for (ahead_by, verdicts) in table {
+            let token = stage.login().await;
+            let elsewhere = Elsewhere::new(&stage, ahead_by);
+            for (second, expected) in verdicts {
+                stage.until(*second).await;
+                let says = elsewhere.says(stage.at(*second), &token).await;
+                assert_eq!(says, *expected, "{ahead_by} at {second}");
+            }
+            stage.until(2000).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_superseded_one_is_dead_when_a_verifiers_own_clock_says_that_the_grace_is_over() {
+    #[rustfmt::skip]
+    let table: [(i64, &[(i64, Says)]); 5] = [
+        (0, &[(1800, Good), (1829, Good), (1830, Superseded), (1831, Superseded)]),
+        (5, &[(1800, Good), (1824, Good), (1825, Superseded), (1826, Superseded)]),
+        (6, &[(1800, Good), (1823, Good), (1824, Superseded)]),
+        (-5, &[(1800, Good), (1834, Good), (1835, Superseded), (1836, Superseded)]),
+        (-6, &[(1801, Good), (1835, Good), (1836, Superseded)]),
+    ];
+    for stage in Stage::of_each_format().await {
+        for (ahead_by, verdicts) in table {
+            let mut old = stage.login().await;
+            for second in [800, 1600] {
+                stage.until(second).await;
+                old = stage.take(Visit, &old).await.1.unwrap();
+            }
+            stage.until(1800).await;
+            let new = stage.take(Visit, &old).await.1.unwrap();
+            let elsewhere = Elsewhere::new(&stage, ahead_by);
+            for (second, expected) in verdicts {
+                stage.until(*second).await;
+                let now = stage.at(*second);
+                let says = elsewhere.says(now, &old).await;
+                assert_eq!(says, *expected, "{ahead_by} at {second}");
+                assert_eq!(
+                    elsewhere.says(now, &new).await,
+                    Good,
+                    "{ahead_by} at {second}"
+                );
+            }
+        }
+    }
+}
+
+/// The issuer's own clock may be behind what it showed: for so little nobody is logged out.
+#[tokio::test]
+async fn an_issuer_whose_clock_is_set_back_within_the_leeway_goes_on() {
+    for stage in Stage::of_each_format().await {
+        let token = stage.login().await;
+        stage.until(100).await;
+        let touched = stage.take(Visit, &token).await.1.unwrap();
+        for back in [1, 4, 5] {
+            stage.house.clock.step_to(stage.at(100 - back));
+            let (verdict, _) = stage.take(Visit, &touched).await;
+            assert!(verdict.is_good(), "{back}: {verdict:?}");
+        }
+        stage.house.clock.step_to(stage.at(94));
+        let (verdict, _) = stage.take(Visit, &touched).await;
+        assert!(!verdict.is_good());
+    }
+}
+
+/// A session that begins after the clock was set back is like any other: its tabs have their grace, and
+/// nobody is taken for a thief.
+#[tokio::test]
+async fn a_session_begun_after_the_clock_was_set_back_has_a_grace() {
+    for back in [60, 3600, 86_400] {
+        for stage in Stage::of_each_format().await {
+            let began = stage.at(0);
+            stage.until(back).await;
+            stage.house.clock.step_to(began);
+            stage.house.pass(Duration::ZERO).await;
+            let mut old = stage.login().await;
+            for second in [800, 1600] {
+                stage.until(second).await;
+                old = stage.take(Visit, &old).await.1.unwrap();
+            }
+            stage.until(1800).await;
+            let (_, new) = stage.take(Visit, &old).await;
+            // The other tab's request came a moment later.
+            let (verdict, _) = stage.take(Visit, &old).await;
+            let same = Renewed(State(1, 2700, 3600, 7200));
+            assert_eq!(verdict, same, "set back by {back} s");
+            assert!(stage.take(Visit, &new.unwrap()).await.0.is_good());
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! A house, what is sent to it, and what its answers say, in seconds since the last login.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{Request, StatusCode};
+use chrono::DateTime;
+use serde_json::{Value, json};
+use waxseal::claims::Claims;
+use waxseal::key::{Format, SigningKey};
+use waxseal::keyring::Keyring;
+use waxseal::policy::Timeouts;
+use waxseal::store::key_folder;
+use waxseal::time::{Clock, Timestamp};
+use waxseal::token;
+
+use crate::common::{Answer, House, PASSWORD};
+
+/// What the session cookie is called, up to its value.
+const COOKIE_START: &str = "__Host-Http-waxseal=";
+/// How the service sets it, from its value on.
+const ATTRIBUTES: &str = "; Path=/; Secure; HttpOnly; SameSite=Lax";
+
+/// How a token is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    Cookie,
+    Bearer,
+}
+
+/// Something that a client does with a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// `GET /session` with the cookie.
+    Visit,
+    /// The same, and it does not count as activity.
+    Poll,
+    /// `GET /session` with the token in the header.
+    Read,
+    /// `GET /verify` with the token in the header.
+    Verify,
+    /// `POST /session/renew`.
+    Renew(Carrier),
+    /// `POST /logout`.
+    Logout(Carrier),
+}
+
+impl Event {
+    pub const fn carrier(self) -> Carrier {
+        match self {
+            Self::Visit | Self::Poll => Carrier::Cookie,
+            Self::Read | Self::Verify => Carrier::Bearer,
+            Self::Renew(carrier) | Self::Logout(carrier) => carrier,
+        }
+    }
+
+    pub fn request(self, token: &str) -> Request<Body> {
+        let request = match self {
+            Self::Visit | Self::Read => Request::get("/session"),
+            Self::Poll => Request::get("/session").header("waxseal-activity", "none"),
+            Self::Verify => Request::get("/verify"),
+            Self::Renew(_) => Request::post("/session/renew"),
+            Self::Logout(_) => Request::post("/logout"),
+        };
+        let request = match self.carrier() {
+            Carrier::Cookie => request
+                .header(COOKIE, format!("{COOKIE_START}{token}"))
+                .header("sec-fetch-site", "same-origin"),
+            Carrier::Bearer => request.header("authorization", format!("Bearer {token}")),
+        };
+        request.body(Body::empty()).unwrap()
+    }
+}
+
+/// Generation, idle deadline, when it is renewed, absolute end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State(pub u32, pub i64, pub i64, pub i64);
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Let in, and the session is as it was.
+    Kept(State),
+    /// Let in, and the idle deadline moved.
+    Touched(State),
+    /// Let in, under a new session ID.
+    Renewed(State),
+    /// Let in, and not a word about the session.
+    Good,
+    /// Logged out.
+    Out,
+    /// 401, and the cookie is left alone.
+    Refused,
+    /// 401, and the cookie is taken away.
+    Cleared,
+}
+
+impl Verdict {
+    pub const fn is_good(self) -> bool {
+        matches!(
+            self,
+            Self::Kept(_) | Self::Touched(_) | Self::Renewed(_) | Self::Good
+        )
+    }
+}
+
+pub struct Stage {
+    pub house: House,
+    pub format: Format,
+    /// When the session began that the times are told from, in seconds.
+    began: AtomicI64,
+}
+
+impl Stage {
+    pub async fn with(format: Format, timeouts: Timeouts) -> Self {
+        let house = House::with(|settings| {
+            settings.format = format;
+            settings.accepts = vec![format];
+            settings.timeouts = timeouts;
+        })
+        .await;
+        house.add_user("alice").await;
+        Self {
+            began: AtomicI64::new(house.clock.now().secs()),
+            house,
+            format,
+        }
+    }
+
+    /// Under the default timeouts, of each format.
+    pub async fn of_each_format() -> [Self; 2] {
+        [
+            Self::with(Format::Jwt, Timeouts::default()).await,
+            Self::with(Format::Paseto, Timeouts::default()).await,
+        ]
+    }
+
+    /// Begins another session of the one user, and counts from its beginning from now on.
+    pub async fn login(&self) -> String {
+        let now = self.house.clock.now().secs();
+        self.began.store(now, Ordering::SeqCst);
+        self.house.login("alice").await
+    }
+
+    /// Logs in as a browser does that has this cookie, or none. Gives the new cookie.
+    pub async fn login_by_cookie(&self, former: Option<&str>) -> String {
+        let mut request = Request::post("/login")
+            .header("content-type", "application/json")
+            .header("sec-fetch-site", "same-origin");
+        if let Some(former) = former {
+            request = request.header(COOKIE, format!("{COOKIE_START}{former}"));
+        }
+        let body = json!({ "username": "alice", "password": PASSWORD, "delivery": "cookie" });
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        let answer = self.house.send(request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let cookie = set_cookie(&answer).flatten().unwrap();
+        assert_eq!(
+            self.header(&answer, Some(&cookie)),
+            Some(Verdict::Renewed(self.state(&self.claims(&cookie))))
+        );
+        cookie
+    }
+
+    /// Seconds since the login.
+    pub fn since(&self, time: Timestamp) -> i64 {
+        time.secs() - self.began.load(Ordering::SeqCst)
+    }
+
+    pub fn at(&self, second: i64) -> Timestamp {
+        Timestamp::from_secs(self.began.load(Ordering::SeqCst) + second)
+    }
+
+    /// Lets time pass until that many seconds after the login.
+    pub async fn until(&self, second: i64) {
+        let left = self.at(second).millis() - self.house.clock.now().millis();
+        let left = u64::try_from(left).expect("time goes forward");
+        self.house.pass(Duration::from_millis(left)).await;
+    }
+
+    /// What a token says that is good now.
+    pub fn claims(&self, token: &str) -> Claims {
+        let verified = self.house.waxseal.verifier().verify(token);
+        verified.unwrap().claims().clone()
+    }
+
+    pub fn state(&self, claims: &Claims) -> State {
+        State(
+            claims.session_id.generation,
+            self.since(claims.expires_at),
+            self.since(claims.renew_at),
+            self.since(claims.session_expiry),
+        )
+    }
+
+    /// What became of an event, and the token that its client has after it, if it got one. All that the
+    /// answer says of the session, in headers, body and token, must be the same.
+    pub async fn take(&self, event: Event, token: &str) -> (Verdict, Option<String>) {
+        let presented = self.house.waxseal.verifier().verify(token);
+        let presented = presented.map(|verified| verified.claims().clone());
+        let answer = self.house.send(event.request(token)).await;
+        let cookie = set_cookie(&answer);
+        let what = || {
+            format!(
+                "{event:?} at {}: {answer:?}",
+                self.since(self.house.clock.now())
+            )
+        };
+        if event.carrier() == Carrier::Bearer {
+            assert!(cookie.is_none(), "{}", what());
+            assert!(
+                !answer.headers.contains_key("waxseal-session"),
+                "{}",
+                what()
+            );
+        }
+        match answer.status {
+            StatusCode::OK => {}
+            StatusCode::NO_CONTENT => {
+                let cleared = cookie == Some(None);
+                assert_eq!(cleared, event.carrier() == Carrier::Cookie, "{}", what());
+                return (Verdict::Out, None);
+            }
+            StatusCode::UNAUTHORIZED => {
+                assert_eq!(answer.code(), "invalid_token");
+                assert!(
+                    !answer.headers.contains_key("waxseal-session"),
+                    "{}",
+                    what()
+                );
+                assert!(!matches!(cookie, Some(Some(_))), "{}", what());
+                let cleared = cookie.map_or(Verdict::Refused, |_| Verdict::Cleared);
+                return (cleared, None);
+            }
+            _ => panic!("{}", what()),
+        }
+        let presented = presented.unwrap_or_else(|cause| panic!("{cause}: {}", what()));
+        if matches!(event, Event::Visit | Event::Poll | Event::Read) {
+            // The resource shows the session as it came.
+            assert_eq!(
+                self.view(&answer.json()),
+                self.state(&presented),
+                "{}",
+                what()
+            );
+        }
+        match event {
+            Event::Verify | Event::Read => (Verdict::Good, None),
+            Event::Renew(Carrier::Bearer) => self.renewed_by_bearer(&answer, token, &presented),
+            _ => {
+                let new = cookie.map(|cookie| cookie.expect("cleared by a good answer"));
+                let verdict = self.header(&answer, new.as_deref());
+                if let Event::Renew(_) = event {
+                    let body = answer.json();
+                    assert!(body.get("access_token").is_none(), "{}", what());
+                    assert!(body.get("token_type").is_none(), "{}", what());
+                    let held = self.claims(new.as_deref().unwrap_or(token));
+                    assert_eq!(self.view(&body["session"]), self.state(&held), "{}", what());
+                    assert_eq!(body["expires_in"], self.left(&held));
+                }
+                if new.is_none()
+                    && let Some(Verdict::Kept(state)) = verdict
+                {
+                    assert_eq!(state, self.state(&presented), "{}", what());
+                }
+                (verdict.unwrap_or(Verdict::Good), new)
+            }
+        }
+    }
+
+    fn renewed_by_bearer(
+        &self,
+        answer: &Answer,
+        token: &str,
+        presented: &Claims,
+    ) -> (Verdict, Option<String>) {
+        let body = answer.json();
+        assert_eq!(body["token_type"], "Bearer");
+        let new = body["access_token"].as_str().unwrap();
+        let claims = self.claims(new);
+        let state = self.state(&claims);
+        assert_eq!(self.view(&body["session"]), state, "{answer:?}");
+        assert_eq!(body["expires_in"], self.left(&claims));
+        if new == token {
+            return (Verdict::Kept(state), None);
+        }
+        assert_ne!(claims.token_id, presented.token_id);
+        let same_sid = claims.session_id == presented.session_id;
+        let verdict = [Verdict::Renewed(state), Verdict::Touched(state)][usize::from(same_sid)];
+        (verdict, Some(new.to_owned()))
+    }
+
+    fn left(&self, claims: &Claims) -> i64 {
+        claims.expires_at.secs() - self.house.clock.now().secs()
+    }
+
+    /// What `Waxseal-Session` says. It must be what is in the cookie that comes with it, if one does.
+    fn header(&self, answer: &Answer, cookie: Option<&str>) -> Option<Verdict> {
+        let value = answer.headers.get("waxseal-session")?.to_str().unwrap();
+        let members: Vec<_> = value
+            .split(", ")
+            .map(|member| member.split_once('=').unwrap())
+            .collect();
+        let [
+            ("did", did),
+            ("id", id),
+            ("now", now),
+            ("idle", idle),
+            ("renew", renew),
+            ("end", end),
+        ] = members[..]
+        else {
+            panic!("{value}")
+        };
+        assert_eq!(now.parse(), Ok(self.house.clock.now().secs()), "{value}");
+        let second = |text: &str| self.since(Timestamp::from_secs(text.parse().unwrap()));
+        let id = id.strip_prefix('"').unwrap().strip_suffix('"').unwrap();
+        let (_, generation) = id.split_once('.').unwrap();
+        let generation = generation.parse().unwrap();
+        let state = State(generation, second(idle), second(renew), second(end));
+        if let Some(cookie) = cookie {
+            let claims = self.claims(cookie);
+            assert_eq!(claims.session_id.to_string(), id);
+            assert_eq!(self.state(&claims), state);
+            assert_eq!(claims.issued_at, self.house.clock.now().whole_second());
+        }
+        let (verdict, comes_with_a_cookie) = match did {
+            "kept" => (Verdict::Kept(state), false),
+            "touched" => (Verdict::Touched(state), true),
+            "renewed" => (Verdict::Renewed(state), true),
+            _ => panic!("{value}"),
+        };
+        assert_eq!(comes_with_a_cookie, cookie.is_some(), "{value}");
+        Some(verdict)
+    }
+
+    /// What the JSON of a session says.
+    fn view(&self, session: &Value) -> State {
+        let time = |name: &str| DateTime::parse_from_rfc3339(session[name].as_str().unwrap());
+        let millis = |name: &str| Timestamp::from_millis(time(name).unwrap().timestamp_millis());
+        assert_eq!(millis("now"), self.house.clock.now());
+        let (_, generation) = session["id"].as_str().unwrap().split_once('.').unwrap();
+        State(
+            generation.parse().unwrap(),
+            self.since(millis("idle_expires_at")),
+            self.since(millis("renew_at")),
+            self.since(millis("expires_at")),
+        )
+    }
+
+    /// Why each entry of the log was written, the oldest first.
+    pub async fn log(&self) -> Vec<&'static str> {
+        let page = self.house.waxseal.log().read(0, 10_000).await.unwrap();
+        let reasons = page.entries.iter();
+        reasons
+            .map(|entry| entry.revocation.reason.name())
+            .collect()
+    }
+
+    /// Signs claims with the house's own key, as only the house should.
+    pub fn forge(&self, claims: &Claims) -> String {
+        token::sign(claims, self.key(&self.keyring())).unwrap()
+    }
+
+    pub fn keyring(&self) -> Keyring {
+        key_folder::keyring(&self.house.settings.keys_dir).unwrap()
+    }
+
+    fn key<'a>(&self, keyring: &'a Keyring) -> &'a SigningKey {
+        let now = self.house.clock.now();
+        keyring.signing(self.format, now, |_| false).unwrap()
+    }
+}
+
+/// The session cookie that an answer sets, or takes away.
+fn set_cookie(answer: &Answer) -> Option<Option<String>> {
+    let mut values = answer.headers.get_all(SET_COOKIE).iter();
+    let value = values.next()?.to_str().unwrap();
+    assert!(values.next().is_none(), "{answer:?}");
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    let value = value.strip_prefix(COOKIE_START).unwrap();
+    if let Some(kept) = value.strip_suffix("; Max-Age=0") {
+        assert_eq!(kept, ATTRIBUTES);
+        return Some(None);
+    }
+    let token = value.strip_suffix(ATTRIBUTES).unwrap();
+    assert!(!token.is_empty() && !token.contains(';'), "{value}");
+    Some(Some(token.to_owned()))
+}

@@ -1,0 +1,357 @@
+//! A session ID that was renewed: good for the grace, then dead, and a sign of theft where it is
+//! presented to be exchanged. All times are seconds since the login, under the default timeouts.
+
+use std::time::Duration;
+
+use waxseal::claims::Claims;
+use waxseal::embedded::open_store;
+use waxseal::id::SessionId;
+use waxseal::inventory::Renewed::{Current, Reused, Unknown};
+use waxseal::inventory::{Inventory, Renew as Renewal};
+use waxseal::key::Format;
+use waxseal::policy::{Policy, Timeouts};
+use waxseal::revocation::{ALL, Reason, Target};
+use waxseal::time::Timestamp;
+
+use crate::common::ISSUER;
+use crate::stage::Carrier::{Bearer, Cookie};
+use crate::stage::Event::{self, Logout, Poll, Read, Renew, Verify, Visit};
+use crate::stage::Verdict::{self, Cleared, Good, Kept, Out, Refused, Renewed, Touched};
+use crate::stage::{Stage, State};
+
+/// A session that was renewed at 1800, and another one of the same user.
+struct Pair {
+    /// Touched at 1600: dead by itself at 2505.
+    old: String,
+    new: String,
+    other: String,
+}
+
+async fn pair(stage: &Stage) -> Pair {
+    // The other is begun first: the times are told from the login of the one that is renewed.
+    let mut other = stage.login().await;
+    let mut old = stage.login().await;
+    for second in [800, 1600] {
+        stage.until(second).await;
+        for token in [&mut old, &mut other] {
+            *token = stage.take(Visit, token).await.1.unwrap();
+        }
+    }
+    stage.until(1760).await;
+    other = stage.take(Visit, &other).await.1.unwrap();
+    stage.until(1800).await;
+    let (verdict, new) = stage.take(Visit, &old).await;
+    assert_eq!(verdict, Renewed(State(1, 2700, 3600, 7200)));
+    assert_eq!(stage.log().await.last(), Some(&"renewed"));
+    Pair {
+        old,
+        new: new.unwrap(),
+        other,
+    }
+}
+
+/// What is left of the house's sessions after an event with the old token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    GoesOn,
+    /// Its user logged out.
+    LoggedOut,
+    /// The whole session is over, the user's others are not.
+    Ended,
+}
+
+/// What becomes of the old token at these times, and of its session.
+async fn holds(event: Event, rows: &[(i64, Verdict, After)]) {
+    for stage in Stage::of_each_format().await {
+        for (at, expected, after) in rows {
+            let what = format!("{:?} {event:?} at {at}", stage.format);
+            let Pair { old, new, other } = pair(&stage).await;
+            stage.until(*at).await;
+            let log_before = stage.log().await;
+            let (verdict, given) = stage.take(event, &old).await;
+            assert_eq!(verdict, *expected, "{what}");
+            let log = stage.log().await;
+            let mut written = log[log_before.len()..].to_vec();
+            written.dedup();
+            let (lives, expected_log) = match after {
+                After::GoesOn => (Good, vec![]),
+                After::LoggedOut => (Refused, vec!["logout"]),
+                After::Ended => (Refused, vec!["reused"]),
+            };
+            assert_eq!(written, expected_log, "{what}");
+            for token in given.iter().chain([&new]) {
+                assert_eq!(stage.take(Verify, token).await.0, lives, "{what}");
+            }
+            if *after == After::Ended {
+                // Also for good, and for all that could be done with it.
+                for event in [Renew(Bearer), Logout(Bearer), Read] {
+                    assert_eq!(stage.take(event, &new).await.0, Refused, "{what}");
+                }
+                assert_eq!(stage.take(Visit, &new).await.0, Cleared, "{what}");
+                assert_eq!(stage.log().await, log, "{what}");
+            }
+            assert_eq!(stage.take(Verify, &other).await.0, Good, "{what}");
+            stage.until(at + 1).await;
+        }
+    }
+}
+
+const fn again(idle: i64) -> Verdict {
+    // Not generation 2, and not a later renewal than the other tab's.
+    Renewed(State(1, idle, 3600, 7200))
+}
+
+#[tokio::test]
+async fn exchanged_within_the_grace_it_gives_the_same_generation_and_afterwards_it_is_theft() {
+    use After::{Ended, GoesOn};
+    for event in [Visit, Renew(Cookie), Renew(Bearer)] {
+        let rows = [
+            (1800, again(2700), GoesOn),
+            (1801, again(2701), GoesOn),
+            (1828, again(2728), GoesOn),
+            (1829, again(2729), GoesOn),
+            (1830, Refused, Ended),
+            (1831, Refused, Ended),
+            (2499, Refused, Ended),
+            // It is at its end: whoever has it can do nothing with it.
+            (2500, Refused, GoesOn),
+            (2501, Refused, GoesOn),
+            (2504, Refused, GoesOn),
+        ];
+        holds(event, &rows).await;
+    }
+    // Expired like any other: what kind of dead it is besides is not asked.
+    for event in [Visit, Renew(Cookie), Poll] {
+        holds(event, &[(2505, Cleared, GoesOn), (2506, Cleared, GoesOn)]).await;
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_is_exchanged_it_is_a_plain_401_and_the_session_goes_on() {
+    use After::{GoesOn, LoggedOut};
+    for event in [Verify, Read] {
+        let rows = [
+            (1800, Good, GoesOn),
+            (1829, Good, GoesOn),
+            (1830, Refused, GoesOn),
+            (1831, Refused, GoesOn),
+            (2504, Refused, GoesOn),
+            (2505, Refused, GoesOn),
+        ];
+        holds(event, &rows).await;
+    }
+    // A request in the background: it may have been on its way for long.
+    let old = Kept(State(0, 2500, 1800, 7200));
+    let rows = [
+        (1800, old, GoesOn),
+        (1829, old, GoesOn),
+        (1830, Refused, GoesOn),
+        (1831, Refused, GoesOn),
+        (2504, Refused, GoesOn),
+    ];
+    holds(Poll, &rows).await;
+    let rows = [
+        (1829, Out, LoggedOut),
+        (1830, Refused, GoesOn),
+        (1831, Refused, GoesOn),
+    ];
+    holds(Logout(Bearer), &rows).await;
+}
+
+#[tokio::test]
+async fn a_logout_with_its_cookie_ends_the_session_one_way_or_the_other() {
+    use After::{Ended, LoggedOut};
+    let rows = [
+        (1829, Out, LoggedOut),
+        (1830, Refused, Ended),
+        (1831, Refused, Ended),
+    ];
+    holds(Logout(Cookie), &rows).await;
+}
+
+/// Two entries would say that it was presented twice.
+#[tokio::test]
+async fn theft_is_written_to_the_log_once() {
+    for event in [Visit, Renew(Bearer), Renew(Cookie)] {
+        for stage in Stage::of_each_format().await {
+            let Pair { old, .. } = pair(&stage).await;
+            stage.until(1830).await;
+            assert_eq!(stage.take(event, &old).await.0, Refused);
+            let log = stage.log().await;
+            assert_eq!(log[log.len() - 2..], ["renewed", "reused"], "{event:?}");
+            // What is over already is not ended again.
+            stage.take(event, &old).await;
+            assert_eq!(stage.log().await, log, "{event:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_until_when_the_old_one_is_good_and_outlives_the_session() {
+    for stage in Stage::of_each_format().await {
+        let Pair { old, .. } = pair(&stage).await;
+        let lineage = stage.claims(&old).session_id.lineage;
+        stage.until(1830).await;
+        stage.take(Renew(Bearer), &old).await;
+        let page = stage.house.waxseal.log().read(0, 100).await.unwrap();
+        let entries: Vec<_> = page.entries.iter().map(|entry| &entry.revocation).collect();
+        let [.., renewed, reused] = &entries[..] else {
+            panic!("{entries:?}")
+        };
+        for (entry, reason, from, grace_until, at) in [
+            (renewed, Reason::Renewed, 1, Some(1830), 1800),
+            (reused, Reason::Reused, ALL, None, 1830),
+        ] {
+            assert_eq!(entry.target, Target::Session(lineage));
+            assert_eq!((entry.reason, entry.from), (reason, from));
+            assert_eq!(
+                entry.grace_until,
+                grace_until.map(|second| stage.at(second))
+            );
+            assert_eq!(entry.at, stage.at(at));
+            assert!(entry.expires_at >= stage.at(7200 + 60));
+        }
+    }
+}
+
+/// A generation that begins with a renewal that is due already, as only the house's own key could sign it:
+/// the grace is longer than a generation takes then.
+fn due_now(stage: &Stage, claims: &Claims, second: i64) -> String {
+    stage.forge(&Claims {
+        renew_at: stage.at(second),
+        ..claims.clone()
+    })
+}
+
+#[tokio::test]
+async fn the_generation_before_the_one_before_is_dead_at_once() {
+    for event in [Visit, Renew(Cookie), Renew(Bearer), Verify, Poll] {
+        for stage in Stage::of_each_format().await {
+            let Pair { old, new, .. } = pair(&stage).await;
+            stage.until(1805).await;
+            assert_eq!(stage.take(Verify, &old).await.0, Good);
+            let due = due_now(&stage, &stage.claims(&new), 1805);
+            let (verdict, newest) = stage.take(Visit, &due).await;
+            assert_eq!(verdict, Renewed(State(2, 2705, 3605, 7200)));
+            // Its own grace would last until 1830.
+            assert_eq!(stage.take(event, &old).await.0, Refused);
+            let theft = [Visit, Renew(Cookie), Renew(Bearer)].contains(&event);
+            let expected = [Good, Refused][usize::from(theft)];
+            for token in [&new, &newest.unwrap()] {
+                assert_eq!(stage.take(Verify, token).await.0, expected, "{event:?}");
+            }
+            let last = stage.log().await.last().copied();
+            assert_eq!(last, Some(["renewed", "reused"][usize::from(theft)]));
+            if !theft {
+                // That one's grace is its own.
+                stage.until(1834).await;
+                assert_eq!(stage.take(Verify, &new).await.0, Good);
+                stage.until(1835).await;
+                assert_eq!(stage.take(Verify, &new).await.0, Refused);
+            }
+        }
+    }
+}
+
+/// A slow second tab: what it was given late is the same session ID, good for as long, and renewed when
+/// the first tab's is.
+#[tokio::test]
+async fn what_two_tabs_were_given_is_one_session_id_with_one_renewal() {
+    for stage in Stage::of_each_format().await {
+        let Pair { old, new, .. } = pair(&stage).await;
+        stage.until(1829).await;
+        let (verdict, late) = stage.take(Visit, &old).await;
+        assert_eq!(verdict, Renewed(State(1, 2729, 3600, 7200)));
+        let late = late.unwrap();
+        let ids: Vec<SessionId> = [&new, &late]
+            .map(|token| stage.claims(token).session_id)
+            .into();
+        assert_eq!(ids[0], ids[1]);
+        assert_eq!(stage.log().await, ["renewed"]);
+        stage.until(2600).await;
+        let touched = |idle| Touched(State(1, idle, 3600, 7200));
+        let (verdict, new) = stage.take(Visit, &new).await;
+        assert_eq!(verdict, touched(3500));
+        let (verdict, late) = stage.take(Renew(Bearer), &late).await;
+        assert_eq!(verdict, touched(3500));
+        stage.until(3400).await;
+        let new = stage.take(Visit, &new.unwrap()).await.1.unwrap();
+        let late = stage.take(Visit, &late.unwrap()).await.1.unwrap();
+        stage.until(3600).await;
+        let expected = Renewed(State(2, 4500, 5400, 7200));
+        for token in [&late, &new] {
+            assert_eq!(stage.take(Visit, token).await.0, expected);
+        }
+        assert_eq!(stage.log().await, ["renewed", "renewed"]);
+    }
+}
+
+/// A clock that is set back gives back no grace.
+#[tokio::test]
+async fn a_grace_that_was_over_stays_over_when_the_clock_is_set_back() {
+    for back in [1, 2, 3, 29, 600] {
+        for stage in Stage::of_each_format().await {
+            let Pair { old, new, .. } = pair(&stage).await;
+            stage.until(1830).await;
+            assert_eq!(stage.take(Verify, &old).await.0, Refused);
+            stage.house.clock.step_to(stage.at(1830 - back));
+            assert_eq!(stage.take(Verify, &old).await.0, Refused, "{back}");
+            if back <= 29 {
+                assert_eq!(stage.take(Verify, &new).await.0, Good, "{back}");
+            }
+        }
+    }
+}
+
+/// An answer that is late by less than the grace must not be two generations old: the next request with it
+/// would look like theft, as under these timeouts a tab's at 18, 8 seconds late, after another's at 20.
+#[test]
+fn a_grace_of_more_than_half_a_generation_is_not_permitted() {
+    let of = |renewal_grace| Timeouts {
+        renewal: Duration::from_secs(10),
+        touch_interval: Duration::from_secs(1),
+        renewal_grace: Duration::from_secs(renewal_grace),
+        ..Timeouts::default()
+    };
+    let refused = |grace| Policy::new(ISSUER, ISSUER, of(grace)).map_err(|wrong| wrong.key);
+    for grace in [6, 9, 10, 11] {
+        assert_eq!(refused(grace), Err("renewal_grace"), "{grace}");
+    }
+    assert!(refused(5).is_ok());
+}
+
+/// The list is asked first; a node whose list is behind is told by the store.
+#[tokio::test]
+async fn the_store_knows_by_itself_what_is_superseded() {
+    let stage = Stage::with(Format::Jwt, Timeouts::default()).await;
+    let store = open_store(&stage.house.settings).await.unwrap();
+    let sid = stage.claims(&stage.login().await).session_id;
+    let current = |generation, second| Current {
+        generation,
+        renew_at: stage.at(second),
+    };
+    for (generation, millis, renew_at, expected) in [
+        (1, 1_800_000, 3600, Unknown),
+        (0, 1_800_999, 3600, current(1, 3600)),
+        (0, 1_829_999, 3629, current(1, 3600)),
+        (0, 1_830_000, 3630, Reused),
+        (0, 1_831_000, 3631, Reused),
+        (2, 1_810_000, 3610, Unknown),
+        (u32::MAX, 1_810_000, 3610, Unknown),
+        (1, 1_810_000, 3610, current(2, 3610)),
+        // Its own grace would not be over.
+        (0, 1_811_000, 3611, Reused),
+        (1, 1_839_999, 3639, current(2, 3610)),
+        (1, 1_840_000, 3640, Reused),
+    ] {
+        let renewal = Renewal {
+            presented: SessionId { generation, ..sid },
+            at: Timestamp::from_millis(stage.at(0).millis() + millis),
+            grace: Duration::from_secs(30),
+            renew_at: stage.at(renew_at),
+        };
+        let renewed = store.renew(renewal).await.unwrap();
+        assert_eq!(renewed, expected, "{generation} at {millis}");
+    }
+    assert_eq!(stage.log().await, ["renewed", "renewed"]);
+}

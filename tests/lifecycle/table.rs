@@ -1,0 +1,376 @@
+//! Each timeout at its edge and a second to either side of it, under the default timeouts: idle 900 s,
+//! absolute 7200 s, renewal 1800 s, touch interval 60 s, grace 30 s, leeway 5 s. All times are seconds
+//! since the login.
+
+use std::time::Duration;
+
+use waxseal::time::Clock;
+
+use crate::stage::Carrier::{Bearer, Cookie};
+use crate::stage::Event::{self, Poll, Read, Renew, Verify, Visit};
+use crate::stage::Verdict::{self, Cleared, Good, Refused};
+use crate::stage::{Stage, State};
+
+const fn kept(generation: u32, idle: i64, renew: i64) -> Verdict {
+    Verdict::Kept(State(generation, idle, renew, 7200))
+}
+
+const fn touched(generation: u32, idle: i64, renew: i64) -> Verdict {
+    Verdict::Touched(State(generation, idle, renew, 7200))
+}
+
+const fn renewed(generation: u32, idle: i64, renew: i64) -> Verdict {
+    Verdict::Renewed(State(generation, idle, renew, 7200))
+}
+
+/// When the client was active before, and what becomes of the event at each of these times.
+type Row<'a> = (&'a [i64], &'a [(i64, Verdict)]);
+
+/// Every verdict of the rows, each on a session of its own, after activity of kind `before`.
+async fn holds(before: Event, event: Event, rows: &[Row<'_>]) {
+    for stage in Stage::of_each_format().await {
+        for (active, verdicts) in rows {
+            for (at, expected) in *verdicts {
+                let mut token = stage.login().await;
+                for second in *active {
+                    stage.until(*second).await;
+                    let (verdict, new) = stage.take(before, &token).await;
+                    assert!(verdict.is_good(), "{before:?} {active:?}: {second}");
+                    token = new.unwrap_or(token);
+                }
+                stage.until(*at).await;
+                let (verdict, _) = stage.take(event, &token).await;
+                assert_eq!(
+                    verdict, *expected,
+                    "{:?} {event:?} at {at} after {before:?} at {active:?}",
+                    stage.format
+                );
+                // So that the next login is not in the same second.
+                stage.until(at + 1).await;
+            }
+        }
+    }
+}
+
+/// Active every 600 s, so that the session is renewed at 1800, 3600 and 5400.
+const ALWAYS: &[i64] = &[
+    600, 1200, 1800, 2400, 3000, 3600, 4200, 4800, 5400, 6000, 6600,
+];
+
+/// The same, without the last time.
+const SO_FAR: &[i64] = &[600, 1200, 1800, 2400, 3000, 3600, 4200, 4800, 5400, 6000];
+
+#[tokio::test]
+async fn a_token_is_accepted_up_to_its_idle_deadline_and_the_leeway() {
+    let rows: &[Row<'_>] = &[
+        (
+            &[],
+            &[
+                (0, Good),
+                (899, Good),
+                (900, Good),
+                (901, Good),
+                (903, Good),
+                (904, Good),
+                (905, Refused),
+                (906, Refused),
+            ],
+        ),
+        // The deadline is 900 s after the last touch.
+        (&[60], &[(964, Good), (965, Refused), (966, Refused)]),
+        (&[899], &[(1803, Good), (1804, Refused), (1805, Refused)]),
+        // Its renewal is overdue, and nobody asked for it.
+        (
+            &[800, 1600],
+            &[
+                (1799, Good),
+                (1800, Good),
+                (2499, Good),
+                (2500, Good),
+                (2504, Good),
+                (2505, Refused),
+            ],
+        ),
+    ];
+    for event in [Verify, Read] {
+        holds(Renew(Bearer), event, rows).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_is_touched_at_once_and_renewed_when_that_is_due() {
+    let rows: &[Row<'_>] = &[
+        (
+            &[],
+            &[
+                (0, kept(0, 900, 1800)),
+                (1, touched(0, 901, 1800)),
+                (898, touched(0, 1798, 1800)),
+                (899, touched(0, 1799, 1800)),
+            ],
+        ),
+        (
+            &[800, 1600],
+            &[
+                (1601, touched(0, 2501, 1800)),
+                (1768, touched(0, 2668, 1800)),
+                (1769, touched(0, 2669, 1800)),
+                // The last grace before renewal: the same token again.
+                (1770, kept(0, 2500, 1800)),
+                (1771, kept(0, 2500, 1800)),
+                (1799, kept(0, 2500, 1800)),
+                (1800, renewed(1, 2700, 3600)),
+                (1801, renewed(1, 2701, 3601)),
+                (2498, renewed(1, 3398, 4298)),
+                (2499, renewed(1, 3399, 4299)),
+            ],
+        ),
+        (
+            &[800, 1600, 1800],
+            &[
+                (1800, kept(1, 2700, 3600)),
+                (1801, touched(1, 2701, 3600)),
+                (2699, touched(1, 3599, 3600)),
+            ],
+        ),
+    ];
+    holds(Renew(Bearer), Renew(Bearer), rows).await;
+    holds(Renew(Cookie), Renew(Cookie), rows).await;
+    // From the deadline on there is nothing to exchange, though verifiers accept it for the leeway.
+    let over: &[Row<'_>] = &[
+        (
+            &[],
+            &[
+                (900, Refused),
+                (901, Refused),
+                (904, Refused),
+                (905, Refused),
+                (906, Refused),
+            ],
+        ),
+        (&[800, 1600], &[(2500, Refused), (2501, Refused)]),
+    ];
+    holds(Renew(Bearer), Renew(Bearer), over).await;
+    let over: &[Row<'_>] = &[(&[], &[(905, Cleared), (906, Cleared)])];
+    holds(Renew(Cookie), Renew(Cookie), over).await;
+}
+
+#[tokio::test]
+async fn a_visitor_is_touched_once_a_touch_interval_and_renewed_when_that_is_due() {
+    let rows: &[Row<'_>] = &[
+        (
+            &[],
+            &[
+                (0, kept(0, 900, 1800)),
+                (1, kept(0, 900, 1800)),
+                (59, kept(0, 900, 1800)),
+                (60, touched(0, 960, 1800)),
+                (61, touched(0, 961, 1800)),
+                (898, touched(0, 1798, 1800)),
+                (899, touched(0, 1799, 1800)),
+                (905, Cleared),
+                (906, Cleared),
+            ],
+        ),
+        (&[59], &[(60, touched(0, 960, 1800))]),
+        (
+            &[60],
+            &[
+                (61, kept(0, 960, 1800)),
+                (119, kept(0, 960, 1800)),
+                (120, touched(0, 1020, 1800)),
+                (121, touched(0, 1021, 1800)),
+            ],
+        ),
+        (
+            &[800, 1600],
+            &[
+                (1659, kept(0, 2500, 1800)),
+                (1660, touched(0, 2560, 1800)),
+                (1768, touched(0, 2668, 1800)),
+                (1769, touched(0, 2669, 1800)),
+                (1770, kept(0, 2500, 1800)),
+                (1771, kept(0, 2500, 1800)),
+                (1799, kept(0, 2500, 1800)),
+                (1800, renewed(1, 2700, 3600)),
+                (1801, renewed(1, 2701, 3601)),
+                (2499, renewed(1, 3399, 4299)),
+            ],
+        ),
+        (
+            &[800, 1600, 1800],
+            &[
+                (1859, kept(1, 2700, 3600)),
+                (1860, touched(1, 2760, 3600)),
+                (1861, touched(1, 2761, 3600)),
+            ],
+        ),
+    ];
+    holds(Visit, Visit, rows).await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_activity_neither_touches_nor_renews() {
+    let rows: &[Row<'_>] = &[
+        (
+            &[],
+            &[
+                (0, kept(0, 900, 1800)),
+                (59, kept(0, 900, 1800)),
+                (60, kept(0, 900, 1800)),
+                (61, kept(0, 900, 1800)),
+                (899, kept(0, 900, 1800)),
+                (900, kept(0, 900, 1800)),
+                (904, kept(0, 900, 1800)),
+                (905, Cleared),
+                (906, Cleared),
+            ],
+        ),
+        // A visit that did not touch moved nothing, and one that did moved the deadline.
+        (&[59], &[(904, kept(0, 900, 1800)), (905, Cleared)]),
+        (&[60], &[(964, kept(0, 960, 1800)), (965, Cleared)]),
+        (&[61], &[(965, kept(0, 961, 1800)), (966, Cleared)]),
+        (
+            &[800, 1600],
+            &[
+                (1799, kept(0, 2500, 1800)),
+                (1800, kept(0, 2500, 1800)),
+                (1801, kept(0, 2500, 1800)),
+                (2504, kept(0, 2500, 1800)),
+                (2505, Cleared),
+            ],
+        ),
+    ];
+    holds(Visit, Poll, rows).await;
+    // Polls keep no session alive.
+    let row: Row<'_> = (
+        &[300, 600, 890],
+        &[(904, kept(0, 900, 1800)), (905, Cleared)],
+    );
+    holds(Poll, Poll, &[row]).await;
+}
+
+/// Renewed at 2000, 4000 and 5900, so that the next renewal would be due after the absolute end.
+const LATE: &[i64] = &[
+    800, 1500, 2000, 2700, 3400, 4000, 4700, 5400, 5900, 6100, 6250,
+];
+
+#[tokio::test]
+async fn an_active_session_ends_at_its_absolute_end_and_no_token_outlives_it() {
+    let rows: &[Row<'_>] = &[
+        (
+            SO_FAR,
+            &[
+                (6060, touched(3, 6960, 7200)),
+                (6299, touched(3, 7199, 7200)),
+                (6300, touched(3, 7200, 7200)),
+                (6301, touched(3, 7200, 7200)),
+                (6899, touched(3, 7200, 7200)),
+            ],
+        ),
+        (
+            ALWAYS,
+            &[
+                (6661, kept(3, 7200, 7200)),
+                (7169, kept(3, 7200, 7200)),
+                (7170, kept(3, 7200, 7200)),
+                (7199, kept(3, 7200, 7200)),
+                (7205, Cleared),
+                (7206, Cleared),
+            ],
+        ),
+        (
+            LATE,
+            &[
+                (6310, touched(3, 7200, 7700)),
+                (7149, touched(3, 7200, 7700)),
+            ],
+        ),
+        // Renewed within the last idle timeout: the new token ends with the session too.
+        (
+            &[800, 1500, 2000, 2700, 3400, 4000, 4700, 5400, 5760],
+            &[
+                (6299, renewed(3, 7199, 8099)),
+                (6300, renewed(3, 7200, 8100)),
+                (6301, renewed(3, 7200, 8101)),
+                (6659, renewed(3, 7200, 8459)),
+            ],
+        ),
+    ];
+    holds(Visit, Visit, rows).await;
+    holds(Renew(Cookie), Renew(Cookie), rows).await;
+    let verdicts: &[(i64, Verdict)] = &[
+        (7199, Good),
+        (7200, Good),
+        (7204, Good),
+        (7205, Refused),
+        (7206, Refused),
+    ];
+    holds(Renew(Bearer), Verify, &[(ALWAYS, verdicts)]).await;
+    let verdicts: &[(i64, Verdict)] = &[
+        (7199, kept(3, 7200, 7200)),
+        (7200, Refused),
+        (7204, Refused),
+        (7205, Refused),
+    ];
+    holds(Renew(Bearer), Renew(Bearer), &[(ALWAYS, verdicts)]).await;
+}
+
+/// Times in tokens are whole seconds, rounded down: nothing lasts longer for it.
+#[tokio::test]
+async fn a_fraction_of_a_second_lengthens_nothing() {
+    for stage in Stage::of_each_format().await {
+        let millis = |millis: i64| {
+            let to = stage.at(0).millis() + millis - stage.house.clock.now().millis();
+            stage
+                .house
+                .pass(Duration::from_millis(to.try_into().unwrap()))
+        };
+        stage.house.pass(Duration::from_millis(999)).await;
+        let first = stage.login().await;
+        millis(900_999).await;
+        assert_eq!(stage.take(Verify, &first).await.0, Good);
+        assert_eq!(stage.take(Renew(Bearer), &first).await.0, Refused);
+        millis(904_999).await;
+        assert_eq!(stage.take(Verify, &first).await.0, Good);
+        millis(905_000).await;
+        assert_eq!(stage.take(Verify, &first).await.0, Refused);
+
+        stage.until(1000).await;
+        stage.house.pass(Duration::from_millis(999)).await;
+        let mut token = stage.login().await;
+        for second in [800, 1600] {
+            millis(second * 1000 + 999).await;
+            token = stage.take(Visit, &token).await.1.unwrap();
+        }
+        millis(1_799_999).await;
+        assert_eq!(stage.take(Visit, &token).await.0, kept(0, 2500, 1800));
+        millis(1_800_999).await;
+        assert_eq!(stage.take(Visit, &token).await.0, renewed(1, 2700, 3600));
+        millis(1_829_999).await;
+        assert_eq!(stage.take(Verify, &token).await.0, Good);
+        millis(1_830_000).await;
+        assert_eq!(stage.take(Verify, &token).await.0, Refused);
+    }
+}
+
+/// Every answer to a good cookie says how the session stands, also while the leeway alone carries it.
+#[tokio::test]
+async fn a_cookie_that_only_the_leeway_carries_is_answered_with_its_deadlines() {
+    let rows: &[Row<'_>] = &[(
+        &[],
+        &[
+            (900, kept(0, 900, 1800)),
+            (901, kept(0, 900, 1800)),
+            (904, kept(0, 900, 1800)),
+        ],
+    )];
+    holds(Visit, Visit, rows).await;
+}
+
+/// A 401 takes a cookie away that is not superseded.
+#[tokio::test]
+async fn a_cookie_that_is_over_and_was_to_be_renewed_is_taken_away() {
+    let rows: &[Row<'_>] = &[(&[], &[(900, Cleared), (901, Cleared), (904, Cleared)])];
+    holds(Renew(Cookie), Renew(Cookie), rows).await;
+}
