@@ -1,5 +1,7 @@
 //! An app with a route of its own, and Waxseal's beside it.
 
+use std::net::SocketAddr;
+
 use axum::{Router, routing::get};
 use waxseal::{Session, Settings, Waxseal};
 
@@ -12,5 +14,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_state(waxseal.verifier());
     tokio::spawn(waxseal.clone().maintain());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-    Ok(axum::serve(listener, app.merge(waxseal.router())).await?)
+    let app = app
+        .merge(waxseal.router())
+        .into_make_service_with_connect_info::<SocketAddr>();
+    Ok(axum::serve(listener, app).await?)
 }

@@ -223,6 +223,8 @@ impl Waxseal {
             log.revoke(Revoke::Everything, Reason::LogLost, clock.now())
                 .await?;
         }
+        log.change_leeway(settings.timeouts.leeway, clock.now())
+            .await?;
         follower.catch_up().await?;
         list.observe(clock.now().minus(settings.timeouts.leeway));
         let permits = available_parallelism().map_or(1, |cores| cores.get() / 2);

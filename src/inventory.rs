@@ -60,6 +60,8 @@ pub struct Entered {
     pub session_expiry: Timestamp,
     /// When the session ID that it has now is due to be renewed.
     pub renew_at: Timestamp,
+    /// When that session ID has been idle for too long at the latest, unless it is renewed before.
+    pub idle_end: Timestamp,
     /// Where it was begun.
     pub origin: Origin,
 }
@@ -69,12 +71,20 @@ pub struct Entered {
 pub struct Renew {
     /// The session ID that was presented.
     pub presented: SessionId,
+    /// Whose session the token says that it is, and since and until when: it is the one that was entered.
+    pub user: UserId,
+    /// When the user logged in.
+    pub auth_time: Timestamp,
+    /// The absolute end.
+    pub session_expiry: Timestamp,
     /// Now.
     pub at: Timestamp,
     /// For how long the generation that is renewed stays good.
     pub grace: Duration,
     /// When the next generation is due.
     pub renew_at: Timestamp,
+    /// When the next generation has been idle for too long at the latest.
+    pub idle_end: Timestamp,
 }
 
 /// What became of a renewal.
@@ -96,9 +106,12 @@ pub enum Renewed {
 /// What the durable inventory can do.
 #[async_trait]
 pub trait Inventory: Send + Sync + fmt::Debug {
-    /// A user's sessions whose absolute end is after `since`, the newest first: also those that were ended
-    /// before it.
+    /// A user's sessions whose absolute end is after `since`, the newest 500 first. What was ended before
+    /// its time is not among them.
     async fn sessions(&self, user: UserId, since: Timestamp) -> Result<Vec<Entered>, StoreError>;
+
+    /// A user's session of that lineage.
+    async fn session(&self, user: UserId, lineage: Lineage) -> Result<Option<Entered>, StoreError>;
 
     /// Gives a session its next generation, and writes to the revocation log when the one before dies,
     /// in one transaction. Of many who ask at once, one is first, and the others get what it got.

@@ -201,6 +201,11 @@ impl Issuer {
                 auth_time: claims.auth_time,
                 session_expiry: claims.session_expiry,
                 renew_at: claims.renew_at,
+                idle_end: session::idle_end(
+                    parts.policy.timeouts(),
+                    claims.renew_at,
+                    claims.session_expiry,
+                ),
                 origin,
             },
         };
@@ -223,6 +228,15 @@ impl Issuer {
         Ok(Issued { token, claims })
     }
 
+    /// Whether what is signed now is signed with that key.
+    fn signs_with(&self, kid: &KeyId, now: Timestamp) -> bool {
+        let Self(parts) = self;
+        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
+        let keyring = parts.keyring.load();
+        let key = keyring.signing(parts.format, now, revoked);
+        key.is_some_and(|key| key.public().kid() == kid)
+    }
+
     /// Changes a user's own password, and ends the user's other sessions.
     ///
     /// # Errors
@@ -243,7 +257,7 @@ impl Issuer {
         if matches!(checked, Checked::Wrong) {
             return Err(PasswordError::Refused);
         }
-        let new = Password::chosen(new, user.username.as_str())?;
+        let new = parts.hasher.choose(new, user.username).await??;
         let change = UserChange::OwnPassword {
             hash: parts.hasher.hash(new).await?,
             spared: session.session_id().lineage,
@@ -262,14 +276,19 @@ impl Issuer {
     /// [`StoreError`].
     pub async fn sessions(&self, user: UserId) -> Result<Vec<Entered>, StoreError> {
         let Self(parts) = self;
-        let (now, timeouts) = (parts.clock.now(), parts.policy.timeouts());
-        let since = now.minus(timeouts.leeway);
+        let since = parts.clock.now().minus(parts.policy.timeouts().leeway);
         let mut sessions = parts.inventory.sessions(user, since).await?;
-        sessions.retain(|session| {
-            since < session.renew_at.plus(timeouts.idle)
-                && !parts.list.session_over(session.lineage, user)
-        });
+        sessions.retain(|session| self.may_live(user, session));
         Ok(sessions)
+    }
+
+    fn may_live(&self, user: UserId, session: &Entered) -> bool {
+        let Self(parts) = self;
+        let timeouts = parts.policy.timeouts();
+        // The idle timeout may be another one now than when its tokens were signed.
+        let idle_end = session.idle_end.max(session.renew_at.plus(timeouts.idle));
+        let end = session.session_expiry.min(idle_end).plus(timeouts.leeway);
+        parts.clock.now() < end && !parts.list.session_over(session.lineage, user)
     }
 
     /// Ends one session of a user. False if the user has no such session that may be alive.
@@ -277,8 +296,9 @@ impl Issuer {
     /// # Errors
     /// [`LogoutError`]: nothing is certain, try again.
     pub async fn end_session(&self, user: UserId, lineage: Lineage) -> Result<bool, LogoutError> {
-        let sessions = self.sessions(user).await?;
-        let Some(session) = sessions.iter().find(|session| session.lineage == lineage) else {
+        let Self(parts) = self;
+        let known = parts.inventory.session(user, lineage).await?;
+        let Some(session) = known.filter(|session| self.may_live(user, session)) else {
             return Ok(false);
         };
         self.end(lineage, session.session_expiry, Reason::Logout)

@@ -12,6 +12,9 @@ pub const LOGIN_CLIENT: &str = "waxseal";
 /// The `scope` of tokens from Waxseal's own login.
 pub const LOGIN_SCOPE: &str = "session";
 
+/// The `amr` of tokens from Waxseal's own login (RFC 8176, section 2).
+const LOGIN_METHODS: [&str; 1] = ["pwd"];
+
 /// The claims of a new session of `subject`, begun now by password. The lineage's time is the
 /// store's to give; all other times are `now`'s.
 #[must_use]
@@ -40,7 +43,7 @@ pub fn begin(
         auth_time: begun,
         renew_at: renew_at(timeouts, now),
         session_expiry,
-        methods: vec!["pwd".to_owned()],
+        methods: LOGIN_METHODS.map(str::to_owned).to_vec(),
         scope: LOGIN_SCOPE.to_owned(),
     }
 }
@@ -115,6 +118,21 @@ pub fn renew(
         renew_at,
         ..touch(claims, timeouts, now, random)
     }
+}
+
+/// Whether these are claims as a login of ours has them. Others may be authentic, and are not exchanged.
+#[must_use]
+pub fn is_from_login(claims: &Claims) -> bool {
+    claims.client_id == LOGIN_CLIENT
+        && claims.scope == LOGIN_SCOPE
+        && claims.methods == LOGIN_METHODS
+}
+
+/// When a generation that is due at `renew_at` has been idle for too long at the latest: it is not touched
+/// after that.
+#[must_use]
+pub fn idle_end(timeouts: &Timeouts, renew_at: Timestamp, session_expiry: Timestamp) -> Timestamp {
+    renew_at.plus(timeouts.idle).min(session_expiry)
 }
 
 fn idle_deadline(timeouts: &Timeouts, now: Timestamp, session_expiry: Timestamp) -> Timestamp {

@@ -8,6 +8,7 @@ use argon2::{Argon2, Params, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
+use super::Username;
 use crate::random::Random;
 
 /// The shortest password that can be set, in characters (NIST SP 800-63B-4, section 3.1.1.2).
@@ -35,6 +36,10 @@ pub enum BadPassword {
     )]
     TooCommon,
 }
+
+/// How many characters are looked at for commonness: no list has longer ones, and the time that it takes to
+/// look at all that they could be made of grows faster than they do.
+const JUDGED_CHARS: usize = 40;
 
 /// A password that is found in fewer guesses is common. The lists that zxcvbn carries have some 30,000
 /// passwords and 60,000 words and names; their usual variations stay below this.
@@ -64,7 +69,9 @@ impl Password {
         if text.chars().count() < MIN_CHARS {
             return Err(BadPassword::TooShort);
         }
-        if zxcvbn::zxcvbn(text, &[username, "waxseal"]).guesses() < COMMON_GUESSES {
+        let judged: String = text.chars().take(JUDGED_CHARS).collect();
+        let judged = zeroize::Zeroizing::new(judged);
+        if zxcvbn::zxcvbn(&judged, &[username, "waxseal"]).guesses() < COMMON_GUESSES {
             return Err(BadPassword::TooCommon);
         }
         Ok(password)
@@ -187,6 +194,20 @@ impl Hasher {
         let (argon2, random) = (self.argon2.clone(), Arc::clone(&self.random));
         self.blocking(move || hash(&argon2, password.0.expose_secret().as_bytes(), &*random))
             .await?
+    }
+
+    /// Judges a password to be set by the user of that name, as [`Password::chosen`] does, off the threads
+    /// that serve: it can take longer than a hash.
+    ///
+    /// # Errors
+    /// [`HashingFailed`], and within [`BadPassword`].
+    pub async fn choose(
+        &self,
+        text: SecretString,
+        username: Username,
+    ) -> Result<Result<Password, BadPassword>, HashingFailed> {
+        self.blocking(move || Password::chosen(text, username.as_str()))
+            .await
     }
 
     /// Checks a password. Without a hash to check against, or with one that must not match, the same

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::header::USER_AGENT;
@@ -19,17 +20,34 @@ const MAX_HOPS: usize = 32;
 
 /// The proxies whose word about addresses is believed.
 #[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Arc<[IpNet]>);
+pub struct TrustedProxies(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    networks: Vec<IpNet>,
+    warned: AtomicBool,
+}
 
 impl TrustedProxies {
     /// These, by their networks.
     #[must_use]
     pub fn new(networks: &[IpNet]) -> Self {
-        Self(networks.into())
+        Self(Arc::new(Inner {
+            networks: networks.to_vec(),
+            warned: AtomicBool::new(false),
+        }))
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address))
+        let networks = &self.0.networks;
+        networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// Once: it would be said for every request, and a stranger can cause it.
+    fn warn(&self, why: &str) {
+        if !self.0.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!("logins cannot be told apart by address: {why}");
+        }
     }
 
     /// The nearest address that is no trusted proxy, going back from `peer` through `X-Forwarded-For`.
@@ -86,6 +104,17 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let proxies = TrustedProxies::from_ref(state);
+        match peer {
+            None => proxies.warn(
+                "the server gives no ConnectInfo; serve with into_make_service_with_connect_info",
+            ),
+            Some(ConnectInfo(peer)) if parts.headers.contains_key(X_FORWARDED_FOR) => {
+                if !proxies.trusts(peer.ip().to_canonical()) {
+                    proxies.warn("a request came with X-Forwarded-For from an address that is not among trusted_proxies; if that is your proxy, list it");
+                }
+            }
+            Some(_) => {}
+        }
         let browser = parts.headers.get(USER_AGENT);
         Ok(Self {
             address: peer.map(|peer| proxies.client(peer.0.ip(), &parts.headers)),

@@ -114,7 +114,7 @@ impl Exchange for Issuer {
             Ok(Exchanged::Kept) => (Did::Kept, None, session.claims().clone()),
             Ok(Exchanged::Touched(issued)) => (Did::Touched, Some(issued.token), issued.claims),
             Ok(Exchanged::Renewed(issued)) => (Did::Renewed, Some(issued.token), issued.claims),
-            Err(RenewError::Over | RenewError::Reused) => return None,
+            Err(RenewError::Over | RenewError::Superseded | RenewError::Reused) => return None,
             Err(cause) => {
                 tracing::warn!(%cause, "a session cookie was left as it is");
                 return None;

@@ -75,7 +75,7 @@ pub(super) async fn renew(
 impl From<RenewError> for Problem {
     fn from(error: RenewError) -> Self {
         match error {
-            RenewError::Over | RenewError::Reused => {
+            RenewError::Over | RenewError::Superseded | RenewError::Reused => {
                 tracing::debug!(cause = %error, "a renewal was refused");
                 Self::invalid_token()
             }

@@ -71,12 +71,12 @@ pub fn router(state: AppState) -> Router {
         .route("/session/renew", post(renew::renew))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", delete(sessions::end))
-        .route("/verify", get(verify::verify))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/.well-known/jwks.json", get(well_known::jwks))
         .route("/.well-known/paserks.json", get(well_known::paserks))
-        .layer(state.cookies.clone());
+        .layer(state.cookies.clone())
+        .merge(verify::router(&state.cookies));
     layers::around(resources, state.cookies.origins(), &state.random).with_state(state)
 }
 

@@ -10,20 +10,22 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
+use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::cookie::{self, SameSite};
-use super::origins::Origins;
+use super::origins::{Origins, Sender};
 use crate::claims::Claims;
 use crate::time::Timestamp;
 use crate::verifier::{Refusal, Superseded, VerifiedClaims};
 
 /// `Waxseal-Activity: none`: the request is no sign that the user is there, and neither touches nor renews.
 pub(super) const ACTIVITY: HeaderName = HeaderName::from_static("waxseal-activity");
+
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// What a request did to its session, and the session's deadlines after it: a dictionary of RFC 9651.
 pub(super) const SESSION: HeaderName = HeaderName::from_static("waxseal-session");
@@ -114,6 +116,11 @@ impl SessionCookies {
         if let Ok(value) = HeaderValue::try_from(describe(after)) {
             headers.insert(SESSION, value);
         }
+        // What it says is true once, and of this browser.
+        headers.append(VARY, HeaderValue::from_static("cookie"));
+        headers
+            .entry(CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
     }
 
     pub(super) fn clear(&self, headers: &mut HeaderMap) {
@@ -139,9 +146,13 @@ impl SessionCookies {
             .any(cookie::is_ours);
         match (outcome, &self.0.exchange) {
             (Outcome::Good(session), Some(exchange)) if !decided => {
-                if response.status() != StatusCode::UNAUTHORIZED
+                // A request that failed leaves the cookie alone.
+                let status = response.status();
+                let failed = status.is_server_error()
+                    || [StatusCode::BAD_REQUEST, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+                if status != StatusCode::UNAUTHORIZED
                     && !response.headers().contains_key(SESSION)
-                    && let Some(after) = exchange.after(session, active).await
+                    && let Some(after) = exchange.after(session, active && !failed).await
                 {
                     self.put(response.headers_mut(), &after);
                 }
@@ -149,14 +160,25 @@ impl SessionCookies {
             (Outcome::Superseded(superseded), Some(exchange)) if active => {
                 exchange.reused(superseded).await;
             }
+            // A poll's answer may come after a login in another tab, and must not take its cookie away.
             (Outcome::Refused, Some(_))
-                if response.status() == StatusCode::UNAUTHORIZED && !decided =>
+                if active && response.status() == StatusCode::UNAUTHORIZED && !decided =>
             {
                 self.clear(response.headers_mut());
             }
             _ => {}
         }
     }
+}
+
+/// Whether a request is a sign that the user is there. What a page of another site embeds is none: only when
+/// it leads here is it the user who does.
+fn is_activity(headers: &HeaderMap, origins: &Origins) -> bool {
+    let navigates = headers
+        .get(SEC_FETCH_MODE)
+        .is_none_or(|mode| mode == "navigate");
+    let poll = headers.get(ACTIVITY).is_some_and(|value| value == "none");
+    !poll && (navigates || origins.sender(headers) != Sender::CrossSite)
 }
 
 fn describe(after: &After) -> String {
@@ -243,10 +265,7 @@ where
             outcome: Arc::default(),
         };
         request.extensions_mut().insert(seen.clone());
-        let active = request
-            .headers()
-            .get(ACTIVITY)
-            .is_none_or(|value| value != "none");
+        let active = is_activity(request.headers(), &seen.origins);
         let (cookies, answer) = (self.cookies.clone(), self.inner.call(request));
         Box::pin(async move {
             let mut response = answer.await?;

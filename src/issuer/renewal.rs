@@ -1,9 +1,11 @@
 //! What a good token is exchanged for: a later idle deadline, or a new session ID.
 
 use super::{Issued, Issuer, LogoutError, SignError};
+use crate::claims::Claims;
 use crate::id::SessionId;
 use crate::inventory::{Renew, Renewed};
 use crate::revocation::Reason;
+use crate::revocation::list::Dead;
 use crate::revocation::log::StoreError;
 use crate::session::{self, Due};
 use crate::time::Timestamp;
@@ -28,6 +30,9 @@ pub enum RenewError {
     /// The token is at its end, or its session is over.
     #[error("the session is over")]
     Over,
+    /// The token's session ID was renewed, and its grace ended while the request was answered.
+    #[error("the session has a newer session ID")]
+    Superseded,
     /// The token's session ID was renewed longer ago than the grace: the session was ended.
     #[error("a session ID that had been renewed was presented again; the session was ended")]
     Reused,
@@ -57,23 +62,35 @@ impl Issuer {
         let (claims, now) = (session.claims(), parts.clock.now());
         let (timeouts, random) = (parts.policy.timeouts(), &*parts.random);
         // It was good when the request came. What was revoked since gets nothing.
-        let dead = parts.list.dead(claims, session.kid(), now, timeouts.leeway);
-        if dead.is_some() {
-            return Err(RenewError::Over);
+        match parts.list.dead(claims, session.kid(), now, timeouts.leeway) {
+            None if session::is_from_login(claims) => {}
+            Some(Dead::Superseded) => return Err(RenewError::Superseded),
+            None | Some(Dead::Revoked(_)) => return Err(RenewError::Over),
         }
         match session::due(claims, timeouts, now, asked) {
             Due::Over if asked => Err(RenewError::Over),
             Due::Over | Due::Nothing => Ok(Exchanged::Kept),
+            // By this node's clock it is not due, by another's it was: the old one must not be put over the new.
+            Due::Touch if parts.list.is_renewed(claims.session_id) => Ok(Exchanged::Kept),
             Due::Touch => {
+                // What a key signed that has leaked must not live on under another one.
+                if !self.signs_with(session.kid(), now) && !self.was_begun(claims).await? {
+                    return Err(RenewError::Over);
+                }
                 let touched = session::touch(claims, timeouts, now, random);
                 Ok(Exchanged::Touched(self.sign(touched, now)?))
             }
             Due::Renewal => {
+                let renew_at = session::renew_at(timeouts, now);
                 let renew = Renew {
                     presented: claims.session_id,
+                    user: claims.subject,
+                    auth_time: claims.auth_time,
+                    session_expiry: claims.session_expiry,
                     at: now,
                     grace: timeouts.renewal_grace,
-                    renew_at: session::renew_at(timeouts, now),
+                    renew_at,
+                    idle_end: session::idle_end(timeouts, renew_at, claims.session_expiry),
                 };
                 match parts.inventory.renew(renew).await? {
                     Renewed::Current {
@@ -98,6 +115,15 @@ impl Issuer {
                 }
             }
         }
+    }
+
+    /// Whether a session with such claims was begun here.
+    async fn was_begun(&self, claims: &Claims) -> Result<bool, StoreError> {
+        let lineage = claims.session_id.lineage;
+        let known = self.0.inventory.session(claims.subject, lineage).await?;
+        Ok(known.is_some_and(|known| {
+            known.auth_time == claims.auth_time && known.session_expiry == claims.session_expiry
+        }))
     }
 
     /// Ends a session whose superseded token was presented to be exchanged: two parties have it, and

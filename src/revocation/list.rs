@@ -15,7 +15,7 @@ use moka::sync::Cache;
 
 use super::{ALL, Revocation, Scope, Target};
 use crate::claims::Claims;
-use crate::id::{KeyId, Lineage, TokenId, UserId};
+use crate::id::{KeyId, Lineage, SessionId, TokenId, UserId};
 use crate::time::Timestamp;
 
 /// What is dead of one session or one token: every generation before `from`, and from `grace_until` on
@@ -243,6 +243,13 @@ impl RevocationList {
         ended.is_some_and(|ended| ended.all())
     }
 
+    /// Whether a session has a newer session ID, whatever is left of the grace.
+    #[must_use]
+    pub fn is_renewed(&self, session: SessionId) -> bool {
+        let ended = self.sessions.get(&session.lineage);
+        ended.is_some_and(|ended| i64::from(session.generation) <= ended.from)
+    }
+
     fn cut_off(&self, wide: Wide, lineage: Lineage) -> bool {
         self.wide.contains_key(&wide)
             && self
@@ -276,7 +283,7 @@ impl RevocationList {
                 let by = Duration::from_millis(latest.abs_diff(expired));
                 tracing::warn!(
                     ?by,
-                    "the wall clock was set back; what had expired stays dead"
+                    "the wall clock was set back, or the leeway raised; what had expired stays dead"
                 );
             }
         }

@@ -1,6 +1,7 @@
 //! The revocation log: durable, ordered by `seq` without gaps, replayable; the source of truth.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -119,6 +120,10 @@ pub trait RevocationLog: Send + Sync + fmt::Debug {
     /// Drops entries that expired at or before `until`, and moves the horizon past them in the same
     /// transaction. Gives how many.
     async fn compact(&self, until: Timestamp) -> Result<u64, StoreError>;
+
+    /// Notes that tokens are accepted with this leeway from `at` on. By a larger one than before, nothing
+    /// that had expired comes back.
+    async fn change_leeway(&self, leeway: Duration, at: Timestamp) -> Result<(), StoreError>;
 
     /// Moves the horizon forward, never back.
     async fn raise_horizon(&self, horizon: Timestamp) -> Result<(), StoreError>;

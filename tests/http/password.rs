@@ -415,7 +415,12 @@ async fn all_sessions_of_a_user_who_is_disabled_or_deleted_end_at_once() {
                     Value::Null
                 };
                 let held = from_own_page(&house, method, path, token, body.clone()).await;
-                assert_eq!((held.status.as_u16(), jar(&held)), (401, Jar::Cleared));
+                // At `/verify` a proxy asks, and drops the answer.
+                let left = match path {
+                    "/verify" => Jar::Untouched,
+                    _ => Jar::Cleared,
+                };
+                assert_eq!((held.status.as_u16(), jar(&held)), (401, left));
                 assert_eq!(held.code(), "invalid_token");
                 let bearer = [("authorization", format!("Bearer {token}"))];
                 let sent = house.send(request(method, path, bearer, &body)).await;

@@ -37,6 +37,7 @@ impl Token {
 pub struct Session {
     pub generation: u32,
     pub renew: i64,
+    /// In milliseconds.
     pub grace_until: i64,
     pub over: bool,
 }
@@ -58,6 +59,8 @@ pub enum Said {
 pub struct Model {
     pub limits: Limits,
     pub now: i64,
+    /// The same time in milliseconds: a grace is exact.
+    pub millis: i64,
     /// The latest that the clock ever showed: what was over then stays over.
     pub seen: i64,
     pub sessions: Vec<Session>,
@@ -95,7 +98,7 @@ impl Model {
             return Said::Dead;
         }
         let behind = session.generation.saturating_sub(token.generation);
-        if behind > 1 || (behind == 1 && self.seen >= session.grace_until) {
+        if behind > 1 || (behind == 1 && self.millis.max(self.seen * 1000) >= session.grace_until) {
             let exchanged = matches!(event, Visit | Renew(_) | Logout(Cookie));
             session.over = exchanged && now < token.idle;
             return Said::Superseded;
@@ -112,7 +115,7 @@ impl Model {
             if behind == 0 {
                 session.generation += 1;
                 session.renew = now + limits.renewal;
-                session.grace_until = now + limits.grace;
+                session.grace_until = self.millis + limits.grace * 1000;
             }
             let Session {
                 generation, renew, ..

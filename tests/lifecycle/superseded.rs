@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use waxseal::claims::Claims;
 use waxseal::embedded::open_store;
-use waxseal::id::SessionId;
+use waxseal::id::{SessionId, UserId};
 use waxseal::inventory::Renewed::{Current, Reused, Unknown};
 use waxseal::inventory::{Inventory, Renew as Renewal};
 use waxseal::key::Format;
 use waxseal::policy::{Policy, Timeouts};
+use waxseal::random::SeededRandom;
 use waxseal::revocation::{ALL, Reason, Target};
 use waxseal::time::Timestamp;
 
@@ -121,9 +122,10 @@ async fn exchanged_within_the_grace_it_gives_the_same_generation_and_afterwards_
         holds(event, &rows).await;
     }
     // Expired like any other: what kind of dead it is besides is not asked.
-    for event in [Visit, Renew(Cookie), Poll] {
+    for event in [Visit, Renew(Cookie)] {
         holds(event, &[(2505, Cleared, GoesOn), (2506, Cleared, GoesOn)]).await;
     }
+    holds(Poll, &[(2505, Refused, GoesOn), (2506, Refused, GoesOn)]).await;
 }
 
 #[tokio::test]
@@ -325,7 +327,8 @@ fn a_grace_of_more_than_half_a_generation_is_not_permitted() {
 async fn the_store_knows_by_itself_what_is_superseded() {
     let stage = Stage::with(Format::Jwt, Timeouts::default()).await;
     let store = open_store(&stage.house.settings).await.unwrap();
-    let sid = stage.claims(&stage.login().await).session_id;
+    let claims = stage.claims(&stage.login().await);
+    let sid = claims.session_id;
     let current = |generation, second| Current {
         generation,
         renew_at: stage.at(second),
@@ -333,9 +336,9 @@ async fn the_store_knows_by_itself_what_is_superseded() {
     for (generation, millis, renew_at, expected) in [
         (1, 1_800_000, 3600, Unknown),
         (0, 1_800_999, 3600, current(1, 3600)),
-        (0, 1_829_999, 3629, current(1, 3600)),
-        (0, 1_830_000, 3630, Reused),
-        (0, 1_831_000, 3631, Reused),
+        (0, 1_830_998, 3630, current(1, 3600)),
+        (0, 1_830_999, 3630, Reused),
+        (0, 1_832_000, 3632, Reused),
         (2, 1_810_000, 3610, Unknown),
         (u32::MAX, 1_810_000, 3610, Unknown),
         (1, 1_810_000, 3610, current(2, 3610)),
@@ -349,7 +352,29 @@ async fn the_store_knows_by_itself_what_is_superseded() {
             at: Timestamp::from_millis(stage.at(0).millis() + millis),
             grace: Duration::from_secs(30),
             renew_at: stage.at(renew_at),
+            user: claims.subject,
+            auth_time: claims.auth_time,
+            session_expiry: claims.session_expiry,
+            idle_end: stage.at(7200),
         };
+        // A session is renewed as what it was begun as, or not at all.
+        let later = claims.session_expiry.plus(Duration::from_secs(1));
+        for other in [
+            Renewal {
+                user: UserId::new(stage.at(1), &SeededRandom::new(9)),
+                ..renewal
+            },
+            Renewal {
+                auth_time: stage.at(1),
+                ..renewal
+            },
+            Renewal {
+                session_expiry: later,
+                ..renewal
+            },
+        ] {
+            assert_eq!(store.renew(other).await.unwrap(), Unknown);
+        }
         let renewed = store.renew(renewal).await.unwrap();
         assert_eq!(renewed, expected, "{generation} at {millis}");
     }

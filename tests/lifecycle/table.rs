@@ -222,14 +222,14 @@ async fn a_request_that_is_no_activity_neither_touches_nor_renews() {
                 (899, kept(0, 900, 1800)),
                 (900, kept(0, 900, 1800)),
                 (904, kept(0, 900, 1800)),
-                (905, Cleared),
-                (906, Cleared),
+                (905, Refused),
+                (906, Refused),
             ],
         ),
         // A visit that did not touch moved nothing, and one that did moved the deadline.
-        (&[59], &[(904, kept(0, 900, 1800)), (905, Cleared)]),
-        (&[60], &[(964, kept(0, 960, 1800)), (965, Cleared)]),
-        (&[61], &[(965, kept(0, 961, 1800)), (966, Cleared)]),
+        (&[59], &[(904, kept(0, 900, 1800)), (905, Refused)]),
+        (&[60], &[(964, kept(0, 960, 1800)), (965, Refused)]),
+        (&[61], &[(965, kept(0, 961, 1800)), (966, Refused)]),
         (
             &[800, 1600],
             &[
@@ -237,7 +237,7 @@ async fn a_request_that_is_no_activity_neither_touches_nor_renews() {
                 (1800, kept(0, 2500, 1800)),
                 (1801, kept(0, 2500, 1800)),
                 (2504, kept(0, 2500, 1800)),
-                (2505, Cleared),
+                (2505, Refused),
             ],
         ),
     ];
@@ -245,7 +245,7 @@ async fn a_request_that_is_no_activity_neither_touches_nor_renews() {
     // Polls keep no session alive.
     let row: Row<'_> = (
         &[300, 600, 890],
-        &[(904, kept(0, 900, 1800)), (905, Cleared)],
+        &[(904, kept(0, 900, 1800)), (905, Refused)],
     );
     holds(Poll, Poll, &[row]).await;
 }
@@ -347,9 +347,9 @@ async fn a_fraction_of_a_second_lengthens_nothing() {
         assert_eq!(stage.take(Visit, &token).await.0, kept(0, 2500, 1800));
         millis(1_800_999).await;
         assert_eq!(stage.take(Visit, &token).await.0, renewed(1, 2700, 3600));
-        millis(1_829_999).await;
+        millis(1_830_998).await;
         assert_eq!(stage.take(Verify, &token).await.0, Good);
-        millis(1_830_000).await;
+        millis(1_830_999).await;
         assert_eq!(stage.take(Verify, &token).await.0, Refused);
     }
 }

@@ -12,6 +12,7 @@ mod disk;
 mod durable;
 mod forge;
 mod ground;
+mod leaked_key;
 mod log;
 mod merging;
 mod never_revived;

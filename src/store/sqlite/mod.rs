@@ -19,7 +19,7 @@ use crate::account::password::PasswordHash;
 use crate::account::{
     Accounts, AddUserError, BeginSession, LoginStart, LoginUser, User, UserChange, Username,
 };
-use crate::id::UserId;
+use crate::id::{Lineage, UserId};
 use crate::inventory::{Entered, Inventory, Renew, Renewed};
 use crate::revocation::Reason;
 use crate::revocation::log::{Page, RevocationLog, Revoke, StoreError};
@@ -124,6 +124,10 @@ impl RevocationLog for SqliteStore {
         Ok(expired.len() as u64)
     }
 
+    async fn change_leeway(&self, leeway: Duration, at: Timestamp) -> Result<(), StoreError> {
+        self.write(Change::Leeway(leeway, at)).await.map(drop)
+    }
+
     async fn raise_horizon(&self, horizon: Timestamp) -> Result<(), StoreError> {
         self.write(Change::RaiseHorizon(horizon)).await.map(drop)
     }
@@ -195,6 +199,10 @@ impl Accounts for SqliteStore {
 impl Inventory for SqliteStore {
     async fn sessions(&self, user: UserId, since: Timestamp) -> Result<Vec<Entered>, StoreError> {
         session::list(&self.readers, user, since).await
+    }
+
+    async fn session(&self, user: UserId, lineage: Lineage) -> Result<Option<Entered>, StoreError> {
+        session::find(&self.readers, user, lineage).await
     }
 
     async fn renew(&self, renew: Renew) -> Result<Renewed, StoreError> {

@@ -9,7 +9,7 @@ use super::reader::{HeadRow, parsed, time, unreadable};
 use super::sql;
 use super::writer::{Done, SessionUser, append};
 use crate::account::BeginSession;
-use crate::id::{SessionId, UserId};
+use crate::id::{Lineage, SessionId, UserId};
 use crate::inventory::{Entered, Origin, Renew, Renewed};
 use crate::revocation::log::StoreError;
 use crate::revocation::{Reason, Revocation, Target, session_revocation_expiry};
@@ -48,6 +48,7 @@ pub(super) async fn begin(
         .bind(session.auth_time.millis())
         .bind(session.session_expiry.millis())
         .bind(session.renew_at.millis())
+        .bind(session.idle_end.millis())
         .bind(session.origin.address().map(|address| address.to_string()))
         .bind(session.origin.browser())
         .execute(connection)
@@ -70,13 +71,16 @@ pub(super) async fn renew(
     } = renew.presented;
     let row = sqlx::query(sql::GENERATION)
         .bind(lineage.to_string())
+        .bind(renew.user.to_string())
+        .bind(renew.auth_time.millis())
+        .bind(renew.session_expiry.millis())
         .fetch_optional(&mut *connection)
         .await?;
     let Some(row) = row else {
         return Ok(Done::Renewed(Renewed::Unknown));
     };
     let (current, renew_at) = (row.try_get::<u32, _>(0)?, time(&row, 1)?);
-    let (grace_until, session_expiry) = (time(&row, 2)?, time(&row, 3)?);
+    let grace_until = time(&row, 2)?;
     let within_grace = presented.checked_add(1) == Some(current) && renew.at < grace_until;
     let next = match current.checked_add(1) {
         Some(next) if presented == current => next,
@@ -91,16 +95,16 @@ pub(super) async fn renew(
             }));
         }
     };
-    // Rounded down, as all times of tokens are: a grace ends early rather than late.
-    let grace_until = renew.at.plus(renew.grace).whole_second();
+    let grace_until = renew.at.plus(renew.grace);
     sqlx::query(sql::RENEW)
         .bind(lineage.to_string())
         .bind(next)
         .bind(renew.renew_at.millis())
         .bind(grace_until.millis())
+        .bind(renew.idle_end.millis())
         .execute(&mut *connection)
         .await?;
-    let expires_at = session_revocation_expiry(lineage.created_at().max(session_expiry));
+    let expires_at = session_revocation_expiry(lineage.created_at().max(renew.session_expiry));
     let revocation = Revocation {
         seq: 0,
         target: Target::Session(lineage),
@@ -144,18 +148,33 @@ pub(super) async fn list(
         .map_err(|cause| StoreError::new("list the sessions", cause))
 }
 
+pub(super) async fn find(
+    pool: &SqlitePool,
+    user: UserId,
+    lineage: Lineage,
+) -> Result<Option<Entered>, StoreError> {
+    let row = sqlx::query(sql::SESSION)
+        .bind(lineage.to_string())
+        .bind(user.to_string())
+        .fetch_optional(pool)
+        .await;
+    row.and_then(|row| row.as_ref().map(listed).transpose())
+        .map_err(|cause| StoreError::new("find the session", cause))
+}
+
 fn listed(row: &SqliteRow) -> sqlx::Result<Entered> {
-    let address: Option<String> = row.try_get(4)?;
+    let address: Option<String> = row.try_get(5)?;
     let address: Option<IpAddr> = address
         .map(|text| text.parse())
         .transpose()
         .map_err(|_| unreadable("address"))?;
-    let browser: Option<String> = row.try_get(5)?;
+    let browser: Option<String> = row.try_get(6)?;
     Ok(Entered {
         lineage: parsed(row, 0, "session lineage")?,
         auth_time: time(row, 1)?,
         session_expiry: time(row, 2)?,
         renew_at: time(row, 3)?,
+        idle_end: time(row, 4)?,
         origin: Origin::new(address, browser.as_deref()),
     })
 }

@@ -3,6 +3,9 @@
 pub(super) const HEAD: &str = "SELECT seq, hash, compacted, horizon, newest_lineage, everything_from, everything_version FROM head WHERE id = 1";
 pub(super) const SET_HEAD: &str = "UPDATE head SET seq = $1, hash = $2, compacted = $3, horizon = $4, newest_lineage = $5, everything_from = $6, everything_version = $7 WHERE id = 1";
 
+pub(super) const LEEWAY: &str = "SELECT leeway FROM head WHERE id = 1";
+pub(super) const SET_LEEWAY: &str = "UPDATE head SET leeway = $1 WHERE id = 1";
+
 pub(super) const APPEND: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"#;
 pub(super) const ENTRIES: &str = r#"SELECT seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2"#;
 pub(super) const EXPIRED: &str =
@@ -31,11 +34,12 @@ pub(super) const DELETE_USER: &str = "DELETE FROM user WHERE id = $1";
 pub(super) const UPGRADE_HASH: &str =
     "UPDATE user SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
 
-pub(super) const BEGIN_SESSION: &str = "INSERT INTO session (lineage, user, auth_time, session_expiry, generation, renew_at, grace_until, address, browser) VALUES ($1, $2, $3, $4, 0, $5, 0, $6, $7)";
-pub(super) const SESSIONS: &str = "SELECT lineage, auth_time, session_expiry, renew_at, address, browser FROM session WHERE user = $1 AND session_expiry > $2 ORDER BY auth_time DESC, lineage DESC";
-pub(super) const GENERATION: &str =
-    "SELECT generation, renew_at, grace_until, session_expiry FROM session WHERE lineage = $1";
-pub(super) const RENEW: &str =
-    "UPDATE session SET generation = $2, renew_at = $3, grace_until = $4 WHERE lineage = $1";
-pub(super) const FORGET_USER: &str = "DELETE FROM session WHERE user = $1";
+pub(super) const BEGIN_SESSION: &str = "INSERT INTO session (lineage, user, auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser) VALUES ($1, $2, $3, $4, 0, $5, 0, $6, $7, $8)";
+pub(super) const SESSIONS: &str = "SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE user = $1 AND session_expiry > $2 ORDER BY auth_time DESC, lineage DESC LIMIT 500";
+pub(super) const GENERATION: &str = "SELECT generation, renew_at, grace_until FROM session WHERE lineage = $1 AND user = $2 AND auth_time = $3 AND session_expiry = $4";
+pub(super) const SESSION: &str = "SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE lineage = $1 AND user = $2";
+pub(super) const RENEW: &str = "UPDATE session SET generation = $2, renew_at = $3, grace_until = $4, idle_end = $5 WHERE lineage = $1";
+pub(super) const FORGET_SESSION: &str = "DELETE FROM session WHERE lineage = $1";
+pub(super) const FORGET_OTHERS: &str = "DELETE FROM session WHERE user = $1 AND lineage <> $2";
+pub(super) const FORGET_ALL: &str = "DELETE FROM session";
 pub(super) const FORGET: &str = "DELETE FROM session WHERE lineage IN (SELECT lineage FROM session WHERE session_expiry <= $1 LIMIT $2)";

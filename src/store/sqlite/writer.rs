@@ -1,5 +1,7 @@
 //! What is written: by one task, many callers' changes to one transaction, so that they share one fsync.
 
+use std::time::Duration;
+
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -26,6 +28,8 @@ pub(super) enum Change {
     /// (`seq`, `expires_at`) of rows that expired.
     Compact(Vec<(i64, i64)>),
     RaiseHorizon(Timestamp),
+    /// From then on.
+    Leeway(Duration, Timestamp),
     AddUser(User, PasswordHash),
     User(UserId, UserChange, Timestamp),
     EnableUser(UserId),
@@ -144,7 +148,13 @@ async fn commit(connection: &mut SqliteConnection, batch: &[Job]) -> sqlx::Resul
     let mut head = before.clone();
     let mut done = Vec::with_capacity(batch.len());
     for job in batch {
-        done.push(apply(&mut transaction, &mut head, &job.change).await?);
+        // Whoever does not hear of a renewal any more must not be taken for a thief later.
+        let unheard = matches!(job.change, Change::Renew(_)) && job.reply.is_closed();
+        done.push(if unheard {
+            Done::Renewed(Renewed::Unknown)
+        } else {
+            apply(&mut transaction, &mut head, &job.change).await?
+        });
     }
     set_head(&mut transaction, &head).await?;
     transaction.commit().await?;
@@ -177,6 +187,7 @@ async fn apply(
             head.head.horizon = head.head.horizon.max(*horizon);
             Ok(Done::Yes)
         }
+        Change::Leeway(leeway, at) => change_leeway(connection, head, *leeway, *at).await,
         Change::AddUser(user, password) => {
             let added = sqlx::query(sql::ADD_USER)
                 .bind(user.id.to_string())
@@ -258,6 +269,10 @@ async fn revoke(
             // A lineage may be ahead of the clock, and the horizon that takes the entry's place must
             // be past it.
             let expires_at = session_revocation_expiry(lineage.created_at()).max(*expires_at);
+            sqlx::query(sql::FORGET_SESSION)
+                .bind(lineage.to_string())
+                .execute(&mut *connection)
+                .await?;
             (Target::Session(*lineage), ALL, expires_at)
         }
         Revoke::Token(token, expires_at) => (Target::Token(*token), ALL, *expires_at),
@@ -266,6 +281,9 @@ async fn revoke(
             let from = cut_off(at, head.head.newest_lineage.millis(), head.everything_from);
             head.everything_from = from;
             head.everything_version += 1;
+            sqlx::query(sql::FORGET_ALL)
+                .execute(&mut *connection)
+                .await?;
             (Target::Everything, from, cut_off_expiry(at, from))
         }
         Revoke::User(user) => {
@@ -294,6 +312,28 @@ async fn revoke(
 /// that was issued, also by a clock that was ahead.
 fn cut_off(at: Timestamp, newest_lineage: i64, from: i64) -> i64 {
     at.millis().max(newest_lineage).saturating_add(1).max(from)
+}
+
+/// What had expired by the smaller leeway does not come back by the larger one.
+async fn change_leeway(
+    connection: &mut SqliteConnection,
+    head: &mut HeadRow,
+    leeway: Duration,
+    at: Timestamp,
+) -> sqlx::Result<Done> {
+    let before: i64 = sqlx::query_scalar(sql::LEEWAY)
+        .fetch_one(&mut *connection)
+        .await?;
+    let leeway = i64::try_from(leeway.as_millis()).unwrap_or(i64::MAX);
+    if leeway > before {
+        let expired = Timestamp::from_millis(at.millis().saturating_sub(before));
+        head.head.horizon = head.head.horizon.max(expired);
+    }
+    sqlx::query(sql::SET_LEEWAY)
+        .bind(leeway)
+        .execute(connection)
+        .await?;
+    Ok(Done::Yes)
 }
 
 async fn compact(
@@ -357,6 +397,11 @@ async fn change_user(
     if again {
         return Ok(Done::Revoked(head.head.cursor.seq));
     }
+    sqlx::query(sql::FORGET_OTHERS)
+        .bind(&id)
+        .bind(spares.unwrap_or_default())
+        .execute(&mut *connection)
+        .await?;
     let reason = match change {
         UserChange::Password(hash) | UserChange::OwnPassword { hash, .. } => {
             sqlx::query(sql::SET_PASSWORD)
@@ -374,12 +419,10 @@ async fn change_user(
             Reason::Disabled
         }
         UserChange::Delete => {
-            for statement in [sql::FORGET_USER, sql::DELETE_USER] {
-                sqlx::query(statement)
-                    .bind(&id)
-                    .execute(&mut *connection)
-                    .await?;
-            }
+            sqlx::query(sql::DELETE_USER)
+                .bind(&id)
+                .execute(&mut *connection)
+                .await?;
             Reason::Deleted
         }
         UserChange::EndSessions { reason, .. } => *reason,

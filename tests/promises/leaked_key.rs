@@ -1,0 +1,175 @@
+//! Promise 4 for a key that leaked: what it signed dies with it, also what was exchanged for that.
+
+use std::time::Duration;
+
+use waxseal::claims::Claims;
+use waxseal::id::{Lineage, TokenId};
+use waxseal::key::Algorithm;
+use waxseal::random::OsRandom;
+use waxseal::revocation::Reason;
+use waxseal::revocation::log::Revoke;
+use waxseal::schedule;
+use waxseal::store::key_folder::Change;
+use waxseal::time::{Clock, Timestamp};
+
+use super::common::House;
+use super::forge::Forge;
+use super::never_revived::log;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Lets the published successor sign.
+async fn rotate(house: &House) {
+    house.pass(14 * MINUTE).await;
+    let folder = &house.settings.keys_dir;
+    let mut change = Change::begin(folder).unwrap();
+    let (now, algorithm) = (house.clock.now(), Algorithm::EdDsa);
+    let mut plan = std::mem::take(&mut change.plan);
+    let new_key = || change.new_key(algorithm, now, &OsRandom::new());
+    schedule::rotate(&mut plan, algorithm, now, None, new_key).unwrap();
+    change.plan = plan;
+    change.commit().unwrap();
+    house.waxseal.reload_keys().await;
+    // The take-over is a little later than the rotation.
+    house.pass(2 * MINUTE).await;
+}
+
+#[tokio::test]
+async fn nothing_that_is_exchanged_for_a_leaked_keys_forgery_outlives_it() {
+    let house = House::new().await;
+    let leaked = Forge::new(&house.settings.keys_dir, 7);
+    let victim = house.add_user("alice").await;
+    let genuine = house.login("alice").await;
+    let thief = house.add_user("mallory").await;
+    let thiefs = house.login("mallory").await;
+    rotate(&house).await;
+    let at = house.clock.now();
+    let kid = leaked.key().public().kid().clone();
+    let own = |token: &str| house.waxseal.verifier().verify(token);
+    let after = house.login("alice").await;
+    assert_ne!(*own(&after).unwrap().kid(), kid, "it was rotated");
+
+    let genuine = own(&genuine);
+    let begun = match &genuine {
+        Ok(verified) => verified.claims().clone(),
+        Err(refusal) => panic!("{refusal}"),
+    };
+    let idle = |claims: Claims| Claims {
+        issued_at: at.whole_second(),
+        expires_at: at.plus(10 * MINUTE).whole_second(),
+        token_id: TokenId::new(at, &leaked.random),
+        ..claims
+    };
+    let invented = |lineage_time: Timestamp| {
+        let mut claims = idle(begun.clone());
+        claims.session_id.lineage = Lineage::new(lineage_time, &leaked.random);
+        claims
+    };
+    let due = |claims: Claims| Claims {
+        renew_at: at.whole_second(),
+        ..claims
+    };
+    let mallorys = own(&thiefs).unwrap().claims().clone();
+    let as_victim = Claims {
+        subject: victim,
+        ..idle(mallorys)
+    };
+    let longer = Claims {
+        session_expiry: begun.auth_time.plus(23 * HOUR),
+        ..idle(begun.clone())
+    };
+    let scope = Claims {
+        scope: "session admin".to_owned(),
+        ..idle(begun.clone())
+    };
+    let methods = Claims {
+        methods: vec!["pwd".to_owned(), "otp".to_owned()],
+        ..idle(begun.clone())
+    };
+    let fresh = Claims {
+        auth_time: at.whole_second(),
+        ..idle(begun.clone())
+    };
+    let forgeries = [
+        ("a session that nobody began", invented(at)),
+        ("one from the future", invented(at.plus(22 * HOUR))),
+        ("the thief's own as the victim's", as_victim),
+        ("one that lasts longer", longer),
+        ("a wider scope", scope),
+        ("another factor", methods),
+        ("a later login", fresh),
+    ];
+    let entries = log(&house).await.entries.len();
+    let mut laundered = Vec::new();
+    for (name, claims) in forgeries {
+        for claims in [claims.clone(), due(claims)] {
+            let forged = leaked.sign(claims);
+            assert_eq!(
+                house.verify(&forged.text).await,
+                200,
+                "{name}: until it is known"
+            );
+            let answer = house.post("/session/renew", Some(&forged.text), None).await;
+            if answer.status != 401 {
+                laundered.push((name, answer.json()["session"].clone()));
+            }
+        }
+    }
+    assert_eq!(laundered, []);
+    assert_eq!(log(&house).await.entries.len(), entries);
+
+    // What was begun here is touched under the new key: a rotation costs nobody the session. It is the
+    // session that went on, and ends with whatever ends that.
+    let touched = leaked.sign(idle(begun.clone()));
+    let answer = house
+        .post("/session/renew", Some(&touched.text), None)
+        .await;
+    assert_eq!(answer.status, 200);
+    let touched = answer.json()["access_token"].as_str().unwrap().to_owned();
+    let log = house.waxseal.log();
+    log.revoke(Revoke::Key(kid), Reason::Operator, at)
+        .await
+        .unwrap();
+    log.revoke(Revoke::Everything, Reason::Operator, house.clock.now())
+        .await
+        .unwrap();
+    house.waxseal.catch_up().await.unwrap();
+    for token in [&touched, &after, &thiefs] {
+        assert_eq!(house.verify(token).await, 401);
+    }
+    assert_ne!(victim, thief);
+}
+
+/// Of leeways, the one under which a token was refused first is the one that counts.
+#[tokio::test]
+async fn a_larger_leeway_brings_back_nothing_that_had_expired() {
+    let house = House::with(|settings| settings.timeouts.leeway = Duration::ZERO).await;
+    house.add_user("alice").await;
+    let token = house.login("alice").await;
+    house.pass(15 * MINUTE).await;
+    assert_eq!(house.verify(&token).await, 401);
+    for leeway in [5, 60] {
+        let leeway = Duration::from_secs(leeway);
+        // Nothing was compacted meanwhile, and the service was killed.
+        house_restarts(&house, leeway, &token).await;
+    }
+    let house = house
+        .restart(|settings| settings.timeouts.leeway = MINUTE)
+        .await;
+    assert_eq!(house.verify(&token).await, 401);
+    let after = house.login("alice").await;
+    assert_eq!(house.verify(&after).await, 200);
+}
+
+async fn house_restarts(house: &House, leeway: Duration, token: &str) {
+    let mut settings = house.settings.clone();
+    settings.timeouts.leeway = leeway;
+    let random = std::sync::Arc::new(OsRandom::new());
+    let clock = std::sync::Arc::clone(&house.clock) as _;
+    let again = waxseal::Waxseal::open_with(&settings, clock, random, super::common::CHEAP)
+        .await
+        .unwrap();
+    let verdict = again.verifier().verify(token);
+    assert!(verdict.is_err(), "{leeway:?}: {verdict:?}");
+}
