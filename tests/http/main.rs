@@ -16,3 +16,4 @@ mod own_app;
 mod own_sessions;
 mod password;
 mod session;
+mod verify;

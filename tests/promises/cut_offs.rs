@@ -144,6 +144,7 @@ impl World {
                         auth_time: claims.auth_time,
                         session_expiry: claims.session_expiry,
                         renew_at: claims.renew_at,
+                        idle_end: claims.session_expiry,
                         origin: Origin::default(),
                     },
                 };

@@ -1,0 +1,152 @@
+//! `GET /verify`, which a proxy asks about a request of its own, and what is a sign of a user.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::browser::{Jar, cookie, from_own_page, jar, login, request};
+use super::common::House;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn of_alice() -> House {
+    let house = House::new().await;
+    house.add_user("alice").await;
+    house
+}
+
+async fn entries(house: &House) -> usize {
+    house
+        .waxseal
+        .log()
+        .read(0, 100)
+        .await
+        .unwrap()
+        .entries
+        .len()
+}
+
+/// The proxy drops what comes with the answer: a renewal there would be lost, and the next request theft.
+#[tokio::test]
+async fn a_proxy_that_asks_changes_nothing() {
+    let house = of_alice().await;
+    let mut token = login(&house, "alice").await;
+    for minute in 0..40 {
+        let asked = from_own_page(&house, "GET", "/verify", &token, Value::Null).await;
+        assert_eq!((asked.status.as_u16(), jar(&asked)), (200, Jar::Untouched));
+        assert!(!asked.headers.contains_key("waxseal-session"));
+        assert_eq!(entries(&house).await, usize::from(minute > 30), "{minute}");
+        if minute % 10 == 0 && minute > 0 {
+            let page = from_own_page(&house, "GET", "/session", &token, Value::Null).await;
+            let Jar::Set(next) = jar(&page) else {
+                panic!("{page:?}")
+            };
+            token = next;
+        }
+        house.pass(MINUTE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_superseded_cookie_at_a_proxy_is_a_plain_401() {
+    let house = of_alice().await;
+    let first = login(&house, "alice").await;
+    let mut token = first;
+    let mut old = String::new();
+    for _ in 0..3 {
+        house.pass(10 * MINUTE).await;
+        let page = from_own_page(&house, "GET", "/session", &token, Value::Null).await;
+        let Jar::Set(next) = jar(&page) else {
+            panic!("{page:?}")
+        };
+        old = std::mem::replace(&mut token, next);
+    }
+    house.pass(MINUTE).await;
+    let before = entries(&house).await;
+    let asked = from_own_page(&house, "GET", "/verify", &old, Value::Null).await;
+    assert_eq!((asked.status.as_u16(), jar(&asked)), (401, Jar::Untouched));
+    assert_eq!(entries(&house).await, before);
+    assert_eq!(house.verify(&token).await, 200);
+}
+
+#[tokio::test]
+async fn a_proxy_that_says_what_it_asks_about_has_cross_site_requests_refused() {
+    let house = of_alice().await;
+    let token = login(&house, "alice").await;
+    for name in ["x-original-method", "x-forwarded-method"] {
+        for (method, site, status) in [
+            ("GET", "cross-site", 200),
+            ("HEAD", "cross-site", 200),
+            ("POST", "same-origin", 200),
+            ("DELETE", "same-origin", 200),
+            ("POST", "cross-site", 403),
+            ("PUT", "same-site", 403),
+            ("DELETE", "none", 403),
+            ("get", "cross-site", 403),
+            ("G E T", "cross-site", 403),
+            ("", "cross-site", 403),
+        ] {
+            let headers = [
+                cookie(&token),
+                ("sec-fetch-site", site.to_owned()),
+                (name, method.to_owned()),
+            ];
+            let answer = house
+                .send(request("GET", "/verify", headers, &Value::Null))
+                .await;
+            assert_eq!(answer.status, status, "{name}: {method:?} from {site}");
+            let bearer = [
+                ("authorization", format!("Bearer {token}")),
+                ("sec-fetch-site", site.to_owned()),
+                (name, method.to_owned()),
+            ];
+            let answer = house
+                .send(request("GET", "/verify", bearer, &Value::Null))
+                .await;
+            assert_eq!(
+                answer.status, 200,
+                "{name}: {method:?} from {site} by bearer"
+            );
+        }
+        // One that looks does not make up for one that does not.
+        let headers = [
+            cookie(&token),
+            ("sec-fetch-site", "cross-site".to_owned()),
+            (name, "GET".to_owned()),
+            (name, "POST".to_owned()),
+        ];
+        let answer = house
+            .send(request("GET", "/verify", headers, &Value::Null))
+            .await;
+        assert_eq!(answer.status, 403);
+    }
+}
+
+/// A picture on another page is no user, and must not keep an abandoned session alive.
+#[tokio::test]
+async fn what_another_site_embeds_is_no_activity_and_where_it_leads_is() {
+    let house = of_alice().await;
+    let token = login(&house, "alice").await;
+    house.pass(5 * MINUTE).await;
+    for (site, mode, touched) in [
+        ("same-site", "no-cors", false),
+        ("cross-site", "no-cors", false),
+        ("cross-site", "cors", false),
+        ("cross-site", "navigate", true),
+        ("same-site", "navigate", true),
+        ("none", "navigate", true),
+        ("same-origin", "no-cors", true),
+        ("same-origin", "cors", true),
+    ] {
+        let headers = [
+            cookie(&token),
+            ("sec-fetch-site", site.to_owned()),
+            ("sec-fetch-mode", mode.to_owned()),
+        ];
+        let answer = house
+            .send(request("GET", "/session", headers, &Value::Null))
+            .await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(jar(&answer) != Jar::Untouched, touched, "{site}, {mode}");
+    }
+}
