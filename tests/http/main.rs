@@ -16,4 +16,5 @@ mod own_app;
 mod own_sessions;
 mod password;
 mod session;
+mod taken_away;
 mod verify;

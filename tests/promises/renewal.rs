@@ -198,6 +198,7 @@ async fn a_database_from_before_sessions_were_listed_is_brought_up_to_date() {
         .restart_after(async move || {
             let as_before = "DROP TABLE session;
                 ALTER TABLE revocation DROP COLUMN grace_until;
+                ALTER TABLE head DROP COLUMN leeway;
                 DELETE FROM _sqlx_migrations WHERE version = 2;";
             sql(&database, as_before).await;
         })

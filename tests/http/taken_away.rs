@@ -1,0 +1,175 @@
+//! When the session cookie is taken away, and when it is left alone.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::browser::{Jar, cookie, from_own_page, jar, login, request, sql};
+use super::common::House;
+
+async fn of_alice() -> House {
+    let house = House::new().await;
+    house.add_user("alice").await;
+    house.add_user("bob").await;
+    house
+}
+
+/// Whoever logs out with both holds a cookie too, and it is of no use any more.
+#[tokio::test]
+async fn logging_out_with_both_takes_the_cookie_away() {
+    let house = of_alice().await;
+    for scope in ["this", "all"] {
+        let token = login(&house, "alice").await;
+        let bearer = ("authorization", format!("Bearer {token}"));
+        let logout = json!({ "scope": scope });
+        let logout = request("POST", "/logout", [cookie(&token), bearer], &logout);
+        let answer = house.send(logout).await;
+        assert_eq!((answer.status.as_u16(), jar(&answer)), (204, Jar::Cleared));
+    }
+}
+
+#[tokio::test]
+async fn logging_out_takes_the_cookie_away_unless_the_session_goes_on() {
+    let house = of_alice().await;
+    for (scope, over) in [
+        (Value::Null, true),
+        (json!({ "scope": "this" }), true),
+        (json!({ "scope": "all" }), true),
+        (json!({ "scope": "others" }), false),
+    ] {
+        let token = login(&house, "alice").await;
+        let answer = from_own_page(&house, "POST", "/logout", &token, scope.clone()).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+        assert!(answer.body.is_empty());
+        let cleared = answer.headers.get("clear-site-data");
+        if over {
+            assert_eq!(jar(&answer), Jar::Cleared);
+            // "cookies" would reach those of sibling domains, and "executionContexts" reloads pages.
+            assert_eq!(cleared.unwrap(), r#""cache", "storage""#, "{scope}");
+            assert!(!answer.headers.contains_key("waxseal-session"));
+        } else {
+            assert_eq!((jar(&answer), cleared), (Jar::Untouched, None), "{scope}");
+        }
+        assert_eq!(house.verify(&token).await == 200, !over, "{scope}");
+        let bearer = house.login("alice").await;
+        let body = (!scope.is_null()).then_some(scope);
+        let answer = house.post("/logout", Some(&bearer), body).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (204, Jar::Untouched)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_cookie_is_taken_away_and_one_that_may_be_good_is_not() {
+    let house = of_alice().await;
+    let (dead, alive) = (login(&house, "alice").await, login(&house, "alice").await);
+    house.post("/logout", Some(&dead), None).await;
+    for (method, path) in [
+        ("GET", "/session"),
+        ("GET", "/sessions"),
+        ("POST", "/logout"),
+        ("POST", "/session/renew"),
+        ("POST", "/password"),
+        ("DELETE", "/sessions/x"),
+    ] {
+        let answer = from_own_page(&house, method, path, &dead, Value::Null).await;
+        assert_eq!(answer.status, 401, "{method} {path}");
+        assert_eq!(jar(&answer), Jar::Cleared, "{method} {path}");
+        assert!(!answer.headers.contains_key("clear-site-data"));
+    }
+    // A proxy asks there, and a poll may be overtaken by a login in another tab.
+    for method in ["GET", "HEAD"] {
+        let answer = from_own_page(&house, method, "/verify", &dead, Value::Null).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (401, Jar::Untouched)
+        );
+    }
+    let headers = [cookie(&dead), ("waxseal-activity", "none".to_owned())];
+    let poll = house
+        .send(request("GET", "/session", headers, &Value::Null))
+        .await;
+    assert_eq!((poll.status.as_u16(), jar(&poll)), (401, Jar::Untouched));
+    // The bearer's 401 says nothing of a cookie.
+    for path in ["/session", "/sessions", "/verify"] {
+        let answer = house.get(path, &dead).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (401, Jar::Untouched)
+        );
+    }
+    // A login that is refused neither: the session that was there goes on.
+    for held in [&dead, &alive] {
+        let wrong = json!({ "username": "alice", "password": "wrong", "delivery": "cookie" });
+        let answer = from_own_page(&house, "POST", "/login", held, wrong).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (401, Jar::Untouched)
+        );
+    }
+    let kept = [
+        (400, "POST", "/logout", json!({ "scope": "nonsense" })),
+        (400, "POST", "/password", json!({})),
+        (404, "DELETE", "/sessions/x", Value::Null),
+        (405, "PUT", "/session", Value::Null),
+    ];
+    for (status, method, path, body) in kept {
+        let answer = from_own_page(&house, method, path, &alive, body).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(jar(&answer), Jar::Untouched, "{method} {path}");
+    }
+    // From another site: whether it is dead is not even looked at.
+    for token in [&dead, &alive] {
+        let headers = [cookie(token), ("sec-fetch-site", "cross-site".to_owned())];
+        let answer = house
+            .send(request("POST", "/logout", headers, &Value::Null))
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (403, Jar::Untouched)
+        );
+    }
+    house.clock.advance(waxseal::embedded::MAX_STALENESS);
+    for (method, path) in [("GET", "/session"), ("POST", "/logout")] {
+        let answer = from_own_page(&house, method, path, &alive, Value::Null).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (503, Jar::Untouched)
+        );
+        assert!(!answer.headers.contains_key("clear-site-data"));
+        // What is known to be dead stays known.
+        let answer = from_own_page(&house, method, path, &dead, Value::Null).await;
+        assert_eq!((answer.status.as_u16(), jar(&answer)), (401, Jar::Cleared));
+    }
+    house.pass(Duration::ZERO).await;
+    assert_eq!(house.verify(&alive).await, 200);
+}
+
+#[tokio::test]
+async fn a_logout_that_could_not_be_written_leaves_the_browser_all_it_needs_to_try_again() {
+    let house = of_alice().await;
+    let token = login(&house, "alice").await;
+    sql(
+        &house,
+        "CREATE TRIGGER full BEFORE INSERT ON revocation BEGIN SELECT RAISE(ABORT, 'full'); END",
+    )
+    .await;
+    for body in [
+        Value::Null,
+        json!({ "scope": "all" }),
+        json!({ "scope": "others" }),
+    ] {
+        let answer = from_own_page(&house, "POST", "/logout", &token, body).await;
+        assert_eq!(
+            (answer.status.as_u16(), jar(&answer)),
+            (503, Jar::Untouched)
+        );
+        assert_eq!(answer.headers["retry-after"], "1");
+        assert!(!answer.headers.contains_key("clear-site-data"));
+    }
+    sql(&house, "DROP TRIGGER full").await;
+    let answer = from_own_page(&house, "POST", "/logout", &token, Value::Null).await;
+    assert_eq!((answer.status.as_u16(), jar(&answer)), (204, Jar::Cleared));
+}

@@ -1,0 +1,495 @@
+// Waxseal's browser client: who is signed in, until when, and a `fetch` that keeps it so.
+// What is exported here beside Waxseal and Problem is for the tests, and not in the types.
+
+/** @import { Did, EndReason, Options, Problem as PublicProblem, Session, Waxseal as PublicWaxseal, WaxsealEventMap } from './waxseal.js' */
+
+/**
+ * A session in hand. Times are the server's, in ms since 1970. From `renewFrom` on, a fetch with the token renews first.
+ * @typedef {{ id: string, created: number, idle: number, renew: number, end: number, token: string | null, renewFrom: number }} State
+ */
+
+/** What tells the older from the newer. @typedef {Pick<State, 'id' | 'idle'>} Known */
+/**
+ * What tabs tell each other.
+ * @typedef {{ type: 'hello' } | { type: 'session', state: State, did: Did, now: number } | { type: 'ended', last: Known, reason: EndReason }} Message
+ */
+
+const SERVER_ANSWERS_WITHIN = 20_000;
+const TABS_ANSWER_WITHIN = 100;
+// Timers are no longer than this, to notice that the machine slept. (One beyond 2^31 ms would fire at once.)
+const LONGEST_TIMER = 60_000;
+const SLEPT = 2_000;
+
+/** @implements {PublicProblem} */
+export class Problem extends Error {
+  /** @param {number} status @param {string} code @param {string} detail @param {number | null} [retryAfter] */
+  constructor(status, code, detail, retryAfter = null) {
+    super(detail || `HTTP ${status}`);
+    this.name = 'Problem';
+    this.status = status;
+    this.code = code;
+    this.detail = detail;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** @param {Response} response */
+export async function problemOf(response) {
+  const { code = 'unknown', detail = '' } = Object(await response.json().catch(() => null));
+  return new Problem(response.status, String(code), String(detail), retryAfter(response.headers.get('Retry-After'), Date.now()));
+}
+
+const noSession = () => new Problem(401, 'no_credentials', 'There is no session.');
+
+/** Seconds, from seconds or an HTTP date (RFC 9110, section 10.2.3). @param {string | null} value @param {number} now */
+export function retryAfter(value, now) {
+  if (value === null) return null;
+  if (/^\d+$/.test(value)) return Number(value);
+  const date = /^[A-Z][a-z]+,? /.test(value) ? Date.parse(value) : NaN;
+  return Number.isNaN(date) ? null : Math.max(0, Math.ceil((date - now) / 1000));
+}
+
+const KEY = '[a-z*][a-z0-9_.*-]*';
+const BARE_ITEM = String.raw`(?:-?\d{1,12}\.\d{1,3}|-?\d{1,15}|"(?:[ !#-\[\]-~]|\\["\\])*"|[A-Za-z*][-A-Za-z0-9!#$%&'*+.^_|~:/\x60]*|\?[01]|:[A-Za-z0-9+/=]*:|@-?\d{1,15}|%"[ !#-~]*")`;
+const PARAMETERS = `(?:; *${KEY}(?:=${BARE_ITEM})?)*`;
+const INNER_LIST = String.raw`\( *(?:${BARE_ITEM}${PARAMETERS}(?: +${BARE_ITEM}${PARAMETERS})*)? *\)`;
+const MEMBER = new RegExp(String.raw`(${KEY})(?:=(?:(${BARE_ITEM})|${INNER_LIST}))?${PARAMETERS}(?:[ \t]*(,)[ \t]*|$)`, 'y');
+
+/**
+ * The members of a dictionary (RFC 9651) as text, strings without their quotes; null if any of it is malformed. What
+ * the server may add one day, such as a parameter or an inner list, is stepped over.
+ * @param {string} value
+ */
+export function dictionary(value) {
+  const text = value.replace(/^ +| +$/g, '');
+  /** @type {Map<string, string>} */
+  const members = new Map();
+  MEMBER.lastIndex = 0;
+  for (let more = text !== ''; more;) {
+    const found = MEMBER.exec(text);
+    if (!found) return null;
+    const [, key = '', item = '', comma] = found;
+    members.set(key, item.startsWith('"') ? item.slice(1, -1).replace(/\\(.)/g, '$1') : item);
+    more = comma !== undefined;
+  }
+  return members;
+}
+
+const SESSION_ID = /^[\w-]+\.\d+$/;
+
+/** The header `Waxseal-Session`, or null if it is none. @param {string | null} value */
+export function readHeader(value) {
+  const members = dictionary(value ?? '');
+  const time = (/** @type {string} */ key) => (/^\d+$/.test(members?.get(key) ?? '') ? Number(members?.get(key)) * 1000 : NaN);
+  const [id = '', did = ''] = [members?.get('id'), members?.get('did')];
+  const said = { id, did: /** @type {Did} */ (did), now: time('now'), idle: time('idle'), renew: time('renew'), end: time('end') };
+  const good = SESSION_ID.test(id) && /^(kept|touched|renewed)$/.test(did) && Number.isFinite(said.now + said.idle + said.renew + said.end);
+  return good ? said : null;
+}
+
+/** A session as the server writes it in JSON. @param {any} body @param {string | null} token */
+export function readSession(body, token) {
+  const { id } = Object(body);
+  const [now = NaN, created = NaN, idle = NaN, renew = NaN, end = NaN] =
+    ['now', 'created_at', 'idle_expires_at', 'renew_at', 'expires_at'].map((key) => Date.parse(Object(body)[key]));
+  if (!SESSION_ID.test(id) || !Number.isFinite(now + created + idle + renew + end)) throw new TypeError('This is no answer of Waxseal.');
+  // The second half of the idle time is for what may delay a renewal. At the absolute end, none moves anything.
+  const renewFrom = idle < end ? Math.min(renew, (now + idle) / 2) : renew;
+  return { now, state: { id, created, idle, renew, end, token, renewFrom } };
+}
+
+const lineage = (/** @type {Known} */ { id }) => id.slice(0, id.indexOf('.'));
+const generation = (/** @type {Known} */ { id }) => Number(id.slice(id.indexOf('.') + 1));
+
+/** What made one state into another, or null if that is not newer. @param {Known} before @param {Known} after @returns {Did | null} */
+export function difference(before, after) {
+  const later = generation(after) - generation(before);
+  if (lineage(before) !== lineage(after) || later > 0) return 'renewed';
+  return later === 0 && after.idle > before.idle ? 'touched' : null;
+}
+
+/** Which of two logins counts: all tabs come to the same. @param {State} before @param {State} after */
+export const isLater = (before, after) => after.created > before.created || (after.created === before.created && after.id > before.id);
+
+/** The end that comes first. @param {{ idle: number, end: number }} times @returns {{ at: number, timeout: 'idle' | 'absolute' }} */
+export const endOf = ({ idle, end }) => (idle < end ? { at: idle, timeout: 'idle' } : { at: end, timeout: 'absolute' });
+
+/** Milliseconds until an unanswered question is asked again. @param {number} unanswered @param {number | null} [wait] */
+export const askAgainIn = (unanswered, wait) => Math.max(Math.min(2 ** unanswered, 60), Math.min(wait ?? 0, 600)) * 1000;
+
+const HTTP = /^https?:$/;
+
+/** Where Waxseal is, as a folder. @param {string | URL} url */
+export function baseOf(url) {
+  const base = new URL(url);
+  if (!HTTP.test(base.protocol)) throw new TypeError(`${url} is not an HTTP URL`);
+  base.search = base.hash = '';
+  base.pathname = base.pathname.replace(/\/*$/, '/');
+  return base;
+}
+
+/** @param {Iterable<string | URL>} urls */
+export const originsOf = (urls) => new Set([...urls].map((url) => baseOf(url).origin));
+
+/** By the URL as the browser parses it. A blob's origin is its page's: it is at none. @param {string} url @param {ReadonlySet<string>} origins */
+export function isAt(url, origins) {
+  const { protocol, origin } = new URL(url);
+  return HTTP.test(protocol) && origins.has(origin);
+}
+
+/** The server's time: what its answers said, and what passed here since. The browser's clock may be wrong. */
+export class Clock {
+  #ahead = -Infinity;
+  #heard = -Infinity;
+  #drift;
+
+  constructor(elapsed = () => performance.now(), wall = () => Date.now()) {
+    this.elapsed = elapsed;
+    this.wall = wall;
+    this.#drift = wall() - elapsed();
+  }
+
+  now() { return this.#ahead + this.elapsed(); }
+
+  /** The server's clock was at `now`, to the millisecond, at some time since `sent`. @param {number} now @param {number} sent */
+  hear(now, sent) {
+    this.hearsay(now);
+    this.#ahead = Math.min(this.#ahead, now + 1 - sent);
+    this.#heard = this.wall();
+    this.#drift = this.#heard - this.elapsed();
+  }
+
+  /** It is not before `now`: another tab says so, or a response that may be out of a cache. @param {number} now */
+  hearsay(now) { this.#ahead = Math.max(this.#ahead, now - this.elapsed()); }
+
+  /** What the wall clock counted since the last answer and `elapsed` did not: the machine slept, or that clock was set. */
+  lost() { return this.wall() - this.elapsed() - this.#drift; }
+
+  justHeard() { return Math.abs(this.wall() - this.#heard) < 1_000; }
+}
+
+/** @implements {PublicWaxseal} */
+export class Waxseal extends EventTarget {
+  #base;
+  #cookie;
+  #aboutToEnd;
+  #origins; // that may have the token, and that are believed
+  /** @type {RequestCredentials} */ #credentials;
+  #name; // of the channel and the lock: instances for different services must not mix
+  #clock = new Clock();
+  /** @type {State | null} */ #state = null;
+  /** @type {Session | null} */ #session = null;
+  /** @type {Known | null} */ #over = null; // what ended last: what is still under way must not bring it back
+  #warned = 0; // the deadline that `about-to-end` was sent for
+  #timer = 0;
+  #askingAgain = 0;
+  #unanswered = 0;
+  /** @type {Promise<void> | null} */ #checking = null;
+  /** @type {Promise<Session> | null} */ #renewing = null;
+  /** @type {Set<() => void>} */ #waiting = new Set();
+  /** @type {BroadcastChannel | null} */ #channel = null;
+  #closing = new AbortController();
+
+  /** @param {Options} [options] */
+  constructor({ baseUrl = location.origin, delivery = 'cookie', aboutToEnd = 60, audience = [] } = {}) {
+    super();
+    if (!['cookie', 'bearer'].includes(delivery)) throw new TypeError(`delivery is cookie or bearer, not ${delivery}`);
+    this.#base = baseOf(baseUrl);
+    this.#cookie = delivery === 'cookie';
+    this.#aboutToEnd = aboutToEnd * 1000;
+    this.#origins = originsOf([this.#base, ...(this.#cookie ? [] : audience)]);
+    this.#credentials = !this.#cookie ? 'omit' : this.#base.origin === globalThis.location?.origin ? 'same-origin' : 'include';
+    this.#name = `waxseal 1 ${delivery} ${this.#base}`;
+    if (globalThis.BroadcastChannel) {
+      this.#channel = new BroadcastChannel(this.#name);
+      this.#channel.onmessage = ({ data }) => this.#told(data);
+    }
+    // While the machine sleeps or the page is frozen, timers stand still, and what other tabs say is lost.
+    const { signal } = this.#closing;
+    const returned = () => {
+      if (this.#state && globalThis.document?.visibilityState !== 'hidden' && !this.#clock.justHeard()) this.#verify();
+    };
+    for (const type of ['focus', 'pageshow', 'online']) globalThis.addEventListener?.(type, returned, { signal });
+    globalThis.document?.addEventListener('visibilitychange', returned, { signal });
+  }
+
+  get session() { return this.#session; }
+
+  remaining() {
+    if (!this.#state) return null;
+    const until = (/** @type {number} */ at) => Math.max(0, (at - this.#clock.now()) / 1000);
+    return { idle: until(this.#state.idle), renewal: until(this.#state.renew), absolute: until(this.#state.end) };
+  }
+
+  async restore() {
+    if (this.#cookie || this.#state) await this.#check();
+    else await this.#askTabs();
+    return this.#session;
+  }
+
+  /** @param {string} username @param {string} password */
+  async login(username, password) {
+    const sent = this.#clock.elapsed();
+    const response = await this.#send('login', { username, password, delivery: this.#cookie ? 'cookie' : 'bearer' });
+    if (!response.ok) throw await problemOf(response);
+    return this.#take(await this.#read(response, sent), 'renewed', { asked: true });
+  }
+
+  /** @param {'this' | 'others' | 'all'} [scope] */
+  async logout(scope = 'this') {
+    for (;;) {
+      if (!this.#state) await this.restore();
+      const state = this.#state;
+      if (!state) return;
+      const response = await this.#send('logout', { scope });
+      if (response.ok && scope !== 'others') this.#end(state, 'logout');
+      if (response.ok) return;
+      if (response.status !== 401) throw await problemOf(response);
+      // If the token was a superseded one, the session is alive with the token that another tab has.
+      await this.#check();
+      if (this.#state === state) throw await problemOf(response);
+    }
+  }
+
+  renew() {
+    return (this.#renewing ??= this.#renewInTurn().finally(() => { this.#renewing = null; }));
+  }
+
+  /** @param {RequestInfo | URL} input @param {RequestInit & { background?: boolean }} [init] */
+  async fetch(input, init = {}) {
+    const request = new Request(input, init);
+    let { credentials, redirect } = request;
+    const { headers, referrer, referrerPolicy } = request;
+    const ours = isAt(request.url, this.#origins);
+    const carries = ours && !this.#cookie && !headers.has('Authorization');
+    if (carries && !init.background && this.#state && this.#clock.now() >= this.#state.renewFrom) {
+      // If it fails, the token in hand may do once more; if not, the answer says so.
+      await this.renew().catch(() => {});
+    }
+    const token = carries ? this.#state?.token : null;
+    if (token) {
+      headers.set('Authorization', `Bearer ${token}`);
+      // Not every browser takes the header off when a redirect leads to another origin.
+      redirect = init.redirect ?? 'error';
+    }
+    // Beside a token no cookie: Waxseal refuses the two of different sessions.
+    if ((token || (ours && this.#cookie)) && credentials === 'same-origin') credentials = init.credentials ?? this.#credentials;
+    if (init.background && new URL(request.url).origin === this.#base.origin) headers.set('Waxseal-Activity', 'none');
+    // The referrer is said again because any other change resets it.
+    const response = await fetch(request, { credentials, redirect, referrer, referrerPolicy });
+    if (response.url && isAt(response.url, this.#origins)) await this.#heed(response);
+    return response;
+  }
+
+  close() {
+    this.#closing.abort();
+    clearTimeout(this.#timer);
+    clearTimeout(this.#askingAgain);
+    this.#channel?.close();
+    this.#channel = null;
+  }
+
+  /** GET in the background, or POST of a body. @param {string} path @param {object} [body] */
+  #send(path, body) {
+    const headers = new Headers(body ? { 'Content-Type': 'application/json' } : { 'Waxseal-Activity': 'none' });
+    if (this.#state?.token) headers.set('Authorization', `Bearer ${this.#state.token}`);
+    return fetch(new URL(path, this.#base), {
+      method: body ? 'POST' : 'GET',
+      headers,
+      body: body ? JSON.stringify(body) : null,
+      credentials: this.#credentials,
+      cache: 'no-store',
+      redirect: 'error',
+      signal: AbortSignal.timeout?.(SERVER_ANSWERS_WITHIN),
+    });
+  }
+
+  /** The session in an answer, by which the clock is set. @param {Response} response @param {number} sent @param {string | null} [token] */
+  async #read(response, sent, token = null) {
+    const { session, access_token, ...bare } = await response.json();
+    const { now, state } = readSession(session ?? bare, access_token ?? token);
+    this.#clock.hear(now, sent);
+    clearTimeout(this.#askingAgain);
+    this.#askingAgain = this.#unanswered = 0;
+    return state;
+  }
+
+  async #renewInTurn() {
+    if (!this.#state) await this.restore();
+    const before = this.#state;
+    if (!before) throw noSession();
+    const renew = () => this.#renewUnlessDone(before);
+    const locks = globalThis.navigator?.locks;
+    return /** @type {Promise<Session>} */ (locks ? locks.request(this.#name, renew) : renew());
+  }
+
+  /** @param {State} before */
+  async #renewUnlessDone(before) {
+    // A frozen page may have missed a renewal by another tab, and to renew again from before it looks like theft.
+    await this.#askTabs();
+    const asked = this.#state;
+    if (!asked || !this.#session) throw noSession();
+    if (difference(before, asked)) return this.#session;
+    const sent = this.#clock.elapsed();
+    // A new session ID may have been lost with the answer. It can be had again, but only within the grace.
+    const response = await this.#send('session/renew', {}).catch(() => this.#send('session/renew', {}));
+    if (response.ok) {
+      const state = await this.#read(response, sent);
+      if (this.#state && lineage(this.#state) === lineage(state)) {
+        const did = difference(asked, state) ?? 'kept';
+        // Kept although it was due: nothing moves before the session ID does.
+        if (did === 'kept' && this.#clock.now() >= asked.renewFrom) this.#state.renewFrom = state.renew;
+        return this.#take(state, did, { asked: true });
+      }
+    } else if (response.status !== 401) {
+      throw await problemOf(response);
+    }
+    // It is over, or it was another session's that has been replaced.
+    if (this.#state) await this.#check();
+    if (!this.#session || this.#state === asked) throw response.ok ? noSession() : await problemOf(response);
+    return this.#session;
+  }
+
+  /** @param {Response} response */
+  async #heed(response) {
+    const said = this.#cookie ? readHeader(response.headers.get('Waxseal-Session')) : null;
+    if (said) {
+      const { did, now, ...times } = said;
+      this.#clock.hearsay(now);
+      const state = { ...(this.#state ?? { created: NaN, token: null, renewFrom: NaN }), ...times };
+      if (this.#state && lineage(this.#state) === lineage(state)) this.#take(state, did, { asked: true });
+      else if (!this.#isOver(state)) await this.#check().catch(() => {}); // one that is not known here yet
+    } else if (response.status === 401 && this.#state) {
+      // It may have been about an older session than the one in hand, or about something else altogether.
+      await this.#check().catch(() => {});
+    }
+  }
+
+  /** Asks the server about the session in hand. Throws if there is no answer: then nothing is known. */
+  #check() {
+    return (this.#checking ??= this.#ask().finally(() => { this.#checking = null; }));
+  }
+
+  async #ask() {
+    for (;;) {
+      const asked = this.#state;
+      const sent = this.#clock.elapsed();
+      const response = await this.#send('session');
+      if (response.status === 401) {
+        if (asked?.token && asked === this.#state) await this.#askTabs();
+        if (this.#state && asked !== this.#state) continue; // it was about the one before
+        if (!asked) return;
+        // The wall clock is heard here, because it goes on while the machine sleeps.
+        const { at, timeout } = endOf(asked);
+        return this.#end(asked, this.#clock.now() + Math.max(0, this.#clock.lost()) >= at ? timeout : 'refused');
+      }
+      if (!response.ok) throw await problemOf(response);
+      const state = await this.#read(response, sent, asked?.token);
+      const mine = this.#state;
+      if (asked && !mine) return; // it has ended meanwhile
+      if (mine && mine !== asked && lineage(mine) !== lineage(state)) continue;
+      const did = mine ? difference(mine, state) : 'kept';
+      if (mine) state.renewFrom = mine.renewFrom;
+      const { at, timeout } = endOf(did || !mine ? state : mine);
+      if (at > this.#clock.now()) this.#take(state, did ?? 'kept');
+      else if (mine) this.#end(mine, timeout);
+      return;
+    }
+  }
+
+  /** Asks the server, and again if there is no answer, which ends no session. */
+  #verify() {
+    clearTimeout(this.#askingAgain);
+    this.#check().catch((error) => {
+      clearTimeout(this.#askingAgain);
+      if (!this.#state || this.#closing.signal.aborted) return;
+      this.#askingAgain = setTimeout(() => this.#verify(), askAgainIn(++this.#unanswered, error.retryAfter));
+    });
+  }
+
+  /** @param {State} state @param {Did} did @param {{ asked?: boolean, told?: boolean }} [how] @returns {Session} */
+  #take(state, did, { asked = false, told = false } = {}) {
+    let session = this.#session;
+    const news = !session || !this.#state || difference(this.#state, state) !== null;
+    if (!session || news) {
+      const [createdAt, idleExpiresAt, renewAt, expiresAt] = [state.created, state.idle, state.renew, state.end].map((at) => new Date(at));
+      session = Object.freeze(/** @type {Session} */ ({ id: state.id, createdAt, idleExpiresAt, renewAt, expiresAt }));
+      this.#state = state;
+      this.#session = session;
+      if (!told) this.#post({ type: 'session', state, did, now: this.#clock.now() });
+      for (const go of this.#waiting) go();
+    }
+    if (news || asked) this.#say('changed', { session, did });
+    this.#watch();
+    return session;
+  }
+
+  /** @param {State} state @param {EndReason} reason @param {boolean} [told] */
+  #end(state, reason, told = false) {
+    if (!this.#state || lineage(this.#state) !== lineage(state)) return;
+    // A logout ends a session in all its generations. A token that is refused may be one that was renewed elsewhere.
+    this.#over = reason === 'logout' ? { id: `${lineage(state)}.Infinity`, idle: 0 } : { id: state.id, idle: state.idle };
+    this.#state = this.#session = null;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#askingAgain);
+    this.#askingAgain = 0;
+    if (!told) this.#post({ type: 'ended', last: this.#over, reason });
+    this.#say('ended', { reason });
+  }
+
+  /** @param {Known} state */
+  #isOver(state) { return this.#over && lineage(this.#over) === lineage(state) && !difference(this.#over, state); }
+
+  /** @param {keyof WaxsealEventMap} type @param {object} detail */
+  #say(type, detail) {
+    if (!this.#closing.signal.aborted) this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  /** Waits for the next deadline. */
+  #watch() {
+    clearTimeout(this.#timer);
+    if (!this.#state || this.#closing.signal.aborted) return;
+    const { at, timeout } = endOf(this.#state);
+    const left = at - this.#clock.now();
+    // Another tab or another request may have moved the end.
+    if ((left <= 0 || Math.abs(this.#clock.lost()) > SLEPT) && !this.#askingAgain) this.#verify();
+    if (left <= 0) return;
+    const next = left > this.#aboutToEnd ? left - this.#aboutToEnd : left;
+    this.#timer = setTimeout(() => this.#watch(), Math.min(Math.ceil(next), LONGEST_TIMER));
+    if (left > this.#aboutToEnd || this.#warned === at) return;
+    this.#warned = at;
+    this.#say('about-to-end', { session: this.#session, timeout, seconds: Math.ceil(left / 1000) });
+  }
+
+  /** Resolves when another tab has told of a newer session than the one in hand, or has had the time to. */
+  async #askTabs() {
+    if (!this.#channel) return;
+    await new Promise((resolve) => {
+      const go = () => resolve(this.#waiting.delete(go));
+      this.#waiting.add(go);
+      setTimeout(go, TABS_ANSWER_WITHIN);
+      this.#post({ type: 'hello' });
+    });
+  }
+
+  /** @param {Message} message */
+  #post(message) { this.#channel?.postMessage(message); }
+
+  /** @param {Message} message */
+  #told(message) {
+    const mine = this.#state;
+    if (message.type === 'hello') {
+      if (mine) this.#post({ type: 'session', state: mine, did: 'kept', now: this.#clock.now() });
+    } else if (message.type === 'ended') {
+      if (!mine || lineage(mine) !== lineage(message.last)) this.#over = message.last;
+      else if (difference(message.last, mine)) this.#verify(); // that tab was behind
+      else this.#end(mine, message.reason, true);
+    } else if (message.type === 'session' && !this.#isOver(message.state)) {
+      const { state, did, now } = message;
+      this.#clock.hearsay(now);
+      const another = mine && lineage(mine) !== lineage(state);
+      if (another && this.#cookie) this.#verify(); // whose cookie it is, the server knows
+      else if (!mine || (another ? isLater(mine, state) : difference(mine, state))) this.#take(state, did, { told: true });
+    }
+  }
+}

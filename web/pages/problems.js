@@ -1,0 +1,34 @@
+// What a refusal means to the person in front of it.
+
+import { inWords } from './words.js';
+
+// The server's own sentences do for the rest.
+const words = {
+  invalid_credentials: 'The username or the password is wrong.',
+  wrong_password: 'That is not your current password.',
+  cross_site: 'This was refused, because it seemed to come from another site. Open this page anew and try again.',
+};
+
+/** What a response that is not a success says, in the shape of the client's Problem. */
+export async function refusal(response) {
+  const { title, code, detail } = await response.json().catch(() => ({}));
+  const retryAfter = Number(response.headers.get('Retry-After')) || null;
+  return Object.assign(new Error(title), { status: response.status, code, detail, retryAfter });
+}
+
+/** One or two sentences for anything that a request threw. */
+export function explain(error) {
+  if (!error.status) {
+    // A request that got no answer, or a mistake in these pages: the console tells them apart.
+    console.error(error);
+    return navigator.onLine
+      ? 'Waxseal cannot be reached. Try again in a moment.'
+      : 'You are offline. Try again when you are connected.';
+  }
+  if (error.code === 'too_many_requests') {
+    return error.retryAfter
+      ? `Too many attempts. Wait ${inWords(error.retryAfter)}, then try again.`
+      : 'Too many attempts. Wait a moment, then try again.';
+  }
+  return words[error.code] ?? (error.detail || 'Waxseal cannot answer just now. Try again in a moment.');
+}
