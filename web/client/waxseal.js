@@ -180,6 +180,7 @@ export class Waxseal extends EventTarget {
   /** @type {State | null} */ #state = null;
   /** @type {Session | null} */ #session = null;
   /** @type {Known | null} */ #over = null; // what ended last: what is still under way must not bring it back
+  #lead = 0; // how long before the end it is said
   #warned = 0; // the deadline that `about-to-end` was sent for
   #timer = 0;
   #askingAgain = 0;
@@ -206,8 +207,10 @@ export class Waxseal extends EventTarget {
     }
     // While the machine sleeps or the page is frozen, timers stand still, and what other tabs say is lost.
     const { signal } = this.#closing;
-    const returned = () => {
-      if (this.#state && globalThis.document?.visibilityState !== 'hidden' && !this.#clock.justHeard()) this.#verify();
+    const returned = (/** @type {Event} */ event) => {
+      // Out of the back-forward cache it comes as it was left, however short the time.
+      const heard = this.#clock.justHeard() && !('persisted' in event && event.persisted);
+      if (this.#state && globalThis.document?.visibilityState !== 'hidden' && !heard) this.#verify();
     };
     for (const type of ['focus', 'pageshow', 'online']) globalThis.addEventListener?.(type, returned, { signal });
     globalThis.document?.addEventListener('visibilitychange', returned, { signal });
@@ -415,6 +418,8 @@ export class Waxseal extends EventTarget {
       const [createdAt, idleExpiresAt, renewAt, expiresAt] = [state.created, state.idle, state.renew, state.end].map((at) => new Date(at));
       session = Object.freeze(/** @type {Session} */ ({ id: state.id, createdAt, idleExpiresAt, renewAt, expiresAt }));
       this.#state = state;
+      // Where little is left to begin with, not all of it is spent under a warning.
+      this.#lead = Math.min(this.#aboutToEnd, (endOf(state).at - this.#clock.now()) / 2);
       this.#session = session;
       if (!told) this.#post({ type: 'session', state, did, now: this.#clock.now() });
       for (const go of this.#waiting) go();
@@ -454,9 +459,9 @@ export class Waxseal extends EventTarget {
     // Another tab or another request may have moved the end.
     if ((left <= 0 || Math.abs(this.#clock.lost()) > SLEPT) && !this.#askingAgain) this.#verify();
     if (left <= 0) return;
-    const next = left > this.#aboutToEnd ? left - this.#aboutToEnd : left;
+    const next = left > this.#lead ? left - this.#lead : left;
     this.#timer = setTimeout(() => this.#watch(), Math.min(Math.ceil(next), LONGEST_TIMER));
-    if (left > this.#aboutToEnd || this.#warned === at) return;
+    if (left > this.#lead || this.#warned === at) return;
     this.#warned = at;
     this.#say('about-to-end', { session: this.#session, timeout, seconds: Math.ceil(left / 1000) });
   }

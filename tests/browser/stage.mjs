@@ -1,0 +1,233 @@
+// What the scenarios share: the job, the browser, what a user does on the pages, and an ear for what should not be.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+export const job = JSON.parse(readFileSync(0, 'utf8'));
+const load = createRequire(join(job.packages, 'from-here.js'));
+const { chromium } = load('playwright-core');
+export const { AxeBuilder } = load('@axe-core/playwright');
+
+export const COOKIE = '__Host-Http-waxseal';
+// How long something may take that will come. It is no measure of speed: the machine may be busy.
+const PATIENCE = 30_000;
+const WATCHDOG = 120_000;
+
+const args = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--no-proxy-server',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
+
+let browser;
+const contexts = [];
+const servers = [];
+const noise = []; // what the console, the content security policy and uncaught errors said
+const strangers = []; // requests to hosts that have no part in the scenario
+const hosts = new Set([new URL(job.url).host]);
+const allowed = [];
+
+/** Plays a scenario, and ends the process: with 0 if it holds, and nothing was heard that should not be. */
+export async function play(scenario) {
+  const watchdog = setTimeout(() => {
+    console.error(`the scenario was still going on after ${WATCHDOG / 1000} s`);
+    process.exit(3);
+  }, WATCHDOG);
+  let failed = false;
+  try {
+    // Playwright switches the back-forward cache off, and users have it on.
+    const ignoreDefaultArgs = ['--disable-back-forward-cache'];
+    browser = await chromium.launch({ executablePath: job.chromium, args, ignoreDefaultArgs });
+    await scenario();
+    await heardNothing();
+  } catch (error) {
+    failed = true;
+    console.error(error);
+    if (noise.length) console.error('heard:', noise);
+    await picturesOfFailure().catch((cause) => console.error(cause));
+  }
+  await browser?.close();
+  for (const server of servers) server.close();
+  clearTimeout(watchdog);
+  process.exit(failed ? 1 : 0);
+}
+
+async function picturesOfFailure() {
+  const folder = join(job.pictures, 'failed');
+  mkdirSync(folder, { recursive: true });
+  const pages = contexts.flatMap((context) => context.pages());
+  for (const [at, page] of pages.entries()) {
+    const name = `${job.scenario}-${at}.png`;
+    console.error(`${name}: ${page.url()}`);
+    await page.screenshot({ path: join(folder, name), timeout: 5_000 });
+  }
+}
+
+async function heardNothing() {
+  // The console's messages come by themselves: what a page has said before this is answered has come.
+  for (const page of contexts.flatMap((context) => context.pages())) await page.evaluate(() => 0);
+  assert.deepEqual(noise, [], 'the console is silent, and the content security policy was kept');
+  assert.deepEqual(strangers, [], 'no request to another host');
+}
+
+/** A browser of its own: what one context stores, the others do not see. */
+export async function newBrowser(options = {}) {
+  const context = await browser.newContext({ locale: 'en-GB', ...options });
+  context.setDefaultTimeout(PATIENCE);
+  contexts.push(context);
+  context.on('request', (request) => {
+    const url = new URL(request.url());
+    if (/^(http|ws)s?:$/.test(url.protocol) && !hosts.has(url.host)) strangers.push(url.href);
+  });
+  context.on('console', (message) => {
+    if (!['error', 'warning'].includes(message.type())) return;
+    const { url } = message.location();
+    if (!allowed.some((allows) => allows(message.text(), url))) noise.push(`${message.text()} (${url})`);
+  });
+  context.on('weberror', (error) => noise.push(`uncaught: ${error.error().stack}`));
+  await context.addInitScript(() => addEventListener('securitypolicyviolation', (event) => {
+    console.error(`securitypolicyviolation: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
+  }));
+  return context;
+}
+
+/** The browser itself writes a line for every answer of 400 or above: the scenario expects this one. */
+export function expectRefusal(status, path) {
+  const line = new RegExp(`^Failed to load resource: the server responded with a status of ${status} \\(`);
+  allowed.push((text, url) => line.test(text) && url && new URL(url).pathname === path);
+}
+
+/** Any other line that the scenario expects. */
+export function expectNoise(pattern) {
+  allowed.push((text) => pattern.test(text));
+}
+
+// The pages ask whether somebody is signed in, and this is how they learn that nobody is.
+expectRefusal(401, '/session');
+
+/** Serves a page of somebody else's on this machine. `answer(request, response)` answers. */
+export async function serve(answer, port = 0) {
+  const server = createServer(answer);
+  // The browser finds `localhost` here too, when nobody listens on its other address.
+  await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
+  servers.push(server);
+  const taken = server.address().port;
+  for (const host of ['localhost', '127.0.0.1']) hosts.add(`${host}:${taken}`);
+  return taken;
+}
+
+/** The service by the name `localhost`, which is another site than its address. */
+export function byName() {
+  const url = new URL(job.url);
+  url.hostname = 'localhost';
+  hosts.add(url.host);
+  return url.origin;
+}
+
+/** Waits until `probe` gives something true, and gives it. */
+export async function until(what, probe, patience = PATIENCE) {
+  const end = performance.now() + patience;
+  for (;;) {
+    const found = await probe();
+    if (found) return found;
+    if (performance.now() > end) assert.fail(`never: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** A request without a browser, as curl sends it. */
+export async function raw(method, path, { cookie, bearer, json, headers = {} } = {}) {
+  if (cookie) headers.cookie = `${COOKIE}=${cookie}`;
+  if (bearer) headers.authorization = `Bearer ${bearer}`;
+  if (json) headers['content-type'] = 'application/json';
+  const response = await fetch(new URL(path, job.url), { method, headers, body: json && JSON.stringify(json) });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, body: text && JSON.parse(text) };
+}
+
+/** The token in this browser's session cookie; nothing if it has none. */
+export async function cookieOf(context) {
+  const cookies = await context.cookies();
+  const names = cookies.map(({ name }) => name);
+  assert.ok(names.length <= 1 && (names[0] ?? COOKIE) === COOKIE, `no other cookie: ${names}`);
+  return cookies[0]?.value;
+}
+
+export async function open(context, url = job.url) {
+  const page = await context.newPage();
+  await page.goto(url);
+  return page;
+}
+
+export const heading = (page, name) => page.getByRole('heading', { level: 1, name, exact: true });
+
+export async function fillSignIn(page, username, password) {
+  await page.getByLabel('Username').fill(username);
+  await page.getByLabel('Password', { exact: true }).fill(password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+}
+
+/** Signs in by the form, and waits for the session. */
+export async function signIn(page, username = 'alice', password = job.password) {
+  await fillSignIn(page, username, password);
+  await heading(page, 'Your session').waitFor();
+}
+
+/** Opens the pages in this browser, and signs in. */
+export async function signedIn(context, username = 'alice', password = job.password) {
+  const page = await open(context);
+  await signIn(page, username, password);
+  return page;
+}
+
+export const reasons = {
+  none: '',
+  here: 'You are signed out.',
+  logout: 'You signed out in another tab.',
+  idle: 'You were signed out, because nothing had happened for as long as the idle timeout is.',
+  absolute: 'Your session had lasted as long as a session may. Sign in again to go on.',
+  refused: 'Your session is no longer accepted: it was ended from elsewhere, or it had run out.',
+};
+
+/** Waits for the sign-in view, which must say this reason and have nothing of the session left. */
+export async function signedOut(page, reason) {
+  await heading(page, 'Sign in').waitFor();
+  assert.equal(await page.locator('#reason').textContent(), reasons[reason]);
+  assert.ok(await page.locator('#who').isHidden() && await page.locator('#views').isHidden());
+  assert.equal(await page.locator('#who-name').textContent(), '');
+  assert.equal(await page.locator('#session-id').count(), 0);
+  assert.equal(await page.getByRole('dialog').count(), 0);
+}
+
+export const sessionId = (page) => page.locator('#session-id').textContent();
+
+/** When that timeout runs out, as the page says it. */
+export async function deadline(page, timeout) {
+  return Date.parse(await page.locator(`[data-timeout="${timeout}"] time`).getAttribute('datetime'));
+}
+
+/** The seconds that a countdown shows. */
+export async function left(page, timeout) {
+  const text = await page.locator(`[data-timeout="${timeout}"] .left`).textContent();
+  if (text === 'due') return 0;
+  const found = /^(?:(\d+) min )?(\d+) s$/.exec(text);
+  assert.ok(found, `a countdown: ${text}`);
+  return Number(found[1] ?? 0) * 60 + Number(found[2]);
+}
+
+/** Presses one of the three buttons, and gives what the log says that the request did. */
+export async function press(page, button = 'Send a request', request = 'GET /session') {
+  const name = new RegExp(`^${request}(, in the background)?$`);
+  await page.locator('#log li').evaluateAll((items) => items.forEach((item) => { item.dataset.seen = ''; }));
+  await page.getByRole('button', { name: button }).click();
+  const entry = page.locator('#log li:not([data-seen])').filter({ has: page.locator('.request', { hasText: name }) });
+  return entry.first().locator('.did').textContent();
+}
+
+/** Presses a button that will find the session gone. */
+export async function pressInVain(page, reason) {
+  await page.getByRole('button', { name: 'Send a request' }).click();
+  await signedOut(page, reason);
+}
