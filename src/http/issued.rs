@@ -15,22 +15,17 @@ use super::problem::Problem;
 use super::session::SessionView;
 use super::session_cookies::{After, Did, Exchange, SessionCookies};
 use crate::claims::Claims;
-use crate::issuer::{Exchanged, Issued, Issuer, RenewError};
+use crate::issuer::{Exchanged, Issuer, RenewError};
 use crate::time::{Clock, Timestamp};
 use crate::verifier::{Superseded, VerifiedClaims};
 
-/// A token that its client is to hold.
-pub(super) struct Held {
-    pub(super) token: String,
-    pub(super) claims: Claims,
-}
-
-impl From<Issued> for Held {
-    fn from(issued: Issued) -> Self {
-        Self {
-            token: issued.token,
-            claims: issued.claims,
-        }
+/// What a token with these claims was exchanged for: what happened, the claims now, and the token if it is
+/// a new one.
+pub(super) fn outcome(exchanged: Exchanged, kept: &Claims) -> (Did, Claims, Option<String>) {
+    match exchanged {
+        Exchanged::Kept => (Did::Kept, kept.clone(), None),
+        Exchanged::Touched(issued) => (Did::Touched, issued.claims, Some(issued.token)),
+        Exchanged::Renewed(issued) => (Did::Renewed, issued.claims, Some(issued.token)),
     }
 }
 
@@ -75,8 +70,13 @@ impl Respond {
         response
     }
 
-    pub(super) fn with(self, carrier: Carrier, did: Did, held: Held) -> Response {
-        let Held { token, claims } = held;
+    pub(super) fn with(
+        self,
+        carrier: Carrier,
+        did: Did,
+        claims: Claims,
+        token: String,
+    ) -> Response {
         let now = self.now;
         let body = |token: Option<String>| Body {
             token_type: token.as_ref().map(|_| "Bearer"),
@@ -110,16 +110,15 @@ impl Exchange for Issuer {
         } else {
             Ok(Exchanged::Kept)
         };
-        let (did, token, claims) = match exchanged {
-            Ok(Exchanged::Kept) => (Did::Kept, None, session.claims().clone()),
-            Ok(Exchanged::Touched(issued)) => (Did::Touched, Some(issued.token), issued.claims),
-            Ok(Exchanged::Renewed(issued)) => (Did::Renewed, Some(issued.token), issued.claims),
+        let exchanged = match exchanged {
+            Ok(exchanged) => exchanged,
             Err(RenewError::Over | RenewError::Superseded | RenewError::Reused) => return None,
             Err(cause) => {
                 tracing::warn!(%cause, "a session cookie was left as it is");
                 return None;
             }
         };
+        let (did, claims, token) = outcome(exchanged, session.claims());
         Some(After {
             did,
             claims,

@@ -132,7 +132,7 @@ pub(super) async fn login(
         Some(Replaced::Reused(superseded)) => issuer.reused(&superseded).await?,
         None => {}
     }
-    Ok(respond.with(carrier, Did::Renewed, issued.into()))
+    Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
 }
 
 impl From<TooMany> for Problem {

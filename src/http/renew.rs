@@ -7,10 +7,9 @@ use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::extract::{Carrier, Presented};
-use super::issued::{Held, Respond};
+use super::issued::{Respond, outcome};
 use super::problem::Problem;
-use super::session_cookies::Did;
-use crate::issuer::{Exchanged, Issuer, RenewError};
+use crate::issuer::{Issuer, RenewError};
 use crate::verifier::{Refusal, Superseded, VerifiedClaims, Verifier};
 
 /// A token that was presented to be exchanged: good, or superseded, which is a sign of theft.
@@ -58,18 +57,9 @@ pub(super) async fn renew(
     if let (Err(RenewError::Over), Carrier::Cookie) = (&exchanged, presented.carrier) {
         return Ok(respond.over());
     }
-    let (did, held) = match exchanged? {
-        Exchanged::Kept => {
-            let kept = Held {
-                token: presented.token,
-                claims: claims.claims().clone(),
-            };
-            (Did::Kept, kept)
-        }
-        Exchanged::Touched(issued) => (Did::Touched, issued.into()),
-        Exchanged::Renewed(issued) => (Did::Renewed, issued.into()),
-    };
-    Ok(respond.with(presented.carrier, did, held))
+    let (did, claims, token) = outcome(exchanged?, claims.claims());
+    let token = token.unwrap_or(presented.token);
+    Ok(respond.with(presented.carrier, did, claims, token))
 }
 
 impl From<RenewError> for Problem {
