@@ -39,7 +39,8 @@ pub(super) const SESSIONS: &str = "SELECT lineage, auth_time, session_expiry, re
 pub(super) const GENERATION: &str = "SELECT generation, renew_at, grace_until FROM session WHERE lineage = $1 AND user = $2 AND auth_time = $3 AND session_expiry = $4";
 pub(super) const SESSION: &str = "SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE lineage = $1 AND user = $2";
 pub(super) const RENEW: &str = "UPDATE session SET generation = $2, renew_at = $3, grace_until = $4, idle_end = $5 WHERE lineage = $1";
-pub(super) const FORGET_SESSION: &str = "DELETE FROM session WHERE lineage = $1";
+pub(super) const FORGET_SESSIONS: &str =
+    "DELETE FROM session WHERE lineage IN (SELECT value FROM json_each($1))";
 pub(super) const FORGET_OTHERS: &str = "DELETE FROM session WHERE user = $1 AND lineage <> $2";
 pub(super) const FORGET_ALL: &str = "DELETE FROM session";
 pub(super) const FORGET: &str = "DELETE FROM session WHERE lineage IN (SELECT lineage FROM session WHERE session_expiry <= $1 LIMIT $2)";

@@ -156,9 +156,26 @@ async fn commit(connection: &mut SqliteConnection, batch: &[Job]) -> sqlx::Resul
             apply(&mut transaction, &mut head, &job.change).await?
         });
     }
+    forget_ended(&mut transaction, batch).await?;
     set_head(&mut transaction, &head).await?;
     transaction.commit().await?;
     Ok(done)
+}
+
+/// The sessions that the batch ended leave the inventory together: one statement, and not one a logout.
+async fn forget_ended(connection: &mut SqliteConnection, batch: &[Job]) -> sqlx::Result<()> {
+    let ended = batch.iter().filter_map(|job| match &job.change {
+        Change::Revoke(Revoke::Session(lineage, _), ..) => Some(lineage.to_string()),
+        _ => None,
+    });
+    let ended: Vec<_> = ended.collect();
+    if !ended.is_empty() {
+        sqlx::query(sql::FORGET_SESSIONS)
+            .bind(serde_json::json!(ended).to_string())
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn set_head(connection: &mut SqliteConnection, row: &HeadRow) -> sqlx::Result<()> {
@@ -269,10 +286,6 @@ async fn revoke(
             // A lineage may be ahead of the clock, and the horizon that takes the entry's place must
             // be past it.
             let expires_at = session_revocation_expiry(lineage.created_at()).max(*expires_at);
-            sqlx::query(sql::FORGET_SESSION)
-                .bind(lineage.to_string())
-                .execute(&mut *connection)
-                .await?;
             (Target::Session(*lineage), ALL, expires_at)
         }
         Revoke::Token(token, expires_at) => (Target::Token(*token), ALL, *expires_at),
