@@ -127,7 +127,8 @@ impl Model {
                 idle,
                 ..token
             })
-        } else if now + limits.grace < token.renew && touchable && idle > token.idle {
+        } else if behind == 0 && now + limits.grace < token.renew && touchable && idle > token.idle
+        {
             Said::Touched(Token {
                 issued,
                 idle,
