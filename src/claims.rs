@@ -1,6 +1,7 @@
-//! What a session token says.
+//! What a token says: that of a session, or that of a client.
 
-use crate::id::{SessionId, TokenId, UserId};
+use crate::id::{ClientId, SessionId, TokenId, UserId};
+use crate::scope::Scopes;
 use crate::time::Timestamp;
 
 /// The claims of a session token (RFC 9068, section 2.2, and our own), each of its type. Times are
@@ -33,4 +34,32 @@ pub struct Claims {
     pub methods: Vec<String>,
     /// `scope`: space-separated (RFC 8693, section 4.2).
     pub scope: String,
+}
+
+/// The claims of a client's own token (RFC 9068, section 2.2), each of its type. Times are whole seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientClaims {
+    /// `iss`: who issued it.
+    pub issuer: String,
+    /// `sub` and `client_id`: whose it is. There is no user in it.
+    pub client: ClientId,
+    /// `aud`: the one audience that it is meant for.
+    pub audience: String,
+    /// `iat`: when it was signed.
+    pub issued_at: Timestamp,
+    /// `exp`: its end.
+    pub expires_at: Timestamp,
+    /// `jti`: this token. The time in it says, to the millisecond, which cut-offs it is past.
+    pub token_id: TokenId,
+    /// `scope`: what it permits.
+    pub scopes: Scopes,
+}
+
+/// The claims of a token of either kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnyClaims {
+    /// A session's.
+    Session(Claims),
+    /// A client's own.
+    Client(ClientClaims),
 }

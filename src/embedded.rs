@@ -14,13 +14,16 @@ use axum::Router;
 use ipnet::IpNet;
 
 use crate::account::Accounts;
+use crate::account::client::Clients;
 use crate::account::limits::{LoginLimits, LoginRates};
 use crate::account::password::{Cost, Hasher, HashingFailed};
 use crate::http::caller::TrustedProxies;
 use crate::http::origins::{Origin, Origins};
+use crate::http::revocations::Doorbell;
 use crate::http::session_cookies::SessionCookies;
 use crate::http::{AppState, SameSite, pages, router};
 use crate::inventory::Inventory;
+use crate::issuer::assertion::MAX_LIFETIME;
 use crate::issuer::{Issuer, IssuerParts};
 use crate::key::{Algorithm, Format};
 use crate::keyring::SharedKeyring;
@@ -76,6 +79,11 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// How many logins may be tried.
     pub login_rates: LoginRates,
+    /// How long a client's token is good: 1 second to 1 hour.
+    pub client_token_lifetime: Duration,
+    /// How old the revocation list may be before tokens are refused rather than guessed about: 1 second to
+    /// 1 hour.
+    pub max_staleness: Duration,
 }
 
 /// `data/`, `keys/`, and an issuer that a service on this machine alone can have.
@@ -94,6 +102,8 @@ impl Default for Settings {
             same_site: SameSite::default(),
             trusted_proxies: Vec::new(),
             login_rates: LoginRates::default(),
+            client_token_lifetime: Duration::from_secs(300),
+            max_staleness: MAX_STALENESS,
         }
     }
 }
@@ -169,6 +179,7 @@ pub struct Waxseal {
     limits: Arc<LoginLimits>,
     cookies: SessionCookies,
     proxies: TrustedProxies,
+    doorbell: Doorbell,
     keyring: Arc<SharedKeyring>,
     keys_dir: PathBuf,
     clock: Arc<dyn Clock>,
@@ -205,7 +216,7 @@ impl Waxseal {
         let keyring = Arc::new(SharedKeyring::new(key_folder::keyring(&settings.keys_dir)?));
         let store = Arc::new(open_or_make_store(settings).await?);
         let list = Arc::new(RevocationList::new());
-        let freshness = Arc::new(Freshness::new(MAX_STALENESS));
+        let freshness = Arc::new(Freshness::new(settings.max_staleness));
         let log: Arc<dyn RevocationLog> = Arc::clone(&store) as _;
         let follower = Arc::new(Follower::new(
             Arc::clone(&log),
@@ -230,6 +241,7 @@ impl Waxseal {
         let permits = available_parallelism().map_or(1, |cores| cores.get() / 2);
         let issuer = Arc::new(Issuer::new(IssuerParts {
             accounts: Arc::clone(&store) as _,
+            clients: Arc::clone(&store) as _,
             hasher: Hasher::new(cost, permits, Arc::clone(&random))?,
             log,
             follower: Arc::clone(&follower),
@@ -238,6 +250,7 @@ impl Waxseal {
             keyring: Arc::clone(&keyring),
             format: settings.format,
             policy: policy.clone(),
+            client_token_lifetime: settings.client_token_lifetime,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
         }));
@@ -258,6 +271,7 @@ impl Waxseal {
         let exchange = Arc::clone(&issuer) as _;
         Ok(Self {
             store,
+            doorbell: Doorbell::new(Arc::clone(&list)),
             list,
             follower,
             issuer,
@@ -282,6 +296,7 @@ impl Waxseal {
             limits: Arc::clone(&self.limits),
             cookies: self.cookies.clone(),
             proxies: self.proxies.clone(),
+            doorbell: self.doorbell.clone(),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
         })
@@ -297,6 +312,18 @@ impl Waxseal {
     #[must_use]
     pub fn cookies(&self) -> SessionCookies {
         self.cookies.clone()
+    }
+
+    /// Ends the streams of the feed, which would last for as long as their readers stay: so that the server
+    /// can stop.
+    pub fn close_streams(&self) {
+        self.doorbell.close();
+    }
+
+    /// The clients.
+    #[must_use]
+    pub fn clients(&self) -> Arc<dyn Clients> {
+        Arc::clone(&self.store) as _
     }
 
     /// Verifies tokens.
@@ -349,6 +376,10 @@ impl Waxseal {
         self.store.raise_horizon(self.list.expired_until()).await?;
         self.store
             .forget(self.clock.now().minus(MAX_LEEWAY))
+            .await?;
+        // A clock that is a little ahead, and set back, must not make one good again.
+        self.store
+            .forget_assertions(self.clock.now().minus(MAX_LIFETIME))
             .await?;
         self.follower.catch_up().await?;
         let list = Arc::clone(&self.list);

@@ -37,7 +37,7 @@ fn parse_uuid_v7(text: &str) -> Option<Uuid> {
 }
 
 macro_rules! uuid_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $what:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Uuid);
@@ -59,14 +59,15 @@ macro_rules! uuid_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+                write!(f, concat!($prefix, "{}"), self.0)
             }
         }
 
         impl FromStr for $name {
             type Err = InvalidId;
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                parse_uuid_v7(text).map(Self).ok_or(InvalidId($what))
+                let uuid = text.strip_prefix($prefix).and_then(parse_uuid_v7);
+                uuid.map(Self).ok_or(InvalidId($what))
             }
         }
 
@@ -80,15 +81,20 @@ macro_rules! uuid_id {
 
 uuid_id!(
     /// A session's fixed identity, a UUIDv7: it carries the session's creation time.
-    Lineage, "session lineage (a UUID version 7)"
+    Lineage, "", "session lineage (a UUID version 7)"
 );
 uuid_id!(
     /// The identity of one token, its `jti`.
-    TokenId, "token ID (a UUID version 7)"
+    TokenId, "", "token ID (a UUID version 7)"
 );
 uuid_id!(
     /// A user's identity, the `sub` of that user's tokens. Never used again, unlike a username.
-    UserId, "user ID (a UUID version 7)"
+    UserId, "", "user ID (a UUID version 7)"
+);
+uuid_id!(
+    /// A client's identity, its `client_id` and the `sub` of its tokens. It begins with `client-`, so that
+    /// no client can be taken for a user (RFC 9068, section 5).
+    ClientId, "client-", "client ID (client- and a UUID version 7)"
 );
 
 /// A session ID, `<lineage>.<generation>`.

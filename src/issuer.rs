@@ -1,5 +1,8 @@
 //! Login, renewal and logout: the service that signs.
 
+pub mod assertion;
+pub mod clients;
+pub mod feed;
 mod renewal;
 
 pub use renewal::{Exchanged, RenewError};
@@ -9,6 +12,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::account::client::Clients;
 use crate::account::password::{BadPassword, Checked, Hasher, HashingFailed, Password};
 use crate::account::{Accounts, BeginSession, UserChange, Username};
 use crate::claims::Claims;
@@ -116,6 +120,8 @@ pub enum LogoutScope {
 pub struct IssuerParts {
     /// Who may log in.
     pub accounts: Arc<dyn Accounts>,
+    /// Which services have credentials.
+    pub clients: Arc<dyn Clients>,
     /// Checks passwords.
     pub hasher: Hasher,
     /// Where revocations last.
@@ -132,6 +138,8 @@ pub struct IssuerParts {
     pub format: Format,
     /// The rules.
     pub policy: Policy,
+    /// How long a client's token is good.
+    pub client_token_lifetime: Duration,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The randomness.

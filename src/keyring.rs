@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
+use tokio::sync::Notify;
 
 use crate::id::KeyId;
 use crate::key::{Format, KeyError, SigningKey, VerifyingKey};
@@ -206,6 +207,7 @@ impl Keyring {
 pub struct SharedKeyring {
     current: ArcSwap<Keyring>,
     broken: AtomicBool,
+    unknown: Notify,
 }
 
 impl SharedKeyring {
@@ -215,7 +217,18 @@ impl SharedKeyring {
         Self {
             current: ArcSwap::from_pointee(keyring),
             broken: AtomicBool::new(false),
+            unknown: Notify::new(),
         }
+    }
+
+    /// Takes note that a token named a key that is not here. Anybody can cause it, at any rate.
+    pub fn note_unknown(&self) {
+        self.unknown.notify_one();
+    }
+
+    /// Waits until an unknown key was named, once or more often, since this was last waited for.
+    pub async fn unknown_noted(&self) {
+        self.unknown.notified().await;
     }
 
     /// The keyring in use.

@@ -16,6 +16,7 @@ pub mod policy;
 pub mod random;
 pub mod revocation;
 pub mod schedule;
+pub mod scope;
 pub mod session;
 pub mod time;
 pub mod token;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::claims::Claims;
+use crate::claims::{Claims, ClientClaims};
 use crate::time::Timestamp;
 
 /// No token and no session lives longer, whatever is configured, so that a revocation of a user or of
@@ -58,6 +58,7 @@ pub struct BadPolicy {
 pub struct Policy {
     issuer: String,
     audience: String,
+    also: Vec<String>,
     timeouts: Timeouts,
 }
 
@@ -149,8 +150,16 @@ impl Policy {
         Ok(Self {
             issuer: issuer.to_owned(),
             audience: audience.to_owned(),
+            also: Vec::new(),
             timeouts,
         })
+    }
+
+    /// The same, and tokens that are meant for one of `audiences` are good too.
+    #[must_use]
+    pub fn also_for(mut self, audiences: impl IntoIterator<Item = String>) -> Self {
+        self.also.extend(audiences);
+        self
     }
 
     /// Who issues.
@@ -171,32 +180,80 @@ impl Policy {
         &self.timeouts
     }
 
-    /// Checks time and audience. Accepts up to but not at `exp + leeway`.
+    /// Checks time and audience of a session's claims. Accepts up to but not at `exp + leeway`.
     ///
     /// # Errors
     /// [`Unacceptable`] says why not.
     pub fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), Unacceptable> {
-        if claims.issuer != self.issuer {
-            return Err(Unacceptable::Issuer);
-        }
-        if claims.audience != self.audience {
-            return Err(Unacceptable::Audience);
-        }
-        let leeway = self.timeouts.leeway;
-        if now >= claims.expires_at.plus(leeway) {
-            return Err(Unacceptable::Expired);
-        }
-        if claims.issued_at > now.plus(leeway) || claims.auth_time > now.plus(leeway) {
+        self.check_audience(&claims.audience)?;
+        self.check_issued(claims, now)
+    }
+
+    /// The same for a client's claims.
+    ///
+    /// # Errors
+    /// [`Unacceptable`] says why not.
+    pub fn check_client(&self, claims: &ClientClaims, now: Timestamp) -> Result<(), Unacceptable> {
+        self.check_audience(&claims.audience)?;
+        self.check_client_issued(claims, now)
+    }
+
+    /// Checks a session's claims, whomever they are meant for.
+    pub(crate) fn check_issued(&self, claims: &Claims, now: Timestamp) -> Result<(), Unacceptable> {
+        self.check_times(&claims.issuer, claims.issued_at, claims.expires_at, now)?;
+        if claims.auth_time > now.plus(self.timeouts.leeway) {
             return Err(Unacceptable::Future);
         }
         let ordered = claims.auth_time <= claims.issued_at
-            && claims.issued_at < claims.expires_at
             && claims.expires_at <= claims.session_expiry
             && claims.session_expiry <= claims.auth_time.plus(LIFETIME_CAP);
         if ordered {
             Ok(())
         } else {
             Err(Unacceptable::Times)
+        }
+    }
+
+    /// Checks a client's claims, whomever they are meant for.
+    pub(crate) fn check_client_issued(
+        &self,
+        claims: &ClientClaims,
+        now: Timestamp,
+    ) -> Result<(), Unacceptable> {
+        self.check_times(&claims.issuer, claims.issued_at, claims.expires_at, now)?;
+        if claims.expires_at <= claims.issued_at.plus(LIFETIME_CAP) {
+            Ok(())
+        } else {
+            Err(Unacceptable::Times)
+        }
+    }
+
+    fn check_audience(&self, audience: &str) -> Result<(), Unacceptable> {
+        if audience == self.audience || self.also.iter().any(|also| audience == also) {
+            Ok(())
+        } else {
+            Err(Unacceptable::Audience)
+        }
+    }
+
+    fn check_times(
+        &self,
+        issuer: &str,
+        issued_at: Timestamp,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Unacceptable> {
+        let leeway = self.timeouts.leeway;
+        if issuer != self.issuer {
+            Err(Unacceptable::Issuer)
+        } else if now >= expires_at.plus(leeway) {
+            Err(Unacceptable::Expired)
+        } else if issued_at > now.plus(leeway) {
+            Err(Unacceptable::Future)
+        } else if issued_at >= expires_at {
+            Err(Unacceptable::Times)
+        } else {
+            Ok(())
         }
     }
 }

@@ -1,17 +1,19 @@
 //! Verification: one function, one order, no call home.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonwebtoken::jwk::JwkSet;
 
-use crate::claims::Claims;
-use crate::id::{KeyId, SessionId, UserId};
+use crate::claims::{AnyClaims, Claims, ClientClaims};
+use crate::id::{ClientId, KeyId, SessionId, UserId};
 use crate::key::Format;
 use crate::keyring::SharedKeyring;
 use crate::policy::{Policy, Unacceptable};
 use crate::revocation::Scope;
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::{Dead, RevocationList};
+use crate::scope::Scopes;
 use crate::time::{Clock, Timestamp};
 use crate::token::{Malformed, UntrustedToken};
 
@@ -28,6 +30,9 @@ pub enum Refusal {
     /// It is authentic, and not good here and now.
     #[error("{0}")]
     Unacceptable(#[from] Unacceptable),
+    /// It is a client's own, where only a session's is good.
+    #[error("a client's token, and not a session's")]
+    NoSession,
     /// It was revoked.
     #[error("revoked, scope {0}")]
     Revoked(Scope),
@@ -78,6 +83,62 @@ impl VerifiedClaims {
     }
 }
 
+/// A client's claims that were verified. Only [`Verifier::verify_any`] makes them: holding them is the proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedClient {
+    claims: ClientClaims,
+    kid: KeyId,
+}
+
+impl VerifiedClient {
+    /// All the claims.
+    #[must_use]
+    pub const fn claims(&self) -> &ClientClaims {
+        &self.claims
+    }
+
+    /// Whose token it is.
+    #[must_use]
+    pub const fn client(&self) -> ClientId {
+        self.claims.client
+    }
+
+    /// What it permits.
+    #[must_use]
+    pub const fn scopes(&self) -> &Scopes {
+        &self.claims.scopes
+    }
+}
+
+/// What a good token of either kind is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// A session's.
+    Session(VerifiedClaims),
+    /// A client's own.
+    Client(VerifiedClient),
+}
+
+impl Verified {
+    /// The key that signed it.
+    #[must_use]
+    pub const fn kid(&self) -> &KeyId {
+        match self {
+            Self::Session(session) => &session.kid,
+            Self::Client(client) => &client.kid,
+        }
+    }
+
+    /// The absolute end of the token.
+    #[must_use]
+    pub const fn expires_at(&self) -> Timestamp {
+        match self {
+            Self::Session(session) => session.claims.expires_at,
+            Self::Client(client) => client.claims.expires_at,
+        }
+    }
+}
+
 /// What is known of an authentic token whose session ID was renewed: enough to end its session, and not
 /// enough to be let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +166,14 @@ impl Superseded {
     pub const fn session_expiry(&self) -> Timestamp {
         self.session_expiry
     }
+}
+
+/// Which audiences are good.
+#[derive(Clone, Copy)]
+enum Meant {
+    ForHere,
+    #[cfg(feature = "server")]
+    ForAnybody,
 }
 
 /// Verifies tokens against keys, policy and the revocation list, all in memory.
@@ -139,43 +208,120 @@ impl Verifier {
         }
     }
 
-    /// Verifies in this order: size, shape, header, key, signature, time and audience, revocation,
-    /// freshness. What was learned of a revocation binds however old the list is.
+    /// Verifies a session's token in this order: size, shape, header, key, signature, time and audience,
+    /// revocation, freshness. What was learned of a revocation binds however old the list is.
     ///
     /// # Errors
     /// [`Refusal`] says why not; the caller of a service is told no more than 401 or 503.
     pub fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
+        match self.verify_any(token)? {
+            Verified::Session(session) => Ok(session),
+            Verified::Client(_) => Err(Refusal::NoSession),
+        }
+    }
+
+    /// Verifies a token of a session or of a client, in the same order.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn verify_any(&self, token: &str) -> Result<Verified, Refusal> {
+        self.verify_for(token, Meant::ForHere)
+    }
+
+    /// Verifies a token of either kind, whomever it is meant for: for the issuer, who is asked about its
+    /// tokens by others.
+    #[cfg(feature = "server")]
+    pub(crate) fn verify_issued(&self, token: &str) -> Result<Verified, Refusal> {
+        self.verify_for(token, Meant::ForAnybody)
+    }
+
+    fn verify_for(&self, token: &str, meant: Meant) -> Result<Verified, Refusal> {
         let now = self.clock.now();
         let token = UntrustedToken::parse(token)?;
         if !self.accepts.contains(&token.format()) {
             return Err(Malformed::Format.into());
         }
         let keyring = self.keyring.load();
-        let key = keyring
-            .verifying(token.kid().as_str(), now)
-            .ok_or(Refusal::UnknownKey)?;
-        let claims = token.verify(key)?;
-        self.policy.check(&claims, now)?;
+        let Some(key) = keyring.verifying(token.kid().as_str(), now) else {
+            self.keyring.note_unknown();
+            return Err(Refusal::UnknownKey);
+        };
+        let kid = key.kid().clone();
+        let verified = match token.verify(key)? {
+            AnyClaims::Session(claims) => Verified::Session(VerifiedClaims { claims, kid }),
+            AnyClaims::Client(claims) => Verified::Client(VerifiedClient { claims, kid }),
+        };
+        self.judge(&verified, meant, now)?;
+        Ok(verified)
+    }
+
+    /// Judges what was verified before once more: key, time, revocation, freshness. Only the signature
+    /// cannot have changed.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn verify_again(&self, verified: &Verified) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let key = verified.kid().as_str();
+        if self.keyring.load().verifying(key, now).is_none() {
+            return Err(Refusal::UnknownKey);
+        }
+        self.judge(verified, Meant::ForHere, now)
+    }
+
+    fn judge(&self, verified: &Verified, meant: Meant, now: Timestamp) -> Result<(), Refusal> {
         let leeway = self.policy.timeouts().leeway;
-        self.list.observe(now.minus(leeway));
-        match self.list.dead(&claims, key.kid(), now, leeway) {
-            None => {}
-            Some(Dead::Revoked(scope)) => return Err(Refusal::Revoked(scope)),
-            Some(Dead::Superseded) => {
-                return Err(Refusal::Superseded(Superseded {
-                    session_id: claims.session_id,
-                    expires_at: claims.expires_at,
-                    session_expiry: claims.session_expiry,
-                }));
+        match verified {
+            Verified::Session(VerifiedClaims { claims, kid }) => {
+                match meant {
+                    Meant::ForHere => self.policy.check(claims, now)?,
+                    #[cfg(feature = "server")]
+                    Meant::ForAnybody => self.policy.check_issued(claims, now)?,
+                }
+                self.list.observe(now.minus(leeway));
+                match self.list.dead(claims, kid, now, leeway) {
+                    None => {}
+                    Some(Dead::Revoked(scope)) => return Err(Refusal::Revoked(scope)),
+                    Some(Dead::Superseded) => {
+                        return Err(Refusal::Superseded(Superseded {
+                            session_id: claims.session_id,
+                            expires_at: claims.expires_at,
+                            session_expiry: claims.session_expiry,
+                        }));
+                    }
+                }
+            }
+            Verified::Client(VerifiedClient { claims, kid }) => {
+                match meant {
+                    Meant::ForHere => self.policy.check_client(claims, now)?,
+                    #[cfg(feature = "server")]
+                    Meant::ForAnybody => self.policy.check_client_issued(claims, now)?,
+                }
+                self.list.observe(now.minus(leeway));
+                if let Some(scope) = self.list.client_dead(claims, kid) {
+                    return Err(Refusal::Revoked(scope));
+                }
             }
         }
         if !self.freshness.holds(self.clock.uptime()) {
             return Err(Refusal::Stale);
         }
-        Ok(VerifiedClaims {
-            claims,
-            kid: key.kid().clone(),
-        })
+        Ok(())
+    }
+
+    /// Hears when the list has learned something.
+    #[must_use]
+    pub fn news(&self) -> tokio::sync::watch::Receiver<i64> {
+        self.list.news()
+    }
+
+    /// For how long nothing but news can change what [`verify_again`](Self::verify_again) says of it.
+    #[must_use]
+    pub fn settled_for(&self, verified: &Verified) -> Duration {
+        let end = verified.expires_at().plus(self.policy.timeouts().leeway);
+        let left = end.millis().saturating_sub(self.clock.now().millis());
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        left.min(self.freshness.left(self.clock.uptime()))
     }
 
     /// Whether the list can be believed now.

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, from the inside out. A file may use what stands before it, and its own room.
-const ROOMS: [&[&str]; 19] = [
+const ROOMS: [&[&str]; 21] = [
     &["time", "random"],
     &["id", "token/base64url", "token/strict_json"],
+    &["scope"],
     &["claims"],
     &["crypto"],
     &["paserk"],
@@ -18,6 +19,7 @@ const ROOMS: [&[&str]; 19] = [
         "token/jwt",
         "token/paseto",
         "token/payload",
+        "token/statement",
     ],
     &["policy"],
     &["schedule"],
@@ -28,6 +30,7 @@ const ROOMS: [&[&str]; 19] = [
     &["account"],
     &["store"],
     &["verifier"],
+    &["remote"],
     &["issuer"],
     &["http"],
     &["embedded"],

@@ -1,5 +1,6 @@
-//! Users: who may log in.
+//! Users, who may log in, and clients.
 
+pub mod client;
 pub mod limits;
 pub mod password;
 

@@ -8,11 +8,13 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
 use super::cookie;
+use super::live::Live;
 use super::problem::Problem;
+use super::service::{Principal, Service};
 use super::session_cookies::Seen;
 use crate::claims::Claims;
 use crate::id::{SessionId, UserId};
-use crate::verifier::{Refusal, VerifiedClaims, Verifier};
+use crate::verifier::{Refusal, Verified, VerifiedClaims, Verifier};
 
 /// How a token came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,7 @@ pub struct Session {
     claims: VerifiedClaims,
     carrier: Carrier,
     has_cookie: bool,
+    verifier: Arc<Verifier>,
 }
 
 impl Session {
@@ -63,6 +66,13 @@ impl Session {
     #[must_use]
     pub const fn verified(&self) -> &VerifiedClaims {
         &self.claims
+    }
+
+    /// The session for as long as its token is good: for responses that last.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        let verified = Verified::Session(self.claims.clone());
+        Live::new(Arc::clone(&self.verifier), verified)
     }
 
     /// How its token came.
@@ -106,18 +116,35 @@ fn session<S>(parts: &Parts, state: &S) -> Result<Option<Session>, Problem>
 where
     Arc<Verifier>: FromRef<S>,
 {
+    match presented(parts, state)? {
+        None => Ok(None),
+        Some(Principal::Session(session)) => Ok(Some(session)),
+        Some(Principal::Service(_)) => Err(Refusal::NoSession.into()),
+    }
+}
+
+/// Whose token came, if one did. In a cookie only a session's counts.
+pub(super) fn presented<S>(parts: &Parts, state: &S) -> Result<Option<Principal>, Problem>
+where
+    Arc<Verifier>: FromRef<S>,
+{
     let Some(presented) = Presented::of(parts)? else {
         return Ok(None);
     };
     let verifier = Arc::<Verifier>::from_ref(state);
-    match presented.verify(parts, &verifier) {
-        Ok(claims) => Ok(Some(Session {
+    let verdict = match presented.carrier {
+        Carrier::Cookie => presented.verify(parts, &verifier).map(Verified::Session),
+        Carrier::Bearer => verifier.verify_any(presented.token),
+    };
+    Ok(Some(match verdict? {
+        Verified::Session(claims) => Principal::Session(Session {
             claims,
             carrier: presented.carrier,
             has_cookie: presented.has_cookie,
-        })),
-        Err(refusal) => Err(refusal.into()),
-    }
+            verifier,
+        }),
+        Verified::Client(claims) => Principal::Service(Service::new(claims, verifier)),
+    }))
 }
 
 impl From<Refusal> for Problem {

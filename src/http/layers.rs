@@ -26,6 +26,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
+use super::oauth::OauthShaped;
 use super::origins::Origins;
 use super::problem::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::session_cookies::{ACTIVITY, SESSION};
@@ -162,7 +163,8 @@ where
         .headers()
         .get(CONTENT_TYPE)
         .map(HeaderValue::as_bytes);
-    if !refusal || content_type == Some(b"application/problem+json".as_slice()) {
+    let shaped = response.extensions().get::<OauthShaped>().is_some();
+    if !refusal || shaped || content_type == Some(b"application/problem+json".as_slice()) {
         return response;
     }
     let mut problem = Problem::of_status(status).into_response();

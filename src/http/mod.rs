@@ -2,8 +2,10 @@
 
 mod cookie;
 pub mod extract;
+pub mod live;
 pub mod origins;
 pub mod problem;
+pub mod service;
 pub mod session_cookies;
 
 #[cfg(feature = "server")]
@@ -21,11 +23,15 @@ mod login;
 #[cfg(feature = "server")]
 mod logout;
 #[cfg(feature = "server")]
+mod oauth;
+#[cfg(feature = "server")]
 mod page_files;
 #[cfg(feature = "server")]
 mod password;
 #[cfg(feature = "server")]
 mod renew;
+#[cfg(feature = "server")]
+pub mod revocations;
 #[cfg(feature = "server")]
 mod session;
 #[cfg(feature = "server")]

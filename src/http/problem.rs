@@ -25,6 +25,7 @@ pub struct Problem {
     detail: &'static str,
     challenge: Option<&'static str>,
     limited: Option<Limited>,
+    needs: &'static [&'static str],
 }
 
 /// The limit that was reached (draft-ietf-httpapi-ratelimit-headers).
@@ -41,8 +42,11 @@ pub struct Limited {
 }
 
 #[derive(Serialize)]
-struct Code {
+struct Extensions {
     code: &'static str,
+    /// The scopes that are needed, as OAuth writes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
 }
 
 impl Problem {
@@ -53,6 +57,7 @@ impl Problem {
             detail,
             challenge: None,
             limited: None,
+            needs: &[],
         }
     }
 
@@ -106,6 +111,21 @@ impl Problem {
             "cross_site",
             "This must be sent by a page of this service's own origin, or of an allowed one.",
         )
+    }
+
+    /// 403: a good token without all of the scopes that this needs (RFC 6750, section 3.1).
+    #[must_use]
+    pub const fn insufficient_scope(needs: &'static [&'static str]) -> Self {
+        let problem = Self::new(
+            StatusCode::FORBIDDEN,
+            "insufficient_scope",
+            "The token does not have the scope that this needs.",
+        );
+        Self {
+            challenge: Some(r#"Bearer realm="waxseal", error="insufficient_scope""#),
+            needs,
+            ..problem
+        }
     }
 
     /// 403: the current password, asked for again, is wrong.
@@ -236,7 +256,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let details = ProblemDetails::from_status_code(self.status)
             .with_detail(self.detail)
-            .with_extensions(Code { code: self.code });
+            .with_extensions(Extensions {
+                code: self.code,
+                scope: (!self.needs.is_empty()).then(|| self.needs.join(" ")),
+            });
         let body = serde_json::to_vec(&details).unwrap_or_default();
         let mut response = (self.status, Body::from(body)).into_response();
         let headers = response.headers_mut();
@@ -245,7 +268,11 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         if let Some(challenge) = self.challenge {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            let value = match self.needs {
+                [] => Ok(HeaderValue::from_static(challenge)),
+                needs => format!("{challenge}, scope=\"{}\"", needs.join(" ")).try_into(),
+            };
+            headers.extend(value.map(|value| (WWW_AUTHENTICATE, value)));
         }
         if let Some(limited) = self.limited {
             let Limited {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
+use tower_http::compression::CompressionLayer;
 
 use super::caller::TrustedProxies;
 use super::origins::Origins;
+use super::revocations::Doorbell;
 use super::session_cookies::SessionCookies;
 use super::{
-    health, layers, login, logout, page_files, password, renew, session, sessions, verify,
-    well_known,
+    health, layers, login, logout, oauth, page_files, password, renew, revocations, session,
+    sessions, verify, well_known,
 };
 use crate::account::Accounts;
 use crate::account::limits::LoginLimits;
@@ -35,6 +37,8 @@ pub struct AppState {
     pub cookies: SessionCookies,
     /// Whose word about addresses counts.
     pub proxies: TrustedProxies,
+    /// Tells readers of the feed that there is news.
+    pub doorbell: Doorbell,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Names requests.
@@ -58,11 +62,15 @@ gives! {
     limits: Arc<LoginLimits>,
     cookies: SessionCookies,
     proxies: TrustedProxies,
+    doorbell: Doorbell,
     clock: Arc<dyn Clock>,
 }
 
 /// The service's resources.
 pub fn router(state: AppState) -> Router {
+    let feed = Router::new()
+        .route("/revocations", get(revocations::revocations))
+        .layer(CompressionLayer::new());
     let resources = Router::new()
         .route("/login", post(login::login))
         .route("/logout", post(logout::logout))
@@ -76,7 +84,9 @@ pub fn router(state: AppState) -> Router {
         .route("/.well-known/jwks.json", get(well_known::jwks))
         .route("/.well-known/paserks.json", get(well_known::paserks))
         .layer(state.cookies.clone())
-        .merge(verify::router(&state.cookies));
+        .merge(verify::router(&state.cookies))
+        .merge(oauth::router())
+        .merge(feed);
     layers::around(resources, state.cookies.origins(), &state.random).with_state(state)
 }
 

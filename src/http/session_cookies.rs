@@ -27,6 +27,9 @@ pub(super) const ACTIVITY: HeaderName = HeaderName::from_static("waxseal-activit
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
+/// `Waxseal-Cookie: passed-on`: a proxy asks, and gives the cookie of the answer to the browser.
+pub(super) const PASSES_ON: HeaderName = HeaderName::from_static("waxseal-cookie");
+
 /// What a request did to its session, and the session's deadlines after it: a dictionary of RFC 9651.
 pub(super) const SESSION: HeaderName = HeaderName::from_static("waxseal-session");
 
@@ -70,6 +73,8 @@ struct Rules {
     origins: Origins,
     same_site: SameSite,
     exchange: Option<Arc<dyn Exchange>>,
+    /// Only what is sure to reach the browser is exchanged: an answer that is lost would look like theft.
+    if_passed_on: bool,
 }
 
 /// Makes the session cookie count for the handlers below it: around a router, it lets [`Session`] be
@@ -90,6 +95,7 @@ impl SessionCookies {
             origins,
             same_site: SameSite::default(),
             exchange: None,
+            if_passed_on: false,
         }))
     }
 
@@ -100,7 +106,25 @@ impl SessionCookies {
             origins,
             same_site,
             exchange: Some(exchange),
+            if_passed_on: false,
         }))
+    }
+
+    /// The same, for answers that a proxy may drop: nothing is exchanged or taken away unless it says that
+    /// it passes the cookie on.
+    #[cfg(feature = "server")]
+    pub(super) fn if_passed_on(&self) -> Self {
+        Self(Arc::new(Rules {
+            origins: self.0.origins.clone(),
+            same_site: self.0.same_site,
+            exchange: self.0.exchange.clone(),
+            if_passed_on: true,
+        }))
+    }
+
+    fn exchanges(&self, headers: &HeaderMap) -> bool {
+        let passes_on = headers.get(PASSES_ON);
+        !self.0.if_passed_on || passes_on.is_some_and(|value| value == "passed-on")
     }
 
     #[cfg(feature = "server")]
@@ -266,10 +290,13 @@ where
         };
         request.extensions_mut().insert(seen.clone());
         let active = is_activity(request.headers(), &seen.origins);
+        let exchanges = self.cookies.exchanges(request.headers());
         let (cookies, answer) = (self.cookies.clone(), self.inner.call(request));
         Box::pin(async move {
             let mut response = answer.await?;
-            cookies.finish(&seen, active, &mut response).await;
+            if exchanges {
+                cookies.finish(&seen, active, &mut response).await;
+            }
             Ok(response)
         })
     }

@@ -8,7 +8,8 @@ use tokio::sync::Mutex;
 
 use super::freshness::Freshness;
 use super::list::RevocationList;
-use super::log::{Cursor, Entry, RevocationLog, StoreError};
+use super::log::{Cursor, RevocationLog, StoreError};
+use super::reading::{Broken, Reading, enter};
 use crate::time::Clock;
 
 const PAGE: u32 = 4096;
@@ -22,10 +23,8 @@ pub enum FollowError {
     Store(#[from] StoreError),
     /// The log is not the one that was followed: restored from an older copy, or altered. What was
     /// learned still binds.
-    #[error(
-        "the revocation log went back or was altered at seq {0}: it does not continue what was read before"
-    )]
-    Broken(i64),
+    #[error(transparent)]
+    Broken(#[from] Broken),
 }
 
 /// How far the log was read, and when the last reading that succeeded began.
@@ -93,55 +92,17 @@ impl Follower {
 
     async fn read_on(&self, cursor: &mut Cursor) -> Result<(), FollowError> {
         let asked = self.clock.uptime();
+        let mut reading = Reading::from(*cursor);
         loop {
-            let page = self.log.read(cursor.seq, PAGE).await?;
-            if Cursor::START.seq < cursor.seq && cursor.seq < page.head.compacted {
-                // What came next may be dropped, and nothing then proves that this is the same log.
-                *cursor = Cursor::START;
-                continue;
-            }
-            let next = follow(*cursor, page.head.compacted, &page.entries)
-                .ok_or(FollowError::Broken(cursor.seq))?;
-            for entry in &page.entries {
-                self.list.apply(&entry.revocation);
-            }
-            self.list.note_lineage(page.head.newest_lineage);
-            self.list.raise_horizon(page.head.horizon);
-            // Past the last row the head alone is left: compaction may have dropped the newest entry.
-            let complete = page.entries.len() < PAGE as usize;
-            let next = if complete
-                && next.seq < page.head.cursor.seq
-                && page.head.cursor.seq <= page.head.compacted
-            {
-                page.head.cursor
-            } else {
-                next
-            };
-            *cursor = next;
+            let page = self.log.read(reading.cursor().seq, PAGE).await?;
+            let complete = reading.take(&page, page.entries.len() < PAGE as usize)?;
+            enter(&self.list, &page);
             if complete {
-                if next != page.head.cursor {
-                    return Err(FollowError::Broken(next.seq));
-                }
+                *cursor = reading.cursor();
                 self.freshness.prove(asked);
+                self.list.announce(cursor.seq);
                 return Ok(());
             }
         }
     }
-}
-
-/// The cursor after `entries`, if they continue the log after `cursor`. An entry whose predecessor
-/// compaction may have dropped is taken with the hash that was stored beside it.
-fn follow(mut cursor: Cursor, compacted: i64, entries: &[Entry]) -> Option<Cursor> {
-    for Entry { revocation, hash } in entries {
-        let continues = revocation.seq == cursor.seq + 1 && revocation.chain(&cursor.hash) == *hash;
-        let after_gap = revocation.seq > cursor.seq + 1 && revocation.seq <= compacted + 1;
-        if !continues && !after_gap {
-            return None;
-        }
-        cursor = Cursor {
-            seq: revocation.seq,
-            hash: *hash,
-        };
-    }
-    Some(cursor)
 }

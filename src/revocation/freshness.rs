@@ -32,6 +32,13 @@ impl Freshness {
     pub fn holds(&self, uptime: Duration) -> bool {
         millis(uptime) < self.until.load(Ordering::SeqCst)
     }
+
+    /// For how long after `uptime` it can be believed if nothing is proven meanwhile.
+    #[must_use]
+    pub fn left(&self, uptime: Duration) -> Duration {
+        let until = Duration::from_millis(self.until.load(Ordering::SeqCst));
+        until.saturating_sub(uptime)
+    }
 }
 
 fn millis(time: Duration) -> u64 {

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use moka::ops::compute::Op;
 use moka::sync::Cache;
+use tokio::sync::watch;
 
 use super::{ALL, Revocation, Scope, Target};
-use crate::claims::Claims;
-use crate::id::{KeyId, Lineage, SessionId, TokenId, UserId};
+use crate::claims::{Claims, ClientClaims};
+use crate::id::{ClientId, KeyId, Lineage, SessionId, TokenId, UserId};
 use crate::time::Timestamp;
 
 /// What is dead of one session or one token: every generation before `from`, and from `grace_until` on
@@ -47,6 +48,7 @@ struct CutOff {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Wide {
     User(UserId),
+    Client(ClientId),
     Key(KeyId),
     Everything,
 }
@@ -88,7 +90,11 @@ impl Merge for Ended {
 
 impl CutOff {
     fn ends(&self, lineage: Lineage) -> bool {
-        lineage.created_at().millis() < self.from && self.spared != Some(lineage)
+        self.ends_from(lineage.created_at()) && self.spared != Some(lineage)
+    }
+
+    const fn ends_from(&self, began: Timestamp) -> bool {
+        began.millis() < self.from
     }
 }
 
@@ -121,6 +127,7 @@ pub struct RevocationList {
     horizon: AtomicI64,
     latest: AtomicI64,
     newest_lineage: AtomicI64,
+    applied: watch::Sender<i64>,
 }
 
 /// A clock that is this much behind was set back, and not read by another thread a moment before.
@@ -143,6 +150,7 @@ impl RevocationList {
             horizon: AtomicI64::new(0),
             latest: AtomicI64::new(0),
             newest_lineage: AtomicI64::new(0),
+            applied: watch::Sender::new(0),
         }
     }
 
@@ -169,9 +177,25 @@ impl RevocationList {
             Target::Session(lineage) => merge(&self.sessions, *lineage, ended),
             Target::Token(token) => merge(&self.tokens, *token, ended),
             Target::User(user) => merge(&self.wide, Wide::User(*user), cut_off),
+            Target::Client(client) => merge(&self.wide, Wide::Client(*client), cut_off),
             Target::Key(kid) => merge(&self.wide, Wide::Key(kid.clone()), cut_off),
             Target::Everything => merge(&self.wide, Wide::Everything, cut_off),
         }
+    }
+
+    /// Says that all up to that `seq` is entered, to those who wait for news.
+    pub fn announce(&self, seq: i64) {
+        self.applied.send_if_modified(|known| {
+            let news = *known != seq;
+            *known = seq;
+            news
+        });
+    }
+
+    /// Hears of every [`announce`](Self::announce), the last one at least.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<i64> {
+        self.applied.subscribe()
     }
 
     /// How these claims, signed with the key `kid`, are dead at `now`, if they are. Any scope is enough.
@@ -189,10 +213,8 @@ impl RevocationList {
         leeway: Duration,
     ) -> Option<Dead> {
         let session = claims.session_id;
-        let (horizon, expires_at) = (self.horizon(), claims.expires_at);
-        let latest = Timestamp::from_millis(self.latest.load(Ordering::SeqCst));
-        let behind = expires_at <= horizon && session.lineage.created_at() <= horizon;
-        if behind || expires_at <= latest {
+        let (horizon, latest) = (self.horizon(), self.latest());
+        if self.covers(session.lineage.created_at(), claims.expires_at) {
             return Some(Dead::Revoked(Scope::Horizon));
         }
         // A miss is the common case, and `contains_key` alone leaves nothing behind for moka to do.
@@ -226,6 +248,38 @@ impl RevocationList {
         ended
             .is_some_and(|ended| ended.ends(session.generation, seen))
             .then_some(Dead::Superseded)
+    }
+
+    /// Which scope ends a client's claims, signed with the key `kid`, if any does.
+    #[must_use]
+    pub fn client_dead(&self, claims: &ClientClaims, kid: &KeyId) -> Option<Scope> {
+        let began = claims.token_id.created_at();
+        let cut_off = |wide| {
+            let known = self.wide.get(&wide);
+            known.is_some_and(|cut_off| cut_off.ends_from(began))
+        };
+        let scopes = [
+            (Scope::Horizon, self.covers(began, claims.expires_at)),
+            (Scope::Token, self.tokens.contains_key(&claims.token_id)),
+            (Scope::Client, cut_off(Wide::Client(claims.client))),
+            (Scope::Key, self.key_revoked(kid)),
+            (Scope::Everything, cut_off(Wide::Everything)),
+        ];
+        scopes
+            .into_iter()
+            .find(|(_, ends)| *ends)
+            .map(|(scope, _)| scope)
+    }
+
+    /// Whether what began and expires then is dead without a revocation: it had expired already.
+    fn covers(&self, began: Timestamp, expires_at: Timestamp) -> bool {
+        let horizon = self.horizon();
+        let behind = expires_at <= horizon && began <= horizon;
+        behind || expires_at <= self.latest()
+    }
+
+    fn latest(&self) -> Timestamp {
+        Timestamp::from_millis(self.latest.load(Ordering::SeqCst))
     }
 
     /// Whether a whole session is over, whatever its generation: its user's inventory leaves it out.
@@ -298,8 +352,7 @@ impl RevocationList {
     /// The time up to which tokens are known to have expired, for the log to keep.
     #[must_use]
     pub fn expired_until(&self) -> Timestamp {
-        self.horizon()
-            .max(Timestamp::from_millis(self.latest.load(Ordering::SeqCst)))
+        self.horizon().max(self.latest())
     }
 
     /// The newest `expires_at` that was ever dropped, and the latest time that the clock ever showed

@@ -1,15 +1,17 @@
 //! Revocations: facts that end sessions, tokens, users, keys or everything.
 
+pub mod feed;
 pub mod follower;
 pub mod freshness;
 pub mod list;
 pub mod log;
+pub mod reading;
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::crypto::sha256;
-use crate::id::{KeyId, Lineage, TokenId, UserId};
+use crate::id::{ClientId, KeyId, Lineage, TokenId, UserId};
 use crate::policy::{LIFETIME_CAP, MAX_LEEWAY};
 use crate::time::Timestamp;
 
@@ -22,9 +24,11 @@ pub enum Scope {
     Token,
     /// A user's sessions.
     User,
+    /// A client's own tokens.
+    Client,
     /// The tokens that one key signed.
     Key,
-    /// Every session.
+    /// Every session, and every client's tokens.
     Everything,
     /// No revocation at all: it ended before the newest one that the log has dropped.
     Horizon,
@@ -38,6 +42,7 @@ impl Scope {
             Self::Session => "session",
             Self::Token => "token",
             Self::User => "user",
+            Self::Client => "client",
             Self::Key => "key",
             Self::Everything => "everything",
             Self::Horizon => "horizon",
@@ -60,9 +65,11 @@ pub enum Target {
     Token(TokenId),
     /// A user's sessions.
     User(UserId),
+    /// A client's own tokens.
+    Client(ClientId),
     /// The tokens that one key signed.
     Key(KeyId),
-    /// Every session.
+    /// Every session, and every client's tokens.
     Everything,
 }
 
@@ -74,6 +81,7 @@ impl Target {
             Self::Session(_) => Scope::Session,
             Self::Token(_) => Scope::Token,
             Self::User(_) => Scope::User,
+            Self::Client(_) => Scope::Client,
             Self::Key(_) => Scope::Key,
             Self::Everything => Scope::Everything,
         }
@@ -86,6 +94,7 @@ impl Target {
             Self::Session(lineage) => lineage.to_string(),
             Self::Token(token) => token.to_string(),
             Self::User(user) => user.to_string(),
+            Self::Client(client) => client.to_string(),
             Self::Key(kid) => kid.to_string(),
             Self::Everything => String::new(),
         }
@@ -98,6 +107,7 @@ impl Target {
             "session" => key.parse().ok().map(Self::Session),
             "token" => key.parse().ok().map(Self::Token),
             "user" => key.parse().ok().map(Self::User),
+            "client" => key.parse().ok().map(Self::Client),
             "key" => key.parse().ok().map(Self::Key),
             "everything" => key.is_empty().then_some(Self::Everything),
             _ => None,
@@ -112,9 +122,9 @@ pub enum Reason {
     Logout,
     /// An operator said so.
     Operator,
-    /// The user was disabled.
+    /// The user or the client was disabled.
     Disabled,
-    /// The user was deleted.
+    /// The user or the client was deleted.
     Deleted,
     /// The password was changed.
     PasswordChanged,
@@ -124,12 +134,14 @@ pub enum Reason {
     Reused,
     /// The user logged in again in the same browser.
     LoggedInAgain,
+    /// A client revoked a token that it holds.
+    Client,
     /// There were keys but no log: what it had revoked is not known any more.
     LogLost,
 }
 
 impl Reason {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Logout,
         Self::Operator,
         Self::Disabled,
@@ -138,6 +150,7 @@ impl Reason {
         Self::Renewed,
         Self::Reused,
         Self::LoggedInAgain,
+        Self::Client,
         Self::LogLost,
     ];
 
@@ -153,6 +166,7 @@ impl Reason {
             Self::Renewed => "renewed",
             Self::Reused => "reused",
             Self::LoggedInAgain => "logged_in_again",
+            Self::Client => "client",
             Self::LogLost => "log_lost",
         }
     }
@@ -179,7 +193,7 @@ pub struct Revocation {
     /// What it ends.
     pub target: Target,
     /// The first that is still good: a generation for a session, a creation time in milliseconds for
-    /// a user or everything. [`ALL`] spares none.
+    /// a user, a client or everything. [`ALL`] spares none.
     pub from: i64,
     /// Until when the last one that it ends stays good: the grace of a renewal. None for no grace.
     pub grace_until: Option<Timestamp>,

@@ -1,8 +1,11 @@
 //! Compact JWS (RFC 7515, section 7.1) with a header of `alg`, `typ` and `kid`, and nothing else.
 
+use jsonwebtoken::Header;
+use serde::Serialize;
+
 use super::strict_json::Object;
-use super::{MAX_TOKEN_BYTES, Malformed, base64url};
-use crate::key::{Algorithm, VerifyingKey};
+use super::{MAX_TOKEN_BYTES, Malformed, SigningFailed, base64url};
+use crate::key::{Algorithm, SigningKey, VerifyingKey};
 
 /// The longest encoded header, in bytes. It is parsed before the signature is checked, so it is kept small.
 const MAX_HEADER_BYTES: usize = 512;
@@ -84,19 +87,36 @@ impl<'a> UntrustedJws<'a> {
         self.typ.as_deref()
     }
 
+    /// Who it says it is about, only to find the keys that can have signed it.
+    pub(crate) fn claimed_subject(&self) -> Option<String> {
+        let json = base64url::decode(self.payload).ok()?;
+        let claims = Object::parse(&json).ok()?;
+        claims.get("sub")?.as_str().map(str::to_owned)
+    }
+
     /// The payload, if `key` signed it with the key's one algorithm.
     ///
     /// # Errors
     /// [`Malformed::Algorithm`], [`Malformed::Signature`], or [`Malformed::Shape`] for a payload that is
     /// not canonical base64url.
     pub fn verify(self, key: &VerifyingKey) -> Result<Vec<u8>, Malformed> {
-        let algorithm = match key.algorithm() {
-            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-            Algorithm::V4Public => return Err(Malformed::Algorithm),
-        };
+        let name = key.algorithm().name();
+        self.verify_named(key, &[name])
+    }
+
+    /// The same for what others sign, who may call Ed25519 by the name of RFC 9864 too.
+    pub(crate) fn verify_foreign(self, key: &VerifyingKey) -> Result<Vec<u8>, Malformed> {
+        let name = key.algorithm().name();
+        match key.algorithm() {
+            Algorithm::EdDsa => self.verify_named(key, &[name, "Ed25519"]),
+            _ => self.verify_named(key, &[name]),
+        }
+    }
+
+    fn verify_named(self, key: &VerifyingKey, names: &[&str]) -> Result<Vec<u8>, Malformed> {
+        let algorithm = jose_algorithm(key.algorithm()).ok_or(Malformed::Algorithm)?;
         let decoding = key.decoding().ok_or(Malformed::Algorithm)?;
-        if self.alg != key.algorithm().name() {
+        if !names.contains(&self.alg.as_str()) {
             return Err(Malformed::Algorithm);
         }
         match jsonwebtoken::crypto::verify(self.signature, self.signed, decoding, algorithm) {
@@ -104,4 +124,28 @@ impl<'a> UntrustedJws<'a> {
             Ok(false) | Err(_) => Err(Malformed::Signature),
         }
     }
+}
+
+const fn jose_algorithm(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm> {
+    match algorithm {
+        Algorithm::EdDsa => Some(jsonwebtoken::Algorithm::EdDSA),
+        Algorithm::Es256 => Some(jsonwebtoken::Algorithm::ES256),
+        Algorithm::V4Public => None,
+    }
+}
+
+/// Signs `payload` as a JWS of the type `typ`.
+///
+/// # Errors
+/// [`SigningFailed`] if the key does not sign, or not JWSs.
+pub fn sign(
+    typ: &str,
+    payload: &impl Serialize,
+    key: &SigningKey,
+) -> Result<String, SigningFailed> {
+    let algorithm = jose_algorithm(key.public().algorithm()).ok_or(SigningFailed)?;
+    let mut header = Header::new(algorithm);
+    header.typ = Some(typ.to_owned());
+    header.kid = Some(key.public().kid().to_string());
+    jsonwebtoken::encode(&header, payload, key.encoding()).map_err(|_| SigningFailed)
 }

@@ -1,13 +1,10 @@
 //! The access token as a JWT, `at+jwt` (RFC 9068).
 
-use jsonwebtoken::Header;
-
 use super::jws::UntrustedJws;
-use super::payload::Payload;
-use super::{Malformed, SigningFailed, payload};
-use crate::claims::Claims;
+use super::{Malformed, payload};
+use crate::claims::AnyClaims;
 use crate::id::KeyId;
-use crate::key::{Algorithm, Format, SigningKey, VerifyingKey};
+use crate::key::{Format, VerifyingKey};
 
 /// The type in the header (RFC 9068, section 2.1), compared to the letter.
 pub const TYPE: &str = "at+jwt";
@@ -44,23 +41,7 @@ impl<'a> UntrustedJwt<'a> {
 
     /// The claims, if `key` signed them. They are authentic, and may be expired, revoked or meant
     /// for somebody else.
-    pub(crate) fn verify(self, key: &VerifyingKey) -> Result<Claims, Malformed> {
+    pub(crate) fn verify(self, key: &VerifyingKey) -> Result<AnyClaims, Malformed> {
         payload::parse(&self.jws.verify(key)?, Format::Jwt)
     }
-}
-
-/// Signs `claims`.
-///
-/// # Errors
-/// [`SigningFailed`] if the key does not sign, or not JWTs.
-pub fn sign(claims: &Claims, key: &SigningKey) -> Result<String, SigningFailed> {
-    let mut header = Header::new(match key.public().algorithm() {
-        Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-        Algorithm::V4Public => return Err(SigningFailed),
-    });
-    header.typ = Some(TYPE.to_owned());
-    header.kid = Some(key.public().kid().to_string());
-    let payload = Payload::new(claims, Format::Jwt);
-    jsonwebtoken::encode(&header, &payload, key.encoding()).map_err(|_| SigningFailed)
 }

@@ -5,11 +5,13 @@ pub mod jws;
 pub mod jwt;
 pub mod paseto;
 pub mod payload;
+pub mod statement;
 pub mod strict_json;
 
-use crate::claims::Claims;
+use crate::claims::{AnyClaims, Claims, ClientClaims};
 use crate::id::KeyId;
 use crate::key::{Format, SigningKey, VerifyingKey};
+use payload::Payload;
 
 /// The longest token that is looked at, in bytes. A longer one is refused before anything is decoded.
 pub const MAX_TOKEN_BYTES: usize = 8192;
@@ -87,7 +89,7 @@ impl<'a> UntrustedToken<'a> {
     }
 
     /// The claims, if `key` signed them.
-    pub(crate) fn verify(self, key: &VerifyingKey) -> Result<Claims, Malformed> {
+    pub(crate) fn verify(self, key: &VerifyingKey) -> Result<AnyClaims, Malformed> {
         match self {
             Self::Jwt(token) => token.verify(key),
             Self::Paseto(token) => token.verify(key),
@@ -95,13 +97,27 @@ impl<'a> UntrustedToken<'a> {
     }
 }
 
-/// Signs `claims` in the format that `key` serves.
+/// Signs a session's `claims` in the format that `key` serves.
 ///
 /// # Errors
 /// [`SigningFailed`].
 pub fn sign(claims: &Claims, key: &SigningKey) -> Result<String, SigningFailed> {
+    let format = key.public().algorithm().format();
+    sign_payload(&Payload::new(claims, format), key)
+}
+
+/// Signs a client's `claims` in the format that `key` serves.
+///
+/// # Errors
+/// [`SigningFailed`].
+pub fn sign_client(claims: &ClientClaims, key: &SigningKey) -> Result<String, SigningFailed> {
+    let format = key.public().algorithm().format();
+    sign_payload(&Payload::of_client(claims, format), key)
+}
+
+fn sign_payload(payload: &Payload<'_>, key: &SigningKey) -> Result<String, SigningFailed> {
     match key.public().algorithm().format() {
-        Format::Jwt => jwt::sign(claims, key),
-        Format::Paseto => paseto::sign(claims, key),
+        Format::Jwt => jws::sign(jwt::TYPE, payload, key),
+        Format::Paseto => paseto::sign(payload, key),
     }
 }

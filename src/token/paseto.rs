@@ -6,7 +6,7 @@
 
 use super::strict_json::Object;
 use super::{MAX_TOKEN_BYTES, Malformed, SigningFailed, base64url, payload};
-use crate::claims::Claims;
+use crate::claims::AnyClaims;
 use crate::crypto;
 use crate::id::KeyId;
 use crate::key::{Algorithm, Format, SigningKey, VerifyingKey};
@@ -119,20 +119,24 @@ impl UntrustedPaseto {
 
     /// The claims, if `key` signed them. They are authentic, and may be expired, revoked or meant
     /// for somebody else.
-    pub(crate) fn verify(self, key: &VerifyingKey) -> Result<Claims, Malformed> {
+    pub(crate) fn verify(self, key: &VerifyingKey) -> Result<AnyClaims, Malformed> {
         payload::parse(&self.message.verify(key, b"")?, Format::Paseto)
     }
 }
 
-/// Signs `claims`.
-///
-/// # Errors
-/// [`SigningFailed`] if the key does not sign, or not PASETOs.
-pub fn sign(claims: &Claims, key: &SigningKey) -> Result<String, SigningFailed> {
-    let payload = payload::Payload::new(claims, Format::Paseto);
-    let message = serde_json::to_vec(&payload).map_err(|_| SigningFailed)?;
-    let footer = format!(r#"{{"kid":"{}"}}"#, key.public().kid());
+/// Signs a token's payload.
+pub(super) fn sign(
+    payload: &payload::Payload<'_>,
+    key: &SigningKey,
+) -> Result<String, SigningFailed> {
+    let message = serde_json::to_vec(payload).map_err(|_| SigningFailed)?;
+    let footer = footer(key.public());
     sign_message(&message, footer.as_bytes(), b"", key)
+}
+
+/// The footer that names the key.
+pub(super) fn footer(key: &VerifyingKey) -> String {
+    format!(r#"{{"kid":"{}"}}"#, key.kid())
 }
 
 /// Signs any message, with any footer and implicit assertion.

@@ -7,87 +7,169 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Malformed;
 use super::strict_json::{Object, Value};
-use crate::claims::Claims;
+use crate::claims::{AnyClaims, Claims, ClientClaims};
+use crate::id::ClientId;
 use crate::key::Format;
+use crate::scope::Scopes;
 use crate::time::Timestamp;
 
 /// The last second of the year 9999: no honest time is later, and none is before 1970.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// Reads the claims that somebody signed.
-pub(super) fn parse(json: &[u8], format: Format) -> Result<Claims, Malformed> {
+/// What only the tokens of sessions have.
+const SESSION_CLAIMS: [&str; 5] = ["sid", "auth_time", "renew_at", "session_expiry", "amr"];
+
+/// Reads the claims that somebody signed. The subject says whose they are: no user's name is a client's.
+pub(super) fn parse(json: &[u8], format: Format) -> Result<AnyClaims, Malformed> {
     let object =
         Object::parse(json).map_err(|_| Malformed::Claims("not one strict JSON object"))?;
+    let subject = object.get("sub").and_then(Value::as_str);
+    match subject.and_then(|subject| subject.parse().ok()) {
+        Some(client) => client_claims(&object, client, format).map(AnyClaims::Client),
+        None => session_claims(&object, format).map(AnyClaims::Session),
+    }
+}
+
+fn session_claims(object: &Object<'_>, format: Format) -> Result<Claims, Malformed> {
     let get = |name| object.get(name);
-    let time = |name| {
-        match format {
-            Format::Jwt => get(name).and_then(Value::as_integer).and_then(numeric_date),
-            Format::Paseto => get(name)
-                .and_then(Value::as_str)
-                .and_then(Timestamp::parse_second),
-        }
-        .filter(|time| (0..=LAST_SECOND).contains(&time.secs()))
-        .ok_or(Malformed::Claims(name))
-    };
     Ok(Claims {
         issuer: text(get("iss"), "iss")?,
         subject: id(get("sub"), "sub")?,
         audience: text(get("aud"), "aud")?,
         client_id: text(get("client_id"), "client_id")?,
-        issued_at: time("iat")?,
-        expires_at: time("exp")?,
+        issued_at: time(object, "iat", format)?,
+        expires_at: time(object, "exp", format)?,
         token_id: id(get("jti"), "jti")?,
         session_id: id(get("sid"), "sid")?,
-        auth_time: time("auth_time")?,
-        renew_at: time("renew_at")?,
-        session_expiry: time("session_expiry")?,
+        auth_time: time(object, "auth_time", format)?,
+        renew_at: time(object, "renew_at", format)?,
+        session_expiry: time(object, "session_expiry", format)?,
         methods: texts(get("amr"), "amr")?,
         scope: text(get("scope"), "scope")?,
+    })
+}
+
+fn client_claims(
+    object: &Object<'_>,
+    client: ClientId,
+    format: Format,
+) -> Result<ClientClaims, Malformed> {
+    let get = |name| object.get(name);
+    if id::<ClientId>(get("client_id"), "client_id")? != client {
+        return Err(Malformed::Claims("client_id"));
+    }
+    // Half a session is neither.
+    if let Some(name) = SESSION_CLAIMS.into_iter().find(|name| get(name).is_some()) {
+        return Err(Malformed::Claims(name));
+    }
+    let scopes: Scopes = id(get("scope"), "scope")?;
+    Ok(ClientClaims {
+        issuer: text(get("iss"), "iss")?,
+        client,
+        audience: text(get("aud"), "aud")?,
+        issued_at: time(object, "iat", format)?,
+        expires_at: time(object, "exp", format)?,
+        token_id: id(get("jti"), "jti")?,
+        scopes,
     })
 }
 
 /// The claims as they stand in a token of that format.
 #[derive(Clone, Copy, Debug)]
 pub struct Payload<'a> {
-    claims: &'a Claims,
+    claims: Either<'a>,
     format: Format,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Either<'a> {
+    Session(&'a Claims),
+    Client(&'a ClientClaims),
 }
 
 impl<'a> Payload<'a> {
     /// `claims` as a token of `format` has them.
     #[must_use]
     pub const fn new(claims: &'a Claims, format: Format) -> Self {
-        Self { claims, format }
+        Self {
+            claims: Either::Session(claims),
+            format,
+        }
+    }
+
+    /// A client's `claims` as a token of `format` has them.
+    #[must_use]
+    pub const fn of_client(claims: &'a ClientClaims, format: Format) -> Self {
+        Self {
+            claims: Either::Client(claims),
+            format,
+        }
+    }
+
+    fn times<M: SerializeMap>(
+        &self,
+        map: &mut M,
+        times: &[(&'static str, Timestamp)],
+    ) -> Result<(), M::Error> {
+        for (name, time) in times {
+            match self.format {
+                Format::Jwt => map.serialize_entry(name, &time.secs())?,
+                Format::Paseto => map.serialize_entry(name, &time.whole_second())?,
+            }
+        }
+        Ok(())
     }
 }
 
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { claims, format } = self;
-        let mut map = serializer.serialize_map(Some(13))?;
-        map.serialize_entry("iss", &claims.issuer)?;
-        map.serialize_entry("sub", &claims.subject)?;
-        map.serialize_entry("aud", &claims.audience)?;
-        map.serialize_entry("client_id", &claims.client_id)?;
-        let times = [
-            ("iat", claims.issued_at),
-            ("exp", claims.expires_at),
-            ("auth_time", claims.auth_time),
-            ("renew_at", claims.renew_at),
-            ("session_expiry", claims.session_expiry),
-        ];
-        for (name, time) in times {
-            match format {
-                Format::Jwt => map.serialize_entry(name, &time.secs())?,
-                Format::Paseto => map.serialize_entry(name, &time.whole_second())?,
+        match self.claims {
+            Either::Session(claims) => {
+                let mut map = serializer.serialize_map(Some(13))?;
+                map.serialize_entry("iss", &claims.issuer)?;
+                map.serialize_entry("sub", &claims.subject)?;
+                map.serialize_entry("aud", &claims.audience)?;
+                map.serialize_entry("client_id", &claims.client_id)?;
+                let times = [
+                    ("iat", claims.issued_at),
+                    ("exp", claims.expires_at),
+                    ("auth_time", claims.auth_time),
+                    ("renew_at", claims.renew_at),
+                    ("session_expiry", claims.session_expiry),
+                ];
+                self.times(&mut map, &times)?;
+                map.serialize_entry("jti", &claims.token_id)?;
+                map.serialize_entry("sid", &claims.session_id)?;
+                map.serialize_entry("amr", &claims.methods)?;
+                map.serialize_entry("scope", &claims.scope)?;
+                map.end()
+            }
+            Either::Client(claims) => {
+                let mut map = serializer.serialize_map(Some(8))?;
+                map.serialize_entry("iss", &claims.issuer)?;
+                map.serialize_entry("sub", &claims.client)?;
+                map.serialize_entry("aud", &claims.audience)?;
+                map.serialize_entry("client_id", &claims.client)?;
+                let times = [("iat", claims.issued_at), ("exp", claims.expires_at)];
+                self.times(&mut map, &times)?;
+                map.serialize_entry("jti", &claims.token_id)?;
+                map.serialize_entry("scope", &claims.scopes.to_string())?;
+                map.end()
             }
         }
-        map.serialize_entry("jti", &claims.token_id)?;
-        map.serialize_entry("sid", &claims.session_id)?;
-        map.serialize_entry("amr", &claims.methods)?;
-        map.serialize_entry("scope", &claims.scope)?;
-        map.end()
     }
+}
+
+fn time(object: &Object<'_>, name: &'static str, format: Format) -> Result<Timestamp, Malformed> {
+    let value = object.get(name);
+    match format {
+        Format::Jwt => value.and_then(Value::as_integer).and_then(numeric_date),
+        Format::Paseto => value
+            .and_then(Value::as_str)
+            .and_then(Timestamp::parse_second),
+    }
+    .filter(|time| (0..=LAST_SECOND).contains(&time.secs()))
+    .ok_or(Malformed::Claims(name))
 }
 
 fn text(value: Option<&Value<'_>>, name: &'static str) -> Result<String, Malformed> {

@@ -142,6 +142,22 @@ pub struct Flags {
         env = "WAXSEAL_TRUSTED_PROXIES"
     )]
     pub trusted_proxies: Option<String>,
+    /// How long a client's token is good, at most 1h [default: 5m]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        env = "WAXSEAL_CLIENT_TOKEN_LIFETIME"
+    )]
+    pub client_token_lifetime: Option<String>,
+    /// Tokens are refused once the revocation list may be older than this, at most 1h [default: 5s]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        env = "WAXSEAL_MAX_STALENESS"
+    )]
+    pub max_staleness: Option<String>,
     /// Logins from one address (IPv6: /64), so many over a time [default: 20/1m]
     #[arg(
         long,
@@ -168,6 +184,11 @@ pub enum Command {
     User {
         #[command(subcommand)]
         action: UserAction,
+    },
+    /// Add and change clients: services with credentials of their own
+    Client {
+        #[command(subcommand)]
+        action: ClientAction,
     },
     /// Look at the signing keys
     Keys {
@@ -208,6 +229,40 @@ pub struct WithPassword {
     /// Read the password from standard input: all of it, but for one line end
     #[arg(long)]
     pub password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClientAction {
+    /// Add a client; its secret is made and printed once
+    Add {
+        name: String,
+        /// What its tokens may permit, separated by spaces: "orders:read orders:write"
+        #[arg(long, value_name = "SCOPES", default_value = "")]
+        scope: String,
+        /// Whom its tokens may be meant for; may be given more than once [default: this service's audience]
+        #[arg(long, value_name = "URL")]
+        audience: Vec<String>,
+        /// Instead of a secret, take the public keys that it signs with from standard input: a JWK set
+        #[arg(long)]
+        keys_stdin: bool,
+    },
+    /// List the clients
+    List,
+    /// Make a new secret, beside the newest one from before; with --finish end the one from before
+    RotateSecret {
+        name: String,
+        /// Make none: all secrets but the newest end
+        #[arg(long)]
+        finish: bool,
+    },
+    /// Take other public keys from standard input: a JWK set
+    SetKeys { name: String },
+    /// Give a client no more tokens, and end those that it has
+    Disable { name: String },
+    /// Give a client tokens again
+    Enable { name: String },
+    /// Delete a client, and end its tokens
+    Delete { name: String },
 }
 
 #[derive(Debug, Subcommand)]
@@ -254,7 +309,9 @@ pub enum RevokeTarget {
     Session { id: String },
     /// All sessions of a user, by name or user ID
     User { name: String },
-    /// Every session of every user
+    /// All tokens of a client, by name or client ID
+    Client { name: String },
+    /// Every session of every user, and every client's tokens
     All,
 }
 

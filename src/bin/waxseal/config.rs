@@ -52,6 +52,8 @@ struct File {
     trusted_proxies: Option<String>,
     login_limit_address: Option<String>,
     login_limit_account: Option<String>,
+    client_token_lifetime: Option<String>,
+    max_staleness: Option<String>,
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -162,6 +164,24 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
             rates.account,
         )?,
     };
+    let up_to_an_hour = |key, text: Option<String>, default| match text {
+        None => Ok(default),
+        Some(text) => duration(&text)
+            .ok()
+            .filter(|time| (1..=3600).contains(&time.as_secs()))
+            .ok_or_else(|| bad(key, &text, "a duration from 1s to 1h")),
+    };
+    let default = Settings::default();
+    let client_token_lifetime = up_to_an_hour(
+        "client_token_lifetime",
+        pick(&flags.client_token_lifetime, file.client_token_lifetime),
+        default.client_token_lifetime,
+    )?;
+    let max_staleness = up_to_an_hour(
+        "max_staleness",
+        pick(&flags.max_staleness, file.max_staleness),
+        default.max_staleness,
+    )?;
     let folder = |key, flag, file, default: &str| match pick(flag, file) {
         None => Ok(default.into()),
         Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
@@ -180,6 +200,8 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         same_site,
         trusted_proxies,
         login_rates,
+        client_token_lifetime,
+        max_staleness,
     };
     if settings.audience.is_empty() {
         return Err(bad(

@@ -3,6 +3,7 @@
 #![warn(clippy::unwrap_used)]
 
 mod cli;
+mod client;
 mod config;
 mod failure;
 mod keys;
@@ -34,6 +35,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&config).await,
         Command::User { action } => user::run(action, &config, output).await,
+        Command::Client { action } => client::run(action, &config, output).await,
         Command::Keys { action } => keys::run(action, &config, output).await,
         Command::Token { action } => token::run(action, &config, output).await,
         Command::Revoke { target } => revoke::run(target, &config, output).await,

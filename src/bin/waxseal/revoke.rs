@@ -1,6 +1,7 @@
 //! `waxseal revoke`.
 
 use serde_json::json;
+use waxseal::account::client::ClientChange;
 use waxseal::account::{Accounts, UserChange};
 use waxseal::embedded::open_store;
 use waxseal::id::{Lineage, SessionId, UserId};
@@ -11,7 +12,7 @@ use waxseal::time::{Clock, SystemClock};
 use crate::cli::{Output, RevokeTarget};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::user;
+use crate::{client, user};
 
 pub async fn run(target: RevokeTarget, config: &Config, output: Output) -> Result<(), Failure> {
     let lineage = match &target {
@@ -51,6 +52,11 @@ pub async fn run(target: RevokeTarget, config: &Config, output: Output) -> Resul
                 Failure::refused(format!("there is no user {name}; see: waxseal user list"))
             })?;
             ("user", id.to_string(), seq)
+        }
+        (RevokeTarget::Client { name }, _) => {
+            let client = client::find(&store, &name).await?;
+            let seq = client::change(&store, &client, ClientChange::EndTokens).await?;
+            ("client", client.id.to_string(), seq.unwrap_or_default())
         }
         (_, Some(lineage)) => {
             // Only the token says when the session ends; no session lives longer than the cap.

@@ -74,6 +74,7 @@ pub async fn run(config: &Config) -> Result<(), Failure> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping: requests under way are answered first");
+        waxseal.close_streams();
         handle.graceful_shutdown(Some(DRAIN));
         std::future::pending::<()>().await;
     };

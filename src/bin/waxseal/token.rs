@@ -16,6 +16,7 @@ use waxseal::store::key_folder;
 use waxseal::time::{Clock, SystemClock};
 use waxseal::token::payload::Payload;
 use waxseal::token::{MAX_TOKEN_BYTES, base64url};
+use waxseal::verifier::Verified;
 
 use crate::cli::{Output, TokenAction};
 use crate::config::Config;
@@ -113,9 +114,12 @@ async fn verify(token: &str, config: &Config, output: Output) -> Result<(), Fail
         clock,
     );
     let verified = verifier
-        .verify(token)
+        .verify_any(token)
         .map_err(|why| Failure::refused(format!("the token is refused: {why}")))?;
-    let claims = Payload::new(verified.claims(), Format::Jwt);
+    let claims = match &verified {
+        Verified::Session(session) => Payload::new(session.claims(), Format::Jwt),
+        Verified::Client(client) => Payload::of_client(client.claims(), Format::Jwt),
+    };
     let value = json!({ "verified": true, "kid": verified.kid(), "claims": claims });
     output.print(&value, || format!("{value:#}"));
     Ok(())

@@ -1,5 +1,6 @@
 //! The embedded store: one SQLite file, WAL, `synchronous=FULL`, one writer.
 
+mod client;
 mod reader;
 mod session;
 mod sql;
@@ -100,6 +101,7 @@ fn migrations() -> Migrator {
     Migrator::with_migrations(vec![
         migration(1, "init", include_str!("0001_init.sql")),
         migration(2, "sessions", include_str!("0002_sessions.sql")),
+        migration(3, "clients", include_str!("0003_clients.sql")),
     ])
 }
 

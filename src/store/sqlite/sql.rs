@@ -44,3 +44,21 @@ pub(super) const FORGET_SESSIONS: &str =
 pub(super) const FORGET_OTHERS: &str = "DELETE FROM session WHERE user = $1 AND lineage <> $2";
 pub(super) const FORGET_ALL: &str = "DELETE FROM session";
 pub(super) const FORGET: &str = "DELETE FROM session WHERE lineage IN (SELECT lineage FROM session WHERE session_expiry <= $1 LIMIT $2)";
+
+pub(super) const CLIENTS: &str = r#"SELECT id, name, scopes, audiences, enabled, created_at, secret, former, keys, version, newest, "from" FROM client ORDER BY name"#;
+pub(super) const CLIENT: &str = r#"SELECT id, name, scopes, audiences, enabled, created_at, secret, former, keys, version, newest, "from" FROM client WHERE id = $1"#;
+pub(super) const CLIENT_NAMED: &str = r#"SELECT id, name, scopes, audiences, enabled, created_at, secret, former, keys, version, newest, "from" FROM client WHERE name = $1"#;
+pub(super) const ADD_CLIENT: &str = r#"INSERT INTO client (id, name, scopes, audiences, enabled, created_at, secret, keys, version, newest, "from") VALUES ($1, $2, $3, $4, 1, $5, $6, $7, 0, 0, 0) ON CONFLICT DO NOTHING"#;
+pub(super) const CLIENT_VERSION: &str =
+    r#"SELECT enabled, version, newest, "from" FROM client WHERE id = $1"#;
+pub(super) const SET_NEWEST_TOKEN: &str = "UPDATE client SET newest = $2 WHERE id = $1";
+pub(super) const CHANGE_CLIENT: &str =
+    r#"UPDATE client SET version = version + 1, "from" = $2 WHERE id = $1"#;
+pub(super) const ADD_SECRET: &str = "UPDATE client SET former = secret, secret = $2 WHERE id = $1";
+pub(super) const FINISH_ROTATION: &str = "UPDATE client SET former = NULL WHERE id = $1";
+pub(super) const SET_CLIENT_KEYS: &str = "UPDATE client SET keys = $2 WHERE id = $1";
+pub(super) const SET_CLIENT_ENABLED: &str = "UPDATE client SET enabled = $2 WHERE id = $1";
+pub(super) const DELETE_CLIENT: &str = "DELETE FROM client WHERE id = $1";
+pub(super) const PRESENT: &str =
+    "INSERT INTO assertion (digest, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+pub(super) const FORGET_ASSERTIONS: &str = "DELETE FROM assertion WHERE expires_at <= $1";

@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use super::client::{self, ClientWrite};
 use super::reader::{self, HeadRow};
 use super::{session, sql};
 use crate::account::password::PasswordHash;
@@ -38,6 +39,7 @@ pub(super) enum Change {
     /// Sessions that ended at or before then.
     Forget(Timestamp),
     UpgradeHash(UserId, PasswordHash, PasswordHash),
+    Client(ClientWrite),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub(super) enum Done {
 }
 
 impl Done {
+    pub(super) const fn of(done: bool) -> Self {
+        if done { Self::Yes } else { Self::No }
+    }
+
     pub(super) fn yes_or_no(self) -> Result<bool, StoreError> {
         match self {
             Self::Yes => Ok(true),
@@ -213,11 +219,7 @@ async fn apply(
                 .bind(user.created_at.millis())
                 .execute(connection)
                 .await?;
-            Ok(if added.rows_affected() == 1 {
-                Done::Yes
-            } else {
-                Done::No
-            })
+            Ok(Done::of(added.rows_affected() == 1))
         }
         Change::User(user, change, at) => change_user(connection, head, *user, change, *at).await,
         Change::EnableUser(user) => {
@@ -225,15 +227,12 @@ async fn apply(
                 .bind(user.to_string())
                 .execute(connection)
                 .await?;
-            Ok(if enabled.rows_affected() == 1 {
-                Done::Yes
-            } else {
-                Done::No
-            })
+            Ok(Done::of(enabled.rows_affected() == 1))
         }
         Change::BeginSession(begin) => session::begin(connection, head, begin).await,
         Change::Renew(renew) => session::renew(connection, head, renew).await,
         Change::Forget(until) => session::forget(connection, *until).await,
+        Change::Client(write) => client::write(connection, head, write).await,
         Change::UpgradeHash(user, old, new) => {
             let query = sqlx::query(sql::UPGRADE_HASH).bind(user.to_string());
             query
@@ -323,7 +322,7 @@ async fn revoke(
 
 /// The first lineage time that is good after a cut-off at `at`: past now, and past every lineage
 /// that was issued, also by a clock that was ahead.
-fn cut_off(at: Timestamp, newest_lineage: i64, from: i64) -> i64 {
+pub(super) fn cut_off(at: Timestamp, newest_lineage: i64, from: i64) -> i64 {
     at.millis().max(newest_lineage).saturating_add(1).max(from)
 }
 

@@ -1,0 +1,169 @@
+//! Refusals, as OAuth writes them.
+
+use axum::Json;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::issuer::clients::{ClientError, ClientTokenError};
+use crate::issuer::{LogoutError, SignError};
+use crate::verifier::Refusal;
+
+/// Marks an answer that is a refusal in OAuth's shape already.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct OauthShaped;
+
+/// A refusal or a failure: a status, a code of RFC 6749, section 5.2 or RFC 8707, section 2, and a sentence.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OauthError {
+    status: StatusCode,
+    code: &'static str,
+    description: &'static str,
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: &'static str,
+    error_description: &'static str,
+}
+
+impl OauthError {
+    const fn bad(code: &'static str, description: &'static str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code,
+            description,
+        }
+    }
+
+    pub(super) const fn invalid_request(description: &'static str) -> Self {
+        Self::bad("invalid_request", description)
+    }
+
+    /// One answer for all that can be wrong with who a client says that it is.
+    pub(super) const fn invalid_client() -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            code: "invalid_client",
+            description: "The client is unknown or disabled, or its secret or assertion is not good. Authenticate with client_secret_basic or private_key_jwt.",
+        }
+    }
+
+    pub(super) const fn invalid_grant() -> Self {
+        Self::bad("invalid_grant", "The token was issued to another client.")
+    }
+
+    pub(super) const fn unsupported_grant_type() -> Self {
+        Self::bad(
+            "unsupported_grant_type",
+            "The one grant_type is client_credentials.",
+        )
+    }
+
+    pub(super) const fn invalid_scope() -> Self {
+        Self::bad(
+            "invalid_scope",
+            "A scope that the client does not have, or that is malformed.",
+        )
+    }
+
+    pub(super) const fn invalid_target() -> Self {
+        Self::bad(
+            "invalid_target",
+            "A resource that is not among the client's audiences, or more than one.",
+        )
+    }
+
+    pub(super) const fn unavailable(description: &'static str) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "temporarily_unavailable",
+            description,
+        }
+    }
+
+    pub(super) const fn of_status(status: StatusCode, description: &'static str) -> Self {
+        Self {
+            status,
+            code: "invalid_request",
+            description,
+        }
+    }
+}
+
+impl IntoResponse for OauthError {
+    fn into_response(self) -> Response {
+        let body = Body {
+            error: self.code,
+            error_description: self.description,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        match self.status {
+            // RFC 6749, section 5.2: the scheme that the client may use.
+            StatusCode::UNAUTHORIZED => {
+                let challenge = HeaderValue::from_static(r#"Basic realm="waxseal""#);
+                headers.insert(WWW_AUTHENTICATE, challenge);
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(OauthShaped);
+        response
+    }
+}
+
+impl From<ClientError> for OauthError {
+    fn from(error: ClientError) -> Self {
+        if let ClientError::Store(_) = error {
+            tracing::error!(cause = %error, "a client could not be looked up");
+            return Self::unavailable("The store cannot answer just now. Try again.");
+        }
+        tracing::info!(cause = %error, "a client was refused");
+        Self::invalid_client()
+    }
+}
+
+impl From<ClientTokenError> for OauthError {
+    fn from(error: ClientTokenError) -> Self {
+        match error {
+            ClientTokenError::Scope => Self::invalid_scope(),
+            ClientTokenError::Audience => Self::invalid_target(),
+            ClientTokenError::Lost => {
+                Self::unavailable("The client was changed meanwhile. Try again.")
+            }
+            ClientTokenError::Store(_) | ClientTokenError::Signing(SignError::NoSigningKey) => {
+                tracing::error!(cause = %error, "a client got no token");
+                Self::unavailable("No token can be given just now. Try again.")
+            }
+            ClientTokenError::Signing(_) => {
+                tracing::error!(cause = %error, "a client got no token");
+                Self {
+                    status: StatusCode::INTERNAL_SERVER_ERROR,
+                    code: "server_error",
+                    description: "Something went wrong here. The log has the cause.",
+                }
+            }
+        }
+    }
+}
+
+impl From<LogoutError> for OauthError {
+    fn from(error: LogoutError) -> Self {
+        tracing::error!(cause = %error, "a revocation could not be made certain");
+        Self::unavailable(
+            "The revocation could not be written. The token may still be good: try again.",
+        )
+    }
+}
+
+/// A token that nobody can judge now. What else is wrong with one is no error at these endpoints.
+pub(super) fn undecided(refusal: &Refusal) -> Option<OauthError> {
+    (*refusal == Refusal::Stale).then(|| {
+        tracing::warn!("a token was not judged: {refusal}");
+        OauthError::unavailable("Whether the token was revoked cannot be told now. Try again.")
+    })
+}

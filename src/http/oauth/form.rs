@@ -1,0 +1,65 @@
+//! The form of a request (RFC 6749, section 3.2): each parameter once, an empty one as if it were not there.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+
+use super::error::OauthError;
+
+/// The parameters of a request.
+#[derive(Debug)]
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    fn parse(body: &[u8]) -> Result<Self, OauthError> {
+        let mut fields: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(body) {
+            let known = fields.iter().any(|(known, _)| *known == name);
+            match (&*name, known) {
+                // RFC 8707, section 2 lets it come more than once, for a token with several audiences.
+                ("resource", true) => return Err(OauthError::invalid_target()),
+                (_, true) => {
+                    return Err(OauthError::invalid_request(
+                        "A parameter is there more than once.",
+                    ));
+                }
+                (_, false) => fields.push((name.into_owned(), value.into_owned())),
+            }
+        }
+        fields.retain(|(_, value)| !value.is_empty());
+        Ok(Self(fields))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let mut fields = self.0.iter();
+        let found = fields.find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = OauthError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, OauthError> {
+        let media_type = request.headers().get(CONTENT_TYPE);
+        let media_type = media_type.and_then(|value| value.to_str().ok());
+        let essence = media_type.unwrap_or_default().split(';').next();
+        let is_form = essence.is_some_and(|essence| {
+            essence
+                .trim()
+                .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        });
+        if !is_form {
+            return Err(OauthError::invalid_request(
+                "Send the parameters as application/x-www-form-urlencoded.",
+            ));
+        }
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|rejection| {
+            let status = rejection.into_response().status();
+            OauthError::of_status(status, "The body could not be read.")
+        })?;
+        Self::parse(&body)
+    }
+}

@@ -1,0 +1,103 @@
+//! `POST /oauth/introspect` (RFC 7662), for services that cannot verify tokens themselves.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::client::FromClient;
+use super::error::{OauthError, undecided};
+use crate::scope::INTROSPECT;
+use crate::verifier::{Verified, Verifier};
+
+/// What is said of a token. Of one that is not good, or not for this client to ask about, it is said that it
+/// is not active, and nothing else (RFC 7662, section 2.2).
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Introspected {
+    Inactive { active: bool },
+    Active(Box<Active>),
+}
+
+#[derive(Serialize)]
+pub(super) struct Active {
+    active: bool,
+    token_type: &'static str,
+    iss: String,
+    sub: String,
+    aud: String,
+    client_id: String,
+    scope: String,
+    iat: i64,
+    exp: i64,
+    jti: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+}
+
+impl Active {
+    fn of(verified: &Verified) -> Self {
+        match verified {
+            Verified::Session(session) => {
+                let claims = session.claims();
+                Self {
+                    active: true,
+                    token_type: "Bearer",
+                    iss: claims.issuer.clone(),
+                    sub: claims.subject.to_string(),
+                    aud: claims.audience.clone(),
+                    client_id: claims.client_id.clone(),
+                    scope: claims.scope.clone(),
+                    iat: claims.issued_at.secs(),
+                    exp: claims.expires_at.secs(),
+                    jti: claims.token_id.to_string(),
+                    sid: Some(claims.session_id.to_string()),
+                    auth_time: Some(claims.auth_time.secs()),
+                }
+            }
+            Verified::Client(client) => {
+                let claims = client.claims();
+                Self {
+                    active: true,
+                    token_type: "Bearer",
+                    iss: claims.issuer.clone(),
+                    sub: claims.client.to_string(),
+                    aud: claims.audience.clone(),
+                    client_id: claims.client.to_string(),
+                    scope: claims.scopes.to_string(),
+                    iat: claims.issued_at.secs(),
+                    exp: claims.expires_at.secs(),
+                    jti: claims.token_id.to_string(),
+                    sid: None,
+                    auth_time: None,
+                }
+            }
+        }
+    }
+}
+
+/// Whoever has a session's token may use it, and so may ask about it. Another client's token says more of
+/// that client than its reader needs to know, unless an operator says that this one may ask.
+pub(super) async fn introspect(
+    State(verifier): State<Arc<Verifier>>,
+    FromClient { client, form }: FromClient,
+) -> Result<Json<Introspected>, OauthError> {
+    let token = form.get("token");
+    let token = token.ok_or(OauthError::invalid_request("There is no token."))?;
+    let client = client.client();
+    let may_ask = |verified: &Verified| match verified {
+        Verified::Session(_) => true,
+        Verified::Client(token) => token.client() == client.id || client.scopes.has(INTROSPECT),
+    };
+    let verdict = verifier.verify_issued(token);
+    if let Some(error) = verdict.as_ref().err().and_then(undecided) {
+        return Err(error);
+    }
+    Ok(Json(match verdict {
+        Ok(verified) if may_ask(&verified) => Introspected::Active(Box::new(Active::of(&verified))),
+        Ok(_) | Err(_) => Introspected::Inactive { active: false },
+    }))
+}

@@ -1,0 +1,55 @@
+//! `GET /.well-known/oauth-authorization-server` (RFC 8414).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::IntoResponse;
+use serde::Serialize;
+
+use crate::schedule::MAX_AGE;
+use crate::verifier::Verifier;
+
+const METHODS: [&str; 2] = ["client_secret_basic", "private_key_jwt"];
+const ALGORITHMS: [&str; 3] = ["EdDSA", "Ed25519", "ES256"];
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    issuer: &'a str,
+    token_endpoint: String,
+    token_endpoint_auth_methods_supported: [&'static str; 2],
+    token_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    revocation_endpoint: String,
+    revocation_endpoint_auth_methods_supported: [&'static str; 2],
+    revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    introspection_endpoint: String,
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    jwks_uri: String,
+    grant_types_supported: [&'static str; 1],
+    /// There is no authorization endpoint; the member is required all the same.
+    response_types_supported: [&'static str; 0],
+}
+
+pub(super) async fn metadata(State(verifier): State<Arc<Verifier>>) -> impl IntoResponse {
+    let issuer = verifier.policy().issuer();
+    let base = issuer.trim_end_matches('/');
+    let metadata = Metadata {
+        issuer,
+        token_endpoint: format!("{base}/oauth/token"),
+        token_endpoint_auth_methods_supported: METHODS,
+        token_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
+        revocation_endpoint: format!("{base}/oauth/revoke"),
+        revocation_endpoint_auth_methods_supported: METHODS,
+        revocation_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
+        introspection_endpoint: format!("{base}/oauth/introspect"),
+        introspection_endpoint_auth_methods_supported: METHODS,
+        introspection_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
+        jwks_uri: format!("{base}/.well-known/jwks.json"),
+        grant_types_supported: ["client_credentials"],
+        response_types_supported: [],
+    };
+    let cache = format!("public, max-age={}", MAX_AGE.as_secs());
+    ([(CACHE_CONTROL, cache)], Json(&metadata)).into_response()
+}

@@ -1,0 +1,28 @@
+//! OAuth 2.0 for clients: their tokens, the end of those, and questions about tokens. Refusals are the error
+//! JSON of RFC 6749, section 5.2.
+
+mod client;
+mod error;
+mod form;
+mod introspect;
+mod metadata;
+mod revoke;
+mod token;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::router::AppState;
+pub(super) use error::OauthShaped;
+
+/// Cookies mean nothing here.
+pub(super) fn router() -> Router<AppState> {
+    Router::new()
+        .route("/oauth/token", post(token::token))
+        .route("/oauth/revoke", post(revoke::revoke))
+        .route("/oauth/introspect", post(introspect::introspect))
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(metadata::metadata),
+        )
+}

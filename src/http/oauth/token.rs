@@ -1,0 +1,43 @@
+//! `POST /oauth/token` with `client_credentials` (RFC 6749, section 4.4).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::client::FromClient;
+use super::error::OauthError;
+use crate::issuer::Issuer;
+use crate::scope::Scopes;
+
+#[derive(Serialize)]
+pub(super) struct Granted {
+    access_token: String,
+    token_type: &'static str,
+    /// Seconds.
+    expires_in: i64,
+    scope: String,
+}
+
+pub(super) async fn token(
+    State(issuer): State<Arc<Issuer>>,
+    FromClient { client, form }: FromClient,
+) -> Result<Json<Granted>, OauthError> {
+    match form.get("grant_type") {
+        Some("client_credentials") => {}
+        Some(_) => return Err(OauthError::unsupported_grant_type()),
+        None => return Err(OauthError::invalid_request("There is no grant_type.")),
+    }
+    let scopes = form.get("scope").map(str::parse::<Scopes>).transpose();
+    let scopes = scopes.map_err(|_| OauthError::invalid_scope())?;
+    let issued = issuer
+        .client_token(&client, scopes, form.get("resource"))
+        .await?;
+    Ok(Json(Granted {
+        access_token: issued.token,
+        token_type: "Bearer",
+        expires_in: issued.claims.expires_at.secs() - issued.claims.issued_at.secs(),
+        scope: issued.claims.scopes.to_string(),
+    }))
+}

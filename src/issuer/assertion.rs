@@ -1,0 +1,110 @@
+//! What a client signs to say who it is (`private_key_jwt`; RFC 7523, section 3, and its revision, by which
+//! the audience is the issuer alone): pure rules.
+
+use std::time::Duration;
+
+use crate::account::client::{Client, Presented};
+use crate::crypto::sha256;
+use crate::id::ClientId;
+use crate::time::Timestamp;
+use crate::token::jws::UntrustedJws;
+use crate::token::strict_json::{Object, Value};
+
+/// How long an assertion may be good at most: it is remembered for so long.
+pub const MAX_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// The longest `jti`, in bytes.
+const MAX_JTI_BYTES: usize = 256;
+
+/// The types that an assertion may have in its header: none, the old one, and its own.
+const TYPES: [Option<&str>; 3] = [None, Some("JWT"), Some("client-authentication+jwt")];
+
+/// Why an assertion proves nothing. For the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the client's assertion: {0}")]
+pub struct BadAssertion(pub(super) &'static str);
+
+/// An assertion that nobody has checked.
+#[derive(Debug)]
+pub struct UntrustedAssertion<'a> {
+    jws: UntrustedJws<'a>,
+    client: ClientId,
+}
+
+impl<'a> UntrustedAssertion<'a> {
+    /// Takes the text apart. It says whose keys to look at.
+    ///
+    /// # Errors
+    /// [`BadAssertion`].
+    pub fn parse(text: &'a str) -> Result<Self, BadAssertion> {
+        let jws = UntrustedJws::parse(text).map_err(|_| BadAssertion("it is no compact JWS"))?;
+        if !TYPES.contains(&jws.typ()) {
+            return Err(BadAssertion("its typ is another"));
+        }
+        let client = jws.claimed_subject().and_then(|sub| sub.parse().ok());
+        let client = client.ok_or(BadAssertion("its sub is no client ID"))?;
+        Ok(Self { jws, client })
+    }
+
+    /// Whose it says it is.
+    #[must_use]
+    pub const fn client(&self) -> ClientId {
+        self.client
+    }
+
+    /// Checks it against the client's keys, and gives what must be remembered of it: it is good once.
+    ///
+    /// # Errors
+    /// [`BadAssertion`].
+    pub fn check(
+        self,
+        client: &Client,
+        issuer: &str,
+        now: Timestamp,
+        leeway: Duration,
+    ) -> Result<Presented, BadAssertion> {
+        let keys = client.keys.as_ref();
+        let keys = keys.ok_or(BadAssertion("the client has no keys"))?;
+        let candidates: Vec<_> = keys.candidates(self.jws.kid()).collect();
+        let [key] = candidates.as_slice() else {
+            return Err(BadAssertion("it names none of the client's keys"));
+        };
+        let payload = self.jws.verify_foreign(key);
+        let payload =
+            payload.map_err(|_| BadAssertion("its algorithm or signature does not fit"))?;
+        let claims = Object::parse(&payload).map_err(|_| BadAssertion("it is no strict JSON"))?;
+        let text = |name| claims.get(name).and_then(Value::as_str);
+        let id = client.id.to_string();
+        if text("iss") != Some(&id) || text("sub") != Some(&id) {
+            return Err(BadAssertion("iss and sub are not both the client ID"));
+        }
+        if text("aud") != Some(issuer) {
+            return Err(BadAssertion("aud is not the issuer alone, as one text"));
+        }
+        let time = |name| match claims.get(name) {
+            None => Ok(None),
+            Some(value) => match value.as_integer() {
+                Some(seconds) if seconds >= 0 => Ok(Some(Timestamp::from_secs(seconds))),
+                _ => Err(BadAssertion("a time is no whole number of seconds")),
+            },
+        };
+        let expires_at = time("exp")?.ok_or(BadAssertion("it has no exp"))?;
+        if now >= expires_at.plus(leeway) {
+            return Err(BadAssertion("it has expired"));
+        }
+        if expires_at > now.plus(MAX_LIFETIME).plus(leeway) {
+            return Err(BadAssertion("it is good for more than an hour"));
+        }
+        for from in [time("iat")?, time("nbf")?].into_iter().flatten() {
+            if from > now.plus(leeway) {
+                return Err(BadAssertion("it is from the future"));
+            }
+        }
+        let jti = text("jti").filter(|jti| (1..=MAX_JTI_BYTES).contains(&jti.len()));
+        let jti = jti.ok_or(BadAssertion("it has no jti, or a very long one"))?;
+        Ok(Presented {
+            digest: sha256(format!("{id} {jti}").as_bytes()),
+            expires_at: expires_at.plus(leeway),
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! The feed's pages, read from the log when they are asked for, and signed.
+
+use super::{Issuer, SignError};
+use crate::id::{ClientId, KeyId};
+use crate::revocation::feed::{self, After, PAGE, Statement, WireEntry};
+use crate::revocation::log::{Cursor, StoreError};
+use crate::token::{base64url, statement};
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The page could not be signed.
+    #[error(transparent)]
+    Signing(#[from] SignError),
+}
+
+impl Issuer {
+    /// The page of the log that `client` asks for. Deltas are complete only from the newest entry that was
+    /// dropped on: after any other place a snapshot begins.
+    ///
+    /// # Errors
+    /// [`FeedError`].
+    pub async fn feed_page(
+        &self,
+        client: ClientId,
+        after: After,
+        nonce: &str,
+    ) -> Result<feed::Page, FeedError> {
+        let Self(parts) = self;
+        let (mut snapshot, mut after) = match after {
+            After::Delta(seq) => (false, seq),
+            After::Snapshot(seq) => (true, seq),
+        };
+        let mut page = parts.log.read(after, PAGE).await?;
+        let unknown = after > page.head.cursor.seq;
+        if unknown || (!snapshot && after < page.head.compacted) {
+            (snapshot, after) = (true, 0);
+            page = parts.log.read(0, PAGE).await?;
+        }
+        let head = page.head;
+        let more = page.entries.len() == PAGE as usize
+            && page
+                .entries
+                .last()
+                .is_some_and(|last| last.revocation.seq < head.cursor.seq);
+        let end = match page.entries.last() {
+            Some(last) if more => Cursor {
+                seq: last.revocation.seq,
+                hash: last.hash,
+            },
+            _ => head.cursor,
+        };
+        let revocations = || page.entries.iter().map(|entry| &entry.revocation);
+        let now = parts.clock.now();
+        let said = Statement {
+            iss: parts.policy.issuer().to_owned(),
+            aud: client.to_string(),
+            nonce: nonce.to_owned(),
+            now: now.millis(),
+            // The log itself was read, and after the question came.
+            age: 0,
+            after,
+            snapshot,
+            more,
+            seq: end.seq,
+            hash: base64url::encode(&end.hash),
+            entries: base64url::encode(&feed::digest(revocations())),
+            horizon: head.horizon.max(parts.list.horizon()).millis(),
+            newest: head.newest_lineage.millis(),
+        };
+        let keyring = parts.keyring.load_full();
+        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
+        let key = keyring.signing(parts.format, now, revoked);
+        let key = key.ok_or(SignError::NoSigningKey)?;
+        let signed = statement::sign(statement::REVOCATIONS, &said, key);
+        Ok(feed::Page {
+            page: signed.map_err(SignError::from)?,
+            entries: revocations().map(WireEntry::from).collect(),
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! What an issuer says and signs that is no token: of a type of its own, so that neither passes for the other.
+
+use serde::Serialize;
+
+use super::jws::{self, UntrustedJws};
+use super::paseto::{self, UntrustedMessage};
+use super::strict_json::Object;
+use super::{Malformed, SigningFailed};
+use crate::id::KeyId;
+use crate::key::{Format, SigningKey, VerifyingKey};
+
+/// The type of a page of the revocation feed: the `typ` of a JWS, the implicit assertion of a PASETO.
+pub const REVOCATIONS: &str = "waxseal-revocations+jwt";
+
+/// A statement whose signature nobody has checked.
+#[derive(Debug)]
+pub struct UntrustedStatement<'a> {
+    signed: Signed<'a>,
+    kid: KeyId,
+    typ: &'static str,
+}
+
+#[derive(Debug)]
+enum Signed<'a> {
+    Jws(UntrustedJws<'a>),
+    Paseto(UntrustedMessage),
+}
+
+impl<'a> UntrustedStatement<'a> {
+    /// Takes the text apart, as a statement of the type `typ`.
+    ///
+    /// # Errors
+    /// [`Malformed`] says what is wrong with it.
+    pub fn parse(text: &'a str, typ: &'static str) -> Result<Self, Malformed> {
+        let no_kid = Malformed::Header("no kid");
+        let (signed, kid) = if text.starts_with(paseto::HEADER) {
+            let message = UntrustedMessage::parse(text)?;
+            let footer = Object::parse(message.footer()).map_err(|_| no_kid)?;
+            let kid = footer.get("kid").and_then(|kid| kid.as_str());
+            let kid = kid.and_then(|kid| kid.parse().ok());
+            (Signed::Paseto(message), kid)
+        } else {
+            let jws = UntrustedJws::parse(text)?;
+            if jws.typ() != Some(typ) {
+                return Err(Malformed::Header("typ is another"));
+            }
+            let kid = jws.kid().and_then(|kid| kid.parse().ok());
+            (Signed::Jws(jws), kid)
+        };
+        let kid = kid.ok_or(no_kid)?;
+        Ok(Self { signed, kid, typ })
+    }
+
+    /// The name of the key that it says signed it.
+    #[must_use]
+    pub const fn kid(&self) -> &KeyId {
+        &self.kid
+    }
+
+    /// What it says, if `key` signed it.
+    ///
+    /// # Errors
+    /// [`Malformed::Algorithm`], [`Malformed::Signature`].
+    pub fn verify(self, key: &VerifyingKey) -> Result<Vec<u8>, Malformed> {
+        match self.signed {
+            Signed::Jws(jws) => jws.verify(key),
+            Signed::Paseto(message) => message.verify(key, self.typ.as_bytes()),
+        }
+    }
+}
+
+/// Signs a statement of the type `typ`.
+///
+/// # Errors
+/// [`SigningFailed`].
+pub fn sign(
+    typ: &'static str,
+    statement: &impl Serialize,
+    key: &SigningKey,
+) -> Result<String, SigningFailed> {
+    match key.public().algorithm().format() {
+        Format::Jwt => jws::sign(typ, statement, key),
+        Format::Paseto => {
+            let message = serde_json::to_vec(statement).map_err(|_| SigningFailed)?;
+            let footer = paseto::footer(key.public());
+            paseto::sign_message(&message, footer.as_bytes(), typ.as_bytes(), key)
+        }
+    }
+}
