@@ -107,7 +107,7 @@ impl Issuer {
         &self,
         credentials: &ClientCredentials,
     ) -> Result<AuthenticatedClient, ClientError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         // The time comes before what is read: a cut-off in between is then never before the token.
         let asked = parts.clock.now();
         match credentials {
@@ -160,7 +160,7 @@ impl Issuer {
         scopes: Option<Scopes>,
         audience: Option<&str>,
     ) -> Result<ClientToken, ClientTokenError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let AuthenticatedClient {
             client,
             start,
@@ -224,7 +224,7 @@ impl Issuer {
         client: &AuthenticatedClient,
         token: &Verified,
     ) -> Result<Ended, LogoutError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         match token {
             Verified::Session(session) => {
                 let claims = session.claims();
