@@ -37,3 +37,8 @@ pub mod store;
 pub use embedded::{Settings, Waxseal};
 pub use http::extract::Session;
 pub use verifier::{VerifiedClaims, Verifier};
+
+// The page's example is compiled.
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../docs/clients.md")]
+struct Clients;

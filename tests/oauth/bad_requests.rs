@@ -11,7 +11,9 @@ use super::stage::{
     basic, change, error, form, refused, send, token,
 };
 
-const GRANT: (&str, &str) = ("grant_type", "client_credentials");
+type Pair<'a> = (&'a str, &'a str);
+
+const GRANT: Pair = ("grant_type", "client_credentials");
 
 async fn billing() -> (House, Service) {
     let house = House::new().await;
@@ -62,8 +64,7 @@ async fn a_client_says_once_and_in_one_way_who_it_is() {
         ("client_assertion_type", BEARER_ASSERTION),
         ("client_assertion", signed.as_str()),
     ];
-    type Pairs<'a> = Vec<(&'a str, &'a str)>;
-    let cases: [(&str, Pairs, Pairs); 8] = [
+    let cases: [(&str, Vec<Pair>, Vec<Pair>); 8] = [
         (
             "its ID in two places",
             vec![header],
@@ -105,7 +106,7 @@ async fn other_ways_to_say_who_one_is_are_not_taken() {
     let bearer = format!("Bearer {}", token(&house, &client).await);
     let in_body = [("client_id", id.as_str()), ("client_secret", secret)];
     let raw = basic(&id, secret);
-    let cases: [(&str, Option<&str>, &[(&str, &str)]); 9] = [
+    let cases: [(&str, Option<&str>, &[Pair]); 9] = [
         ("nothing", None, &[]),
         ("its ID alone", None, &in_body[..1]),
         ("its secret in the body", None, &in_body),
