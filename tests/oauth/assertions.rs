@@ -316,3 +316,31 @@ async fn other_keys_take_the_place_of_those_from_before() {
     );
     access_token(&present(&house, &unnamed, &[]).await);
 }
+
+#[tokio::test]
+async fn unknown_disabled_and_deleted_get_one_and_the_same_answer() {
+    let (house, id, key) = keyed().await;
+    let (gone, key_of_gone) = add_keyed_client(&house, "gone", Algorithm::EdDsa).await;
+    change(&house, id, ClientChange::Disable).await;
+    change(&house, gone, ClientChange::Delete).await;
+    let unknown: ClientId = "client-01a20636-65a6-7b0b-ba2c-8e6795508a1e"
+        .parse()
+        .unwrap();
+    let mut bodies = Vec::new();
+    for (what, id, key) in [
+        ("disabled", id, &key),
+        ("deleted", gone, &key_of_gone),
+        ("unknown", unknown, &key),
+    ] {
+        let signed = assertion(key, "EdDSA", &assertion_claims(&house, id, "a"));
+        let answer = present(&house, &signed, &[]).await;
+        refused(what, &answer, 401, "invalid_client");
+        bodies.push(answer.body);
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1);
+    // None of that used the assertion up.
+    change(&house, id, ClientChange::Enable).await;
+    let signed = assertion(&key, "EdDSA", &assertion_claims(&house, id, "a"));
+    access_token(&present(&house, &signed, &[]).await);
+}
