@@ -23,12 +23,12 @@ use crate::http::revocations::Doorbell;
 use crate::http::session_cookies::SessionCookies;
 use crate::http::{AppState, SameSite, pages, router};
 use crate::inventory::Inventory;
-use crate::issuer::assertion::MAX_LIFETIME;
 use crate::issuer::{Issuer, IssuerParts};
 use crate::key::{Algorithm, Format};
 use crate::keyring::SharedKeyring;
 use crate::policy::{
-    BadPolicy, MAX_LEEWAY, Policy, Timeouts, check_client_token_lifetime, check_max_staleness,
+    BadPolicy, LIFETIME_CAP, MAX_LEEWAY, Policy, Timeouts, check_client_token_lifetime,
+    check_max_staleness,
 };
 use crate::random::{OsRandom, Random};
 use crate::revocation::Reason;
@@ -381,9 +381,9 @@ impl Waxseal {
         self.store
             .forget(self.clock.now().minus(MAX_LEEWAY))
             .await?;
-        // A clock that is a little ahead, and set back, must not make one good again.
+        // A clock that is hours ahead, and set back, must not make one good again.
         self.store
-            .forget_assertions(self.clock.now().minus(MAX_LIFETIME))
+            .forget_assertions(self.clock.now().minus(LIFETIME_CAP))
             .await?;
         self.follower.catch_up().await?;
         let list = Arc::clone(&self.list);
