@@ -31,6 +31,7 @@ use super::oauth::{self, OauthError};
 use super::origins::Origins;
 use super::problem::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::session_cookies::{ACTIVITY, SESSION};
+use super::verify;
 use crate::random::Random;
 use crate::token::base64url;
 
@@ -117,6 +118,7 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; frame-ancestors 'none'",
         ))
+        .map_request(verify::never_a_preflight)
         .layer(cors(origins))
         .layer(from_fn(in_shape))
         .layer(CatchPanicLayer::custom(panicked))
