@@ -125,6 +125,11 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`] says what is wrong with it.
     pub fn from_jwks(json: &[u8]) -> Result<Self, KeyringError> {
+        Self::from_verifying_keys(Self::keys_of_jwks(json)?)
+    }
+
+    /// The keys of a JWK set.
+    pub(crate) fn keys_of_jwks(json: &[u8]) -> Result<Vec<VerifyingKey>, KeyringError> {
         let set = Object::parse(json).map_err(|_| KeyringError::NotJwkSet)?;
         let keys = set
             .get("keys")
@@ -134,7 +139,7 @@ impl Keyring {
             let object = key.as_object().ok_or(KeyringError::NotJwkSet)?;
             VerifyingKey::from_jwk_object(object).map_err(|why| KeyringError::Key(index, why))
         });
-        Self::from_verifying_keys(parsed.collect::<Result<Vec<_>, _>>()?)
+        parsed.collect()
     }
 
     /// The key that signs tokens of `format` at `now`: of the keys that are not revoked, the one whose

@@ -14,6 +14,7 @@ pub mod keyring;
 pub mod paserk;
 pub mod policy;
 pub mod random;
+pub mod remote;
 pub mod revocation;
 pub mod schedule;
 pub mod scope;

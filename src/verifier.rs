@@ -244,7 +244,11 @@ impl Verifier {
         let keyring = self.keyring.load();
         let Some(key) = keyring.verifying(token.kid().as_str(), now) else {
             self.keyring.note_unknown();
-            return Err(Refusal::UnknownKey);
+            // The keys may be as old as the list, or not be there yet.
+            return Err(match self.is_fresh() {
+                true => Refusal::UnknownKey,
+                false => self.stale(),
+            });
         };
         let kid = key.kid().clone();
         let verified = match token.verify(key)? {
@@ -303,10 +307,15 @@ impl Verifier {
                 }
             }
         }
-        if !self.freshness.holds(self.clock.uptime()) {
-            return Err(Refusal::Stale);
+        if !self.is_fresh() {
+            return Err(self.stale());
         }
         Ok(())
+    }
+
+    fn stale(&self) -> Refusal {
+        metrics::counter!("waxseal_stale_refusals_total").increment(1);
+        Refusal::Stale
     }
 
     /// Hears when the list has learned something.

@@ -1,0 +1,229 @@
+//! Keeps a remote verifier's keys and list fresh.
+//!
+//! Only the answer to a question of its own moves its freshness on, and by no more than the time before it
+//! asked. What the stream says is a reason to ask, and nothing else: it can be late, held back or made up.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use tokio::sync::Notify;
+
+use super::issuer::{AskError, Issuer, KeysError};
+use crate::keyring::SharedKeyring;
+use crate::random::Random;
+use crate::revocation::feed::{BadPage, Question, Reading, Statement};
+use crate::revocation::freshness::Freshness;
+use crate::revocation::list::RevocationList;
+use crate::time::{Clock, Timestamp};
+use crate::token::statement::{REVOCATIONS, UntrustedStatement};
+use crate::token::{Malformed, base64url};
+use crate::verifier::Verifier;
+
+/// How often the keys are fetched again: well within the time for which an issuer lets them be kept.
+const KEYS_EVERY: Duration = Duration::from_secs(240);
+
+/// Unknown keys, which anybody can name, cause no fetching more often than this.
+const KEYS_COOL_DOWN: Duration = Duration::from_secs(30);
+
+/// How often what failed is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// The pause after an answer, however often the stream rings.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A stream that is silent for so long, heartbeats included, is dead.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// Why the list is not known to be fresh.
+#[derive(Debug, thiserror::Error)]
+enum Unproven {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error("the page: {0}")]
+    Malformed(#[from] Malformed),
+    #[error("the page is signed with the key {0}, which is unknown or revoked")]
+    Key(String),
+    #[error(transparent)]
+    Page(#[from] BadPage),
+    #[error(
+        "this machine's clock and the issuer's differ by more than the leeway: {here} here, {there} there"
+    )]
+    Clock { here: Timestamp, there: Timestamp },
+}
+
+/// What is kept fresh, and from whom.
+pub(super) struct Follow {
+    pub(super) issuer: Issuer,
+    pub(super) name: String,
+    pub(super) keyring: Arc<SharedKeyring>,
+    pub(super) list: Arc<RevocationList>,
+    pub(super) freshness: Arc<Freshness>,
+    pub(super) bound: Duration,
+    pub(super) leeway: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+}
+
+impl Follow {
+    /// Goes on for as long as anybody has the verifier.
+    pub(super) async fn until_dropped(self, verifier: Weak<Verifier>) {
+        let bell = Notify::new();
+        let dropped = async {
+            while verifier.strong_count() > 0 {
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            () = dropped => {}
+            () = self.keep_keys() => {}
+            () = self.keep_list(&bell) => {}
+            () = self.listen(&bell) => {}
+        }
+    }
+
+    async fn keep_keys(&self) {
+        loop {
+            let wait = match self.fetch_keys().await {
+                Ok(()) => KEYS_EVERY,
+                Err(cause) => {
+                    if self.keyring.source_broken() {
+                        tracing::error!(%cause, "the issuer's keys cannot be had; those from before stay in use");
+                    }
+                    TRY_AGAIN
+                }
+            };
+            let cool = wait.min(KEYS_COOL_DOWN);
+            tokio::time::sleep(cool).await;
+            tokio::select! {
+                () = tokio::time::sleep(wait - cool) => {}
+                () = self.keyring.unknown_noted() => {}
+            }
+        }
+    }
+
+    async fn fetch_keys(&self) -> Result<(), KeysError> {
+        let fetched = self.issuer.keys().await;
+        let outcome = if fetched.is_ok() {
+            "answered"
+        } else {
+            "failed"
+        };
+        counter!("waxseal_remote_key_fetches_total", "outcome" => outcome).increment(1);
+        if self.keyring.replace(fetched?) {
+            tracing::info!("the issuer's keys changed");
+        }
+        Ok(())
+    }
+
+    async fn keep_list(&self, bell: &Notify) {
+        let poll = (self.bound / 4).min(Duration::from_secs(1));
+        let mut reading = Reading::default();
+        let mut failing = false;
+        loop {
+            let caught_up = match self.catch_up(&mut reading).await {
+                // Read again from its beginning at once.
+                Err(Unproven::Page(cause @ BadPage::OtherLog(_))) => {
+                    tracing::error!(%cause, "the revocation log is another one; what was learned still binds, and it is read anew");
+                    self.catch_up(&mut reading).await
+                }
+                // The issuer signs with a key that is new: it is no stranger who says so.
+                Err(Unproven::Key(_)) if self.fetch_keys().await.is_ok() => {
+                    self.catch_up(&mut reading).await
+                }
+                caught_up => caught_up,
+            };
+            let outcome = if caught_up.is_ok() {
+                "answered"
+            } else {
+                "failed"
+            };
+            counter!("waxseal_remote_questions_total", "outcome" => outcome).increment(1);
+            match &caught_up {
+                Ok(()) if failing => tracing::info!("the revocation feed is followed again"),
+                Err(cause) if !failing => {
+                    tracing::error!(%cause, "the revocation feed cannot be followed; tokens will be refused");
+                }
+                _ => {}
+            }
+            failing = caught_up.is_err();
+            self.tell_age();
+            let wait = if failing { poll.min(TRY_AGAIN) } else { poll };
+            tokio::time::sleep(PAUSE).await;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = bell.notified(), if !failing => {}
+            }
+        }
+    }
+
+    fn tell_age(&self) {
+        let left = self.freshness.left(self.clock.uptime());
+        let fresh = if left.is_zero() { 0.0 } else { 1.0 };
+        gauge!("waxseal_remote_list_fresh").set(fresh);
+        gauge!("waxseal_remote_list_fresh_for_seconds").set(left.as_secs_f64());
+    }
+
+    /// Asks until everything up to the head is entered.
+    async fn catch_up(&self, reading: &mut Reading) -> Result<(), Unproven> {
+        loop {
+            let mut nonce = [0; 16];
+            self.random.fill(&mut nonce);
+            let nonce = base64url::encode(&nonce);
+            let (asked, before) = (self.clock.uptime(), self.clock.now());
+            let page = self.issuer.page(reading.next(), &nonce).await?;
+            let statement = self.open(&page.page)?;
+            self.check_clock(before, Timestamp::from_millis(statement.now))?;
+            let question = Question {
+                issuer: &self.name,
+                client: self.issuer.client(),
+                nonce: &nonce,
+            };
+            let brought = reading.take(&question, &statement, &page.entries)?;
+            for revocation in &brought.revocations {
+                self.list.apply(revocation);
+            }
+            self.list
+                .note_lineage(Timestamp::from_millis(statement.newest));
+            self.list
+                .raise_horizon(Timestamp::from_millis(statement.horizon));
+            if brought.complete {
+                self.freshness.prove(asked.saturating_sub(brought.age));
+                self.list.announce(reading.cursor().seq);
+                return Ok(());
+            }
+        }
+    }
+
+    fn open(&self, page: &str) -> Result<Statement, Unproven> {
+        let untrusted = UntrustedStatement::parse(page, REVOCATIONS)?;
+        let keyring = self.keyring.load();
+        let key = keyring.verifying(untrusted.kid().as_str(), self.clock.now());
+        let key = key.filter(|key| !self.list.key_revoked(key.kid()));
+        let Some(key) = key else {
+            self.keyring.note_unknown();
+            return Err(Unproven::Key(untrusted.kid().to_string()));
+        };
+        let said = untrusted.verify(key)?;
+        serde_json::from_slice(&said).map_err(|_| Malformed::Claims("the page").into())
+    }
+
+    /// A clock that is off would take expired tokens for good ones, and graces for longer than they are.
+    fn check_clock(&self, before: Timestamp, there: Timestamp) -> Result<(), Unproven> {
+        let here = self.clock.now();
+        if before.minus(self.leeway) <= there && there <= here.plus(self.leeway) {
+            Ok(())
+        } else {
+            Err(Unproven::Clock { here, there })
+        }
+    }
+
+    async fn listen(&self, bell: &Notify) {
+        loop {
+            if let Err(cause) = self.issuer.listen(SILENCE, || bell.notify_one()).await {
+                tracing::debug!(%cause, "the feed's stream broke; it is asked all the same");
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    }
+}

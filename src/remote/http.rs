@@ -1,0 +1,209 @@
+//! HTTP as a verifier needs it: nothing is followed, nothing is endless.
+
+use std::io::Read;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderValue, Request, Response, StatusCode, Uri, uri};
+use flate2::read::GzDecoder;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// The largest answer that is taken, in bytes, both before and after it is unpacked: several times what the
+/// largest page of the feed has.
+const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// Nothing came in time.
+    #[error("no whole answer within {0:?}")]
+    Timeout(Duration),
+    /// There is no connection, or it broke.
+    #[error("the connection failed: {0}")]
+    Connection(Box<dyn std::error::Error + Send + Sync>),
+    /// It is a refusal.
+    #[error("the answer is {0}")]
+    Status(StatusCode),
+    /// It is larger than anything that the issuer sends.
+    #[error("the answer is larger than {MAX_BODY_BYTES} bytes")]
+    TooLarge,
+    /// It cannot be unpacked.
+    #[error("the answer cannot be unpacked")]
+    Encoding,
+}
+
+/// How a request says who sends it.
+pub(super) enum Credentials<'a> {
+    None,
+    Basic(&'a str),
+    Bearer(&'a str),
+}
+
+/// A client of one issuer.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    base: String,
+    timeout: Duration,
+}
+
+/// A base URL that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadBase {
+    NotHttp,
+    PlainHttp,
+}
+
+impl Http {
+    /// For the issuer at `base`. Every request must be answered within `timeout`.
+    pub(super) fn new(
+        base: &str,
+        timeout: Duration,
+    ) -> Result<Result<Self, std::io::Error>, BadBase> {
+        let base = base.trim_end_matches('/');
+        let uri: Uri = base.parse().map_err(|_| BadBase::NotHttp)?;
+        let host = uri.host().ok_or(BadBase::NotHttp)?;
+        let local = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
+        match uri.scheme() {
+            Some(scheme) if *scheme == uri::Scheme::HTTPS => {}
+            // Whoever is on the way could read the secret, and say whatever they like.
+            Some(scheme) if *scheme == uri::Scheme::HTTP && local => {}
+            Some(scheme) if *scheme == uri::Scheme::HTTP => return Err(BadBase::PlainHttp),
+            _ => return Err(BadBase::NotHttp),
+        }
+        let provider = rustls::crypto::ring::default_provider();
+        let connector =
+            match HttpsConnectorBuilder::new().with_provider_and_platform_verifier(provider) {
+                Ok(connector) => connector.https_or_http().enable_http1().build(),
+                Err(cause) => return Ok(Err(std::io::Error::other(cause))),
+            };
+        Ok(Ok(Self {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            base: base.to_owned(),
+            timeout,
+        }))
+    }
+
+    fn request(
+        &self,
+        path: &str,
+        credentials: &Credentials<'_>,
+        accept: &'static str,
+    ) -> axum::http::request::Builder {
+        let request = Request::builder()
+            .uri(format!("{}{path}", self.base))
+            .header(ACCEPT, HeaderValue::from_static(accept));
+        let authorization = match credentials {
+            Credentials::None => return request,
+            Credentials::Basic(encoded) => format!("Basic {encoded}"),
+            Credentials::Bearer(token) => format!("Bearer {token}"),
+        };
+        match HeaderValue::try_from(authorization) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                request.header(AUTHORIZATION, value)
+            }
+            Err(_) => request,
+        }
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, HttpError> {
+        let response = self.client.request(request).await;
+        let response = response.map_err(|cause| HttpError::Connection(cause.into()))?;
+        if response.status() != StatusCode::OK {
+            return Err(HttpError::Status(response.status()));
+        }
+        Ok(response)
+    }
+
+    async fn whole(&self, request: Request<Full<Bytes>>) -> Result<Vec<u8>, HttpError> {
+        let answer = async {
+            let response = self.send(request).await?;
+            let encoding = response.headers().get(CONTENT_ENCODING);
+            let gzip = encoding.is_some_and(|encoding| encoding == "gzip");
+            let body = response.into_body();
+            let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
+            let body = body.map_err(|cause| match cause.is::<LengthLimitError>() {
+                true => HttpError::TooLarge,
+                false => HttpError::Connection(cause),
+            })?;
+            let body = body.to_bytes();
+            if gzip { unpack(&body) } else { Ok(body.into()) }
+        };
+        let answer = tokio::time::timeout(self.timeout, answer).await;
+        answer.unwrap_or(Err(HttpError::Timeout(self.timeout)))
+    }
+
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        credentials: Credentials<'_>,
+    ) -> Result<Vec<u8>, HttpError> {
+        let request = self.request(path, &credentials, "application/json");
+        let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        self.whole(finish(request, Bytes::new())?).await
+    }
+
+    pub(super) async fn post_form(
+        &self,
+        path: &str,
+        credentials: Credentials<'_>,
+        form: &'static str,
+    ) -> Result<Vec<u8>, HttpError> {
+        let request = self.request(path, &credentials, "application/json");
+        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let request = request.method("POST").header(CONTENT_TYPE, form_type);
+        self.whole(finish(request, Bytes::from_static(form.as_bytes()))?)
+            .await
+    }
+
+    /// Calls `heard` for each piece of a stream of events, until it ends or is silent for `silence`.
+    pub(super) async fn listen(
+        &self,
+        path: &str,
+        credentials: Credentials<'_>,
+        silence: Duration,
+        mut heard: impl FnMut(),
+    ) -> Result<(), HttpError> {
+        let request = self.request(path, &credentials, "text/event-stream");
+        let request = finish(request, Bytes::new())?;
+        let timeout = |_| HttpError::Timeout(silence);
+        let answer = tokio::time::timeout(silence, self.send(request)).await;
+        let mut body = answer.map_err(timeout)??.into_body();
+        while let Some(frame) = tokio::time::timeout(silence, body.frame())
+            .await
+            .map_err(timeout)?
+        {
+            frame.map_err(|cause| HttpError::Connection(cause.into()))?;
+            heard();
+        }
+        Ok(())
+    }
+}
+
+fn finish(
+    request: axum::http::request::Builder,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, HttpError> {
+    let request = request.body(Full::new(body));
+    request.map_err(|cause| HttpError::Connection(cause.into()))
+}
+
+/// A small answer may unpack to any size: it is unpacked only as far as it may go.
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, HttpError> {
+    let mut body = Vec::new();
+    let limit = MAX_BODY_BYTES as u64 + 1;
+    let read = GzDecoder::new(packed).take(limit).read_to_end(&mut body);
+    read.map_err(|_| HttpError::Encoding)?;
+    if body.len() > MAX_BODY_BYTES {
+        return Err(HttpError::TooLarge);
+    }
+    Ok(body)
+}

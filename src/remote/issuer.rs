@@ -1,0 +1,187 @@
+//! The issuer, as a verifier in another process asks it: its keys, a token for the feed, the feed's pages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+use super::http::{Credentials, Http, HttpError};
+use crate::id::ClientId;
+use crate::key::VerifyingKey;
+use crate::keyring::{Keyring, KeyringError};
+use crate::revocation::feed::{After, Page};
+use crate::time::Clock;
+
+/// Why the issuer's keys are not had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// They could not be fetched.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// They cannot be used.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The list of PASERKs is none, or one of them is not what its name says.
+    #[error("it is not a list of PASERKs")]
+    Paserks,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// Nothing came, or nothing good.
+    #[error("{0}: {1}")]
+    Http(&'static str, #[source] HttpError),
+    /// What came is not what the issuer sends.
+    #[error("{0}: the answer is not what was asked for")]
+    Malformed(&'static str),
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: SecretString,
+    expires_in: u64,
+}
+
+#[derive(Deserialize)]
+struct Paserks {
+    keys: Vec<Paserk>,
+}
+
+#[derive(Deserialize)]
+struct Paserk {
+    kid: String,
+    paserk: String,
+}
+
+/// A token for the feed, and until when it is used, by the clock that does not step.
+struct Held {
+    token: SecretString,
+    until: Duration,
+}
+
+/// The issuer.
+pub(super) struct Issuer {
+    http: Http,
+    client: ClientId,
+    secret: SecretString,
+    held: Mutex<Option<Held>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Issuer {
+    pub(super) fn new(
+        http: Http,
+        client: ClientId,
+        secret: SecretString,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let held = Mutex::new(None);
+        Self {
+            http,
+            client,
+            secret,
+            held,
+            clock,
+        }
+    }
+
+    pub(super) const fn client(&self) -> ClientId {
+        self.client
+    }
+
+    /// Its public keys, of both formats: those that verify as long as they are published.
+    pub(super) async fn keys(&self) -> Result<Keyring, KeysError> {
+        let get = |path| self.http.get(path, Credentials::None);
+        let jwks = get("/.well-known/jwks.json").await?;
+        let paserks = get("/.well-known/paserks.json").await?;
+        let mut keys = Keyring::keys_of_jwks(&jwks)?;
+        let paserks: Paserks = serde_json::from_slice(&paserks).map_err(|_| KeysError::Paserks)?;
+        for Paserk { kid, paserk } in paserks.keys {
+            let key = VerifyingKey::from_paserk(&paserk).map_err(|_| KeysError::Paserks)?;
+            if key.kid().as_str() != kid {
+                return Err(KeysError::Paserks);
+            }
+            keys.push(key);
+        }
+        Ok(Keyring::from_verifying_keys(keys)?)
+    }
+
+    async fn token(&self) -> Result<SecretString, AskError> {
+        const DOING: &str = "getting a token for the feed";
+        let mut held = self.held.lock().await;
+        let asked = self.clock.uptime();
+        if let Some(held) = held.as_ref().filter(|held| asked < held.until) {
+            return Ok(held.token.clone());
+        }
+        let pair = Zeroizing::new(format!("{}:{}", self.client, self.secret.expose_secret()));
+        let pair = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+        let form = "grant_type=client_credentials&scope=revocations%3Aread";
+        let granted = self
+            .http
+            .post_form("/oauth/token", Credentials::Basic(&pair), form)
+            .await
+            .map_err(|cause| AskError::Http(DOING, cause))?;
+        let granted: Granted =
+            serde_json::from_slice(&granted).map_err(|_| AskError::Malformed(DOING))?;
+        let lifetime = Duration::from_secs(granted.expires_in.min(24 * 3600));
+        *held = Some(Held {
+            token: granted.access_token.clone(),
+            until: asked + lifetime * 3 / 4,
+        });
+        Ok(granted.access_token)
+    }
+
+    /// The token may have been revoked, or its key: the next question gets another.
+    async fn refused(&self, error: &HttpError) {
+        if matches!(error, HttpError::Status(status) if [401, 403].contains(&status.as_u16())) {
+            *self.held.lock().await = None;
+        }
+    }
+
+    /// The page of the feed after some place.
+    pub(super) async fn page(&self, after: After, nonce: &str) -> Result<Page, AskError> {
+        const DOING: &str = "reading the feed";
+        let path = match after {
+            After::Delta(seq) => format!("/revocations?after={seq}&nonce={nonce}"),
+            After::Snapshot(seq) => format!("/revocations?snapshot={seq}&nonce={nonce}"),
+        };
+        let token = self.token().await?;
+        let answer = self
+            .http
+            .get(&path, Credentials::Bearer(token.expose_secret()))
+            .await;
+        match answer {
+            Ok(body) => serde_json::from_slice(&body).map_err(|_| AskError::Malformed(DOING)),
+            Err(cause) => {
+                self.refused(&cause).await;
+                Err(AskError::Http(DOING, cause))
+            }
+        }
+    }
+
+    /// Calls `rung` whenever the feed's stream says something, until it ends or falls silent.
+    pub(super) async fn listen(
+        &self,
+        silence: Duration,
+        rung: impl FnMut(),
+    ) -> Result<(), AskError> {
+        let token = self.token().await?;
+        let credentials = Credentials::Bearer(token.expose_secret());
+        let heard = self.http.listen("/revocations", credentials, silence, rung);
+        match heard.await {
+            Ok(()) => Ok(()),
+            Err(cause) => {
+                self.refused(&cause).await;
+                Err(AskError::Http("listening to the feed", cause))
+            }
+        }
+    }
+}

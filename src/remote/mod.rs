@@ -1,0 +1,182 @@
+//! Verification in another process: the issuer's keys and its revocation feed, kept fresh.
+
+mod follow;
+mod http;
+mod issuer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::id::ClientId;
+use crate::key::Format;
+use crate::keyring::{Keyring, SharedKeyring};
+use crate::policy::{BadPolicy, Policy, Timeouts};
+use crate::random::{OsRandom, Random};
+use crate::revocation::freshness::Freshness;
+use crate::revocation::list::RevocationList;
+use crate::time::{Clock, SystemClock};
+use crate::verifier::Verifier;
+use follow::Follow;
+use http::{BadBase, Http};
+use issuer::Issuer;
+
+/// Why a remote verifier does not start. That its issuer cannot be reached is no reason: it starts, and refuses
+/// with 503 until it can.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteError {
+    /// Not a URL of a service.
+    #[error("{0:?} is no https:// URL")]
+    Url(String),
+    /// Not encrypted, and not on this machine.
+    #[error(
+        "{0:?} would send the secret in the clear; use https://, or http:// on this machine alone"
+    )]
+    PlainHttp(String),
+    /// Not a client ID.
+    #[error("the client ID is not one; it was printed by: waxseal client add")]
+    ClientId,
+    /// Contradictory settings.
+    #[error(transparent)]
+    Policy(#[from] BadPolicy),
+    /// The operating system's certificates cannot be used.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[source] std::io::Error),
+}
+
+/// What a remote verifier is made from. See [`Verifier::remote`].
+#[derive(Debug)]
+pub struct Remote {
+    issuer: String,
+    at: Option<String>,
+    client_id: String,
+    client_secret: SecretString,
+    audiences: Vec<String>,
+    max_staleness: Duration,
+    leeway: Duration,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl Verifier {
+    /// A verifier in another process than its issuer, which fetches keys and revocations over HTTP, with the
+    /// credentials of a client that has the scope `revocations:read`.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let verifier = waxseal::Verifier::remote("https://auth.example", "client-01a2…", "wxs_…")
+    ///     .audience("https://orders.example")
+    ///     .start()?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn remote(issuer: &str, client_id: &str, client_secret: impl Into<SecretString>) -> Remote {
+        let timeouts = Timeouts::default();
+        Remote {
+            issuer: issuer.to_owned(),
+            at: None,
+            client_id: client_id.to_owned(),
+            client_secret: client_secret.into(),
+            audiences: Vec::new(),
+            max_staleness: Duration::from_secs(5),
+            leeway: timeouts.leeway,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(OsRandom::new()),
+        }
+    }
+}
+
+impl Remote {
+    /// Takes tokens that are meant for `audience`; call it again for more. Without it those that are meant
+    /// for the issuer, which sessions are unless it says otherwise.
+    #[must_use]
+    pub fn audience(mut self, audience: &str) -> Self {
+        self.audiences.push(audience.to_owned());
+        self
+    }
+
+    /// Reaches the issuer at another URL than its name, within a cluster for example.
+    #[must_use]
+    pub fn at(mut self, url: &str) -> Self {
+        self.at = Some(url.to_owned());
+        self
+    }
+
+    /// How old the revocation list may be before tokens are refused with 503: from a second on, 5 seconds if
+    /// nothing is said. The issuer is asked four times in that time, and at least every second.
+    #[must_use]
+    pub fn max_staleness(mut self, bound: Duration) -> Self {
+        self.max_staleness = bound;
+        self
+    }
+
+    /// How far this machine's wall clock may be from the issuer's: at most a minute, 5 seconds if nothing is
+    /// said. If it is further off, tokens are refused with 503.
+    #[must_use]
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// Another clock, for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Starts it on the tokio runtime that this is called on. It goes on until the last handle to it is
+    /// dropped. [`Verifier::is_fresh`] says whether it is ready.
+    ///
+    /// # Errors
+    /// [`RemoteError`] for settings that are wrong.
+    pub fn start(self) -> Result<Arc<Verifier>, RemoteError> {
+        let timeouts = Timeouts {
+            leeway: self.leeway,
+            ..Timeouts::default()
+        };
+        if self.max_staleness < Duration::from_secs(1) {
+            return Err(RemoteError::Policy(BadPolicy {
+                key: "max_staleness",
+                why: "must be at least 1s",
+            }));
+        }
+        let mut audiences = self.audiences.into_iter();
+        let audience = audiences.next().unwrap_or_else(|| self.issuer.clone());
+        let policy = Policy::new(&self.issuer, &audience, timeouts)?.also_for(audiences);
+        let client: ClientId = self.client_id.parse().map_err(|_| RemoteError::ClientId)?;
+        let at = self.at.unwrap_or_else(|| self.issuer.clone());
+        let http = match Http::new(&at, self.max_staleness) {
+            Ok(http) => http.map_err(RemoteError::Tls)?,
+            Err(BadBase::NotHttp) => return Err(RemoteError::Url(at)),
+            Err(BadBase::PlainHttp) => return Err(RemoteError::PlainHttp(at)),
+        };
+        let keyring = Arc::new(SharedKeyring::new(Keyring::default()));
+        let list = Arc::new(RevocationList::new());
+        let freshness = Arc::new(Freshness::new(self.max_staleness));
+        let verifier = Arc::new(Verifier::new(
+            Arc::clone(&keyring),
+            vec![Format::Jwt, Format::Paseto],
+            policy,
+            Arc::clone(&list),
+            Arc::clone(&freshness),
+            Arc::clone(&self.clock),
+        ));
+        let issuer = Issuer::new(http, client, self.client_secret, Arc::clone(&self.clock));
+        let follow = Follow {
+            issuer,
+            name: self.issuer,
+            keyring,
+            list,
+            freshness,
+            bound: self.max_staleness,
+            leeway: self.leeway,
+            clock: self.clock,
+            random: self.random,
+        };
+        tokio::spawn(follow.until_dropped(Arc::downgrade(&verifier)));
+        Ok(verifier)
+    }
+}

@@ -1,0 +1,17 @@
+//! Verification in another process: the feed, the verifier that follows it, and responses that last.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+mod keys;
+mod liar;
+mod lies;
+mod live;
+mod log;
+mod outages;
+mod readers;
+mod service;
+mod settings;
+mod two_processes;
+mod wire;

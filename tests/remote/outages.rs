@@ -1,0 +1,230 @@
+//! The issuer is stopped, killed, cut off, or was never there: live tokens are good until the bound, then
+//! nobody can tell, and what was learned binds all the while.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::common::{Place, Server};
+use super::service::{Client, get, http, ready, start, status, until};
+use super::two_processes::BOUND;
+use super::wire::{State, Wire};
+
+/// What happens to the issuer, or to the way to it.
+#[derive(Clone, Copy, Debug)]
+enum Outage {
+    Stopped,
+    Killed,
+    Cut,
+    Held,
+}
+
+struct Ground {
+    place: Place,
+    issuer: Option<Server>,
+    address: String,
+    wire: Wire,
+    service: Server,
+    http: reqwest::Client,
+}
+
+/// The issuer on a port that it gets again.
+fn serve(place: &Place, address: &str) -> Server {
+    let mut command = super::common::program();
+    command
+        .args([
+            "serve",
+            "--listen",
+            address,
+            "--issuer",
+            super::common::ISSUER,
+        ])
+        .current_dir(place.path());
+    Server::start(command)
+}
+
+impl Ground {
+    async fn new() -> Self {
+        let place = Place::new();
+        place.add_user("alice");
+        let reader = Client::reader(&place, "orders");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let issuer = serve(&place, &address);
+        let wire = Wire::to(&issuer.url).await;
+        let service = start(&wire.url, &reader);
+        let http = http();
+        ready(&http, &service).await;
+        Self {
+            place,
+            issuer: Some(issuer),
+            address,
+            wire,
+            service,
+            http,
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = &self.issuer.as_ref().unwrap().child;
+        kill_process(Pid::from_child(child), signal).unwrap();
+    }
+
+    fn begin(&mut self, outage: Outage) {
+        match outage {
+            Outage::Stopped => self.signal(Signal::STOP),
+            Outage::Killed => drop(self.issuer.take()),
+            Outage::Cut => self.wire.set(State::Cut),
+            Outage::Held => self.wire.set(State::Held),
+        }
+    }
+
+    fn end(&mut self, outage: Outage) {
+        match outage {
+            Outage::Stopped => self.signal(Signal::CONT),
+            Outage::Killed => self.issuer = Some(serve(&self.place, &self.address)),
+            Outage::Cut | Outage::Held => self.wire.set(State::Whole),
+        }
+    }
+
+    async fn login(&self) -> String {
+        self.issuer
+            .as_ref()
+            .unwrap()
+            .login(&self.http, "alice")
+            .await
+    }
+
+    async fn status(&self, token: &str) -> u16 {
+        status(&self.http, &self.service, token).await
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "real processes are measured on the real clock"
+)]
+async fn live_tokens_are_good_until_the_bound(outage: Outage) {
+    let mut ground = Ground::new().await;
+    let live = ground.login().await;
+    let dead = ground.login().await;
+    let issuer = ground.issuer.as_ref().unwrap();
+    assert_eq!(issuer.logout(&ground.http, &dead).await.unwrap(), 204);
+    until("it is learned of", async || {
+        ground.status(&dead).await == 401
+    })
+    .await;
+    assert_eq!(ground.status(&live).await, 200);
+
+    ground.begin(outage);
+    let began = Instant::now();
+    let (mut accepted, mut last_accepted) = (0, Duration::ZERO);
+    loop {
+        let asked = began.elapsed();
+        match ground.status(&live).await {
+            200 => {
+                accepted += 1;
+                last_accepted = asked;
+            }
+            503 => break,
+            other => panic!("{outage:?}: {other}"),
+        }
+        assert_eq!(ground.status(&dead).await, 401, "{outage:?}");
+        assert!(
+            asked < BOUND,
+            "{outage:?}: accepted {asked:?} after it began"
+        );
+    }
+    println!(
+        "{outage:?}: accepted {accepted} times, at last {last_accepted:?} after it began; bound {BOUND:?}"
+    );
+    assert!(
+        accepted > 0,
+        "{outage:?}: an outage shorter than the bound is not noticed"
+    );
+    for _ in 0..20 {
+        assert_eq!(ground.status(&live).await, 503, "{outage:?}");
+        assert_eq!(
+            ground.status(&dead).await,
+            401,
+            "{outage:?}: what was learned binds"
+        );
+    }
+    let unready = get(&ground.http, &ground.service, "/readyz", "").await;
+    assert_eq!(unready, 503, "{outage:?}");
+
+    ground.end(outage);
+    until("it recovers by itself", async || {
+        ground.status(&live).await == 200
+    })
+    .await;
+    assert_eq!(ground.status(&dead).await, 401, "{outage:?}");
+    let after = ground.login().await;
+    assert_eq!(ground.status(&after).await, 200, "{outage:?}");
+    let issuer = ground.issuer.as_ref().unwrap();
+    assert_eq!(issuer.logout(&ground.http, &after).await.unwrap(), 204);
+    until("it follows again", async || {
+        ground.status(&after).await == 401
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_that_is_stopped() {
+    live_tokens_are_good_until_the_bound(Outage::Stopped).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_that_is_killed() {
+    live_tokens_are_good_until_the_bound(Outage::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_that_is_cut_off() {
+    live_tokens_are_good_until_the_bound(Outage::Cut).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_that_hangs_without_closing() {
+    live_tokens_are_good_until_the_bound(Outage::Held).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_that_is_down_at_the_start() {
+    let mut ground = Ground::new().await;
+    let token = ground.login().await;
+    ground.begin(Outage::Killed);
+    let reader = Client::reader(&ground.place, "second");
+    let late = start(&ground.wire.url, &reader);
+    assert_eq!(status(&ground.http, &late, &token).await, 503);
+    assert_eq!(status(&ground.http, &late, "garbage").await, 401);
+    ground.end(Outage::Killed);
+    until("it is ready in the end", async || {
+        status(&ground.http, &late, &token).await == 200
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logout_during_an_outage_is_refused_as_soon_as_it_ends() {
+    let ground = Ground::new().await;
+    let token = ground.login().await;
+    assert_eq!(ground.status(&token).await, 200);
+    ground.wire.set(State::Cut);
+    let issuer = ground.issuer.as_ref().unwrap();
+    assert_eq!(issuer.logout(&ground.http, &token).await.unwrap(), 204);
+    until("nobody can tell", async || {
+        ground.status(&token).await == 503
+    })
+    .await;
+    ground.wire.set(State::Whole);
+    // Never good again: from 503 to 401 and nothing between.
+    loop {
+        match ground.status(&token).await {
+            503 => tokio::time::sleep(Duration::from_millis(1)).await,
+            401 => break,
+            other => panic!("{other}"),
+        }
+    }
+}
