@@ -19,14 +19,14 @@ const refuse = (why) => { throw new Error(why); };
 
 /** Takes a signed text apart: size, shape, header, in this order. @param {unknown} text @param {string} typ */
 export function openJws(text, typ) {
-  if (typeof text !== 'string' || text.length > MAX_TOKEN) refuse('not a text of at most 8192 characters');
+  if (typeof text !== 'string' || text.length > MAX_TOKEN) return refuse('not a text of at most 8192 characters');
   const [header, payload, signature, ...rest] = text.split('.');
-  if (!header || payload === undefined || !signature || rest.length) refuse('not three parts');
+  if (!header || payload === undefined || !signature || rest.length) return refuse('not three parts');
   if (header.length > MAX_HEADER) refuse('the header is too long');
   [payload, signature].forEach(fromBase64url);
   const { alg, typ: said, kid, ...others } = parseObject(fromBase64url(header));
   if (Object.keys(others).length) refuse('a header parameter other than alg, typ and kid');
-  if (typeof alg !== 'string' || !isKid(kid)) refuse('no alg, or no kid');
+  if (typeof alg !== 'string' || !isKid(kid)) return refuse('no alg, or no kid');
   if (said !== typ) refuse(`typ is not ${typ}`);
   return { text, alg, kid: String(kid) };
 }
@@ -51,7 +51,7 @@ export async function keysOf(set) {
     if (!coordinates.every((it) => typeof it === 'string' && fromBase64url(it).length === 32)) refuse('a coordinate is malformed');
     if (own === 'EdDSA' && isWeak(fromBase64url(String(x)))) refuse('a weak point');
     if (!isKid(kid) || keys.has(String(kid)) || [...keys.values()].some((key) => key.x === x)) refuse('a kid is missing, or a name or a key is there twice');
-    const key = /** @type {CryptoKey} */ (await importJWK({ kty, crv, x: String(x), ...(own === 'ES256' && { y: String(y) }) }, own));
+    const key = /** @type {CryptoKey} */ (await importJWK(/** @type {import('jose').JWK} */ ({ kty, crv, x, ...(own === 'ES256' && { y }) }), own));
     keys.set(String(kid), { kid: String(kid), alg: own, x: String(x), key });
   }
   return keys;

@@ -1,9 +1,11 @@
 // Verifies Waxseal's tokens without a call home, and refuses those that were revoked.
 
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Reading } from './feed.js';
 import { RevocationList } from './list.js';
 import { BadStatus, Requests } from './requests.js';
+import { isClientId } from './strict.js';
 import { checkClaims, keysOf, openJws, payloadOf, readClaims } from './token.js';
 
 /** @import { Options, Refusal as PublicRefusal, Verifier as PublicVerifier } from './verifier.js' */
@@ -13,7 +15,9 @@ const MAX_LEEWAY = 60;
 const POLL_AT_LEAST_EACH = 1_000;
 // A verifier may keep keys for ten minutes: a key is published for longer than that before it signs.
 const KEEP_KEYS = 300_000;
-const LOOK_FOR_UNKNOWN_KEYS_EACH = 30_000;
+const COOL_DOWN = 30_000;
+// After an answer, however often the stream rings.
+const PAUSE = 5;
 // The stream has a heartbeat every five seconds.
 const SILENCE = 15_000;
 const TOKEN = 'at+jwt';
@@ -26,9 +30,11 @@ export class Refusal extends Error {
     super(code === 'unavailable' ? 'Whether the token was revoked cannot be told now. Try again.' : 'The token is malformed, expired, revoked or not meant for this service.', { cause });
     this.name = 'Refusal';
     this.code = code;
-    this.status = code === 'unavailable' ? 503 : 401;
+    this.status = /** @type {401 | 503} */ (code === 'unavailable' ? 503 : 401);
   }
 }
+
+const stale = () => new Refusal('unavailable', new Error('the revocation list is not provably fresh'));
 
 /** @implements {PublicVerifier} */
 export class Verifier {
@@ -51,18 +57,21 @@ export class Verifier {
   /** When the last question was asked whose answer proved the list complete, on both hands. @type {{ uptime: number, wall: number } | null} */
   #proven = null;
   /** @type {string | null} */
-  #trouble = '';
-  #rung = false;
-  #wake = () => {};
+  #trouble = null;
+  /** Aborted when the bell rings. */
+  #bell = new AbortController();
+  #closing = new AbortController();
   /** @type {{ resolve: () => void, reject: (why: Error) => void }} */
   #first;
   #ready;
-  #closed = false;
 
   /** @param {Options} options */
-  constructor({ issuer, clientId, clientSecret, audience, at = issuer, maxStaleness = 5, leeway = 5, fetch = globalThis.fetch, clock, log = console.warn }) {
+  constructor({ issuer, clientId, clientSecret, audience = issuer, at = issuer, maxStaleness = 5, leeway = 5, fetch = globalThis.fetch, clock, log = console.warn }) {
     const audiences = typeof audience === 'string' ? [audience] : [...audience];
-    if (!issuer || !clientId || !clientSecret || !audiences.length || audiences.includes('')) throw new TypeError('issuer, clientId, clientSecret and audience are needed');
+    const base = new URL(at);
+    if (!issuer || !isClientId(clientId) || !clientSecret || !audiences.length || audiences.includes('')) throw new TypeError('issuer, clientId and clientSecret are needed, and audiences must not be empty');
+    const local = ['localhost', '127.0.0.1', '[::1]'].includes(base.hostname);
+    if (base.protocol !== 'https:' && !(base.protocol === 'http:' && local)) throw new TypeError('the issuer is reached over https://, or on this machine');
     if (!(maxStaleness >= 1 && maxStaleness <= 3600)) throw new TypeError('maxStaleness is 1 to 3600 seconds');
     if (!(leeway >= 0 && leeway <= MAX_LEEWAY)) throw new TypeError('leeway is 0 to 60 seconds');
     this.#clientId = clientId;
@@ -71,7 +80,7 @@ export class Verifier {
     this.#bound = maxStaleness * 1000;
     this.#clock = clock ?? { now: () => Date.now(), uptime: () => performance.now() };
     this.#log = log;
-    this.#requests = new Requests(new URL(at).href, fetch, Math.min(Math.max(this.#bound, 2_000), 10_000));
+    this.#requests = new Requests(base.href, fetch, Math.min(Math.max(this.#bound, 2_000), 10_000));
     this.#first = /** @type {any} */ ({});
     this.#ready = new Promise((resolve, reject) => { this.#first = { resolve: () => resolve(undefined), reject }; });
     this.#ready.catch(() => {});
@@ -83,16 +92,16 @@ export class Verifier {
   ready() { return this.#ready; }
 
   get fresh() {
-    if (this.#closed || !this.#proven) return false;
+    if (this.#closing.signal.aborted || !this.#proven) return false;
     // The uptime does not step; the wall clock counts while the machine is suspended. Whichever says more is believed.
     return this.#clock.uptime() - this.#proven.uptime < this.#bound && this.#clock.now() - this.#proven.wall < this.#bound;
   }
 
   close() {
-    this.#closed = true;
+    this.#closing.abort();
+    this.#bell.abort();
     this.#requests.close();
     this.#first.reject(new Error('the verifier is closed'));
-    this.#ring();
   }
 
   /** In this order: size, shape, header, key, signature, claims, time and audience, revocation, freshness. @param {string} token */
@@ -100,6 +109,8 @@ export class Verifier {
     try {
       const jws = openJws(token, TOKEN);
       const key = await this.#key(jws.kid);
+      // The keys may be as old as the list, or not be there yet.
+      if (!key) throw this.fresh ? new Error('signed with an unknown key') : stale();
       const verified = readClaims(await payloadOf(jws, key));
       const { leeway } = this.#policy;
       const now = this.#clock.now();
@@ -108,7 +119,7 @@ export class Verifier {
       // What was learned of a revocation binds however old the list is.
       const scope = this.#list.ends(verified, key.kid, now, leeway);
       if (scope !== null) throw new Error(`revoked, scope ${scope}`);
-      if (!this.fresh) throw new Refusal('unavailable', new Error('the revocation list is not provably fresh'));
+      if (!this.fresh) throw stale();
       return verified;
     } catch (cause) {
       throw cause instanceof Refusal ? cause : new Refusal('invalid_token', cause);
@@ -117,12 +128,9 @@ export class Verifier {
 
   /** The key of that name. One that is not known is looked for at the issuer, once in a while, for anybody can name one. @param {string} kid */
   async #key(kid) {
-    if (!this.#keys.has(kid) && (this.#keysComing || this.#clock.uptime() - this.#keysAsked >= LOOK_FOR_UNKNOWN_KEYS_EACH)) {
-      await this.#fetchKeys().catch(() => {});
-    }
-    const key = this.#keys.get(kid);
-    if (!key) throw new Error('signed with an unknown key');
-    return key;
+    const cool = this.#clock.uptime() - this.#keysAsked >= COOL_DOWN;
+    if (!this.#keys.has(kid) && (this.#keysComing || cool)) await this.#fetchKeys().catch(() => {});
+    return this.#keys.get(kid);
   }
 
   #fetchKeys() {
@@ -156,7 +164,7 @@ export class Verifier {
   async #authorized(asking) {
     return asking().catch((error) => {
       // The token was revoked, or the issuer has other keys now.
-      if (error instanceof BadStatus && error.status === 401) this.#token.until = -Infinity;
+      if (error instanceof BadStatus && [401, 403].includes(error.status)) this.#token.until = -Infinity;
       throw error;
     });
   }
@@ -170,9 +178,11 @@ export class Verifier {
     const answered = this.#clock.now();
     if (Object.keys(others).length) throw new Error('the page is malformed');
     const jws = openJws(page, PAGE);
-    const key = await this.#key(jws.kid);
+    // It is no stranger who names this key.
+    if (!this.#keys.has(jws.kid)) await this.#fetchKeys();
+    const key = this.#keys.get(jws.kid);
+    if (!key || this.#list.isKeyRevoked(key.kid)) throw new Error(`the page is signed with the key ${jws.kid}, which is unknown or revoked`);
     const said = await payloadOf(jws, key);
-    if (this.#list.isKeyRevoked(key.kid)) throw new Error('the page was signed with a revoked key');
     const { issuer, leeway } = this.#policy;
     const brought = this.#reading.take({ issuer, clientId: this.#clientId, nonce }, said, wire);
     brought.entries.forEach((entry) => this.#list.enter(entry));
@@ -186,53 +196,48 @@ export class Verifier {
 
   /** Keeps keys and list fresh. */
   async #follow() {
-    while (!this.#closed) {
-      this.#rung = false;
-      try {
-        if (this.#clock.uptime() - this.#keysFetched >= KEEP_KEYS) await this.#fetchKeys();
-        while (!this.#closed && !(await this.#readPage()));
-        this.#first.resolve();
-        this.#say(null);
-      } catch (error) {
-        this.#say(describe(error));
+    const closing = this.#closing.signal;
+    while (!closing.aborted) {
+      this.#bell = new AbortController();
+      let trouble = null;
+      const asked = this.#keys.size ? this.#keysAsked + COOL_DOWN : -Infinity;
+      if (this.#clock.uptime() >= Math.max(asked, this.#keysFetched + KEEP_KEYS)) {
+        await this.#fetchKeys().catch((error) => { trouble = `the keys: ${describe(error)}`; });
       }
-      if (!this.#rung && !this.#closed) await this.#pause(Math.min(this.#bound / 4, POLL_AT_LEAST_EACH));
+      try {
+        while (!(await this.#readPage()));
+        this.#first.resolve();
+      } catch (error) {
+        trouble ??= describe(error);
+      }
+      this.#say(trouble);
+      await sleep(PAUSE);
+      // An issuer that rings and cannot be read is not asked more often for that.
+      const signal = trouble === null ? this.#bell.signal : closing;
+      await sleep(Math.min(this.#bound / 4, POLL_AT_LEAST_EACH), undefined, { signal }).catch(() => {});
     }
   }
 
   /** The stream is a doorbell: whatever comes proves nothing, and is a reason to ask. */
   async #listen() {
     await this.#ready.catch(() => {});
-    while (!this.#closed) {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
       try {
         const headers = { ...(await this.#authorization()), Accept: 'text/event-stream' };
-        await this.#authorized(() => this.#requests.stream('/revocations', { headers }, SILENCE, () => this.#ring()));
+        await this.#authorized(() => this.#requests.stream('/revocations', { headers }, SILENCE, () => this.#bell.abort()));
       } catch {
         // Asking goes on without it, and says what is wrong.
       }
-      await new Promise((resolve) => { setTimeout(resolve, POLL_AT_LEAST_EACH).unref(); });
+      await sleep(POLL_AT_LEAST_EACH, undefined, { signal }).catch(() => {});
     }
-  }
-
-  #ring() {
-    this.#rung = true;
-    this.#wake();
-  }
-
-  /** @param {number} time */
-  async #pause(time) {
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, time);
-      this.#wake = () => { clearTimeout(timer); resolve(undefined); };
-    });
-    this.#wake = () => {};
   }
 
   /** Says once that the list cannot be kept fresh and why, and once that it is again. @param {string | null} trouble */
   #say(trouble) {
-    if (this.#closed || trouble === this.#trouble) return;
+    if (this.#closing.signal.aborted || trouble === this.#trouble) return;
     if (trouble !== null) this.#log(`waxseal: the revocations cannot be read: ${trouble}`);
-    else if (this.#trouble) this.#log('waxseal: the revocations can be read again');
+    else this.#log('waxseal: the revocations can be read again');
     this.#trouble = trouble;
   }
 }
