@@ -4,6 +4,12 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+mod deeds;
+#[path = "../misuse/forger.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod forger;
+mod forgeries;
+mod javascript;
 mod keys;
 mod liar;
 mod lies;
