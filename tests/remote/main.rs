@@ -5,6 +5,9 @@
 mod common;
 
 mod deeds;
+mod feed_page;
+mod forged_claims;
+mod forged_texts;
 #[path = "../misuse/forger.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
 mod forger;
