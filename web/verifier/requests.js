@@ -9,7 +9,7 @@ const MAX_BODY = 4 * 1024 * 1024;
 export class BadStatus extends Error {
   /** @param {string} path @param {number} status */
   constructor(path, status) {
-    super(`${path} answered ${status}`);
+    super(`${path.split('?')[0]} answered ${status}`);
     this.status = status;
   }
 }

@@ -13,6 +13,7 @@ import { checkClaims, keysOf, openJws, payloadOf, readClaims } from './token.js'
 
 const MAX_LEEWAY = 60;
 const POLL_AT_LEAST_EACH = 1_000;
+const ANSWER_WITHIN = 10_000;
 // A verifier may keep keys for ten minutes: a key is published for longer than that before it signs.
 const KEEP_KEYS = 300_000;
 const COOL_DOWN = 30_000;
@@ -80,7 +81,7 @@ export class Verifier {
     this.#bound = maxStaleness * 1000;
     this.#clock = clock ?? { now: () => Date.now(), uptime: () => performance.now() };
     this.#log = log;
-    this.#requests = new Requests(base.href, fetch, Math.min(Math.max(this.#bound, 2_000), 10_000));
+    this.#requests = new Requests(base.href, fetch, Math.min(this.#bound, ANSWER_WITHIN));
     this.#first = /** @type {any} */ ({});
     this.#ready = new Promise((resolve, reject) => { this.#first = { resolve: () => resolve(undefined), reject }; });
     this.#ready.catch(() => {});
