@@ -9,8 +9,7 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, Sse};
 use axum::routing::get;
 use futures_util::{Stream, stream};
-use waxseal::http::service::{Principal, RequiredScopes, Scoped, Service};
-use waxseal::{Session, Verifier};
+use waxseal::{Principal, RequiredScopes, Scoped, Service, Session, Verifier};
 
 struct ReadOrders;
 

@@ -1,7 +1,9 @@
 //! Stateless signed-token sessions that can be revoked at once.
 //!
 //! A [`Session`] argument makes an axum handler protected: signature, expiry and revocation are
-//! checked in memory, with no call home. [`Waxseal`] is the whole service in one process.
+//! checked in memory, with no call home. [`Service`] is a service that calls, [`Principal`] either, and
+//! [`Scoped`] one with the scopes that a handler needs. [`Waxseal`] is the whole service in one process;
+//! [`Verifier::remote`] verifies in another.
 
 #![warn(clippy::unwrap_used)]
 
@@ -37,4 +39,5 @@ pub mod store;
 #[cfg(feature = "server")]
 pub use embedded::{Settings, Waxseal};
 pub use http::extract::Session;
+pub use http::service::{Principal, RequiredScopes, Scoped, Service};
 pub use verifier::{VerifiedClaims, Verifier};

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use super::caller::TrustedProxies;
 use super::origins::Origins;
@@ -21,6 +22,9 @@ use crate::issuer::Issuer;
 use crate::random::Random;
 use crate::time::Clock;
 use crate::verifier::Verifier;
+
+/// Smaller answers cost more to compress than to send.
+const WORTH_IT: SizeAbove = SizeAbove::new(2048);
 
 /// What the resources need.
 #[derive(Clone, Debug)]
@@ -70,7 +74,7 @@ gives! {
 pub fn router(state: AppState) -> Router {
     let feed = Router::new()
         .route("/revocations", get(revocations::revocations))
-        .layer(CompressionLayer::new());
+        .layer(CompressionLayer::new().compress_when(WORTH_IT.and(NotForContentType::SSE)));
     let resources = Router::new()
         .route("/login", post(login::login))
         .route("/logout", post(logout::logout))

@@ -114,7 +114,7 @@ pub trait RequiredScopes {
 /// service. Without one of them the answer is 403, and names what is needed.
 ///
 /// ```
-/// # use waxseal::http::service::{RequiredScopes, Scoped, Service};
+/// # use waxseal::{RequiredScopes, Scoped, Service};
 /// struct ReadOrders;
 ///
 /// impl RequiredScopes for ReadOrders {

@@ -71,6 +71,7 @@ impl Follow {
         let bell = Notify::new();
         let dropped = async {
             while verifier.strong_count() > 0 {
+                self.tell_age();
                 tokio::time::sleep(TRY_AGAIN).await;
             }
         };
@@ -147,7 +148,6 @@ impl Follow {
                 _ => {}
             }
             failing = caught_up.is_err();
-            self.tell_age();
             let wait = if failing { poll.min(TRY_AGAIN) } else { poll };
             tokio::time::sleep(PAUSE).await;
             tokio::select! {

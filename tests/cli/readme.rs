@@ -165,7 +165,7 @@ fn the_other_commands_succeed() {
 #[test]
 fn the_example_is_the_one_that_runs() {
     let example = fs::read_to_string(root().join("examples/embedded.rs")).unwrap();
-    assert_eq!(blocks("rust"), [example]);
+    assert_eq!(blocks("rust")[0], example);
     let run = blocks("console")
         .into_iter()
         .find(|block| block.contains("--example"))
@@ -238,4 +238,76 @@ fn the_second_command_is_what_ci_runs() {
             .any(|line| line.trim() == format!("exec {second}")),
         "{ci}"
     );
+}
+
+#[test]
+fn the_service_in_another_process_is_the_one_that_runs() {
+    let trimmed = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let example = fs::read_to_string(root().join("examples/remote.rs")).unwrap();
+    let shown = &blocks("rust")[1..];
+    assert_eq!(shown.len(), 1);
+    assert!(trimmed(&example).contains(&trimmed(&shown[0])), "{shown:?}");
+
+    let sessions = blocks("console");
+    let wanted = sessions
+        .iter()
+        .find(|block| block.contains("--example remote"))
+        .unwrap();
+    let script: Vec<_> = wanted
+        .lines()
+        .map(|line| line.strip_prefix("$ ").unwrap())
+        .collect();
+    let (run, before) = script.split_last().unwrap();
+    let manifest = root().join("Cargo.toml");
+    let manifest = format!("cargo run --manifest-path '{}'", manifest.display());
+    let run = run.replace("cargo run", &format!("exec {manifest}"));
+    let run = run
+        .replace("ISSUER=", "export ISSUER=")
+        .replace(" exec", "; exec");
+    let script = format!("{}\n{run}", before.join("\n"));
+    let script = script.replace("target/debug/waxseal", "\"$PROGRAM\"");
+
+    let place = Place::new();
+    place.add_user("alice");
+    let mut command = program();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(["--issuer", "http://127.0.0.1:8080"])
+        .current_dir(place.path());
+    let server = Server::start(command);
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), |folder| root().join(folder));
+    let mut command = shell(&script);
+    command
+        .current_dir(place.path())
+        .env("PROGRAM", program().get_program())
+        .env("CARGO_TARGET_DIR", target)
+        .env("ISSUER_AT", &server.url)
+        .env("LISTEN", "127.0.0.1:0");
+    let service = Server::start(command);
+    let get = |url: &str, token: &str| {
+        let curl = Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", url, "-H"])
+            .arg(format!("Authorization: Bearer {token}"))
+            .output()
+            .unwrap();
+        String::from_utf8(curl.stdout).unwrap()
+    };
+    let login = Command::new("curl")
+        .args(["-s", &format!("{}/login", server.url), "--json"])
+        .arg(format!(
+            r#"{{"username": "alice", "password": "{}"}}"#,
+            super::common::PASSWORD
+        ))
+        .output()
+        .unwrap();
+    let login: serde_json::Value = serde_json::from_slice(&login.stdout).unwrap();
+    let token = login["access_token"].as_str().unwrap();
+    let mine = format!("{}/orders/mine", service.url);
+    let mut tries = (0..6000).map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        get(&mine, token)
+    });
+    assert!(tries.any(|status| status == "200"), "{}", service.log());
+    assert_eq!(get(&mine, "garbage"), "401");
 }

@@ -140,3 +140,27 @@ async fn a_crash_in_the_middle_of_a_compaction_revives_nothing() {
         dead_to_its_end(&house, &dead, START).await;
     }
 }
+
+#[tokio::test]
+async fn a_log_with_more_than_a_page_before_what_was_dropped_is_replayed() {
+    let house = House::new().await;
+    let forge = forge(&house);
+    let (log, at) = (house.waxseal.log(), house.clock.now());
+    let token = |n: u64| waxseal::id::TokenId::new(at, &waxseal::random::SeededRandom::new(n));
+    let long = (0..5000).map(|n| (token(n), at.plus(DAY)));
+    let brief = [(token(5000), at.plus(SECOND)), (token(5001), at.plus(DAY))];
+    for (token, expires_at) in long.chain(brief) {
+        let what = waxseal::revocation::log::Revoke::Token(token, expires_at);
+        log.revoke(what, Reason::Client, at).await.unwrap();
+    }
+    let dead = forge.session(START);
+    log.revoke(ended(&dead), Reason::Logout, at).await.unwrap();
+    step(&house, at.plus(MAX_LEEWAY * 2)).await;
+    assert_eq!(house.waxseal.compact().await.unwrap(), 1);
+    let head = self::log(&house).await.head;
+    assert_eq!((head.compacted, head.cursor.seq), (5001, 5003));
+
+    let opened = tokio::time::timeout(Duration::from_secs(60), house.restart(|_| {}));
+    let house = opened.await.expect("the log is replayed, and not for ever");
+    is_revoked(&house, &dead);
+}

@@ -12,7 +12,6 @@ use waxseal::random::{OsRandom, Random, SeededRandom};
 use waxseal::session;
 use waxseal::store::key_folder;
 use waxseal::time::Timestamp;
-use waxseal::token::jwt;
 
 use super::common::ISSUER;
 
@@ -57,7 +56,7 @@ impl Forge {
     }
 
     pub fn sign(&self, claims: Claims) -> Token {
-        let text = jwt::sign(&claims, self.key()).unwrap();
+        let text = waxseal::token::sign(&claims, self.key()).unwrap();
         Token { text, claims }
     }
 

@@ -1,1 +1,79 @@
+//! The issuer's keys, fetched when they are needed and not when strangers want.
 
+use std::time::Duration;
+
+use serde_json::json;
+use waxseal::token::base64url;
+use waxseal::verifier::Refusal;
+
+use super::common::Place;
+use super::liar::{Liar, resigned, sent, strangers_key};
+use super::service::{Client, http, ready, start, status, until};
+
+/// A token that names a key of its own.
+fn naming(kid: &str) -> String {
+    let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": kid });
+    let header = base64url::encode(header.to_string().as_bytes());
+    format!("{header}.e30.{}", base64url::encode(&[0; 64]))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_unknown_kids_cause_no_fetching_within_the_cool_down() {
+    let liar = Liar::new().await;
+    let token = liar.house.login("alice").await;
+    let before = liar.fetches_of_keys();
+    for n in 0..10_000 {
+        let refused = liar.verifier.verify(&naming(&format!("kid-{n}")));
+        assert_eq!(refused, Err(Refusal::UnknownKey));
+    }
+    // Questions go on meanwhile, a second apart.
+    liar.asked(3).await;
+    assert_eq!(
+        liar.fetches_of_keys(),
+        before,
+        "the cool-down is 30 seconds"
+    );
+    assert!(liar.is_good(&token));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_signed_with_an_unknown_key_has_the_keys_fetched_once_a_question() {
+    let liar = Liar::new().await;
+    let key = strangers_key();
+    liar.lie(move |page| sent(&resigned(page, &key, |_| {})));
+    liar.asked(1).await;
+    let (keys, questions) = (liar.fetches_of_keys(), liar.questions());
+    liar.asked(4).await;
+    let (keys, questions) = (liar.fetches_of_keys() - keys, liar.questions() - questions);
+    assert!((1..=questions).contains(&keys), "{keys} for {questions}");
+    liar.pass(Duration::from_secs(5)).await;
+    assert!(!liar.verifier.is_fresh());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_leaked_is_refused_elsewhere_too_and_its_successor_signs() {
+    let place = Place::new();
+    place.add_user("alice");
+    let reader = Client::reader(&place, "orders");
+    let issuer = place.serve();
+    let service = start(&issuer.url, &reader);
+    let http = http();
+    ready(&http, &service).await;
+    let before = issuer.login(&http, "alice").await;
+    assert_eq!(status(&http, &service, &before).await, 200);
+    let kid = {
+        let header = before.split('.').next().unwrap();
+        let header = base64url::decode(header.as_bytes()).unwrap();
+        let header: serde_json::Value = serde_json::from_slice(&header).unwrap();
+        header["kid"].as_str().unwrap().to_owned()
+    };
+    place.ok(&["keys", "revoke", &kid], "");
+    let refused = async || status(&http, &service, &before).await == 401;
+    until("the leaked key is refused", refused).await;
+    let after = async || {
+        let token = issuer.login(&http, "alice").await;
+        status(&http, &service, &token).await == 200
+    };
+    until("its successor is good", after).await;
+    assert_eq!(status(&http, &service, &before).await, 401);
+}

@@ -1,1 +1,290 @@
+//! An issuer whose feed can lie: the real service, under a manual clock, behind a server that changes what it
+//! says.
 
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tower::ServiceExt;
+use waxseal::account::client::{Client, SecretDigest};
+use waxseal::id::ClientId;
+use waxseal::key::{Format, SigningKey};
+use waxseal::random::{OsRandom, SeededRandom};
+use waxseal::revocation::feed::{Page, Statement};
+use waxseal::time::{Clock, ManualClock};
+use waxseal::token::base64url;
+use waxseal::token::statement::{self, REVOCATIONS};
+use waxseal::verifier::Refusal;
+use waxseal::{Settings, Verifier};
+
+use super::common::{House, ISSUER, signing_pem};
+use super::service::until;
+
+/// What becomes of a page of the feed on its way.
+pub type Lie = Arc<dyn Fn(Page) -> Response + Send + Sync>;
+
+/// How the server answers.
+#[derive(Clone)]
+pub enum Answers {
+    Truth,
+    /// Pages, but for their truth.
+    Lies(Lie),
+    /// Never.
+    Never,
+}
+
+#[derive(Default)]
+struct Seen {
+    keys: usize,
+    pages: usize,
+    tokens: usize,
+    last_page: Option<Vec<u8>>,
+    bells: Vec<mpsc::UnboundedSender<Bytes>>,
+}
+
+/// The issuer, the way to it, and a verifier that follows it.
+pub struct Liar {
+    pub house: House,
+    pub verifier: Arc<Verifier>,
+    pub here: Arc<ManualClock>,
+    pub client: ClientId,
+    url: String,
+    answers: Arc<Mutex<Answers>>,
+    seen: Arc<Mutex<Seen>>,
+    server: JoinHandle<()>,
+}
+
+impl Liar {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let house = House::with(change).await;
+        house.add_user("alice").await;
+        let (secret, digest) = SecretDigest::make(&SeededRandom::new(99));
+        let client = Client {
+            id: ClientId::new(house.clock.now(), &SeededRandom::new(98)),
+            name: "reader".parse().unwrap(),
+            scopes: "revocations:read".parse().unwrap(),
+            audiences: Vec::new(),
+            enabled: true,
+            created_at: house.clock.now(),
+            secrets: vec![digest],
+            keys: None,
+        };
+        let id = client.id;
+        assert!(house.waxseal.clients().add_client(client).await.unwrap());
+        let answers = Arc::new(Mutex::new(Answers::Truth));
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (router, says, saw) = (
+            house.router.clone(),
+            Arc::clone(&answers),
+            Arc::clone(&seen),
+        );
+        let app = axum::Router::new().fallback(move |request: Request| {
+            let router = router.clone();
+            let (says, saw) = (says.lock().unwrap().clone(), Arc::clone(&saw));
+            answer(router, says, saw, request)
+        });
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let here = Arc::new(ManualClock::at(house.clock.now()));
+        let verifier = Verifier::remote(ISSUER, &id.to_string(), secret)
+            .at(&url)
+            .clock(Arc::clone(&here) as _)
+            .start()
+            .unwrap();
+        let liar = Self {
+            house,
+            verifier,
+            here,
+            client: id,
+            url,
+            answers,
+            seen,
+            server,
+        };
+        until("it is fresh", async || liar.verifier.is_fresh()).await;
+        liar
+    }
+
+    /// Lets time pass at both ends.
+    pub async fn pass(&self, time: Duration) {
+        self.here.advance(time);
+        self.house.pass(time).await;
+    }
+
+    pub fn answer(&self, answers: Answers) {
+        *self.answers.lock().unwrap() = answers;
+    }
+
+    pub fn lie(&self, lie: impl Fn(Page) -> Response + Send + Sync + 'static) {
+        self.answer(Answers::Lies(Arc::new(lie)));
+    }
+
+    /// Waits until so many more questions were asked.
+    pub async fn asked(&self, more: usize) {
+        let before = self.questions();
+        until("it asks", async || self.questions() >= before + more).await;
+    }
+
+    pub fn questions(&self) -> usize {
+        self.seen.lock().unwrap().pages
+    }
+
+    pub fn fetches_of_keys(&self) -> usize {
+        self.seen.lock().unwrap().keys
+    }
+
+    /// The last page that was sent, as it was.
+    pub fn last_page(&self) -> Vec<u8> {
+        self.seen.lock().unwrap().last_page.clone().unwrap()
+    }
+
+    /// Writes that on every open stream.
+    pub fn ring(&self, text: &'static str) {
+        let bells = &mut self.seen.lock().unwrap().bells;
+        bells.retain(|bell| bell.send(Bytes::from_static(text.as_bytes())).is_ok());
+    }
+
+    pub fn listeners(&self) -> usize {
+        self.seen.lock().unwrap().bells.len()
+    }
+
+    /// The key that signs the truth: with it an issuer can lie well.
+    pub fn key(&self) -> SigningKey {
+        let pem = signing_pem(&self.house.settings.keys_dir, Format::Jwt);
+        SigningKey::from_pem(pem.as_bytes(), Format::Jwt).unwrap()
+    }
+
+    pub fn is_good(&self, token: &str) -> bool {
+        self.verifier.verify(token).is_ok()
+    }
+
+    pub fn is_stale(&self, token: &str) -> bool {
+        self.verifier.verify(token) == Err(Refusal::Stale)
+    }
+
+    /// Another verifier of the same issuer.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub async fn logout(&self, token: &str) {
+        let answer = self.house.post("/logout", Some(token), None).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    }
+}
+
+impl Drop for Liar {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(
+    router: axum::Router,
+    says: Answers,
+    saw: Arc<Mutex<Seen>>,
+    request: Request,
+) -> Result<Response, Infallible> {
+    let path = request.uri().path().to_owned();
+    let streams = request
+        .headers()
+        .get("accept")
+        .is_some_and(|accept| accept == "text/event-stream");
+    if matches!(says, Answers::Never) {
+        saw.lock().unwrap().pages += usize::from(path == "/revocations" && !streams);
+        std::future::pending::<()>().await;
+    }
+    match path.as_str() {
+        "/.well-known/jwks.json" => saw.lock().unwrap().keys += 1,
+        "/oauth/token" => saw.lock().unwrap().tokens += 1,
+        _ => {}
+    }
+    if path != "/revocations" {
+        return router.oneshot(request).await;
+    }
+    if streams {
+        let (bell, rings) = mpsc::unbounded_channel::<Bytes>();
+        saw.lock().unwrap().bells.push(bell);
+        let rings = futures_util::stream::unfold(rings, async |mut rings| {
+            let ring = rings.recv().await?;
+            Some((Ok::<_, Infallible>(ring), rings))
+        });
+        return Ok(Body::from_stream(Box::pin(rings)).into_response());
+    }
+    let (mut parts, body) = request.into_parts();
+    parts.headers.remove("accept-encoding");
+    let response = router.oneshot(Request::from_parts(parts, body)).await?;
+    if response.status() != StatusCode::OK {
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let mut answer = match says {
+        Answers::Truth | Answers::Never => Response::from_parts(parts, Body::from(bytes.clone())),
+        Answers::Lies(lie) => lie(serde_json::from_slice(&bytes).unwrap()),
+    };
+    // A length that was right is none any more.
+    answer.headers_mut().remove("content-length");
+    let mut seen = saw.lock().unwrap();
+    seen.pages += 1;
+    seen.last_page = Some(bytes.into());
+    drop(seen);
+    Ok(answer)
+}
+
+/// A page as it is sent.
+pub fn sent(page: &Page) -> Response {
+    raw(serde_json::to_vec(page).unwrap(), None)
+}
+
+/// Any body.
+pub fn raw(body: impl Into<Body>, encoding: Option<&'static str>) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    if let Some(encoding) = encoding {
+        headers.insert("content-encoding", HeaderValue::from_static(encoding));
+    }
+    (headers, body.into()).into_response()
+}
+
+/// What a page says, with nobody checking it.
+pub fn said(page: &Page) -> Statement {
+    let payload = page.page.split('.').nth(1).unwrap();
+    serde_json::from_slice(&base64url::decode(payload.as_bytes()).unwrap()).unwrap()
+}
+
+/// A page that says something else, signed again with that key.
+pub fn resigned(mut page: Page, key: &SigningKey, change: impl FnOnce(&mut Statement)) -> Page {
+    let mut statement = said(&page);
+    change(&mut statement);
+    page.page = statement::sign(REVOCATIONS, &statement, key).unwrap();
+    page
+}
+
+/// A page without its entries from that one on, or with others, but signed as it was.
+pub fn with_entries(page: &Page, change: impl FnOnce(&mut Vec<Value>)) -> Page {
+    let mut entries: Vec<Value> = page.entries.iter().map(|entry| json!(entry)).collect();
+    change(&mut entries);
+    serde_json::from_value(json!({ "page": page.page, "entries": entries })).unwrap()
+}
+
+/// A key that the issuer does not have.
+pub fn strangers_key() -> SigningKey {
+    let algorithm = waxseal::key::Algorithm::EdDsa;
+    let pem = waxseal::key::generate_pem(algorithm, &OsRandom::new());
+    SigningKey::from_pem(pem.as_bytes(), Format::Jwt).unwrap()
+}

@@ -1,1 +1,198 @@
+//! The log behind the feed: long, compacted, restored from an older copy, altered.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use waxseal::id::TokenId;
+use waxseal::policy::MAX_LEEWAY;
+use waxseal::random::OsRandom;
+use waxseal::revocation::Reason;
+use waxseal::revocation::feed::{After, PAGE};
+use waxseal::revocation::log::Revoke;
+use waxseal::time::Clock;
+
+use super::common::{ISSUER, Place, Server, program};
+use super::liar::{Answers, Liar, resigned, said, sent};
+use super::service::{Client, http, ready, start, status, until};
+use super::wire::Wire;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Writes that many revocations, each of a token that is good for `lifetime`.
+async fn fill(liar: &Liar, many: u32, lifetime: Duration) {
+    let (log, at) = (liar.house.waxseal.log(), liar.house.clock.now());
+    let random = OsRandom::new();
+    let writes = (0..many).map(|_| {
+        let token = TokenId::new(at, &random);
+        log.revoke(Revoke::Token(token, at.plus(lifetime)), Reason::Client, at)
+    });
+    for written in join_all(writes).await {
+        written.unwrap();
+    }
+    liar.house.waxseal.catch_up().await.unwrap();
+}
+
+/// Everything of a page but for its signature.
+async fn page(liar: &Liar, after: After) -> (waxseal::revocation::feed::Statement, usize) {
+    let issuer = liar.house.waxseal.issuer();
+    let page = issuer.feed_page(liar.client, after, "n").await.unwrap();
+    (said(&page), page.entries.len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_log_comes_page_by_page_and_a_place_that_is_gone_gets_a_snapshot() {
+    let liar = Liar::new().await;
+    let token = liar.house.login("alice").await;
+    let full = i64::from(PAGE);
+    // What stays lies before what is dropped, and there is more of it than a page has.
+    fill(&liar, PAGE + 1000, SECOND * 3600).await;
+    fill(&liar, 10, SECOND * 10).await;
+    fill(&liar, 500, SECOND * 3600).await;
+    liar.pass(SECOND * 4).await;
+    liar.asked(2).await;
+    assert!(liar.is_good(&token));
+    let (first, entries) = page(&liar, After::Snapshot(0)).await;
+    assert_eq!(
+        (entries, first.seq, first.more),
+        (PAGE as usize, full, true)
+    );
+
+    liar.pass(MAX_LEEWAY * 2 + SECOND * 10).await;
+    liar.house.waxseal.compact().await.unwrap();
+    let head = liar.house.waxseal.log().read(0, 0).await.unwrap().head;
+    assert_eq!(head.compacted, full + 1010);
+    // Within the part that is gone: a delta cannot tell what was there.
+    let (again, _) = page(&liar, After::Delta(full)).await;
+    assert_eq!((again.snapshot, again.after), (true, 0));
+    // Within a snapshot it goes on, or the snapshot of a long log would never end.
+    let (second, entries) = page(&liar, After::Snapshot(full)).await;
+    assert_eq!(
+        (second.snapshot, second.after, second.more),
+        (true, full, false)
+    );
+    assert_eq!((entries, second.seq), (1500, head.cursor.seq));
+    let (none, entries) = page(&liar, After::Delta(head.cursor.seq)).await;
+    assert_eq!((none.snapshot, none.more, entries), (false, false, 0));
+    let (ahead, _) = page(&liar, After::Delta(head.cursor.seq + 1)).await;
+    assert_eq!(
+        (ahead.snapshot, ahead.after),
+        (true, 0),
+        "a log that went back"
+    );
+
+    // A verifier that begins now, and one that followed all along.
+    let (reader, secret) = super::settings::another_client(&liar, "late").await;
+    let late = waxseal::Verifier::remote(ISSUER, &reader, secret)
+        .at(liar.url())
+        .clock(std::sync::Arc::clone(&liar.here) as _)
+        .start()
+        .unwrap();
+    for verifier in [&late, &liar.verifier] {
+        until("it reads the whole log", async || {
+            verifier.verify(&token).is_ok()
+        })
+        .await;
+    }
+    liar.logout(&token).await;
+    for verifier in [&late, &liar.verifier] {
+        until("it follows", async || verifier.verify(&token).is_err()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hash_that_does_not_fit_is_another_log_and_what_was_learned_binds() {
+    let liar = Liar::new().await;
+    let (dead, live) = (
+        liar.house.login("alice").await,
+        liar.house.login("alice").await,
+    );
+    liar.logout(&dead).await;
+    until("it is learned of", async || !liar.is_good(&dead)).await;
+    let key = std::sync::Arc::new(liar.key());
+    // An issuer that has lost everything, and has the same seq with another history.
+    liar.lie(move |page| {
+        let empty = super::liar::with_entries(&page, Vec::clear);
+        sent(&resigned(empty, &key, |said| {
+            said.hash = waxseal::token::base64url::encode(&[7; 32]);
+            said.entries =
+                waxseal::token::base64url::encode(&waxseal::revocation::feed::digest([]));
+            said.more = false;
+        }))
+    });
+    liar.asked(3).await;
+    liar.pass(SECOND * 4).await;
+    liar.asked(3).await;
+    liar.pass(SECOND * 4).await;
+    assert!(liar.is_good(&live), "the other log is followed");
+    assert!(!liar.is_good(&dead), "and nothing is forgotten");
+    liar.answer(Answers::Truth);
+    liar.asked(3).await;
+    liar.logout(&live).await;
+    until("the true one is followed again", async || {
+        !liar.is_good(&live)
+    })
+    .await;
+}
+
+fn serve(place: &Place) -> Server {
+    let mut command = program();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER])
+        .current_dir(place.path());
+    Server::start(command)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_database_that_has_grown_past_the_cursor_again_is_noticed() {
+    let place = Place::new();
+    place.add_user("alice");
+    let reader = Client::reader(&place, "orders");
+    let mut issuer = serve(&place);
+    let http = http();
+    // The restored issuer gets another port: the wire leads to it.
+    let wire = Wire::to(&issuer.url).await;
+    let service = start(&wire.url, &reader);
+    ready(&http, &service).await;
+    let early = issuer.login(&http, "alice").await;
+    assert!(issuer.terminate().success());
+    let (data, copy) = (place.path().join("data"), place.path().join("copy"));
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&data, &copy])
+        .status();
+    assert!(copied.unwrap().success());
+
+    issuer = serve(&place);
+    wire.lead_to(&issuer.url);
+    let lost = issuer.login(&http, "alice").await;
+    assert_eq!(issuer.logout(&http, &lost).await.unwrap(), 204);
+    let learned = async || status(&http, &service, &lost).await == 401;
+    until("it is learned of", learned).await;
+
+    assert!(issuer.terminate().success());
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&copy, &data).unwrap();
+    issuer = serve(&place);
+    for _ in 0..5 {
+        let other = issuer.login(&http, "alice").await;
+        assert_eq!(issuer.logout(&http, &other).await.unwrap(), 204);
+    }
+    wire.lead_to(&issuer.url);
+    let live = issuer.login(&http, "alice").await;
+    until("the restored log is followed", async || {
+        status(&http, &service, &live).await == 200
+    })
+    .await;
+    assert_eq!(
+        status(&http, &service, &lost).await,
+        401,
+        "what was learned binds"
+    );
+    until("it says so", async || {
+        service.log().contains("the revocation log is another one")
+    })
+    .await;
+    assert_eq!(issuer.logout(&http, &early).await.unwrap(), 204);
+    let followed = async || status(&http, &service, &early).await == 401;
+    until("it goes on", followed).await;
+}

@@ -1,1 +1,150 @@
+//! Two hundred readers of the feed, one of them stuck: it holds back nobody, and nothing is kept for it.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use waxseal::Verifier;
+
+use super::common::{ISSUER, Place, Server};
+use super::service::{Client, http, until};
+
+const READERS: usize = 199;
+const LOGOUTS: usize = 30;
+
+/// A reader that asks for all there is, and reads none of it.
+async fn stuck(url: &str, token: &str, accept: &str, path: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(1024).unwrap();
+    let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    // As many questions as the connection takes, and no answer taken.
+    for _ in 0..200 {
+        let sent = tokio::time::timeout(
+            Duration::from_millis(5),
+            stream.write_all(request.as_bytes()),
+        );
+        if sent.await.is_err() {
+            break;
+        }
+    }
+    stream
+}
+
+/// Resident memory, in KiB.
+fn memory(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Logs out again and again, and gives how long each reader took to learn of it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "real processes are measured on the real clock"
+)]
+async fn delays(
+    server: &Server,
+    http: &reqwest::Client,
+    readers: &[Arc<Verifier>],
+) -> Vec<Duration> {
+    let mut all = Vec::with_capacity(LOGOUTS * readers.len());
+    for _ in 0..LOGOUTS {
+        let token = server.login(http, "alice").await;
+        let mut waiting = JoinSet::new();
+        for reader in readers {
+            let (mut news, reader, token) = (reader.news(), Arc::clone(reader), token.clone());
+            waiting.spawn(async move {
+                while reader.verify(&token).is_ok() {
+                    news.changed().await.unwrap();
+                }
+                Instant::now()
+            });
+        }
+        assert_eq!(server.logout(http, &token).await.unwrap(), 204);
+        let answered = Instant::now();
+        let learned = waiting.join_all();
+        let learned = tokio::time::timeout(Duration::from_secs(60), learned).await;
+        let learned = learned.expect("every reader learns of it");
+        all.extend(
+            learned
+                .into_iter()
+                .map(|at| at.saturating_duration_since(answered)),
+        );
+    }
+    all.sort();
+    all
+}
+
+fn shown(delays: &[Duration]) -> String {
+    let at = |share: usize| delays[(delays.len() * share / 100).min(delays.len() - 1)];
+    format!(
+        "median {:?}, p99 {:?}, maximum {:?}",
+        at(50),
+        at(99),
+        at(100)
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_is_stuck_holds_back_neither_the_others_nor_memory() {
+    let place = Place::new();
+    place.add_user("alice");
+    let reader = Client::reader(&place, "reader");
+    let server = place.serve();
+    let http = http();
+    let readers: Vec<_> = (0..READERS)
+        .map(|_| {
+            Verifier::remote(ISSUER, &reader.id, reader.secret.clone())
+                .at(&server.url)
+                .start()
+                .unwrap()
+        })
+        .collect();
+    for reader in &readers {
+        until("every reader is ready", async || reader.is_fresh()).await;
+    }
+    let alone = delays(&server, &http, &readers).await;
+    let before = memory(&server);
+
+    let token = reader.token(&http, &server.url).await;
+    let _stream = stuck(&server.url, &token, "text/event-stream", "/revocations").await;
+    let _pages = stuck(&server.url, &token, "application/json", "/revocations").await;
+    let beside = delays(&server, &http, &readers).await;
+    let after = memory(&server);
+    println!(
+        "{READERS} readers, {LOGOUTS} logouts: {}; with a stuck one beside them: {}; memory of the server {before} KiB, then {after} KiB",
+        shown(&alone),
+        shown(&beside)
+    );
+    // Each of the answers that are owed to it would be a few KiB, if they were kept.
+    assert!(after < before + 16 * 1024, "{before} KiB, then {after} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_told_to_stop_ends_its_streams_in_order() {
+    let place = Place::new();
+    let reader = Client::reader(&place, "reader");
+    let mut server = place.serve();
+    let token = reader.token(&http(), &server.url).await;
+    let stream = reqwest::Client::builder().no_proxy().build().unwrap();
+    let stream = stream.get(format!("{}/revocations", server.url));
+    let stream = stream
+        .bearer_auth(&token)
+        .header("accept", "text/event-stream");
+    let mut stream = stream.send().await.unwrap();
+    let first = stream.chunk().await.unwrap().unwrap();
+    assert_eq!(first, "event: head\ndata: {\"seq\":0}\n\n");
+    let stopped = tokio::task::spawn_blocking(move || server.terminate());
+    // One that is cut off when the server's patience ends is an error, and no end.
+    while stream.chunk().await.unwrap().is_some() {}
+    assert!(stopped.await.unwrap().success());
+}

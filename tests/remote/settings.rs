@@ -1,1 +1,96 @@
+//! What a remote verifier does not start with, and how two of them share nothing.
 
+use std::time::Duration;
+
+use secrecy::SecretString;
+use waxseal::Verifier;
+use waxseal::account::client::{Client, SecretDigest};
+use waxseal::id::ClientId;
+use waxseal::random::OsRandom;
+use waxseal::time::Clock;
+
+use super::common::ISSUER;
+use super::liar::Liar;
+
+/// Adds another reader of the feed.
+pub async fn another_client(liar: &Liar, name: &str) -> (String, SecretString) {
+    let (secret, digest) = SecretDigest::make(&OsRandom::new());
+    let client = Client {
+        id: ClientId::new(liar.house.clock.now(), &OsRandom::new()),
+        name: name.parse().unwrap(),
+        scopes: "revocations:read".parse().unwrap(),
+        audiences: Vec::new(),
+        enabled: true,
+        created_at: liar.house.clock.now(),
+        secrets: vec![digest],
+        keys: None,
+    };
+    let id = client.id.to_string();
+    assert!(
+        liar.house
+            .waxseal
+            .clients()
+            .add_client(client)
+            .await
+            .unwrap()
+    );
+    (id, secret)
+}
+
+#[tokio::test]
+async fn wrong_settings_are_refused_with_a_reason() {
+    let id = "client-01a212f4-dbf0-7fd0-9323-607240c04d87";
+    let refused = |remote: waxseal::remote::Remote| remote.start().unwrap_err().to_string();
+    for (url, why) in [
+        ("", "no https:// URL"),
+        ("auth.example", "no https:// URL"),
+        ("ftp://auth.example", "no https:// URL"),
+        ("/auth", "no https:// URL"),
+        ("http://auth.example", "in the clear"),
+        ("http://10.0.0.5:8080", "in the clear"),
+        ("http://localhost.example", "in the clear"),
+    ] {
+        let remote = Verifier::remote(ISSUER, id, "secret").at(url);
+        let said = refused(remote);
+        assert!(said.contains(why), "{url}: {said}");
+    }
+    let remote = || Verifier::remote(ISSUER, id, "secret");
+    assert!(refused(Verifier::remote(ISSUER, "orders", "secret")).contains("client ID"));
+    assert!(refused(remote().max_staleness(Duration::from_millis(999))).contains("max_staleness"));
+    assert!(refused(remote().leeway(Duration::from_secs(61))).contains("leeway"));
+    assert!(refused(remote().audience("")).contains("audience"));
+    for url in [
+        "https://auth.example/",
+        "http://localhost:1",
+        "http://127.0.0.1:1",
+        "http://[::1]:1",
+    ] {
+        let verifier = remote().at(url).start().unwrap();
+        assert!(!verifier.is_fresh(), "{url}");
+    }
+    let shown = format!("{:?}", Verifier::remote(ISSUER, id, "wxs_the-secret"));
+    assert!(!shown.contains("the-secret"), "{shown}");
+}
+
+#[tokio::test]
+async fn it_ends_with_its_last_handle() {
+    let liar = Liar::new().await;
+    let (id, secret) = another_client(&liar, "brief").await;
+    let verifier = Verifier::remote(ISSUER, &id, secret)
+        .at(liar.url())
+        .clock(std::sync::Arc::clone(&liar.here) as _)
+        .start()
+        .unwrap();
+    super::service::until("it is fresh", async || verifier.is_fresh()).await;
+    let before = tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks();
+    drop(verifier);
+    let fewer = async || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+            < before
+    };
+    super::service::until("its task ends", fewer).await;
+}

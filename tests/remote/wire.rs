@@ -23,29 +23,45 @@ pub enum State {
 pub struct Wire {
     pub url: String,
     state: Arc<watch::Sender<State>>,
+    target: Arc<watch::Sender<SocketAddr>>,
     task: JoinHandle<()>,
 }
 
 impl Wire {
     /// A wire to the server at `url`.
     pub async fn to(url: &str) -> Self {
-        let target: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
+        let target = Arc::new(watch::Sender::new(address(url)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(watch::Sender::new(State::Whole));
-        let states = Arc::clone(&state);
+        let (states, targets) = (Arc::clone(&state), Arc::clone(&target));
         let task = tokio::spawn(async move {
             loop {
                 let (near, _) = listener.accept().await.unwrap();
+                let target = *targets.borrow();
                 tokio::spawn(carry(near, target, states.subscribe()));
             }
         });
-        Self { url, state, task }
+        Self {
+            url,
+            state,
+            target,
+            task,
+        }
+    }
+
+    /// New connections go to the server at `url`.
+    pub fn lead_to(&self, url: &str) {
+        self.target.send_replace(address(url));
     }
 
     pub fn set(&self, state: State) {
         self.state.send_replace(state);
     }
+}
+
+fn address(url: &str) -> SocketAddr {
+    url.strip_prefix("http://").unwrap().parse().unwrap()
 }
 
 impl Drop for Wire {

@@ -1,0 +1,60 @@
+//! What a remote verifier says of itself.
+
+use std::time::Duration;
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+
+use super::liar::{Answers, Liar};
+use super::service::until;
+
+/// A metric by its name, and its label if it has one.
+fn read(snapshotter: &Snapshotter, name: &str, label: Option<&str>) -> Option<f64> {
+    let metrics = snapshotter.snapshot().into_vec();
+    let found = metrics.into_iter().find(|(key, ..)| {
+        let label_is = |label| key.key().labels().any(|known| known.value() == label);
+        key.key().name() == name && label.is_none_or(label_is)
+    });
+    found.map(|(.., value)| match value {
+        DebugValue::Counter(count) => count as f64,
+        DebugValue::Gauge(value) => value.into_inner(),
+        DebugValue::Histogram(_) => panic!("{name} is no histogram"),
+    })
+}
+
+// One thread, so that the recorder of this test alone hears of it.
+#[tokio::test]
+async fn a_verifier_that_cannot_prove_its_freshness_says_so_in_its_metrics() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let liar = Liar::new().await;
+    let token = liar.house.login("alice").await;
+    let fresh = async || read(&snapshotter, "waxseal_remote_list_fresh", None) == Some(1.0);
+    until("it says that it is fresh", fresh).await;
+    assert!(liar.is_good(&token));
+    assert_eq!(
+        read(&snapshotter, "waxseal_stale_refusals_total", None),
+        None
+    );
+
+    liar.answer(Answers::Never);
+    liar.pass(Duration::from_secs(5)).await;
+    assert!(liar.is_stale(&token));
+    let refusals = read(&snapshotter, "waxseal_stale_refusals_total", None);
+    assert_eq!(refusals, Some(1.0));
+    let stale = async || read(&snapshotter, "waxseal_remote_list_fresh", None) == Some(0.0);
+    until("it says that it is stale", stale).await;
+    let failed = async || {
+        let failed = read(
+            &snapshotter,
+            "waxseal_remote_questions_total",
+            Some("failed"),
+        );
+        failed.is_some_and(|failed| failed >= 1.0)
+    };
+    until("it says that nobody answers", failed).await;
+
+    liar.answer(Answers::Truth);
+    until("it says that it is fresh again", fresh).await;
+    assert!(liar.is_good(&token));
+}
