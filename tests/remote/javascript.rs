@@ -106,8 +106,25 @@ pub struct Both {
     pub issuer: Server,
     pub http: reqwest::Client,
     pub wire: Wire,
+    reader: Client,
     rust: Arc<Verifier>,
     node: RefCell<Node>,
+}
+
+fn verifiers(wire: &Wire, reader: &Client) -> (Arc<Verifier>, Node) {
+    let rust = Verifier::remote(ISSUER, &reader.id, reader.secret.clone())
+        .at(&wire.url)
+        .audience(ISSUER)
+        .audience(ORDERS)
+        .max_staleness(BOUND)
+        .leeway(LEEWAY)
+        .start()
+        .unwrap();
+    let node = Node::start(&json!({
+        "issuer": ISSUER, "at": wire.url, "clientId": reader.id, "clientSecret": reader.secret,
+        "audience": [ISSUER, ORDERS], "maxStaleness": BOUND.as_secs(), "leeway": LEEWAY.as_secs(),
+    }));
+    (rust, node)
 }
 
 impl Both {
@@ -124,25 +141,25 @@ impl Both {
             .current_dir(place.path());
         let issuer = Server::start(command);
         let wire = Wire::to(&issuer.url).await;
-        let rust = Verifier::remote(ISSUER, &reader.id, reader.secret.clone())
-            .at(&wire.url)
-            .audience(ISSUER)
-            .audience(ORDERS)
-            .max_staleness(BOUND)
-            .leeway(LEEWAY)
-            .start()
-            .unwrap();
-        let node = Node::start(&json!({
-            "issuer": ISSUER, "at": wire.url, "clientId": reader.id, "clientSecret": reader.secret,
-            "audience": [ISSUER, ORDERS], "maxStaleness": BOUND.as_secs(), "leeway": LEEWAY.as_secs(),
-        }));
+        let (rust, node) = verifiers(&wire, &reader);
         Self {
             place,
             issuer,
             http: http(),
             wire,
+            reader,
             rust,
             node: RefCell::new(node),
+        }
+    }
+
+    /// The same issuer, and verifiers that have read nothing yet.
+    pub fn with_new_verifiers(self) -> Self {
+        let (rust, node) = verifiers(&self.wire, &self.reader);
+        Self {
+            rust,
+            node: RefCell::new(node),
+            ..self
         }
     }
 

@@ -18,6 +18,7 @@ mod liar;
 mod lies;
 mod live;
 mod log;
+mod long;
 mod metrics;
 mod outages;
 mod readers;
