@@ -4,11 +4,21 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+mod deeds;
+mod feed_page;
+mod forged_claims;
+mod forged_texts;
+#[path = "../misuse/forger.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod forger;
+mod forgeries;
+mod javascript;
 mod keys;
 mod liar;
 mod lies;
 mod live;
 mod log;
+mod long;
 mod metrics;
 mod outages;
 mod readers;

@@ -1,0 +1,445 @@
+//! The table of cases that the verifier in Rust and the one in JavaScript share: what is done at the issuer, and
+//! what becomes of which token.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::common::PASSWORD;
+use super::javascript::{Both, GRACE, Verdict, claims};
+use super::service::{Client, until};
+use super::wire::State;
+use Verdict::{Client as Service, Refused, Session, Unavailable};
+
+/// What is done at the issuer.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Nothing,
+    LogOut,
+    LogOutTouched,
+    LogOutOthers,
+    LogOutAll,
+    EndTheOther,
+    ChangePassword,
+    SetPassword,
+    DisableUser,
+    DeleteUser,
+    RevokeUser,
+    RevokeSession,
+    ClientEndsSession,
+    ClientEndsToken,
+    DisableClient,
+    DeleteClient,
+    RevokeClient,
+    RevokeKey,
+    RevokeAll,
+}
+
+/// Whose token.
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    /// The session in which it is done.
+    This,
+    /// The same session with a later idle deadline.
+    Touched,
+    /// The same user's other session.
+    Other,
+    /// Somebody else's session.
+    Stranger,
+    /// One that the user begins afterwards.
+    Later,
+    /// A client's token.
+    Called,
+    /// Another token of that client.
+    CalledAgain,
+    /// Another client's.
+    OtherClient,
+    /// The client gets it afterwards.
+    CalledLater,
+}
+use Which::{Called, CalledAgain, CalledLater, Later, Other, OtherClient, Stranger, This, Touched};
+
+const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
+    (
+        Deed::Nothing,
+        &[
+            (This, Session),
+            (Touched, Session),
+            (Other, Session),
+            (Stranger, Session),
+            (Called, Service),
+            (OtherClient, Service),
+        ],
+    ),
+    (
+        Deed::LogOut,
+        &[
+            (This, Refused),
+            (Touched, Refused),
+            (Other, Session),
+            (Called, Service),
+        ],
+    ),
+    (
+        Deed::LogOutTouched,
+        &[
+            (This, Refused),
+            (Touched, Refused),
+            (Other, Session),
+            (Later, Session),
+        ],
+    ),
+    (
+        Deed::LogOutOthers,
+        &[
+            (Other, Refused),
+            (This, Session),
+            (Touched, Session),
+            (Stranger, Session),
+            (Later, Session),
+        ],
+    ),
+    (
+        Deed::LogOutAll,
+        &[
+            (This, Refused),
+            (Touched, Refused),
+            (Other, Refused),
+            (Stranger, Session),
+            (Later, Session),
+        ],
+    ),
+    (
+        Deed::EndTheOther,
+        &[(Other, Refused), (This, Session), (Later, Session)],
+    ),
+    (
+        Deed::ChangePassword,
+        &[(Other, Refused), (This, Session), (Stranger, Session)],
+    ),
+    (
+        Deed::SetPassword,
+        &[(This, Refused), (Other, Refused), (Stranger, Session)],
+    ),
+    (
+        Deed::DisableUser,
+        &[(This, Refused), (Other, Refused), (Stranger, Session)],
+    ),
+    (
+        Deed::DeleteUser,
+        &[(This, Refused), (Other, Refused), (Called, Service)],
+    ),
+    (
+        Deed::RevokeUser,
+        &[
+            (This, Refused),
+            (Other, Refused),
+            (Later, Session),
+            (Stranger, Session),
+        ],
+    ),
+    (Deed::RevokeSession, &[(This, Refused), (Other, Session)]),
+    (
+        Deed::ClientEndsSession,
+        &[(This, Refused), (Other, Session), (Called, Service)],
+    ),
+    (
+        Deed::ClientEndsToken,
+        &[
+            (Called, Refused),
+            (CalledAgain, Service),
+            (OtherClient, Service),
+            (This, Session),
+        ],
+    ),
+    (
+        Deed::DisableClient,
+        &[
+            (Called, Refused),
+            (CalledAgain, Refused),
+            (OtherClient, Service),
+            (This, Session),
+        ],
+    ),
+    (
+        Deed::DeleteClient,
+        &[(Called, Refused), (OtherClient, Service)],
+    ),
+    (
+        Deed::RevokeClient,
+        &[
+            (Called, Refused),
+            (CalledAgain, Refused),
+            (CalledLater, Service),
+            (OtherClient, Service),
+        ],
+    ),
+    (
+        Deed::RevokeAll,
+        &[
+            (This, Refused),
+            (Stranger, Refused),
+            (Called, Refused),
+            (OtherClient, Refused),
+            (Later, Session),
+            (CalledLater, Service),
+        ],
+    ),
+    (
+        Deed::RevokeKey,
+        &[
+            (This, Refused),
+            (Stranger, Refused),
+            (Called, Refused),
+            (Later, Session),
+            (CalledLater, Service),
+        ],
+    ),
+];
+
+/// The tokens of one row.
+struct Cast {
+    user: String,
+    client: Client,
+    this: String,
+    touched: String,
+    other: String,
+    stranger: String,
+    called: String,
+    called_again: String,
+    other_client: String,
+}
+
+impl Cast {
+    async fn new(both: &Both, row: usize, needs_touched: bool) -> Self {
+        let user = format!("user-{row}");
+        let stranger = format!("stranger-{row}");
+        let clients = [format!("caller-{row}"), format!("other-{row}")];
+        both.place.add_user(&user);
+        both.place.add_user(&stranger);
+        let add = |name: &str| {
+            let audience = Some(super::javascript::ORDERS);
+            Client::add(&both.place, name, "orders:read", audience)
+        };
+        let [client, other_client] = [add(&clients[0]), add(&clients[1])];
+        let login = async |name: &str| both.issuer.login(&both.http, name).await;
+        let call = async |client: &Client| client.token(&both.http, &both.issuer.url).await;
+        let this = login(&user).await;
+        let touched = match needs_touched {
+            true => {
+                let before = claims(&this);
+                let (touched, _) = both
+                    .renewed(&this, |after| after["jti"] != before["jti"])
+                    .await;
+                assert_eq!(claims(&touched)["sid"], claims(&this)["sid"]);
+                touched
+            }
+            false => String::new(),
+        };
+        Self {
+            this,
+            touched,
+            other: login(&user).await,
+            stranger: login(&stranger).await,
+            called: call(&client).await,
+            called_again: call(&client).await,
+            other_client: call(&other_client).await,
+            user,
+            client,
+        }
+    }
+
+    async fn token(&self, both: &Both, which: Which) -> String {
+        match which {
+            This => self.this.clone(),
+            Touched => self.touched.clone(),
+            Other => self.other.clone(),
+            Stranger => self.stranger.clone(),
+            Called => self.called.clone(),
+            CalledAgain => self.called_again.clone(),
+            OtherClient => self.other_client.clone(),
+            Later => both.issuer.login(&both.http, &self.user).await,
+            CalledLater => self.client.token(&both.http, &both.issuer.url).await,
+        }
+    }
+
+    async fn end_token(&self, both: &Both, token: &str) {
+        let answer = both
+            .http
+            .post(format!("{}/oauth/revoke", both.issuer.url))
+            .basic_auth(&self.client.id, Some(&self.client.secret))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("token={token}"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+
+    async fn do_it(&self, both: &Both, deed: Deed) {
+        let cli = |arguments: &[&str], input: &str| drop(both.place.ok(arguments, input));
+        let logout = async |token: &str, scope: &str| {
+            let body = json!({ "scope": scope });
+            both.post("/logout", token, Some(body)).await;
+        };
+        match deed {
+            Deed::Nothing => {}
+            Deed::LogOut => drop(both.post("/logout", &self.this, None).await),
+            Deed::LogOutTouched => drop(both.post("/logout", &self.touched, None).await),
+            Deed::LogOutOthers => logout(&self.this, "others").await,
+            Deed::LogOutAll => logout(&self.this, "all").await,
+            Deed::EndTheOther => {
+                let sid = claims(&self.other)["sid"].as_str().unwrap().to_owned();
+                let lineage = sid.split('.').next().unwrap();
+                let ended = both
+                    .http
+                    .delete(format!("{}/sessions/{lineage}", both.issuer.url))
+                    .bearer_auth(&self.this)
+                    .send()
+                    .await
+                    .unwrap();
+                assert_eq!(ended.status(), 204);
+            }
+            Deed::ChangePassword => {
+                let body = json!({ "current_password": PASSWORD, "new_password": "another horse battery" });
+                both.post("/password", &self.this, Some(body)).await;
+            }
+            Deed::SetPassword => cli(
+                &["user", "passwd", &self.user, "--password-stdin"],
+                "another horse battery",
+            ),
+            Deed::DisableUser => cli(&["user", "disable", &self.user], ""),
+            Deed::DeleteUser => cli(&["user", "delete", &self.user], ""),
+            Deed::RevokeUser => cli(&["revoke", "user", &self.user], ""),
+            Deed::RevokeSession => {
+                let sid = claims(&self.this)["sid"].as_str().unwrap().to_owned();
+                cli(&["revoke", "session", &sid], "");
+            }
+            Deed::ClientEndsSession => self.end_token(both, &self.this).await,
+            Deed::ClientEndsToken => self.end_token(both, &self.called).await,
+            Deed::DisableClient => cli(&["client", "disable", &self.client.id], ""),
+            Deed::DeleteClient => cli(&["client", "delete", &self.client.id], ""),
+            Deed::RevokeClient => cli(&["revoke", "client", &self.client.id], ""),
+            Deed::RevokeAll => cli(&["revoke", "all"], ""),
+            Deed::RevokeKey => cli(&["keys", "revoke", &super::javascript::kid(&self.this)], ""),
+        }
+    }
+}
+
+/// In the table's order: a row's last deed ends what the rows before have.
+async fn the_table_holds(algorithm: &str) {
+    let both = Both::new(algorithm, "30m").await;
+    let mut dead = Vec::new();
+    for (row, (deed, cases)) in TABLE.into_iter().enumerate() {
+        let needs_touched = cases.iter().any(|(which, _)| matches!(which, Touched));
+        let cast = Cast::new(&both, row, needs_touched).await;
+        for (which, _) in cases {
+            let token = match which {
+                Later | CalledLater => continue,
+                _ => cast.token(&both, *which).await,
+            };
+            let good = match which {
+                Called | CalledAgain | OtherClient => Service,
+                _ => Session,
+            };
+            both.until(&format!("before {deed:?}, {which:?}"), &token, good)
+                .await;
+        }
+        cast.do_it(&both, deed).await;
+        // What is refused comes first: then what is good is good although the deed is known.
+        let (refused, good): (Vec<_>, Vec<_>) = cases
+            .iter()
+            .partition(|(_, verdict)| matches!(verdict, Refused));
+        for (which, verdict) in refused {
+            let token = cast.token(&both, which).await;
+            both.until(&format!("{deed:?}, {which:?}"), &token, verdict)
+                .await;
+            dead.push(token);
+        }
+        for (which, verdict) in good {
+            let token = cast.token(&both, which).await;
+            let what = format!("{deed:?}, {which:?}");
+            match which {
+                // The issuer has another key now, which the two have yet to learn.
+                Later | CalledLater => both.until(&what, &token, verdict).await,
+                _ => both.is(&what, &token, verdict),
+            }
+        }
+    }
+    for token in &dead {
+        both.is("what was refused stays refused", token, Refused);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_verifiers_in_rust_and_javascript_agree_on_every_revocation() {
+    the_table_holds("EdDSA").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_agree_on_every_revocation_of_es256_too() {
+    the_table_holds("ES256").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_agree_that_a_renewed_session_id_is_good_until_its_grace_is_over() {
+    let both = Both::new("EdDSA", "4s").await;
+    both.place.add_user("alice");
+    let before = both.issuer.login(&both.http, "alice").await;
+    both.until("before", &before, Session).await;
+    let sid = claims(&before)["sid"].clone();
+    let (token, asked) = both.renewed(&before, |after| after["sid"] != sid).await;
+    loop {
+        let verdicts = both.judge(&before);
+        let elapsed = asked.elapsed();
+        assert!(
+            verdicts
+                .iter()
+                .all(|verdict| [Session, Refused].contains(verdict))
+        );
+        // A millisecond for what the wall clock rounds off.
+        let over = elapsed + Duration::from_millis(1) >= GRACE;
+        assert!(
+            over || verdicts == [Session; 2],
+            "after {elapsed:?}: {verdicts:?}"
+        );
+        if verdicts == [Refused; 2] {
+            break;
+        }
+        assert!(elapsed < Duration::from_secs(60), "never refused");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    both.is("the new session ID", &token, Session);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_agree_that_nobody_can_tell_once_the_feed_is_cut_off_or_hangs() {
+    let both = Both::new("EdDSA", "30m").await;
+    both.place.add_user("alice");
+    let [live, dead, late] = [
+        both.issuer.login(&both.http, "alice").await,
+        both.issuer.login(&both.http, "alice").await,
+        both.issuer.login(&both.http, "alice").await,
+    ];
+    both.until("live", &live, Session).await;
+    both.until("late", &late, Session).await;
+    both.post("/logout", &dead, None).await;
+    both.until("dead", &dead, Refused).await;
+    for outage in [State::Cut, State::Held] {
+        both.wire.set(outage);
+        both.until("after the bound", &live, Unavailable).await;
+        both.is("what was learned binds", &dead, Refused);
+        both.is("garbage", "garbage", Refused);
+        if outage == State::Held {
+            both.post("/logout", &late, None).await;
+            both.is("nobody has heard of it", &late, Unavailable);
+        }
+        both.wire.set(State::Whole);
+        both.until("it is over", &live, Session).await;
+        both.is("what was learned still binds", &dead, Refused);
+    }
+    until("what was done meanwhile is learned", async || {
+        both.judge(&late) == [Refused; 2]
+    })
+    .await;
+}

@@ -1,0 +1,155 @@
+//! `docs/feed.md` says what is so: its example is computed anew.
+
+use std::path::Path;
+
+use ring::digest::{SHA256, digest};
+use serde_json::Value;
+use waxseal::id::ClientId;
+use waxseal::revocation::feed::{PAGE, Question, Reading, Statement, WireEntry};
+use waxseal::schedule::{LEAD, MAX_AGE};
+
+use super::forger::encode;
+
+fn page() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/feed.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The fenced blocks of the page in that language, in their order.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    let begun = page.split(&fence).skip(1);
+    begun
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+struct Example {
+    statement: Statement,
+    entries: Vec<WireEntry>,
+    hashes: Vec<String>,
+    bytes: Vec<u8>,
+}
+
+fn example() -> Example {
+    let page = page();
+    let [statement, log] = blocks(&page, "json").try_into().unwrap();
+    let [hashes, hex] = blocks(&page, "text").try_into().unwrap();
+    let hex: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    Example {
+        statement: serde_json::from_str(&statement).unwrap(),
+        entries: log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect(),
+        hashes: hashes.lines().map(str::to_owned).collect(),
+        bytes: hex.chunks(2).map(byte).collect(),
+    }
+}
+
+fn take(reading: &mut Reading, statement: &Statement, entries: &[WireEntry]) {
+    let client: ClientId = statement.aud.parse().unwrap();
+    let question = Question {
+        issuer: &statement.iss,
+        client,
+        nonce: &statement.nonce,
+    };
+    reading.take(&question, statement, entries).unwrap();
+}
+
+#[test]
+fn the_page_of_the_example_is_one_that_a_reader_takes() {
+    let Example {
+        statement,
+        entries,
+        hashes,
+        ..
+    } = example();
+    take(&mut Reading::default(), &statement, &entries);
+    assert_eq!(hashes.last(), Some(&statement.hash));
+    let written: Value = serde_json::to_value(&statement).unwrap();
+    let page = page();
+    for name in written.as_object().unwrap().keys() {
+        assert!(page.contains(&format!("`{name}`")), "{name} is explained");
+    }
+}
+
+#[test]
+fn each_entry_of_the_example_leads_to_its_running_hash() {
+    let Example {
+        mut statement,
+        entries,
+        hashes,
+        ..
+    } = example();
+    assert_eq!(entries.len(), hashes.len());
+    let mut reading = Reading::default();
+    let nothing = digest_of(&[]);
+    statement.seq = 0;
+    statement.hash = encode([0; 32]);
+    statement.entries = nothing;
+    take(&mut reading, &statement, &[]);
+    // A page of every length: the running hash is compared where a page ends.
+    for length in 1..=entries.len() {
+        let mut reading = reading;
+        let entries = &entries[..length];
+        let statement = Statement {
+            snapshot: false,
+            seq: i64::try_from(length).unwrap(),
+            hash: hashes[length - 1].clone(),
+            entries: digest_of(entries),
+            ..statement.clone()
+        };
+        take(&mut reading, &statement, entries);
+    }
+}
+
+/// From the rules as the page has them, on ring alone.
+fn digest_of(entries: &[WireEntry]) -> String {
+    let start = digest(&SHA256, b"waxseal-revocations").as_ref().to_vec();
+    let hash = entries.iter().fold(start, |before, entry| {
+        digest(&SHA256, &bytes(&before, entry)).as_ref().to_vec()
+    });
+    encode(hash)
+}
+
+fn bytes(before: &[u8], entry: &WireEntry) -> Vec<u8> {
+    let entry = serde_json::to_value(entry).unwrap();
+    let number = |name: &str| entry.get(name).map(|number| number.as_i64().unwrap());
+    let mut bytes = before.to_vec();
+    for name in ["seq", "from", "expires_at", "at"] {
+        bytes.extend(number(name).unwrap_or(i64::MAX).to_be_bytes());
+    }
+    for name in ["scope", "key", "spared", "reason"] {
+        let text = entry.get(name).map_or("", |text| text.as_str().unwrap());
+        bytes.extend(u64::try_from(text.len()).unwrap().to_be_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    if let Some(until) = number("grace_until") {
+        bytes.extend(until.to_be_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn the_bytes_of_the_second_entry_are_those_that_are_hashed() {
+    let example = example();
+    let first = bytes(&[0; 32], &example.entries[0]);
+    let first = digest(&SHA256, &first);
+    assert_eq!(encode(first), example.hashes[0]);
+    assert_eq!(bytes(first.as_ref(), &example.entries[1]), example.bytes);
+    assert_eq!(encode(digest(&SHA256, &example.bytes)), example.hashes[1]);
+}
+
+#[test]
+fn the_numbers_of_the_page_are_those_of_the_code() {
+    let page = page();
+    for said in [
+        format!("up to {PAGE} entries"),
+        format!("every {} minutes", MAX_AGE.as_secs() / 60),
+        format!("published for {} minutes", LEAD.as_secs() / 60),
+    ] {
+        assert!(page.contains(&said), "{said}");
+    }
+}

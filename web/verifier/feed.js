@@ -1,0 +1,104 @@
+// The feed: pages of the revocation log, and whether one continues what was read before. docs/feed.md has the format.
+
+import { createHash } from 'node:crypto';
+import { fromBase64url, isClientId, isId, isKid } from './strict.js';
+
+/** @import { Json, JsonObject } from './strict.js' */
+/** What is never, or spares none, is Infinity. @typedef {{ seq: number, scope: string, key: string, from: number, graceUntil: number | null, spared: string | null, expiresAt: number, reason: string, at: number }} Entry */
+/** @typedef {{ seq: number, hash: Buffer }} Cursor */
+
+const NEVER = 2n ** 63n - 1n;
+/** @type {{ [scope: string]: (key: unknown) => boolean }} */
+const KEYS = { session: isId, token: isId, user: isId, client: isClientId, key: isKid, everything: (key) => key === '' };
+
+const sha256 = (/** @type {string | Buffer} */ bytes) => createHash('sha256').update(bytes).digest();
+const isWhole = (/** @type {unknown} */ it) => Number.isSafeInteger(it);
+
+/** @param {Json} wire @returns {Entry} */
+function readEntry(wire) {
+  const { seq, scope, key, from, grace_until, spared, expires_at, reason, at, ...others } = /** @type {JsonObject} */ (Object(wire));
+  const maybe = (/** @type {unknown} */ it, fits = isWhole) => it === undefined || fits(it);
+  const known = typeof scope === 'string' && Object.hasOwn(KEYS, scope) && KEYS[scope]?.(key);
+  const fits = known && isWhole(seq) && isWhole(at) && maybe(from) && maybe(grace_until) && maybe(expires_at) && maybe(spared, isId) && typeof reason === 'string' && !Object.keys(others).length;
+  if (!fits) throw new Error('an entry that is malformed, or of a kind that is not known here');
+  return /** @type {Entry} */ ({ seq, scope, key, from: from ?? Infinity, graceUntil: grace_until ?? null, spared: spared ?? null, expiresAt: expires_at ?? Infinity, reason, at });
+}
+
+/** The running hash after an entry, from the one before it. @param {Buffer} before @param {Entry} entry */
+export function chain(before, entry) {
+  const pieces = [before];
+  const number = (/** @type {number | bigint} */ it) => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigInt64BE(it === Infinity ? NEVER : BigInt(it));
+    pieces.push(bytes);
+  };
+  [entry.seq, entry.from, entry.expiresAt, entry.at].forEach(number);
+  for (const text of [entry.scope, entry.key, entry.spared ?? '', entry.reason]) {
+    const bytes = Buffer.from(text);
+    number(bytes.length);
+    pieces.push(bytes);
+  }
+  if (entry.graceUntil !== null) number(entry.graceUntil);
+  return sha256(Buffer.concat(pieces));
+}
+
+/** @param {Entry[]} entries */
+export const digest = (entries) => entries.reduce(chain, sha256('waxseal-revocations'));
+
+/** A log that is read over the feed: first a snapshot, which has gaps, then what follows it, which has none. */
+export class Reading {
+  /** @type {Cursor} */
+  #cursor = { seq: 0, hash: Buffer.alloc(32) };
+  #snapshot = true;
+
+  /** What to ask for next. */
+  get next() { return `${this.#snapshot ? 'snapshot' : 'after'}=${this.#cursor.seq}`; }
+
+  /**
+   * Takes the page that answers the question about `next`: its entries, and whether they lead to the log's head. If it
+   * throws, nothing has changed; but if the log is another one than before, a snapshot is what comes next.
+   * @param {{ issuer: string, clientId: string, nonce: string }} question @param {JsonObject} said @param {Json | undefined} wire
+   */
+  take(question, said, wire) {
+    const { iss, aud, nonce, now, age, after, snapshot, more, seq, hash, entries: signed, horizon, newest } = said;
+    if (iss !== question.issuer || aud !== question.clientId || nonce !== question.nonce) throw new Error('the page answers another question');
+    const whole = [now, age, after, seq, horizon, newest].every(isWhole) && Number(age) >= 0;
+    if (!whole || typeof snapshot !== 'boolean' || typeof more !== 'boolean' || typeof hash !== 'string') throw new Error('the page is malformed');
+    const entries = (Array.isArray(wire) ? wire : [null]).map(readEntry);
+    if (signed !== digest(entries).toString('base64url')) throw new Error("the page's entries are not what was signed");
+    const end = { seq: Number(seq), hash: fromBase64url(hash) };
+    // A snapshot may begin instead of what was asked for.
+    const begins = snapshot && after === 0;
+    const goesOn = snapshot === this.#snapshot && after === this.#cursor.seq;
+    if (!begins && !goesOn) throw new Error('the page answers another question');
+    if (!(snapshot ? rises(Number(after), end, entries) : continues(this.#cursor, end, entries))) {
+      const { seq } = this.#cursor;
+      this.#cursor = { seq: 0, hash: Buffer.alloc(32) };
+      this.#snapshot = true;
+      throw new Error(`the log went back or was altered at seq ${seq}: it does not continue what was read before`);
+    }
+    if (more && entries.length === 0) throw new Error('the page says that more follows, and has nothing');
+    this.#cursor = end;
+    this.#snapshot = snapshot && more;
+    return { entries, complete: !more, now: Number(now), age: Number(age), horizon: Number(horizon), newest: Number(newest) };
+  }
+}
+
+/** @param {Cursor} from @param {Cursor} end @param {Entry[]} entries */
+function continues({ seq, hash }, end, entries) {
+  for (const entry of entries) {
+    seq += 1;
+    if (entry.seq !== seq) return false;
+    hash = chain(hash, entry);
+  }
+  return seq === end.seq && hash.equals(end.hash);
+}
+
+/** The hash of a place behind a gap is the issuer's to say. @param {number} after @param {Cursor} end @param {Entry[]} entries */
+function rises(after, end, entries) {
+  for (const { seq } of entries) {
+    if (seq <= after) return false;
+    after = seq;
+  }
+  return after <= end.seq && end.hash.length === 32;
+}

@@ -1,0 +1,79 @@
+// Requests to the issuer: bounded in time and size, and never sent on elsewhere.
+
+import { parseObject } from './strict.js';
+
+// A page has at most 4096 entries. It may be compressed: what counts is what comes out.
+const MAX_BODY = 4 * 1024 * 1024;
+
+/** An answer that is not 200. */
+export class BadStatus extends Error {
+  /** @param {string} path @param {number} status */
+  constructor(path, status) {
+    super(`${path.split('?')[0]} answered ${status}`);
+    this.status = status;
+  }
+}
+
+export class Requests {
+  #at;
+  #fetch;
+  #timeout;
+  /** @type {Set<AbortController>} */
+  #open = new Set();
+  #closed = false;
+
+  /** @param {string} at @param {typeof fetch} fetcher @param {number} timeout */
+  constructor(at, fetcher, timeout) {
+    this.#at = at.replace(/\/+$/, '');
+    this.#fetch = fetcher;
+    this.#timeout = timeout;
+  }
+
+  /** Ends all that are under way. */
+  close() {
+    this.#closed = true;
+    for (const abort of this.#open) abort.abort();
+  }
+
+  /** One JSON object, strictly read. @param {string} path @param {RequestInit} [init] */
+  async object(path, init) {
+    let length = 0;
+    /** @type {Uint8Array[]} */ const pieces = [];
+    await this.#send(path, init, this.#timeout, false, (piece) => {
+      length += piece.length;
+      if (length > MAX_BODY) throw new Error(`${path} answered with more than ${MAX_BODY} bytes`);
+      pieces.push(piece);
+    });
+    return parseObject(Buffer.concat(pieces));
+  }
+
+  /** Calls `heard` whenever something comes, until the stream ends or is silent for `silence` ms. @param {string} path @param {RequestInit} init @param {number} silence @param {() => void} heard */
+  stream(path, init, silence, heard) {
+    return this.#send(path, init, silence, true, heard);
+  }
+
+  /** @param {string} path @param {RequestInit | undefined} init @param {number} timeout @param {boolean} lasts @param {(piece: Uint8Array) => void} take */
+  async #send(path, init, timeout, lasts, take) {
+    if (this.#closed) throw new Error('the verifier is closed');
+    const abort = new AbortController();
+    this.#open.add(abort);
+    const late = () => abort.abort(new Error(`${path} did not answer in time`));
+    let timer = setTimeout(late, timeout);
+    try {
+      const answer = await this.#fetch(this.#at + path, { ...init, redirect: 'error', signal: abort.signal });
+      if (answer.status !== 200) throw new BadStatus(path, answer.status);
+      for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (answer.body ?? []))) {
+        if (lasts) {
+          clearTimeout(timer);
+          timer = setTimeout(late, timeout);
+        }
+        take(piece);
+      }
+    } finally {
+      clearTimeout(timer);
+      this.#open.delete(abort);
+      // What is left of an answer that was not read to its end.
+      abort.abort();
+    }
+  }
+}

@@ -1,0 +1,51 @@
+// The example of docs/feed.md, computed anew.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import test from 'node:test';
+import { Reading, chain, digest } from '../feed.js';
+
+const page = readFileSync(new URL('../../../docs/feed.md', import.meta.url), 'utf8');
+const blocks = (language) => page.split(`\`\`\`${language}\n`).slice(1).map((rest) => rest.split('```')[0].trim());
+const [statement, log] = blocks('json').map((block) => block.split('\n').map((line) => JSON.parse(line)));
+const [said] = statement;
+const hashes = blocks('text')[0].split('\n');
+const question = { issuer: said.iss, clientId: said.aud, nonce: said.nonce };
+
+test('the page of the example is one that a reader takes', () => {
+  const reading = new Reading();
+  assert.equal(reading.next, 'snapshot=0');
+  const { entries, complete } = reading.take(question, said, log);
+  assert.ok(complete);
+  assert.deepEqual(entries.map(({ seq }) => seq), [1, 2, 3, 4]);
+  assert.equal(said.hash, hashes.at(-1));
+  assert.equal(reading.next, `after=${said.seq}`);
+});
+
+test('the running hashes of the example lead from one to the next', () => {
+  const { entries } = new Reading().take(question, said, log);
+  let hash = Buffer.alloc(32);
+  entries.forEach((entry, nth) => {
+    hash = chain(hash, entry);
+    assert.equal(hash.toString('base64url'), hashes[nth]);
+  });
+  const reading = new Reading();
+  reading.take(question, { ...said, seq: 0, hash: Buffer.alloc(32).toString('base64url'), entries: digest([]).toString('base64url') }, []);
+  entries.forEach((entry, nth) => {
+    const delta = { ...said, snapshot: false, after: nth, seq: nth + 1, hash: hashes[nth], entries: digest([entry]).toString('base64url') };
+    reading.take(question, delta, [log[nth]]);
+    assert.equal(reading.next, `after=${nth + 1}`);
+  });
+});
+
+test('every member of every entry is signed', () => {
+  const others = { seq: 9, scope: 'token', key: '01a3185b-65a0-7d0c-a454-000000000000', from: 7, grace_until: 1, spared: '01a3185b-65a0-7d0c-a454-000000000000', expires_at: 1, reason: 'deleted', at: 1 };
+  log.forEach((entry, nth) => {
+    for (const [name, other] of Object.entries(others)) {
+      const changed = { ...entry, [name]: other };
+      assert.throws(() => new Reading().take(question, said, log.with(nth, changed)), /not what was signed|not known here/, `${nth} ${name}`);
+    }
+    assert.throws(() => new Reading().take(question, said, log.with(nth, { ...entry, more: 1 })), /not known here/);
+    assert.throws(() => new Reading().take(question, said, log.toSpliced(nth, 1)), /not what was signed/);
+  });
+});

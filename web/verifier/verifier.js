@@ -1,0 +1,250 @@
+// Verifies Waxseal's tokens without a call home, and refuses those that were revoked.
+
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Reading } from './feed.js';
+import { RevocationList } from './list.js';
+import { BadStatus, Requests } from './requests.js';
+import { isClientId } from './strict.js';
+import { checkClaims, keysOf, openJws, payloadOf, readClaims } from './token.js';
+
+/** @import { Options, Refusal as PublicRefusal, Verifier as PublicVerifier } from './verifier.js' */
+/** @import { Key } from './token.js' */
+
+const MAX_LEEWAY = 60;
+const POLL_AT_LEAST_EACH = 1_000;
+const ANSWER_WITHIN = 10_000;
+// A verifier may keep keys for ten minutes: a key is published for longer than that before it signs.
+const KEEP_KEYS = 300_000;
+const COOL_DOWN = 30_000;
+// After an answer, however often the stream rings.
+const PAUSE = 5;
+// The stream has a heartbeat every five seconds.
+const SILENCE = 15_000;
+const TOKEN = 'at+jwt';
+const PAGE = 'waxseal-revocations+jwt';
+
+/** @implements {PublicRefusal} */
+export class Refusal extends Error {
+  /** @param {'invalid_token' | 'unavailable'} code @param {unknown} cause */
+  constructor(code, cause) {
+    super(code === 'unavailable' ? 'Whether the token was revoked cannot be told now. Try again.' : 'The token is malformed, expired, revoked or not meant for this service.', { cause });
+    this.name = 'Refusal';
+    this.code = code;
+    this.status = /** @type {401 | 503} */ (code === 'unavailable' ? 503 : 401);
+  }
+}
+
+const stale = () => new Refusal('unavailable', new Error('the revocation list is not provably fresh'));
+
+/** @implements {PublicVerifier} */
+export class Verifier {
+  #clientId;
+  #basic;
+  #policy;
+  #bound;
+  #clock;
+  #log;
+  #requests;
+  #list = new RevocationList();
+  #reading = new Reading();
+  /** @type {Map<string, Key>} */
+  #keys = new Map();
+  #keysAsked = -Infinity;
+  /** @type {Promise<void> | null} */
+  #keysComing = null;
+  #keysFetched = -Infinity;
+  #token = { text: '', until: -Infinity };
+  /** When the last question was asked whose answer proved the list complete, on both hands. @type {{ uptime: number, wall: number } | null} */
+  #proven = null;
+  /** @type {string | null} */
+  #trouble = null;
+  /** Aborted when the bell rings. */
+  #bell = new AbortController();
+  #closing = new AbortController();
+  /** @type {{ resolve: () => void, reject: (why: Error) => void }} */
+  #first;
+  #ready;
+
+  /** @param {Options} options */
+  constructor({ issuer, clientId, clientSecret, audience = issuer, at = issuer, maxStaleness = 5, leeway = 5, fetch = globalThis.fetch, clock, log = console.warn }) {
+    const audiences = typeof audience === 'string' ? [audience] : [...audience];
+    const base = new URL(at);
+    if (!issuer || !isClientId(clientId) || !clientSecret || !audiences.length || audiences.includes('')) throw new TypeError('issuer, clientId and clientSecret are needed, and audiences must not be empty');
+    const local = ['localhost', '127.0.0.1', '[::1]'].includes(base.hostname);
+    if (base.protocol !== 'https:' && !(base.protocol === 'http:' && local)) throw new TypeError('the issuer is reached over https://, or on this machine');
+    if (!(maxStaleness >= 1 && maxStaleness <= 3600)) throw new TypeError('maxStaleness is 1 to 3600 seconds');
+    if (!(leeway >= 0 && leeway <= MAX_LEEWAY)) throw new TypeError('leeway is 0 to 60 seconds');
+    this.#clientId = clientId;
+    this.#basic = `Basic ${Buffer.from(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`).toString('base64')}`;
+    this.#policy = { issuer, audiences, leeway: leeway * 1000 };
+    this.#bound = maxStaleness * 1000;
+    this.#clock = clock ?? { now: () => Date.now(), uptime: () => performance.now() };
+    this.#log = log;
+    this.#requests = new Requests(base.href, fetch, Math.min(this.#bound, ANSWER_WITHIN));
+    this.#first = /** @type {any} */ ({});
+    this.#ready = new Promise((resolve, reject) => { this.#first = { resolve: () => resolve(undefined), reject }; });
+    this.#ready.catch(() => {});
+    this.#follow();
+    this.#listen();
+  }
+
+  /** @returns {Promise<void>} */
+  ready() { return this.#ready; }
+
+  get fresh() {
+    if (this.#closing.signal.aborted || !this.#proven) return false;
+    // The uptime does not step; the wall clock counts while the machine is suspended. Whichever says more is believed.
+    return this.#clock.uptime() - this.#proven.uptime < this.#bound && this.#clock.now() - this.#proven.wall < this.#bound;
+  }
+
+  close() {
+    this.#closing.abort();
+    this.#bell.abort();
+    this.#requests.close();
+    this.#first.reject(new Error('the verifier is closed'));
+  }
+
+  /** In this order: size, shape, header, key, signature, claims, time and audience, revocation, freshness. @param {string} token */
+  async verify(token) {
+    try {
+      const jws = openJws(token, TOKEN);
+      const key = await this.#key(jws.kid);
+      // The keys may be as old as the list, or not be there yet.
+      if (!key) throw this.fresh ? new Error('signed with an unknown key') : stale();
+      const verified = readClaims(await payloadOf(jws, key));
+      const { leeway } = this.#policy;
+      const now = this.#clock.now();
+      checkClaims(verified, this.#policy, now);
+      this.#list.observe(now - leeway);
+      // What was learned of a revocation binds however old the list is.
+      const scope = this.#list.ends(verified, key.kid, now, leeway);
+      if (scope !== null) throw new Error(`revoked, scope ${scope}`);
+      if (!this.fresh) throw stale();
+      return verified;
+    } catch (cause) {
+      throw cause instanceof Refusal ? cause : new Refusal('invalid_token', cause);
+    }
+  }
+
+  /** The key of that name. One that is not known is looked for at the issuer, once in a while, for anybody can name one. @param {string} kid */
+  async #key(kid) {
+    const cool = this.#clock.uptime() - this.#keysAsked >= COOL_DOWN;
+    if (!this.#keys.has(kid) && (this.#keysComing || cool)) await this.#fetchKeys().catch(() => {});
+    return this.#keys.get(kid);
+  }
+
+  #fetchKeys() {
+    const fetching = async () => {
+      const asked = this.#clock.uptime();
+      this.#keysAsked = asked;
+      this.#keys = await keysOf(await this.#requests.object('/.well-known/jwks.json'));
+      this.#keysFetched = asked;
+    };
+    this.#keysComing ??= fetching().finally(() => { this.#keysComing = null; });
+    return this.#keysComing;
+  }
+
+  /** The authorization of a token that lasts for a while yet. */
+  async #authorization() {
+    const asked = this.#clock.uptime();
+    if (asked >= this.#token.until) {
+      const granted = await this.#requests.object('/oauth/token', {
+        method: 'POST',
+        headers: { Authorization: this.#basic },
+        body: new URLSearchParams({ grant_type: 'client_credentials', scope: 'revocations:read' }),
+      });
+      const { access_token: text, expires_in: seconds } = granted;
+      if (typeof text !== 'string' || !/^[!-~]+$/.test(text) || !(Number(seconds) > 0)) throw new Error('/oauth/token gave no token');
+      this.#token = { text, until: asked + Number(seconds) * 500 };
+    }
+    return { Authorization: `Bearer ${this.#token.text}` };
+  }
+
+  /** @template T @param {() => Promise<T>} asking @returns {Promise<T>} */
+  async #authorized(asking) {
+    return asking().catch((error) => {
+      // The token was revoked, or the issuer has other keys now.
+      if (error instanceof BadStatus && [401, 403].includes(error.status)) this.#token.until = -Infinity;
+      throw error;
+    });
+  }
+
+  /** Asks for one page, and enters what it says. True if that was all. */
+  async #readPage() {
+    const headers = await this.#authorization();
+    const nonce = randomBytes(16).toString('base64url');
+    const [wall, uptime] = [this.#clock.now(), this.#clock.uptime()];
+    const { page, entries: wire, ...others } = await this.#authorized(() => this.#requests.object(`/revocations?${this.#reading.next}&nonce=${nonce}`, { headers }));
+    const answered = this.#clock.now();
+    if (Object.keys(others).length) throw new Error('the page is malformed');
+    const jws = openJws(page, PAGE);
+    // It is no stranger who names this key.
+    if (!this.#keys.has(jws.kid)) await this.#fetchKeys();
+    const key = this.#keys.get(jws.kid);
+    if (!key || this.#list.isKeyRevoked(key.kid)) throw new Error(`the page is signed with the key ${jws.kid}, which is unknown or revoked`);
+    const said = await payloadOf(jws, key);
+    const { issuer, leeway } = this.#policy;
+    const brought = this.#reading.take({ issuer, clientId: this.#clientId, nonce }, said, wire);
+    brought.entries.forEach((entry) => this.#list.enter(entry));
+    this.#list.noteNewest(brought.newest);
+    this.#list.raiseHorizon(brought.horizon);
+    // A clock that is off misjudges what has expired.
+    if (brought.now < wall - leeway || brought.now > answered + leeway) throw new Error("this clock and the issuer's differ by more than the leeway");
+    if (brought.complete) this.#proven = { uptime: uptime - brought.age, wall: wall - brought.age };
+    return brought.complete;
+  }
+
+  /** Keeps keys and list fresh. */
+  async #follow() {
+    const closing = this.#closing.signal;
+    while (!closing.aborted) {
+      this.#bell = new AbortController();
+      let trouble = null;
+      const asked = this.#keys.size ? this.#keysAsked + COOL_DOWN : -Infinity;
+      if (this.#clock.uptime() >= Math.max(asked, this.#keysFetched + KEEP_KEYS)) {
+        await this.#fetchKeys().catch((error) => { trouble = `the keys: ${describe(error)}`; });
+      }
+      try {
+        while (!(await this.#readPage()));
+        this.#first.resolve();
+      } catch (error) {
+        trouble ??= describe(error);
+      }
+      this.#say(trouble);
+      await sleep(PAUSE);
+      // An issuer that rings and cannot be read is not asked more often for that.
+      const signal = trouble === null ? this.#bell.signal : closing;
+      await sleep(Math.min(this.#bound / 4, POLL_AT_LEAST_EACH), undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** The stream is a doorbell: whatever comes proves nothing, and is a reason to ask. */
+  async #listen() {
+    await this.#ready.catch(() => {});
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        const headers = { ...(await this.#authorization()), Accept: 'text/event-stream' };
+        await this.#authorized(() => this.#requests.stream('/revocations', { headers }, SILENCE, () => this.#bell.abort()));
+      } catch {
+        // Asking goes on without it, and says what is wrong.
+      }
+      await sleep(POLL_AT_LEAST_EACH, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** Says once that the list cannot be kept fresh and why, and once that it is again. @param {string | null} trouble */
+  #say(trouble) {
+    if (this.#closing.signal.aborted || trouble === this.#trouble) return;
+    if (trouble !== null) this.#log(`waxseal: the revocations cannot be read: ${trouble}`);
+    else this.#log('waxseal: the revocations can be read again');
+    this.#trouble = trouble;
+  }
+}
+
+/** An error and what caused it. @param {unknown} error @returns {string} */
+function describe(error) {
+  const { message = String(error), cause } = /** @type {Error} */ (Object(error));
+  return cause === undefined ? message : `${message}: ${describe(cause)}`;
+}
