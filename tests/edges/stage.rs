@@ -1,6 +1,7 @@
 //! Waxseal, a proxy and a service behind it, each a process or a server of its own.
 
 use std::ops::Deref;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -46,13 +47,14 @@ pub fn installed(name: &str) -> PathBuf {
     path
 }
 
-/// It is killed when this is dropped.
+/// It is killed when this is dropped, and with it what it started: nginx's workers would go on without it.
 struct Proxy(Child);
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
+        // It is not waited for yet, so the number is still its own; it may have ended already.
+        let group = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.0.wait();
     }
 }
@@ -93,6 +95,7 @@ impl Edge {
         let mut command = (kind.command)(&configuration, folder.path());
         command
             .current_dir(folder.path())
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file);
