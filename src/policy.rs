@@ -199,6 +199,13 @@ impl Policy {
         &self.audience
     }
 
+    /// Whom tokens are meant for that only read the revocation feed. No other resource takes them, so that a
+    /// reader's credentials are no key to anything else.
+    #[must_use]
+    pub fn feed_audience(&self) -> String {
+        format!("{}/revocations", self.issuer.trim_end_matches('/'))
+    }
+
     /// The timeouts.
     #[must_use]
     pub const fn timeouts(&self) -> &Timeouts {
