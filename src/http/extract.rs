@@ -39,6 +39,7 @@ pub enum Carrier {
 pub struct Session {
     claims: VerifiedClaims,
     carrier: Carrier,
+    #[cfg(feature = "server")]
     has_cookie: bool,
     verifier: Arc<Verifier>,
 }
@@ -140,6 +141,7 @@ where
         Verified::Session(claims) => Principal::Session(Session {
             claims,
             carrier: presented.carrier,
+            #[cfg(feature = "server")]
             has_cookie: presented.has_cookie,
             verifier,
         }),
@@ -164,6 +166,7 @@ impl From<Refusal> for Problem {
 pub(super) struct Presented<'a> {
     pub(super) token: &'a str,
     pub(super) carrier: Carrier,
+    #[cfg(feature = "server")]
     has_cookie: bool,
 }
 
@@ -183,6 +186,7 @@ impl<'a> Presented<'a> {
             (Some(token), _) => Ok(Some(Self {
                 token,
                 carrier: Carrier::Bearer,
+                #[cfg(feature = "server")]
                 has_cookie: cookie.is_some(),
             })),
             (None, Some(token)) => {
@@ -192,6 +196,7 @@ impl<'a> Presented<'a> {
                     .then_some(Some(Self {
                         token,
                         carrier: Carrier::Cookie,
+                        #[cfg(feature = "server")]
                         has_cookie: true,
                     }))
                     .ok_or(Problem::cross_site())

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::http::{Credentials, Http, HttpError, PAGE_BYTES, SMALL_BYTES};
+use super::requests::{Credentials, Http, HttpError, PAGE_BYTES, SMALL_BYTES};
 use crate::id::ClientId;
 use crate::key::VerifyingKey;
 use crate::keyring::{Keyring, KeyringError};

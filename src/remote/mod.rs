@@ -1,8 +1,8 @@
 //! Verification in another process: the issuer's keys and its revocation feed, kept fresh.
 
 mod follow;
-mod http;
 mod issuer;
+mod requests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::revocation::list::RevocationList;
 use crate::time::{Clock, SystemClock};
 use crate::verifier::Verifier;
 use follow::Follow;
-use http::{BadBase, Http};
 use issuer::Issuer;
+use requests::{BadBase, Http};
 
 /// Why a remote verifier does not start. That its issuer cannot be reached is no reason: it starts, and refuses
 /// with 503 until it can.

@@ -88,6 +88,7 @@ impl<'a> UntrustedJws<'a> {
     }
 
     /// Who it says it is about, only to find the keys that can have signed it.
+    #[cfg(feature = "server")]
     pub(crate) fn claimed_subject(&self) -> Option<String> {
         let json = base64url::decode(self.payload).ok()?;
         let claims = Object::parse(&json).ok()?;
@@ -105,6 +106,7 @@ impl<'a> UntrustedJws<'a> {
     }
 
     /// The same for what others sign, who may call Ed25519 by the name of RFC 9864 too.
+    #[cfg(feature = "server")]
     pub(crate) fn verify_foreign(self, key: &VerifyingKey) -> Result<Vec<u8>, Malformed> {
         let name = key.algorithm().name();
         match key.algorithm() {

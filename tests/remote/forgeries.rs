@@ -104,7 +104,8 @@ async fn a_page_of_the_feed_is_no_token() {
     let both = Both::new("EdDSA", "30m").await;
     let reader = Client::reader(&both.place, "second");
     let token = reader.token(&both.http, &both.issuer.url).await;
-    both.until("a genuine client", &token, Service).await;
+    // What only reads the feed opens nothing else.
+    both.is("a reader's token", &token, Refused);
     let answer = both
         .http
         .get(format!("{}/revocations", both.issuer.url))

@@ -17,9 +17,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use waxseal::account::UserChange;
 use waxseal::{Principal, Session, Verifier};
 
+use super::bounded::BOUND;
 use super::common::{House, Place};
 use super::service::{Client, http, ready, start};
-use super::two_processes::BOUND;
 
 const SECOND: Duration = Duration::from_secs(1);
 

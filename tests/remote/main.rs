@@ -4,6 +4,7 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+mod bounded;
 mod deeds;
 mod feed_page;
 mod forged_claims;
@@ -24,5 +25,4 @@ mod outages;
 mod readers;
 mod service;
 mod settings;
-mod two_processes;
 mod wire;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::bounded::BOUND;
 use super::common::{Place, Server};
 use super::service::{Client, get, http, ready, start, status, until};
-use super::two_processes::BOUND;
 use super::wire::{State, Wire};
 
 /// What happens to the issuer, or to the way to it.

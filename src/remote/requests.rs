@@ -3,10 +3,10 @@
 use std::io::Read;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderValue, Request, Response, StatusCode, Uri, uri};
+use bytes::Bytes;
 use flate2::read::GzDecoder;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -103,7 +103,7 @@ impl Http {
         path: &str,
         credentials: &Credentials<'_>,
         accept: &'static str,
-    ) -> axum::http::request::Builder {
+    ) -> http::request::Builder {
         let request = Request::builder()
             .uri(format!("{}{path}", self.base))
             .header(ACCEPT, HeaderValue::from_static(accept));
@@ -204,10 +204,7 @@ impl Http {
     }
 }
 
-fn finish(
-    request: axum::http::request::Builder,
-    body: Bytes,
-) -> Result<Request<Full<Bytes>>, HttpError> {
+fn finish(request: http::request::Builder, body: Bytes) -> Result<Request<Full<Bytes>>, HttpError> {
     let request = request.body(Full::new(body));
     request.map_err(|cause| HttpError::Connection(cause.into()))
 }
