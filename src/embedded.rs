@@ -23,11 +23,13 @@ use crate::http::revocations::Doorbell;
 use crate::http::session_cookies::SessionCookies;
 use crate::http::{AppState, SameSite, pages, router};
 use crate::inventory::Inventory;
-use crate::issuer::assertion::MAX_LIFETIME;
 use crate::issuer::{Issuer, IssuerParts};
 use crate::key::{Algorithm, Format};
 use crate::keyring::SharedKeyring;
-use crate::policy::{BadPolicy, MAX_LEEWAY, Policy, Timeouts};
+use crate::policy::{
+    BadPolicy, LIFETIME_CAP, MAX_LEEWAY, Policy, Timeouts, check_client_token_lifetime,
+    check_max_staleness,
+};
 use crate::random::{OsRandom, Random};
 use crate::revocation::Reason;
 use crate::revocation::follower::{FollowError, Follower};
@@ -212,6 +214,8 @@ impl Waxseal {
         cost: Cost,
     ) -> Result<Self, OpenError> {
         let policy = Policy::new(&settings.issuer, &settings.audience, settings.timeouts)?;
+        check_max_staleness(settings.max_staleness)?;
+        check_client_token_lifetime(settings.client_token_lifetime)?;
         let had_keys = keys::first(settings, &*clock)?;
         let keyring = Arc::new(SharedKeyring::new(key_folder::keyring(&settings.keys_dir)?));
         let store = Arc::new(open_or_make_store(settings).await?);
@@ -377,9 +381,9 @@ impl Waxseal {
         self.store
             .forget(self.clock.now().minus(MAX_LEEWAY))
             .await?;
-        // A clock that is a little ahead, and set back, must not make one good again.
+        // A clock that is hours ahead, and set back, must not make one good again.
         self.store
-            .forget_assertions(self.clock.now().minus(MAX_LIFETIME))
+            .forget_assertions(self.clock.now().minus(LIFETIME_CAP))
             .await?;
         self.follower.catch_up().await?;
         let list = Arc::clone(&self.list);
@@ -420,7 +424,7 @@ impl Waxseal {
     }
 
     /// Keeps the list fresh, the keys current and the log small, for as long as it is polled. Run it beside the server;
-    /// without it every token is refused with 503 after [`MAX_STALENESS`].
+    /// without it every token is refused with 503 after `max_staleness`.
     pub async fn maintain(self) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

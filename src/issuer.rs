@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 
 use crate::account::client::Clients;
 use crate::account::password::{BadPassword, Checked, Hasher, HashingFailed, Password};
@@ -148,13 +149,16 @@ pub struct IssuerParts {
 
 /// Begins and ends sessions.
 #[derive(Debug)]
-pub struct Issuer(IssuerParts);
+pub struct Issuer(IssuerParts, Semaphore);
+
+/// How many pages of the feed are made at a time.
+const FEED_PAGES: usize = 2;
 
 impl Issuer {
     /// An issuer of these parts.
     #[must_use]
     pub const fn new(parts: IssuerParts) -> Self {
-        Self(parts)
+        Self(parts, Semaphore::const_new(FEED_PAGES))
     }
 
     /// The time that the issuer goes by.
@@ -174,7 +178,7 @@ impl Issuer {
         password: Password,
         origin: Origin,
     ) -> Result<Issued, LoginError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let name = username.parse().unwrap_or_else(|_| Username::nobody());
         // The time comes before what is read: a cut-off in between is then never before the lineage.
         let now = parts.clock.now();
@@ -226,7 +230,7 @@ impl Issuer {
     }
 
     fn sign(&self, claims: Claims, now: Timestamp) -> Result<Issued, SignError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let keyring = parts.keyring.load();
         let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
         let key = keyring
@@ -238,7 +242,7 @@ impl Issuer {
 
     /// Whether what is signed now is signed with that key.
     fn signs_with(&self, kid: &KeyId, now: Timestamp) -> bool {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
         let keyring = parts.keyring.load();
         let key = keyring.signing(parts.format, now, revoked);
@@ -255,7 +259,7 @@ impl Issuer {
         current: Password,
         new: SecretString,
     ) -> Result<(), PasswordError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let user = parts.accounts.login_user(session.subject()).await?;
         let user = user.ok_or(PasswordError::Refused)?;
         let checked = parts
@@ -283,7 +287,7 @@ impl Issuer {
     /// # Errors
     /// [`StoreError`].
     pub async fn sessions(&self, user: UserId) -> Result<Vec<Entered>, StoreError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let since = parts.clock.now().minus(parts.policy.timeouts().leeway);
         let mut sessions = parts.inventory.sessions(user, since).await?;
         sessions.retain(|session| self.may_live(user, session));
@@ -291,7 +295,7 @@ impl Issuer {
     }
 
     fn may_live(&self, user: UserId, session: &Entered) -> bool {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let timeouts = parts.policy.timeouts();
         // The idle timeout may be another one now than when its tokens were signed.
         let idle_end = session.idle_end.max(session.renew_at.plus(timeouts.idle));
@@ -304,7 +308,7 @@ impl Issuer {
     /// # Errors
     /// [`LogoutError`]: nothing is certain, try again.
     pub async fn end_session(&self, user: UserId, lineage: Lineage) -> Result<bool, LogoutError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let known = parts.inventory.session(user, lineage).await?;
         let Some(session) = known.filter(|session| self.may_live(user, session)) else {
             return Ok(false);
@@ -332,7 +336,7 @@ impl Issuer {
         session_expiry: Timestamp,
         reason: Reason,
     ) -> Result<(), LogoutError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let what = Revoke::Session(lineage, session_revocation_expiry(session_expiry));
         parts.log.revoke(what, reason, parts.clock.now()).await?;
         Ok(parts.follower.catch_up().await?)
@@ -347,7 +351,7 @@ impl Issuer {
         session: &VerifiedClaims,
         scope: LogoutScope,
     ) -> Result<(), LogoutError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let (claims, at) = (session.claims(), parts.clock.now());
         let lineage = claims.session_id.lineage;
         match scope {

@@ -41,3 +41,8 @@ pub use embedded::{Settings, Waxseal};
 pub use http::extract::Session;
 pub use http::service::{Principal, RequiredScopes, Scoped, Service};
 pub use verifier::{VerifiedClaims, Verifier};
+
+// The page's example is compiled.
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../docs/clients.md")]
+struct Clients;

@@ -53,6 +53,31 @@ pub struct BadPolicy {
     pub why: &'static str,
 }
 
+/// Checks how old a revocation list may be: 1 second to 1 hour.
+///
+/// # Errors
+/// [`BadPolicy`].
+pub fn check_max_staleness(bound: Duration) -> Result<(), BadPolicy> {
+    up_to_an_hour("max_staleness", bound)
+}
+
+/// Checks how long a client's token is good: 1 second to 1 hour.
+///
+/// # Errors
+/// [`BadPolicy`].
+pub fn check_client_token_lifetime(lifetime: Duration) -> Result<(), BadPolicy> {
+    up_to_an_hour("client_token_lifetime", lifetime)
+}
+
+fn up_to_an_hour(key: &'static str, time: Duration) -> Result<(), BadPolicy> {
+    if (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&time) {
+        Ok(())
+    } else {
+        let why = "must be 1s to 1h";
+        Err(BadPolicy { key, why })
+    }
+}
+
 /// Whose tokens are good, for whom, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {

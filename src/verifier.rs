@@ -275,6 +275,9 @@ impl Verifier {
 
     fn judge(&self, verified: &Verified, meant: Meant, now: Timestamp) -> Result<(), Refusal> {
         let leeway = self.policy.timeouts().leeway;
+        // Asked before the list is: what is learned only now was not in what is looked at below.
+        let fresh = self.is_fresh();
+        self.list.observe(now.minus(leeway));
         match verified {
             Verified::Session(VerifiedClaims { claims, kid }) => {
                 match meant {
@@ -282,7 +285,6 @@ impl Verifier {
                     #[cfg(feature = "server")]
                     Meant::ForAnybody => self.policy.check_issued(claims, now)?,
                 }
-                self.list.observe(now.minus(leeway));
                 match self.list.dead(claims, kid, now, leeway) {
                     None => {}
                     Some(Dead::Revoked(scope)) => return Err(Refusal::Revoked(scope)),
@@ -301,16 +303,12 @@ impl Verifier {
                     #[cfg(feature = "server")]
                     Meant::ForAnybody => self.policy.check_client_issued(claims, now)?,
                 }
-                self.list.observe(now.minus(leeway));
                 if let Some(scope) = self.list.client_dead(claims, kid) {
                     return Err(Refusal::Revoked(scope));
                 }
             }
         }
-        if !self.is_fresh() {
-            return Err(self.stale());
-        }
-        Ok(())
+        if fresh { Ok(()) } else { Err(self.stale()) }
     }
 
     fn stale(&self) -> Refusal {
@@ -345,16 +343,23 @@ impl Verifier {
         self.keyring.is_current()
     }
 
-    /// The public keys for JWTs that verify now, as a JWK set (RFC 7517, section 5).
+    /// The public keys for JWTs that verify now, as a JWK set (RFC 7517, section 5); none if JWTs are not
+    /// accepted.
     #[must_use]
     pub fn jwks(&self) -> JwkSet {
+        if !self.accepts.contains(&Format::Jwt) {
+            return JwkSet { keys: Vec::new() };
+        }
         let revoked = |kid: &KeyId| self.list.key_revoked(kid);
         self.keyring.load().jwks(self.clock.now(), revoked)
     }
 
-    /// The public keys for PASETOs that verify now: name and PASERK.
+    /// The public keys for PASETOs that verify now: name and PASERK; none if PASETOs are not accepted.
     #[must_use]
     pub fn paserks(&self) -> Vec<(KeyId, String)> {
+        if !self.accepts.contains(&Format::Paseto) {
+            return Vec::new();
+        }
         let revoked = |kid: &KeyId| self.list.key_revoked(kid);
         self.keyring.load().paserks(self.clock.now(), revoked)
     }

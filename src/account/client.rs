@@ -1,5 +1,6 @@
 //! Clients: services with credentials of their own.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -137,6 +138,10 @@ impl ClientKeys {
         };
         if keys.is_empty() || keys.len() > MAX_KEYS {
             return Err(KeyError::Jwk("there must be 1 to 8 keys"));
+        }
+        let names: BTreeSet<_> = keys.iter().map(VerifyingKey::kid).collect();
+        if names.len() < keys.len() {
+            return Err(KeyError::Jwk("two of the keys have one kid"));
         }
         Ok(Self {
             json: json.to_owned(),

@@ -7,10 +7,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, REFERRER_POLICY,
-    RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE,
+    REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -26,10 +27,11 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
-use super::oauth::OauthShaped;
+use super::oauth::{self, OauthError};
 use super::origins::Origins;
 use super::problem::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::session_cookies::{ACTIVITY, SESSION};
+use super::verify;
 use crate::random::Random;
 use crate::token::base64url;
 
@@ -116,8 +118,9 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; frame-ancestors 'none'",
         ))
+        .map_request(verify::never_a_preflight)
         .layer(cors(origins))
-        .map_response(as_problem)
+        .layer(from_fn(in_shape))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -150,28 +153,29 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     Problem::internal().into_response()
 }
 
-/// Refusals of the router and of other layers are plain text or empty: they become problems too.
-fn as_problem<B>(response: axum::http::Response<B>) -> Response
-where
-    B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
-    B::Error: Into<axum::BoxError>,
-{
-    let response = response.map(Body::new);
+/// Refusals of the router and of other layers are plain text or empty: they become problems too, or OAuth's
+/// errors where those are spoken.
+async fn in_shape(request: Request<Body>, next: Next) -> Response {
+    let oauth = request.uri().path().starts_with(oauth::PATHS);
+    let response = next.run(request).await;
     let status = response.status();
     let refusal = status.is_client_error() || status.is_server_error();
-    let content_type = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .map(HeaderValue::as_bytes);
-    let shaped = response.extensions().get::<OauthShaped>().is_some();
-    if !refusal || shaped || content_type == Some(b"application/problem+json".as_slice()) {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    let shape = if oauth {
+        "application/json"
+    } else {
+        "application/problem+json"
+    };
+    if !refusal || content_type.is_some_and(|content_type| content_type == shape) {
         return response;
     }
-    let mut problem = Problem::of_status(status).into_response();
-    if let Some(allow) = response.headers().get(axum::http::header::ALLOW) {
-        problem
-            .headers_mut()
-            .insert(axum::http::header::ALLOW, allow.clone());
+    let mut shaped = if oauth {
+        OauthError::of_status(status).into_response()
+    } else {
+        Problem::of_status(status).into_response()
+    };
+    if let Some(allow) = response.headers().get(ALLOW) {
+        shaped.headers_mut().insert(ALLOW, allow.clone());
     }
-    problem
+    shaped
 }

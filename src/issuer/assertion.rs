@@ -11,7 +11,7 @@ use crate::token::jws::UntrustedJws;
 use crate::token::strict_json::{Object, Value};
 
 /// How long an assertion may be good at most: it is remembered for so long.
-pub const MAX_LIFETIME: Duration = Duration::from_secs(3600);
+const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// The longest `jti`, in bytes.
 const MAX_JTI_BYTES: usize = 256;

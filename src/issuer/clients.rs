@@ -90,7 +90,7 @@ pub enum Ended {
 }
 
 /// A client's new token.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientToken {
     /// The signed text. A secret.
     pub token: String,
@@ -107,7 +107,7 @@ impl Issuer {
         &self,
         credentials: &ClientCredentials,
     ) -> Result<AuthenticatedClient, ClientError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         // The time comes before what is read: a cut-off in between is then never before the token.
         let asked = parts.clock.now();
         match credentials {
@@ -150,7 +150,8 @@ impl Issuer {
     }
 
     /// Gives a client a token: for all of its scopes, or those that it asks for; for its first audience, or
-    /// the one that it asks for. To read revocations means something to this service alone.
+    /// the one that it asks for. To read revocations means something to this service alone: a token for only
+    /// that is for this service, whatever the client's audiences are.
     ///
     /// # Errors
     /// [`ClientTokenError`].
@@ -160,7 +161,7 @@ impl Issuer {
         scopes: Option<Scopes>,
         audience: Option<&str>,
     ) -> Result<ClientToken, ClientTokenError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let AuthenticatedClient {
             client,
             start,
@@ -171,15 +172,15 @@ impl Issuer {
             return Err(ClientTokenError::Scope);
         }
         let own = parts.policy.audience();
-        let reads = client.scopes.has(READ_REVOCATIONS);
+        let only_reads = scopes.is_only(READ_REVOCATIONS);
         let has = |wanted: &str| {
-            let own = wanted == own && (reads || client.audiences.is_empty());
+            let own = wanted == own && (only_reads || client.audiences.is_empty());
             own || client.audiences.iter().any(|audience| audience == wanted)
         };
         let audience = match audience {
             Some(wanted) if has(wanted) => wanted,
             Some(_) => return Err(ClientTokenError::Audience),
-            None if scopes.is_only(READ_REVOCATIONS) => own,
+            None if only_reads => own,
             None => client.audiences.first().map_or(own, String::as_str),
         };
         let past_horizon = parts.list.horizon().plus(Duration::from_millis(1));
@@ -224,7 +225,7 @@ impl Issuer {
         client: &AuthenticatedClient,
         token: &Verified,
     ) -> Result<Ended, LogoutError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         match token {
             Verified::Session(session) => {
                 let claims = session.claims();

@@ -30,17 +30,37 @@ impl Issuer {
         after: After,
         nonce: &str,
     ) -> Result<feed::Page, FeedError> {
-        let Self(parts) = self;
+        let Self(parts, pages) = self;
+        // However many ask at once, those who log in and out are not kept waiting for the store.
+        let _permit = pages.acquire().await;
         let (mut snapshot, mut after) = match after {
             After::Delta(seq) => (false, seq),
             After::Snapshot(seq) => (true, seq),
         };
-        let mut page = parts.log.read(after, PAGE).await?;
-        let unknown = after > page.head.cursor.seq;
-        if unknown || (!snapshot && after < page.head.compacted) {
+        let mut after_hash = None;
+        let mut page = if snapshot && after > 0 {
+            // With the entry that it follows, which says whether this is the log that its reader has begun.
+            let mut page = parts.log.read(after - 1, PAGE + 1).await?;
+            if page
+                .entries
+                .first()
+                .is_some_and(|entry| entry.revocation.seq == after)
+            {
+                after_hash = Some(base64url::encode(&page.entries.remove(0).hash));
+            }
+            page
+        } else {
+            parts.log.read(after, PAGE).await?
+        };
+        let gone = match snapshot {
+            true => after > 0 && after_hash.is_none(),
+            false => after < page.head.compacted || after > page.head.cursor.seq,
+        };
+        if gone {
             (snapshot, after) = (true, 0);
             page = parts.log.read(0, PAGE).await?;
         }
+        page.entries.truncate(PAGE as usize);
         let head = page.head;
         let more = page.entries.len() == PAGE as usize
             && page
@@ -64,6 +84,7 @@ impl Issuer {
             // The log itself was read, and after the question came.
             age: 0,
             after,
+            after_hash,
             snapshot,
             more,
             seq: end.seq,

@@ -58,7 +58,7 @@ impl Issuer {
         session: &VerifiedClaims,
         asked: bool,
     ) -> Result<Exchanged, RenewError> {
-        let Self(parts) = self;
+        let Self(parts, _) = self;
         let (claims, now) = (session.claims(), parts.clock.now());
         let (timeouts, random) = (parts.policy.timeouts(), &*parts.random);
         // It was good when the request came. What was revoked since gets nothing.

@@ -10,6 +10,7 @@ use metrics::{counter, gauge};
 use tokio::sync::Notify;
 
 use super::issuer::{AskError, Issuer, KeysError};
+use crate::id::KeyId;
 use crate::keyring::SharedKeyring;
 use crate::random::Random;
 use crate::revocation::feed::{BadPage, Question, Reading, Statement};
@@ -30,7 +31,10 @@ const KEYS_COOL_DOWN: Duration = Duration::from_secs(30);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// The pause after an answer, however often the stream rings.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How often entries that have expired are dropped.
+const TIDY: Duration = Duration::from_secs(60);
 
 /// A stream that is silent for so long, heartbeats included, is dead.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -42,8 +46,12 @@ enum Unproven {
     Ask(#[from] AskError),
     #[error("the page: {0}")]
     Malformed(#[from] Malformed),
-    #[error("the page is signed with the key {0}, which is unknown or revoked")]
-    Key(String),
+    #[error("the page is signed with the key {0}, which is unknown")]
+    UnknownKey(KeyId),
+    #[error("the page is signed with the key {0}, which is revoked")]
+    RevokedKey(KeyId),
+    #[error("the issuer's keys: {0}")]
+    Keys(#[from] KeysError),
     #[error(transparent)]
     Page(#[from] BadPage),
     #[error(
@@ -80,6 +88,19 @@ impl Follow {
             () = self.keep_keys() => {}
             () = self.keep_list(&bell) => {}
             () = self.listen(&bell) => {}
+            () = self.tidy() => {}
+        }
+    }
+
+    /// What the issuer's horizon covers needs no entry any more.
+    async fn tidy(&self) {
+        loop {
+            tokio::time::sleep(TIDY).await;
+            let list = Arc::clone(&self.list);
+            let dropped = tokio::task::spawn_blocking(move || list.drop_covered());
+            if dropped.await.is_err() {
+                tracing::error!("dropping expired revocations from the list panicked");
+            }
         }
     }
 
@@ -121,6 +142,7 @@ impl Follow {
         let poll = (self.bound / 4).min(Duration::from_secs(1));
         let mut reading = Reading::default();
         let mut failing = false;
+        let mut cool = Duration::ZERO;
         loop {
             let caught_up = match self.catch_up(&mut reading).await {
                 // Read again from its beginning at once.
@@ -128,9 +150,13 @@ impl Follow {
                     tracing::error!(%cause, "the revocation log is another one; what was learned still binds, and it is read anew");
                     self.catch_up(&mut reading).await
                 }
-                // The issuer signs with a key that is new: it is no stranger who says so.
-                Err(Unproven::Key(_)) if self.fetch_keys().await.is_ok() => {
-                    self.catch_up(&mut reading).await
+                // The issuer signs with a key that is new.
+                Err(Unproven::UnknownKey(_)) if self.clock.uptime() >= cool => {
+                    cool = self.clock.uptime() + KEYS_COOL_DOWN;
+                    match self.fetch_keys().await {
+                        Ok(()) => self.catch_up(&mut reading).await,
+                        Err(cause) => Err(cause.into()),
+                    }
                 }
                 caught_up => caught_up,
             };
@@ -186,7 +212,8 @@ impl Follow {
             self.list
                 .note_lineage(Timestamp::from_millis(statement.newest));
             self.list
-                .raise_horizon(Timestamp::from_millis(statement.horizon));
+                .learn_horizon(Timestamp::from_millis(statement.horizon));
+            self.list.observe(self.clock.now().minus(self.leeway));
             if brought.complete {
                 self.freshness.prove(asked.saturating_sub(brought.age));
                 self.list.announce(reading.cursor().seq);
@@ -198,12 +225,12 @@ impl Follow {
     fn open(&self, page: &str) -> Result<Statement, Unproven> {
         let untrusted = UntrustedStatement::parse(page, REVOCATIONS)?;
         let keyring = self.keyring.load();
-        let key = keyring.verifying(untrusted.kid().as_str(), self.clock.now());
-        let key = key.filter(|key| !self.list.key_revoked(key.kid()));
-        let Some(key) = key else {
-            self.keyring.note_unknown();
-            return Err(Unproven::Key(untrusted.kid().to_string()));
-        };
+        let kid = untrusted.kid().clone();
+        if self.list.key_revoked(&kid) {
+            return Err(Unproven::RevokedKey(kid));
+        }
+        let key = keyring.verifying(kid.as_str(), self.clock.now());
+        let key = key.ok_or(Unproven::UnknownKey(kid))?;
         let said = untrusted.verify(key)?;
         serde_json::from_slice(&said).map_err(|_| Malformed::Claims("the page").into())
     }

@@ -14,9 +14,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-/// The largest answer that is taken, in bytes, both before and after it is unpacked: several times what the
-/// largest page of the feed has.
-const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// The largest page of the feed that is taken, in bytes, both before and after it is unpacked: several times
+/// what the issuer sends.
+pub(super) const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The largest of all other answers.
+pub(super) const SMALL_BYTES: usize = 64 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +35,8 @@ pub enum HttpError {
     #[error("the answer is {0}")]
     Status(StatusCode),
     /// It is larger than anything that the issuer sends.
-    #[error("the answer is larger than {MAX_BODY_BYTES} bytes")]
-    TooLarge,
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
     /// It cannot be unpacked.
     #[error("the answer cannot be unpacked")]
     Encoding,
@@ -68,6 +71,10 @@ impl Http {
         timeout: Duration,
     ) -> Result<Result<Self, std::io::Error>, BadBase> {
         let base = base.trim_end_matches('/');
+        // A name and a password in it would get into the log, and a query is none of ours.
+        if base.contains(['@', '?', '#']) {
+            return Err(BadBase::NotHttp);
+        }
         let uri: Uri = base.parse().map_err(|_| BadBase::NotHttp)?;
         let host = uri.host().ok_or(BadBase::NotHttp)?;
         let local = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
@@ -123,19 +130,27 @@ impl Http {
         Ok(response)
     }
 
-    async fn whole(&self, request: Request<Full<Bytes>>) -> Result<Vec<u8>, HttpError> {
+    async fn whole(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: usize,
+    ) -> Result<Vec<u8>, HttpError> {
         let answer = async {
             let response = self.send(request).await?;
             let encoding = response.headers().get(CONTENT_ENCODING);
             let gzip = encoding.is_some_and(|encoding| encoding == "gzip");
             let body = response.into_body();
-            let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
+            let body = Limited::new(body, limit).collect().await;
             let body = body.map_err(|cause| match cause.is::<LengthLimitError>() {
-                true => HttpError::TooLarge,
+                true => HttpError::TooLarge(limit),
                 false => HttpError::Connection(cause),
             })?;
             let body = body.to_bytes();
-            if gzip { unpack(&body) } else { Ok(body.into()) }
+            if gzip {
+                unpack(&body, limit)
+            } else {
+                Ok(body.into())
+            }
         };
         let answer = tokio::time::timeout(self.timeout, answer).await;
         answer.unwrap_or(Err(HttpError::Timeout(self.timeout)))
@@ -145,10 +160,11 @@ impl Http {
         &self,
         path: &str,
         credentials: Credentials<'_>,
+        limit: usize,
     ) -> Result<Vec<u8>, HttpError> {
         let request = self.request(path, &credentials, "application/json");
         let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        self.whole(finish(request, Bytes::new())?).await
+        self.whole(finish(request, Bytes::new())?, limit).await
     }
 
     pub(super) async fn post_form(
@@ -160,8 +176,8 @@ impl Http {
         let request = self.request(path, &credentials, "application/json");
         let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         let request = request.method("POST").header(CONTENT_TYPE, form_type);
-        self.whole(finish(request, Bytes::from_static(form.as_bytes()))?)
-            .await
+        let body = Bytes::from_static(form.as_bytes());
+        self.whole(finish(request, body)?, SMALL_BYTES).await
     }
 
     /// Calls `heard` for each piece of a stream of events, until it ends or is silent for `silence`.
@@ -197,13 +213,14 @@ fn finish(
 }
 
 /// A small answer may unpack to any size: it is unpacked only as far as it may go.
-fn unpack(packed: &[u8]) -> Result<Vec<u8>, HttpError> {
+fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, HttpError> {
     let mut body = Vec::new();
-    let limit = MAX_BODY_BYTES as u64 + 1;
-    let read = GzDecoder::new(packed).take(limit).read_to_end(&mut body);
+    let read = GzDecoder::new(packed)
+        .take(limit as u64 + 1)
+        .read_to_end(&mut body);
     read.map_err(|_| HttpError::Encoding)?;
-    if body.len() > MAX_BODY_BYTES {
-        return Err(HttpError::TooLarge);
+    if body.len() > limit {
+        return Err(HttpError::TooLarge(limit));
     }
     Ok(body)
 }

@@ -10,12 +10,15 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::http::{Credentials, Http, HttpError};
+use super::http::{Credentials, Http, HttpError, PAGE_BYTES, SMALL_BYTES};
 use crate::id::ClientId;
 use crate::key::VerifyingKey;
 use crate::keyring::{Keyring, KeyringError};
 use crate::revocation::feed::{After, Page};
 use crate::time::Clock;
+
+/// How many keys an issuer may have.
+const MAX_KEYS: usize = 64;
 
 /// Why the issuer's keys are not had.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,9 @@ pub enum KeysError {
     /// The list of PASERKs is none, or one of them is not what its name says.
     #[error("it is not a list of PASERKs")]
     Paserks,
+    /// No issuer has so many.
+    #[error("there are more than {MAX_KEYS} keys")]
+    TooMany,
 }
 
 /// Why a question has no answer.
@@ -99,7 +105,7 @@ impl Issuer {
 
     /// Its public keys, of both formats: those that verify as long as they are published.
     pub(super) async fn keys(&self) -> Result<Keyring, KeysError> {
-        let get = |path| self.http.get(path, Credentials::None);
+        let get = |path| self.http.get(path, Credentials::None, SMALL_BYTES);
         let jwks = get("/.well-known/jwks.json").await?;
         let paserks = get("/.well-known/paserks.json").await?;
         let mut keys = Keyring::keys_of_jwks(&jwks)?;
@@ -110,6 +116,9 @@ impl Issuer {
                 return Err(KeysError::Paserks);
             }
             keys.push(key);
+        }
+        if keys.len() > MAX_KEYS {
+            return Err(KeysError::TooMany);
         }
         Ok(Keyring::from_verifying_keys(keys)?)
     }
@@ -156,7 +165,11 @@ impl Issuer {
         let token = self.token().await?;
         let answer = self
             .http
-            .get(&path, Credentials::Bearer(token.expose_secret()))
+            .get(
+                &path,
+                Credentials::Bearer(token.expose_secret()),
+                PAGE_BYTES,
+            )
             .await;
         match answer {
             Ok(body) => serde_json::from_slice(&body).map_err(|_| AskError::Malformed(DOING)),

@@ -55,6 +55,10 @@ pub struct Statement {
     pub age: u64,
     /// The entries are those after this one.
     pub after: i64,
+    /// Within a snapshot: the running hash at `after`, so that a log which is replaced between two pages is
+    /// noticed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after_hash: Option<String>,
     /// Whether they belong to a snapshot: then they have gaps.
     pub snapshot: bool,
     /// Whether more follow.
@@ -231,17 +235,22 @@ impl Reading {
         if statement.entries != base64url::encode(&digest(&revocations)) {
             return Err(BadPage::Entries);
         }
-        let hash: Option<LogHash> = base64url::decode(statement.hash.as_bytes())
-            .ok()
-            .and_then(|hash| hash.try_into().ok());
+        let hash = |text: &str| -> Option<LogHash> {
+            let bytes = base64url::decode(text.as_bytes()).ok()?;
+            bytes.try_into().ok()
+        };
         let end = Cursor {
             seq: statement.seq,
-            hash: hash.ok_or(BadPage::Entries)?,
+            hash: hash(&statement.hash).ok_or(BadPage::Entries)?,
+        };
+        let same_log = || {
+            let before = statement.after_hash.as_deref().and_then(hash);
+            before == Some(self.cursor.hash)
         };
         let fits = match (statement.snapshot, self.snapshot) {
             (true, _) if statement.after == 0 => Self::gapped(0, end, &revocations),
             (true, true) if statement.after == self.cursor.seq => {
-                Self::gapped(self.cursor.seq, end, &revocations)
+                same_log() && Self::gapped(self.cursor.seq, end, &revocations)
             }
             (false, false) if statement.after == self.cursor.seq => {
                 Self::continues(self.cursor, end, &revocations)

@@ -372,6 +372,12 @@ impl RevocationList {
         }
     }
 
+    /// Moves the horizon to that of another process's list, forward, never back. It says nothing of the clock
+    /// here: that one may be a little behind the other.
+    pub fn learn_horizon(&self, horizon: Timestamp) {
+        self.horizon.fetch_max(horizon.millis(), Ordering::SeqCst);
+    }
+
     /// Drops what the horizon covers. It looks at every entry: keep it off the threads that serve.
     pub fn drop_covered(&self) {
         let horizon = self.horizon();

@@ -32,6 +32,10 @@ pub(super) fn parse(json: &[u8], format: Format) -> Result<AnyClaims, Malformed>
 
 fn session_claims(object: &Object<'_>, format: Format) -> Result<Claims, Malformed> {
     let get = |name| object.get(name);
+    // Half a client's token is neither.
+    if id::<ClientId>(get("client_id"), "client_id").is_ok() {
+        return Err(Malformed::Claims("client_id"));
+    }
     Ok(Claims {
         issuer: text(get("iss"), "iss")?,
         subject: id(get("sub"), "sub")?,

@@ -7,7 +7,7 @@ use waxseal::store::key_folder::load;
 
 use super::common::{ISSUER, PASSWORD, Place, Server};
 
-fn refused(output: &Output, code: i32, words: &[&str]) {
+pub fn refused(output: &Output, code: i32, words: &[&str]) {
     let (talk, result) = (
         String::from_utf8_lossy(&output.stderr),
         String::from_utf8_lossy(&output.stdout),
@@ -20,12 +20,12 @@ fn refused(output: &Output, code: i32, words: &[&str]) {
     assert!(!talk.contains("panicked"), "{talk}");
 }
 
-fn json(text: &str) -> Value {
+pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
 /// Whether a revocation that the command line wrote is seen: the server has a second to learn of it.
-async fn ends(server: &Server, client: &reqwest::Client, token: &str) -> bool {
+pub async fn ends(server: &Server, client: &reqwest::Client, token: &str) -> bool {
     for _ in 0..20 {
         if server.verify(client, token).await == 401 {
             return true;

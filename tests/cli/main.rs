@@ -7,6 +7,7 @@ mod common;
 #[path = "../rotation/folder.rs"]
 mod folder;
 
+mod clients;
 mod commands;
 mod configuration;
 mod import;

@@ -1,4 +1,4 @@
-//! The README is true: its commands run, and its output is what they print.
+//! The README and the page about clients are true: their commands run, and their output is what they print.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn readme() -> String {
-    fs::read_to_string(root().join("README.md")).unwrap()
+/// The README's fenced blocks of that language.
+fn blocks(language: &str) -> Vec<String> {
+    blocks_of("README.md", language)
 }
 
-/// The fenced blocks of that language.
-fn blocks(language: &str) -> Vec<String> {
-    let text = readme();
+fn blocks_of(page: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(page)).unwrap();
     let fence = format!("```{language}\n");
     text.split(&fence)
         .skip(1)
@@ -30,8 +30,13 @@ fn normal(text: &str) -> String {
         let is_uuid = word.len() == 36 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
         let is_time =
             [20, 24].contains(&word.len()) && word.ends_with('Z') && word.as_bytes()[10] == b'T';
+        // As a number in JSON.
+        let is_second = word.len() == 11 && word[1..].bytes().all(|b| b.is_ascii_digit());
         match () {
             () if word.starts_with("eyJ") => "TOKEN".to_owned(),
+            () if word.starts_with("wxs_") => "SECRET".to_owned(),
+            () if word.starts_with("client-") && word.len() == 43 => "CLIENT".to_owned(),
+            () if is_second => "SECOND".to_owned(),
             () if is_uuid => "UUID".to_owned(),
             () if is_time => "TIME".to_owned(),
             () => word.to_owned(),
@@ -109,13 +114,10 @@ fn first_command(place: &Place) -> Server {
     Server::start(command)
 }
 
-#[test]
-fn the_first_command_and_the_session_with_curl() {
-    let place = Place::new();
-    let mut server = first_command(&place);
-    let sessions = blocks("console");
+/// That each command of the block prints what stands below it.
+fn are_printed(block: &str, place: &Place, server: &Server) {
     let mut steps: Vec<(&str, String)> = Vec::new();
-    for line in sessions[0].lines() {
+    for line in block.lines() {
         match line.strip_prefix("$ ") {
             Some(command) => steps.push((command, String::new())),
             None => {
@@ -132,6 +134,21 @@ fn the_first_command_and_the_session_with_curl() {
     {
         assert_eq!(normal(&printed), normal(expected), "$ {command}\n{printed}");
     }
+}
+
+#[test]
+fn the_first_command_and_the_session_with_curl() {
+    let place = Place::new();
+    let mut server = first_command(&place);
+    are_printed(&blocks("console")[0], &place, &server);
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn the_page_about_clients() {
+    let place = Place::new();
+    let mut server = first_command(&place);
+    are_printed(&blocks_of("docs/clients.md", "console")[0], &place, &server);
     assert!(server.terminate().success());
 }
 

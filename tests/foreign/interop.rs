@@ -12,7 +12,7 @@ use super::common::{ISSUER, Place, Server, program, signing_pem};
 const AUDIENCE: &str = "https://service.example";
 
 /// Runs a script with a job, and gives what it found.
-type Script = fn(&Value) -> Value;
+pub type Script = fn(&Value) -> Value;
 
 fn installed(file: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -32,13 +32,13 @@ fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn python(name: &str, job: &Value) -> Value {
+pub fn python(name: &str, job: &Value) -> Value {
     installed("venv/installed.txt");
     let mut command = Command::new(installed("venv/bin/python"));
     run(command.arg("-B").arg(script(name)), job)
 }
 
-fn node(name: &str, job: &Value) -> Value {
+pub fn node(name: &str, job: &Value) -> Value {
     let packages = installed("node/installed.json");
     let mut job = job.clone();
     job["packages"] = json!(packages.parent().unwrap());

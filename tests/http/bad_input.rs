@@ -304,7 +304,6 @@ async fn another_method() {
     for (path, allowed) in [
         ("/login", "POST"),
         ("/logout", "POST"),
-        ("/verify", "GET,HEAD"),
         ("/session", "GET,HEAD"),
     ] {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {

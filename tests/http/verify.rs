@@ -122,6 +122,42 @@ async fn a_proxy_that_says_what_it_asks_about_has_cross_site_requests_refused() 
     }
 }
 
+/// Envoy asks with the method of the request that it asks about. CORS would answer `OPTIONS` with 200.
+#[tokio::test]
+async fn whatever_the_method_that_a_proxy_asks_with_a_stranger_is_refused() {
+    let house = of_alice().await;
+    let token = login(&house, "alice").await;
+    for method in [
+        "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW",
+    ] {
+        let of_stranger = [
+            ("origin", "https://elsewhere.example"),
+            ("access-control-request-method", "POST"),
+        ];
+        let answer = house
+            .send(request(method, "/verify", of_stranger, &Value::Null))
+            .await;
+        assert_eq!(answer.status, 401, "{method}");
+        assert!(!answer.headers.contains_key("x-waxseal-kind"), "{method}");
+
+        let bearer = [("authorization", format!("Bearer {token}"))];
+        let answer = house
+            .send(request(method, "/verify", bearer, &Value::Null))
+            .await;
+        assert_eq!(answer.status, 200, "{method}");
+        assert_eq!(answer.headers["x-waxseal-kind"], "session", "{method}");
+
+        let answer = from_own_page(&house, method, "/verify", &token, Value::Null).await;
+        assert_eq!(answer.status, 200, "{method}");
+        let from_elsewhere = [cookie(&token), ("sec-fetch-site", "cross-site".to_owned())];
+        let answer = house
+            .send(request(method, "/verify", from_elsewhere, &Value::Null))
+            .await;
+        let looks = ["GET", "HEAD", "OPTIONS"].contains(&method);
+        assert_eq!(answer.status, if looks { 200 } else { 403 }, "{method}");
+    }
+}
+
 /// A picture on another page is no user, and must not keep an abandoned session alive.
 #[tokio::test]
 async fn what_another_site_embeds_is_no_activity_and_where_it_leads_is() {

@@ -20,6 +20,9 @@ use crate::failure::Failure;
 /// More than any set of keys has.
 const MAX_KEYS_BYTES: u64 = 64 * 1024;
 
+/// It is carried by every token, and a token has room for so much.
+const MAX_AUDIENCE_BYTES: usize = 1024;
+
 pub async fn run(action: ClientAction, config: &Config, output: Output) -> Result<(), Failure> {
     let opened = match action {
         // The first client may be added before the first start.
@@ -69,13 +72,13 @@ fn wanted(name: &str, scope: &str, audiences: Vec<String>) -> Result<Client, Fai
     let scopes: Scopes = scope
         .parse()
         .map_err(|why| Failure::Usage(format!("--scope {scope:?} is {why}")))?;
-    let plain = |audience: &&String| audience.bytes().all(|b| b.is_ascii_graphic());
-    if let Some(odd) = audiences
-        .iter()
-        .find(|audience| audience.is_empty() || !plain(audience))
-    {
+    let fits = |audience: &&String| {
+        (1..=MAX_AUDIENCE_BYTES).contains(&audience.len())
+            && audience.bytes().all(|b| b.is_ascii_graphic())
+    };
+    if let Some(odd) = audiences.iter().find(|audience| !fits(audience)) {
         return Err(Failure::Usage(format!(
-            "--audience {odd:?} is no URL or name of who the tokens are for"
+            "--audience {odd:?} is no URL or name of who the tokens are for, of at most {MAX_AUDIENCE_BYTES} bytes and without spaces"
         )));
     }
     let created_at = SystemClock.now();

@@ -10,13 +10,9 @@ use crate::issuer::clients::{ClientError, ClientTokenError};
 use crate::issuer::{LogoutError, SignError};
 use crate::verifier::Refusal;
 
-/// Marks an answer that is a refusal in OAuth's shape already.
-#[derive(Clone, Copy, Debug)]
-pub(in super::super) struct OauthShaped;
-
 /// A refusal or a failure: a status, a code of RFC 6749, section 5.2 or RFC 8707, section 2, and a sentence.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OauthError {
+pub(in super::super) struct OauthError {
     status: StatusCode,
     code: &'static str,
     description: &'static str,
@@ -54,6 +50,14 @@ impl OauthError {
         Self::bad("invalid_grant", "The token was issued to another client.")
     }
 
+    /// RFC 7009, section 2.2.1.
+    pub(super) const fn unsupported_token_type() -> Self {
+        Self::bad(
+            "unsupported_token_type",
+            "Tokens of that format are not accepted here.",
+        )
+    }
+
     pub(super) const fn unsupported_grant_type() -> Self {
         Self::bad(
             "unsupported_grant_type",
@@ -83,10 +87,22 @@ impl OauthError {
         }
     }
 
-    pub(super) const fn of_status(status: StatusCode, description: &'static str) -> Self {
+    /// What a status alone says.
+    pub(in super::super) const fn of_status(status: StatusCode) -> Self {
+        let (code, description) = match status {
+            StatusCode::NOT_FOUND => ("invalid_request", "There is nothing at this path."),
+            StatusCode::METHOD_NOT_ALLOWED => ("invalid_request", "Send it as POST."),
+            StatusCode::PAYLOAD_TOO_LARGE => ("invalid_request", "The body is too large."),
+            StatusCode::SERVICE_UNAVAILABLE => ("temporarily_unavailable", "Try again."),
+            StatusCode::INTERNAL_SERVER_ERROR => (
+                "server_error",
+                "Something went wrong here. The log has the cause.",
+            ),
+            _ => ("invalid_request", "The request could not be read."),
+        };
         Self {
             status,
-            code: "invalid_request",
+            code,
             description,
         }
     }
@@ -111,7 +127,6 @@ impl IntoResponse for OauthError {
             }
             _ => {}
         }
-        response.extensions_mut().insert(OauthShaped);
         response
     }
 }
@@ -141,11 +156,7 @@ impl From<ClientTokenError> for OauthError {
             }
             ClientTokenError::Signing(_) => {
                 tracing::error!(cause = %error, "a client got no token");
-                Self {
-                    status: StatusCode::INTERNAL_SERVER_ERROR,
-                    code: "server_error",
-                    description: "Something went wrong here. The log has the cause.",
-                }
+                Self::of_status(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
     }

@@ -1,5 +1,8 @@
 //! The form of a request (RFC 6749, section 3.2): each parameter once, an empty one as if it were not there.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
@@ -7,34 +10,32 @@ use axum::response::IntoResponse;
 
 use super::error::OauthError;
 
-/// The parameters of a request.
-#[derive(Debug)]
-pub(super) struct Form(Vec<(String, String)>);
+/// The parameters of a request. Secrets are among them.
+pub(super) struct Form(BTreeMap<String, String>);
 
 impl Form {
     fn parse(body: &[u8]) -> Result<Self, OauthError> {
-        let mut fields: Vec<(String, String)> = Vec::new();
+        let mut fields = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(body) {
-            let known = fields.iter().any(|(known, _)| *known == name);
-            match (&*name, known) {
+            match fields.entry(name.into_owned()) {
+                Entry::Vacant(free) => free.insert(value.into_owned()),
                 // RFC 8707, section 2 lets it come more than once, for a token with several audiences.
-                ("resource", true) => return Err(OauthError::invalid_target()),
-                (_, true) => {
+                Entry::Occupied(taken) if taken.key() == "resource" => {
+                    return Err(OauthError::invalid_target());
+                }
+                Entry::Occupied(_) => {
                     return Err(OauthError::invalid_request(
                         "A parameter is there more than once.",
                     ));
                 }
-                (_, false) => fields.push((name.into_owned(), value.into_owned())),
-            }
+            };
         }
-        fields.retain(|(_, value)| !value.is_empty());
+        fields.retain(|_, value| !value.is_empty());
         Ok(Self(fields))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        let mut fields = self.0.iter();
-        let found = fields.find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
+        self.0.get(name).map(String::as_str)
     }
 }
 
@@ -56,10 +57,8 @@ impl<S: Send + Sync> FromRequest<S> for Form {
             ));
         }
         let body = Bytes::from_request(request, state).await;
-        let body = body.map_err(|rejection| {
-            let status = rejection.into_response().status();
-            OauthError::of_status(status, "The body could not be read.")
-        })?;
+        let body =
+            body.map_err(|rejection| OauthError::of_status(rejection.into_response().status()))?;
         Self::parse(&body)
     }
 }

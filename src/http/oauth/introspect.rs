@@ -28,6 +28,7 @@ pub(super) struct Active {
     sub: String,
     aud: String,
     client_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     scope: String,
     iat: i64,
     exp: i64,

@@ -13,7 +13,10 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use super::router::AppState;
-pub(super) use error::OauthShaped;
+pub(super) use error::OauthError;
+
+/// What the paths begin with where every refusal is OAuth's, also that of a layer.
+pub(super) const PATHS: &str = "/oauth/";
 
 /// Cookies mean nothing here.
 pub(super) fn router() -> Router<AppState> {

@@ -9,9 +9,12 @@ use super::client::FromClient;
 use super::error::{OauthError, undecided};
 use crate::issuer::Issuer;
 use crate::issuer::clients::Ended;
+use crate::policy::Unacceptable;
+use crate::token::Malformed;
 use crate::verifier::{Refusal, Verifier};
 
-/// 200 for a token that is dead already, or is none (RFC 7009, section 2.2).
+/// 200 for a token that is dead already, or is none (RFC 7009, section 2.2); and never for one that is only
+/// not good yet, or not in this configuration.
 pub(super) async fn revoke(
     State(issuer): State<Arc<Issuer>>,
     State(verifier): State<Arc<Verifier>>,
@@ -24,6 +27,15 @@ pub(super) async fn revoke(
         Err(Refusal::Superseded(superseded)) => {
             issuer.end_superseded(&superseded).await?;
             Ended::Yes
+        }
+        Err(Refusal::Unacceptable(Unacceptable::Future)) => {
+            tracing::warn!("a token from the future cannot be revoked yet; is the clock right?");
+            return Err(OauthError::unavailable(
+                "The token is not good yet by the clock here. Try again.",
+            ));
+        }
+        Err(Refusal::Malformed(Malformed::Format)) => {
+            return Err(OauthError::unsupported_token_type());
         }
         Err(refusal) => match undecided(&refusal) {
             Some(error) => return Err(error),

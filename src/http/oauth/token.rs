@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::PRAGMA;
+use axum::response::IntoResponse;
 use serde::Serialize;
 
 use super::client::FromClient;
@@ -12,18 +14,20 @@ use crate::issuer::Issuer;
 use crate::scope::Scopes;
 
 #[derive(Serialize)]
-pub(super) struct Granted {
+struct Granted {
     access_token: String,
     token_type: &'static str,
     /// Seconds.
     expires_in: i64,
+    /// An empty list is none (RFC 6749, section 3.3).
+    #[serde(skip_serializing_if = "String::is_empty")]
     scope: String,
 }
 
 pub(super) async fn token(
     State(issuer): State<Arc<Issuer>>,
     FromClient { client, form }: FromClient,
-) -> Result<Json<Granted>, OauthError> {
+) -> Result<impl IntoResponse, OauthError> {
     match form.get("grant_type") {
         Some("client_credentials") => {}
         Some(_) => return Err(OauthError::unsupported_grant_type()),
@@ -34,10 +38,12 @@ pub(super) async fn token(
     let issued = issuer
         .client_token(&client, scopes, form.get("resource"))
         .await?;
-    Ok(Json(Granted {
+    let granted = Granted {
         access_token: issued.token,
         token_type: "Bearer",
         expires_in: issued.claims.expires_at.secs() - issued.claims.issued_at.secs(),
         scope: issued.claims.scopes.to_string(),
-    }))
+    };
+    // RFC 6749, section 5.1, for caches that know no Cache-Control.
+    Ok(([(PRAGMA, "no-cache")], Json(granted)))
 }

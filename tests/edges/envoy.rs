@@ -1,0 +1,27 @@
+//! Envoy, with `ext_authz` over HTTP.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::stage::{Kind, installed};
+
+const ENVOY: Kind = Kind {
+    configuration: "envoy.yaml",
+    written: |ip, port| format!("address: {ip}, port_value: {port}"),
+    strips_unknown: true,
+    says_when: false,
+    change: |_, _, _| {},
+    command,
+};
+
+fn command(configuration: &Path, _: &Path) -> Command {
+    let mut command = Command::new(installed("envoy"));
+    // Hot restart keeps memory that all Envoys of the machine share.
+    command
+        .args(["--disable-hot-restart", "--concurrency", "1"])
+        .args(["--log-level", "warning", "-c"])
+        .arg(configuration);
+    command
+}
+
+crate::table::holds_for!(ENVOY);

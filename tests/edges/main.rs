@@ -1,0 +1,15 @@
+//! Real proxies in front of a service that knows nothing of Waxseal, with the configurations of
+//! `examples/proxies`: one table of cases for all of them.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+mod caddy;
+mod curl;
+mod envoy;
+mod nginx;
+mod page;
+mod service;
+mod stage;
+mod table;

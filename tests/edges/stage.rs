@@ -1,0 +1,242 @@
+//! Waxseal, a proxy and a service behind it, each a process or a server of its own.
+
+use std::ops::Deref;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::common::{ISSUER, PASSWORD, Place, Server, program};
+use super::curl::{Answer, OWN_PAGE, Request};
+use super::service::{Seen, Service};
+
+/// How often something is looked for before it counts as not there, and how long between.
+pub const TRIES: usize = 600;
+pub const PAUSE: Duration = Duration::from_millis(100);
+
+/// How a proxy is started.
+pub struct Kind {
+    /// Its configuration in `examples/proxies`.
+    pub configuration: &'static str,
+    /// How the configuration writes addresses.
+    pub written: fn(ip: &str, port: &str) -> String,
+    /// It takes out what begins with `X-Waxseal-` without knowing it.
+    pub strips_unknown: bool,
+    /// It gives `Retry-After` of a 503 to the client.
+    pub says_when: bool,
+    /// What a test has to change beside addresses: where it writes and listens by default.
+    pub change: fn(&mut String, folder: &Path, ip: &str),
+    /// The command that runs it in the foreground.
+    pub command: fn(configuration: &Path, folder: &Path) -> Command,
+}
+
+/// A program of the virtual environment.
+pub fn installed(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/edges/venv/bin")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is missing; run scripts/test-setup first",
+        path.display()
+    );
+    path
+}
+
+/// It is killed when this is dropped, and with it what it started: nginx's workers would go on without it.
+struct Proxy(Child);
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // It is not waited for yet, so the number is still its own; it may have ended already.
+        let group = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// A proxy, and the service behind it.
+pub struct Edge {
+    pub url: String,
+    pub service: Service,
+    _proxy: Proxy,
+    _folder: TempDir,
+}
+
+impl Edge {
+    /// In front of a Waxseal that listens there.
+    pub fn start(kind: &Kind, waxseal: &str) -> Self {
+        let service = Service::start();
+        let folder = TempDir::new().unwrap();
+        let own = free_address();
+        let addresses = [
+            ("8000", own.as_str()),
+            ("8080", waxseal),
+            ("3000", service.address.as_str()),
+        ];
+        let mut text = std::fs::read_to_string(example(kind.configuration)).unwrap();
+        for (port, address) in addresses {
+            let written = (kind.written)("127.0.0.1", port);
+            assert!(text.contains(&written), "{}: {written}", kind.configuration);
+            let (ip, port) = address.split_once(':').unwrap();
+            text = text.replace(&written, &(kind.written)(ip, port));
+        }
+        let (ip, _) = own.split_once(':').unwrap();
+        (kind.change)(&mut text, folder.path(), ip);
+        let configuration = folder.path().join(kind.configuration);
+        std::fs::write(&configuration, text).unwrap();
+
+        let log = folder.path().join("log");
+        let file = std::fs::File::create(&log).unwrap();
+        let mut command = (kind.command)(&configuration, folder.path());
+        command
+            .current_dir(folder.path())
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
+        let mut proxy =
+            Proxy(command.spawn().unwrap_or_else(|cause| {
+                panic!("{command:?}: {cause}; run scripts/test-setup first")
+            }));
+        let said = || std::fs::read_to_string(&log).unwrap();
+        let listens = (0..TRIES).any(|_| {
+            assert_eq!(proxy.0.try_wait().unwrap(), None, "{}", said());
+            std::net::TcpStream::connect(&own).is_ok() || {
+                std::thread::sleep(PAUSE);
+                false
+            }
+        });
+        assert!(listens, "{}", said());
+        Self {
+            url: format!("http://{own}"),
+            service,
+            _proxy: proxy,
+            _folder: folder,
+        }
+    }
+
+    pub fn send(&self, path: &str, request: &Request) -> Answer {
+        request.send(&format!("{}{path}", self.url))
+    }
+
+    /// It is answered by the service, which saw this.
+    pub fn passes(&self, name: &str, path: &str, request: &Request) -> (Answer, Seen) {
+        let answer = self.send(path, request);
+        let mut seen = self.service.seen();
+        assert_eq!((answer.status, seen.len()), (200, 1), "{name}: {answer:?}");
+        (answer, seen.remove(0))
+    }
+
+    /// It is refused, and the service saw nothing of it.
+    pub fn is_refused(&self, name: &str, path: &str, request: &Request, status: u16) -> Answer {
+        let answer = self.send(path, request);
+        let seen = self.service.seen();
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
+        assert!(seen.is_empty(), "{name}: {seen:?}");
+        answer
+    }
+}
+
+/// An edge with the real program behind it.
+pub struct Stage {
+    edge: Edge,
+    pub waxseal: Server,
+    place: Place,
+}
+
+impl Deref for Stage {
+    type Target = Edge;
+
+    fn deref(&self) -> &Edge {
+        &self.edge
+    }
+}
+
+impl Stage {
+    pub fn new(kind: &Kind) -> Self {
+        Self::with(kind, &[])
+    }
+
+    /// With settings of the server's.
+    pub fn with(kind: &Kind, settings: &[&str]) -> Self {
+        let place = Place::new();
+        place.add_user("alice");
+        let mut command = program();
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER])
+            .args(["--trusted-proxies", "127.0.0.1"])
+            .args(settings)
+            .current_dir(place.path());
+        let waxseal = Server::start(command);
+        Self {
+            edge: Edge::start(kind, waxseal.url.strip_prefix("http://").unwrap()),
+            waxseal,
+            place,
+        }
+    }
+
+    /// Logs in through the proxy, as a page on its origin does.
+    fn login(&self, delivery: &str) -> Answer {
+        let body = json!({ "username": "alice", "password": PASSWORD, "delivery": delivery });
+        let answer = self.send("/login", &Request::of("POST").header(OWN_PAGE).json(&body));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer
+    }
+
+    pub fn login_for_bearer(&self) -> (String, Value) {
+        let mut session = self.login("bearer").json();
+        let token = session["access_token"].as_str().unwrap().to_owned();
+        (token, session["session"].take())
+    }
+
+    pub fn login_for_cookie(&self) -> String {
+        self.login("cookie").session_cookie().unwrap().to_owned()
+    }
+
+    /// A service's own token, and its client ID.
+    pub fn service_token(&self) -> (String, String) {
+        let add = [
+            "client",
+            "add",
+            "billing",
+            "--scope",
+            "read write",
+            "--json",
+        ];
+        let client: Value = serde_json::from_str(&self.place.ok(&add, "")).unwrap();
+        let [id, secret] = ["client_id", "client_secret"].map(|key| client[key].as_str().unwrap());
+        let request = Request::of("POST")
+            .header(format!("Authorization: Basic {}", basic(id, secret)))
+            .header("Content-Type: application/x-www-form-urlencoded")
+            .body(b"grant_type=client_credentials".to_vec());
+        let answer = self.send("/oauth/token", &request);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let token = answer.json()["access_token"].as_str().unwrap().to_owned();
+        (token, id.to_owned())
+    }
+}
+
+fn basic(id: &str, secret: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"))
+}
+
+pub fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples/proxies")
+        .join(name)
+}
+
+/// Proxies do not tell which port they were given, so it is chosen before: each stage has a loopback address
+/// of its own, where nobody else in this program takes one meanwhile.
+fn free_address() -> String {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let own = NEXT.fetch_add(1, Ordering::Relaxed);
+    let listener = std::net::TcpListener::bind(format!("127.77.{own}.1:0")).unwrap();
+    listener.local_addr().unwrap().to_string()
+}

@@ -1,0 +1,23 @@
+//! Services with credentials of their own, and the endpoints of OAuth that they speak to.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+#[path = "../misuse/forger.rs"]
+mod forger;
+
+mod assertions;
+mod bad_requests;
+mod clocks;
+mod cut_offs;
+mod extractors;
+mod foreign_assertions;
+mod introspect;
+mod mixed;
+mod races;
+mod revoke;
+mod rotation;
+mod said;
+mod stage;
+mod token;

@@ -1,0 +1,213 @@
+//! Neither kind of token passes for the other, nor a mixture for either: also when the service's own key
+//! signed it.
+
+use serde_json::json;
+use waxseal::key::{Algorithm, Format};
+use waxseal::policy::Unacceptable;
+use waxseal::token::Malformed;
+use waxseal::verifier::{Refusal, Verified};
+
+use super::common::{House, ISSUER};
+use super::forger::{Forger, Members, header_and_claims, quoted};
+use super::stage::{add_client, token};
+
+const SESSION_CLAIMS: [&str; 5] = ["sid", "auth_time", "renew_at", "session_expiry", "amr"];
+
+/// A house, the forger with its key, and the genuine claims of both kinds.
+struct Stage {
+    house: House,
+    forger: Forger,
+    header: Members,
+    session: Members,
+    client: Members,
+}
+
+impl Stage {
+    async fn of_each_format() -> [Self; 2] {
+        [
+            Self::new(Format::Jwt).await,
+            Self::new(Format::Paseto).await,
+        ]
+    }
+
+    async fn new(format: Format) -> Self {
+        let house = House::with(|settings| {
+            settings.format = format;
+            settings.accepts = vec![format];
+        })
+        .await;
+        house.add_user("alice").await;
+        let client = add_client(&house, "billing", "orders:read", &[]).await;
+        let [header, session] = header_and_claims(&house.login("alice").await);
+        let [_, client] = header_and_claims(&token(&house, &client).await);
+        let stage = Self {
+            forger: Forger::of(&house),
+            header: Members::of(&header),
+            session: Members::of(&session),
+            client: Members::of(&client),
+            house,
+        };
+        // What is refused below is refused for what was done to it.
+        let verdict = stage.judge(&stage.session).await;
+        assert!(matches!(verdict, Ok(Verified::Session(_))), "{verdict:?}");
+        let verdict = stage.judge(&stage.client).await;
+        assert!(matches!(verdict, Ok(Verified::Client(_))), "{verdict:?}");
+        stage
+    }
+
+    /// What the library says, with which the resource must agree.
+    async fn judge(&self, claims: &Members) -> Result<Verified, Refusal> {
+        let token = self.forger.seal(self.header.text(), claims.text());
+        let verdict = self.house.waxseal.verifier().verify_any(&token);
+        let status = self.house.verify(&token).await.as_u16();
+        assert_eq!(status, if verdict.is_ok() { 200 } else { 401 });
+        verdict
+    }
+
+    async fn malformed(&self, what: &str, claims: &Members) {
+        let verdict = self.judge(claims).await;
+        let claims = matches!(verdict, Err(Refusal::Malformed(Malformed::Claims(_))));
+        assert!(claims, "{what}: {verdict:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_mixture_is_refused() {
+    for stage in Stage::of_each_format().await {
+        let (session, client) = (&stage.session, &stage.client);
+        let id = client.raw("sub");
+        let other = quoted("client-01a20636-65a6-7b0b-ba2c-8e6795508a1e");
+        for (what, claims) in [
+            ("a session of a client", session.with("sub", id)),
+            (
+                "a session of a client, by that client",
+                session.with("sub", id).with("client_id", id),
+            ),
+            (
+                "a user's session by a client",
+                session.with("client_id", id),
+            ),
+            (
+                "a user's token by a client",
+                client.with("sub", session.raw("sub")),
+            ),
+            (
+                "a user's token without a session",
+                client
+                    .with("sub", session.raw("sub"))
+                    .with("client_id", session.raw("client_id")),
+            ),
+            (
+                "a client's token by the login",
+                client.with("client_id", session.raw("client_id")),
+            ),
+            (
+                "a client's token by another",
+                client.with("client_id", &other),
+            ),
+            ("another's token by this client", client.with("sub", &other)),
+            ("two subjects", client.and("sub", session.raw("sub"))),
+            ("two subjects, the other way", session.and("sub", id)),
+            ("two client IDs", client.and("client_id", &other)),
+            ("a list of subjects", client.with("sub", &format!("[{id}]"))),
+            ("a client ID in capitals", {
+                let loud = id.to_uppercase();
+                client.with("sub", &loud).with("client_id", &loud)
+            }),
+            (
+                "a space before the subject",
+                client.with("sub", &id.replacen('"', "\" ", 1)),
+            ),
+        ] {
+            stage.malformed(what, &claims).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clients_token_has_nothing_of_a_session() {
+    for stage in Stage::of_each_format().await {
+        let mut all = stage.client.clone();
+        for name in SESSION_CLAIMS {
+            let raw = stage.session.raw(name);
+            stage.malformed(name, &stage.client.and(name, raw)).await;
+            stage.malformed(name, &stage.client.and(name, "null")).await;
+            all = all.and(name, raw);
+        }
+        stage.malformed("all of them", &all).await;
+        for name in SESSION_CLAIMS {
+            stage.malformed(name, &stage.session.without(name)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_claim_of_a_clients_token_is_there_and_of_its_type() {
+    for stage in Stage::of_each_format().await {
+        let names: Vec<_> = stage.client.names().map(str::to_owned).collect();
+        assert_eq!(names.len(), 8);
+        for name in names {
+            stage.malformed(&name, &stage.client.without(&name)).await;
+            for raw in ["null", "true", "[]", "{}", "1.5", "-1", "\"\u{7f}\""] {
+                let claims = stage.client.with(&name, raw);
+                // Any text is somebody's name.
+                if matches!((name.as_str(), raw), ("iss" | "aud", "\"\u{7f}\"")) {
+                    assert!(stage.judge(&claims).await.is_err());
+                } else {
+                    stage.malformed(&format!("{name} {raw}"), &claims).await;
+                }
+            }
+            let raw = stage.client.raw(&name).to_owned();
+            stage.malformed(&name, &stage.client.and(&name, &raw)).await;
+        }
+        for scope in [" ", "a  b", "a ", "a\\tb", "\\u0000"] {
+            let claims = stage.client.with("scope", &format!("\"{scope}\""));
+            stage.malformed(scope, &claims).await;
+        }
+        let list = format!("[{}]", quoted(ISSUER));
+        stage
+            .malformed("a list of audiences", &stage.client.with("aud", &list))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn times_issuer_and_audience_of_a_clients_token_are_judged_as_a_sessions() {
+    let stage = Stage::new(Format::Jwt).await;
+    let now = 1_800_000_000_i64;
+    for (name, value, why) in [
+        (
+            "iss",
+            json!("https://elsewhere.example"),
+            Unacceptable::Issuer,
+        ),
+        ("iss", json!(format!("{ISSUER}/")), Unacceptable::Issuer),
+        (
+            "aud",
+            json!("https://elsewhere.example"),
+            Unacceptable::Audience,
+        ),
+        ("exp", json!(now - 5), Unacceptable::Expired),
+        ("exp", json!(now), Unacceptable::Times),
+        ("exp", json!(now + 24 * 3600 + 1), Unacceptable::Times),
+        ("iat", json!(now + 6), Unacceptable::Future),
+    ] {
+        let verdict = stage
+            .judge(&stage.client.with(name, &value.to_string()))
+            .await;
+        assert_eq!(verdict, Err(why.into()), "{name} {value}");
+    }
+}
+
+/// Who asks for a session gets one, or an error.
+#[tokio::test]
+async fn a_clients_token_is_no_session_to_the_library_either() {
+    let house = House::new().await;
+    let client = add_client(&house, "billing", "session", &[]).await;
+    let token = token(&house, &client).await;
+    let verifier = house.waxseal.verifier();
+    assert_eq!(verifier.verify(&token), Err(Refusal::NoSession));
+    assert!(verifier.verify_any(&token).is_ok());
+    let stranger = Forger::stranger(Algorithm::EdDsa);
+    assert!(verifier.verify_any(&stranger.resign(&token)).is_err());
+}

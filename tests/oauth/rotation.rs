@@ -1,0 +1,71 @@
+//! Secrets change without an outage: two are good at once, and no third.
+
+use waxseal::account::client::{Changed, ClientChange};
+
+use super::common::House;
+use super::stage::{Service, add_client, ask, change, digest, new_secret, refused, token};
+
+async fn good(house: &House, client: &Service, secrets: &[&str]) -> Vec<bool> {
+    let mut good = Vec::new();
+    for secret in secrets {
+        let client = Service {
+            id: client.id,
+            secret: (*secret).to_owned(),
+        };
+        let answer = ask(house, &client, &[]).await;
+        if answer.status != 200 {
+            refused(secret, &answer, 401, "invalid_client");
+        }
+        good.push(answer.status == 200);
+    }
+    good
+}
+
+#[tokio::test]
+async fn two_secrets_are_good_at_once_and_a_third_drops_the_oldest() {
+    let house = House::new().await;
+    let client = add_client(&house, "billing", "", &[]).await;
+    let before = token(&house, &client).await;
+    let (second, kept) = new_secret();
+    let (third, _) = new_secret();
+    let all = [client.secret.as_str(), &second, &third];
+    assert_eq!(good(&house, &client, &all).await, [true, false, false]);
+
+    let added = change(&house, client.id, ClientChange::AddSecret(kept)).await;
+    assert_eq!(added, Changed::Done);
+    assert_eq!(good(&house, &client, &all).await, [true, true, false]);
+    let third_kept = digest(&third);
+    change(&house, client.id, ClientChange::AddSecret(third_kept)).await;
+    assert_eq!(good(&house, &client, &all).await, [false, true, true]);
+    let house = house.restart(|_| {}).await;
+    assert_eq!(good(&house, &client, &all).await, [false, true, true]);
+
+    change(&house, client.id, ClientChange::FinishRotation).await;
+    assert_eq!(good(&house, &client, &all).await, [false, false, true]);
+    // Again, and nothing is lost.
+    change(&house, client.id, ClientChange::FinishRotation).await;
+    assert_eq!(good(&house, &client, &all).await, [false, false, true]);
+    assert_eq!(
+        house.verify(&before).await,
+        200,
+        "tokens outlive the secret"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_is_not_there_is_not_changed() {
+    let house = House::new().await;
+    let client = add_client(&house, "billing", "", &[]).await;
+    change(&house, client.id, ClientChange::Delete).await;
+    let (_, kept) = new_secret();
+    for wanted in [
+        ClientChange::AddSecret(kept),
+        ClientChange::FinishRotation,
+        ClientChange::Disable,
+        ClientChange::Enable,
+        ClientChange::EndTokens,
+        ClientChange::Delete,
+    ] {
+        assert_eq!(change(&house, client.id, wanted).await, Changed::Unknown);
+    }
+}

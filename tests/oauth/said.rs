@@ -1,0 +1,112 @@
+//! What is never said: secrets, in answers and in the log.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use waxseal::account::client::ClientChange;
+use waxseal::key::Algorithm;
+
+use super::common::{Answer, House};
+use super::forger::parts;
+use super::stage::{
+    add_client, add_keyed_client, ask, assertion, assertion_claims, basic, change, form,
+    new_secret, present, send, send_as,
+};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_answer_and_no_line_of_the_log_has_a_secret_in_it() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    // Everything of this test runs on this thread.
+    let _heard = tracing::subscriber::set_default(subscriber);
+
+    let house = House::new().await;
+    house.add_user("alice").await;
+    let session = house.login("alice").await;
+    let client = add_client(&house, "billing", "orders:read", &[]).await;
+    let (keyed, key) = add_keyed_client(&house, "keyed", Algorithm::EdDsa).await;
+    let (second, kept) = new_secret();
+    change(&house, client.id, ClientChange::AddSecret(kept)).await;
+    let signed = assertion(&key, "EdDSA", &assertion_claims(&house, keyed, "a"));
+    let mut late = assertion_claims(&house, keyed, "b");
+    late["exp"] = json!(17);
+    let late = assertion(&key, "EdDSA", &late);
+    let (id, secret) = (client.id.to_string(), client.secret.as_str());
+
+    let granted = ask(&house, &client, &[]).await;
+    let token = granted.json()["access_token"].as_str().unwrap().to_owned();
+    let mut answers: Vec<Answer> = vec![
+        ask(&house, &client, &[("scope", "admin")]).await,
+        ask(&house, &client, &[("client_secret", secret)]).await,
+        present(&house, &signed, &[]).await,
+        present(&house, &signed, &[]).await,
+        present(&house, &late, &[]).await,
+    ];
+    // That one gives a token, which is its business.
+    answers.remove(2);
+    let wrong = basic(&id, &format!("{secret}x"));
+    answers.push(send(&house, "/oauth/token", &[("authorization", &wrong)], "").await);
+    let body = form(&[("client_id", &id), ("client_secret", secret)]);
+    answers.push(send(&house, "/oauth/token", &[], &body).await);
+    for path in ["/oauth/introspect", "/oauth/revoke"] {
+        for token in [&token, &session, "garbage"] {
+            answers.push(send_as(&house, &client, path, &[("token", token)]).await);
+        }
+    }
+    answers.push(house.get("/verify", &token).await);
+
+    let heard = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        heard.contains("a client was refused"),
+        "the log says something"
+    );
+    let basic = client.basic();
+    for (what, hidden) in [
+        ("secret", secret),
+        ("second secret", &second),
+        ("header", &basic["Basic ".len()..]),
+        ("assertion", parts(&signed)[2]),
+        ("expired assertion", parts(&late)[2]),
+        ("token", parts(&token)[2]),
+        ("session", parts(&session)[2]),
+    ] {
+        assert!(!heard.contains(hidden), "the log has the {what}");
+        for answer in &answers {
+            let body = String::from_utf8_lossy(&answer.body);
+            assert!(!body.contains(hidden), "{what}: {answer:?}");
+            let headers = format!("{:?}", answer.headers);
+            assert!(!headers.contains(hidden), "{what}: {answer:?}");
+        }
+    }
+    let client = house
+        .waxseal
+        .clients()
+        .start_client(client.id)
+        .await
+        .unwrap();
+    let shown = format!("{client:?}");
+    for secret in client.client.unwrap().secrets {
+        let bytes = secret.bytes();
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        assert!(!shown.contains(&hex) && !shown.contains(&format!("{bytes:?}")));
+    }
+}

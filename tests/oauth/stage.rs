@@ -1,0 +1,234 @@
+//! A house with clients, and what they send.
+
+use std::fmt::Write;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use waxseal::account::client::{Changed, Client, ClientChange, ClientKeys, SecretDigest};
+use waxseal::id::ClientId;
+use waxseal::key::Algorithm;
+use waxseal::random::{OsRandom, SeededRandom};
+use waxseal::time::Clock;
+
+use super::common::{Answer, House, ISSUER};
+use super::forger::{Forger, decode, encode, header_and_claims};
+
+/// What `client_assertion_type` must be (RFC 7523, section 2.2).
+pub const BEARER_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// A client, and its secret if it has one.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub id: ClientId,
+    pub secret: String,
+}
+
+impl Service {
+    /// The header that says who it is.
+    pub fn basic(&self) -> String {
+        basic(&self.id.to_string(), &self.secret)
+    }
+}
+
+pub fn basic(id: &str, secret: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
+}
+
+/// A secret, and what is kept of it.
+pub fn new_secret() -> (String, SecretDigest) {
+    let (secret, digest) = SecretDigest::make(&OsRandom::new());
+    (secret.expose_secret().to_owned(), digest)
+}
+
+pub fn digest(secret: &str) -> SecretDigest {
+    SecretDigest::of(&SecretString::from(secret))
+}
+
+async fn add(house: &House, name: &str, scope: &str, audiences: &[&str]) -> Client {
+    let seed = name.bytes().map(u64::from).sum();
+    Client {
+        id: ClientId::new(house.clock.now(), &SeededRandom::new(seed)),
+        name: name.parse().unwrap(),
+        scopes: scope.parse().unwrap(),
+        audiences: audiences.iter().map(|text| (*text).to_owned()).collect(),
+        enabled: true,
+        created_at: house.clock.now(),
+        secrets: Vec::new(),
+        keys: None,
+    }
+}
+
+/// Adds a client with a secret.
+pub async fn add_client(house: &House, name: &str, scope: &str, audiences: &[&str]) -> Service {
+    let (secret, digest) = new_secret();
+    let client = Client {
+        secrets: vec![digest],
+        ..add(house, name, scope, audiences).await
+    };
+    let id = client.id;
+    assert!(house.waxseal.clients().add_client(client).await.unwrap());
+    Service { id, secret }
+}
+
+/// Adds a client that signs assertions with a key of its own, which is given too.
+pub async fn add_keyed_client(
+    house: &House,
+    name: &str,
+    algorithm: Algorithm,
+) -> (ClientId, Forger) {
+    let key = Forger::stranger(algorithm);
+    let client = Client {
+        keys: Some(ClientKeys::parse(&jwk(&key, algorithm, "one").to_string()).unwrap()),
+        ..add(house, name, "orders:read", &[]).await
+    };
+    let id = client.id;
+    assert!(house.waxseal.clients().add_client(client).await.unwrap());
+    (id, key)
+}
+
+/// The public half, as others write it.
+pub fn jwk(key: &Forger, algorithm: Algorithm, kid: &str) -> Value {
+    let public = key.public();
+    match algorithm {
+        Algorithm::Es256 => json!({
+            "kty": "EC", "crv": "P-256", "kid": kid,
+            "x": encode(&public[1..33]), "y": encode(&public[33..]),
+        }),
+        _ => json!({ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": encode(public) }),
+    }
+}
+
+/// Changes a client, and lets this node know.
+pub async fn change(house: &House, client: ClientId, change: ClientChange) -> Changed {
+    let at = house.clock.now();
+    let clients = house.waxseal.clients();
+    let changed = clients.change_client(client, change, at).await.unwrap();
+    house.waxseal.catch_up().await.unwrap();
+    changed
+}
+
+/// The body of a form.
+pub fn form(fields: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in fields {
+        let separator = if text.is_empty() { "" } else { "&" };
+        let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        write!(text, "{separator}{name}={value}").unwrap();
+    }
+    text
+}
+
+/// Sends a form, with these headers beside its own.
+pub async fn send(house: &House, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut request =
+        Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    house
+        .send(request.body(Body::from(body.to_owned())).unwrap())
+        .await
+}
+
+/// Sends a form as that client.
+pub async fn send_as(
+    house: &House,
+    client: &Service,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> Answer {
+    let authorization = client.basic();
+    send(
+        house,
+        path,
+        &[("authorization", &authorization)],
+        &form(fields),
+    )
+    .await
+}
+
+/// Asks for a token, with these fields beside the grant type.
+pub async fn ask(house: &House, client: &Service, fields: &[(&str, &str)]) -> Answer {
+    let fields = [&[("grant_type", "client_credentials")][..], fields].concat();
+    send_as(house, client, "/oauth/token", &fields).await
+}
+
+/// Gets a token.
+pub async fn token(house: &House, client: &Service) -> String {
+    access_token(&ask(house, client, &[]).await)
+}
+
+/// The token of an answer that gives one.
+pub fn access_token(answer: &Answer) -> String {
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    answer.json()["access_token"].as_str().unwrap().to_owned()
+}
+
+/// What an error is, in OAuth's JSON and nothing else.
+pub fn error(answer: &Answer) -> (u16, String) {
+    assert_eq!(
+        answer.headers["content-type"], "application/json",
+        "{answer:?}"
+    );
+    assert_eq!(answer.headers["cache-control"], "no-store", "{answer:?}");
+    let json = answer.json();
+    let names: Vec<_> = json.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["error", "error_description"], "{answer:?}");
+    let code = json["error"].as_str().unwrap().to_owned();
+    (answer.status.as_u16(), code)
+}
+
+/// That refusal, with that code.
+pub fn refused(what: &str, answer: &Answer, status: u16, code: &str) {
+    assert_eq!(
+        error(answer),
+        (status, code.to_owned()),
+        "{what}: {answer:?}"
+    );
+}
+
+/// The claims that a token carries, whoever signed it.
+pub fn claims(token: &str) -> Value {
+    let [_, claims] = header_and_claims(token);
+    serde_json::from_slice(&claims).unwrap()
+}
+
+/// What a good assertion says, a minute long.
+pub fn assertion_claims(house: &House, client: ClientId, jti: &str) -> Value {
+    let now = house.clock.now().secs();
+    json!({
+        "iss": client.to_string(), "sub": client.to_string(), "aud": ISSUER,
+        "iat": now, "exp": now + 60, "jti": jti,
+    })
+}
+
+/// Signs an assertion under the name that keys here have.
+pub fn assertion(key: &Forger, alg: &str, claims: &Value) -> String {
+    key.seal(
+        json!({ "alg": alg, "kid": "one" }).to_string(),
+        claims.to_string(),
+    )
+}
+
+/// Presents an assertion, with these fields beside it.
+pub async fn present(house: &House, assertion: &str, fields: &[(&str, &str)]) -> Answer {
+    let fields = [
+        &[
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", BEARER_ASSERTION),
+            ("client_assertion", assertion),
+        ][..],
+        fields,
+    ]
+    .concat();
+    send(house, "/oauth/token", &[], &form(&fields)).await
+}
+
+/// The header of a JWT.
+pub fn jwt_header(token: &str) -> Value {
+    serde_json::from_slice(&decode(token.split('.').next().unwrap())).unwrap()
+}

@@ -1,0 +1,316 @@
+//! `POST /oauth/token`: what a client gets.
+
+use std::time::Duration;
+
+use serde_json::json;
+use waxseal::key::{Algorithm, Format};
+use waxseal::time::Timestamp;
+
+use super::common::{House, ISSUER, START};
+use super::stage::{
+    access_token, add_client, add_keyed_client, ask, assertion, assertion_claims, basic, claims,
+    form, jwt_header, present, refused, send, token,
+};
+
+const ORDERS: &str = "https://orders.example";
+const STOCK: &str = "https://stock.example";
+
+async fn house_of(format: Format) -> House {
+    House::with(|settings| {
+        settings.format = format;
+        settings.accepts = vec![format];
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_client_gets_a_token_by_its_secret_in_both_formats() {
+    for format in [Format::Jwt, Format::Paseto] {
+        let house = house_of(format).await;
+        let client = add_client(&house, "billing", "orders:read stock:read", &[]).await;
+        let answer = ask(&house, &client, &[]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.headers["content-type"], "application/json");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        assert_eq!(answer.headers["pragma"], "no-cache");
+        assert!(!answer.headers.contains_key("set-cookie"));
+        let json = answer.json();
+        assert_eq!(json["token_type"], "Bearer");
+        assert_eq!(json["expires_in"], 300);
+        assert_eq!(json["scope"], "orders:read stock:read");
+        assert_eq!(json.as_object().unwrap().len(), 4);
+
+        // RFC 9068, section 2.2, and no claim of a session.
+        let token = access_token(&answer);
+        let claims = claims(&token);
+        let date = |secs| match format {
+            Format::Jwt => json!(secs),
+            Format::Paseto => json!(Timestamp::from_secs(secs)),
+        };
+        let id = client.id.to_string();
+        let expected = json!({
+            "iss": ISSUER, "sub": id, "client_id": id, "aud": ISSUER,
+            "iat": date(START.secs()), "exp": date(START.secs() + 300),
+            "jti": claims["jti"], "scope": "orders:read stock:read",
+        });
+        assert_eq!(claims, expected);
+        if format == Format::Jwt {
+            assert_eq!(jwt_header(&token)["typ"], "at+jwt");
+        }
+        assert_eq!(house.verify(&token).await, 200);
+        let again = super::stage::token(&house, &client).await;
+        assert_ne!(super::stage::claims(&again)["jti"], claims["jti"]);
+
+        // As any token: it ends, and a leeway later it is refused.
+        house.pass(Duration::from_secs(304)).await;
+        assert_eq!(house.verify(&token).await, 200);
+        house.pass(Duration::from_secs(1)).await;
+        assert_eq!(house.verify(&token).await, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_client_gets_a_token_by_an_assertion_in_both_formats() {
+    for format in [Format::Jwt, Format::Paseto] {
+        for (algorithm, alg) in [
+            (Algorithm::EdDsa, "EdDSA"),
+            (Algorithm::EdDsa, "Ed25519"),
+            (Algorithm::Es256, "ES256"),
+        ] {
+            let house = house_of(format).await;
+            let (id, key) = add_keyed_client(&house, "billing", algorithm).await;
+            let signed = assertion(&key, alg, &assertion_claims(&house, id, "a"));
+            let answer = present(&house, &signed, &[]).await;
+            let token = access_token(&answer);
+            assert_eq!(claims(&token)["sub"], id.to_string(), "{alg}");
+            assert_eq!(house.verify(&token).await, 200);
+            // Its ID may stand beside it.
+            let signed = assertion(&key, alg, &assertion_claims(&house, id, "b"));
+            let beside = id.to_string();
+            let answer = present(&house, &signed, &[("client_id", &beside)]).await;
+            access_token(&answer);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_lives_as_long_as_the_setting_says() {
+    let house = House::with(|settings| {
+        settings.client_token_lifetime = Duration::from_secs(7);
+    })
+    .await;
+    let client = add_client(&house, "billing", "", &[]).await;
+    let answer = ask(&house, &client, &[]).await;
+    assert_eq!(answer.json()["expires_in"], 7);
+    let claims = claims(&access_token(&answer));
+    let span = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
+    assert_eq!(span, 7);
+}
+
+#[tokio::test]
+async fn a_scope_is_the_clients_or_less_and_never_more() {
+    let house = House::new().await;
+    let client = add_client(&house, "billing", "orders:read orders:write", &[]).await;
+    for (asked, granted) in [
+        ("", "orders:read orders:write"),
+        ("orders:read", "orders:read"),
+        ("orders:write orders:read", "orders:read orders:write"),
+        ("orders:read orders:read", "orders:read"),
+    ] {
+        let answer = ask(&house, &client, &[("scope", asked)]).await;
+        assert_eq!(answer.json()["scope"], granted, "{asked:?}");
+        assert_eq!(claims(&access_token(&answer))["scope"], granted);
+    }
+    for asked in [
+        "admin",
+        "orders:read admin",
+        "orders",
+        "ORDERS:READ",
+        "orders:read  orders:write",
+        " orders:read",
+        "orders:read\torders:write",
+        "orders:read\"",
+        "session",
+        "revocations:read",
+    ] {
+        let answer = ask(&house, &client, &[("scope", asked)]).await;
+        refused(asked, &answer, 400, "invalid_scope");
+    }
+}
+
+#[tokio::test]
+async fn a_client_without_scopes_gets_a_token_without_any() {
+    let house = House::new().await;
+    let client = add_client(&house, "billing", "", &[]).await;
+    let answer = ask(&house, &client, &[]).await;
+    assert_eq!(answer.json().get("scope"), None);
+    assert_eq!(claims(&access_token(&answer))["scope"], "");
+    let answer = ask(&house, &client, &[("scope", "orders:read")]).await;
+    refused("any scope", &answer, 400, "invalid_scope");
+}
+
+#[tokio::test]
+async fn an_audience_is_one_of_the_clients_and_never_another() {
+    let house = House::new().await;
+    let client = add_client(&house, "billing", "orders:read", &[ORDERS, STOCK]).await;
+    for (fields, audience) in [
+        (vec![], ORDERS),
+        (vec![("resource", ORDERS)], ORDERS),
+        (vec![("resource", STOCK)], STOCK),
+        (vec![("resource", "")], ORDERS),
+    ] {
+        let token = access_token(&ask(&house, &client, &fields).await);
+        assert_eq!(claims(&token)["aud"], audience, "{fields:?}");
+        // It is not meant for this service.
+        assert_eq!(house.verify(&token).await, 401);
+    }
+    for other in [
+        ISSUER,
+        "https://orders.example/",
+        "https://orders.example#part",
+        "HTTPS://orders.example",
+        "https://orders.example https://stock.example",
+        "*",
+    ] {
+        let answer = ask(&house, &client, &[("resource", other)]).await;
+        refused(other, &answer, 400, "invalid_target");
+    }
+    // RFC 8707 lets it come twice; a token here has one audience.
+    let two = [("resource", ORDERS), ("resource", STOCK)];
+    let answer = ask(&house, &client, &two).await;
+    refused("two resources", &answer, 400, "invalid_target");
+
+    let client = add_client(&house, "embedded", "orders:read", &[]).await;
+    let answer = ask(&house, &client, &[("resource", ISSUER)]).await;
+    assert_eq!(claims(&access_token(&answer))["aud"], ISSUER);
+    let answer = ask(&house, &client, &[("resource", ORDERS)]).await;
+    refused("another's", &answer, 400, "invalid_target");
+}
+
+/// The feed is this service's own, so that a client of other audiences can have a token for it: one that
+/// does nothing else here.
+#[tokio::test]
+async fn only_to_read_revocations_is_a_token_for_this_service_whatever_the_audiences() {
+    let house = House::new().await;
+    let scope = "orders:read revocations:read";
+    let client = add_client(&house, "orders", scope, &[ORDERS]).await;
+    let reads = ("scope", "revocations:read");
+    for fields in [vec![reads], vec![reads, ("resource", ISSUER)]] {
+        let token = access_token(&ask(&house, &client, &fields).await);
+        assert_eq!(claims(&token)["aud"], ISSUER);
+        assert_eq!(claims(&token)["scope"], "revocations:read");
+        assert_eq!(house.get("/revocations", &token).await.status, 200);
+    }
+    for fields in [
+        vec![("resource", ISSUER)],
+        vec![("resource", ISSUER), ("scope", "orders:read")],
+        vec![("resource", ISSUER), ("scope", scope)],
+    ] {
+        let answer = ask(&house, &client, &fields).await;
+        refused("for more", &answer, 400, "invalid_target");
+    }
+    // For another audience it carries the scope, and opens nothing here.
+    let token = token(&house, &client).await;
+    assert_eq!(claims(&token)["aud"], ORDERS);
+    assert_eq!(house.get("/revocations", &token).await.status, 401);
+}
+
+#[tokio::test]
+async fn what_the_endpoint_does_not_know_it_does_not_mind() {
+    let house = House::new().await;
+    let client = add_client(&house, "billing", "orders:read", &[]).await;
+    let fields = [
+        ("audience", "https://elsewhere.example"),
+        ("requested_token_type", "x"),
+        ("redirect_uri", "https://elsewhere.example"),
+    ];
+    let token = access_token(&ask(&house, &client, &fields).await);
+    assert_eq!(claims(&token)["aud"], ISSUER);
+    // A media type may have a parameter, and letters of either case.
+    let authorization = client.basic();
+    let headers = [
+        ("authorization", authorization.as_str()),
+        (
+            "content-type",
+            "Application/X-WWW-Form-URLencoded; charset=UTF-8",
+        ),
+    ];
+    let mut request = axum::http::Request::post("/oauth/token");
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let body = axum::body::Body::from("grant_type=client_credentials");
+    access_token(&house.send(request.body(body).unwrap()).await);
+}
+
+/// RFC 6749, section 2.3.1: both parts are form-encoded before they are joined.
+#[tokio::test]
+async fn id_and_secret_may_be_percent_encoded() {
+    let house = House::new().await;
+    let client = add_client(&house, "billing", "orders:read", &[]).await;
+    let encode = |text: &str| -> String { text.bytes().map(|b| format!("%{b:02x}")).collect() };
+    let id = client.id.to_string();
+    let grant = form(&[("grant_type", "client_credentials")]);
+    for (id, secret) in [
+        (encode(&id), client.secret.clone()),
+        (id.clone(), encode(&client.secret)),
+        (encode(&id), encode(&client.secret)),
+        (id.replace('-', "%2D"), client.secret.replace('_', "%5F")),
+    ] {
+        let header = basic(&id, &secret);
+        let answer = send(
+            &house,
+            "/oauth/token",
+            &[("authorization", &header)],
+            &grant,
+        )
+        .await;
+        access_token(&answer);
+    }
+    // The scheme's name has no case (RFC 9110, section 11.1).
+    let header = client.basic().replace("Basic", "bASIC");
+    let answer = send(
+        &house,
+        "/oauth/token",
+        &[("authorization", &header)],
+        &grant,
+    )
+    .await;
+    access_token(&answer);
+}
+
+#[tokio::test]
+async fn the_metadata_names_what_is_there() {
+    let house = House::new().await;
+    let request = axum::http::Request::get("/.well-known/oauth-authorization-server");
+    let answer = house
+        .send(request.body(axum::body::Body::empty()).unwrap())
+        .await;
+    assert_eq!(answer.status, 200);
+    let json = answer.json();
+    assert_eq!(json["issuer"], ISSUER);
+    assert_eq!(json["grant_types_supported"], json!(["client_credentials"]));
+    let client = add_client(&house, "billing", "", &[]).await;
+    for endpoint in ["token", "revocation", "introspection"] {
+        let url = json[format!("{endpoint}_endpoint")].as_str().unwrap();
+        let path = url.strip_prefix(ISSUER).unwrap();
+        let answer = super::stage::send_as(&house, &client, path, &[]).await;
+        refused(path, &answer, 400, "invalid_request");
+        let methods = json!(["client_secret_basic", "private_key_jwt"]);
+        assert_eq!(
+            json[format!("{endpoint}_endpoint_auth_methods_supported")],
+            methods
+        );
+        let algorithms = &json[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")];
+        assert_eq!(*algorithms, json!(["EdDSA", "Ed25519", "ES256"]));
+    }
+    let keys = json["jwks_uri"]
+        .as_str()
+        .unwrap()
+        .strip_prefix(ISSUER)
+        .unwrap();
+    let request = axum::http::Request::get(keys)
+        .body(axum::body::Body::empty())
+        .unwrap();
+    assert_eq!(house.send(request).await.status, 200);
+}
