@@ -1,9 +1,11 @@
 //! The whole service in one process: the embedded store, a folder of keys, and all that stands on them.
 
 mod keys;
+mod open_error;
+
+pub use open_error::OpenError;
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use ipnet::IpNet;
 use crate::account::Accounts;
 use crate::account::client::Clients;
 use crate::account::limits::{LoginLimits, LoginRates};
-use crate::account::password::{Cost, Hasher, HashingFailed};
+use crate::account::password::{Cost, Hasher};
 use crate::http::caller::TrustedProxies;
 use crate::http::origins::{Origin, Origins};
 use crate::http::revocations::Doorbell;
@@ -35,8 +37,8 @@ use crate::revocation::Reason;
 use crate::revocation::follower::{FollowError, Follower};
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
-use crate::revocation::log::{RevocationLog, Revoke, StoreError};
-use crate::store::key_folder::{self, KeyFolderError};
+use crate::revocation::log::{RevocationLog, Revoke};
+use crate::store::key_folder;
 use crate::store::sqlite::SqliteStore;
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::verifier::Verifier;
@@ -123,51 +125,6 @@ impl Settings {
             Format::Paseto => Algorithm::V4Public,
         }
     }
-}
-
-/// Why a service does not open.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// A folder cannot be used.
-    #[error("{path}: {cause}; the folder must exist or be makeable, and be writable", path = path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
-    /// The keys cannot be used.
-    #[error(transparent)]
-    Keys(#[from] KeyFolderError),
-    /// Another format was issued before, and verifiers may not have this one's keys yet.
-    #[error("tokens cannot be written as {format} before {from}: verifiers may not have its keys yet. Until then go on with the other format, and with accept = \"jwt,paseto\", which publishes the keys of both", format = format.name())]
-    TooEarly {
-        /// The format that is to be issued.
-        format: Format,
-        /// When it can be.
-        from: Timestamp,
-    },
-    /// The database cannot be used.
-    #[error("{path}: {cause}", path = path.display())]
-    Store {
-        /// The database.
-        path: PathBuf,
-        /// Why.
-        cause: StoreError,
-    },
-    /// The log cannot be replayed.
-    #[error(transparent)]
-    Replay(#[from] FollowError),
-    /// The log cannot be read or written.
-    #[error(transparent)]
-    Log(#[from] StoreError),
-    /// The settings contradict themselves.
-    #[error(transparent)]
-    Policy(#[from] BadPolicy),
-    /// Argon2 does not start.
-    #[error(transparent)]
-    Hashing(#[from] HashingFailed),
 }
 
 /// The service, its log replayed, ready to verify.

@@ -199,6 +199,13 @@ impl Policy {
         &self.audience
     }
 
+    /// Whom tokens are meant for that only read the revocation feed. No other resource takes them, so that a
+    /// reader's credentials are no key to anything else.
+    #[must_use]
+    pub fn feed_audience(&self) -> String {
+        format!("{}/revocations", self.issuer.trim_end_matches('/'))
+    }
+
     /// The timeouts.
     #[must_use]
     pub const fn timeouts(&self) -> &Timeouts {
@@ -210,7 +217,7 @@ impl Policy {
     /// # Errors
     /// [`Unacceptable`] says why not.
     pub fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), Unacceptable> {
-        self.check_audience(&claims.audience)?;
+        self.check_parties(&claims.issuer, &claims.audience)?;
         self.check_issued(claims, now)
     }
 
@@ -219,7 +226,7 @@ impl Policy {
     /// # Errors
     /// [`Unacceptable`] says why not.
     pub fn check_client(&self, claims: &ClientClaims, now: Timestamp) -> Result<(), Unacceptable> {
-        self.check_audience(&claims.audience)?;
+        self.check_parties(&claims.issuer, &claims.audience)?;
         self.check_client_issued(claims, now)
     }
 
@@ -253,8 +260,11 @@ impl Policy {
         }
     }
 
-    fn check_audience(&self, audience: &str) -> Result<(), Unacceptable> {
-        if audience == self.audience || self.also.iter().any(|also| audience == also) {
+    /// Whose it is comes first: another issuer's audiences mean nothing here.
+    fn check_parties(&self, issuer: &str, audience: &str) -> Result<(), Unacceptable> {
+        if issuer != self.issuer {
+            Err(Unacceptable::Issuer)
+        } else if audience == self.audience || self.also.iter().any(|also| audience == also) {
             Ok(())
         } else {
             Err(Unacceptable::Audience)

@@ -208,6 +208,19 @@ impl Verifier {
         }
     }
 
+    /// The same, and tokens that are meant for `audience` are good too.
+    #[cfg(feature = "server")]
+    pub(crate) fn also_for(&self, audience: String) -> Self {
+        Self {
+            keyring: Arc::clone(&self.keyring),
+            accepts: self.accepts.clone(),
+            policy: self.policy.clone().also_for([audience]),
+            list: Arc::clone(&self.list),
+            freshness: Arc::clone(&self.freshness),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
     /// Verifies a session's token in this order: size, shape, header, key, signature, time and audience,
     /// revocation, freshness. What was learned of a revocation binds however old the list is.
     ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{FromRef, Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -16,15 +16,42 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::problem::Problem;
+use super::router::AppState;
 use super::service::{RequiredScopes, Scoped, Service};
 use crate::issuer::Issuer;
 use crate::issuer::feed::FeedError;
 use crate::revocation::feed::{After, MAX_NONCE_BYTES};
 use crate::revocation::list::RevocationList;
 use crate::scope::READ_REVOCATIONS;
+use crate::verifier::Verifier;
 
 /// How often a stream without news shows that it is alive. It proves nothing else.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What the feed needs. Its verifier takes tokens that are meant for the feed, which no other does.
+#[derive(Clone, Debug)]
+pub(super) struct Feed {
+    issuer: Arc<Issuer>,
+    verifier: Arc<Verifier>,
+    doorbell: Doorbell,
+}
+
+impl Feed {
+    pub(super) fn of(state: &AppState) -> Self {
+        let audience = state.verifier.policy().feed_audience();
+        Self {
+            issuer: Arc::clone(&state.issuer),
+            verifier: Arc::new(state.verifier.also_for(audience)),
+            doorbell: state.doorbell.clone(),
+        }
+    }
+}
+
+impl FromRef<Feed> for Arc<Verifier> {
+    fn from_ref(feed: &Feed) -> Self {
+        Self::clone(&feed.verifier)
+    }
+}
 
 /// Lets a client read revocations.
 pub(super) struct ReadRevocations;
@@ -99,8 +126,7 @@ impl Doorbell {
 }
 
 pub(super) async fn revocations(
-    State(issuer): State<Arc<Issuer>>,
-    State(doorbell): State<Doorbell>,
+    State(feed): State<Feed>,
     Scoped(reader, ..): Scoped<ReadRevocations, Service>,
     headers: HeaderMap,
     asked: Result<Query<Asked>, QueryRejection>,
@@ -113,11 +139,12 @@ pub(super) async fn revocations(
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     let streams = accept.is_some_and(|accept| accept.trim().starts_with("text/event-stream"));
     if streams {
-        let rings = reader.live().guard(doorbell.rings());
+        let rings = reader.live().guard(feed.doorbell.rings());
         let heartbeat = KeepAlive::new().interval(HEARTBEAT);
         return Ok(Sse::new(rings).keep_alive(heartbeat).into_response());
     }
-    let page = issuer
+    let page = feed
+        .issuer
         .feed_page(reader.client(), place, &asked.nonce)
         .await?;
     Ok(Json(page).into_response())

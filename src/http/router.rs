@@ -10,7 +10,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 
 use super::caller::TrustedProxies;
 use super::origins::Origins;
-use super::revocations::Doorbell;
+use super::revocations::{Doorbell, Feed};
 use super::session_cookies::SessionCookies;
 use super::{
     health, layers, login, logout, oauth, page_files, password, renew, revocations, session,
@@ -66,7 +66,6 @@ gives! {
     limits: Arc<LoginLimits>,
     cookies: SessionCookies,
     proxies: TrustedProxies,
-    doorbell: Doorbell,
     clock: Arc<dyn Clock>,
 }
 
@@ -74,7 +73,8 @@ gives! {
 pub fn router(state: AppState) -> Router {
     let feed = Router::new()
         .route("/revocations", get(revocations::revocations))
-        .layer(CompressionLayer::new().compress_when(WORTH_IT.and(NotForContentType::SSE)));
+        .layer(CompressionLayer::new().compress_when(WORTH_IT.and(NotForContentType::SSE)))
+        .with_state(Feed::of(&state));
     let resources = Router::new()
         .route("/login", post(login::login))
         .route("/logout", post(logout::logout))

@@ -150,8 +150,8 @@ impl Issuer {
     }
 
     /// Gives a client a token: for all of its scopes, or those that it asks for; for its first audience, or
-    /// the one that it asks for. To read revocations means something to this service alone: a token for only
-    /// that is for this service, whatever the client's audiences are.
+    /// the one that it asks for. A token that is only to read revocations is meant for the feed, whatever the
+    /// client's audiences are.
     ///
     /// # Errors
     /// [`ClientTokenError`].
@@ -171,17 +171,18 @@ impl Issuer {
         if !scopes.are_within(&client.scopes) {
             return Err(ClientTokenError::Scope);
         }
-        let own = parts.policy.audience();
+        let (own, feed) = (parts.policy.audience(), parts.policy.feed_audience());
         let only_reads = scopes.is_only(READ_REVOCATIONS);
         let has = |wanted: &str| {
-            let own = wanted == own && (only_reads || client.audiences.is_empty());
+            let own = wanted == own && client.audiences.is_empty();
             own || client.audiences.iter().any(|audience| audience == wanted)
         };
         let audience = match audience {
+            None if only_reads => &feed,
+            Some(wanted) if only_reads && (wanted == own || wanted == feed) => &feed,
+            None => client.audiences.first().map_or(own, String::as_str),
             Some(wanted) if has(wanted) => wanted,
             Some(_) => return Err(ClientTokenError::Audience),
-            None if only_reads => own,
-            None => client.audiences.first().map_or(own, String::as_str),
         };
         let past_horizon = parts.list.horizon().plus(Duration::from_millis(1));
         let time = (*asked)

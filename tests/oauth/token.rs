@@ -188,21 +188,31 @@ async fn an_audience_is_one_of_the_clients_and_never_another() {
 }
 
 /// The feed is this service's own, so that a client of other audiences can have a token for it: one that
-/// does nothing else here.
+/// opens nothing else, here or elsewhere.
 #[tokio::test]
-async fn only_to_read_revocations_is_a_token_for_this_service_whatever_the_audiences() {
+async fn only_to_read_revocations_is_a_token_for_the_feed_whatever_the_audiences() {
     let house = House::new().await;
     let scope = "orders:read revocations:read";
     let client = add_client(&house, "orders", scope, &[ORDERS]).await;
     let reads = ("scope", "revocations:read");
-    for fields in [vec![reads], vec![reads, ("resource", ISSUER)]] {
-        let token = access_token(&ask(&house, &client, &fields).await);
-        assert_eq!(claims(&token)["aud"], ISSUER);
-        assert_eq!(claims(&token)["scope"], "revocations:read");
-        assert_eq!(house.get("/revocations", &token).await.status, 200);
+    let feed = format!("{ISSUER}/revocations");
+    let reader = add_client(&house, "reader", "revocations:read", &[]).await;
+    for client in [&client, &reader] {
+        for fields in [
+            vec![reads],
+            vec![reads, ("resource", ISSUER)],
+            vec![reads, ("resource", &feed)],
+        ] {
+            let token = access_token(&ask(&house, client, &fields).await);
+            assert_eq!(claims(&token)["aud"], feed);
+            assert_eq!(claims(&token)["scope"], "revocations:read");
+            assert_eq!(house.get("/revocations", &token).await.status, 200);
+            assert_eq!(house.verify(&token).await, 401);
+        }
     }
     for fields in [
         vec![("resource", ISSUER)],
+        vec![("resource", &*feed)],
         vec![("resource", ISSUER), ("scope", "orders:read")],
         vec![("resource", ISSUER), ("scope", scope)],
     ] {

@@ -11,6 +11,7 @@ mod cut_offs;
 mod disk;
 mod durable;
 mod forge;
+mod freshness;
 mod ground;
 mod leaked_key;
 mod log;

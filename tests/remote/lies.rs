@@ -14,6 +14,7 @@ use waxseal::key::SigningKey;
 use waxseal::revocation::feed::{self, Page};
 use waxseal::time::Clock;
 use waxseal::token::statement;
+use waxseal::revocation::Scope;
 use waxseal::verifier::Refusal;
 
 use super::liar::{Answers, Liar, raw, resigned, said, sent, strangers_key, with_entries};
@@ -220,4 +221,32 @@ async fn a_clock_that_is_an_hour_off_is_not_ready() {
         .step_to(waxseal::time::Timestamp::from_millis(now + 4000));
     liar.asked(2).await;
     assert!(liar.is_good(&token), "within the leeway");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_had_expired_stays_dead_when_the_clocks_are_set_back_though_nobody_asked_meanwhile() {
+    let minute = SECOND * 60;
+    let liar = Liar::with(|settings| {
+        settings.timeouts.idle = minute;
+        settings.timeouts.touch_interval = SECOND;
+        settings.timeouts.renewal_grace = SECOND;
+    })
+    .await;
+    let token = liar.house.login("alice").await;
+    assert!(liar.is_good(&token));
+    for _ in 0..20 {
+        liar.pass(SECOND * 4).await;
+    }
+    liar.asked(2).await;
+    assert!(liar.verifier.is_fresh());
+    for clock in [&liar.house.clock, &liar.here] {
+        clock.step_to(clock.now().minus(minute));
+    }
+    liar.house.waxseal.catch_up().await.unwrap();
+    liar.asked(2).await;
+    assert!(liar.verifier.is_fresh());
+    let refusal = liar.verifier.verify(&token).unwrap_err();
+    assert_eq!(refusal, Refusal::Revoked(Scope::Horizon));
+    let after = liar.house.login("alice").await;
+    until("a new session is good", async || liar.is_good(&after)).await;
 }

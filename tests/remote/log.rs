@@ -1,19 +1,23 @@
 //! The log behind the feed: long, compacted, restored from an older copy, altered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use waxseal::Verifier;
 use waxseal::id::TokenId;
 use waxseal::policy::MAX_LEEWAY;
 use waxseal::random::OsRandom;
 use waxseal::revocation::Reason;
-use waxseal::revocation::feed::{After, PAGE};
+use waxseal::revocation::feed::{After, BadPage, PAGE, Question, Reading};
 use waxseal::revocation::log::Revoke;
-use waxseal::time::Clock;
+use waxseal::time::{Clock, ManualClock};
+use waxseal::verifier::Refusal;
 
 use super::common::{ISSUER, Place, Server, program};
-use super::liar::{Answers, Liar, resigned, said, sent};
+use super::liar::{Answers, Liar, resigned, said, sent, with_entries};
 use super::service::{Client, http, ready, start, status, until};
+use super::settings::another_client;
 use super::wire::Wire;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,12 +85,7 @@ async fn a_long_log_comes_page_by_page_and_a_place_that_is_gone_gets_a_snapshot(
     );
 
     // A verifier that begins now, and one that followed all along.
-    let (reader, secret) = super::settings::another_client(&liar, "late").await;
-    let late = waxseal::Verifier::remote(ISSUER, &reader, secret)
-        .at(liar.url())
-        .clock(std::sync::Arc::clone(&liar.here) as _)
-        .start()
-        .unwrap();
+    let late = another(&liar, "late").await;
     for verifier in [&late, &liar.verifier] {
         until("it reads the whole log", async || {
             verifier.verify(&token).is_ok()
@@ -97,6 +96,106 @@ async fn a_long_log_comes_page_by_page_and_a_place_that_is_gone_gets_a_snapshot(
     for verifier in [&late, &liar.verifier] {
         until("it follows", async || verifier.verify(&token).is_err()).await;
     }
+}
+
+/// A second verifier, which begins now.
+async fn another(liar: &Liar, name: &str) -> Arc<Verifier> {
+    let (reader, secret) = another_client(liar, name).await;
+    Verifier::remote(ISSUER, &reader, secret)
+        .at(liar.url())
+        .clock(Arc::clone(&liar.here) as _)
+        .start()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_lacks_an_entry_proves_nothing() {
+    let liar = Liar::new().await;
+    let (dead, live) = (
+        liar.house.login("alice").await,
+        liar.house.login("alice").await,
+    );
+    liar.logout(&dead).await;
+    liar.lie(|page| sent(&with_entries(&page, Vec::clear)));
+    let late = another(&liar, "late").await;
+    liar.asked(6).await;
+    assert_eq!(late.verify(&dead), Err(Refusal::Stale));
+    assert_eq!(late.verify(&live), Err(Refusal::Stale));
+    liar.answer(Answers::Truth);
+    until("the truth is believed", async || late.verify(&live).is_ok()).await;
+    assert!(matches!(late.verify(&dead), Err(Refusal::Revoked(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_replaced_between_two_pages_of_a_snapshot_is_begun_again() {
+    let liar = Liar::new().await;
+    fill(&liar, PAGE + 1000, SECOND * 3600).await;
+    let other = Liar::new().await;
+    let dead = other.house.login("alice").await;
+    // In the other log the revocation lies where the reader believes to have been.
+    other.logout(&dead).await;
+    fill(&other, PAGE + 500, SECOND * 3600).await;
+
+    let mut reading = Reading::default();
+    let mut take = async |from: &Liar| {
+        let page = from.house.waxseal.issuer();
+        let page = page
+            .feed_page(liar.client, reading.next(), "n")
+            .await
+            .unwrap();
+        let question = Question {
+            issuer: ISSUER,
+            client: liar.client,
+            nonce: "n",
+        };
+        let taken = reading.take(&question, &said(&page), &page.entries);
+        taken.map(|brought| (brought.revocations.len(), brought.complete))
+    };
+    let full = i64::from(PAGE);
+    assert_eq!(take(&liar).await.unwrap(), (PAGE as usize, false));
+    assert_eq!(take(&other).await.unwrap_err(), BadPage::OtherLog(full));
+    assert_eq!(take(&other).await.unwrap(), (PAGE as usize, false));
+    assert_eq!(take(&other).await.unwrap(), (501, true));
+}
+
+#[tokio::test]
+async fn a_page_that_promises_more_and_has_nothing_is_refused() {
+    let liar = Liar::new().await;
+    let issuer = liar.house.waxseal.issuer();
+    let place = Reading::default().next();
+    let page = issuer.feed_page(liar.client, place, "n").await.unwrap();
+    let mut statement = said(&page);
+    statement.more = true;
+    let question = Question {
+        issuer: ISSUER,
+        client: liar.client,
+        nonce: "n",
+    };
+    let taken = Reading::default().take(&question, &statement, &page.entries);
+    assert_eq!(taken.unwrap_err(), BadPage::NoProgress);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_whose_clock_was_ahead_and_is_set_back_has_its_new_sessions_accepted() {
+    let liar = Liar::new().await;
+    let start = liar.house.clock.now();
+    let step = async |clock: &ManualClock, now| {
+        clock.step_to(now);
+        liar.house.waxseal.catch_up().await.unwrap();
+    };
+    step(&liar.house.clock, start.plus(SECOND * 3600)).await;
+    let ahead = liar.house.login("alice").await;
+    step(&liar.house.clock, start).await;
+    let token = liar.house.login("alice").await;
+    assert_eq!(liar.house.verify(&token).await, 200);
+    liar.asked(2).await;
+    liar.pass(SECOND).await;
+    until("a new session is good", async || liar.is_good(&token)).await;
+    for _ in 0..3 {
+        liar.asked(1).await;
+        assert!(liar.is_good(&token));
+    }
+    assert!(!liar.is_good(&ahead), "it is from the future");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,7 +210,7 @@ async fn a_hash_that_does_not_fit_is_another_log_and_what_was_learned_binds() {
     let key = std::sync::Arc::new(liar.key());
     // An issuer that has lost everything, and has the same seq with another history.
     liar.lie(move |page| {
-        let empty = super::liar::with_entries(&page, Vec::clear);
+        let empty = with_entries(&page, Vec::clear);
         sent(&resigned(empty, &key, |said| {
             said.hash = waxseal::token::base64url::encode(&[7; 32]);
             said.entries =

@@ -42,21 +42,27 @@ async fn wrong_settings_are_refused_with_a_reason() {
     let id = "client-01a212f4-dbf0-7fd0-9323-607240c04d87";
     let refused = |remote: waxseal::remote::Remote| remote.start().unwrap_err().to_string();
     for (url, why) in [
-        ("", "no https:// URL"),
-        ("auth.example", "no https:// URL"),
-        ("ftp://auth.example", "no https:// URL"),
-        ("/auth", "no https:// URL"),
+        ("", "https:// URL"),
+        ("auth.example", "https:// URL"),
+        ("ftp://auth.example", "https:// URL"),
+        ("/auth", "https:// URL"),
         ("http://auth.example", "in the clear"),
         ("http://10.0.0.5:8080", "in the clear"),
         ("http://localhost.example", "in the clear"),
+        ("http://127.0.0.1@auth.example", "https:// URL"),
+        ("https://user:hunter2@auth.example", "https:// URL"),
+        ("https://auth.example?query", "https:// URL"),
+        ("https://auth.example#fragment", "https:// URL"),
     ] {
         let remote = Verifier::remote(ISSUER, id, "secret").at(url);
         let said = refused(remote);
         assert!(said.contains(why), "{url}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
     }
     let remote = || Verifier::remote(ISSUER, id, "secret");
     assert!(refused(Verifier::remote(ISSUER, "orders", "secret")).contains("client ID"));
     assert!(refused(remote().max_staleness(Duration::from_millis(999))).contains("max_staleness"));
+    assert!(refused(remote().max_staleness(Duration::MAX)).contains("max_staleness"));
     assert!(refused(remote().leeway(Duration::from_secs(61))).contains("leeway"));
     assert!(refused(remote().audience("")).contains("audience"));
     for url in [

@@ -60,7 +60,7 @@ export class Reading {
    * @param {{ issuer: string, clientId: string, nonce: string }} question @param {JsonObject} said @param {Json | undefined} wire
    */
   take(question, said, wire) {
-    const { iss, aud, nonce, now, age, after, snapshot, more, seq, hash, entries: signed, horizon, newest } = said;
+    const { iss, aud, nonce, now, age, after, after_hash: afterHash, snapshot, more, seq, hash, entries: signed, horizon, newest } = said;
     if (iss !== question.issuer || aud !== question.clientId || nonce !== question.nonce) throw new Error('the page answers another question');
     const whole = [now, age, after, seq, horizon, newest].every(isWhole) && Number(age) >= 0;
     if (!whole || typeof snapshot !== 'boolean' || typeof more !== 'boolean' || typeof hash !== 'string') throw new Error('the page is malformed');
@@ -71,7 +71,9 @@ export class Reading {
     const begins = snapshot && after === 0;
     const goesOn = snapshot === this.#snapshot && after === this.#cursor.seq;
     if (!begins && !goesOn) throw new Error('the page answers another question');
-    if (!(snapshot ? rises(Number(after), end, entries) : continues(this.#cursor, end, entries))) {
+    // A log that is replaced between two pages of its snapshot has another hash where it goes on.
+    const same = begins || !snapshot || (typeof afterHash === 'string' && fromBase64url(afterHash).equals(this.#cursor.hash));
+    if (!same || !(snapshot ? rises(Number(after), end, entries) : continues(this.#cursor, end, entries))) {
       const { seq } = this.#cursor;
       this.#cursor = { seq: 0, hash: Buffer.alloc(32) };
       this.#snapshot = true;

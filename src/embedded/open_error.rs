@@ -1,0 +1,57 @@
+//! Why a service does not open.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::account::password::HashingFailed;
+use crate::key::Format;
+use crate::policy::BadPolicy;
+use crate::revocation::follower::FollowError;
+use crate::revocation::log::StoreError;
+use crate::store::key_folder::KeyFolderError;
+use crate::time::Timestamp;
+
+/// Why a service does not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A folder cannot be used.
+    #[error("{path}: {cause}; the folder must exist or be makeable, and be writable", path = path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFolderError),
+    /// Another format was issued before, and verifiers may not have this one's keys yet.
+    #[error("tokens cannot be written as {format} before {from}: verifiers may not have its keys yet. Until then go on with the other format, and with accept = \"jwt,paseto\", which publishes the keys of both", format = format.name())]
+    TooEarly {
+        /// The format that is to be issued.
+        format: Format,
+        /// When it can be.
+        from: Timestamp,
+    },
+    /// The database cannot be used.
+    #[error("{path}: {cause}", path = path.display())]
+    Store {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        cause: StoreError,
+    },
+    /// The log cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] FollowError),
+    /// The log cannot be read or written.
+    #[error(transparent)]
+    Log(#[from] StoreError),
+    /// The settings contradict themselves.
+    #[error(transparent)]
+    Policy(#[from] BadPolicy),
+    /// Argon2 does not start.
+    #[error(transparent)]
+    Hashing(#[from] HashingFailed),
+}

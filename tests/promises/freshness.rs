@@ -1,0 +1,88 @@
+//! Promise 2: a list that was stale when it was asked is not believed because it became fresh since.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use waxseal::Verifier;
+use waxseal::key::{Algorithm, Format, SigningKey, generate_pem};
+use waxseal::keyring::{Keyring, SharedKeyring};
+use waxseal::policy::{Policy, Timeouts};
+use waxseal::random::{OsRandom, SeededRandom};
+use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::list::RevocationList;
+use waxseal::revocation::{ALL, Reason, Revocation, Target, session_revocation_expiry};
+use waxseal::time::{Clock, Timestamp};
+use waxseal::verifier::Refusal;
+
+use super::common::{ISSUER, START};
+
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
+/// A clock during whose reading something else happens, once.
+struct Busy(Mutex<Option<Meanwhile>>);
+
+impl std::fmt::Debug for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Busy")
+    }
+}
+
+const UPTIME: Duration = Duration::from_secs(1000);
+
+impl Clock for Busy {
+    fn now(&self) -> Timestamp {
+        START
+    }
+
+    fn uptime(&self) -> Duration {
+        if let Some(meanwhile) = self.0.lock().unwrap().take() {
+            meanwhile();
+        }
+        UPTIME
+    }
+}
+
+#[test]
+fn what_is_learned_while_a_token_is_judged_does_not_prove_what_was_looked_at_before() {
+    let random = SeededRandom::new(1);
+    let pem = generate_pem(Algorithm::EdDsa, &OsRandom::new());
+    let key = SigningKey::from_pem(pem.as_bytes(), Format::Jwt).unwrap();
+    let keyring = Keyring::from_verifying_keys([key.public().clone()]).unwrap();
+    let policy = Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap();
+    let user = waxseal::id::UserId::new(START, &random);
+    let lineage = waxseal::id::Lineage::new(START, &random);
+    let claims = waxseal::session::begin(&policy, user, lineage, START, &random);
+    let token = waxseal::token::sign(&claims, &key).unwrap();
+
+    let list = Arc::new(RevocationList::new());
+    let freshness = Arc::new(Freshness::new(Duration::from_secs(5)));
+    let revocation = Revocation {
+        seq: 1,
+        target: Target::Session(lineage),
+        from: ALL,
+        grace_until: None,
+        spared: None,
+        expires_at: session_revocation_expiry(claims.session_expiry),
+        reason: Reason::Logout,
+        at: START,
+    };
+    // A stale list catches up just when the verifier asks for the time.
+    let (learns, proves) = (Arc::clone(&list), Arc::clone(&freshness));
+    let catches_up: Meanwhile = Box::new(move || {
+        learns.apply(&revocation);
+        proves.prove(UPTIME);
+    });
+    let verifier = Verifier::new(
+        Arc::new(SharedKeyring::new(keyring)),
+        vec![Format::Jwt],
+        policy,
+        list,
+        freshness,
+        Arc::new(Busy(Mutex::new(Some(catches_up)))),
+    );
+    let refusal = verifier.verify(&token).unwrap_err();
+    assert!(
+        matches!(refusal, Refusal::Revoked(_) | Refusal::Stale),
+        "{refusal}"
+    );
+}
