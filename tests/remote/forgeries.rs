@@ -104,7 +104,6 @@ async fn a_page_of_the_feed_is_no_token() {
     let both = Both::new("EdDSA", "30m").await;
     let reader = Client::reader(&both.place, "second");
     let token = reader.token(&both.http, &both.issuer.url).await;
-    both.until("a genuine client", &token, Service).await;
     let answer = both
         .http
         .get(format!("{}/revocations", both.issuer.url))

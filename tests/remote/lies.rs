@@ -11,10 +11,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 use waxseal::key::SigningKey;
+use waxseal::revocation::Scope;
 use waxseal::revocation::feed::{self, Page};
 use waxseal::time::Clock;
 use waxseal::token::statement;
-use waxseal::revocation::Scope;
 use waxseal::verifier::Refusal;
 
 use super::liar::{Answers, Liar, raw, resigned, said, sent, strangers_key, with_entries};

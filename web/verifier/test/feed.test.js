@@ -73,8 +73,15 @@ test('a page that has a gap, or whose entries do not rise, is refused whoever si
   for (const [places, seq] of [[[1, 0], 4], [[0, 0], 4], [[0, 3], 3], [[3], 0]]) {
     assert.throws(() => new Reading().take(question, ...signed(places, { seq })), altered, `${places} to ${seq}`);
   }
-  const half = new Reading();
-  half.take(question, ...signed([0, 1], { seq: 2, more: true }));
-  assert.equal(half.next, 'snapshot=2');
-  assert.throws(() => half.take(question, ...signed([1, 2], { after: 2, seq: 3 })), altered);
+  const half = () => {
+    const reading = new Reading();
+    reading.take(question, ...signed([0, 1], { seq: 2, more: true }));
+    assert.equal(reading.next, 'snapshot=2');
+    return reading;
+  };
+  const goesOn = { after: 2, after_hash: hashes[1] };
+  half().take(question, ...signed([2, 3], { ...goesOn, seq: 4 }));
+  assert.throws(() => half().take(question, ...signed([1, 2], { ...goesOn, seq: 3 })), altered);
+  assert.throws(() => half().take(question, ...signed([2, 3], { after: 2, seq: 4 })), altered);
+  assert.throws(() => half().take(question, ...signed([2, 3], { ...goesOn, after_hash: hashes[0], seq: 4 })), altered);
 });

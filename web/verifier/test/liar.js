@@ -93,6 +93,7 @@ export class Liar {
     const seq = from + entries.length;
     const said = {
       iss: ISSUER, aud: CLIENT, nonce: searchParams.get('nonce'), now: Date.now(), age: 0, after: from, snapshot: snapshot || from !== after,
+      ...(snapshot && from > 0 && { after_hash: this.hashes[from].toString('base64url') }),
       more: seq < this.log.length, seq, hash: this.hashes[seq].toString('base64url'), entries: digest(entries).toString('base64url'), horizon: 0, newest: 0,
       ...this.lies.statement?.({ after, snapshot }),
     };
