@@ -105,7 +105,7 @@ async fn a_page_of_the_feed_is_no_token() {
     let reader = Client::reader(&both.place, "second");
     let token = reader.token(&both.http, &both.issuer.url).await;
     // What only reads the feed opens nothing else.
-    both.is("a reader's token", &token, Refused);
+    both.is("a reader's token", &token, Refused).await;
     let answer = both
         .http
         .get(format!("{}/revocations", both.issuer.url))
