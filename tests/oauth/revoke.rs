@@ -263,3 +263,16 @@ async fn a_token_of_a_format_that_is_not_accepted_is_not_said_to_be_over() {
     end(&house, &client, &jwt_later).await;
     assert_eq!(house.verify(&jwt_later).await, 401);
 }
+
+/// It is good again once the service has its old name.
+#[tokio::test]
+async fn a_token_from_under_another_name_is_not_said_to_be_over() {
+    let house = House::new().await;
+    let client = add_client(&house, "billing", "", &[]).await;
+    let before = token(&house, &client).await;
+    let house = house
+        .restart(|settings| settings.issuer = "https://renamed.example".to_owned())
+        .await;
+    let answer = send_as(&house, &client, "/oauth/revoke", &[("token", &before)]).await;
+    refused("another's", &answer, 400, "unsupported_token_type");
+}

@@ -49,11 +49,10 @@ export class RevocationList {
   /** @param {number} time */
   noteNewest(time) { this.#newest = Math.max(this.#newest, time); }
 
-  /** Forward, never back. What it covers needs no entry. @param {number} horizon */
+  /** Forward, never back. What it covers needs no entry. It says nothing of the clock here. @param {number} horizon */
   raiseHorizon(horizon) {
     if (horizon <= this.#horizon) return;
     this.#horizon = horizon;
-    this.#latest = Math.max(this.#latest, horizon);
     for (const [name, over] of this.#over) if (over.expires <= horizon) this.#over.delete(name);
   }
 

@@ -115,8 +115,8 @@ export class Verifier {
       const verified = readClaims(await payloadOf(jws, key));
       const { leeway } = this.#policy;
       const now = this.#clock.now();
-      checkClaims(verified, this.#policy, now);
       this.#list.observe(now - leeway);
+      checkClaims(verified, this.#policy, now);
       // What was learned of a revocation binds however old the list is.
       const scope = this.#list.ends(verified, key.kid, now, leeway);
       if (scope !== null) throw new Error(`revoked, scope ${scope}`);
@@ -191,6 +191,7 @@ export class Verifier {
     this.#list.raiseHorizon(brought.horizon);
     // A clock that is off misjudges what has expired.
     if (brought.now < wall - leeway || brought.now > answered + leeway) throw new Error("this clock and the issuer's differ by more than the leeway");
+    this.#list.observe(answered - leeway);
     if (brought.complete) this.#proven = { uptime: uptime - brought.age, wall: wall - brought.age };
     return brought.complete;
   }

@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
+use zeroize::Zeroizing;
 
 use super::error::OauthError;
 use super::form::Form;
@@ -91,10 +92,10 @@ fn basic(header: &str) -> Option<(String, SecretString)> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let joined = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
-    let (id, secret) = joined.split_once(':')?;
+    let joined = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+    let (id, secret) = std::str::from_utf8(&joined).ok()?.split_once(':')?;
     let decode = |text: &str| {
-        let spaced = text.replace('+', " ");
+        let spaced = Zeroizing::new(text.replace('+', " "));
         let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
         Some(decoded.into_owned())
     };

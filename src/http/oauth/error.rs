@@ -54,7 +54,7 @@ impl OauthError {
     pub(super) const fn unsupported_token_type() -> Self {
         Self::bad(
             "unsupported_token_type",
-            "Tokens of that format are not accepted here.",
+            "Tokens of that format or issuer are not accepted here.",
         )
     }
 

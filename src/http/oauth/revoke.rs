@@ -34,9 +34,9 @@ pub(super) async fn revoke(
                 "The token is not good yet by the clock here. Try again.",
             ));
         }
-        Err(Refusal::Malformed(Malformed::Format)) => {
-            return Err(OauthError::unsupported_token_type());
-        }
+        Err(
+            Refusal::Malformed(Malformed::Format) | Refusal::Unacceptable(Unacceptable::Issuer),
+        ) => return Err(OauthError::unsupported_token_type()),
         Err(refusal) => match undecided(&refusal) {
             Some(error) => return Err(error),
             None => Ended::Yes,
