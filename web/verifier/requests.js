@@ -60,7 +60,7 @@ export class Requests {
     this.#open.add(abort);
     const late = () => abort.abort(new Error(`${name} did not answer in time`));
     let timer = setTimeout(late, timeout);
-    try {
+    const receive = async () => {
       const answer = await this.#fetch(this.#at + path, { ...init, redirect: 'error', signal: abort.signal });
       if (answer.status !== 200) throw new BadStatus(String(name), answer.status);
       for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (answer.body ?? []))) {
@@ -70,6 +70,12 @@ export class Requests {
         }
         take(piece);
       }
+    };
+    // A fetch that was aborted does not always end, in Node 18 above all.
+    const aborted = new Promise((_, reject) => { abort.signal.addEventListener('abort', () => reject(abort.signal.reason)); });
+    aborted.catch(() => {});
+    try {
+      await Promise.race([receive(), aborted]);
     } finally {
       clearTimeout(timer);
       this.#open.delete(abort);

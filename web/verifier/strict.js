@@ -24,7 +24,7 @@ export function parseObject(bytes) {
   };
   const string = (/** @type {string} */ quoted) => {
     const value = JSON.parse(quoted);
-    if (!value.isWellFormed()) throw new SyntaxError('half a character');
+    if (/\p{Surrogate}/u.test(value)) throw new SyntaxError('half a character');
     return value;
   };
   /** @param {RegExpExecArray} piece @param {number} depth @returns {Json} */

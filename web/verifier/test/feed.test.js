@@ -10,6 +10,7 @@ const blocks = (language) => page.split(`\`\`\`${language}\n`).slice(1).map((res
 const [statement, log] = blocks('json').map((block) => block.split('\n').map((line) => JSON.parse(line)));
 const [said] = statement;
 const hashes = blocks('text')[0].split('\n');
+const withEntry = (nth, changed) => log.map((entry, at) => (at === nth ? changed : entry));
 const question = { issuer: said.iss, clientId: said.aud, nonce: said.nonce };
 
 test('the page of the example is one that a reader takes', () => {
@@ -43,10 +44,10 @@ test('every member of every entry is signed', () => {
   log.forEach((entry, nth) => {
     for (const [name, other] of Object.entries(others)) {
       const changed = { ...entry, [name]: other };
-      assert.throws(() => new Reading().take(question, said, log.with(nth, changed)), /not what was signed|not known here/, `${nth} ${name}`);
+      assert.throws(() => new Reading().take(question, said, withEntry(nth, changed)), /not what was signed|not known here/, `${nth} ${name}`);
     }
-    assert.throws(() => new Reading().take(question, said, log.with(nth, { ...entry, more: 1 })), /not known here/);
-    assert.throws(() => new Reading().take(question, said, log.toSpliced(nth, 1)), /not what was signed/);
+    assert.throws(() => new Reading().take(question, said, withEntry(nth, { ...entry, more: 1 })), /not known here/);
+    assert.throws(() => new Reading().take(question, said, log.filter((other) => other !== entry)), /not what was signed/);
   });
 });
 
