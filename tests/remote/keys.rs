@@ -21,7 +21,7 @@ fn naming(kid: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_unknown_kids_cause_no_fetching_within_the_cool_down() {
+async fn ten_thousand_unknown_kids_cause_one_fetching_at_most_in_the_cool_down() {
     let liar = Liar::new().await;
     let token = liar.house.login("alice").await;
     let before = liar.fetches_of_keys();
