@@ -6,7 +6,8 @@ mod store;
 
 pub use open_error::OpenError;
 pub use store::{
-    Restored, look_into_store, make_data_dir, mark_is_apart, open_or_make_store, open_store, restored,
+    Restored, look_into_store, make_data_dir, mark_is_apart, open_or_make_store, open_store,
+    restored,
 };
 
 use std::path::PathBuf;

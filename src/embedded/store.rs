@@ -75,7 +75,10 @@ pub async fn restored(settings: &Settings) -> Result<Option<Restored>, OpenError
     let login = (head.newest_lineage > Timestamp::EPOCH).then_some(head.newest_lineage);
     let at = clock.now();
     let floor = |of: fn(&Mark) -> Timestamp| mark.as_ref().map_or(Timestamp::EPOCH, of);
-    let (lineage, horizon) = (floor(|mark| mark.newest_lineage), floor(|mark| mark.horizon));
+    let (lineage, horizon) = (
+        floor(|mark| mark.newest_lineage),
+        floor(|mark| mark.horizon),
+    );
     store.end_former(lineage, horizon, at).await?;
     Ok(Some(Restored {
         seq: head.cursor.seq,
@@ -169,7 +172,8 @@ async fn open_by(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<SqliteSt
         file.advance(&head)?;
         return Ok(store);
     }
-    let empty = is_new(&head) && store.users().await?.is_empty() && store.clients().await?.is_empty();
+    let empty =
+        is_new(&head) && store.users().await?.is_empty() && store.clients().await?.is_empty();
     if !empty {
         return Err(OpenError::Behind {
             path: file.path(),

@@ -92,9 +92,7 @@ impl Mark {
     /// Whether no part of it is past that head.
     fn is_before(&self, head: &Head) -> bool {
         let same_or_later = head.cursor.seq > self.cursor.seq || head.cursor == self.cursor;
-        same_or_later
-            && head.horizon >= self.horizon
-            && head.newest_lineage >= self.newest_lineage
+        same_or_later && head.horizon >= self.horizon && head.newest_lineage >= self.newest_lineage
     }
 
     /// Whether a log goes on from here: one with that head, in which `next` comes after the mark's `seq`.
@@ -170,9 +168,8 @@ fn read_slot(bytes: &[u8]) -> Option<(Mark, u64)> {
 
 /// The newer of the two slots. One of them may be torn.
 fn newest(bytes: &[u8]) -> Option<(Mark, u64)> {
-    let slots = bytes.chunks_exact(SLOT).take(2).filter_map(read_slot);
-    let newest = slots.max_by_key(|(_, counter)| *counter);
-    newest.filter(|_| bytes.len() == 2 * SLOT)
+    let slots = bytes.chunks_exact(SLOT).filter_map(read_slot);
+    slots.max_by_key(|(_, counter)| *counter)
 }
 
 /// The file of the mark. Processes take turns by a lock on its folder, and each use opens the file anew:
@@ -300,11 +297,11 @@ impl MarkFile {
     fn newest_in(&self, file: &File) -> Result<(Mark, u64), MarkError> {
         let mut bytes = vec![0; 2 * SLOT];
         let damaged = || MarkError::Damaged(self.path());
-        match file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => newest(&bytes).ok_or_else(damaged),
-            Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => Err(damaged()),
-            Err(cause) => self.at(Err(cause)),
+        if self.at(file.metadata())?.len() != bytes.len() as u64 {
+            return Err(damaged());
         }
+        self.at(file.read_exact_at(&mut bytes, 0))?;
+        newest(&bytes).ok_or_else(damaged)
     }
 }
 
@@ -318,7 +315,11 @@ fn resolved(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for there in absolute.ancestors() {
         if let (Ok(real), Ok(rest)) = (there.canonicalize(), absolute.strip_prefix(there)) {
-            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+            return if rest.as_os_str().is_empty() {
+                real
+            } else {
+                real.join(rest)
+            };
         }
     }
     absolute

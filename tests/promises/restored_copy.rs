@@ -18,7 +18,7 @@ use super::durable::{Pool, all_refused, log_out_until_it_breaks, place};
 use super::forge::{Dice, Forge};
 use super::mark::{mark_of, settings_of};
 
-const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER];
+pub const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER];
 
 /// Copies a folder of the place over another one.
 pub fn copy(place: &Place, from: &str, to: &str) {
@@ -30,7 +30,7 @@ pub fn copy(place: &Place, from: &str, to: &str) {
 }
 
 /// A command that is refused gives what it said. One that runs on after all is killed.
-fn refused(place: &Place, arguments: &[&str]) -> String {
+pub fn refused(place: &Place, arguments: &[&str]) -> String {
     let mut child = program()
         .args(arguments)
         .current_dir(place.path())
@@ -66,11 +66,18 @@ fn all_is_refused(place: &Place) {
         &["client", "disable", "billing"],
     ] {
         let said = refused(place, arguments);
-        for words in ["an older copy of the database was put back", "waxseal restored"] {
+        for words in [
+            "an older copy of the database was put back",
+            "waxseal restored",
+        ] {
             assert!(said.contains(words), "{arguments:?}: {said}");
         }
     }
-    for arguments in [&["user", "list"][..], &["client", "list"], &["keys", "list"]] {
+    for arguments in [
+        &["user", "list"][..],
+        &["client", "list"],
+        &["keys", "list"],
+    ] {
         place.ok(arguments, "");
     }
     let after = fs::read(place.path().join("mark/mark")).unwrap();
@@ -164,7 +171,10 @@ async fn an_older_copy_is_refused_until_an_operator_takes_it_on() {
     let from = said["unknown_from"].as_str().unwrap();
     let from = Timestamp::parse_rfc3339(from).unwrap();
     assert!(from < mark.written_at, "{from}");
-    for (list, words) in [("as_in_the_copy", "passwords"), ("check", "waxseal user list")] {
+    for (list, words) in [
+        ("as_in_the_copy", "passwords"),
+        ("check", "waxseal user list"),
+    ] {
         let list = said[list].as_array().unwrap();
         assert!(list.contains(&words.into()), "{list:?}");
     }
@@ -295,11 +305,16 @@ const CALLERS: usize = 8;
 const POOL: usize = 300;
 
 /// Revokes by another process beside the server, until it is told to stop; gives how many it was told of.
-async fn revoke_beside(place: std::path::PathBuf, stop: tokio::sync::watch::Receiver<bool>) -> usize {
+async fn revoke_beside(
+    place: std::path::PathBuf,
+    stop: tokio::sync::watch::Receiver<bool>,
+) -> usize {
     let mut done = 0;
     while !*stop.borrow() {
         let mut command = program();
-        command.args(["revoke", "user", "alice"]).current_dir(&place);
+        command
+            .args(["revoke", "user", "alice"])
+            .current_dir(&place);
         let output: Output = tokio::task::spawn_blocking(move || command.output().unwrap())
             .await
             .unwrap();
@@ -343,7 +358,10 @@ async fn no_kill_makes_the_log_look_older_than_its_mark() {
         beside += revoker.await.unwrap();
         let marked = mark_of(&place).cursor.seq;
         let known = i64::try_from(acknowledged.len() + beside).unwrap();
-        assert!(marked > known, "the mark has {marked}, {known} were told of");
+        assert!(
+            marked > known,
+            "the mark has {marked}, {known} were told of"
+        );
     }
     println!(
         "{KILLS} kills, {} logouts acknowledged, {cut_short} cut short, {beside} revocations beside",

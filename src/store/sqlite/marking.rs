@@ -50,10 +50,12 @@ impl Marking {
         }
         // It is behind: another process is about to move it or died over that, or it cannot be written.
         let head = *head;
-        Ok(match off_thread(file, move |file| file.advance(&head)).await {
-            Ok(()) => Self::After(mark),
-            Err(cause) => Self::Stuck(mark, cause),
-        })
+        Ok(
+            match off_thread(file, move |file| file.advance(&head)).await {
+                Ok(()) => Self::After(mark),
+                Err(cause) => Self::Stuck(mark, cause),
+            },
+        )
     }
 
     pub(super) const fn is_stuck(&self) -> bool {
