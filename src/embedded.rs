@@ -2,11 +2,14 @@
 
 mod keys;
 mod open_error;
+mod store;
 
 pub use open_error::OpenError;
+pub use store::{
+    Restored, look_into_store, make_data_dir, mark_is_apart, open_or_make_store, open_store,
+    restored,
+};
 
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -63,6 +66,9 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The folder of the private keys.
     pub keys_dir: PathBuf,
+    /// The folder of the mark, which shows an older copy of the database: not within the data folder, so
+    /// that it is not put back with that.
+    pub mark_dir: PathBuf,
     /// The `iss` of tokens.
     pub issuer: String,
     /// The `aud` of tokens.
@@ -90,12 +96,13 @@ pub struct Settings {
     pub max_staleness: Duration,
 }
 
-/// `data/`, `keys/`, and an issuer that a service on this machine alone can have.
+/// `data/`, `keys/`, `mark/`, and an issuer that a service on this machine alone can have.
 impl Default for Settings {
     fn default() -> Self {
         Self {
             data_dir: "data".into(),
             keys_dir: "keys".into(),
+            mark_dir: "mark".into(),
             issuer: "http://127.0.0.1:8080".into(),
             audience: "http://127.0.0.1:8080".into(),
             algorithm: Algorithm::EdDsa,
@@ -175,7 +182,7 @@ impl Waxseal {
         check_client_token_lifetime(settings.client_token_lifetime)?;
         let had_keys = keys::first(settings, &*clock)?;
         let keyring = Arc::new(SharedKeyring::new(key_folder::keyring(&settings.keys_dir)?));
-        let store = Arc::new(open_or_make_store(settings).await?);
+        let store = Arc::new(store::open_or_make_by(settings, &clock).await?);
         let list = Arc::new(RevocationList::new());
         let freshness = Arc::new(Freshness::new(settings.max_staleness));
         let log: Arc<dyn RevocationLog> = Arc::clone(&store) as _;
@@ -423,53 +430,4 @@ impl Waxseal {
         };
         tokio::join!(follow, keys, tidy);
     }
-}
-
-/// Opens the embedded store alone, for tools that work beside a running service.
-///
-/// # Errors
-/// [`OpenError`] names what is wrong; a database that is not there is not made.
-pub async fn open_store(settings: &Settings) -> Result<SqliteStore, OpenError> {
-    let path = settings.data_dir.join("waxseal.db");
-    let failed = |cause| OpenError::Folder {
-        path: path.clone(),
-        cause,
-    };
-    // It has password hashes in it. SQLite's other files take its mode.
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    SqliteStore::open(&path)
-        .await
-        .map_err(|cause| OpenError::Store { path, cause })
-}
-
-/// Opens the embedded store, and makes it if it is not there.
-///
-/// # Errors
-/// [`OpenError`] names what is wrong.
-pub async fn open_or_make_store(settings: &Settings) -> Result<SqliteStore, OpenError> {
-    make_data_dir(settings)?;
-    let path = settings.data_dir.join("waxseal.db");
-    let made = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&path);
-    made.map_err(|cause| OpenError::Folder { path, cause })?;
-    open_store(settings).await
-}
-
-/// Makes the data folder, for its owner alone, if it is not there.
-///
-/// # Errors
-/// [`OpenError::Folder`].
-pub fn make_data_dir(settings: &Settings) -> Result<(), OpenError> {
-    let folder = &settings.data_dir;
-    let made = fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder);
-    made.map_err(|cause| OpenError::Folder {
-        path: folder.clone(),
-        cause,
-    })
 }

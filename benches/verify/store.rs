@@ -37,6 +37,7 @@ pub fn logouts(size: &Size) {
     let settings = Settings {
         data_dir: folder.path().join("data"),
         keys_dir: folder.path().join("keys"),
+        mark_dir: folder.path().join("mark"),
         issuer: ISSUER.to_owned(),
         audience: ISSUER.to_owned(),
         ..Settings::default()

@@ -9,6 +9,7 @@ use crate::policy::BadPolicy;
 use crate::revocation::follower::FollowError;
 use crate::revocation::log::StoreError;
 use crate::store::key_folder::KeyFolderError;
+use crate::store::mark::{Mark, MarkError};
 use crate::time::Timestamp;
 
 /// Why a service does not open.
@@ -41,6 +42,27 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         cause: StoreError,
+    },
+    /// The mark is within the data folder.
+    #[error("the mark's folder {mark_dir} is in the data folder {data_dir}: it would be put back together with an older copy of the database; set --mark-dir", mark_dir = mark_dir.display(), data_dir = data_dir.display())]
+    MarkWithin {
+        /// The folder of the mark.
+        mark_dir: PathBuf,
+        /// The folder of the database.
+        data_dir: PathBuf,
+    },
+    /// The mark cannot be used.
+    #[error(transparent)]
+    Mark(#[from] MarkError),
+    /// The log does not go on from the mark.
+    #[error("an older copy of the database was put back, or another one: the mark {path} of {at} has seq {marked}, and the revocation log, at seq {seq}, does not go on from there. With it sessions that were ended would be good again. Put the newest copy back, or, if this is the one to go on with, run: waxseal restored", path = path.display(), at = mark.written_at, marked = mark.cursor.seq)]
+    Behind {
+        /// The file of the mark.
+        path: PathBuf,
+        /// What it says.
+        mark: Mark,
+        /// The newest entry of the log.
+        seq: i64,
     },
     /// The log cannot be replayed.
     #[error(transparent)]

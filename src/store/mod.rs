@@ -1,4 +1,5 @@
-//! What lasts: the only SQL and the only files of keys. The traits belong to the modules within.
+//! What lasts: the only SQL and the only files of keys and of the mark. The traits belong to the modules within.
 
 pub mod key_folder;
+pub mod mark;
 pub mod sqlite;

@@ -76,6 +76,8 @@ fn what_is_wrong_is_named() {
         ("WAXSEAL_AUDIENCE", "", vec!["audience"]),
         ("WAXSEAL_DATA_DIR", "", vec!["data_dir", "--data-dir"]),
         ("WAXSEAL_KEYS_DIR", "", vec!["keys_dir"]),
+        ("WAXSEAL_MARK_DIR", "", vec!["mark_dir"]),
+        ("WAXSEAL_MARK_DIR", "data/mark", vec!["mark_dir", "data"]),
         (
             "WAXSEAL_ALGORITHM",
             "HS256",

@@ -88,6 +88,7 @@ impl House {
         let mut settings = Settings {
             data_dir: folder.path().join("data"),
             keys_dir: folder.path().join("keys"),
+            mark_dir: folder.path().join("mark"),
             issuer: ISSUER.to_owned(),
             audience: ISSUER.to_owned(),
             login_rates: unlimited(),

@@ -132,6 +132,7 @@ async fn how_long_a_refused_login_takes() {
     let settings = Settings {
         data_dir: folder.path().join("data"),
         keys_dir: folder.path().join("keys"),
+        mark_dir: folder.path().join("mark"),
         login_rates: unlimited(),
         ..Settings::default()
     };

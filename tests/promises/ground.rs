@@ -115,7 +115,9 @@ pub fn on_folders(command: &mut Command, place: &Path, arguments: &[&str]) {
         .arg("--data-dir")
         .arg(place.join("data"))
         .arg("--keys-dir")
-        .arg(place.join("keys"));
+        .arg(place.join("keys"))
+        .arg("--mark-dir")
+        .arg(place.join("mark"));
 }
 
 impl Drop for Ground {

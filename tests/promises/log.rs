@@ -72,13 +72,15 @@ async fn fill(house: &House) -> i64 {
 
 /// Opens a copy of the database, changed by `statements`, in a folder of its own.
 async fn open_altered(settings: &Settings, statements: &str) -> Result<Waxseal, String> {
-    let folder = tempfile::tempdir().unwrap();
+    let (folder, mark) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let copy = folder.path().join("waxseal.db");
     let original = settings.data_dir.join("waxseal.db");
     sql(&original, &format!("VACUUM INTO '{}'", copy.display())).await;
     sql(&copy, statements).await;
     let altered = Settings {
         data_dir: folder.path().to_owned(),
+        // The log alone must show it.
+        mark_dir: mark.path().to_owned(),
         ..settings.clone()
     };
     let clock = Arc::new(ManualClock::at(START));
@@ -270,6 +272,7 @@ async fn read_log(place: &Path) -> (i64, usize) {
     let settings = Settings {
         data_dir: place.join("data"),
         keys_dir: place.join("keys"),
+        mark_dir: place.join("mark"),
         ..Settings::default()
     };
     let waxseal = Waxseal::open(&settings).await.unwrap();

@@ -5,13 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use waxseal::Settings;
 use waxseal::embedded::{MAX_STALENESS, open_store};
+use waxseal::id::UserId;
 use waxseal::issuer::LogoutScope;
 use waxseal::policy::{MAX_LEEWAY, Timeouts};
 use waxseal::revocation::follower::FollowError;
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, session_revocation_expiry};
-use waxseal::time::Clock;
+use waxseal::store::sqlite::SqliteStore;
+use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
 use super::common::House;
@@ -35,13 +38,34 @@ pub async fn sql(database: &Path, statements: &str) {
 struct World {
     house: House,
     forge: Forge,
+    alice: UserId,
 }
 
 impl World {
     async fn new() -> Self {
         let house = House::new().await;
         let forge = Forge::new(&house.settings.keys_dir, 21);
-        Self { house, forge }
+        let alice = house.add_user("alice").await;
+        Self {
+            house,
+            forge,
+            alice,
+        }
+    }
+
+    /// Writes as a version that knows no mark would, or one with another mark.
+    async fn by_another_hand<T>(&self, write: impl AsyncFnOnce(SqliteStore) -> T) -> T {
+        let mark = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            mark_dir: mark.path().to_owned(),
+            ..self.house.settings.clone()
+        };
+        write(open_store(&settings).await.unwrap()).await
+    }
+
+    async fn compact(&self, until: Timestamp) -> u64 {
+        let compact = async |store: SqliteStore| store.compact(until).await.unwrap();
+        self.by_another_hand(compact).await
     }
 
     fn session(&self) -> Token {
@@ -55,13 +79,15 @@ impl World {
     }
 
     async fn revoke_these(&self, tokens: Vec<Token>) -> Vec<Token> {
-        let store = open_store(&self.house.settings).await.unwrap();
-        for token in &tokens {
-            let until = session_revocation_expiry(token.claims.session_expiry);
-            let what = Revoke::Session(token.lineage(), until);
-            let at = self.house.clock.now();
-            store.revoke(what, Reason::Operator, at).await.unwrap();
-        }
+        let revoke = async |store: SqliteStore| {
+            for token in &tokens {
+                let until = session_revocation_expiry(token.claims.session_expiry);
+                let what = Revoke::Session(token.lineage(), until);
+                let at = self.house.clock.now();
+                store.revoke(what, Reason::Operator, at).await.unwrap();
+            }
+        };
+        self.by_another_hand(revoke).await;
         tokens
     }
 
@@ -136,9 +162,8 @@ async fn on_a_log_that_went_back_no_logout_is_lost_in_silence() {
     for scope in [LogoutScope::This, LogoutScope::Others, LogoutScope::All] {
         for grown in GROWN_AGAIN {
             let (world, revoked) = World::went_back().await;
-            let alice = world.house.add_user("alice").await;
             let forge = Forge {
-                user: alice,
+                user: world.alice,
                 ..Forge::new(&world.house.settings.keys_dir, 22)
             };
             let verifier = world.house.waxseal.verifier();
@@ -172,7 +197,7 @@ async fn a_log_that_went_back_and_was_compacted_revives_nothing_that_was_learned
         world.revoke(grown).await;
         let now = world.house.clock.now();
         let dropped = session_revocation_expiry(revoked[0].claims.session_expiry);
-        let dropped = world.house.waxseal.log().compact(dropped).await.unwrap();
+        let dropped = world.compact(dropped).await;
         assert_eq!(dropped, 3 + grown as u64);
         world.revoke(grown).await;
         // Whether this is noticed hangs on what is left to compare.
@@ -200,7 +225,7 @@ async fn a_log_that_went_back_and_was_compacted_is_noticed_or_read_anew() {
             world.revoke_these((0..2).map(short).collect()).await;
             revoked.extend(world.revoke(more).await);
             let until = now.plus(brief.absolute + MAX_LEEWAY);
-            let dropped = world.house.waxseal.log().compact(until).await.unwrap();
+            let dropped = world.compact(until).await;
             assert_eq!(dropped, 2);
             let caught_up = world.house.waxseal.catch_up().await;
             world.all_revoked(&learned);

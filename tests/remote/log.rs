@@ -241,6 +241,16 @@ fn serve(place: &Place) -> Server {
     Server::start(command)
 }
 
+/// Puts one folder of the place in the place of another.
+fn copy(place: &Place, folders: [&str; 2]) {
+    let done = std::process::Command::new("sh")
+        .args(["-c", r#"rm -rf "$2" && cp -a "$1" "$2""#, "sh"])
+        .args(folders)
+        .current_dir(place.path())
+        .status();
+    assert!(done.unwrap().success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_database_that_has_grown_past_the_cursor_again_is_noticed() {
     let place = Place::new();
@@ -254,12 +264,10 @@ async fn a_restored_database_that_has_grown_past_the_cursor_again_is_noticed() {
     ready(&http, &service).await;
     let early = issuer.login(&http, "alice").await;
     assert!(issuer.terminate().success());
-    let (data, copy) = (place.path().join("data"), place.path().join("copy"));
-    let copied = std::process::Command::new("cp")
-        .arg("-a")
-        .args([&data, &copy])
-        .status();
-    assert!(copied.unwrap().success());
+    // The mark goes back with the database: the issuer itself cannot notice that.
+    for folders in [["data", "older data"], ["mark", "older mark"]] {
+        copy(&place, folders);
+    }
 
     issuer = serve(&place);
     wire.lead_to(&issuer.url);
@@ -269,8 +277,9 @@ async fn a_restored_database_that_has_grown_past_the_cursor_again_is_noticed() {
     until("it is learned of", learned).await;
 
     assert!(issuer.terminate().success());
-    std::fs::remove_dir_all(&data).unwrap();
-    std::fs::rename(&copy, &data).unwrap();
+    for folders in [["older data", "data"], ["older mark", "mark"]] {
+        copy(&place, folders);
+    }
     issuer = serve(&place);
     for _ in 0..5 {
         let other = issuer.login(&http, "alice").await;
@@ -294,4 +303,52 @@ async fn a_restored_database_that_has_grown_past_the_cursor_again_is_noticed() {
     assert_eq!(issuer.logout(&http, &early).await.unwrap(), 204);
     let followed = async || status(&http, &service, &early).await == 401;
     until("it goes on", followed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verifier_keeps_what_it_had_learned_when_an_operator_takes_an_older_copy_on() {
+    let place = Place::new();
+    place.add_user("alice");
+    let reader = Client::reader(&place, "orders");
+    let mut issuer = serve(&place);
+    let http = http();
+    let wire = Wire::to(&issuer.url).await;
+    let service = start(&wire.url, &reader);
+    ready(&http, &service).await;
+    assert!(issuer.terminate().success());
+    copy(&place, ["data", "older data"]);
+
+    issuer = serve(&place);
+    wire.lead_to(&issuer.url);
+    let (lost, live) = (
+        issuer.login(&http, "alice").await,
+        issuer.login(&http, "alice").await,
+    );
+    assert_eq!(issuer.logout(&http, &lost).await.unwrap(), 204);
+    let refused = async |token: &str| status(&http, &service, token).await == 401;
+    until("the logout is learned of", async || refused(&lost).await).await;
+    until("it goes on", async || {
+        status(&http, &service, &live).await == 200
+    })
+    .await;
+    assert!(issuer.terminate().success());
+    copy(&place, ["older data", "data"]);
+    place.ok(&["restored"], "");
+    issuer = serve(&place);
+    wire.lead_to(&issuer.url);
+    let new = issuer.login(&http, "alice").await;
+    until("the new log is followed", async || {
+        assert!(
+            [401, 503].contains(&status(&http, &service, &lost).await),
+            "what was learned binds"
+        );
+        status(&http, &service, &new).await == 200
+    })
+    .await;
+    until("what was live is over too", async || refused(&live).await).await;
+    assert!(refused(&lost).await);
+    until("it says so", async || {
+        service.log().contains("the revocation log is another one")
+    })
+    .await;
 }

@@ -19,6 +19,7 @@ async fn fill(both: &Both) {
     let settings = Settings {
         data_dir: both.place.path().join("data"),
         keys_dir: both.place.path().join("keys"),
+        mark_dir: both.place.path().join("mark"),
         ..Settings::default()
     };
     let store = open_store(&settings).await.unwrap();

@@ -149,6 +149,7 @@ impl World {
         let house = House::with(set).await;
         let settings = Settings {
             data_dir: house.settings.data_dir.with_file_name("late"),
+            mark_dir: house.settings.mark_dir.with_file_name("late mark"),
             ..house.settings.clone()
         };
         let clock = Arc::clone(&house.clock);

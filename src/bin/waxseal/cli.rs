@@ -47,6 +47,9 @@ pub struct Flags {
     /// The folder of the private keys [default: keys]
     #[arg(long, global = true, value_name = "FOLDER", env = "WAXSEAL_KEYS_DIR")]
     pub keys_dir: Option<String>,
+    /// The folder of the mark, which shows an older copy of the database; not in the data folder [default: mark]
+    #[arg(long, global = true, value_name = "FOLDER", env = "WAXSEAL_MARK_DIR")]
+    pub mark_dir: Option<String>,
     /// The issuer in tokens, `iss` [default: http:// and the address to listen on]
     #[arg(long, global = true, value_name = "URL", env = "WAXSEAL_ISSUER")]
     pub issuer: Option<String>,
@@ -205,6 +208,8 @@ pub enum Command {
         #[command(subcommand)]
         target: RevokeTarget,
     },
+    /// Go on with an older copy of the database that was put back: ends everything from before
+    Restored,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use waxseal::account::client::{
     Changed, Client, ClientChange, ClientKeys, ClientName, Clients, SecretDigest,
 };
-use waxseal::embedded::{open_or_make_store, open_store};
+use waxseal::embedded::{look_into_store, open_or_make_store, open_store};
 use waxseal::id::ClientId;
 use waxseal::random::OsRandom;
 use waxseal::scope::Scopes;
@@ -27,6 +27,7 @@ pub async fn run(action: ClientAction, config: &Config, output: Output) -> Resul
     let opened = match action {
         // The first client may be added before the first start.
         ClientAction::Add { .. } => open_or_make_store(&config.settings).await,
+        ClientAction::List => look_into_store(&config.settings).await,
         _ => open_store(&config.settings).await,
     };
     let store = opened.map_err(Failure::refused)?;

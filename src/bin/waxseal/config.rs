@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use waxseal::Settings;
 use waxseal::account::limits::{LoginRates, Rate};
+use waxseal::embedded::mark_is_apart;
 use waxseal::http::SameSite;
 use waxseal::key::{Algorithm, Format};
 
@@ -35,6 +36,7 @@ struct File {
     listen: Option<String>,
     data_dir: Option<String>,
     keys_dir: Option<String>,
+    mark_dir: Option<String>,
     issuer: Option<String>,
     audience: Option<String>,
     database: Option<String>,
@@ -190,6 +192,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
     let settings = Settings {
         data_dir: folder("data_dir", &flags.data_dir, file.data_dir, "data")?,
         keys_dir: folder("keys_dir", &flags.keys_dir, file.keys_dir, "keys")?,
+        mark_dir: folder("mark_dir", &flags.mark_dir, file.mark_dir, "mark")?,
         issuer,
         audience,
         algorithm,
@@ -209,6 +212,11 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
             "",
             "the URL or name of who the tokens are for",
         ));
+    }
+    if mark_is_apart(&settings).is_err() {
+        let written = settings.mark_dir.display().to_string();
+        let wanted = "a folder outside of the data folder, with which it would be put back";
+        return Err(bad("mark_dir", &written, wanted));
     }
     Ok(Config { listen, settings })
 }
@@ -302,6 +310,7 @@ mod tests {
             "listen",
             "data_dir",
             "keys_dir",
+            "mark_dir",
             "issuer",
             "audience",
             "database",

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use waxseal::embedded::open_store;
+use waxseal::embedded::{look_into_store, open_store};
 use waxseal::id::KeyId;
 use waxseal::key::{Algorithm, Format, pem_from_jwk};
 use waxseal::keyring::Keyring;
@@ -47,7 +47,7 @@ async fn revoked_keys(config: &Config) -> Result<HashSet<KeyId>, Failure> {
     if !config.settings.data_dir.join("waxseal.db").exists() {
         return Ok(revoked);
     }
-    let store = open_store(&config.settings)
+    let store = look_into_store(&config.settings)
         .await
         .map_err(Failure::refused)?;
     let mut after = 0;

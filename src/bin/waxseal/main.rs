@@ -8,14 +8,17 @@ mod config;
 mod failure;
 mod keys;
 mod passwords;
+mod restored;
 mod revoke;
 mod serve;
 mod token;
 mod user;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command};
 use failure::Failure;
@@ -32,12 +35,28 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let config = config::load(&cli.flags)?;
     let output = cli.output();
-    match cli.command.unwrap_or(Command::Serve) {
+    let command = cli.command.unwrap_or(Command::Serve);
+    if !matches!(command, Command::Serve) {
+        say_warnings();
+    }
+    match command {
         Command::Serve => serve::run(&config).await,
         Command::User { action } => user::run(action, &config, output).await,
         Command::Client { action } => client::run(action, &config, output).await,
         Command::Keys { action } => keys::run(action, &config, output).await,
         Command::Token { action } => token::run(action, &config, output).await,
         Command::Revoke { target } => revoke::run(target, &config, output).await,
+        Command::Restored => restored::run(&config, output).await,
     }
+}
+
+/// What the library warns of, an operator at the command line must see too.
+fn say_warnings() {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("waxseal=warn"))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .init();
 }

@@ -87,7 +87,7 @@ pub async fn run(config: &Config) -> Result<(), Failure> {
 
 /// Keeps a second server off the data folder. The command line may work beside a server: it writes
 /// through the same head row.
-fn lock(config: &Config) -> Result<File, Failure> {
+pub fn lock(config: &Config) -> Result<File, Failure> {
     make_data_dir(&config.settings).map_err(Failure::refused)?;
     let path = config.settings.data_dir.join("lock");
     let refused = |why: String| Failure::refused(format!("{}: {why}", path.display()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use waxseal::Verifier;
-use waxseal::embedded::{MAX_STALENESS, open_store};
+use waxseal::embedded::{MAX_STALENESS, look_into_store};
 use waxseal::key::Format;
 use waxseal::keyring::SharedKeyring;
 use waxseal::policy::Policy;
@@ -89,7 +89,7 @@ async fn verify(token: &str, config: &Config, output: Output) -> Result<(), Fail
             "there is no key in {folder} to verify with; set --keys-dir"
         )));
     }
-    let store = open_store(settings).await.map_err(Failure::refused)?;
+    let store = look_into_store(settings).await.map_err(Failure::refused)?;
     let policy = Policy::new(&settings.issuer, &settings.audience, settings.timeouts)
         .map_err(Failure::refused)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

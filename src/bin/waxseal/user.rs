@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use waxseal::account::{Accounts, AddUserError, User, UserChange, Username};
-use waxseal::embedded::{open_or_make_store, open_store};
+use waxseal::embedded::{look_into_store, open_or_make_store, open_store};
 use waxseal::id::UserId;
 use waxseal::random::OsRandom;
 use waxseal::time::{Clock, SystemClock};
@@ -16,6 +16,7 @@ pub async fn run(action: UserAction, config: &Config, output: Output) -> Result<
     let opened = match action {
         // The first user may be added before the first start.
         UserAction::Add(_) => open_or_make_store(&config.settings).await,
+        UserAction::List => look_into_store(&config.settings).await,
         _ => open_store(&config.settings).await,
     };
     let store = opened.map_err(Failure::refused)?;

@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file, WAL, `synchronous=FULL`, one writer.
 
 mod client;
+mod marking;
 mod reader;
 mod session;
 mod sql;
@@ -24,6 +25,7 @@ use crate::id::{Lineage, UserId};
 use crate::inventory::{Entered, Inventory, Renew, Renewed};
 use crate::revocation::Reason;
 use crate::revocation::log::{Page, RevocationLog, Revoke, StoreError};
+use crate::store::mark::MarkFile;
 use crate::time::Timestamp;
 use writer::{Change, Done, Writer};
 
@@ -36,17 +38,19 @@ const COMPACT_AT_ONCE: usize = 512;
 /// The embedded store.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: Writer,
+    /// None in one that was opened to be looked into.
+    writer: Option<Writer>,
     readers: SqlitePool,
 }
 
 impl SqliteStore {
     /// Opens the file, which may be empty but must be there, and brings its schema up to date. Other
-    /// processes may have it open too.
+    /// processes may have it open too. Whether the log goes on from the mark is asked at each change; without
+    /// a mark it is opened to be looked into, and changes nothing else.
     ///
     /// # Errors
     /// [`StoreError`]; a schema that is newer than this program is refused.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+    pub async fn open(path: &Path, mark: Option<MarkFile>) -> Result<Self, StoreError> {
         let failed = |cause: sqlx::Error| StoreError::new("open the database", cause);
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -82,14 +86,35 @@ impl SqliteStore {
             .connect_with(options.clone().pragma("query_only", "on"))
             .await
             .map_err(failed)?;
-        Ok(Self {
-            writer: Writer::start(connection, options),
-            readers,
-        })
+        let writer = mark.map(|mark| Writer::start(connection, options, mark));
+        Ok(Self { writer, readers })
+    }
+
+    /// Ends every session and every client's token from before, also of those that this log knows nothing
+    /// of: their lineages go to `newest_lineage`, and what had expired to `horizon`. The mark is put at
+    /// this log, wherever it was.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may be done again.
+    pub async fn end_former(
+        &self,
+        newest_lineage: Timestamp,
+        horizon: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let change = Change::EndFormer {
+            newest_lineage,
+            horizon,
+            at,
+        };
+        self.write(change).await.map(drop)
     }
 
     async fn write(&self, change: Change) -> Result<Done, StoreError> {
-        self.writer.write(change).await
+        match &self.writer {
+            Some(writer) => writer.write(change).await,
+            None => Err(StoreError::new("write", "it was opened to be looked into")),
+        }
     }
 }
 
@@ -120,10 +145,14 @@ impl RevocationLog for SqliteStore {
 
     async fn compact(&self, until: Timestamp) -> Result<u64, StoreError> {
         let expired = reader::expired(&self.readers, until).await?;
+        let mut dropped = 0;
         for rows in expired.chunks(COMPACT_AT_ONCE) {
-            self.write(Change::Compact(rows.to_vec())).await?;
+            match self.write(Change::Compact(rows.to_vec())).await? {
+                Done::Forgotten(rows) => dropped += rows,
+                other => return Err(other.unexpected()),
+            }
         }
-        Ok(expired.len() as u64)
+        Ok(dropped)
     }
 
     async fn change_leeway(&self, leeway: Duration, at: Timestamp) -> Result<(), StoreError> {

@@ -102,6 +102,16 @@ pub(super) async fn page(pool: &SqlitePool, after: i64, limit: u32) -> Result<Pa
         .map_err(|cause| StoreError::new("read the revocation log", cause))
 }
 
+/// The first entry after that `seq`.
+pub(super) async fn entry_after(
+    connection: &mut SqliteConnection,
+    seq: i64,
+) -> sqlx::Result<Option<Entry>> {
+    let query = sqlx::query(sql::ENTRIES).bind(seq).bind(1);
+    let row = query.fetch_optional(connection).await?;
+    row.as_ref().map(entry).transpose()
+}
+
 pub(super) async fn expired(
     pool: &SqlitePool,
     until: Timestamp,

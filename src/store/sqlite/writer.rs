@@ -7,6 +7,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::client::{self, ClientWrite};
+use super::marking::{Cause, Marking};
 use super::reader::{self, HeadRow};
 use super::{session, sql};
 use crate::account::password::PasswordHash;
@@ -17,6 +18,7 @@ use crate::revocation::log::{Cursor, Revoke, StoreError};
 use crate::revocation::{
     ALL, Reason, Revocation, Target, cut_off_expiry, session_revocation_expiry,
 };
+use crate::store::mark::MarkFile;
 use crate::time::Timestamp;
 
 /// How many changes share a transaction at most, and how many wait.
@@ -40,6 +42,13 @@ pub(super) enum Change {
     Forget(Timestamp),
     UpgradeHash(UserId, PasswordHash, PasswordHash),
     Client(ClientWrite),
+    /// An older copy was put back, or the log is new: ends everything, past a newest lineage and a horizon
+    /// that this log does not know.
+    EndFormer {
+        newest_lineage: Timestamp,
+        horizon: Timestamp,
+        at: Timestamp,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +91,13 @@ struct Job {
 pub(super) struct Writer(mpsc::Sender<Job>);
 
 impl Writer {
-    pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
+    pub(super) fn start(
+        connection: SqliteConnection,
+        options: SqliteConnectOptions,
+        mark: MarkFile,
+    ) -> Self {
         let (sender, jobs) = mpsc::channel(WAITING);
-        tokio::spawn(run(connection, options, jobs));
+        tokio::spawn(run(connection, options, mark, jobs));
         Self(sender)
     }
 
@@ -103,12 +116,13 @@ impl Writer {
 async fn run(
     connection: SqliteConnection,
     options: SqliteConnectOptions,
+    mark: MarkFile,
     mut jobs: mpsc::Receiver<Job>,
 ) {
     let mut connection = Some(connection);
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
-        match try_commit(&mut connection, &options, &batch).await {
+        match try_commit(&mut connection, &options, &mark, &batch).await {
             Ok(done) => {
                 for (job, done) in batch.drain(..).zip(done) {
                     // A caller that went away has nothing to hear.
@@ -135,36 +149,49 @@ async fn run(
 async fn try_commit(
     slot: &mut Option<SqliteConnection>,
     options: &SqliteConnectOptions,
+    mark: &MarkFile,
     batch: &[Job],
-) -> sqlx::Result<Vec<Done>> {
+) -> Result<Vec<Done>, Cause> {
     let mut connection = match slot.take() {
         Some(connection) => connection,
         None => options.connect().await?,
     };
-    let done = commit(&mut connection, batch).await;
+    let done = commit(&mut connection, mark, batch).await;
     if done.is_ok() {
         *slot = Some(connection);
     }
     done
 }
 
-async fn commit(connection: &mut SqliteConnection, batch: &[Job]) -> sqlx::Result<Vec<Done>> {
+async fn commit(
+    connection: &mut SqliteConnection,
+    mark: &MarkFile,
+    batch: &[Job],
+) -> Result<Vec<Done>, Cause> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let before = reader::head(&mut transaction).await?;
+    let ends_former = |job: &Job| matches!(job.change, Change::EndFormer { .. });
+    let marking = if batch.iter().any(ends_former) {
+        Marking::anew()
+    } else {
+        Marking::after(mark, &mut transaction, &before.head).await?
+    };
     let mut head = before.clone();
     let mut done = Vec::with_capacity(batch.len());
     for job in batch {
         // Whoever does not hear of a renewal any more must not be taken for a thief later.
-        let unheard = matches!(job.change, Change::Renew(_)) && job.reply.is_closed();
+        let renews = matches!(job.change, Change::Renew(_));
+        let unheard = renews && (job.reply.is_closed() || marking.is_stuck());
         done.push(if unheard {
             Done::Renewed(Renewed::Unknown)
         } else {
-            apply(&mut transaction, &mut head, &job.change).await?
+            apply(&mut transaction, &mut head, &job.change, &marking).await?
         });
     }
     forget_ended(&mut transaction, batch).await?;
     set_head(&mut transaction, &head).await?;
     transaction.commit().await?;
+    marking.follow(mark, &head.head).await?;
     Ok(done)
 }
 
@@ -202,10 +229,20 @@ async fn apply(
     connection: &mut SqliteConnection,
     head: &mut HeadRow,
     change: &Change,
+    marking: &Marking,
 ) -> sqlx::Result<Done> {
     match change {
         Change::Revoke(what, reason, at) => revoke(connection, head, what, *reason, *at).await,
-        Change::Compact(rows) => compact(connection, head, rows).await,
+        Change::EndFormer {
+            newest_lineage,
+            horizon,
+            at,
+        } => {
+            head.head.newest_lineage = head.head.newest_lineage.max(*newest_lineage);
+            head.head.horizon = head.head.horizon.max(*horizon);
+            revoke(connection, head, &Revoke::Everything, Reason::LogLost, *at).await
+        }
+        Change::Compact(rows) => compact(connection, head, rows, marking).await,
         Change::RaiseHorizon(horizon) => {
             head.head.horizon = head.head.horizon.max(*horizon);
             Ok(Done::Yes)
@@ -352,16 +389,20 @@ async fn compact(
     connection: &mut SqliteConnection,
     head: &mut HeadRow,
     rows: &[(i64, i64)],
+    marking: &Marking,
 ) -> sqlx::Result<Done> {
-    for (seq, expires_at) in rows {
+    let mut dropped = 0;
+    // What comes after the mark stays: it proves that the log goes on from there.
+    for (seq, expires_at) in rows.iter().filter(|(seq, _)| marking.has(*seq)) {
         sqlx::query(sql::DROP)
             .bind(*seq)
             .execute(&mut *connection)
             .await?;
         head.head.compacted = head.head.compacted.max(*seq);
         head.head.horizon = head.head.horizon.max(Timestamp::from_millis(*expires_at));
+        dropped += 1;
     }
-    Ok(Done::Yes)
+    Ok(Done::Forgotten(dropped))
 }
 
 /// `enabled`, `version`, `newest_lineage`, `from`, `spared`.

@@ -1,0 +1,326 @@
+//! The mark: how far the log had come, in a folder of its own, so that an older copy of the database is
+//! noticed.
+//!
+//! It is written after each commit that moves the head and before anybody hears of it. So whatever the
+//! log's head has is at or past the mark, in every part of it, or the log is not the one that was marked.
+//!
+//! The file has two slots of one size, written over in turns: one write and one sync, and neither more
+//! room nor another name. What tears a slot tears the one that nobody has relied on yet.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::sha256;
+use crate::revocation::log::{Cursor, Entry, Head};
+use crate::time::{Clock, Timestamp};
+use crate::token::base64url;
+
+const VERSION: u32 = 1;
+
+/// As large as what a disk writes at once, so that one slot is never torn with the other.
+const SLOT: usize = 4096;
+
+const FILE: &str = "mark";
+const PARTIAL: &str = "mark.partial";
+
+/// Why there is no mark, or why it cannot be moved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MarkError {
+    /// There is none.
+    #[error("there is no mark {path}; the next start makes one, and cannot compare the log with it", path = .0.display())]
+    Missing(PathBuf),
+    /// It cannot be read.
+    #[error("the mark {path} is damaged, or from a newer version. If the database is the newest there is, remove the mark and start again; if an older copy was put back, run: waxseal restored", path = .0.display())]
+    Damaged(PathBuf),
+    /// The log does not go on from it.
+    #[error("the revocation log does not go on from the mark {path}: an older copy of the database was put back, or it is another one", path = .0.display())]
+    AnotherLog(PathBuf),
+    /// The folder cannot be used.
+    #[error("{path}: {cause}; the mark must be writable", path = path.display())]
+    Folder {
+        /// The folder or the file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+/// How far the log had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The newest entry, and the running hash after it.
+    pub cursor: Cursor,
+    /// The horizon.
+    pub horizon: Timestamp,
+    /// The newest lineage that was issued.
+    pub newest_lineage: Timestamp,
+    /// When it was written.
+    pub written_at: Timestamp,
+}
+
+impl Mark {
+    const fn of(head: &Head, written_at: Timestamp) -> Self {
+        Self {
+            cursor: head.cursor,
+            horizon: head.horizon,
+            newest_lineage: head.newest_lineage,
+            written_at,
+        }
+    }
+
+    /// Whether it says all that the head says.
+    #[must_use]
+    pub fn is_at(&self, head: &Head) -> bool {
+        self.is_before(head) && Self::of(head, self.written_at).is_before(&self.head())
+    }
+
+    const fn head(&self) -> Head {
+        Head {
+            cursor: self.cursor,
+            compacted: 0,
+            horizon: self.horizon,
+            newest_lineage: self.newest_lineage,
+        }
+    }
+
+    /// Whether no part of it is past that head.
+    fn is_before(&self, head: &Head) -> bool {
+        let same_or_later = head.cursor.seq > self.cursor.seq || head.cursor == self.cursor;
+        same_or_later && head.horizon >= self.horizon && head.newest_lineage >= self.newest_lineage
+    }
+
+    /// Whether a log goes on from here: one with that head, in which `next` comes after the mark's `seq`.
+    ///
+    /// The hash of the next entry covers the one that the mark has, which may have been dropped. Compaction
+    /// leaves the next one: where it is not there, nothing is proven.
+    #[must_use]
+    pub fn is_continued(&self, head: &Head, next: Option<&Entry>) -> bool {
+        let chained = |entry: &Entry| {
+            let revocation = &entry.revocation;
+            revocation.seq == self.cursor.seq + 1
+                && revocation.chain(&self.cursor.hash) == entry.hash
+        };
+        self.is_before(head) && (head.cursor == self.cursor || next.is_some_and(chained))
+    }
+}
+
+/// A slot's text. Times that are compared are in milliseconds, as the log has them.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    version: u32,
+    /// The slot with the larger one is the newer.
+    counter: u64,
+    seq: i64,
+    hash: String,
+    horizon: i64,
+    newest_lineage: i64,
+    written_at: String,
+}
+
+impl Text {
+    fn mark(&self) -> Option<Mark> {
+        let hash = base64url::decode(self.hash.as_bytes()).ok()?;
+        Some(Mark {
+            cursor: Cursor {
+                seq: self.seq,
+                hash: hash.try_into().ok()?,
+            },
+            horizon: Timestamp::from_millis(self.horizon),
+            newest_lineage: Timestamp::from_millis(self.newest_lineage),
+            written_at: Timestamp::parse_rfc3339(&self.written_at)?,
+        })
+    }
+}
+
+/// A slot: a line of JSON and its checksum, filled up with spaces.
+fn slot(mark: &Mark, counter: u64) -> Vec<u8> {
+    let json = serde_json::json!(Text {
+        version: VERSION,
+        counter,
+        seq: mark.cursor.seq,
+        hash: base64url::encode(&mark.cursor.hash),
+        horizon: mark.horizon.millis(),
+        newest_lineage: mark.newest_lineage.millis(),
+        written_at: mark.written_at.to_string(),
+    })
+    .to_string();
+    let sum = base64url::encode(&sha256(json.as_bytes()));
+    format!("{:width$}\n", format!("{json} {sum}"), width = SLOT - 1).into_bytes()
+}
+
+fn read_slot(bytes: &[u8]) -> Option<(Mark, u64)> {
+    let line = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+    let (json, sum) = line.trim_end_matches(' ').rsplit_once(' ')?;
+    if base64url::encode(&sha256(json.as_bytes())) != sum {
+        return None;
+    }
+    let text: Text = serde_json::from_str(json).ok()?;
+    let mark = (text.version == VERSION).then(|| text.mark()).flatten()?;
+    Some((mark, text.counter))
+}
+
+/// The newer of the two slots. One of them may be torn.
+fn newest(bytes: &[u8]) -> Option<(Mark, u64)> {
+    let slots = bytes.chunks_exact(SLOT).filter_map(read_slot);
+    slots.max_by_key(|(_, counter)| *counter)
+}
+
+/// The file of the mark. Processes take turns by a lock on its folder, and each use opens the file anew:
+/// one that was taken away must not be written to as if it were still there.
+#[derive(Clone, Debug)]
+pub struct MarkFile {
+    folder: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+impl MarkFile {
+    /// The file in that folder, neither of which need be there.
+    #[must_use]
+    pub fn new(folder: &Path, clock: Arc<dyn Clock>) -> Self {
+        let folder = folder.to_owned();
+        Self { folder, clock }
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// [`MarkError`].
+    pub fn read(&self) -> Result<Mark, MarkError> {
+        let folder = self.at(File::open(&self.folder))?;
+        self.at(folder.lock_shared())?;
+        let file = self.at(File::open(self.path()))?;
+        self.newest_in(&file).map(|(mark, _)| mark)
+    }
+
+    /// Moves it on to that head, never back, and has it on disk.
+    ///
+    /// # Errors
+    /// [`MarkError`]; nothing may then be concluded of what is on disk.
+    pub fn advance(&self, head: &Head) -> Result<(), MarkError> {
+        let _folder = self.lock()?;
+        self.advance_locked(head)
+    }
+
+    /// Makes the folder, and the mark at that head; one that is there already is moved on.
+    ///
+    /// # Errors
+    /// [`MarkError`].
+    pub fn make(&self, head: &Head) -> Result<(), MarkError> {
+        let folder = self.make_folder()?;
+        match self.advance_locked(head) {
+            Err(MarkError::Missing(_)) => self.put(&folder, head),
+            done => done,
+        }
+    }
+
+    /// Puts the mark at that head, whatever it was.
+    ///
+    /// # Errors
+    /// [`MarkError`].
+    pub fn replace(&self, head: &Head) -> Result<(), MarkError> {
+        let folder = self.make_folder()?;
+        self.put(&folder, head)
+    }
+
+    fn lock(&self) -> Result<File, MarkError> {
+        let folder = self.at(File::open(&self.folder))?;
+        self.at(folder.lock())?;
+        Ok(folder)
+    }
+
+    /// Makes the folder if it is not there, and locks it.
+    fn make_folder(&self) -> Result<File, MarkError> {
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder);
+        self.at(made)?;
+        let real = self.at(self.folder.canonicalize())?;
+        if let Some(parent) = real.parent() {
+            self.at(File::open(parent).and_then(|parent| parent.sync_all()))?;
+        }
+        self.lock()
+    }
+
+    fn advance_locked(&self, head: &Head) -> Result<(), MarkError> {
+        let mut options = OpenOptions::new();
+        let file = self.at(options.read(true).write(true).open(self.path()))?;
+        let (mark, counter) = self.newest_in(&file)?;
+        if mark.is_before(head) {
+            let new = Mark::of(head, self.clock.now());
+            let counter = counter + 1;
+            let offset = SLOT as u64 * (counter % 2);
+            self.at(file.write_all_at(&slot(&new, counter), offset))?;
+        } else if !Mark::of(head, mark.written_at).is_before(&mark.head()) {
+            return Err(MarkError::AnotherLog(self.path()));
+        }
+        // Another process may have moved it further and died before it was on disk.
+        self.at(file.sync_data())
+    }
+
+    fn put(&self, folder: &File, head: &Head) -> Result<(), MarkError> {
+        let mark = Mark::of(head, self.clock.now());
+        let partial = self.folder.join(PARTIAL);
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(0o600);
+        let mut file = self.at(options.open(&partial))?;
+        // Both slots, so that one that cannot be read is always one that was torn.
+        self.at(file.write_all(&[slot(&mark, 0), slot(&mark, 1)].concat()))?;
+        self.at(file.sync_all())?;
+        self.at(fs::rename(&partial, self.path()))?;
+        self.at(folder.sync_all())
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(FILE)
+    }
+
+    fn at<T>(&self, done: io::Result<T>) -> Result<T, MarkError> {
+        done.map_err(|cause| match cause.kind() {
+            io::ErrorKind::NotFound => MarkError::Missing(self.path()),
+            _ => MarkError::Folder {
+                path: self.path(),
+                cause,
+            },
+        })
+    }
+
+    fn newest_in(&self, file: &File) -> Result<(Mark, u64), MarkError> {
+        let mut bytes = vec![0; 2 * SLOT];
+        let damaged = || MarkError::Damaged(self.path());
+        if self.at(file.metadata())?.len() != bytes.len() as u64 {
+            return Err(damaged());
+        }
+        self.at(file.read_exact_at(&mut bytes, 0))?;
+        newest(&bytes).ok_or_else(damaged)
+    }
+}
+
+/// Whether the folder `inner` is `outer` or lies in it, links resolved, be they there yet or not.
+#[must_use]
+pub fn lies_in(inner: &Path, outer: &Path) -> bool {
+    resolved(inner).starts_with(resolved(outer))
+}
+
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for there in absolute.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize(), absolute.strip_prefix(there)) {
+            return if rest.as_os_str().is_empty() {
+                real
+            } else {
+                real.join(rest)
+            };
+        }
+    }
+    absolute
+}

@@ -1,0 +1,413 @@
+//! The mark itself: where it may lie, what it looks like, and what happens when it cannot be read or
+//! written.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Client;
+use waxseal::embedded::{OpenError, open_store};
+use waxseal::policy::MAX_LEEWAY;
+use waxseal::revocation::Reason;
+use waxseal::revocation::log::{RevocationLog, Revoke};
+use waxseal::store::mark::{Mark, MarkError, MarkFile};
+use waxseal::time::{Clock, SystemClock};
+use waxseal::{Settings, Waxseal};
+
+use super::common::{House, Place, Server};
+use super::durable::place;
+use super::forge::Forge;
+use super::ground::Ground;
+use super::restored_copy::{SERVE, refused};
+
+const SLOT: usize = 4096;
+
+/// The settings that the program has in that place.
+pub fn settings_of(place: &Place) -> Settings {
+    let folder = |name| place.path().join(name);
+    Settings {
+        data_dir: folder("data"),
+        keys_dir: folder("keys"),
+        mark_dir: folder("mark"),
+        ..Settings::default()
+    }
+}
+
+pub fn mark_in(folder: &Path) -> Mark {
+    MarkFile::new(folder, Arc::new(SystemClock)).read().unwrap()
+}
+
+pub fn mark_of(place: &Place) -> Mark {
+    mark_in(&place.path().join("mark"))
+}
+
+#[tokio::test]
+async fn the_mark_has_what_was_answered() {
+    let house = House::new().await;
+    house.add_user("alice").await;
+    let is_at_the_head = async || {
+        let head = house.waxseal.log().read(0, 0).await.unwrap().head;
+        let mark = mark_in(&house.settings.mark_dir);
+        assert!(mark.is_at(&head), "{mark:?} {head:?}");
+        head
+    };
+    let mut heads = vec![is_at_the_head().await];
+    for _ in 0..3 {
+        let token = house.login("alice").await;
+        heads.push(is_at_the_head().await);
+        assert_eq!(house.post("/logout", Some(&token), None).await.status, 204);
+        heads.push(is_at_the_head().await);
+        house.pass(Duration::from_secs(1)).await;
+    }
+    heads.dedup();
+    assert_eq!(heads.len(), 7, "each of them moved it");
+}
+
+#[test]
+fn it_is_text_for_its_owner_alone() {
+    let place = place();
+    let mode = |name: &str| fs::metadata(place.path().join(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("mark"), mode("mark/mark")), (0o700, 0o600));
+    let text = fs::read_to_string(place.path().join("mark/mark")).unwrap();
+    assert_eq!((text.len(), text.lines().count()), (2 * SLOT, 2));
+    for line in text.lines() {
+        let (json, _) = line.trim_end().rsplit_once(' ').unwrap();
+        let json: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert_eq!(json["version"], 1);
+    }
+}
+
+#[test]
+fn a_mark_that_would_be_put_back_with_the_database_is_a_wrong_setting() {
+    let place = Place::new();
+    fs::create_dir(place.path().join("other")).unwrap();
+    symlink("other", place.path().join("linked")).unwrap();
+    for (data, mark) in [
+        ("data", "data"),
+        ("data", "data/mark"),
+        ("data", "./data/deep/er"),
+        ("other", "linked"),
+        ("linked", "other/mark"),
+        ("other", "linked/mark"),
+        (".", "mark"),
+        ("data", ""),
+    ] {
+        let folders = ["--data-dir", data, "--mark-dir", mark];
+        for command in [&["serve"][..], &["user", "add", "alice"], &["restored"]] {
+            let output = place.run(&[command, &folders].concat(), "");
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{data} {mark}: {said}");
+            for words in ["mark_dir", "--mark-dir", "WAXSEAL_MARK_DIR"] {
+                assert!(said.contains(words), "{data} {mark}: {said}");
+            }
+        }
+    }
+    let left = fs::read_dir(place.path()).unwrap().count();
+    assert_eq!(left, 2, "what refuses to start leaves nothing behind");
+    let apart = ["--data-dir", "linked", "--mark-dir", "linked mark"];
+    place.ok(&[&["user", "add", "alice"][..], &apart].concat(), "");
+}
+
+/// As an app would meet it that embeds the service.
+#[tokio::test]
+async fn an_app_is_refused_such_a_mark_too() {
+    let place = Place::new();
+    let mut settings = settings_of(&place);
+    settings.mark_dir = settings.data_dir.join("mark");
+    let opened = Waxseal::open(&settings).await;
+    assert!(
+        matches!(opened, Err(OpenError::MarkWithin { .. })),
+        "{opened:?}"
+    );
+}
+
+#[tokio::test]
+async fn beside_a_log_that_is_not_new_a_missing_mark_is_made_with_a_warning() {
+    let place = place();
+    let seq = mark_of(&place).cursor.seq;
+    fs::remove_dir_all(place.path().join("mark")).unwrap();
+    let output = place.run(&["revoke", "all"], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && said.contains("there was no mark"),
+        "{said}"
+    );
+    assert_eq!(mark_of(&place).cursor.seq, seq + 1);
+    fs::remove_dir_all(place.path().join("mark")).unwrap();
+    let mut server = place.serve();
+    assert!(
+        server.log().contains("there was no mark"),
+        "{}",
+        server.log()
+    );
+    assert!(server.terminate().success());
+    let server = place.serve();
+    assert!(
+        !server.log().contains("there was no mark"),
+        "{}",
+        server.log()
+    );
+}
+
+#[tokio::test]
+async fn a_slot_that_was_torn_is_done_without_and_a_damaged_mark_is_refused() {
+    let place = place();
+    let path = place.path().join("mark/mark");
+    place.ok(&["revoke", "all"], "");
+    let whole = fs::read(&path).unwrap();
+    let newest = mark_of(&place);
+    let torn = |slots: &[usize]| {
+        let mut bytes = whole.clone();
+        for slot in slots {
+            bytes[slot * SLOT + 20..slot * SLOT + 60].fill(0);
+        }
+        bytes
+    };
+    let mut seqs = Vec::new();
+    for slot in 0..2 {
+        fs::write(&path, torn(&[slot])).unwrap();
+        seqs.push(mark_of(&place).cursor.seq);
+        place.ok(&["revoke", "all"], "");
+        assert!(mark_of(&place).cursor.seq > newest.cursor.seq);
+    }
+    assert_eq!(seqs.iter().max(), Some(&newest.cursor.seq));
+
+    let whole = fs::read(&path).unwrap();
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let longer = [&whole[..], b"\n"].concat();
+    for (what, bytes) in [
+        ("empty", Vec::new()),
+        ("short", whole[..SLOT + 100].to_vec()),
+        ("long", longer),
+        ("torn twice", torn(&[0, 1])),
+        ("zeros", vec![0; 2 * SLOT]),
+        (
+            "altered",
+            text.replace("\"seq\":", "\"seq\":1").into_bytes(),
+        ),
+        (
+            "newer",
+            text.replace("\"version\":1", "\"version\":2").into_bytes(),
+        ),
+    ] {
+        fs::write(&path, &bytes).unwrap();
+        for command in [&SERVE[..], &["revoke", "all"]] {
+            let said = refused(&place, command);
+            for words in [
+                "mark/mark is damaged",
+                "remove the mark",
+                "waxseal restored",
+            ] {
+                assert!(said.contains(words), "{what}: {said}");
+            }
+        }
+        assert_eq!(
+            fs::read(&path).unwrap(),
+            bytes,
+            "{what}: it is left as it is"
+        );
+    }
+    let said = place.ok(&["restored"], "");
+    assert!(said.contains("no mark that could be read"), "{said}");
+    place.ok(&["revoke", "all"], "");
+}
+
+/// What comes after the mark is what proves that the log goes on from there.
+#[tokio::test]
+async fn compaction_leaves_what_comes_after_the_mark() {
+    let house = House::new().await;
+    house.add_user("alice").await;
+    house.login("alice").await;
+    let other = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        mark_dir: other.path().to_owned(),
+        ..house.settings.clone()
+    };
+    let store = open_store(&settings).await.unwrap();
+    let brief = house.clock.now().plus(Duration::from_secs(1));
+    let forge = Forge::new(&house.settings.keys_dir, 5);
+    for _ in 0..4 {
+        let token = forge.session(house.clock.now()).claims.token_id;
+        let what = Revoke::Token(token, brief);
+        let at = house.clock.now();
+        store.revoke(what, Reason::Client, at).await.unwrap();
+    }
+    let until = brief.plus(MAX_LEEWAY);
+    house.waxseal.catch_up().await.unwrap();
+    let log = house.waxseal.log();
+    assert_eq!(log.compact(until).await.unwrap(), 0, "the mark is behind");
+    assert_eq!(log.compact(until).await.unwrap(), 4, "now it is not");
+    let head = log.read(0, 0).await.unwrap().head;
+    assert!(mark_in(&house.settings.mark_dir).is_at(&head));
+    // All of it is dropped, and the head alone proves it.
+    open_store(&house.settings).await.unwrap();
+    // The other mark is at the log's end, as it was.
+    let marked = mark_in(other.path());
+    assert_eq!(marked.cursor, head.cursor);
+}
+
+async fn log_out(server: &Server, token: &str) -> u16 {
+    server.logout(&Client::new(), token).await.unwrap()
+}
+
+/// The log is carried into its file by a thread of the test.
+async fn says(server: &Server, words: &str) {
+    for _ in 0..1000 {
+        if server.log().contains(words) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{words:?} is not in the log: {}", server.log());
+}
+
+fn sessions(place: &Path, count: usize) -> Vec<String> {
+    let forge = Forge::new(&place.join("keys"), 6);
+    let session = |_| forge.session(SystemClock.now()).text;
+    (0..count).map(session).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_mark_no_logout_is_acknowledged() {
+    let place = place();
+    let server = place.serve();
+    let tokens = sessions(place.path(), 4);
+    assert_eq!(log_out(&server, &tokens[0]).await, 204);
+    let (here, away) = (place.path().join("mark"), place.path().join("away"));
+    fs::rename(&here, &away).unwrap();
+    let marked = mark_in(&away);
+    for token in &tokens[1..3] {
+        assert_eq!(log_out(&server, token).await, 503);
+    }
+    says(&server, "there is no mark").await;
+    assert!(!here.exists(), "a running server makes no new one");
+    fs::rename(&away, &here).unwrap();
+    assert_eq!(mark_of(&place), marked);
+    for token in &tokens[1..] {
+        assert_eq!(log_out(&server, token).await, 204);
+    }
+}
+
+const READ_ONLY: &str = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1""#;
+const APART: &str = r#"mount --bind "$1" "$1""#;
+const SMALL: &str = r#"mkdir -p "$1" && mount -t tmpfs -o size=64k,mode=0700 waxseal "$1""#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_mark_is_read_only_no_logout_is_acknowledged() {
+    let place = place();
+    let mark = place.path().join("mark");
+    let Some(ground) = Ground::new(APART, &mark, false) else {
+        return;
+    };
+    let mut server = ground.serve(place.path());
+    let tokens = sessions(place.path(), 12);
+    assert_eq!(log_out(&server, &tokens[0]).await, 204);
+    let before = mark_of(&place);
+    let remount = |how: &str| {
+        let done = ground.sh(&format!(r#"mount -o remount,bind,{how} "$1""#), &mark);
+        assert!(done.status.success(), "{done:?}");
+    };
+    remount("ro");
+    for token in &tokens[1..6] {
+        // It is in the log, and nobody may rely on that.
+        assert_eq!(log_out(&server, token).await, 503);
+    }
+    assert_eq!(mark_of(&place), before);
+    says(&server, "mark/mark: Read-only file system").await;
+    remount("rw");
+    for token in &tokens[6..] {
+        assert_eq!(log_out(&server, token).await, 204, "{}", server.log());
+    }
+    assert_eq!(mark_of(&place).cursor.seq, before.cursor.seq + 11);
+    let client = Client::new();
+    for token in &tokens[1..6] {
+        assert_eq!(
+            server.verify(&client, token).await,
+            401,
+            "it was in the log"
+        );
+    }
+    server.kill();
+    // The log is ahead of a mark that could not be written, which is no reason to refuse it.
+    let mut server = ground.serve(place.path());
+    remount("ro");
+    assert_eq!(log_out(&server, &sessions(place.path(), 20)[19]).await, 503);
+    server.kill();
+    remount("rw");
+    let server = ground.serve(place.path());
+    let last = &sessions(place.path(), 21)[20];
+    assert_eq!(log_out(&server, last).await, 204);
+}
+
+#[test]
+fn beside_a_read_only_mark_nothing_starts_and_the_error_names_it() {
+    let place = place();
+    let mark = place.path().join("mark");
+    let Some(ground) = Ground::new(READ_ONLY, &mark, false) else {
+        return;
+    };
+    for arguments in [
+        &["serve"][..],
+        &["revoke", "all"],
+        &["user", "disable", "alice"],
+    ] {
+        let output = ground.program(place.path(), arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains(mark.to_str().unwrap()), "{said}");
+        assert!(said.contains("Read-only file system"), "{said}");
+    }
+    let listed = ground.program(place.path(), &["user", "list"]).output();
+    assert!(listed.unwrap().status.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_a_mark_that_is_there_needs_no_room_and_a_new_one_is_refused() {
+    let place = place();
+    let mark = place.path().join("mark");
+    fs::remove_dir_all(&mark).unwrap();
+    let Some(ground) = Ground::new(SMALL, &mark, false) else {
+        return;
+    };
+    let fill = r#"cat /dev/zero > "$1/filler" 2>/dev/null; test -s "$1/filler""#;
+    assert!(ground.sh(fill, &mark).status.success());
+    let output = ground.program(place.path(), &["serve"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    fs::remove_file(ground.see(&mark.join("filler"))).unwrap();
+
+    let mut server = ground.serve(place.path());
+    assert!(ground.sh(fill, &mark).status.success());
+    let tokens = sessions(place.path(), 6);
+    for token in &tokens {
+        assert_eq!(log_out(&server, token).await, 204, "{}", server.log());
+    }
+    server.kill();
+    let seq = mark_in(&ground.see(&mark)).cursor.seq;
+    assert_eq!(seq, 1 + 6);
+    let server = ground.serve(place.path());
+    assert_eq!(log_out(&server, &tokens[0]).await, 401);
+}
+
+/// A mark that another log has is no mark of this one.
+#[tokio::test]
+async fn the_mark_is_not_moved_onto_another_log() {
+    let house = House::new().await;
+    house.add_user("alice").await;
+    let file = MarkFile::new(&house.settings.mark_dir, Arc::clone(&house.clock) as _);
+    let token = house.login("alice").await;
+    assert_eq!(house.post("/logout", Some(&token), None).await.status, 204);
+    let mark = file.read().unwrap();
+    let mut head = house.waxseal.log().read(0, 0).await.unwrap().head;
+    head.cursor.hash[0] ^= 1;
+    let moved = file.advance(&head);
+    assert!(matches!(moved, Err(MarkError::AnotherLog(_))), "{moved:?}");
+    head.cursor.seq += 1;
+    head.newest_lineage = house.clock.now().minus(Duration::from_secs(3600));
+    let moved = file.advance(&head);
+    assert!(matches!(moved, Err(MarkError::AnotherLog(_))), "{moved:?}");
+    assert_eq!(file.read().unwrap(), mark);
+}
