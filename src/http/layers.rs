@@ -11,7 +11,7 @@ use axum::http::header::{
     REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -31,6 +31,7 @@ use super::oauth::{self, OauthError};
 use super::origins::Origins;
 use super::problem::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::session_cookies::{ACTIVITY, SESSION};
+use super::timing::{Durations, timed};
 use super::verify;
 use crate::random::Random;
 use crate::token::base64url;
@@ -99,6 +100,7 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
     let header =
         |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     let layers = ServiceBuilder::new()
+        .layer(from_fn_with_state(Arc::<Durations>::default(), timed))
         .map_request(without_odd_request_id)
         .layer(SetSensitiveRequestHeadersLayer::new([
             AUTHORIZATION,

@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod failure;
 mod keys;
+mod metrics;
 mod passwords;
 mod revoke;
 mod serve;

@@ -13,6 +13,7 @@ use crate::account::password::PasswordHash;
 use crate::account::{BeginSession, User, UserChange};
 use crate::id::{Lineage, UserId};
 use crate::inventory::{Renew, Renewed};
+use crate::meters;
 use crate::revocation::log::{Cursor, Revoke, StoreError};
 use crate::revocation::{
     ALL, Reason, Revocation, Target, cut_off_expiry, session_revocation_expiry,
@@ -165,6 +166,9 @@ async fn commit(connection: &mut SqliteConnection, batch: &[Job]) -> sqlx::Resul
     forget_ended(&mut transaction, batch).await?;
     set_head(&mut transaction, &head).await?;
     transaction.commit().await?;
+    for (scope, reason) in head.appended {
+        meters::revocation_written(scope.name(), reason.name());
+    }
     Ok(done)
 }
 
@@ -270,6 +274,8 @@ pub(super) async fn append(
         seq: revocation.seq,
         hash,
     };
+    let written = (revocation.target.scope(), revocation.reason);
+    head.appended.push(written);
     Ok(Done::Revoked(revocation.seq))
 }
 
