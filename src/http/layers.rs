@@ -44,6 +44,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 #[derive(Clone)]
 struct NewRequestId(Arc<dyn Random>);
 
@@ -95,7 +97,8 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
             .get(REQUEST_ID)
             .and_then(|id| id.to_str().ok())
             .unwrap_or_default();
-        tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+        let trace = request.headers().get(TRACEPARENT).and_then(trace_id);
+        tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id, trace)
     });
     let header =
         |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
@@ -130,6 +133,25 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
         ))
         .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES));
     resources.layer(layers)
+}
+
+/// The trace that a request belongs to, if it says so as W3C's Trace Context, section 3.2, has it. A header that
+/// does not is ignored, as that asks for.
+fn trace_id(header: &HeaderValue) -> Option<&str> {
+    let text = header.to_str().ok()?;
+    let (fields, rest) = text.split_at_checked(55)?;
+    let mut fields = fields.split('-');
+    let mut field = |length: usize| {
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        fields
+            .next()
+            .filter(|field| field.len() == length && field.bytes().all(digit))
+    };
+    let (version, trace, parent, _flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
+    // A later version may say more, behind another dash.
+    let ends = rest.is_empty() || (version != "00" && rest.starts_with('-'));
+    let nothing = |field: &str| field.bytes().all(|b| b == b'0');
+    (ends && version != "ff" && !nothing(trace) && !nothing(parent)).then_some(trace)
 }
 
 /// A request ID from outside goes into every line of the log: it is short and plain, or not taken.
@@ -180,4 +202,43 @@ async fn in_shape(request: Request<Body>, next: Next) -> Response {
         shaped.headers_mut().insert(ALLOW, allow.clone());
     }
     shaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    #[test]
+    fn a_trace_is_taken_from_a_traceparent_and_from_nothing_else() {
+        let taken = |text: &str| trace_id(&HeaderValue::from_str(text).unwrap()).map(str::to_owned);
+        let good = format!("00-{TRACE}-00f067aa0ba902b7-01");
+        for text in [
+            &good,
+            &format!("cc-{}", &good[3..]),
+            &format!("cc-{}-more", &good[3..]),
+        ] {
+            assert_eq!(taken(text).as_deref(), Some(TRACE), "{text}");
+        }
+        for text in [
+            "",
+            &good[..54],
+            &format!("{good}-more"),
+            &format!("ff-{}", &good[3..]),
+            &format!("cc-{}more", &good[3..]),
+            &good.to_uppercase(),
+            &good.replace(TRACE, &"0".repeat(32)),
+            &good.replace("00f067aa0ba902b7", &"0".repeat(16)),
+            &good.replace("4bf9", "4bg9"),
+            &good.replace("-01", "--1"),
+            &good.replace('-', "_"),
+        ] {
+            assert_eq!(taken(text), None, "{text}");
+        }
+        assert_eq!(
+            trace_id(&HeaderValue::from_bytes(&[0xff; 55]).unwrap()),
+            None
+        );
+    }
 }

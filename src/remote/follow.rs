@@ -42,8 +42,8 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// Why the list is not known to be fresh.
 #[derive(Debug, thiserror::Error)]
 enum Unproven {
-    #[error(transparent)]
-    Ask(#[from] AskError),
+    #[error("{1}; in the issuer's log it is the request {0}")]
+    Ask(String, #[source] AskError),
     #[error("the page: {0}")]
     Malformed(#[from] Malformed),
     #[error("the page is signed with the key {0}, which is unknown")]
@@ -197,7 +197,8 @@ impl Follow {
             self.random.fill(&mut nonce);
             let nonce = base64url::encode(&nonce);
             let (asked, before) = (self.clock.uptime(), self.clock.now());
-            let page = self.issuer.page(reading.next(), &nonce).await?;
+            let page = self.issuer.page(reading.next(), &nonce).await;
+            let page = page.map_err(|cause| Unproven::Ask(nonce.clone(), cause))?;
             let statement = self.open(&page.page)?;
             self.check_clock(before, Timestamp::from_millis(statement.now))?;
             let question = Question {

@@ -167,7 +167,7 @@ async fn commit(connection: &mut SqliteConnection, batch: &[Job]) -> sqlx::Resul
     set_head(&mut transaction, &head).await?;
     transaction.commit().await?;
     for (scope, reason) in head.appended {
-        meters::revocation_written(scope.name(), reason.name());
+        meters::revocations_written(scope.name(), reason.name()).increment(1);
     }
     Ok(done)
 }
