@@ -33,6 +33,19 @@ impl Traffic {
         self.status(self.to(method, path).bearer_auth(token)).await
     }
 
+    /// Asks until the idle deadline is a later second, and says how often.
+    async fn touch(&self, token: &str) -> f64 {
+        for asked in 1..=300 {
+            let request = self.to(Method::POST, "/session/renew").bearer_auth(token);
+            let answer: Value = request.send().await.unwrap().json().await.unwrap();
+            if answer["access_token"].as_str().unwrap() != token {
+                return f64::from(asked);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the session was never touched");
+    }
+
     async fn client_token(&self, client: &Value, secret: &str, form: &'static str) -> Value {
         let request = self
             .to(Method::POST, "/oauth/token")
@@ -98,8 +111,7 @@ async fn the_figures_are_those_of_what_was_done() {
     }
 
     // A touch, a logout, and one from everywhere; then both tokens are dead.
-    let touched = traffic.with(Method::POST, "/session/renew", &others).await;
-    assert_eq!(touched, 200);
+    let asked = traffic.touch(&others).await;
     assert_eq!(server.logout(http, &alices).await.unwrap(), 204);
     let everywhere = traffic.to(Method::POST, "/logout").bearer_auth(&bobs);
     let everywhere = everywhere.json(&json!({ "scope": "all" }));
@@ -151,14 +163,18 @@ async fn the_figures_are_those_of_what_was_done() {
             (LOGINS, &[("outcome", "refused")], 1.0),
             (LOGINS, &[("outcome", "limited")], 1.0),
             (LOGINS, &[("outcome", "failed")], 0.0),
-            // The five, the touch, two logouts, three of the client's, the BREW and the DELETE.
-            (VERIFICATIONS, &[("verdict", "good")], 13.0),
+            // Those for a touch, the five, two logouts, three of the client's, the BREW and the DELETE.
+            (VERIFICATIONS, &[("verdict", "good")], asked + 12.0),
             (VERIFICATIONS, &[("verdict", "malformed")], 1.0),
             (VERIFICATIONS, &[("verdict", "signature")], 2.0),
             (VERIFICATIONS, &[("verdict", "revoked")], 2.0),
-            (VERIFICATIONS, &[], 18.0),
+            (VERIFICATIONS, &[], asked + 17.0),
             ("waxseal_exchanges_total", &[("outcome", "touched")], 1.0),
-            ("waxseal_exchanges_total", &[], 1.0),
+            (
+                "waxseal_exchanges_total",
+                &[("outcome", "kept")],
+                asked - 1.0,
+            ),
             (WRITTEN, &[("scope", "session"), ("reason", "logout")], 1.0),
             (WRITTEN, &[("scope", "user"), ("reason", "logout")], 1.0),
             (WRITTEN, &[("reason", "reused")], 0.0),
