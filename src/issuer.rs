@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 use crate::account::client::Clients;
 use crate::account::password::{BadPassword, Checked, Hasher, HashingFailed, Password};
@@ -196,7 +197,8 @@ impl Issuer {
         origin: Origin,
     ) -> Result<Issued, LoginError> {
         let begun = self.2.logins.begun(Login::Failed);
-        let issued = self.begin(username, password, origin).await;
+        let issued = self.begin(username, password, origin);
+        let issued = issued.instrument(tracing::debug_span!("login")).await;
         match &issued {
             Ok(_) => begun.ended(Login::LetIn),
             Err(LoginError::Refused) => begun.ended(Login::Refused),

@@ -226,26 +226,22 @@ impl Default for Issuing {
 }
 
 /// A counter of what compaction dropped.
-#[must_use]
 pub fn compacted_revocations() -> Counter {
     counter!("waxseal_compacted_revocations_total")
 }
 
 /// How many streams of the feed are open.
-#[must_use]
 pub fn feed_streams() -> Gauge {
     gauge!("waxseal_feed_streams")
 }
 
 /// How long requests take.
-#[must_use]
 pub fn request_duration(route: &str, method: &'static str, status: &'static str) -> Histogram {
     let route = route.to_owned();
     histogram!("waxseal_request_duration_seconds", "route" => route, "method" => method, "status" => status)
 }
 
 /// How many revocations were written. Looking it up costs nothing beside the write.
-#[must_use]
 pub fn revocations_written(scope: &'static str, reason: &'static str) -> Counter {
     counter!("waxseal_revocations_written_total", "scope" => scope, "reason" => reason)
 }

@@ -7,6 +7,7 @@ use argon2::password_hash::phc;
 use argon2::{Argon2, Params, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 use super::Username;
 use crate::meters::Hashing;
@@ -282,6 +283,7 @@ impl Hasher {
             meters.took.record(stopwatch.seconds());
             done
         })
+        .instrument(tracing::debug_span!("hashing"))
         .await
         .map_err(|_| HashingFailed::Broken)
     }

@@ -13,6 +13,8 @@ use axum::http::header::{
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
@@ -26,6 +28,7 @@ use tower_http::sensitive_headers::{
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::oauth::{self, OauthError};
 use super::origins::Origins;
@@ -97,8 +100,14 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
             .get(REQUEST_ID)
             .and_then(|id| id.to_str().ok())
             .unwrap_or_default();
-        let trace = request.headers().get(TRACEPARENT).and_then(trace_id);
-        tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id, trace)
+        let parent = request.headers().get(TRACEPARENT).and_then(parent);
+        let trace = parent.as_ref().map(|parent| tracing::field::display(parent.trace_id()));
+        let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id, trace);
+        if let Some(parent) = parent {
+            // Without an exporter nobody takes it.
+            let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+        }
+        span
     });
     let header =
         |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
@@ -135,9 +144,9 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
     resources.layer(layers)
 }
 
-/// The trace that a request belongs to, if it says so as W3C's Trace Context, section 3.2, has it. A header that
+/// The span that a request belongs to, if it says so as W3C's Trace Context, section 3.2, has it. A header that
 /// does not is ignored, as that asks for.
-fn trace_id(header: &HeaderValue) -> Option<&str> {
+fn parent(header: &HeaderValue) -> Option<SpanContext> {
     let text = header.to_str().ok()?;
     let (fields, rest) = text.split_at_checked(55)?;
     let mut fields = fields.split('-');
@@ -147,11 +156,17 @@ fn trace_id(header: &HeaderValue) -> Option<&str> {
             .next()
             .filter(|field| field.len() == length && field.bytes().all(digit))
     };
-    let (version, trace, parent, _flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
+    let (version, trace, parent, flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
     // A later version may say more, behind another dash.
     let ends = rest.is_empty() || (version != "00" && rest.starts_with('-'));
-    let nothing = |field: &str| field.bytes().all(|b| b == b'0');
-    (ends && version != "ff" && !nothing(trace) && !nothing(parent)).then_some(trace)
+    let parent = SpanContext::new(
+        TraceId::from_hex(trace).ok()?,
+        SpanId::from_hex(parent).ok()?,
+        TraceFlags::new(u8::from_str_radix(flags, 16).ok()?),
+        true,
+        TraceState::NONE,
+    );
+    (ends && version != "ff" && parent.is_valid()).then_some(parent)
 }
 
 /// A request ID from outside goes into every line of the log: it is short and plain, or not taken.
@@ -212,7 +227,10 @@ mod tests {
 
     #[test]
     fn a_trace_is_taken_from_a_traceparent_and_from_nothing_else() {
-        let taken = |text: &str| trace_id(&HeaderValue::from_str(text).unwrap()).map(str::to_owned);
+        let taken = |text: &str| {
+            let parent = parent(&HeaderValue::from_str(text).unwrap());
+            parent.map(|parent| parent.trace_id().to_string())
+        };
         let good = format!("00-{TRACE}-00f067aa0ba902b7-01");
         for text in [
             &good,
@@ -236,9 +254,6 @@ mod tests {
         ] {
             assert_eq!(taken(text), None, "{text}");
         }
-        assert_eq!(
-            trace_id(&HeaderValue::from_bytes(&[0xff; 55]).unwrap()),
-            None
-        );
+        assert!(parent(&HeaderValue::from_bytes(&[0xff; 55]).unwrap()).is_none());
     }
 }

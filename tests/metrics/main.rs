@@ -7,6 +7,7 @@ mod common;
 
 mod ages;
 mod docs;
+mod otlp;
 mod port;
 mod request_ids;
 mod scrape;

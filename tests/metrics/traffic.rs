@@ -56,7 +56,10 @@ impl Traffic {
     }
 }
 
-fn assert_figures(page: &Page, figures: &[(&str, &[(&str, &str)], f64)]) {
+/// A sample: its name, labels that it has, and its value.
+type Figure<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
+fn assert_figures(page: &Page, figures: &[Figure<'_>]) {
     for (name, labels, wanted) in figures {
         let read = page.read(name, labels);
         assert_eq!(read, Some(*wanted), "{name} {labels:?}\n{}", page.text);

@@ -12,6 +12,7 @@ mod passwords;
 mod revoke;
 mod serve;
 mod token;
+mod traces;
 mod user;
 
 use std::process::ExitCode;

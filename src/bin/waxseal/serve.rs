@@ -1,7 +1,6 @@
 //! `waxseal serve`.
 
 use std::fs::File;
-use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
@@ -9,7 +8,6 @@ use std::time::Duration;
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 use waxseal::Waxseal;
 use waxseal::embedded::make_data_dir;
 use waxseal::random::OsRandom;
@@ -17,6 +15,7 @@ use waxseal::random::OsRandom;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::metrics::{self, Metrics};
+use crate::traces::Traces;
 use crate::{passwords, user};
 
 /// How long requests under way may take to finish once the service is told to stop.
@@ -26,12 +25,13 @@ const DRAIN: Duration = Duration::from_secs(20);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub async fn run(config: &Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let traces = Traces::start()?;
+    let served = serve(config).await;
+    traces.stop().await;
+    served
+}
+
+async fn serve(config: &Config) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
 
