@@ -1,9 +1,11 @@
 //! The whole service in one process: the embedded store, a folder of keys, and all that stands on them.
 
 mod keys;
+mod measure;
 mod open_error;
 mod store;
 
+use measure::Meters;
 pub use open_error::OpenError;
 pub use store::{
     Restored, look_into_store, make_data_dir, mark_is_apart, open_or_make_store, open_store,
@@ -31,6 +33,7 @@ use crate::inventory::Inventory;
 use crate::issuer::{Issuer, IssuerParts};
 use crate::key::{Algorithm, Format};
 use crate::keyring::SharedKeyring;
+use crate::meters::Compactions;
 use crate::policy::{
     BadPolicy, LIFETIME_CAP, MAX_LEEWAY, Policy, Timeouts, check_client_token_lifetime,
     check_max_staleness,
@@ -150,6 +153,7 @@ pub struct Waxseal {
     keys_dir: PathBuf,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    meters: Arc<Meters>,
 }
 
 impl Waxseal {
@@ -251,6 +255,7 @@ impl Waxseal {
             keys_dir: settings.keys_dir.clone(),
             clock,
             random,
+            meters: Arc::default(),
         })
     }
 
@@ -333,6 +338,14 @@ impl Waxseal {
     /// # Errors
     /// [`FollowError`].
     pub async fn compact(&self) -> Result<u64, FollowError> {
+        let begun = self.meters.compactions.begun(Compactions::Failed);
+        let dropped = self.drop_expired().await?;
+        begun.ended(Compactions::Done);
+        self.meters.dropped.increment(dropped);
+        Ok(dropped)
+    }
+
+    async fn drop_expired(&self) -> Result<u64, FollowError> {
         // A log that does not continue what was read is left as it is, for people to look at.
         self.catch_up().await?;
         // Not before the largest leeway has passed besides: the horizon must not end a token that a

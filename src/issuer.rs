@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 use crate::account::client::Clients;
 use crate::account::password::{BadPassword, Checked, Hasher, HashingFailed, Password};
@@ -21,12 +22,16 @@ use crate::id::{KeyId, Lineage, UserId};
 use crate::inventory::{Entered, Inventory, Origin};
 use crate::key::Format;
 use crate::keyring::SharedKeyring;
+use crate::meters::{
+    ClientAuthentication, ClientTokens, Counters, Exchange, FeedPages, Issuing, Login,
+};
 use crate::policy::Policy;
 use crate::random::Random;
 use crate::revocation::follower::{FollowError, Follower};
 use crate::revocation::list::RevocationList;
 use crate::revocation::log::{RevocationLog, Revoke, StoreError};
 use crate::revocation::{Reason, session_revocation_expiry};
+use crate::schedule;
 use crate::session;
 use crate::time::{Clock, Timestamp};
 use crate::token::{self, SigningFailed};
@@ -149,7 +154,20 @@ pub struct IssuerParts {
 
 /// Begins and ends sessions.
 #[derive(Debug)]
-pub struct Issuer(IssuerParts, Semaphore);
+pub struct Issuer(IssuerParts, Semaphore, Meters);
+
+#[derive(Debug, Default)]
+struct Meters {
+    logins: Counters<Login>,
+    exchanges: Counters<Exchange>,
+    client_authentications: Counters<ClientAuthentication>,
+    client_tokens: Counters<ClientTokens>,
+    feed_pages: Counters<FeedPages>,
+    issuing: Issuing,
+}
+
+/// How long the log's head is waited for when it is measured.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many pages of the feed are made at a time.
 const FEED_PAGES: usize = 2;
@@ -157,8 +175,8 @@ const FEED_PAGES: usize = 2;
 impl Issuer {
     /// An issuer of these parts.
     #[must_use]
-    pub const fn new(parts: IssuerParts) -> Self {
-        Self(parts, Semaphore::const_new(FEED_PAGES))
+    pub fn new(parts: IssuerParts) -> Self {
+        Self(parts, Semaphore::const_new(FEED_PAGES), Meters::default())
     }
 
     /// The time that the issuer goes by.
@@ -178,7 +196,24 @@ impl Issuer {
         password: Password,
         origin: Origin,
     ) -> Result<Issued, LoginError> {
-        let Self(parts, _) = self;
+        let begun = self.2.logins.begun(Login::Failed);
+        let issued = self.begin(username, password, origin);
+        let issued = issued.instrument(tracing::debug_span!("login")).await;
+        match &issued {
+            Ok(_) => begun.ended(Login::LetIn),
+            Err(LoginError::Refused) => begun.ended(Login::Refused),
+            Err(_) => {}
+        }
+        issued
+    }
+
+    async fn begin(
+        &self,
+        username: &str,
+        password: Password,
+        origin: Origin,
+    ) -> Result<Issued, LoginError> {
+        let Self(parts, ..) = self;
         let name = username.parse().unwrap_or_else(|_| Username::nobody());
         // The time comes before what is read: a cut-off in between is then never before the lineage.
         let now = parts.clock.now();
@@ -230,7 +265,7 @@ impl Issuer {
     }
 
     fn sign(&self, claims: Claims, now: Timestamp) -> Result<Issued, SignError> {
-        let Self(parts, _) = self;
+        let Self(parts, ..) = self;
         let keyring = parts.keyring.load();
         let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
         let key = keyring
@@ -240,9 +275,37 @@ impl Issuer {
         Ok(Issued { token, claims })
     }
 
+    /// Measures how the log, the signing key and the hashing of passwords are, for a recorder of the crate
+    /// `metrics`. Call it when the metrics are read.
+    pub async fn measure(&self) {
+        let Self(parts, _, Meters { issuing, .. }) = self;
+        parts.hasher.measure();
+        let now = parts.clock.now();
+        let seconds = |from: Timestamp, to: Timestamp| (to.millis() - from.millis()) as f64 / 1e3;
+        let keyring = parts.keyring.load_full();
+        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
+        let signer = schedule::signer(keyring.plan(), parts.format, now, revoked);
+        let since = signer.map(|signer| signer.times.signs_from.unwrap_or(now));
+        let until = signer.map_or(Timestamp::NEVER, |signer| signer.times.signs_until);
+        issuing
+            .key_age
+            .set(since.map_or(f64::NAN, |since| seconds(since, now)));
+        issuing.rotation.set(match until {
+            Timestamp::NEVER => f64::INFINITY,
+            until => seconds(now, until),
+        });
+        // A store that hangs must not take the other metrics along.
+        let read = tokio::time::timeout(HEAD_TIMEOUT, parts.log.read(0, 0)).await;
+        let head = read
+            .ok()
+            .and_then(Result::ok)
+            .map(|page| page.head.cursor.seq);
+        issuing.head.set(head.map_or(f64::NAN, |seq| seq as f64));
+    }
+
     /// Whether what is signed now is signed with that key.
     fn signs_with(&self, kid: &KeyId, now: Timestamp) -> bool {
-        let Self(parts, _) = self;
+        let Self(parts, ..) = self;
         let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
         let keyring = parts.keyring.load();
         let key = keyring.signing(parts.format, now, revoked);
@@ -259,7 +322,7 @@ impl Issuer {
         current: Password,
         new: SecretString,
     ) -> Result<(), PasswordError> {
-        let Self(parts, _) = self;
+        let Self(parts, ..) = self;
         let user = parts.accounts.login_user(session.subject()).await?;
         let user = user.ok_or(PasswordError::Refused)?;
         let checked = parts
@@ -287,7 +350,7 @@ impl Issuer {
     /// # Errors
     /// [`StoreError`].
     pub async fn sessions(&self, user: UserId) -> Result<Vec<Entered>, StoreError> {
-        let Self(parts, _) = self;
+        let Self(parts, ..) = self;
         let since = parts.clock.now().minus(parts.policy.timeouts().leeway);
         let mut sessions = parts.inventory.sessions(user, since).await?;
         sessions.retain(|session| self.may_live(user, session));
@@ -295,7 +358,7 @@ impl Issuer {
     }
 
     fn may_live(&self, user: UserId, session: &Entered) -> bool {
-        let Self(parts, _) = self;
+        let Self(parts, ..) = self;
         let timeouts = parts.policy.timeouts();
         // The idle timeout may be another one now than when its tokens were signed.
         let idle_end = session.idle_end.max(session.renew_at.plus(timeouts.idle));
@@ -308,7 +371,7 @@ impl Issuer {
     /// # Errors
     /// [`LogoutError`]: nothing is certain, try again.
     pub async fn end_session(&self, user: UserId, lineage: Lineage) -> Result<bool, LogoutError> {
-        let Self(parts, _) = self;
+        let Self(parts, ..) = self;
         let known = parts.inventory.session(user, lineage).await?;
         let Some(session) = known.filter(|session| self.may_live(user, session)) else {
             return Ok(false);
@@ -336,7 +399,7 @@ impl Issuer {
         session_expiry: Timestamp,
         reason: Reason,
     ) -> Result<(), LogoutError> {
-        let Self(parts, _) = self;
+        let Self(parts, ..) = self;
         let what = Revoke::Session(lineage, session_revocation_expiry(session_expiry));
         parts.log.revoke(what, reason, parts.clock.now()).await?;
         Ok(parts.follower.catch_up().await?)
@@ -351,7 +414,7 @@ impl Issuer {
         session: &VerifiedClaims,
         scope: LogoutScope,
     ) -> Result<(), LogoutError> {
-        let Self(parts, _) = self;
+        let Self(parts, ..) = self;
         let (claims, at) = (session.claims(), parts.clock.now());
         let lineage = claims.session_id.lineage;
         match scope {

@@ -13,6 +13,7 @@ pub mod http;
 pub mod id;
 pub mod key;
 pub mod keyring;
+pub mod meters;
 pub mod paserk;
 pub mod policy;
 pub mod random;

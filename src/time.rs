@@ -113,6 +113,28 @@ impl Serialize for Timestamp {
     }
 }
 
+/// Measures how long something takes, for metrics alone: it tells no time that anything depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Starts to measure.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a stopwatch, not a clock, and cheaper than one"
+    )]
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Seconds since it was started.
+    #[must_use]
+    pub fn seconds(self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}
+
 /// Where time comes from.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The wall clock. It may step in either direction.

@@ -9,6 +9,7 @@ use crate::claims::{AnyClaims, Claims, ClientClaims};
 use crate::id::{ClientId, KeyId, SessionId, UserId};
 use crate::key::Format;
 use crate::keyring::SharedKeyring;
+use crate::meters::{Counters, Standing, Verdict};
 use crate::policy::{Policy, Unacceptable};
 use crate::revocation::Scope;
 use crate::revocation::freshness::Freshness;
@@ -42,6 +43,25 @@ pub enum Refusal {
     /// The list may miss a revocation, so nobody can say whether the token is good.
     #[error("the revocation list is not provably fresh")]
     Stale,
+}
+
+impl Refusal {
+    const fn verdict(&self) -> Verdict {
+        match self {
+            Self::Malformed(Malformed::Signature) => Verdict::Signature,
+            Self::Malformed(_) => Verdict::Malformed,
+            Self::UnknownKey => Verdict::UnknownKey,
+            Self::Unacceptable(Unacceptable::Issuer) => Verdict::Issuer,
+            Self::Unacceptable(Unacceptable::Audience) => Verdict::Audience,
+            Self::Unacceptable(Unacceptable::Future) => Verdict::Future,
+            Self::Unacceptable(Unacceptable::Times) => Verdict::Times,
+            Self::Unacceptable(Unacceptable::Expired) => Verdict::Expired,
+            Self::NoSession => Verdict::NoSession,
+            Self::Revoked(_) => Verdict::Revoked,
+            Self::Superseded(_) => Verdict::Superseded,
+            Self::Stale => Verdict::Stale,
+        }
+    }
 }
 
 /// Claims that were verified. Only [`Verifier::verify`] makes them: holding them is the proof.
@@ -185,6 +205,13 @@ pub struct Verifier {
     list: Arc<RevocationList>,
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
+    meters: Arc<Meters>,
+}
+
+#[derive(Debug, Default)]
+struct Meters {
+    verdicts: Counters<Verdict>,
+    standing: Standing,
 }
 
 impl Verifier {
@@ -205,6 +232,7 @@ impl Verifier {
             list,
             freshness,
             clock,
+            meters: Arc::default(),
         }
     }
 
@@ -218,6 +246,7 @@ impl Verifier {
             list: Arc::clone(&self.list),
             freshness: Arc::clone(&self.freshness),
             clock: Arc::clone(&self.clock),
+            meters: Arc::clone(&self.meters),
         }
     }
 
@@ -227,10 +256,11 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`] says why not; the caller of a service is told no more than 401 or 503.
     pub fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
-        match self.verify_any(token)? {
+        let verified = self.verify_for(token, Meant::ForHere);
+        self.counted(verified.and_then(|verified| match verified {
             Verified::Session(session) => Ok(session),
             Verified::Client(_) => Err(Refusal::NoSession),
-        }
+        }))
     }
 
     /// Verifies a token of a session or of a client, in the same order.
@@ -238,14 +268,23 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`].
     pub fn verify_any(&self, token: &str) -> Result<Verified, Refusal> {
-        self.verify_for(token, Meant::ForHere)
+        self.counted(self.verify_for(token, Meant::ForHere))
     }
 
     /// Verifies a token of either kind, whomever it is meant for: for the issuer, who is asked about its
     /// tokens by others.
     #[cfg(feature = "server")]
     pub(crate) fn verify_issued(&self, token: &str) -> Result<Verified, Refusal> {
-        self.verify_for(token, Meant::ForAnybody)
+        self.counted(self.verify_for(token, Meant::ForAnybody))
+    }
+
+    fn counted<T>(&self, verified: Result<T, Refusal>) -> Result<T, Refusal> {
+        let verdict = verified
+            .as_ref()
+            .err()
+            .map_or(Verdict::Good, Refusal::verdict);
+        self.meters.verdicts.count(verdict);
+        verified
     }
 
     fn verify_for(&self, token: &str, meant: Meant) -> Result<Verified, Refusal> {
@@ -260,7 +299,7 @@ impl Verifier {
             // The keys may be as old as the list, or not be there yet.
             return Err(match self.is_fresh() {
                 true => Refusal::UnknownKey,
-                false => self.stale(),
+                false => Refusal::Stale,
             });
         };
         let kid = key.kid().clone();
@@ -321,12 +360,7 @@ impl Verifier {
                 }
             }
         }
-        if fresh { Ok(()) } else { Err(self.stale()) }
-    }
-
-    fn stale(&self) -> Refusal {
-        metrics::counter!("waxseal_stale_refusals_total").increment(1);
-        Refusal::Stale
+        if fresh { Ok(()) } else { Err(Refusal::Stale) }
     }
 
     /// Hears when the list has learned something.
@@ -348,6 +382,35 @@ impl Verifier {
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.freshness.holds(self.clock.uptime())
+    }
+
+    /// Measures how the list and the keys are, for a recorder of the crate `metrics`. What it sets is true when
+    /// it is called and ages after that, so call it when the metrics are read. A remote verifier calls it by
+    /// itself too, every half a second.
+    pub fn measure(&self) {
+        let (standing, uptime) = (&self.meters.standing, self.clock.uptime());
+        let flag = |set: bool| if set { 1.0 } else { 0.0 };
+        let age = self.freshness.age(uptime);
+        standing
+            .age
+            .set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        standing.max_age.set(self.freshness.bound().as_secs_f64());
+        standing.fresh.set(flag(self.is_fresh()));
+        standing.applied.set(self.list.applied() as f64);
+        standing.entries.set(self.list.len() as f64);
+        standing.keys.set(self.verifying_keys() as f64);
+        standing.keys_current.set(flag(self.keys_are_current()));
+    }
+
+    fn verifying_keys(&self) -> usize {
+        let (keyring, now) = (self.keyring.load(), self.clock.now());
+        let published = self
+            .accepts
+            .iter()
+            .flat_map(|format| keyring.published(*format, now));
+        published
+            .filter(|key| !self.list.key_revoked(key.kid()))
+            .count()
     }
 
     /// Whether the keys are those that their source has now.

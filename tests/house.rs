@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, from the inside out. A file may use what stands before it, and its own room.
 const ROOMS: [&[&str]; 21] = [
-    &["time", "random"],
+    &["time", "random", "meters"],
     &["id", "token/base64url", "token/strict_json"],
     &["scope"],
     &["claims"],

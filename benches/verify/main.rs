@@ -9,6 +9,7 @@
 
 mod harness;
 mod list;
+mod meters;
 mod signature;
 mod store;
 mod subject;
@@ -73,6 +74,7 @@ fn main() {
         signature::verify(&size, algorithm);
     }
     signature::pasetors(&size);
+    meters::counted(&size);
     list::look_up(&size);
     list::memory(&size);
     store::logouts(&size);

@@ -12,6 +12,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use moka::sync::Cache;
 
+use crate::meters::{Counters, Login};
 use crate::time::Clock;
 
 /// For how many accounts and networks it is remembered that they belong together. Forgetting one costs its
@@ -99,6 +100,7 @@ pub struct LoginLimits {
     accounts: Limiter<(String, Option<IpAddr>)>,
     known: Cache<(String, IpAddr), ()>,
     uptime: Uptime,
+    logins: Counters<Login>,
 }
 
 impl fmt::Debug for LoginLimits {
@@ -128,7 +130,17 @@ impl LoginLimits {
             rates,
             known: Cache::new(REMEMBERED),
             uptime,
+            logins: Counters::default(),
         })
+    }
+
+    /// As [`admit`](Self::admit), for a login.
+    ///
+    /// # Errors
+    /// [`TooMany`]: it must not be tried now.
+    pub fn admit_login(&self, account: &str, address: Option<IpAddr>) -> Result<(), TooMany> {
+        self.admit(account, address)
+            .inspect_err(|_| self.logins.count(Login::Limited))
     }
 
     /// Counts an attempt at `account`, whether or not there is one of that name. The address comes first:

@@ -7,9 +7,12 @@ use argon2::password_hash::phc;
 use argon2::{Argon2, Params, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 use super::Username;
+use crate::meters::Hashing;
 use crate::random::Random;
+use crate::time::Stopwatch;
 
 /// The shortest password that can be set, in characters (NIST SP 800-63B-4, section 3.1.1.2).
 pub const MIN_CHARS: usize = 8;
@@ -152,8 +155,10 @@ pub struct Hasher {
     argon2: Argon2<'static>,
     random: Arc<dyn Random>,
     permits: Arc<Semaphore>,
+    permitted: usize,
     waiting: Semaphore,
     decoy: PasswordHash,
+    meters: Arc<Hashing>,
 }
 
 impl fmt::Debug for Hasher {
@@ -177,12 +182,15 @@ impl Hasher {
         let mut nobodys = [0; 32];
         random.fill(&mut nobodys);
         let decoy = hash(&argon2, &nobodys, &*random)?;
+        let permitted = permits.max(1);
         Ok(Self {
             argon2,
             random,
-            permits: Arc::new(Semaphore::new(permits.max(1))),
+            permits: Arc::new(Semaphore::new(permitted)),
+            permitted,
             waiting: Semaphore::new(WAITING),
             decoy,
+            meters: Arc::default(),
         })
     }
 
@@ -243,6 +251,15 @@ impl Hasher {
         .await?
     }
 
+    /// Measures the queue, as it is now.
+    pub fn measure(&self) {
+        let running = self.permitted - self.permits.available_permits();
+        let here = WAITING - self.waiting.available_permits();
+        self.meters.running.set(running as f64);
+        // One whose caller went away is at work, and has no place any more.
+        self.meters.waiting.set(here.saturating_sub(running) as f64);
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -251,15 +268,22 @@ impl Hasher {
             .waiting
             .try_acquire()
             .map_err(|_| HashingFailed::Busy)?;
+        let stopwatch = Stopwatch::start();
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
             .await
             .map_err(|_| HashingFailed::Broken)?;
+        self.meters.waited.record(stopwatch.seconds());
+        let meters = Arc::clone(&self.meters);
         tokio::task::spawn_blocking(move || {
             // The permit goes with the work: a caller who went away does not free it early.
             let _permit = permit;
-            work()
+            let stopwatch = Stopwatch::start();
+            let done = work();
+            meters.took.record(stopwatch.seconds());
+            done
         })
+        .instrument(tracing::debug_span!("hashing"))
         .await
         .map_err(|_| HashingFailed::Broken)
     }

@@ -11,8 +11,10 @@ use axum::http::header::{
     REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
@@ -26,11 +28,13 @@ use tower_http::sensitive_headers::{
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::oauth::{self, OauthError};
 use super::origins::Origins;
 use super::problem::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
 use super::session_cookies::{ACTIVITY, SESSION};
+use super::timing::{Durations, timed};
 use super::verify;
 use crate::random::Random;
 use crate::token::base64url;
@@ -42,6 +46,8 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 #[derive(Clone)]
 struct NewRequestId(Arc<dyn Random>);
@@ -94,11 +100,19 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
             .get(REQUEST_ID)
             .and_then(|id| id.to_str().ok())
             .unwrap_or_default();
-        tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+        let parent = request.headers().get(TRACEPARENT).and_then(parent);
+        let trace = parent.as_ref().map(|parent| tracing::field::display(parent.trace_id()));
+        let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id, trace);
+        if let Some(parent) = parent {
+            // Without an exporter nobody takes it.
+            let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+        }
+        span
     });
     let header =
         |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     let layers = ServiceBuilder::new()
+        .layer(from_fn_with_state(Arc::<Durations>::default(), timed))
         .map_request(without_odd_request_id)
         .layer(SetSensitiveRequestHeadersLayer::new([
             AUTHORIZATION,
@@ -128,6 +142,31 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
         ))
         .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES));
     resources.layer(layers)
+}
+
+/// The span that a request belongs to, if it says so as W3C's Trace Context, section 3.2, has it. A header that
+/// does not is ignored, as that asks for.
+fn parent(header: &HeaderValue) -> Option<SpanContext> {
+    let text = header.to_str().ok()?;
+    let (fields, rest) = text.split_at_checked(55)?;
+    let mut fields = fields.split('-');
+    let mut field = |length: usize| {
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        fields
+            .next()
+            .filter(|field| field.len() == length && field.bytes().all(digit))
+    };
+    let (version, trace, parent, flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
+    // A later version may say more, behind another dash.
+    let ends = rest.is_empty() || (version != "00" && rest.starts_with('-'));
+    let parent = SpanContext::new(
+        TraceId::from_hex(trace).ok()?,
+        SpanId::from_hex(parent).ok()?,
+        TraceFlags::new(u8::from_str_radix(flags, 16).ok()?),
+        true,
+        TraceState::NONE,
+    );
+    (ends && version != "ff" && parent.is_valid()).then_some(parent)
 }
 
 /// A request ID from outside goes into every line of the log: it is short and plain, or not taken.
@@ -178,4 +217,43 @@ async fn in_shape(request: Request<Body>, next: Next) -> Response {
         shaped.headers_mut().insert(ALLOW, allow.clone());
     }
     shaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    #[test]
+    fn a_trace_is_taken_from_a_traceparent_and_from_nothing_else() {
+        let taken = |text: &str| {
+            let parent = parent(&HeaderValue::from_str(text).unwrap());
+            parent.map(|parent| parent.trace_id().to_string())
+        };
+        let good = format!("00-{TRACE}-00f067aa0ba902b7-01");
+        for text in [
+            &good,
+            &format!("cc-{}", &good[3..]),
+            &format!("cc-{}-more", &good[3..]),
+        ] {
+            assert_eq!(taken(text).as_deref(), Some(TRACE), "{text}");
+        }
+        for text in [
+            "",
+            &good[..54],
+            &format!("{good}-more"),
+            &format!("ff-{}", &good[3..]),
+            &format!("cc-{}more", &good[3..]),
+            &good.to_uppercase(),
+            &good.replace(TRACE, &"0".repeat(32)),
+            &good.replace("00f067aa0ba902b7", &"0".repeat(16)),
+            &good.replace("4bf9", "4bg9"),
+            &good.replace("-01", "--1"),
+            &good.replace('-', "_"),
+        ] {
+            assert_eq!(taken(text), None, "{text}");
+        }
+        assert!(parent(&HeaderValue::from_bytes(&[0xff; 55]).unwrap()).is_none());
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
+use tracing::Instrument;
 
 use crate::verifier::{Refusal, Verified, Verifier};
 
@@ -58,7 +59,8 @@ impl Live {
 
     /// The stream, which ends with the token.
     pub fn guard<T: Stream>(self, stream: T) -> impl Stream<Item = T::Item> {
-        stream.take_until(Box::pin(async move { self.over().await }))
+        // What ends it is logged as the request's, which is answered by then.
+        stream.take_until(Box::pin(async move { self.over().await }.in_current_span()))
     }
 
     /// What `task` gives, if it is done before the token is over; after that it is dropped.
@@ -68,7 +70,7 @@ impl Live {
     pub async fn during<T>(self, task: impl Future<Output = T>) -> Result<T, Refusal> {
         tokio::select! {
             biased;
-            refusal = self.over() => Err(refusal),
+            refusal = self.over().in_current_span() => Err(refusal),
             done = task => Ok(done),
         }
     }

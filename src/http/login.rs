@@ -122,7 +122,7 @@ pub(super) async fn login(
     // What is no username is nobody's, whatever its length.
     let username: Option<Username> = credentials.username.parse().ok();
     let account = username.map(|name| name.to_string()).unwrap_or_default();
-    limits.admit(&account, caller.address)?;
+    limits.admit_login(&account, caller.address)?;
     let issued = issuer
         .login(&credentials.username, password, caller.origin())
         .await?;

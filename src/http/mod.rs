@@ -37,6 +37,8 @@ mod session;
 #[cfg(feature = "server")]
 mod sessions;
 #[cfg(feature = "server")]
+mod timing;
+#[cfg(feature = "server")]
 mod verify;
 #[cfg(feature = "server")]
 mod well_known;

@@ -12,6 +12,7 @@ use axum::http::header::ACCEPT;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, stream};
+use metrics::Gauge;
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -20,6 +21,7 @@ use super::router::AppState;
 use super::service::{RequiredScopes, Scoped, Service};
 use crate::issuer::Issuer;
 use crate::issuer::feed::FeedError;
+use crate::meters;
 use crate::revocation::feed::{After, MAX_NONCE_BYTES};
 use crate::revocation::list::RevocationList;
 use crate::scope::READ_REVOCATIONS;
@@ -90,6 +92,7 @@ impl Asked {
 pub struct Doorbell {
     list: Arc<RevocationList>,
     closing: watch::Sender<bool>,
+    open: Gauge,
 }
 
 impl Doorbell {
@@ -97,7 +100,12 @@ impl Doorbell {
     #[must_use]
     pub fn new(list: Arc<RevocationList>) -> Self {
         let closing = watch::Sender::new(false);
-        Self { list, closing }
+        let open = meters::feed_streams();
+        Self {
+            list,
+            closing,
+            open,
+        }
     }
 
     /// Ends all streams, so that the service can stop.
@@ -110,8 +118,8 @@ impl Doorbell {
     fn rings(&self) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
         let mut news = self.list.news();
         news.mark_changed();
-        let state = (news, self.closing.subscribe());
-        stream::unfold(state, |(mut news, mut closing)| async move {
+        let state = (news, self.closing.subscribe(), Open::new(&self.open));
+        stream::unfold(state, |(mut news, mut closing, open)| async move {
             let rings = tokio::select! {
                 biased;
                 _ = closing.wait_for(|closing| *closing) => false,
@@ -120,8 +128,24 @@ impl Doorbell {
             let seq = *news.borrow_and_update();
             let event = Event::default().event("head");
             let event = event.data(format!(r#"{{"seq":{seq}}}"#));
-            rings.then_some((Ok(event), (news, closing)))
+            rings.then_some((Ok(event), (news, closing, open)))
         })
+    }
+}
+
+/// A stream, for as long as it is open.
+struct Open(Gauge);
+
+impl Open {
+    fn new(open: &Gauge) -> Self {
+        open.increment(1.0);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }
 

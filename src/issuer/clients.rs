@@ -9,6 +9,7 @@ use super::{Issuer, LogoutError, SignError};
 use crate::account::client::{BeginToken, Client, ClientStart, SecretDigest};
 use crate::claims::ClientClaims;
 use crate::id::{ClientId, KeyId, TokenId};
+use crate::meters::{ClientAuthentication, ClientTokens};
 use crate::policy::MAX_LEEWAY;
 use crate::revocation::Reason;
 use crate::revocation::log::{Revoke, StoreError};
@@ -107,7 +108,24 @@ impl Issuer {
         &self,
         credentials: &ClientCredentials,
     ) -> Result<AuthenticatedClient, ClientError> {
-        let Self(parts, _) = self;
+        let begun = self
+            .2
+            .client_authentications
+            .begun(ClientAuthentication::Failed);
+        let client = self.find_client(credentials).await;
+        match &client {
+            Ok(_) => begun.ended(ClientAuthentication::Good),
+            Err(ClientError::Store(_)) => {}
+            Err(_) => begun.ended(ClientAuthentication::Refused),
+        }
+        client
+    }
+
+    async fn find_client(
+        &self,
+        credentials: &ClientCredentials,
+    ) -> Result<AuthenticatedClient, ClientError> {
+        let Self(parts, ..) = self;
         // The time comes before what is read: a cut-off in between is then never before the token.
         let asked = parts.clock.now();
         match credentials {
@@ -161,7 +179,23 @@ impl Issuer {
         scopes: Option<Scopes>,
         audience: Option<&str>,
     ) -> Result<ClientToken, ClientTokenError> {
-        let Self(parts, _) = self;
+        let begun = self.2.client_tokens.begun(ClientTokens::Failed);
+        let token = self.sign_for(authenticated, scopes, audience).await;
+        match &token {
+            Ok(_) => begun.ended(ClientTokens::Issued),
+            Err(ClientTokenError::Store(_) | ClientTokenError::Signing(_)) => {}
+            Err(_) => begun.ended(ClientTokens::Refused),
+        }
+        token
+    }
+
+    async fn sign_for(
+        &self,
+        authenticated: &AuthenticatedClient,
+        scopes: Option<Scopes>,
+        audience: Option<&str>,
+    ) -> Result<ClientToken, ClientTokenError> {
+        let Self(parts, ..) = self;
         let AuthenticatedClient {
             client,
             start,
@@ -226,7 +260,7 @@ impl Issuer {
         client: &AuthenticatedClient,
         token: &Verified,
     ) -> Result<Ended, LogoutError> {
-        let Self(parts, _) = self;
+        let Self(parts, ..) = self;
         match token {
             Verified::Session(session) => {
                 let claims = session.claims();

@@ -2,6 +2,7 @@
 
 use super::{Issuer, SignError};
 use crate::id::{ClientId, KeyId};
+use crate::meters::FeedPages;
 use crate::revocation::feed::{self, After, PAGE, Statement, WireEntry};
 use crate::revocation::log::{Cursor, StoreError};
 use crate::token::{base64url, statement};
@@ -30,7 +31,19 @@ impl Issuer {
         after: After,
         nonce: &str,
     ) -> Result<feed::Page, FeedError> {
-        let Self(parts, pages) = self;
+        let begun = self.2.feed_pages.begun(FeedPages::Failed);
+        let (page, kind) = self.page(client, after, nonce).await?;
+        begun.ended(kind);
+        Ok(page)
+    }
+
+    async fn page(
+        &self,
+        client: ClientId,
+        after: After,
+        nonce: &str,
+    ) -> Result<(feed::Page, FeedPages), FeedError> {
+        let Self(parts, pages, _) = self;
         // However many ask at once, those who log in and out are not kept waiting for the store.
         let _permit = pages.acquire().await;
         let (mut snapshot, mut after) = match after {
@@ -98,9 +111,14 @@ impl Issuer {
         let key = keyring.signing(parts.format, now, revoked);
         let key = key.ok_or(SignError::NoSigningKey)?;
         let signed = statement::sign(statement::REVOCATIONS, &said, key);
-        Ok(feed::Page {
+        let kind = match snapshot {
+            true => FeedPages::Snapshot,
+            false => FeedPages::Delta,
+        };
+        let page = feed::Page {
             page: signed.map_err(SignError::from)?,
             entries: revocations().map(WireEntry::from).collect(),
-        })
+        };
+        Ok((page, kind))
     }
 }

@@ -4,6 +4,7 @@ use super::{Issued, Issuer, LogoutError, SignError};
 use crate::claims::Claims;
 use crate::id::SessionId;
 use crate::inventory::{Renew, Renewed};
+use crate::meters::Exchange;
 use crate::revocation::Reason;
 use crate::revocation::list::Dead;
 use crate::revocation::log::StoreError;
@@ -58,7 +59,26 @@ impl Issuer {
         session: &VerifiedClaims,
         asked: bool,
     ) -> Result<Exchanged, RenewError> {
-        let Self(parts, _) = self;
+        let begun = self.2.exchanges.begun(Exchange::Failed);
+        let exchanged = self.exchange_now(session, asked).await;
+        match &exchanged {
+            Ok(Exchanged::Kept) => begun.ended(Exchange::Kept),
+            Ok(Exchanged::Touched(_)) => begun.ended(Exchange::Touched),
+            Ok(Exchanged::Renewed(_)) => begun.ended(Exchange::Renewed),
+            Err(RenewError::Over | RenewError::Superseded | RenewError::Reused) => {
+                begun.ended(Exchange::Refused);
+            }
+            Err(RenewError::Store(_) | RenewError::End(_) | RenewError::Signing(_)) => {}
+        }
+        exchanged
+    }
+
+    async fn exchange_now(
+        &self,
+        session: &VerifiedClaims,
+        asked: bool,
+    ) -> Result<Exchanged, RenewError> {
+        let Self(parts, ..) = self;
         let (claims, now) = (session.claims(), parts.clock.now());
         let (timeouts, random) = (parts.policy.timeouts(), &*parts.random);
         // It was good when the request came. What was revoked since gets nothing.

@@ -6,12 +6,12 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use metrics::{counter, gauge};
 use tokio::sync::Notify;
 
 use super::issuer::{AskError, Issuer, KeysError};
 use crate::id::KeyId;
 use crate::keyring::SharedKeyring;
+use crate::meters::{Counters, KeyFetches, Questions};
 use crate::random::Random;
 use crate::revocation::feed::{BadPage, Question, Reading, Statement};
 use crate::revocation::freshness::Freshness;
@@ -42,8 +42,8 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// Why the list is not known to be fresh.
 #[derive(Debug, thiserror::Error)]
 enum Unproven {
-    #[error(transparent)]
-    Ask(#[from] AskError),
+    #[error("{1}; in the issuer's log it is the request {0}")]
+    Ask(String, #[source] AskError),
     #[error("the page: {0}")]
     Malformed(#[from] Malformed),
     #[error("the page is signed with the key {0}, which is unknown")]
@@ -71,6 +71,18 @@ pub(super) struct Follow {
     pub(super) leeway: Duration,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
+    pub(super) questions: Counters<Questions>,
+    pub(super) key_fetches: Counters<KeyFetches>,
+}
+
+/// Measures how the verifier is, for as long as anybody has it: in a task of its own, so that it does not hang
+/// with what it watches.
+pub(super) async fn measure(verifier: Weak<Verifier>) {
+    while let Some(verifier) = verifier.upgrade() {
+        verifier.measure();
+        drop(verifier);
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
 }
 
 impl Follow {
@@ -79,7 +91,6 @@ impl Follow {
         let bell = Notify::new();
         let dropped = async {
             while verifier.strong_count() > 0 {
-                self.tell_age();
                 tokio::time::sleep(TRY_AGAIN).await;
             }
         };
@@ -126,12 +137,10 @@ impl Follow {
 
     async fn fetch_keys(&self) -> Result<(), KeysError> {
         let fetched = self.issuer.keys().await;
-        let outcome = if fetched.is_ok() {
-            "answered"
-        } else {
-            "failed"
-        };
-        counter!("waxseal_remote_key_fetches_total", "outcome" => outcome).increment(1);
+        self.key_fetches.count(match fetched {
+            Ok(_) => KeyFetches::Answered,
+            Err(_) => KeyFetches::Failed,
+        });
         if self.keyring.replace(fetched?) {
             tracing::info!("the issuer's keys changed");
         }
@@ -160,12 +169,10 @@ impl Follow {
                 }
                 caught_up => caught_up,
             };
-            let outcome = if caught_up.is_ok() {
-                "answered"
-            } else {
-                "failed"
-            };
-            counter!("waxseal_remote_questions_total", "outcome" => outcome).increment(1);
+            self.questions.count(match caught_up {
+                Ok(()) => Questions::Answered,
+                Err(_) => Questions::Failed,
+            });
             match &caught_up {
                 Ok(()) if failing => tracing::info!("the revocation feed is followed again"),
                 Err(cause) if !failing => {
@@ -183,13 +190,6 @@ impl Follow {
         }
     }
 
-    fn tell_age(&self) {
-        let left = self.freshness.left(self.clock.uptime());
-        let fresh = if left.is_zero() { 0.0 } else { 1.0 };
-        gauge!("waxseal_remote_list_fresh").set(fresh);
-        gauge!("waxseal_remote_list_fresh_for_seconds").set(left.as_secs_f64());
-    }
-
     /// Asks until everything up to the head is entered.
     async fn catch_up(&self, reading: &mut Reading) -> Result<(), Unproven> {
         loop {
@@ -197,7 +197,8 @@ impl Follow {
             self.random.fill(&mut nonce);
             let nonce = base64url::encode(&nonce);
             let (asked, before) = (self.clock.uptime(), self.clock.now());
-            let page = self.issuer.page(reading.next(), &nonce).await?;
+            let page = self.issuer.page(reading.next(), &nonce).await;
+            let page = page.map_err(|cause| Unproven::Ask(nonce.clone(), cause))?;
             let statement = self.open(&page.page)?;
             self.check_clock(before, Timestamp::from_millis(statement.now))?;
             let question = Question {

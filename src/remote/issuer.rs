@@ -105,7 +105,7 @@ impl Issuer {
 
     /// Its public keys, of both formats: those that verify as long as they are published.
     pub(super) async fn keys(&self) -> Result<Keyring, KeysError> {
-        let get = |path| self.http.get(path, Credentials::None, SMALL_BYTES);
+        let get = |path| self.http.get(path, Credentials::None, None, SMALL_BYTES);
         let jwks = get("/.well-known/jwks.json").await?;
         let paserks = get("/.well-known/paserks.json").await?;
         let mut keys = Keyring::keys_of_jwks(&jwks)?;
@@ -155,7 +155,7 @@ impl Issuer {
         }
     }
 
-    /// The page of the feed after some place.
+    /// The page of the feed after some place. The nonce names the question in the issuer's log too.
     pub(super) async fn page(&self, after: After, nonce: &str) -> Result<Page, AskError> {
         const DOING: &str = "reading the feed";
         let path = match after {
@@ -168,6 +168,7 @@ impl Issuer {
             .get(
                 &path,
                 Credentials::Bearer(token.expose_secret()),
+                Some(nonce),
                 PAGE_BYTES,
             )
             .await;

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use crate::id::ClientId;
 use crate::key::Format;
 use crate::keyring::{Keyring, SharedKeyring};
+use crate::meters::Counters;
 use crate::policy::{BadPolicy, Policy, Timeouts, check_max_staleness};
 use crate::random::{OsRandom, Random};
 use crate::revocation::freshness::Freshness;
@@ -172,7 +173,10 @@ impl Remote {
             leeway: self.leeway,
             clock: self.clock,
             random: self.random,
+            questions: Counters::default(),
+            key_fetches: Counters::default(),
         };
+        tokio::spawn(follow::measure(Arc::downgrade(&verifier)));
         tokio::spawn(follow.until_dropped(Arc::downgrade(&verifier)));
         Ok(verifier)
     }

@@ -42,6 +42,9 @@ pub enum HttpError {
     Encoding,
 }
 
+/// What the issuer's log names a request by.
+const REQUEST_ID: &str = "x-request-id";
+
 /// How a request says who sends it.
 pub(super) enum Credentials<'a> {
     None,
@@ -160,9 +163,13 @@ impl Http {
         &self,
         path: &str,
         credentials: Credentials<'_>,
+        id: Option<&str>,
         limit: usize,
     ) -> Result<Vec<u8>, HttpError> {
-        let request = self.request(path, &credentials, "application/json");
+        let mut request = self.request(path, &credentials, "application/json");
+        if let Some(id) = id {
+            request = request.header(REQUEST_ID, id);
+        }
         let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         self.whole(finish(request, Bytes::new())?, limit).await
     }

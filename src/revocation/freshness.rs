@@ -27,6 +27,20 @@ impl Freshness {
             .fetch_max(millis(asked + self.bound), Ordering::SeqCst);
     }
 
+    /// How old the list may be.
+    #[must_use]
+    pub const fn bound(&self) -> Duration {
+        self.bound
+    }
+
+    /// How old the list may be at `uptime`: the time since the head was asked for. None if it was never proven.
+    #[must_use]
+    pub fn age(&self, uptime: Duration) -> Option<Duration> {
+        let until = self.until.load(Ordering::SeqCst);
+        let proven = Duration::from_millis(until).checked_sub(self.bound)?;
+        (until > 0).then(|| uptime.saturating_sub(proven))
+    }
+
     /// Whether the list can be believed at `uptime`.
     #[must_use]
     pub fn holds(&self, uptime: Duration) -> bool {

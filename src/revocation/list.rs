@@ -386,6 +386,12 @@ impl RevocationList {
         drop_covered(&self.wide, horizon);
     }
 
+    /// The newest `seq` up to which all is entered.
+    #[must_use]
+    pub fn applied(&self) -> i64 {
+        *self.applied.borrow()
+    }
+
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> u64 {

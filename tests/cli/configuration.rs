@@ -68,6 +68,11 @@ fn what_is_wrong_is_named() {
             vec!["listen", "\"localhost\"", "WAXSEAL_LISTEN"],
         ),
         (
+            "WAXSEAL_METRICS_LISTEN",
+            "9090",
+            vec!["metrics_listen", "\"9090\"", "--metrics-listen"],
+        ),
+        (
             "WAXSEAL_ISSUER",
             "issuer.example",
             vec!["issuer", "https://"],
@@ -135,11 +140,13 @@ fn an_address_in_use_is_refused_with_what_to_do() {
     let place = Place::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = serve(&place).args(["--listen", &address]).output().unwrap();
-    let talk = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(
-        talk.contains(&address) && talk.contains("--listen"),
-        "{talk}"
-    );
+    for flag in ["--listen", "--metrics-listen"] {
+        let output = serve(&place).args([flag, &address]).output().unwrap();
+        let talk = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            talk.contains(&address) && talk.contains(&format!("with {flag}")),
+            "{talk}"
+        );
+    }
 }

@@ -41,6 +41,14 @@ pub struct Flags {
         env = "WAXSEAL_LISTEN"
     )]
     pub listen: Option<String>,
+    /// The address and port that answers GET /metrics, for operators alone [default: none]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDRESS:PORT",
+        env = "WAXSEAL_METRICS_LISTEN"
+    )]
+    pub metrics_listen: Option<String>,
     /// The folder of the database [default: data]
     #[arg(long, global = true, value_name = "FOLDER", env = "WAXSEAL_DATA_DIR")]
     pub data_dir: Option<String>,

@@ -26,6 +26,7 @@ const FILE: &str = "waxseal.toml";
 #[derive(Debug)]
 pub struct Config {
     pub listen: SocketAddr,
+    pub metrics_listen: Option<SocketAddr>,
     pub settings: Settings,
 }
 
@@ -34,6 +35,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<String>,
+    metrics_listen: Option<String>,
     data_dir: Option<String>,
     keys_dir: Option<String>,
     mark_dir: Option<String>,
@@ -64,13 +66,10 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
     let pick = |flag: &Option<String>, file: Option<String>| flag.clone().or(file);
 
     let listen = pick(&flags.listen, file.listen).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-    let listen: SocketAddr = listen.parse().map_err(|_| {
-        bad(
-            "listen",
-            &listen,
-            "an address and a port, such as 127.0.0.1:8080 or [::1]:8080",
-        )
-    })?;
+    let listen = address("listen", &listen)?;
+    let metrics_listen = pick(&flags.metrics_listen, file.metrics_listen)
+        .map(|text| address("metrics_listen", &text))
+        .transpose()?;
     let issuer = pick(&flags.issuer, file.issuer).unwrap_or_else(|| format!("http://{listen}"));
     if !(issuer.starts_with("https://") || issuer.starts_with("http://"))
         || issuer.chars().any(|c| c.is_whitespace() || c.is_control())
@@ -218,7 +217,16 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         let wanted = "a folder outside of the data folder, with which it would be put back";
         return Err(bad("mark_dir", &written, wanted));
     }
-    Ok(Config { listen, settings })
+    Ok(Config {
+        listen,
+        metrics_listen,
+        settings,
+    })
+}
+
+fn address(key: &str, text: &str) -> Result<SocketAddr, Failure> {
+    let wanted = "an address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+    text.parse().map_err(|_| bad(key, text, wanted))
 }
 
 /// What is separated by commas. An empty text is an empty list.
@@ -308,6 +316,7 @@ mod tests {
         let command = Cli::command();
         let keys = [
             "listen",
+            "metrics_listen",
             "data_dir",
             "keys_dir",
             "mark_dir",

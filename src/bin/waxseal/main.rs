@@ -7,11 +7,13 @@ mod client;
 mod config;
 mod failure;
 mod keys;
+mod metrics;
 mod passwords;
 mod restored;
 mod revoke;
 mod serve;
 mod token;
+mod traces;
 mod user;
 
 use std::io::IsTerminal;

@@ -1,21 +1,21 @@
 //! `waxseal serve`.
 
 use std::fs::File;
-use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
-use axum_server::Handle;
+use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 use waxseal::Waxseal;
 use waxseal::embedded::make_data_dir;
 use waxseal::random::OsRandom;
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::metrics::{self, Metrics};
+use crate::traces::Traces;
 use crate::{passwords, user};
 
 /// How long requests under way may take to finish once the service is told to stop.
@@ -25,46 +25,28 @@ const DRAIN: Duration = Duration::from_secs(20);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub async fn run(config: &Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let traces = Traces::start()?;
+    let served = serve(config).await;
+    traces.stop().await;
+    served
+}
+
+async fn serve(config: &Config) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
 
+    // Before anything is made that is measured.
+    let metrics = Metrics::bind(config)?;
     let _lock = lock(config)?;
     let waxseal = Waxseal::open(&config.settings)
         .await
         .map_err(Failure::refused)?;
     first_user(&waxseal).await?;
 
-    let listener = TcpListener::bind(config.listen)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|cause| {
-            Failure::refused(format!(
-                "cannot listen on {}: {cause}; choose another address with --listen",
-                config.listen
-            ))
-        })?;
-    let address = listener.local_addr().map_err(Failure::refused)?;
+    let (listener, address) = bind(config.listen, "--listen")?;
     let handle = Handle::new();
-    let mut server = axum_server::from_tcp(listener)
-        .map_err(Failure::refused)?
-        .handle(handle.clone())
-        // Also for a client that sends nothing at all, which the timeout of headers does not see.
-        .first_request_timeout(HEADER_TIMEOUT);
-    server
-        .http_builder()
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
-    server
-        .http_builder()
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HEADER_TIMEOUT);
+    let server = server(listener, handle.clone())?;
+    let metrics = metrics.map(|metrics| metrics.serve(&waxseal)).transpose()?;
     tracing::info!("listening on http://{address}");
 
     let app = waxseal.router().merge(waxseal.pages());
@@ -80,9 +62,46 @@ pub async fn run(config: &Config) -> Result<(), Failure> {
     };
     tokio::select! {
         served = server.serve(app.into_make_service_with_connect_info::<SocketAddr>()) => served.map_err(Failure::refused),
+        failed = metrics::failed(metrics) => Err(failed),
         () = waxseal.clone().maintain() => Ok(()),
         () = stop => Ok(()),
     }
+}
+
+/// Takes a port, or names the flag that chooses another.
+pub fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let refused = |cause| {
+        Failure::refused(format!(
+            "cannot listen on {address}: {cause}; choose another address with {flag}"
+        ))
+    };
+    let listener = TcpListener::bind(address).map_err(refused)?;
+    listener.set_nonblocking(true).map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
+}
+
+/// A server that waits for nobody's header for ever.
+pub fn server(
+    listener: TcpListener,
+    handle: Handle<SocketAddr>,
+) -> Result<Server<SocketAddr>, Failure> {
+    let mut server = axum_server::from_tcp(listener)
+        .map_err(Failure::refused)?
+        .handle(handle)
+        // Also for a client that sends nothing at all, which the timeout of headers does not see.
+        .first_request_timeout(HEADER_TIMEOUT);
+    server
+        .http_builder()
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT);
+    server
+        .http_builder()
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADER_TIMEOUT);
+    Ok(server)
 }
 
 /// Keeps a second server off the data folder. The command line may work beside a server: it writes

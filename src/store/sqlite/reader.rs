@@ -7,7 +7,7 @@ use crate::account::password::PasswordHash;
 use crate::account::{LoginStart, LoginUser, User, Username};
 use crate::id::UserId;
 use crate::revocation::log::{Cursor, Entry, Head, Page, StoreError};
-use crate::revocation::{LogHash, Revocation, Target};
+use crate::revocation::{LogHash, Reason, Revocation, Scope, Target};
 use crate::time::Timestamp;
 
 /// The head row: the log's head, and what cut-offs know.
@@ -16,6 +16,8 @@ pub(super) struct HeadRow {
     pub head: Head,
     pub everything_from: i64,
     pub everything_version: i64,
+    /// What was appended since it was read.
+    pub appended: Vec<(Scope, Reason)>,
 }
 
 /// A row that this program did not write.
@@ -57,6 +59,7 @@ pub(super) async fn head(connection: &mut SqliteConnection) -> sqlx::Result<Head
         },
         everything_from: row.try_get(5)?,
         everything_version: row.try_get(6)?,
+        appended: Vec::new(),
     })
 }
 

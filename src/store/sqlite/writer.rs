@@ -14,6 +14,7 @@ use crate::account::password::PasswordHash;
 use crate::account::{BeginSession, User, UserChange};
 use crate::id::{Lineage, UserId};
 use crate::inventory::{Renew, Renewed};
+use crate::meters;
 use crate::revocation::log::{Cursor, Revoke, StoreError};
 use crate::revocation::{
     ALL, Reason, Revocation, Target, cut_off_expiry, session_revocation_expiry,
@@ -74,10 +75,8 @@ impl Done {
     }
 
     pub(super) fn unexpected(self) -> StoreError {
-        StoreError::new(
-            "write",
-            format!("an answer that does not fit the question: {self:?}"),
-        )
+        let cause = format!("an answer that does not fit the question: {self:?}");
+        StoreError::new("write", cause)
     }
 }
 
@@ -191,6 +190,9 @@ async fn commit(
     forget_ended(&mut transaction, batch).await?;
     set_head(&mut transaction, &head).await?;
     transaction.commit().await?;
+    for (scope, reason) in head.appended {
+        meters::revocations_written(scope.name(), reason.name()).increment(1);
+    }
     marking.follow(mark, &head.head).await?;
     Ok(done)
 }
@@ -307,6 +309,8 @@ pub(super) async fn append(
         seq: revocation.seq,
         hash,
     };
+    let written = (revocation.target.scope(), revocation.reason);
+    head.appended.push(written);
     Ok(Done::Revoked(revocation.seq))
 }
 

@@ -1,0 +1,127 @@
+//! `GET /metrics`, on a port of its own for operators.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum_server::Handle;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::task::JoinHandle;
+use waxseal::{Waxseal, meters};
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::serve::{bind, server};
+
+/// How often what histograms have heard is summed up, so that it does not pile up when nobody asks.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The operators' port, taken, and a recorder for what is made from now on.
+pub struct Metrics {
+    listener: TcpListener,
+    address: SocketAddr,
+    recorder: PrometheusHandle,
+}
+
+#[derive(Clone)]
+struct Page {
+    waxseal: Waxseal,
+    recorder: PrometheusHandle,
+}
+
+/// The server of the metrics, and its end.
+pub type Serving = JoinHandle<std::io::Result<()>>;
+
+impl Metrics {
+    /// None if nobody wants metrics: then nothing is recorded.
+    pub fn bind(config: &Config) -> Result<Option<Self>, Failure> {
+        let Some(address) = config.metrics_listen else {
+            return Ok(None);
+        };
+        let (listener, address) = bind(address, "--metrics-listen")?;
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&meters::BUCKETS)
+            .and_then(PrometheusBuilder::install_recorder)
+            .map_err(Failure::refused)?;
+        meters::describe();
+        Ok(Some(Self {
+            listener,
+            address,
+            recorder,
+        }))
+    }
+
+    /// Serves them in a task of its own: what it tells of hangs without it.
+    pub fn serve(self, waxseal: &Waxseal) -> Result<Serving, Failure> {
+        let page = Page {
+            waxseal: waxseal.clone(),
+            recorder: self.recorder.clone(),
+        };
+        let app = Router::new()
+            .route("/metrics", get(metrics))
+            .with_state(page);
+        let server = server(self.listener, Handle::new())?;
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                self.recorder.run_upkeep();
+            }
+        });
+        tracing::info!("metrics are at http://{}/metrics", self.address);
+        Ok(tokio::spawn(server.serve(app.into_make_service())))
+    }
+}
+
+/// Why the metrics are not served any more; never, if they are not to be.
+pub async fn failed(serving: Option<Serving>) -> Failure {
+    match serving {
+        None => std::future::pending().await,
+        Some(serving) => match serving.await {
+            Ok(Ok(())) => Failure::refused("the metrics are not served any more"),
+            Ok(Err(cause)) => Failure::refused(cause),
+            Err(cause) => Failure::refused(cause),
+        },
+    }
+}
+
+async fn metrics(State(page): State<Page>, headers: HeaderMap) -> impl IntoResponse {
+    page.waxseal.measure().await;
+    let text = page.recorder.render();
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let (content_type, text) = match accept {
+        Some(accept) if accept.contains("application/openmetrics-text") => {
+            (OPENMETRICS, openmetrics(&text))
+        }
+        _ => (TEXT, text),
+    };
+    let fields = [
+        (CONTENT_TYPE, content_type),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (fields, text)
+}
+
+/// OpenMetrics names a counter without `_total` above its lines, has no empty lines, and says where it ends.
+fn openmetrics(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.is_empty());
+    let lines = lines.map(|line| {
+        let words = line.strip_prefix("# ").map(|line| line.splitn(3, ' '));
+        match words.map(Iterator::collect::<Vec<_>>).as_deref() {
+            Some([what, name, rest]) => {
+                let name = name.strip_suffix("_total").unwrap_or(name);
+                format!("# {what} {name} {rest}\n")
+            }
+            _ => format!("{line}\n"),
+        }
+    });
+    lines.chain(["# EOF\n".to_owned()]).collect()
+}

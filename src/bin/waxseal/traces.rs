@@ -1,0 +1,149 @@
+//! The log on standard error, and spans to a collector if OpenTelemetry's variables name one.
+
+use std::env;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tokio::runtime::Handle;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::failure::Failure;
+
+/// The standard variables that name a collector. Without one of them nothing is exported.
+const ENDPOINTS: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+];
+
+/// How long a collector may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The largest answer of a collector that is read, in bytes.
+const ANSWER_BYTES: usize = 64 * 1024;
+
+/// What exports spans, until it is told to stop.
+pub struct Traces(Option<SdkTracerProvider>);
+
+impl Traces {
+    /// Starts the log, and the export if there is a collector.
+    pub fn start() -> Result<Self, Failure> {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let log = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_filter(filter);
+        let named = |name: &&&str| env::var(**name).is_ok_and(|url| !url.is_empty());
+        let provider = match ENDPOINTS.iter().find(named) {
+            None => None,
+            Some(variable) => Some(provider(variable)?),
+        };
+        let spans = provider.as_ref().map(|provider| {
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer("waxseal"))
+                .with_location(false)
+                .with_threads(false)
+                .with_filter(filter_fn(is_exported))
+        });
+        tracing_subscriber::registry().with(log).with(spans).init();
+        Ok(Self(provider))
+    }
+
+    /// Sends what is left.
+    pub async fn stop(self) {
+        if let Some(provider) = self.0 {
+            // It blocks until the collector has answered.
+            let stopped = tokio::task::spawn_blocking(move || provider.shutdown()).await;
+            if !matches!(stopped, Ok(Ok(()))) {
+                tracing::warn!("the last spans were not exported");
+            }
+        }
+    }
+}
+
+/// The service's own spans, and the lines of its log that a collector needs. Never those of the exporter.
+fn is_exported(metadata: &Metadata<'_>) -> bool {
+    let level = match metadata.is_span() {
+        true => Level::DEBUG,
+        false => Level::INFO,
+    };
+    metadata.target().starts_with("waxseal") && *metadata.level() <= level
+}
+
+fn provider(variable: &str) -> Result<SdkTracerProvider, Failure> {
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(Sender::new()?)
+        .build()
+        .map_err(|cause| Failure::Usage(format!("{variable}: {cause}")))?;
+    let mut resource = Resource::builder();
+    if env::var_os("OTEL_SERVICE_NAME").is_none() {
+        resource = resource.with_service_name("waxseal");
+    }
+    Ok(SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(resource.build())
+        .build())
+}
+
+/// Carries spans to the collector, with the TLS that the rest of the program has. The exporter's thread is none
+/// of the runtime's, so what it sends is sent there.
+#[derive(Debug)]
+struct Sender {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    runtime: Handle,
+}
+
+impl Sender {
+    fn new() -> Result<Self, Failure> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_platform_verifier(rustls::crypto::ring::default_provider())
+            .map_err(Failure::refused)?;
+        let connector = connector.https_or_http().enable_http1().build();
+        Ok(Self {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            runtime: Handle::current(),
+        })
+    }
+}
+
+#[async_trait]
+impl HttpClient for Sender {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let client = self.client.clone();
+        let send = async move {
+            let answer = client.request(request.map(Full::new)).await?;
+            let (parts, body) = answer.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES).collect().await?;
+            Ok(Response::from_parts(parts, body.to_bytes()))
+        };
+        let send = async { tokio::time::timeout(TIMEOUT, send).await };
+        let sent = match self.runtime.spawn(send).await {
+            Ok(Ok(sent)) => sent,
+            Ok(Err(late)) => Err(late.into()),
+            Err(lost) => Err(lost.into()),
+        };
+        match &sent {
+            Ok(answer) if answer.status().is_success() => {}
+            Ok(answer) => tracing::warn!(status = %answer.status(), "spans were not exported"),
+            Err(cause) => tracing::warn!(%cause, "spans were not exported"),
+        }
+        sent
+    }
+}

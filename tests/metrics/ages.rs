@@ -1,0 +1,42 @@
+//! Ages are those of the moment in which they are read, whoever has stopped to work on what ages.
+
+use std::time::Duration;
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+use super::common::House;
+
+#[tokio::test]
+async fn a_list_that_nobody_refreshes_ages_all_the_same() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    // One thread, so that the recorder of this test alone hears of it.
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    // Nothing maintains it: what would be a task that hangs.
+    let house = House::new().await;
+    let read = async |name: &str| {
+        house.waxseal.measure().await;
+        let metrics = snapshotter.snapshot().into_vec();
+        let found = metrics
+            .into_iter()
+            .find(|(key, ..)| key.key().name() == name);
+        match found.unwrap().3 {
+            DebugValue::Gauge(value) => value.into_inner(),
+            other => panic!("{name} is no gauge: {other:?}"),
+        }
+    };
+    assert_eq!(read("waxseal_list_age_seconds").await, 0.0);
+    let key_age = read("waxseal_signing_key_age_seconds").await;
+    house.clock.advance(Duration::from_millis(4999));
+    assert_eq!(read("waxseal_list_age_seconds").await, 4.999);
+    assert_eq!(read("waxseal_list_fresh").await, 1.0);
+    house.clock.advance(Duration::from_millis(1));
+    assert_eq!(read("waxseal_list_age_seconds").await, 5.0);
+    assert_eq!(read("waxseal_list_fresh").await, 0.0);
+    assert_eq!(read("waxseal_signing_key_age_seconds").await, key_age + 5.0);
+    house.clock.advance(Duration::from_secs(3600));
+    assert_eq!(read("waxseal_list_age_seconds").await, 3605.0);
+    house.waxseal.catch_up().await.unwrap();
+    assert_eq!(read("waxseal_list_age_seconds").await, 0.0);
+    assert_eq!(read("waxseal_list_fresh").await, 1.0);
+}

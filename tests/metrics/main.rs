@@ -1,0 +1,14 @@
+//! What the service says of itself: metrics on the operators' port, and requests that can be told apart in
+//! the log.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+mod ages;
+mod docs;
+mod otlp;
+mod port;
+mod request_ids;
+mod scrape;
+mod traffic;
