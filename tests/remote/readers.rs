@@ -12,6 +12,7 @@ use waxseal::id::TokenId;
 use waxseal::random::OsRandom;
 use waxseal::revocation::Reason;
 use waxseal::revocation::log::{RevocationLog, Revoke};
+use waxseal::store::mark::MarkFile;
 use waxseal::store::sqlite::SqliteStore;
 use waxseal::time::{Clock, SystemClock};
 
@@ -109,7 +110,8 @@ async fn a_reader_that_is_stuck_holds_back_neither_the_others_nor_memory() {
     let server = place.serve();
     let http = http();
     // A page of the feed for the stuck reader to leave is 90 KB.
-    let store = SqliteStore::open(&place.path().join("data/waxseal.db"))
+    let mark = MarkFile::new(&place.path().join("mark"), Arc::new(SystemClock));
+    let store = SqliteStore::open(&place.path().join("data/waxseal.db"), Some(mark))
         .await
         .unwrap();
     let (random, at) = (OsRandom::new(), SystemClock.now());
