@@ -107,7 +107,8 @@ fn first_command(place: &Place) -> Server {
     command.current_dir(root());
     command
         .env("WAXSEAL_DATA_DIR", place.path().join("data"))
-        .env("WAXSEAL_KEYS_DIR", place.path().join("keys"));
+        .env("WAXSEAL_KEYS_DIR", place.path().join("keys"))
+        .env("WAXSEAL_MARK_DIR", place.path().join("mark"));
     command
         .env("WAXSEAL_LISTEN", "127.0.0.1:0")
         .env("WAXSEAL_ISSUER", "http://127.0.0.1:8080");

@@ -58,6 +58,17 @@ pub async fn log_out_until_it_breaks(client: Client, url: String, pool: Pool) ->
     }
 }
 
+/// Waits until that many logouts of a pool that had `full` were begun, however fast the machine is.
+pub async fn under_way(pool: &Pool, full: usize, begun: usize) {
+    for _ in 0..10_000 {
+        if full - pool.lock().unwrap().len() >= begun {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("the logouts stand still");
+}
+
 /// Every one of the tokens is refused.
 pub async fn all_refused(client: &Client, server: &Server, tokens: Vec<String>) {
     let left = Arc::new(Mutex::new(tokens));
@@ -128,7 +139,8 @@ async fn no_acknowledged_logout_is_lost_in_two_hundred_kills() {
                 Arc::clone(&pool),
             ));
         }
-        tokio::time::sleep(Duration::from_micros(dice.below(80_000) as u64)).await;
+        under_way(&pool, POOL, dice.below(6 * CALLERS)).await;
+        tokio::time::sleep(Duration::from_micros(dice.below(2000) as u64)).await;
         server.kill();
         kills += 1;
         let mut in_flight = 0;

@@ -14,7 +14,7 @@ use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use super::common::{ISSUER, Place, Server, program};
-use super::durable::{Pool, all_refused, log_out_until_it_breaks, place};
+use super::durable::{Pool, all_refused, log_out_until_it_breaks, place, under_way};
 use super::forge::{Dice, Forge};
 use super::mark::{mark_of, settings_of};
 
@@ -346,7 +346,8 @@ async fn no_kill_makes_the_log_look_older_than_its_mark() {
             let (url, pool) = (server.url.clone(), Pool::clone(&pool));
             callers.spawn(log_out_until_it_breaks(client.clone(), url, pool));
         }
-        tokio::time::sleep(Duration::from_micros(dice.below(60_000) as u64)).await;
+        under_way(&pool, POOL, dice.below(6 * CALLERS)).await;
+        tokio::time::sleep(Duration::from_micros(dice.below(2000) as u64)).await;
         server.kill();
         while let Some(called) = callers.join_next().await {
             let called = called.unwrap();
