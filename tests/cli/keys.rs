@@ -252,7 +252,7 @@ async fn before_the_first_turn_nobody_logs_in_and_the_plan_says_why() {
     let answer = login.send().await.unwrap();
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
-    assert!(server.log().contains("waxseal keys plan"));
+    assert!(server.says("waxseal keys plan"));
 }
 
 #[test]

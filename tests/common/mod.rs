@@ -348,6 +348,14 @@ impl Server {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Waits until it has said that: its words are carried over by a thread.
+    pub fn says(&self, words: &str) -> bool {
+        (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            self.log().contains(words)
+        })
+    }
+
     /// SIGKILL, as by a power cut of the process.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
