@@ -97,6 +97,11 @@ uuid_id!(
     ClientId, "client-", "client ID (client- and a UUID version 7)"
 );
 
+uuid_id!(
+    /// The identity of one run of a service: a node has a new one after each start.
+    NodeId, "node-", "node ID (node- and a UUID version 7)"
+);
+
 /// A session ID, `<lineage>.<generation>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId {

@@ -1,15 +1,16 @@
 //! Carries the log into the list. Everything enters the list here, by reading the log from a cursor.
 
 use std::sync::Arc;
-
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
 use super::freshness::Freshness;
 use super::list::RevocationList;
-use super::log::{Cursor, RevocationLog, StoreError};
+use super::log::{Cursor, Page, RevocationLog, StoreError};
 use super::reading::{Broken, Reading, enter};
+use super::register::{Node, Register};
+use crate::id::NodeId;
 use crate::time::Clock;
 
 const PAGE: u32 = 4096;
@@ -32,6 +33,16 @@ pub enum FollowError {
 struct Place {
     cursor: Cursor,
     read_since: u64,
+    acknowledged: i64,
+}
+
+/// This node's entry in a register.
+#[derive(Debug)]
+struct Entry {
+    register: Arc<dyn Register>,
+    id: NodeId,
+    name: String,
+    beats: AtomicI64,
 }
 
 /// Follows the log.
@@ -41,12 +52,13 @@ pub struct Follower {
     list: Arc<RevocationList>,
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
+    entry: Option<Entry>,
     place: Mutex<Place>,
     tickets: AtomicU64,
 }
 
 impl Follower {
-    /// A follower that has read nothing yet.
+    /// A follower that has read nothing yet, of a log that only this node and tools beside it write.
     #[must_use]
     pub fn new(
         log: Arc<dyn RevocationLog>,
@@ -57,19 +69,38 @@ impl Follower {
         let place = Mutex::new(Place {
             cursor: Cursor::START,
             read_since: 0,
+            acknowledged: 0,
         });
         Self {
             log,
             list,
             freshness,
             clock,
+            entry: None,
             place,
             tickets: AtomicU64::new(1),
         }
     }
 
-    /// Applies everything up to the log's head, which proves the list fresh as of the moment before
-    /// the head was asked for. Concurrent callers share a reading that began after they called.
+    /// The same as one node of several: it proves its freshness where it is entered in the register, and
+    /// acknowledges there what it has applied.
+    #[must_use]
+    pub fn registered(self, register: Arc<dyn Register>, id: NodeId, name: String) -> Self {
+        let entry = Entry {
+            register,
+            id,
+            name,
+            beats: AtomicI64::new(0),
+        };
+        Self {
+            entry: Some(entry),
+            ..self
+        }
+    }
+
+    /// Applies everything up to the log's head. Concurrent callers share a reading that began after they
+    /// called. Without a register this proves the list fresh as of the moment before the head was asked
+    /// for; as one node of several, [`keep_fresh`](Self::keep_fresh) does.
     ///
     /// # Errors
     /// [`FollowError`]; the list then keeps what it has, and its freshness runs out.
@@ -81,28 +112,87 @@ impl Follower {
             return Ok(());
         }
         let began = self.ticket();
-        self.read_on(&mut place.cursor).await?;
+        let asked = self.clock.uptime();
+        let first = self.log.read(place.cursor.seq, PAGE).await?;
+        self.read_on(&mut place.cursor, first).await?;
+        if self.entry.is_none() {
+            self.freshness.prove(asked);
+        }
         place.read_since = began;
         Ok(())
+    }
+
+    /// Applies everything up to the log's head and proves the list fresh as of the moment before this node
+    /// entered itself and asked for the head. As one node of several it then acknowledges what it applied.
+    ///
+    /// # Errors
+    /// [`FollowError`]; the list then keeps what it has, and its freshness runs out.
+    pub async fn keep_fresh(&self) -> Result<(), FollowError> {
+        let Some(entry) = &self.entry else {
+            return self.catch_up().await;
+        };
+        let mut place = self.place.lock().await;
+        let began = self.ticket();
+        let asked = self.clock.uptime();
+        let node = self.node(entry, place.cursor);
+        let first = entry.register.attend(&node, PAGE).await?;
+        place.acknowledged = node.applied.seq;
+        let head = first.head.cursor.seq;
+        self.read_on(&mut place.cursor, first).await?;
+        // A later page may come from a server that is behind the first one.
+        if place.cursor.seq < head {
+            return Err(Broken(place.cursor.seq).into());
+        }
+        self.freshness.prove(asked);
+        place.read_since = began;
+        drop(place);
+        Ok(self.acknowledge().await?)
+    }
+
+    /// Tells the register what was applied, if it does not know.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the next beat tells it.
+    pub async fn acknowledge(&self) -> Result<(), StoreError> {
+        let Some(entry) = &self.entry else {
+            return Ok(());
+        };
+        let mut place = self.place.lock().await;
+        if place.acknowledged != place.cursor.seq {
+            let node = self.node(entry, place.cursor);
+            entry.register.enter(&node).await?;
+            place.acknowledged = node.applied.seq;
+        }
+        Ok(())
+    }
+
+    fn node(&self, entry: &Entry, applied: Cursor) -> Node {
+        Node {
+            id: entry.id,
+            name: entry.name.clone(),
+            beat: entry.beats.fetch_add(1, Ordering::SeqCst) + 1,
+            applied,
+            bound: self.freshness.bound(),
+        }
     }
 
     fn ticket(&self) -> u64 {
         self.tickets.fetch_add(1, Ordering::SeqCst)
     }
 
-    async fn read_on(&self, cursor: &mut Cursor) -> Result<(), FollowError> {
-        let asked = self.clock.uptime();
+    /// Applies the page after the cursor, and those that come after it.
+    async fn read_on(&self, cursor: &mut Cursor, first: Page) -> Result<(), FollowError> {
         let mut reading = Reading::from(*cursor);
+        let mut page = first;
         loop {
-            let page = self.log.read(reading.cursor().seq, PAGE).await?;
             let complete = reading.take(&page, page.entries.len() < PAGE as usize)?;
             enter(&self.list, &page);
             if complete {
                 *cursor = reading.cursor();
-                self.freshness.prove(asked);
                 self.list.announce(cursor.seq);
                 return Ok(());
             }
+            page = self.log.read(reading.cursor().seq, PAGE).await?;
         }
     }
 }

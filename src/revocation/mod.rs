@@ -1,11 +1,13 @@
 //! Revocations: facts that end sessions, tokens, users, keys or everything.
 
 pub mod feed;
+pub mod fence;
 pub mod follower;
 pub mod freshness;
 pub mod list;
 pub mod log;
 pub mod reading;
+pub mod register;
 
 use std::fmt;
 use std::str::FromStr;
