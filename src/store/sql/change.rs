@@ -1,0 +1,166 @@
+//! What each change does within the transaction that holds the head.
+
+use std::time::Duration;
+
+use super::engine::Db;
+use super::marking::Marking;
+use super::reader::HeadRow;
+use super::writer::{Change, Done};
+use super::{client, session, statements as sql, user};
+use crate::revocation::log::{Cursor, Revoke};
+use crate::revocation::{
+    ALL, Reason, Revocation, Target, cut_off_expiry, session_revocation_expiry,
+};
+use crate::time::Timestamp;
+
+pub(super) async fn apply(
+    db: &mut Db<'_>,
+    head: &mut HeadRow,
+    change: &Change,
+    marking: &Marking,
+) -> sqlx::Result<Done> {
+    match change {
+        Change::Revoke(what, reason, at) => revoke(db, head, what, *reason, *at).await,
+        Change::EndFormer {
+            newest_lineage,
+            horizon,
+            at,
+        } => {
+            head.head.newest_lineage = head.head.newest_lineage.max(*newest_lineage);
+            head.head.horizon = head.head.horizon.max(*horizon);
+            revoke(db, head, &Revoke::Everything, Reason::LogLost, *at).await
+        }
+        Change::Compact(rows) => compact(db, head, rows, marking).await,
+        Change::RaiseHorizon(horizon) => {
+            head.head.horizon = head.head.horizon.max(*horizon);
+            Ok(Done::Yes)
+        }
+        Change::Leeway(leeway, at) => change_leeway(db, head, *leeway, *at).await,
+        Change::AddUser(user, password) => user::add(db, user, password).await,
+        Change::User(user, change, at) => user::change(db, head, *user, change, *at).await,
+        Change::EnableUser(user) => user::enable(db, *user).await,
+        Change::BeginSession(begin) => session::begin(db, head, begin).await,
+        Change::Renew(renew) => session::renew(db, head, renew).await,
+        Change::Forget(until) => session::forget(db, *until).await,
+        Change::Client(write) => client::write(db, head, write).await,
+        Change::UpgradeHash(user, old, new) => user::upgrade_hash(db, *user, old, new).await,
+    }
+}
+
+/// The next entry: its `seq` and hash follow from the head, in the transaction that moves the head.
+pub(super) async fn append(
+    db: &mut Db<'_>,
+    head: &mut HeadRow,
+    mut revocation: Revocation,
+) -> sqlx::Result<Done> {
+    revocation.seq = head.head.cursor.seq + 1;
+    let hash = revocation.chain(&head.head.cursor.hash);
+    db.query(sql::APPEND)
+        .bind(revocation.seq)
+        .bind(revocation.target.scope().name())
+        .bind(revocation.target.key())
+        .bind(revocation.from)
+        .bind(revocation.spared.map(|lineage| lineage.to_string()))
+        .bind(revocation.expires_at.millis())
+        .bind(revocation.reason.name())
+        .bind(revocation.at.millis())
+        .bind(hash.as_slice())
+        .bind(revocation.grace_until.map(Timestamp::millis))
+        .execute()
+        .await?;
+    head.head.cursor = Cursor {
+        seq: revocation.seq,
+        hash,
+    };
+    let written = (revocation.target.scope(), revocation.reason);
+    head.appended.push(written);
+    Ok(Done::Revoked(revocation.seq))
+}
+
+async fn revoke(
+    db: &mut Db<'_>,
+    head: &mut HeadRow,
+    what: &Revoke,
+    reason: Reason,
+    at: Timestamp,
+) -> sqlx::Result<Done> {
+    let (target, from, expires_at) = match what {
+        Revoke::Session(lineage, expires_at) => {
+            // A lineage may be ahead of the clock, and the horizon that takes the entry's place must
+            // be past it.
+            let expires_at = session_revocation_expiry(lineage.created_at()).max(*expires_at);
+            (Target::Session(*lineage), ALL, expires_at)
+        }
+        Revoke::Token(token, expires_at) => (Target::Token(*token), ALL, *expires_at),
+        Revoke::Key(kid) => (Target::Key(kid.clone()), ALL, Timestamp::NEVER),
+        Revoke::Everything => {
+            let from = cut_off(at, head.head.newest_lineage.millis(), head.everything_from);
+            head.everything_from = from;
+            head.everything_version += 1;
+            db.query(sql::FORGET_ALL).execute().await?;
+            (Target::Everything, from, cut_off_expiry(at, from))
+        }
+        Revoke::User(user) => {
+            let from = cut_off(at, head.head.newest_lineage.millis(), 0);
+            (Target::User(*user), from, cut_off_expiry(at, from))
+        }
+    };
+    append(
+        db,
+        head,
+        Revocation {
+            seq: 0,
+            target,
+            from,
+            grace_until: None,
+            spared: None,
+            expires_at,
+            reason,
+            at,
+        },
+    )
+    .await
+}
+
+/// The first lineage time that is good after a cut-off at `at`: past now, and past every lineage
+/// that was issued, also by a clock that was ahead.
+pub(super) fn cut_off(at: Timestamp, newest_lineage: i64, from: i64) -> i64 {
+    at.millis().max(newest_lineage).saturating_add(1).max(from)
+}
+
+/// What had expired by the smaller leeway does not come back by the larger one.
+async fn change_leeway(
+    db: &mut Db<'_>,
+    head: &mut HeadRow,
+    leeway: Duration,
+    at: Timestamp,
+) -> sqlx::Result<Done> {
+    let before: i64 = db.query(sql::LEEWAY).one().await?.get(0)?;
+    let leeway = i64::try_from(leeway.as_millis()).unwrap_or(i64::MAX);
+    if leeway > before {
+        let expired = Timestamp::from_millis(at.millis().saturating_sub(before));
+        head.head.horizon = head.head.horizon.max(expired);
+    }
+    db.query(sql::SET_LEEWAY).bind(leeway).execute().await?;
+    Ok(Done::Yes)
+}
+
+async fn compact(
+    db: &mut Db<'_>,
+    head: &mut HeadRow,
+    rows: &[(i64, i64)],
+    marking: &Marking,
+) -> sqlx::Result<Done> {
+    let mut dropped = 0;
+    // What comes after the mark stays: it proves that the log goes on from there. Where there are several nodes
+    // it is noted of each mark instead.
+    let noted = db.is_postgres();
+    let rows = rows.iter();
+    for (seq, expires_at) in rows.filter(|(seq, _)| noted || marking.has(*seq)) {
+        db.query(sql::DROP).bind(*seq).execute().await?;
+        head.head.compacted = head.head.compacted.max(*seq);
+        head.head.horizon = head.head.horizon.max(Timestamp::from_millis(*expires_at));
+        dropped += 1;
+    }
+    Ok(Done::Forgotten(dropped))
+}
