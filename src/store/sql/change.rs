@@ -30,6 +30,12 @@ pub(super) async fn apply(
             head.head.horizon = head.head.horizon.max(*horizon);
             revoke(db, head, &Revoke::Everything, Reason::LogLost, *at).await
         }
+        Change::BeginLog(at) => {
+            if head.head.cursor.seq > 0 || head.head.newest_lineage > Timestamp::EPOCH {
+                return Ok(Done::No);
+            }
+            revoke(db, head, &Revoke::Everything, Reason::LogLost, *at).await
+        }
         Change::Compact(rows) => compact(db, head, rows, marking).await,
         Change::RaiseHorizon(horizon) => {
             head.head.horizon = head.head.horizon.max(*horizon);
@@ -151,16 +157,18 @@ async fn compact(
     rows: &[(i64, i64)],
     marking: &Marking,
 ) -> sqlx::Result<Done> {
-    let mut dropped = 0;
     // What comes after the mark stays: it proves that the log goes on from there. Where there are several nodes
     // it is noted of each mark instead.
     let noted = db.is_postgres();
     let rows = rows.iter();
-    for (seq, expires_at) in rows.filter(|(seq, _)| noted || marking.has(*seq)) {
-        db.query(sql::DROP).bind(*seq).execute().await?;
+    let rows = rows.filter(|(seq, _)| noted || marking.has(*seq));
+    let seqs: Vec<_> = rows.clone().map(|(seq, _)| seq).collect();
+    let query = db.query_of(sql::DROP, sql::DROP_AT_SERVER);
+    let query = query.bind(serde_json::json!(seqs).to_string());
+    let dropped = query.execute().await?;
+    for (seq, expires_at) in rows {
         head.head.compacted = head.head.compacted.max(*seq);
         head.head.horizon = head.head.horizon.max(Timestamp::from_millis(*expires_at));
-        dropped += 1;
     }
     Ok(Done::Forgotten(dropped))
 }

@@ -13,7 +13,9 @@ pub(super) const APPEND: &str = r#"INSERT INTO revocation (seq, scope, key, "fro
 pub(super) const ENTRIES: &str = r#"SELECT seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2"#;
 pub(super) const EXPIRED: &str =
     "SELECT seq, expires_at FROM revocation WHERE expires_at <= $1 ORDER BY seq";
-pub(super) const DROP: &str = "DELETE FROM revocation WHERE seq = $1";
+pub(super) const DROP: &str =
+    "DELETE FROM revocation WHERE seq IN (SELECT value FROM json_each($1))";
+pub(super) const DROP_AT_SERVER: &str = "DELETE FROM revocation WHERE seq IN (SELECT CAST(json_array_elements_text(CAST($1 AS json)) AS BIGINT))";
 
 pub(super) const USERS: &str =
     r#"SELECT id, username, enabled, created_at FROM "user" ORDER BY username"#;
