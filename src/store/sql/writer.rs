@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 
-use super::change::apply;
+use super::change::{apply, write_appended};
 use super::client::ClientWrite;
 use super::engine::{Connection, Db};
 use super::marking::{Cause, Marking};
@@ -20,7 +20,7 @@ use crate::id::UserId;
 use crate::inventory::{Renew, Renewed};
 use crate::meters;
 use crate::revocation::Reason;
-use crate::revocation::log::{Revoke, StoreError};
+use crate::revocation::log::{Entry, Revoke, StoreError};
 use crate::store::mark::MarkFile;
 use crate::time::Timestamp;
 
@@ -216,7 +216,8 @@ impl Writing {
         };
         let (connection, (done, head, marking)) = within_limit(limit, commit).await?;
         self.connection = Some(connection);
-        for (scope, reason) in &head.appended {
+        for Entry { revocation, .. } in &head.appended {
+            let (scope, reason) = (revocation.target.scope(), revocation.reason);
             meters::revocations_written(scope.name(), reason.name()).increment(1);
         }
         let followed = marking.follow(&self.mark, &head.head).await;
@@ -254,6 +255,7 @@ impl Writing {
             });
         }
         forget_ended(db, batch).await?;
+        write_appended(db, &head).await?;
         set_head(db, &head).await?;
         marking.note(db, &head.head).await?;
         if db.is_postgres() && head.head != before.head {
