@@ -1,0 +1,4 @@
+//! The ground itself: what happens to a database and to a wire does happen.
+
+mod database;
+mod wire;

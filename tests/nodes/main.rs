@@ -1,0 +1,7 @@
+//! Several nodes on one PostgreSQL, and the ground that they stand on.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+mod ground;
