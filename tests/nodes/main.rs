@@ -4,4 +4,6 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+mod checker;
 mod ground;
+mod history;

@@ -1,4 +1,5 @@
 //! The ground itself: what happens to a database and to a wire does happen.
 
+mod checker;
 mod database;
 mod wire;
