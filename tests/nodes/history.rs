@@ -1,6 +1,7 @@
 //! What was asked of the nodes and what they answered, on one clock.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use waxseal::time::{Clock, SystemClock};
@@ -59,6 +60,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct History {
     began: Duration,
+    sessions: AtomicUsize,
     events: Mutex<Vec<Event>>,
 }
 
@@ -66,6 +68,7 @@ impl History {
     pub fn new() -> Self {
         Self {
             began: SystemClock.uptime(),
+            sessions: AtomicUsize::new(0),
             events: Mutex::default(),
         }
     }
@@ -74,6 +77,11 @@ impl History {
     pub fn now(&self) -> u64 {
         let passed = SystemClock.uptime() - self.began;
         passed.as_nanos().try_into().unwrap()
+    }
+
+    /// A number for a session that is its own in this history.
+    pub fn new_session(&self) -> usize {
+        self.sessions.fetch_add(1, Ordering::SeqCst)
     }
 
     pub fn record(&self, event: Event) {

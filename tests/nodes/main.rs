@@ -5,5 +5,10 @@
 mod common;
 
 mod checker;
+#[path = "../promises/forge.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod forge;
 mod ground;
 mod history;
+mod load;
+mod nodes;

@@ -2,4 +2,5 @@
 
 mod checker;
 mod database;
+mod load;
 mod wire;
