@@ -30,7 +30,7 @@ pub const ROLE: &str = "waxseal";
 pub const PASSWORD: &str = "an:open@sea/100%";
 const PASSWORD_IN_URL: &str = "an%3Aopen%40sea%2F100%25";
 /// A bound for a test that has failed.
-const TRIES: usize = 6000;
+const TRIES: usize = 3000;
 const BETWEEN: Duration = Duration::from_millis(10);
 
 /// A server with an empty database; it ends, and its folder goes, when this is dropped.

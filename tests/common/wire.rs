@@ -76,10 +76,10 @@ enum Way {
 impl State {
     fn lets_through(self, way: Way) -> bool {
         match self {
-            Self::Held => false,
+            Self::Held | Self::Cut => false,
             Self::AnswersHeld => way == Way::Questions,
             Self::QuestionsHeld => way == Way::Answers,
-            Self::Whole | Self::Cut | Self::Slow { .. } | Self::BreaksAfter(_) => true,
+            Self::Whole | Self::Slow { .. } | Self::BreaksAfter(_) => true,
         }
     }
 
@@ -251,6 +251,8 @@ async fn carry(mut near: TcpStream, setting: watch::Receiver<Setting>, cuts: usi
             )
         };
         tokio::select! {
+            // First: nothing slips through when what was held is cut.
+            biased;
             _ = &mut cut => Err(ErrorKind::ConnectionReset.into()),
             ended = both => ended.map(|_| ()),
         }

@@ -13,7 +13,7 @@ impl Postgres {
             .args(["-U", "postgres", "-p", &self.port.to_string(), "-h"])
             .arg(self.folder.path())
             // Its slot keeps for it what it has not seen, however long it is down.
-            .args(["-R", "-c", "fast", "-X", "stream", "-C", "-S"])
+            .args(["-R", "-N", "-c", "fast", "-X", "stream", "-C", "-S"])
             .arg(format!("standby_{}", standby.port))
             .output()
             .unwrap();

@@ -169,9 +169,19 @@ fn a_standby_that_commits_wait_for_has_them_all() {
         add(&database, x).unwrap();
     }
     let written = rows(&database);
-    database.kill();
+    standby.pause();
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| add(&database, 20));
+        std::thread::sleep(SHORT);
+        assert!(!late.is_finished(), "nobody says that it is committed");
+        assert_eq!(rows(&database), written);
+        database.kill();
+        assert!(late.join().unwrap().is_err());
+    });
+    standby.resume();
     standby.promote();
-    assert_eq!(rows(&standby), written);
+    let kept = rows(&standby);
+    assert!(kept.starts_with(&written), "{kept}");
 }
 
 #[test]
