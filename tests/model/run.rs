@@ -1,0 +1,251 @@
+//! One run: faults, logouts and verifications from a seed, and what must be true of each answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::host::OnHost;
+use crate::node::{Process, Verdict};
+use crate::twist::Twist;
+use crate::world::{FAULTS, FailOver, HOSTS, Tally, World};
+
+const SESSIONS: usize = 24;
+
+/// When whoever logs out gives an attempt up.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub struct Outcome {
+    pub findings: Vec<String>,
+    pub tally: Tally,
+    pub hash: u64,
+    pub trace: Vec<String>,
+}
+
+/// The run that belongs to a seed. With `told` it keeps a line for every event.
+pub fn run(seed: u64, twist: Twist, fail_over: FailOver, told: bool) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let world = Arc::new(World::new(seed, twist, fail_over, told));
+        live(&world).await;
+        for host in &world.hosts {
+            host.process.lock().unwrap().take();
+        }
+        let (findings, hash, trace) = world.told();
+        let tally = *world.tally.lock().unwrap();
+        Outcome {
+            findings,
+            tally,
+            hash,
+            trace,
+        }
+    })
+}
+
+async fn live(world: &Arc<World>) {
+    for host in 0..HOSTS {
+        let world = Arc::clone(world);
+        tokio::spawn(async move {
+            world.pass(0, 1_000).await;
+            Process::start(&world, host);
+        });
+    }
+    for _ in 0..SESSIONS {
+        let session = world.begin_session();
+        tokio::spawn(log_out(Arc::clone(world), session));
+    }
+    tokio::spawn(look_around(Arc::clone(world)));
+    for _ in 0..2 {
+        tokio::spawn(make_faults(Arc::clone(world)));
+    }
+    sleep(FAULTS).await;
+    world.now_calm();
+    for host in 0..HOSTS {
+        if world.hosts[host].process().is_none() {
+            Process::start(world, host);
+        }
+    }
+    // A call that was under way may take until it is given up; the next beat is answered.
+    let fresh_within = world.patience * 2 + Duration::from_millis(600);
+    sleep(fresh_within).await;
+    if world.fail_over == FailOver::KeepsAll {
+        all_are_fresh(world, "soon after the faults");
+    }
+    let over = waxseal::revocation::register::over_after(world.bound);
+    let at_most = CLIENT_PATIENCE + (over + world.patience) * 2;
+    for _ in 0..at_most.as_millis() / 100 {
+        if world.has_findings() || all_answered(world) {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    if !world.has_findings() && !all_answered(world) {
+        world.found(format!("a logout has no answer {at_most:?} after the faults"));
+    }
+    // For the verifications that the last answers have caused, and for nodes that were started anew.
+    sleep(Duration::from_millis(2_600)).await;
+    all_are_fresh(world, "in the end");
+}
+
+fn all_answered(world: &World) -> bool {
+    let sessions = world.sessions.lock().unwrap();
+    sessions.iter().all(|session| session.answered.is_some())
+}
+
+fn all_are_fresh(world: &World, when: &str) {
+    for (host, machine) in world.hosts.iter().enumerate() {
+        if machine.process().is_none_or(|process| !process.is_fresh()) {
+            world.found(format!("node {host} is not fresh {when}"));
+        }
+    }
+}
+
+/// Somebody logs out, and tries again until it is answered; then uses the token everywhere.
+async fn log_out(world: Arc<World>, session: usize) {
+    let lineage = world.sessions.lock().unwrap()[session].lineage;
+    let last = u64::try_from(FAULTS.as_millis()).unwrap();
+    world.pass(100, last).await;
+    loop {
+        let host = world.below(HOSTS as u64) as usize;
+        if let Some(process) = world.hosts[host].process() {
+            world.note("is asked to log out:", host as u64, session as u64);
+            let asked = OnHost::new(&process, Arc::clone(&process).logout(lineage));
+            if let Ok(Some(Some(_))) = timeout(CLIENT_PATIENCE, asked).await {
+                break;
+            }
+        }
+        world.tally.lock().unwrap().tried_again += 1;
+        world.pass(10, 200).await;
+    }
+    world.pass(0, 2).await;
+    world.note("2xx for session", session as u64, 0);
+    world.tally.lock().unwrap().answered += 1;
+    {
+        let known = world.primary.lock().unwrap().has(lineage);
+        let mut sessions = world.sessions.lock().unwrap();
+        sessions[session].answered = Some(world.now());
+        sessions[session].lost |= !known;
+    }
+    let half = u64::try_from(world.bound.as_millis()).unwrap() / 2;
+    for host in 0..HOSTS {
+        for later in [0, 50, half] {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move {
+                world.pass(0, later).await;
+                present(world, session, host).await;
+            });
+        }
+    }
+}
+
+/// Tokens are used anywhere at any time.
+async fn look_around(world: Arc<World>) {
+    while !world.calm() {
+        world.pass(5, 60).await;
+        let session = world.below(SESSIONS as u64) as usize;
+        let host = world.below(HOSTS as u64) as usize;
+        tokio::spawn(present(Arc::clone(&world), session, host));
+    }
+}
+
+/// A request with a session's token is sent to a node, and the answer judged.
+async fn present(world: Arc<World>, session: usize, host: usize) {
+    let Some(process) = world.hosts[host].process() else {
+        return;
+    };
+    let sent = world.now();
+    let at_sending = world.sessions.lock().unwrap()[session].clone();
+    let answered = at_sending.answered;
+    world.pass(0, 2).await;
+    let verdict = OnHost::new(&process, Arc::clone(&process).verify(at_sending.lineage)).await;
+    let lost = world.sessions.lock().unwrap()[session].lost;
+    {
+        let mut tally = world.tally.lock().unwrap();
+        match verdict {
+            Some(Verdict::Accepted) => tally.accepted += 1,
+            Some(Verdict::Revoked) => tally.revoked += 1,
+            Some(Verdict::Stale) => tally.stale += 1,
+            None => {}
+        }
+        tally.late += u64::from(verdict.is_some() && answered.is_some());
+    }
+    if verdict != Some(Verdict::Accepted) || lost {
+        return;
+    }
+    let what = format!("node {host} accepted session {session} in a request sent at {sent:?}");
+    if let Some(answered) = answered {
+        world.found(format!("{what}, after the 2xx at {answered:?}"));
+    }
+    // By a clock that is slow a node's bound takes longer.
+    let over = world.bound * 100 / 98 + Duration::from_millis(2);
+    if let Some(committed) = at_sending.committed
+        && sent > committed + over
+    {
+        world.found(format!("{what}, {over:?} after its commit at {committed:?}"));
+    }
+}
+
+/// One fault after the other, each of which may last while others begin.
+async fn make_faults(world: Arc<World>) {
+    loop {
+        world.pass(20, 700).await;
+        if world.calm() {
+            return;
+        }
+        let (now, host) = (world.now(), world.below(HOSTS as u64) as usize);
+        let until = now + world.millis(50, 2_500);
+        let machine = &world.hosts[host];
+        let kind = world.below(11);
+        world.note("fault, at node:", kind, host as u64);
+        match kind {
+            0 => {
+                let mut primary = world.primary.lock().unwrap();
+                primary.epoch += 1;
+                primary.down_until = until;
+            }
+            1 => world.primary.lock().unwrap().hung_until = until,
+            2 => world.primary.lock().unwrap().slow_until = until,
+            3 => {
+                let lag = world.millis(0, 400);
+                world.fail_over(lag);
+                world.primary.lock().unwrap().down_until = now + world.millis(1, 150);
+            }
+            4 => machine.faults.lock().unwrap().requests_lost_until = until,
+            5 => machine.faults.lock().unwrap().answers_lost_until = until,
+            6 => {
+                let mut faults = machine.faults.lock().unwrap();
+                (faults.requests_lost_until, faults.answers_lost_until) = (until, until);
+            }
+            7 => machine.faults.lock().unwrap().slow_until = until,
+            8 => pause(&world, host, until).await,
+            9 => crash(&world, host).await,
+            _ => machine.bell.notify_waiters(),
+        }
+    }
+}
+
+async fn pause(world: &World, host: usize, until: Duration) {
+    let (machine, now) = (&world.hosts[host], world.now());
+    // Now and then for longer than the lease.
+    let longer = if world.fault(300) { world.bound } else { Duration::ZERO };
+    let until = (until + longer).min(FAULTS).max(now);
+    machine.pause(now, until);
+    sleep(until - now).await;
+    machine.wake(world.now());
+}
+
+async fn crash(world: &Arc<World>, host: usize) {
+    let machine = &world.hosts[host];
+    machine.run.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    machine.process.lock().unwrap().take();
+    world.tally.lock().unwrap().crashed += 1;
+    world.pass(10, 1_000).await;
+    if machine.process().is_none() && !world.calm() {
+        Process::start(world, host);
+    }
+}

@@ -1,0 +1,253 @@
+//! A node's connections to the primary: the store as the node sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+use waxseal::id::{Lineage, NodeId};
+use waxseal::revocation::Reason;
+use waxseal::revocation::log::{Page, RevocationLog, Revoke, StoreError};
+use waxseal::revocation::register::{Node, Register, Registered};
+use waxseal::time::Timestamp;
+
+use crate::twist::Twist;
+use crate::world::World;
+
+#[derive(Clone, Debug)]
+enum Request {
+    Read(i64, u32),
+    Revoke(Lineage),
+    Enter(Node),
+    Attend(Node, u32),
+    Nodes,
+    Dismiss(NodeId, i64),
+}
+
+#[derive(Debug)]
+enum Answer {
+    Page(Page),
+    Seq(i64),
+    Nodes(Vec<Registered>),
+    Done,
+}
+
+/// The connection broke, or there was none.
+#[derive(Debug)]
+struct Refused;
+
+#[derive(Clone, Debug)]
+pub struct Wire {
+    pub world: Arc<World>,
+    pub host: usize,
+}
+
+impl Wire {
+    /// Sends a request and gives it up when patience is over; then it may have been done, be done later, or
+    /// never.
+    async fn ask(&self, request: Request) -> Result<Answer, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        tokio::spawn(self.clone().carry(request, reply));
+        let answer = async {
+            match answer.await {
+                Ok(answer) => answer,
+                // Nobody says that something was lost: there is just no answer.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        match timeout(self.world.patience, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(Refused)) => Err(StoreError::new("ask", "the connection broke")),
+            Err(_) => Err(StoreError::new("ask", "no answer in time")),
+        }
+    }
+
+    async fn carry(self, request: Request, reply: oneshot::Sender<Result<Answer, Refused>>) {
+        let Self { world, host } = &self;
+        let epoch = world.primary.lock().unwrap().epoch;
+        world.travel(*host).await;
+        let lost = |until: Duration| world.now() < until || world.fault(10);
+        let requests_lost_until = world.hosts[*host].faults.lock().unwrap().requests_lost_until;
+        if lost(requests_lost_until) {
+            return;
+        }
+        let often = if matches!(request, Request::Dismiss(..)) { 150 } else { 20 };
+        if world.fault(often) {
+            // It lies somewhere, and is done in the end, whoever still waits for it.
+            world.pass(20, 2_500).await;
+        }
+        let answer = self.serve(epoch, request).await;
+        world.travel(*host).await;
+        let answers_lost_until = world.hosts[*host].faults.lock().unwrap().answers_lost_until;
+        if !lost(answers_lost_until) {
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// The primary's part of it: each step is one transaction.
+    async fn serve(&self, epoch: u64, request: Request) -> Result<Answer, Refused> {
+        let Self { world, host } = self;
+        self.turn(epoch).await?;
+        let now = world.now();
+        let lock = || world.primary.lock().unwrap();
+        let id = *host as u64;
+        match request {
+            Request::Read(after, limit) if world.twist == Twist::LaggingReads => {
+                let then = now.saturating_sub(world.millis(0, 300));
+                Ok(Answer::Page(lock().as_of(then).page(after, limit)))
+            }
+            Request::Read(after, limit) => Ok(Answer::Page(lock().page(after, limit))),
+            Request::Revoke(lineage) => {
+                let seq = lock().append(now, lineage);
+                world.note("commits the revocation for", id, seq.unsigned_abs());
+                world.committed(lineage);
+                world.ring();
+                Ok(Answer::Seq(seq))
+            }
+            Request::Enter(node) => {
+                self.enter(node);
+                Ok(Answer::Done)
+            }
+            Request::Attend(node, limit) => {
+                let after = node.applied.seq;
+                let early = lock().page(after, limit);
+                if world.twist == Twist::HeadBeforeEntry {
+                    self.between(epoch).await?;
+                    self.enter(node);
+                    return Ok(Answer::Page(early));
+                }
+                self.enter(node);
+                self.between(epoch).await?;
+                let page = lock().page(after, limit);
+                world.note("reads the head for", id, page.head.cursor.seq.unsigned_abs());
+                Ok(Answer::Page(page))
+            }
+            Request::Nodes => Ok(Answer::Nodes(lock().nodes())),
+            Request::Dismiss(node, beat) => {
+                let any = world.twist == Twist::DismissAnyBeat;
+                let done = lock().dismiss(now, node, (!any).then_some(beat));
+                if done {
+                    world.note("dismisses for", id, beat.unsigned_abs());
+                    world.tally.lock().unwrap().dismissed += 1;
+                }
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    fn enter(&self, node: Node) {
+        let Self { world, host } = self;
+        let (beat, applied) = (node.beat.unsigned_abs(), node.applied.seq.unsigned_abs());
+        let news = world.primary.lock().unwrap().enter(world.now(), node.clone());
+        world.note("enters beat, applied, of:", beat, applied);
+        world.note("  that", *host as u64, 0);
+        if news {
+            world.ring();
+        }
+        if world.twist == Twist::SentTwice && world.fault(300) {
+            let world = Arc::clone(world);
+            tokio::spawn(async move {
+                world.pass(1, 4_000).await;
+                world.note("enters again beat", node.beat.unsigned_abs(), 0);
+                world.primary.lock().unwrap().enter(world.now(), node);
+            });
+        }
+    }
+
+    /// What passes between two transactions of one request.
+    async fn between(&self, epoch: u64) -> Result<(), Refused> {
+        if self.world.fault(100) {
+            self.world.pass(5, 700).await;
+        }
+        self.turn(epoch).await
+    }
+
+    /// Waits until the primary does something for whoever is connected to it since that epoch.
+    async fn turn(&self, epoch: u64) -> Result<(), Refused> {
+        let world = &self.world;
+        if world.now() < world.primary.lock().unwrap().slow_until {
+            world.pass(10, 500).await;
+        }
+        loop {
+            let (hung_until, down_until) = {
+                let primary = world.primary.lock().unwrap();
+                if primary.epoch != epoch {
+                    return Err(Refused);
+                }
+                (primary.hung_until, primary.down_until)
+            };
+            let now = world.now();
+            if now < down_until {
+                return Err(Refused);
+            }
+            if now >= hung_until {
+                return Ok(());
+            }
+            sleep(hung_until - now).await;
+            // What has waited is not done in the order in which it came.
+            world.pass(0, 5).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Register for Wire {
+    async fn enter(&self, node: &Node) -> Result<(), StoreError> {
+        self.ask(Request::Enter(node.clone())).await.map(drop)
+    }
+
+    async fn attend(&self, node: &Node, limit: u32) -> Result<Page, StoreError> {
+        match self.ask(Request::Attend(node.clone(), limit)).await? {
+            Answer::Page(page) => Ok(page),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn nodes(&self) -> Result<Vec<Registered>, StoreError> {
+        match self.ask(Request::Nodes).await? {
+            Answer::Nodes(nodes) => Ok(nodes),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn dismiss(&self, node: NodeId, beat: i64) -> Result<(), StoreError> {
+        self.ask(Request::Dismiss(node, beat)).await.map(drop)
+    }
+
+    async fn rung(&self) {
+        self.world.hosts[self.host].bell.notified().await;
+    }
+}
+
+#[async_trait]
+impl RevocationLog for Wire {
+    async fn read(&self, after: i64, limit: u32) -> Result<Page, StoreError> {
+        match self.ask(Request::Read(after, limit)).await? {
+            Answer::Page(page) => Ok(page),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn revoke(&self, what: Revoke, _: Reason, _: Timestamp) -> Result<i64, StoreError> {
+        let Revoke::Session(lineage, _) = what else {
+            panic!("the model has sessions alone: {what:?}");
+        };
+        match self.ask(Request::Revoke(lineage)).await? {
+            Answer::Seq(seq) => Ok(seq),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn compact(&self, _: Timestamp) -> Result<u64, StoreError> {
+        panic!("the model's log is not compacted")
+    }
+
+    async fn change_leeway(&self, _: Duration, _: Timestamp) -> Result<(), StoreError> {
+        panic!("the model has no leeway")
+    }
+
+    async fn raise_horizon(&self, _: Timestamp) -> Result<(), StoreError> {
+        panic!("the model has no horizon")
+    }
+}
