@@ -120,7 +120,7 @@ async fn log_out(world: Arc<World>, session: usize) {
             }
         }
         world.tally.lock().unwrap().tried_again += 1;
-        world.pass(10, 200).await;
+        world.pass(50, 400).await;
     }
     world.pass(0, 2).await;
     world.note("2xx for session", session as u64, 0);
