@@ -73,8 +73,12 @@ impl Host {
         let clock = HostClock {
             start,
             offset: dice.millis(1_000, 1_000_000),
-            // Two of them are at most 4.1 % apart.
-            rate: 980_000 + dice.below(40_001),
+            // Two of them are at most 4.1 % apart, and often so much.
+            rate: match dice.below(3) {
+                0 => 980_000,
+                1 => 1_020_000,
+                _ => 980_000 + dice.below(40_001),
+            },
             missed: AtomicU64::new(0),
         };
         Self {

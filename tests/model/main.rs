@@ -10,6 +10,7 @@
 //! happened in it.
 
 mod dice;
+mod faults;
 mod host;
 mod node;
 mod primary;

@@ -17,7 +17,7 @@ use waxseal::time::{Clock, Timestamp};
 
 use crate::host::OnHost;
 use crate::twist::{self, Twist};
-use crate::wire::Wire;
+use crate::wire::{POOL_PATIENCE, Wire};
 use crate::world::{FailOver, World};
 
 const BEAT: Duration = Duration::from_millis(250);
@@ -193,7 +193,8 @@ impl Process {
         let fenced = fence.wait(seq, committed).await;
         let took = (world.now() - began).saturating_sub(self.paused_for() - paused);
         // By a clock that is slow, and with one last read of the register that takes as long as the store may.
-        let at_most = over_after(world.bound) * 100 / 98 + world.patience + LOOK * 2;
+        let store = POOL_PATIENCE + world.patience;
+        let at_most = over_after(world.bound) * 100 / 98 + store + LOOK * 2;
         if took > at_most {
             world.found(format!("a fence took {took:?}, more than {at_most:?}"));
         }

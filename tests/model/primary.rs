@@ -126,6 +126,10 @@ impl Primary {
         .collect()
     }
 
+    pub fn is_entered(&self, id: NodeId) -> bool {
+        self.rows.contains_key(&id)
+    }
+
     pub fn has(&self, lineage: Lineage) -> bool {
         let target = Target::Session(lineage);
         self.log.iter().any(|e| e.revocation.target == target)

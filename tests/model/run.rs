@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use crate::faults;
 use crate::host::OnHost;
 use crate::node::{Process, Verdict};
 use crate::twist::Twist;
+use crate::wire::POOL_PATIENCE;
 use crate::world::{FAULTS, FailOver, HOSTS, Tally, World};
 
 const SESSIONS: usize = 24;
@@ -61,7 +63,7 @@ async fn live(world: &Arc<World>) {
     }
     tokio::spawn(look_around(Arc::clone(world)));
     for _ in 0..2 {
-        tokio::spawn(make_faults(Arc::clone(world)));
+        tokio::spawn(faults::make(Arc::clone(world)));
     }
     sleep(FAULTS).await;
     world.now_calm();
@@ -71,7 +73,7 @@ async fn live(world: &Arc<World>) {
         }
     }
     // A call that was under way may take until it is given up; the next beat is answered.
-    let fresh_within = world.patience * 2 + Duration::from_millis(600);
+    let fresh_within = (world.patience + POOL_PATIENCE) * 2 + Duration::from_millis(600);
     sleep(fresh_within).await;
     if world.fail_over == FailOver::KeepsAll {
         all_are_fresh(world, "soon after the faults");
@@ -109,7 +111,8 @@ fn all_are_fresh(world: &World, when: &str) {
 async fn log_out(world: Arc<World>, session: usize) {
     let lineage = world.sessions.lock().unwrap()[session].lineage;
     let last = u64::try_from(FAULTS.as_millis()).unwrap();
-    world.pass(100, last).await;
+    // At some time, or at a bad moment.
+    let _ = timeout(world.millis(100, last), world.moment.notified()).await;
     loop {
         let host = world.below(HOSTS as u64) as usize;
         if let Some(process) = world.hosts[host].process() {
@@ -187,65 +190,5 @@ async fn present(world: Arc<World>, session: usize, host: usize) {
         && sent > committed + over
     {
         world.found(format!("{what}, {over:?} after its commit at {committed:?}"));
-    }
-}
-
-/// One fault after the other, each of which may last while others begin.
-async fn make_faults(world: Arc<World>) {
-    loop {
-        world.pass(20, 700).await;
-        if world.calm() {
-            return;
-        }
-        let (now, host) = (world.now(), world.below(HOSTS as u64) as usize);
-        let until = now + world.millis(50, 2_500);
-        let machine = &world.hosts[host];
-        let kind = world.below(11);
-        world.note("fault, at node:", kind, host as u64);
-        match kind {
-            0 => {
-                let mut primary = world.primary.lock().unwrap();
-                primary.epoch += 1;
-                primary.down_until = until;
-            }
-            1 => world.primary.lock().unwrap().hung_until = until,
-            2 => world.primary.lock().unwrap().slow_until = until,
-            3 => {
-                let lag = world.millis(0, 400);
-                world.fail_over(lag);
-                world.primary.lock().unwrap().down_until = now + world.millis(1, 150);
-            }
-            4 => machine.faults.lock().unwrap().requests_lost_until = until,
-            5 => machine.faults.lock().unwrap().answers_lost_until = until,
-            6 => {
-                let mut faults = machine.faults.lock().unwrap();
-                (faults.requests_lost_until, faults.answers_lost_until) = (until, until);
-            }
-            7 => machine.faults.lock().unwrap().slow_until = until,
-            8 => pause(&world, host, until).await,
-            9 => crash(&world, host).await,
-            _ => machine.bell.notify_waiters(),
-        }
-    }
-}
-
-async fn pause(world: &World, host: usize, until: Duration) {
-    let (machine, now) = (&world.hosts[host], world.now());
-    // Now and then for longer than the lease.
-    let longer = if world.fault(300) { world.bound } else { Duration::ZERO };
-    let until = (until + longer).min(FAULTS).max(now);
-    machine.pause(now, until);
-    sleep(until - now).await;
-    machine.wake(world.now());
-}
-
-async fn crash(world: &Arc<World>, host: usize) {
-    let machine = &world.hosts[host];
-    machine.run.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-    machine.process.lock().unwrap().take();
-    world.tally.lock().unwrap().crashed += 1;
-    world.pass(10, 1_000).await;
-    if machine.process().is_none() && !world.calm() {
-        Process::start(world, host);
     }
 }

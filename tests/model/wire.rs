@@ -9,9 +9,10 @@ use tokio::time::{sleep, timeout};
 use waxseal::id::{Lineage, NodeId};
 use waxseal::revocation::Reason;
 use waxseal::revocation::log::{Page, RevocationLog, Revoke, StoreError};
-use waxseal::revocation::register::{Node, Register, Registered};
+use waxseal::revocation::register::{Node, Register, Registered, over_after};
 use waxseal::time::Timestamp;
 
+use crate::faults;
 use crate::twist::Twist;
 use crate::world::World;
 
@@ -33,6 +34,9 @@ enum Answer {
     Done,
 }
 
+/// For how long a request may wait on its own machine until there is a connection for it.
+pub const POOL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The connection broke, or there was none.
 #[derive(Debug)]
 struct Refused;
@@ -47,6 +51,10 @@ impl Wire {
     /// Sends a request and gives it up when patience is over; then it may have been done, be done later, or
     /// never.
     async fn ask(&self, request: Request) -> Result<Answer, StoreError> {
+        if self.world.fault(20) {
+            let longest = u64::try_from(POOL_PATIENCE.as_millis()).unwrap();
+            self.world.pass(1, longest).await;
+        }
         let (reply, answer) = oneshot::channel();
         tokio::spawn(self.clone().carry(request, reply));
         let answer = async {
@@ -72,7 +80,7 @@ impl Wire {
         if lost(requests_lost_until) {
             return;
         }
-        let often = if matches!(request, Request::Dismiss(..)) { 150 } else { 20 };
+        let often = if matches!(request, Request::Dismiss(..)) { 400 } else { 20 };
         if world.fault(often) {
             // It lies somewhere, and is done in the end, whoever still waits for it.
             world.pass(20, 2_500).await;
@@ -102,6 +110,7 @@ impl Wire {
                 let seq = lock().append(now, lineage);
                 world.note("commits the revocation for", id, seq.unsigned_abs());
                 world.committed(lineage);
+                faults::at_a_commit(world);
                 world.ring();
                 Ok(Answer::Seq(seq))
             }
@@ -112,6 +121,9 @@ impl Wire {
             Request::Attend(node, limit) => {
                 let after = node.applied.seq;
                 let early = lock().page(after, limit);
+                if !lock().is_entered(node.id) {
+                    world.is_a_moment();
+                }
                 if world.twist == Twist::HeadBeforeEntry {
                     self.between(epoch).await?;
                     self.enter(node);
@@ -130,6 +142,7 @@ impl Wire {
                 if done {
                     world.note("dismisses for", id, beat.unsigned_abs());
                     world.tally.lock().unwrap().dismissed += 1;
+                    world.is_a_moment();
                 }
                 Ok(Answer::Done)
             }
@@ -148,7 +161,7 @@ impl Wire {
         if world.twist == Twist::SentTwice && world.fault(300) {
             let world = Arc::clone(world);
             tokio::spawn(async move {
-                world.pass(1, 4_000).await;
+                sleep(over_after(world.bound).saturating_sub(world.millis(0, 600))).await;
                 world.note("enters again beat", node.beat.unsigned_abs(), 0);
                 world.primary.lock().unwrap().enter(world.now(), node);
             });
@@ -157,7 +170,7 @@ impl Wire {
 
     /// What passes between two transactions of one request.
     async fn between(&self, epoch: u64) -> Result<(), Refused> {
-        if self.world.fault(100) {
+        if self.world.fault(150) {
             self.world.pass(5, 700).await;
         }
         self.turn(epoch).await

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use waxseal::id::Lineage;
 use waxseal::random::SeededRandom;
@@ -115,12 +116,16 @@ pub struct World {
     pub patience: Duration,
     /// How many bells of a thousand are lost.
     deaf: u64,
+    /// At most so many milliseconds are between two faults: some runs are rough, some are not.
+    pub between_faults: u64,
     pub random: SeededRandom,
     pub primary: Mutex<Primary>,
     pub hosts: [Host; HOSTS],
     pub sessions: Mutex<Vec<Session>>,
     pub tally: Mutex<Tally>,
     pub fail_overs: AtomicU64,
+    /// Somebody logs out now.
+    pub moment: Notify,
     calm: AtomicBool,
     start: Instant,
     dice: Mutex<Dice>,
@@ -151,6 +156,7 @@ impl World {
             bound: pick(&mut dice, bounds),
             patience: pick(&mut dice, patiences),
             deaf: dice.below(400),
+            between_faults: 400 << dice.below(4),
             random: SeededRandom::new(seed),
             primary: Mutex::new(Primary::new(
                 dice.permille(500) && twist != Twist::SentTwice,
@@ -159,6 +165,7 @@ impl World {
             sessions: Mutex::default(),
             tally: Mutex::default(),
             fail_overs: AtomicU64::new(0),
+            moment: Notify::new(),
             calm: AtomicBool::new(false),
             start,
             dice: Mutex::new(dice),
@@ -204,7 +211,9 @@ impl World {
         let slow = self.now() < self.hosts[host].faults.lock().unwrap().slow_until;
         match slow {
             true => self.pass(20, 400).await,
-            false => self.pass(0, 3).await,
+            // Often in no time at all.
+            false if self.below(2) == 0 => {}
+            false => self.pass(1, 4).await,
         }
     }
 
@@ -224,6 +233,13 @@ impl World {
                     world.hosts[host].bell.notify_waiters();
                 }
             });
+        }
+    }
+
+    /// The register is about to change, or has: let somebody log out.
+    pub fn is_a_moment(&self) {
+        if self.fault(500) {
+            self.moment.notify_one();
         }
     }
 
