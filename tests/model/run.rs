@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
+use waxseal::revocation::register::over_after;
 
 use crate::faults;
 use crate::host::OnHost;
-use crate::node::{Process, Verdict};
+use crate::node::{BEAT, Process, Verdict};
 use crate::twist::Twist;
 use crate::wire::POOL_PATIENCE;
 use crate::world::{FAULTS, FailOver, HOSTS, Tally, World};
@@ -72,26 +73,41 @@ async fn live(world: &Arc<World>) {
             Process::start(world, host);
         }
     }
-    // A call that was under way may take until it is given up; the next beat is answered.
-    let fresh_within = (world.patience + POOL_PATIENCE) * 2 + Duration::from_millis(600);
-    sleep(fresh_within).await;
-    if world.fail_over == FailOver::KeepsAll {
-        all_are_fresh(world, "soon after the faults");
-    }
-    let over = waxseal::revocation::register::over_after(world.bound);
-    let at_most = CLIENT_PATIENCE + (over + world.patience) * 2;
-    for _ in 0..at_most.as_millis() / 100 {
-        if world.has_findings() || all_answered(world) {
-            break;
+    all_comes_right(world).await;
+}
+
+/// Once nothing is wrong any more every logout is answered and every node fresh, in time.
+async fn all_comes_right(world: &World) {
+    let answered_within = CLIENT_PATIENCE + (over_after(world.bound) + world.patience) * 2;
+    // A call that was under way may take until it is given up; the next beat is answered. A node that has
+    // another log is started anew only after some beats.
+    let anew = match world.fail_over {
+        FailOver::KeepsAll => Duration::ZERO,
+        FailOver::LosesCommits => BEAT * 9,
+    };
+    let fresh_within = (world.patience + POOL_PATIENCE) * 2 + BEAT * 2 + anew;
+    let healed = world.now();
+    while !all_answered(world) {
+        if world.has_findings() {
+            return;
         }
-        sleep(Duration::from_millis(100)).await;
+        let since = world.now() - healed;
+        if since > answered_within {
+            world.found(format!("a logout has no answer {since:?} after the faults"));
+        }
+        sleep(Duration::from_millis(50)).await;
     }
-    if !world.has_findings() && !all_answered(world) {
-        world.found(format!("a logout has no answer {at_most:?} after the faults"));
+    // For the verifications that the last answers have caused.
+    sleep(world.bound / 2 + Duration::from_millis(100)).await;
+    if !stale_nodes(world).is_empty() {
+        sleep((healed + fresh_within).saturating_sub(world.now())).await;
     }
-    // For the verifications that the last answers have caused, and for nodes that were started anew.
-    sleep(Duration::from_millis(2_600)).await;
-    all_are_fresh(world, "in the end");
+    let (stale, since) = (stale_nodes(world), world.now() - healed);
+    if !stale.is_empty() {
+        world.found(format!(
+            "nodes {stale:?} are stale {since:?} after the faults"
+        ));
+    }
 }
 
 fn all_answered(world: &World) -> bool {
@@ -99,12 +115,9 @@ fn all_answered(world: &World) -> bool {
     sessions.iter().all(|session| session.answered.is_some())
 }
 
-fn all_are_fresh(world: &World, when: &str) {
-    for (host, machine) in world.hosts.iter().enumerate() {
-        if machine.process().is_none_or(|process| !process.is_fresh()) {
-            world.found(format!("node {host} is not fresh {when}"));
-        }
-    }
+fn stale_nodes(world: &World) -> Vec<usize> {
+    let fresh = |host: usize| world.hosts[host].process().is_some_and(|p| p.is_fresh());
+    (0..HOSTS).filter(|host| !fresh(*host)).collect()
 }
 
 /// Somebody logs out, and tries again until it is answered; then uses the token everywhere.
@@ -189,6 +202,8 @@ async fn present(world: Arc<World>, session: usize, host: usize) {
     if let Some(committed) = at_sending.committed
         && sent > committed + over
     {
-        world.found(format!("{what}, {over:?} after its commit at {committed:?}"));
+        world.found(format!(
+            "{what}, {over:?} after its commit at {committed:?}"
+        ));
     }
 }

@@ -76,11 +76,19 @@ impl Wire {
         let epoch = world.primary.lock().unwrap().epoch;
         world.travel(*host).await;
         let lost = |until: Duration| world.now() < until || world.fault(10);
-        let requests_lost_until = world.hosts[*host].faults.lock().unwrap().requests_lost_until;
+        let requests_lost_until = world.hosts[*host]
+            .faults
+            .lock()
+            .unwrap()
+            .requests_lost_until;
         if lost(requests_lost_until) {
             return;
         }
-        let often = if matches!(request, Request::Dismiss(..)) { 400 } else { 20 };
+        let often = if matches!(request, Request::Dismiss(..)) {
+            400
+        } else {
+            20
+        };
         if world.fault(often) {
             // It lies somewhere, and is done in the end, whoever still waits for it.
             world.pass(20, 2_500).await;
@@ -132,7 +140,11 @@ impl Wire {
                 self.enter(node);
                 self.between(epoch).await?;
                 let page = lock().page(after, limit);
-                world.note("reads the head for", id, page.head.cursor.seq.unsigned_abs());
+                world.note(
+                    "reads the head for",
+                    id,
+                    page.head.cursor.seq.unsigned_abs(),
+                );
                 Ok(Answer::Page(page))
             }
             Request::Nodes => Ok(Answer::Nodes(lock().nodes())),
@@ -152,7 +164,11 @@ impl Wire {
     fn enter(&self, node: Node) {
         let Self { world, host } = self;
         let (beat, applied) = (node.beat.unsigned_abs(), node.applied.seq.unsigned_abs());
-        let news = world.primary.lock().unwrap().enter(world.now(), node.clone());
+        let news = world
+            .primary
+            .lock()
+            .unwrap()
+            .enter(world.now(), node.clone());
         world.note("enters beat, applied, of:", beat, applied);
         world.note("  that", *host as u64, 0);
         if news {

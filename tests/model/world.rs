@@ -149,7 +149,8 @@ impl World {
         let mut dice = Dice::new(seed);
         let bounds = [600, 1_000, 2_000];
         let patiences = [200, 500, 1_000];
-        let pick = |dice: &mut Dice, of: [u64; 3]| Duration::from_millis(of[dice.below(3) as usize]);
+        let pick =
+            |dice: &mut Dice, of: [u64; 3]| Duration::from_millis(of[dice.below(3) as usize]);
         Self {
             twist,
             fail_over,
