@@ -65,16 +65,17 @@ async fn flicker(world: &World, host: usize) {
     }
 }
 
-/// At the worst moment: some node cannot be told of a revocation that was committed just now.
-pub fn at_a_commit(world: &Arc<World>) {
-    if world.fault(150) {
+/// Some node hears no more just when a revocation was committed, or when what is known of it is older than it
+/// seems.
+pub fn at_a_bad_moment(world: &Arc<World>, permille: u64) {
+    if world.fault(permille) {
         let world = Arc::clone(world);
         tokio::spawn(async move {
             if world.fault(500) {
                 world.pass(0, 100).await;
             }
             let host = world.below(HOSTS as u64) as usize;
-            world.note("cut off at a commit: node", host as u64, 0);
+            world.note("cut off: node", host as u64, 0);
             if !world.calm() {
                 cut(&world, host, world.now() + over_after(world.bound));
             }

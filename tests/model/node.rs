@@ -57,6 +57,7 @@ impl Process {
         let wire = Arc::new(Wire {
             world: Arc::clone(world),
             host,
+            crowded: 20,
         });
         let id = NodeId::new(Timestamp::from_secs(1), &world.random);
         let clock: Arc<dyn Clock> = world.hosts[host].clock.clone();
@@ -141,7 +142,14 @@ impl Process {
     /// Dismisses nodes that are gone.
     async fn keep(self: Arc<Self>) {
         let world = &self.world;
-        let register = twist::twisted_for_keeper(world.twist, Arc::clone(&self.register));
+        // What it reads is the older for it.
+        let wire = Wire {
+            world: Arc::clone(world),
+            host: self.host,
+            crowded: 150,
+        };
+        let register = twist::twisted(world.twist, Arc::new(wire));
+        let register = twist::twisted_for_keeper(world.twist, register);
         let (mut keeper, mut known) = (Keeper::default(), world.fail_overs.load(SeqCst));
         loop {
             sleep(KEEP).await;

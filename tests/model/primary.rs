@@ -30,8 +30,9 @@ pub struct Primary {
     pub down_until: Duration,
     pub hung_until: Duration,
     pub slow_until: Duration,
-    /// Whether an entry with an older beat than the one that is there is left out. It may be: see `Same`.
-    pub newest_beat_stays: bool,
+    /// Whether a beat that is not newer than the one that is there is left out. Either holds, as long as no beat
+    /// is entered twice: see `Twist::SentTwice`.
+    newest_beat_stays: bool,
 }
 
 impl Primary {

@@ -45,18 +45,21 @@ struct Refused;
 pub struct Wire {
     pub world: Arc<World>,
     pub host: usize,
+    /// How many requests of a thousand have to wait for a connection.
+    pub crowded: u64,
 }
 
 impl Wire {
     /// Sends a request and gives it up when patience is over; then it may have been done, be done later, or
     /// never.
     async fn ask(&self, request: Request) -> Result<Answer, StoreError> {
-        if self.world.fault(20) {
+        let waits = self.world.fault(self.crowded);
+        if waits {
             let longest = u64::try_from(POOL_PATIENCE.as_millis()).unwrap();
             self.world.pass(1, longest).await;
         }
         let (reply, answer) = oneshot::channel();
-        tokio::spawn(self.clone().carry(request, reply));
+        tokio::spawn(self.clone().carry(request, waits, reply));
         let answer = async {
             match answer.await {
                 Ok(answer) => answer,
@@ -71,8 +74,13 @@ impl Wire {
         }
     }
 
-    async fn carry(self, request: Request, reply: oneshot::Sender<Result<Answer, Refused>>) {
-        let Self { world, host } = &self;
+    async fn carry(
+        self,
+        request: Request,
+        waited: bool,
+        reply: oneshot::Sender<Result<Answer, Refused>>,
+    ) {
+        let Self { world, host, .. } = &self;
         let epoch = world.primary.lock().unwrap().epoch;
         world.travel(*host).await;
         let lost = |until: Duration| world.now() < until || world.fault(10);
@@ -94,6 +102,9 @@ impl Wire {
             world.pass(20, 2_500).await;
         }
         let answer = self.serve(epoch, request).await;
+        if waited {
+            faults::at_a_bad_moment(world, 200);
+        }
         world.travel(*host).await;
         let answers_lost_until = world.hosts[*host].faults.lock().unwrap().answers_lost_until;
         if !lost(answers_lost_until) {
@@ -103,7 +114,7 @@ impl Wire {
 
     /// The primary's part of it: each step is one transaction.
     async fn serve(&self, epoch: u64, request: Request) -> Result<Answer, Refused> {
-        let Self { world, host } = self;
+        let Self { world, host, .. } = self;
         self.turn(epoch).await?;
         let now = world.now();
         let lock = || world.primary.lock().unwrap();
@@ -118,7 +129,7 @@ impl Wire {
                 let seq = lock().append(now, lineage);
                 world.note("commits the revocation for", id, seq.unsigned_abs());
                 world.committed(lineage);
-                faults::at_a_commit(world);
+                faults::at_a_bad_moment(world, 150);
                 world.ring();
                 Ok(Answer::Seq(seq))
             }
@@ -162,7 +173,7 @@ impl Wire {
     }
 
     fn enter(&self, node: Node) {
-        let Self { world, host } = self;
+        let Self { world, host, .. } = self;
         let (beat, applied) = (node.beat.unsigned_abs(), node.applied.seq.unsigned_abs());
         let news = world
             .primary
