@@ -10,6 +10,22 @@ use waxseal::revocation::register::over_after;
 use crate::node::Process;
 use crate::world::{FAULTS, HOSTS, World};
 
+/// The last number of each line is a node, which the primary's faults do not have.
+const KINDS: [&str; 12] = [
+    "the primary is down;",
+    "the primary hangs;",
+    "the primary is slow;",
+    "the primary fails over;",
+    "requests are lost from node",
+    "answers are lost to node",
+    "nothing passes to or from node",
+    "the wire is slow of node",
+    "paused: node",
+    "killed: node",
+    "the wire flickers of node",
+    "the bell rings for nothing at node",
+];
+
 /// One fault after the other, each of which may last while others begin.
 pub async fn make(world: Arc<World>) {
     loop {
@@ -20,8 +36,8 @@ pub async fn make(world: Arc<World>) {
         let (now, host) = (world.now(), world.below(HOSTS as u64) as usize);
         let until = now + world.millis(50, 2_500);
         let machine = &world.hosts[host];
-        let kind = world.below(12);
-        world.note("fault, at node:", kind, host as u64);
+        let kind = world.below(KINDS.len() as u64) as usize;
+        world.note(KINDS[kind], &[host as u64]);
         match kind {
             0 => {
                 let mut primary = world.primary.lock().unwrap();
@@ -75,7 +91,7 @@ pub fn at_a_bad_moment(world: &Arc<World>, permille: u64) {
                 world.pass(0, 100).await;
             }
             let host = world.below(HOSTS as u64) as usize;
-            world.note("cut off: node", host as u64, 0);
+            world.note("cut off at a bad moment: node", &[host as u64]);
             if !world.calm() {
                 cut(&world, host, world.now() + over_after(world.bound));
             }

@@ -82,7 +82,7 @@ impl Process {
             freshness,
             clock,
         });
-        world.note("starts", host as u64, run);
+        world.note("starts: node, run", &[host as u64, run]);
         *world.hosts[host].process.lock().unwrap() = Some(Arc::clone(&process));
         tokio::spawn(OnHost::new(&process, Self::maintain(Arc::clone(&process))));
         tokio::spawn(OnHost::new(&process, Self::keep(Arc::clone(&process))));
@@ -128,7 +128,7 @@ impl Process {
         if world.fail_over == FailOver::KeepsAll {
             world.found("a log that never went back is said to have".to_owned());
         }
-        world.note("notices another log", self.host as u64, 0);
+        world.note("notices another log: node", &[self.host as u64]);
         world.tally.lock().unwrap().broken += 1;
         for _ in 0..1 + world.below(8) {
             sleep(BEAT).await;
@@ -216,9 +216,13 @@ impl Process {
         tally.outlasted += fenced.outlasted.len() as u64;
         drop(tally);
         world.note(
-            "fenced, waited for:",
-            seq.unsigned_abs(),
-            fenced.waited_for.len() as u64,
+            "fenced: node, seq, waited for, outlasted",
+            &[
+                self.host as u64,
+                seq.unsigned_abs(),
+                fenced.waited_for.len() as u64,
+                fenced.outlasted.len() as u64,
+            ],
         );
         Some(fenced)
     }

@@ -129,7 +129,10 @@ async fn log_out(world: Arc<World>, session: usize) {
     loop {
         let host = world.below(HOSTS as u64) as usize;
         if let Some(process) = world.hosts[host].process() {
-            world.note("is asked to log out:", host as u64, session as u64);
+            world.note(
+                "is asked to log out: node, session",
+                &[host as u64, session as u64],
+            );
             let asked = OnHost::new(&process, Arc::clone(&process).logout(lineage));
             if let Ok(Some(Some(_))) = timeout(CLIENT_PATIENCE, asked).await {
                 break;
@@ -139,7 +142,7 @@ async fn log_out(world: Arc<World>, session: usize) {
         world.pass(50, 400).await;
     }
     world.pass(0, 2).await;
-    world.note("2xx for session", session as u64, 0);
+    world.note("2xx: session", &[session as u64]);
     world.tally.lock().unwrap().answered += 1;
     {
         let known = world.primary.lock().unwrap().has(lineage);
@@ -189,6 +192,10 @@ async fn present(world: Arc<World>, session: usize, host: usize) {
             None => {}
         }
         tally.late += u64::from(verdict.is_some() && answered.is_some());
+    }
+    if let Some(verdict) = verdict {
+        let numbers = [host as u64, session as u64, verdict as u64];
+        world.note("judges: node, session, 0 for good", &numbers);
     }
     if verdict != Some(Verdict::Accepted) || lost {
         return;

@@ -127,7 +127,7 @@ impl Wire {
             Request::Read(after, limit) => Ok(Answer::Page(lock().page(after, limit))),
             Request::Revoke(lineage) => {
                 let seq = lock().append(now, lineage);
-                world.note("commits the revocation for", id, seq.unsigned_abs());
+                world.note("commits a revocation: node, seq", &[id, seq.unsigned_abs()]);
                 world.committed(lineage);
                 faults::at_a_bad_moment(world, 150);
                 world.ring();
@@ -152,9 +152,8 @@ impl Wire {
                 self.between(epoch).await?;
                 let page = lock().page(after, limit);
                 world.note(
-                    "reads the head for",
-                    id,
-                    page.head.cursor.seq.unsigned_abs(),
+                    "reads the head: node, seq",
+                    &[id, page.head.cursor.seq.unsigned_abs()],
                 );
                 Ok(Answer::Page(page))
             }
@@ -163,7 +162,10 @@ impl Wire {
                 let any = world.twist == Twist::DismissAnyBeat;
                 let done = lock().dismiss(now, node, (!any).then_some(beat));
                 if done {
-                    world.note("dismisses for", id, beat.unsigned_abs());
+                    world.note(
+                        "dismisses: node, the other's beat",
+                        &[id, beat.unsigned_abs()],
+                    );
                     world.tally.lock().unwrap().dismissed += 1;
                     world.is_a_moment();
                 }
@@ -180,8 +182,10 @@ impl Wire {
             .lock()
             .unwrap()
             .enter(world.now(), node.clone());
-        world.note("enters beat, applied, of:", beat, applied);
-        world.note("  that", *host as u64, 0);
+        world.note(
+            "enters: node, beat, applied",
+            &[*host as u64, beat, applied],
+        );
         if news {
             world.ring();
         }
@@ -189,7 +193,7 @@ impl Wire {
             let world = Arc::clone(world);
             tokio::spawn(async move {
                 sleep(over_after(world.bound).saturating_sub(world.millis(0, 600))).await;
-                world.note("enters again beat", node.beat.unsigned_abs(), 0);
+                world.note("enters again: beat", &[node.beat.unsigned_abs()]);
                 world.primary.lock().unwrap().enter(world.now(), node);
             });
         }

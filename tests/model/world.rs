@@ -272,12 +272,12 @@ impl World {
             }
         }
         drop(primary);
-        self.note("commits lost", lost as u64, 0);
+        self.note("commits lost", &[lost as u64]);
     }
 
     pub fn now_calm(&self) {
         self.calm.store(true, SeqCst);
-        self.note("calm", 0, 0);
+        self.note("calm", &[]);
         let mut primary = self.primary.lock().unwrap();
         let never = Duration::ZERO;
         (primary.down_until, primary.hung_until, primary.slow_until) = (never, never, never);
@@ -287,20 +287,20 @@ impl World {
         }
     }
 
-    pub fn note(&self, what: &'static str, one: u64, two: u64) {
+    pub fn note(&self, what: &'static str, numbers: &[u64]) {
         let now = u64::try_from(self.now().as_millis()).unwrap();
         let mut trace = self.trace.lock().unwrap();
         let words = what.bytes().map(u64::from);
-        for word in words.chain([now, one, two]) {
+        for word in words.chain([now]).chain(numbers.iter().copied()) {
             trace.hash = (trace.hash ^ word).wrapping_mul(0x0100_0000_01B3);
         }
         if let Some(lines) = &mut trace.lines {
-            lines.push(format!("{now:>6} ms  {what} {one} {two}"));
+            lines.push(format!("{now:>6} ms  {what} {numbers:?}"));
         }
     }
 
     pub fn found(&self, what: String) {
-        self.note("FOUND", 0, 0);
+        self.note("FOUND", &[]);
         self.findings.lock().unwrap().push(what);
     }
 
