@@ -49,7 +49,6 @@ pub async fn make(world: Arc<World>) {
             3 => {
                 let lag = world.millis(0, 400);
                 world.fail_over(lag);
-                world.primary.lock().unwrap().down_until = now + world.millis(1, 150);
             }
             4 => machine.faults.lock().unwrap().requests_lost_until = until,
             5 => machine.faults.lock().unwrap().answers_lost_until = until,

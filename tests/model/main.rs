@@ -114,6 +114,15 @@ fn nor_after_fail_overs_that_lose_commits() {
 }
 
 #[test]
+fn nor_after_those_that_lose_nodes_too_but_take_longer_than_a_lease() {
+    let lossy = ["commits lost", "other logs noticed"];
+    holds(
+        FailOver::LosesCommitsAfterALease,
+        &[&HAPPENS[..], &lossy].concat(),
+    );
+}
+
+#[test]
 fn a_seed_has_one_run() {
     for fail_over in [FailOver::KeepsAll, FailOver::LosesCommits] {
         let told = |seed| run(seed, Twist::None, fail_over, true);

@@ -90,6 +90,16 @@ fn the_log_is_read_at_the_primary() {
 }
 
 #[test]
+fn the_head_is_read_there_too() {
+    found_in(Twist::LaggingHead, FailOver::KeepsAll, 0);
+}
+
+#[test]
+fn so_is_the_register() {
+    found_in(Twist::LaggingRegister, FailOver::KeepsAll, 0);
+}
+
+#[test]
 fn a_beat_is_entered_once_or_never_over_a_newer_one() {
     found_in(Twist::SentTwice, FailOver::KeepsAll, 754);
 }

@@ -125,7 +125,8 @@ impl Process {
     /// The log is another one than it was. It says so, beats on, and somebody starts it anew.
     async fn broken(&self) {
         let world = &self.world;
-        if world.fail_over == FailOver::KeepsAll {
+        // A replica that lags looks like one.
+        if world.fail_over == FailOver::KeepsAll && world.twist != Twist::LaggingHead {
             world.found("a log that never went back is said to have".to_owned());
         }
         world.note("notices another log: node", &[self.host as u64]);
@@ -176,7 +177,7 @@ impl Process {
     /// keeper then begins anew.
     fn may_dismiss(&self, fail_overs: u64) -> bool {
         let world = &self.world;
-        world.fail_over == FailOver::KeepsAll
+        world.fail_over != FailOver::LosesCommits
             || world.twist == Twist::EntriesLost
             || world.fail_overs.load(SeqCst) == fail_overs
     }

@@ -83,7 +83,7 @@ async fn all_comes_right(world: &World) {
     // another log is started anew only after some beats.
     let anew = match world.fail_over {
         FailOver::KeepsAll => Duration::ZERO,
-        FailOver::LosesCommits => BEAT * 9,
+        FailOver::LosesCommits | FailOver::LosesCommitsAfterALease => BEAT * 9,
     };
     let fresh_within = (world.patience + POOL_PATIENCE) * 2 + BEAT * 2 + anew;
     let healed = world.now();

@@ -41,6 +41,10 @@ pub enum Twist {
     EntriesLost,
     /// The log is read at a replica, which lags.
     LaggingReads,
+    /// The head that proves freshness is read there.
+    LaggingHead,
+    /// The register is read there.
+    LaggingRegister,
     /// The store sends an entry a second time, late, and takes it whatever beat is there.
     SentTwice,
     /// The clock does not count the time for which its machine is suspended.

@@ -13,6 +13,7 @@ use waxseal::revocation::register::{Node, Register, Registered, over_after};
 use waxseal::time::Timestamp;
 
 use crate::faults;
+use crate::primary::Primary;
 use crate::twist::Twist;
 use crate::world::World;
 
@@ -120,11 +121,10 @@ impl Wire {
         let lock = || world.primary.lock().unwrap();
         let id = *host as u64;
         match request {
-            Request::Read(after, limit) if world.twist == Twist::LaggingReads => {
-                let then = now.saturating_sub(world.millis(0, 300));
-                Ok(Answer::Page(lock().as_of(then).page(after, limit)))
+            Request::Read(after, limit) => {
+                let page = self.seen(Twist::LaggingReads, |seen| seen.page(after, limit));
+                Ok(Answer::Page(page))
             }
-            Request::Read(after, limit) => Ok(Answer::Page(lock().page(after, limit))),
             Request::Revoke(lineage) => {
                 let seq = lock().append(now, lineage);
                 world.note("commits a revocation: node, seq", &[id, seq.unsigned_abs()]);
@@ -150,14 +150,17 @@ impl Wire {
                 }
                 self.enter(node);
                 self.between(epoch).await?;
-                let page = lock().page(after, limit);
+                let page = self.seen(Twist::LaggingHead, |seen| seen.page(after, limit));
                 world.note(
                     "reads the head: node, seq",
                     &[id, page.head.cursor.seq.unsigned_abs()],
                 );
                 Ok(Answer::Page(page))
             }
-            Request::Nodes => Ok(Answer::Nodes(lock().nodes())),
+            Request::Nodes => {
+                let nodes = self.seen(Twist::LaggingRegister, Primary::nodes);
+                Ok(Answer::Nodes(nodes))
+            }
             Request::Dismiss(node, beat) => {
                 let any = world.twist == Twist::DismissAnyBeat;
                 let done = lock().dismiss(now, node, (!any).then_some(beat));
@@ -172,6 +175,16 @@ impl Wire {
                 Ok(Answer::Done)
             }
         }
+    }
+
+    /// What a read shows: what was committed by now, or what a replica has that lags.
+    fn seen<T>(&self, lags: Twist, read: impl Fn(&Primary) -> T) -> T {
+        let world = &self.world;
+        if world.twist == lags {
+            let then = world.now().saturating_sub(world.millis(0, 300));
+            return read(&world.primary.lock().unwrap().as_of(then));
+        }
+        read(&world.primary.lock().unwrap())
     }
 
     fn enter(&self, node: Node) {

@@ -29,6 +29,9 @@ pub enum FailOver {
     /// The last commits may be lost. Of the register it is asked that no node's entry is lost, and that
     /// keepers begin anew: see `Twist::EntriesLost` for why.
     LosesCommits,
+    /// The last commits may be lost, of the register as of the log, but nobody is primary for as long as what
+    /// anybody knew from the last one may be believed.
+    LosesCommitsAfterALease,
 }
 
 /// A session that somebody will log out of.
@@ -255,14 +258,21 @@ impl World {
     /// The primary is another one, at least by its epoch.
     pub fn fail_over(&self, lag: Duration) {
         let now = self.now();
+        let nobody_for = self.millis(1, 150)
+            + match self.fail_over {
+                FailOver::LosesCommitsAfterALease => self.bound * 100 / 98,
+                _ => Duration::ZERO,
+            };
         let mut primary = self.primary.lock().unwrap();
         primary.epoch += 1;
         primary.hung_until = now;
+        primary.down_until = now + nobody_for;
         self.fail_overs.fetch_add(1, SeqCst);
         if self.fail_over == FailOver::KeepsAll {
             return;
         }
-        let entries_stay = self.twist != Twist::EntriesLost;
+        let asked_for = self.fail_over == FailOver::LosesCommits;
+        let entries_stay = asked_for && self.twist != Twist::EntriesLost;
         let lost = primary.lose_after(now.saturating_sub(lag), entries_stay);
         self.tally.lock().unwrap().lost += lost as u64;
         for session in &mut *self.sessions.lock().unwrap() {
