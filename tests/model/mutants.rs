@@ -91,12 +91,12 @@ fn the_log_is_read_at_the_primary() {
 
 #[test]
 fn the_head_is_read_there_too() {
-    found_in(Twist::LaggingHead, FailOver::KeepsAll, 0);
+    found_in(Twist::LaggingHead, FailOver::KeepsAll, 2);
 }
 
 #[test]
 fn so_is_the_register() {
-    found_in(Twist::LaggingRegister, FailOver::KeepsAll, 0);
+    found_in(Twist::LaggingRegister, FailOver::KeepsAll, 1);
 }
 
 #[test]
