@@ -1,146 +1,63 @@
 //! The whole service in one process: the embedded store, a folder of keys, and all that stands on them.
 
 mod keys;
+mod maintain;
 mod measure;
 mod open_error;
+mod settings;
 mod store;
 
 use measure::Meters;
 pub use open_error::OpenError;
+pub use settings::{Database, LEASE, Logout, MAX_STALENESS, Settings};
 pub use store::{
-    Restored, look_into_store, make_data_dir, mark_is_apart, open_or_make_store, open_store,
-    restored,
+    Restored, database_file, look_into_store, make_data_dir, mark_is_apart, open_or_make_store,
+    open_store, restored,
 };
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
 
 use axum::Router;
-use ipnet::IpNet;
 
 use crate::account::Accounts;
 use crate::account::client::Clients;
-use crate::account::limits::{LoginLimits, LoginRates};
+use crate::account::limits::LoginLimits;
 use crate::account::password::{Cost, Hasher};
 use crate::http::caller::TrustedProxies;
-use crate::http::origins::{Origin, Origins};
+use crate::http::origins::Origins;
 use crate::http::revocations::Doorbell;
 use crate::http::session_cookies::SessionCookies;
-use crate::http::{AppState, SameSite, pages, router};
+use crate::http::{AppState, pages, router};
+use crate::id::NodeId;
 use crate::inventory::Inventory;
 use crate::issuer::{Issuer, IssuerParts};
-use crate::key::{Algorithm, Format};
 use crate::keyring::SharedKeyring;
 use crate::meters::Compactions;
 use crate::policy::{
-    BadPolicy, LIFETIME_CAP, MAX_LEEWAY, Policy, Timeouts, check_client_token_lifetime,
+    BadPolicy, LIFETIME_CAP, MAX_LEEWAY, Policy, check_client_token_lifetime, check_lease,
     check_max_staleness,
 };
 use crate::random::{OsRandom, Random};
-use crate::revocation::Reason;
+use crate::revocation::fence::Fence;
 use crate::revocation::follower::{FollowError, Follower};
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
-use crate::revocation::log::{RevocationLog, Revoke};
+use crate::revocation::log::RevocationLog;
+use crate::revocation::register::Register;
 use crate::store::key_folder;
-use crate::store::sqlite::SqliteStore;
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::store::sql::SqlStore;
+use crate::time::{Clock, SystemClock};
 use crate::verifier::Verifier;
-
-/// How old the revocation list may be before tokens are refused rather than guessed about.
-pub const MAX_STALENESS: Duration = Duration::from_secs(5);
-
-/// How often the log is read for what other processes wrote.
-const POLL: Duration = Duration::from_millis(250);
-
-/// How often the key folder is read again. Reading it beats watching it: mounted secrets change by
-/// swapping links.
-const RELOAD: Duration = Duration::from_millis(500);
-
-/// How often expired revocations are dropped.
-const COMPACT: Duration = Duration::from_secs(60);
-
-/// What a service is made from.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The folder of the database.
-    pub data_dir: PathBuf,
-    /// The folder of the private keys.
-    pub keys_dir: PathBuf,
-    /// The folder of the mark, which shows an older copy of the database: not within the data folder, so
-    /// that it is not put back with that.
-    pub mark_dir: PathBuf,
-    /// The `iss` of tokens.
-    pub issuer: String,
-    /// The `aud` of tokens.
-    pub audience: String,
-    /// What a first key for JWTs signs with.
-    pub algorithm: Algorithm,
-    /// What tokens are written in.
-    pub format: Format,
-    /// Which formats verify.
-    pub accepts: Vec<Format>,
-    /// When sessions end.
-    pub timeouts: Timeouts,
-    /// Pages of which other origins may use the service in the name of their user.
-    pub allowed_origins: Vec<Origin>,
-    /// When browsers send the session cookie with requests from other sites.
-    pub same_site: SameSite,
-    /// The proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// How many logins may be tried.
-    pub login_rates: LoginRates,
-    /// How long a client's token is good: 1 second to 1 hour.
-    pub client_token_lifetime: Duration,
-    /// How old the revocation list may be before tokens are refused rather than guessed about: 1 second to
-    /// 1 hour.
-    pub max_staleness: Duration,
-}
-
-/// `data/`, `keys/`, `mark/`, and an issuer that a service on this machine alone can have.
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            data_dir: "data".into(),
-            keys_dir: "keys".into(),
-            mark_dir: "mark".into(),
-            issuer: "http://127.0.0.1:8080".into(),
-            audience: "http://127.0.0.1:8080".into(),
-            algorithm: Algorithm::EdDsa,
-            format: Format::Jwt,
-            accepts: vec![Format::Jwt],
-            timeouts: Timeouts::default(),
-            allowed_origins: Vec::new(),
-            same_site: SameSite::default(),
-            trusted_proxies: Vec::new(),
-            login_rates: LoginRates::default(),
-            client_token_lifetime: Duration::from_secs(300),
-            max_staleness: MAX_STALENESS,
-        }
-    }
-}
-
-impl Settings {
-    /// What new keys of the format that is issued sign with.
-    #[must_use]
-    pub const fn signing_algorithm(&self) -> Algorithm {
-        self.algorithm_of(self.format)
-    }
-
-    const fn algorithm_of(&self, format: Format) -> Algorithm {
-        match format {
-            Format::Jwt => self.algorithm,
-            Format::Paseto => Algorithm::V4Public,
-        }
-    }
-}
 
 /// The service, its log replayed, ready to verify.
 #[derive(Clone, Debug)]
 pub struct Waxseal {
-    store: Arc<SqliteStore>,
+    store: Arc<SqlStore>,
+    register: Option<Arc<dyn Register>>,
+    node: NodeId,
+    freshness: Arc<Freshness>,
     list: Arc<RevocationList>,
     follower: Arc<Follower>,
     issuer: Arc<Issuer>,
@@ -183,32 +100,43 @@ impl Waxseal {
     ) -> Result<Self, OpenError> {
         let policy = Policy::new(&settings.issuer, &settings.audience, settings.timeouts)?;
         check_max_staleness(settings.max_staleness)?;
+        if settings.logout == Logout::Fenced {
+            check_lease(settings.lease, settings.max_staleness)?;
+        }
         check_client_token_lifetime(settings.client_token_lifetime)?;
         let had_keys = keys::first(settings, &*clock)?;
         let keyring = Arc::new(SharedKeyring::new(key_folder::keyring(&settings.keys_dir)?));
-        let store = Arc::new(store::open_or_make_by(settings, &clock).await?);
+        let store = Arc::new(store::open_or_make_by(settings, &clock, &random).await?);
         let list = Arc::new(RevocationList::new());
-        let freshness = Arc::new(Freshness::new(settings.max_staleness));
+        let freshness = Arc::new(Freshness::new(settings.bound()));
         let log: Arc<dyn RevocationLog> = Arc::clone(&store) as _;
-        let follower = Arc::new(Follower::new(
+        let follower = Follower::new(
             Arc::clone(&log),
             Arc::clone(&list),
             Arc::clone(&freshness),
             Arc::clone(&clock),
-        ));
-        let head = log.read(0, 0).await?.head;
-        let pristine = head.cursor.seq == 0 && head.newest_lineage == Timestamp::EPOCH;
-        if had_keys && pristine {
-            // These keys may have signed sessions that another log knew to be over.
+        );
+        let node = NodeId::new(clock.now(), &*random);
+        let register: Option<Arc<dyn Register>> =
+            settings.registers().then(|| Arc::clone(&store) as _);
+        let follower = Arc::new(match &register {
+            None => follower,
+            Some(register) => follower.registered(Arc::clone(register), node, host_name()),
+        });
+        let fence = register
+            .clone()
+            .filter(|_| settings.logout == Logout::Fenced);
+        let fence = fence
+            .map(|register| Fence::new(register, Arc::clone(&clock), Some(node), settings.bound()));
+        // Keys that were there may have signed sessions that another log knew to be over.
+        if had_keys && store.begin_log(clock.now()).await? {
             tracing::warn!(
                 "there are keys but the revocation log is new: all sessions from before are ended"
             );
-            log.revoke(Revoke::Everything, Reason::LogLost, clock.now())
-                .await?;
         }
         log.change_leeway(settings.timeouts.leeway, clock.now())
             .await?;
-        follower.catch_up().await?;
+        follower.keep_fresh().await?;
         list.observe(clock.now().minus(settings.timeouts.leeway));
         let permits = available_parallelism().map_or(1, |cores| cores.get() / 2);
         let issuer = Arc::new(Issuer::new(IssuerParts {
@@ -217,6 +145,7 @@ impl Waxseal {
             hasher: Hasher::new(cost, permits, Arc::clone(&random))?,
             log,
             follower: Arc::clone(&follower),
+            fence,
             list: Arc::clone(&list),
             inventory: Arc::clone(&store) as _,
             keyring: Arc::clone(&keyring),
@@ -231,7 +160,7 @@ impl Waxseal {
             settings.accepts.clone(),
             policy,
             Arc::clone(&list),
-            freshness,
+            Arc::clone(&freshness),
             Arc::clone(&clock),
         ));
         let limits = LoginLimits::new(settings.login_rates, Arc::clone(&clock));
@@ -243,6 +172,9 @@ impl Waxseal {
         let exchange = Arc::clone(&issuer) as _;
         Ok(Self {
             store,
+            register,
+            node,
+            freshness,
             doorbell: Doorbell::new(Arc::clone(&list)),
             list,
             follower,
@@ -323,14 +255,14 @@ impl Waxseal {
         Arc::clone(&self.store) as _
     }
 
-    /// Applies what the log has that the list has not.
+    /// Applies what the log has that the list has not, and proves the list fresh.
     ///
     /// # Errors
     /// [`FollowError`].
     pub async fn catch_up(&self) -> Result<(), FollowError> {
         let leeway = self.verifier.policy().timeouts().leeway;
         self.list.observe(self.clock.now().minus(leeway));
-        self.follower.catch_up().await
+        self.follower.keep_fresh().await
     }
 
     /// Drops revocations that nothing is left of, from the log and then from the list.
@@ -399,48 +331,10 @@ impl Waxseal {
             }
         }
     }
+}
 
-    /// Keeps the list fresh, the keys current and the log small, for as long as it is polled. Run it beside the server;
-    /// without it every token is refused with 503 after `max_staleness`.
-    pub async fn maintain(self) {
-        let mut poll = tokio::time::interval(POLL);
-        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut reload = tokio::time::interval(RELOAD);
-        reload.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut compact = tokio::time::interval(COMPACT);
-        compact.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let follow = async {
-            let mut failing = false;
-            loop {
-                poll.tick().await;
-                let caught_up = self.catch_up().await;
-                if let Err(cause) = &caught_up
-                    && !failing
-                {
-                    tracing::error!(%cause, "the revocation log cannot be followed; tokens will be refused");
-                }
-                failing = caught_up.is_err();
-            }
-        };
-        let keys = async {
-            loop {
-                reload.tick().await;
-                self.reload_keys().await;
-            }
-        };
-        let tidy = async {
-            loop {
-                compact.tick().await;
-                self.limits.tidy();
-                match self.compact().await {
-                    Ok(0) => {}
-                    Ok(dropped) => tracing::info!(dropped, "compacted the revocation log"),
-                    Err(cause) => {
-                        tracing::warn!(%cause, "the revocation log could not be compacted")
-                    }
-                }
-            }
-        };
-        tokio::join!(follow, keys, tidy);
-    }
+/// What operators call this machine.
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
 }

@@ -27,6 +27,7 @@ use crate::meters::{
 };
 use crate::policy::Policy;
 use crate::random::Random;
+use crate::revocation::fence::{Fence, Fenced};
 use crate::revocation::follower::{FollowError, Follower};
 use crate::revocation::list::RevocationList;
 use crate::revocation::log::{RevocationLog, Revoke, StoreError};
@@ -89,9 +90,9 @@ pub enum PasswordError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It is written, and this node could not read it back.
+    /// It is written, and where it is known is not certain.
     #[error(transparent)]
-    Follow(#[from] FollowError),
+    Settle(#[from] LogoutError),
     /// A password could not be hashed.
     #[error(transparent)]
     Hashing(#[from] HashingFailed),
@@ -107,6 +108,14 @@ pub enum LogoutError {
     /// It is written, and this node could not read it back.
     #[error(transparent)]
     Follow(#[from] FollowError),
+    /// It is written, and nobody knows which other nodes have it.
+    #[error("it is written as seq {seq}, and which nodes have it cannot be known: {cause}")]
+    Fence {
+        /// The revocation.
+        seq: i64,
+        /// Why.
+        cause: StoreError,
+    },
 }
 
 /// Which sessions a logout ends.
@@ -134,6 +143,8 @@ pub struct IssuerParts {
     pub log: Arc<dyn RevocationLog>,
     /// Brings them into the list.
     pub follower: Arc<Follower>,
+    /// Waits for the other nodes, where logouts are fenced.
+    pub fence: Option<Fence>,
     /// The list.
     pub list: Arc<RevocationList>,
     /// Which sessions there are.
@@ -340,8 +351,9 @@ impl Issuer {
         };
         let at = parts.clock.now();
         let changed = parts.accounts.change_user(user.id, change, at).await?;
-        changed.ok_or(PasswordError::Refused)?;
-        Ok(parts.follower.catch_up().await?)
+        let seq = changed.ok_or(PasswordError::Refused)?;
+        self.settle(seq).await.map(drop)?;
+        Ok(())
     }
 
     /// A user's sessions that may be alive, the newest first. One that was idle for too long is left out
@@ -390,6 +402,7 @@ impl Issuer {
         let lineage = claims.session_id.lineage;
         self.end(lineage, claims.session_expiry, Reason::LoggedInAgain)
             .await
+            .map(drop)
     }
 
     /// Ends one session for good, on disk and in the list.
@@ -398,14 +411,31 @@ impl Issuer {
         lineage: Lineage,
         session_expiry: Timestamp,
         reason: Reason,
-    ) -> Result<(), LogoutError> {
+    ) -> Result<Option<Fenced>, LogoutError> {
         let Self(parts, ..) = self;
         let what = Revoke::Session(lineage, session_revocation_expiry(session_expiry));
-        parts.log.revoke(what, reason, parts.clock.now()).await?;
-        Ok(parts.follower.catch_up().await?)
+        let seq = parts.log.revoke(what, reason, parts.clock.now()).await?;
+        self.settle(seq).await
     }
 
-    /// Ends sessions. When it answers `Ok`, the revocation is on disk and this node refuses them.
+    /// Applies what was written as `seq` here and, where logouts are fenced, waits for the other nodes.
+    async fn settle(&self, seq: i64) -> Result<Option<Fenced>, LogoutError> {
+        let Self(parts, ..) = self;
+        let committed = parts.clock.uptime();
+        parts.follower.catch_up().await?;
+        let Some(fence) = &parts.fence else {
+            return Ok(None);
+        };
+        let fenced = fence.wait(seq, committed).await;
+        let fenced = fenced.map_err(|cause| LogoutError::Fence { seq, cause })?;
+        if !fenced.outlasted.is_empty() {
+            tracing::warn!(seq, nodes = ?fenced.outlasted, "nodes did not acknowledge a logout; what they knew ran out");
+        }
+        Ok(Some(fenced))
+    }
+
+    /// Ends sessions. When it answers `Ok`, the revocation is on disk and this node refuses them; where logouts
+    /// are fenced no other node accepts them any more, and it says for whom it waited.
     ///
     /// # Errors
     /// [`LogoutError`]: nothing is certain, try again.
@@ -413,15 +443,14 @@ impl Issuer {
         &self,
         session: &VerifiedClaims,
         scope: LogoutScope,
-    ) -> Result<(), LogoutError> {
+    ) -> Result<Option<Fenced>, LogoutError> {
         let Self(parts, ..) = self;
         let (claims, at) = (session.claims(), parts.clock.now());
         let lineage = claims.session_id.lineage;
         match scope {
             LogoutScope::This => {
-                return self
-                    .end(lineage, claims.session_expiry, Reason::Logout)
-                    .await;
+                self.end(lineage, claims.session_expiry, Reason::Logout)
+                    .await
             }
             LogoutScope::Others | LogoutScope::All => {
                 let spared = (scope == LogoutScope::Others).then_some(lineage);
@@ -433,15 +462,16 @@ impl Issuer {
                     .accounts
                     .change_user(claims.subject, change, at)
                     .await?;
-                if changed.is_none() {
+                let seq = match changed {
+                    Some(seq) => seq,
                     // The store has no such user, and it must not be left at that: the token is good.
-                    parts
-                        .log
-                        .revoke(Revoke::User(claims.subject), Reason::Logout, at)
-                        .await?;
-                }
+                    None => {
+                        let what = Revoke::User(claims.subject);
+                        parts.log.revoke(what, Reason::Logout, at).await?
+                    }
+                };
+                self.settle(seq).await
             }
         }
-        Ok(parts.follower.catch_up().await?)
     }
 }

@@ -61,6 +61,19 @@ pub fn check_max_staleness(bound: Duration) -> Result<(), BadPolicy> {
     up_to_an_hour("max_staleness", bound)
 }
 
+/// Checks how long a node may serve on what it knows where logouts are fenced: 1 second to `max_staleness`.
+///
+/// # Errors
+/// [`BadPolicy`].
+pub fn check_lease(lease: Duration, max_staleness: Duration) -> Result<(), BadPolicy> {
+    up_to_an_hour("lease", lease)?;
+    if lease > max_staleness {
+        let why = "must not be longer than max_staleness";
+        return Err(BadPolicy { key: "lease", why });
+    }
+    Ok(())
+}
+
 /// Checks how long a client's token is good: 1 second to 1 hour.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! The first keys of a service.
 
-use super::{OpenError, Settings};
+use super::{Database, OpenError, Settings};
 use crate::key::Format;
 use crate::random::OsRandom;
 use crate::schedule::{self, LEAD};
@@ -16,6 +16,9 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
     let (folder, random) = (&settings.keys_dir, OsRandom::new());
     let keyring = key_folder::keyring(folder)?;
     let had_keys = !keyring.plan().is_empty();
+    if !had_keys && matches!(settings.database, Database::Postgres(_)) {
+        return Err(OpenError::NoKeys(folder.clone()));
+    }
     let algorithms = settings
         .accepts
         .iter()

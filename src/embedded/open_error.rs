@@ -36,10 +36,10 @@ pub enum OpenError {
         from: Timestamp,
     },
     /// The database cannot be used.
-    #[error("{path}: {cause}", path = path.display())]
+    #[error("{database}: {cause}")]
     Store {
-        /// The database.
-        path: PathBuf,
+        /// The database: a file, or an address without who may use it.
+        database: String,
         /// Why.
         cause: StoreError,
     },
@@ -64,6 +64,12 @@ pub enum OpenError {
         /// The newest entry of the log.
         seq: i64,
     },
+    /// A server runs where none may.
+    #[error("the node {0} serves by this database; stop every node first")]
+    Serving(String),
+    /// Nodes that share a database must share their keys.
+    #[error("there is no key in {folder}, and nodes that share a database share their keys: copy the folder of another node here; for the first node make it with: waxseal keys rotate", folder = .0.display())]
+    NoKeys(PathBuf),
     /// The log cannot be replayed.
     #[error(transparent)]
     Replay(#[from] FollowError),

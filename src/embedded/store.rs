@@ -4,38 +4,47 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{OpenError, Settings};
+use super::{Database, OpenError, Settings};
 use crate::account::Accounts;
 use crate::account::client::Clients;
+use crate::random::{OsRandom, Random};
 use crate::revocation::log::{Head, RevocationLog};
+use crate::revocation::register::{Register, Registered};
 use crate::store::mark::{Mark, MarkError, MarkFile, lies_in};
-use crate::store::sqlite::SqliteStore;
+use crate::store::sql::{Continuation, Skew, SqlStore};
 use crate::time::{Clock, SystemClock, Timestamp};
+
+/// How often it is looked for nodes that serve.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Opens the embedded store alone, for tools that work beside a running service.
 ///
 /// # Errors
 /// [`OpenError`] names what is wrong; a database that is not there is not made, and one that is older than
 /// the mark is refused.
-pub async fn open_store(settings: &Settings) -> Result<SqliteStore, OpenError> {
-    open_by(settings, &system_clock()).await
+pub async fn open_store(settings: &Settings) -> Result<SqlStore, OpenError> {
+    let (clock, random) = system();
+    open_by(settings, &clock, &random).await
 }
 
 /// Opens the embedded store, and makes it if it is not there.
 ///
 /// # Errors
 /// As [`open_store`].
-pub async fn open_or_make_store(settings: &Settings) -> Result<SqliteStore, OpenError> {
-    open_or_make_by(settings, &system_clock()).await
+pub async fn open_or_make_store(settings: &Settings) -> Result<SqlStore, OpenError> {
+    let (clock, random) = system();
+    open_or_make_by(settings, &clock, &random).await
 }
 
 /// Opens the embedded store to be looked into: it refuses every change, and asks for no mark.
 ///
 /// # Errors
 /// [`OpenError`] names what is wrong; a database that is not there is not made.
-pub async fn look_into_store(settings: &Settings) -> Result<SqliteStore, OpenError> {
-    open_unmarked(settings, None).await
+pub async fn look_into_store(settings: &Settings) -> Result<SqlStore, OpenError> {
+    let (clock, _) = system();
+    open_unmarked(settings, None, &clock).await
 }
 
 /// What an older copy of the database was taken on with.
@@ -58,16 +67,19 @@ pub struct Restored {
 /// # Errors
 /// [`OpenError`] names what is wrong; it may be done again.
 pub async fn restored(settings: &Settings) -> Result<Option<Restored>, OpenError> {
-    let clock = system_clock();
-    let file = mark_file(settings, &clock)?;
+    let (clock, random) = system();
+    let file = mark_file(settings, &clock, &random)?;
     let mark = match file.read() {
         Ok(mark) => Some(mark),
         Err(MarkError::Missing(_) | MarkError::Damaged(_)) => None,
         Err(cause) => return Err(cause.into()),
     };
-    let store = open_unmarked(settings, Some(file)).await?;
-    let (head, continued) = compare(&store, mark.as_ref()).await?;
-    if mark.is_some() && continued {
+    let store = open_unmarked(settings, Some(file), &clock).await?;
+    if let Some(node) = serving(&store, &*clock).await? {
+        return Err(OpenError::Serving(node));
+    }
+    let (head, continued) = store.compare(mark.as_ref()).await?;
+    if mark.is_some() && continued == Continuation::GoesOn {
         return Ok(None);
     }
     let newest = store.read(head.cursor.seq.saturating_sub(1), 1).await?;
@@ -118,45 +130,65 @@ pub fn make_data_dir(settings: &Settings) -> Result<(), OpenError> {
     })
 }
 
-fn system_clock() -> Arc<dyn Clock> {
-    Arc::new(SystemClock)
+/// The clock and the randomness of tools.
+fn system() -> (Arc<dyn Clock>, Arc<dyn Random>) {
+    (Arc::new(SystemClock), Arc::new(OsRandom::new()))
 }
 
-fn database(settings: &Settings) -> PathBuf {
+/// The file of the embedded store.
+#[must_use]
+pub fn database_file(settings: &Settings) -> PathBuf {
     settings.data_dir.join("waxseal.db")
 }
 
-fn mark_file(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<MarkFile, OpenError> {
+fn mark_file(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> Result<MarkFile, OpenError> {
     mark_is_apart(settings)?;
-    Ok(MarkFile::new(&settings.mark_dir, Arc::clone(clock)))
+    let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+    Ok(MarkFile::new(&settings.mark_dir, clock, random))
 }
 
 pub(super) async fn open_or_make_by(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
-) -> Result<SqliteStore, OpenError> {
+    random: &Arc<dyn Random>,
+) -> Result<SqlStore, OpenError> {
     mark_is_apart(settings)?;
+    if let Database::Sqlite = settings.database {
+        make_database_file(settings)?;
+    }
+    open_by(settings, clock, random).await
+}
+
+fn make_database_file(settings: &Settings) -> Result<(), OpenError> {
     make_data_dir(settings)?;
-    let path = database(settings);
+    let path = database_file(settings);
     let made = fs::OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
         .open(&path);
-    made.map_err(|cause| OpenError::Folder { path, cause })?;
-    open_by(settings, clock).await
+    made.map(drop)
+        .map_err(|cause| OpenError::Folder { path, cause })
 }
 
-async fn open_by(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<SqliteStore, OpenError> {
-    let file = mark_file(settings, clock)?;
+async fn open_by(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> Result<SqlStore, OpenError> {
+    let file = mark_file(settings, clock, random)?;
     // Before the log is: that one may go on meanwhile, and is then still past the mark.
     let mark = match file.read() {
         Ok(mark) => Some(mark),
         Err(MarkError::Missing(_)) => None,
         Err(cause) => return Err(cause.into()),
     };
-    let store = open_unmarked(settings, Some(file.clone())).await?;
-    let (head, continued) = compare(&store, mark.as_ref()).await?;
+    let store = open_unmarked(settings, Some(file.clone()), clock).await?;
+    let (head, continued) = store.compare(mark.as_ref()).await?;
     let Some(mark) = mark else {
         if !is_new(&head) {
             tracing::warn!(
@@ -167,9 +199,21 @@ async fn open_by(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<SqliteSt
         file.make(&head)?;
         return Ok(store);
     };
-    if continued {
+    if continued == Continuation::AllEnded {
+        tracing::warn!(
+            mark = %file.path().display(),
+            "the revocation log does not go on from the mark, and everything from before is ended in it: an older copy was taken on at another node"
+        );
+        file.replace(&head)?;
+        return Ok(store);
+    }
+    if continued == Continuation::GoesOn {
         // It must be writable, and may be behind if a process died before it moved it.
         file.advance(&head)?;
+        if mark.id.is_none() && matches!(settings.database, Database::Postgres(_)) {
+            // From before there were several nodes, each of which has a mark of its own.
+            file.replace(&head)?;
+        }
         return Ok(store);
     }
     let empty =
@@ -193,25 +237,49 @@ async fn open_by(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<SqliteSt
 async fn open_unmarked(
     settings: &Settings,
     mark: Option<MarkFile>,
-) -> Result<SqliteStore, OpenError> {
-    let path = database(settings);
-    let failed = |cause| OpenError::Folder {
-        path: path.clone(),
-        cause,
-    };
-    // It has password hashes in it. SQLite's other files take its mode.
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    SqliteStore::open(&path, mark)
-        .await
-        .map_err(|cause| OpenError::Store { path, cause })
+    clock: &Arc<dyn Clock>,
+) -> Result<SqlStore, OpenError> {
+    let failed = |database: String| move |cause| OpenError::Store { database, cause };
+    match &settings.database {
+        Database::Sqlite => {
+            let path = database_file(settings);
+            // It has password hashes in it. SQLite's other files take its mode.
+            let mode = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));
+            mode.map_err(|cause| OpenError::Folder {
+                path: path.clone(),
+                cause,
+            })?;
+            let opened = SqlStore::open(&path, mark).await;
+            opened.map_err(failed(path.display().to_string()))
+        }
+        Database::Postgres(url) => {
+            let skew = Skew::new(Arc::clone(clock), settings.timeouts.leeway);
+            let opened = SqlStore::connect(url, mark, Some(skew)).await;
+            opened.map_err(failed(url.to_string()))
+        }
+    }
 }
 
-/// The log's head, and whether the log goes on from the mark.
-async fn compare(store: &SqliteStore, mark: Option<&Mark>) -> Result<(Head, bool), OpenError> {
-    let after = mark.map_or(0, |mark| mark.cursor.seq);
-    let page = store.read(after, 1).await?;
-    let continued = mark.is_none_or(|mark| mark.is_continued(&page.head, page.entries.first()));
-    Ok((page.head, continued))
+/// A node that serves by this store now: it enters itself while it is looked at.
+async fn serving(store: &SqlStore, clock: &dyn Clock) -> Result<Option<String>, OpenError> {
+    let before = store.nodes().await?.nodes;
+    let Some(longest) = before.iter().map(|node| node.node.over_after()).max() else {
+        return Ok(None);
+    };
+    let until = clock.uptime() + longest;
+    while clock.uptime() < until {
+        tokio::time::sleep(LOOK).await;
+        let now = store.nodes().await?.nodes;
+        let beats = now.into_iter().find(|node| {
+            let is = |known: &&Registered| known.node.id == node.node.id;
+            let known = before.iter().find(is);
+            known.is_none_or(|known| known.node.beat != node.node.beat)
+        });
+        if let Some(node) = beats {
+            return Ok(Some(node.node.name));
+        }
+    }
+    Ok(None)
 }
 
 fn is_new(head: &Head) -> bool {

@@ -11,8 +11,11 @@ use super::extract::Session;
 use super::json::MaybeJson;
 use super::problem::Problem;
 use super::session_cookies::SessionCookies;
+use crate::id::NodeId;
 use crate::issuer::{Issuer, LogoutError, LogoutScope};
+use crate::revocation::fence::Fenced;
 
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 #[derive(Deserialize)]
@@ -46,11 +49,27 @@ pub(super) async fn logout(
     MaybeJson(wanted): MaybeJson<Wanted>,
 ) -> Result<Response, Problem> {
     let scope = wanted.map(|wanted| wanted.scope.0).unwrap_or_default();
-    issuer.logout(session.verified(), scope).await?;
-    Ok(match scope {
+    let fenced = issuer.logout(session.verified(), scope).await?;
+    let mut response = match scope {
         LogoutScope::Others => StatusCode::NO_CONTENT.into_response(),
         LogoutScope::This | LogoutScope::All => Ended::own(&cookies, &session).into_response(),
-    })
+    };
+    if let Some(fenced) = fenced {
+        response
+            .headers_mut()
+            .insert(SERVER_TIMING, timing(&fenced));
+    }
+    Ok(response)
+}
+
+/// How long the other nodes were waited for, and which of them (W3C Server Timing). Operators know them by their
+/// IDs; what their machines are called is nobody else's business.
+fn timing(fenced: &Fenced) -> HeaderValue {
+    let millis = fenced.took.as_millis();
+    let nodes: Vec<_> = fenced.waited_for.iter().map(NodeId::to_string).collect();
+    let text = format!("fence;dur={millis};desc=\"{}\"", nodes.join(" "));
+    // IDs and digits are visible ASCII.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("fence"))
 }
 
 /// A session that its own request ended: 204, and nothing of it stays in the browser. Its cookie is taken
@@ -80,8 +99,13 @@ impl IntoResponse for Ended {
 impl From<LogoutError> for Problem {
     fn from(error: LogoutError) -> Self {
         tracing::error!(cause = %error, "a logout could not be made certain");
-        Self::unavailable(
-            "The logout could not be written. The session may still be alive: try again.",
-        )
+        Self::unavailable(match error {
+            LogoutError::Fence { .. } => {
+                "The session is ended. Whether every node knows that already is not certain: try again."
+            }
+            LogoutError::Store(_) | LogoutError::Follow(_) => {
+                "The logout could not be written. The session may still be alive: try again."
+            }
+        })
     }
 }

@@ -70,8 +70,8 @@ impl From<PasswordError> for Problem {
             PasswordError::Unacceptable(error) => error.into(),
             PasswordError::Hashing(error) => error.into(),
             PasswordError::Store(error) => error.into(),
-            PasswordError::Follow(cause) => {
-                tracing::error!(%cause, "a new password is written and could not be read back");
+            PasswordError::Settle(cause) => {
+                tracing::error!(%cause, "a new password is written, and where that is known is not certain");
                 Self::unavailable("Whether the password was changed is not certain. Try again.")
             }
         }

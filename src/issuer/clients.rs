@@ -278,8 +278,8 @@ impl Issuer {
                 let end = claims.expires_at.max(claims.token_id.created_at());
                 let what = Revoke::Token(claims.token_id, end.plus(MAX_LEEWAY));
                 let at = parts.clock.now();
-                parts.log.revoke(what, Reason::Client, at).await?;
-                parts.follower.catch_up().await?;
+                let seq = parts.log.revoke(what, Reason::Client, at).await?;
+                self.settle(seq).await?;
             }
         }
         Ok(Ended::Yes)
@@ -293,5 +293,6 @@ impl Issuer {
         let lineage = superseded.session_id().lineage;
         self.end(lineage, superseded.session_expiry(), Reason::Client)
             .await
+            .map(drop)
     }
 }

@@ -169,5 +169,6 @@ impl Issuer {
         tracing::warn!(%session_id, "a session ID that had been renewed was presented again: the session is ended");
         self.end(session_id.lineage, session_expiry, Reason::Reused)
             .await
+            .map(drop)
     }
 }

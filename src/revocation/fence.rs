@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::log::StoreError;
-use super::register::{Register, Registered, over_after};
+use super::register::{Node, Register, Registered, over_after};
 use crate::id::NodeId;
 use crate::time::Clock;
 
@@ -58,47 +58,46 @@ impl Fence {
     /// [`StoreError`]: the register could not be read, and nobody knows whom to wait for.
     pub async fn wait(&self, seq: i64, committed: Duration) -> Result<Fenced, StoreError> {
         let mut fenced = Fenced::default();
-        let mut known = None;
+        let mut known: Option<Vec<Registered>> = None;
+        let mut bell = self.register.bell();
         loop {
+            bell.mark_unchanged();
             let read = self.register.nodes().await;
             let waited = self.clock.uptime().saturating_sub(committed);
-            let nodes = match (read, known.take()) {
-                (Ok(nodes), _) => nodes,
+            match read {
+                // Only a register from after the commit has everybody who may have read an older head.
+                Ok(read) if read.seq >= seq => known = Some(read.nodes),
                 // Who was there after the commit is all that matters: who comes later reads it.
-                (Err(_), Some(nodes)) => nodes,
-                (Err(cause), None) if waited >= over_after(self.bound) => return Err(cause),
-                (Err(_), None) => {
-                    self.pause(LOOK).await;
-                    continue;
+                _ if known.is_some() => {}
+                Err(cause) if waited >= over_after(self.bound) => return Err(cause),
+                Ok(read) if waited >= over_after(self.bound) => {
+                    let cause = format!("it has seq {} after a commit of {seq}", read.seq);
+                    return Err(StoreError::new("read the register of nodes", cause));
                 }
-            };
-            let pending = self.pending(&nodes, seq);
-            let late = |node: &&Registered| waited < node.node.over_after();
-            let next = pending
-                .iter()
-                .filter(late)
-                .map(|node| node.node.over_after());
-            let next = next.min();
-            let ids = pending.iter().map(|node| node.node.id);
-            fenced.waited_for.extend(ids.clone());
-            let Some(next) = next else {
-                fenced.outlasted = ids.collect();
-                fenced.took = waited;
-                return Ok(fenced);
-            };
-            known = Some(nodes);
-            self.pause(LOOK.min(next.saturating_sub(waited))).await;
+                _ => {}
+            }
+            let mut next = LOOK;
+            if let Some(nodes) = &known {
+                let pending = self.pending(nodes, seq);
+                let ids = pending.iter().map(|node| node.id);
+                fenced.waited_for.extend(ids.clone());
+                let over = pending.iter().map(|node| node.over_after());
+                let Some(soonest) = over.filter(|over| waited < *over).min() else {
+                    fenced.outlasted = ids.collect();
+                    fenced.took = waited;
+                    return Ok(fenced);
+                };
+                next = next.min(soonest.saturating_sub(waited));
+            }
+            // What is decided is decided by the clock; this is only when to look again.
+            let _ = tokio::time::timeout(next, bell.changed()).await;
         }
     }
 
     /// The nodes that have not applied it, but for the own one.
-    fn pending(&self, nodes: &[Registered], seq: i64) -> Vec<Registered> {
+    fn pending<'n>(&self, nodes: &'n [Registered], seq: i64) -> Vec<&'n Node> {
         let others = nodes.iter().filter(|node| Some(node.node.id) != self.own);
-        others.filter(|node| !node.has(seq)).cloned().collect()
-    }
-
-    async fn pause(&self, at_most: Duration) {
-        // What is decided is decided by the clock; this is only when to look again.
-        let _ = tokio::time::timeout(at_most, self.register.rung()).await;
+        let pending = others.filter(|node| !node.has(seq));
+        pending.map(|node| &node.node).collect()
     }
 }

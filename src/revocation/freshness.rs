@@ -27,6 +27,11 @@ impl Freshness {
             .fetch_max(millis(asked + self.bound), Ordering::SeqCst);
     }
 
+    /// Nothing is believed any more until it is proven again.
+    pub fn end(&self) {
+        self.until.store(0, Ordering::SeqCst);
+    }
+
     /// How old the list may be.
     #[must_use]
     pub const fn bound(&self) -> Duration {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use super::log::{Cursor, Page, StoreError};
 use crate::id::NodeId;
@@ -57,6 +58,15 @@ impl Registered {
     }
 }
 
+/// The register at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nodes {
+    /// The newest entry of the log at that moment: it says whether a revocation was committed before.
+    pub seq: i64,
+    /// The nodes.
+    pub nodes: Vec<Registered>,
+}
+
 /// The register, kept at the writable primary beside the log.
 ///
 /// A node serves only on a head that it read *after* its entry was committed. So whoever commits a revocation
@@ -72,13 +82,16 @@ pub trait Register: Send + Sync + fmt::Debug {
     async fn attend(&self, node: &Node, limit: u32) -> Result<Page, StoreError>;
 
     /// The nodes.
-    async fn nodes(&self) -> Result<Vec<Registered>, StoreError>;
+    async fn nodes(&self) -> Result<Nodes, StoreError>;
 
     /// Takes a node out, if it has not entered itself again since that beat.
     async fn dismiss(&self, node: NodeId, beat: i64) -> Result<(), StoreError>;
 
-    /// Waits until something was perhaps written or acknowledged: a doorbell, which may be silent.
-    async fn rung(&self);
+    /// Takes a node out that serves no more.
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError>;
+
+    /// Changes whenever something was perhaps written or acknowledged: a doorbell, which may be silent.
+    fn bell(&self) -> watch::Receiver<u64>;
 }
 
 /// Notices nodes that are gone: for as long as what they knew can have lasted, they did not enter themselves

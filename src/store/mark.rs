@@ -7,6 +7,7 @@
 //! The file has two slots of one size, written over in turns: one write and one sync, and neither more
 //! room nor another name. What tears a slot tears the one that nobody has relied on yet.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::sha256;
+use crate::random::Random;
 use crate::revocation::log::{Cursor, Entry, Head};
 use crate::time::{Clock, Timestamp};
 use crate::token::base64url;
@@ -51,9 +53,29 @@ pub enum MarkError {
     },
 }
 
+/// The identity of a mark: 16 random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkId([u8; 16]);
+
+impl MarkId {
+    fn new(random: &dyn Random) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for MarkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&base64url::encode(&self.0))
+    }
+}
+
 /// How far the log had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
+    /// Which mark this is, among those of several nodes. None was made before there were any.
+    pub id: Option<MarkId>,
     /// The newest entry, and the running hash after it.
     pub cursor: Cursor,
     /// The horizon.
@@ -65,8 +87,9 @@ pub struct Mark {
 }
 
 impl Mark {
-    const fn of(head: &Head, written_at: Timestamp) -> Self {
+    const fn of(head: &Head, id: Option<MarkId>, written_at: Timestamp) -> Self {
         Self {
+            id,
             cursor: head.cursor,
             horizon: head.horizon,
             newest_lineage: head.newest_lineage,
@@ -77,7 +100,7 @@ impl Mark {
     /// Whether it says all that the head says.
     #[must_use]
     pub fn is_at(&self, head: &Head) -> bool {
-        self.is_before(head) && Self::of(head, self.written_at).is_before(&self.head())
+        self.is_before(head) && Self::of(head, self.id, self.written_at).is_before(&self.head())
     }
 
     const fn head(&self) -> Head {
@@ -90,7 +113,7 @@ impl Mark {
     }
 
     /// Whether no part of it is past that head.
-    fn is_before(&self, head: &Head) -> bool {
+    pub(super) fn is_before(&self, head: &Head) -> bool {
         let same_or_later = head.cursor.seq > self.cursor.seq || head.cursor == self.cursor;
         same_or_later && head.horizon >= self.horizon && head.newest_lineage >= self.newest_lineage
     }
@@ -117,6 +140,8 @@ struct Text {
     version: u32,
     /// The slot with the larger one is the newer.
     counter: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     seq: i64,
     hash: String,
     horizon: i64,
@@ -127,7 +152,16 @@ struct Text {
 impl Text {
     fn mark(&self) -> Option<Mark> {
         let hash = base64url::decode(self.hash.as_bytes()).ok()?;
+        let id = self.id.as_ref().map(|text| {
+            let bytes = base64url::decode(text.as_bytes()).ok()?;
+            bytes.try_into().ok().map(MarkId)
+        });
+        let id = match id {
+            None => None,
+            Some(id) => Some(id?),
+        };
         Some(Mark {
+            id,
             cursor: Cursor {
                 seq: self.seq,
                 hash: hash.try_into().ok()?,
@@ -144,6 +178,7 @@ fn slot(mark: &Mark, counter: u64) -> Vec<u8> {
     let json = serde_json::json!(Text {
         version: VERSION,
         counter,
+        id: mark.id.map(|id| id.to_string()),
         seq: mark.cursor.seq,
         hash: base64url::encode(&mark.cursor.hash),
         horizon: mark.horizon.millis(),
@@ -178,14 +213,19 @@ fn newest(bytes: &[u8]) -> Option<(Mark, u64)> {
 pub struct MarkFile {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
 }
 
 impl MarkFile {
     /// The file in that folder, neither of which need be there.
     #[must_use]
-    pub fn new(folder: &Path, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(folder: &Path, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         let folder = folder.to_owned();
-        Self { folder, clock }
+        Self {
+            folder,
+            clock,
+            random,
+        }
     }
 
     /// What it says.
@@ -254,11 +294,11 @@ impl MarkFile {
         let file = self.at(options.read(true).write(true).open(self.path()))?;
         let (mark, counter) = self.newest_in(&file)?;
         if mark.is_before(head) {
-            let new = Mark::of(head, self.clock.now());
+            let new = Mark::of(head, mark.id, self.clock.now());
             let counter = counter + 1;
             let offset = SLOT as u64 * (counter % 2);
             self.at(file.write_all_at(&slot(&new, counter), offset))?;
-        } else if !Mark::of(head, mark.written_at).is_before(&mark.head()) {
+        } else if !Mark::of(head, mark.id, mark.written_at).is_before(&mark.head()) {
             return Err(MarkError::AnotherLog(self.path()));
         }
         // Another process may have moved it further and died before it was on disk.
@@ -266,7 +306,8 @@ impl MarkFile {
     }
 
     fn put(&self, folder: &File, head: &Head) -> Result<(), MarkError> {
-        let mark = Mark::of(head, self.clock.now());
+        let id = Some(MarkId::new(&*self.random));
+        let mark = Mark::of(head, id, self.clock.now());
         let partial = self.folder.join(PARTIAL);
         let mut options = OpenOptions::new();
         options.create(true).truncate(true).write(true).mode(0o600);

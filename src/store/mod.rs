@@ -2,4 +2,4 @@
 
 pub mod key_folder;
 pub mod mark;
-pub mod sqlite;
+pub mod sql;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use reqwest::Client;
 use waxseal::embedded::{OpenError, open_store};
 use waxseal::policy::MAX_LEEWAY;
+use waxseal::random::OsRandom;
 use waxseal::revocation::Reason;
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::store::mark::{Mark, MarkError, MarkFile};
@@ -36,7 +37,9 @@ pub fn settings_of(place: &Place) -> Settings {
 }
 
 pub fn mark_in(folder: &Path) -> Mark {
-    MarkFile::new(folder, Arc::new(SystemClock)).read().unwrap()
+    MarkFile::new(folder, Arc::new(SystemClock), Arc::new(OsRandom::new()))
+        .read()
+        .unwrap()
 }
 
 pub fn mark_of(place: &Place) -> Mark {
@@ -397,7 +400,11 @@ async fn on_a_full_disk_a_mark_that_is_there_needs_no_room_and_a_new_one_is_refu
 async fn the_mark_is_not_moved_onto_another_log() {
     let house = House::new().await;
     house.add_user("alice").await;
-    let file = MarkFile::new(&house.settings.mark_dir, Arc::clone(&house.clock) as _);
+    let file = MarkFile::new(
+        &house.settings.mark_dir,
+        Arc::clone(&house.clock) as _,
+        Arc::new(OsRandom::new()),
+    );
     let token = house.login("alice").await;
     assert_eq!(house.post("/logout", Some(&token), None).await.status, 204);
     let mark = file.read().unwrap();

@@ -13,7 +13,7 @@ use waxseal::policy::{MAX_LEEWAY, Timeouts};
 use waxseal::revocation::follower::FollowError;
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, session_revocation_expiry};
-use waxseal::store::sqlite::SqliteStore;
+use waxseal::store::sql::SqlStore;
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// Writes as a version that knows no mark would, or one with another mark.
-    async fn by_another_hand<T>(&self, write: impl AsyncFnOnce(SqliteStore) -> T) -> T {
+    async fn by_another_hand<T>(&self, write: impl AsyncFnOnce(SqlStore) -> T) -> T {
         let mark = tempfile::tempdir().unwrap();
         let settings = Settings {
             mark_dir: mark.path().to_owned(),
@@ -64,7 +64,7 @@ impl World {
     }
 
     async fn compact(&self, until: Timestamp) -> u64 {
-        let compact = async |store: SqliteStore| store.compact(until).await.unwrap();
+        let compact = async |store: SqlStore| store.compact(until).await.unwrap();
         self.by_another_hand(compact).await
     }
 
@@ -79,7 +79,7 @@ impl World {
     }
 
     async fn revoke_these(&self, tokens: Vec<Token>) -> Vec<Token> {
-        let revoke = async |store: SqliteStore| {
+        let revoke = async |store: SqlStore| {
             for token in &tokens {
                 let until = session_revocation_expiry(token.claims.session_expiry);
                 let what = Revoke::Session(token.lineage(), until);

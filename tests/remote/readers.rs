@@ -13,7 +13,7 @@ use waxseal::random::OsRandom;
 use waxseal::revocation::Reason;
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::store::mark::MarkFile;
-use waxseal::store::sqlite::SqliteStore;
+use waxseal::store::sql::SqlStore;
 use waxseal::time::{Clock, SystemClock};
 
 use super::common::{ISSUER, Place, Server};
@@ -110,8 +110,12 @@ async fn a_reader_that_is_stuck_holds_back_neither_the_others_nor_memory() {
     let server = place.serve();
     let http = http();
     // A page of the feed for the stuck reader to leave is 90 KB.
-    let mark = MarkFile::new(&place.path().join("mark"), Arc::new(SystemClock));
-    let store = SqliteStore::open(&place.path().join("data/waxseal.db"), Some(mark))
+    let mark = MarkFile::new(
+        &place.path().join("mark"),
+        Arc::new(SystemClock),
+        Arc::new(OsRandom::new()),
+    );
+    let store = SqlStore::open(&place.path().join("data/waxseal.db"), Some(mark))
         .await
         .unwrap();
     let (random, at) = (OsRandom::new(), SystemClock.now());

@@ -64,8 +64,14 @@ pub struct Flags {
     /// The audience in tokens, `aud` [default: the issuer]
     #[arg(long, global = true, value_name = "URL", env = "WAXSEAL_AUDIENCE")]
     pub audience: Option<String>,
-    /// Where users and revocations are kept: sqlite [default: sqlite]
-    #[arg(long, global = true, value_name = "DATABASE", env = "WAXSEAL_DATABASE")]
+    /// Where users and revocations are kept: sqlite, or postgres://… for several nodes [default: sqlite]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DATABASE",
+        env = "WAXSEAL_DATABASE",
+        hide_env_values = true
+    )]
     pub database: Option<String>,
     /// What tokens are written in: jwt or paseto [default: jwt]
     #[arg(
@@ -169,6 +175,13 @@ pub struct Flags {
         env = "WAXSEAL_MAX_STALENESS"
     )]
     pub max_staleness: Option<String>,
+    /// What a logout's answer promises of other nodes: bounded, that they refuse within max_staleness; fenced, that they
+    /// refuse already [default: bounded]
+    #[arg(long, global = true, value_name = "PROMISE", env = "WAXSEAL_LOGOUT")]
+    pub logout: Option<String>,
+    /// With fenced logouts, how long a node may serve on what it knows, and a silent one delay a logout [default: 2s]
+    #[arg(long, global = true, value_name = "DURATION", env = "WAXSEAL_LEASE")]
+    pub lease: Option<String>,
     /// Logins from one address (IPv6: /64), so many over a time [default: 20/1m]
     #[arg(
         long,

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use waxseal::Settings;
 use waxseal::account::limits::{LoginRates, Rate};
-use waxseal::embedded::mark_is_apart;
+use waxseal::embedded::{Database, Logout, mark_is_apart};
 use waxseal::http::SameSite;
 use waxseal::key::{Algorithm, Format};
 
@@ -58,6 +58,8 @@ struct File {
     login_limit_account: Option<String>,
     client_token_lifetime: Option<String>,
     max_staleness: Option<String>,
+    logout: Option<String>,
+    lease: Option<String>,
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -77,18 +79,12 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         return Err(bad("issuer", &issuer, "an http:// or https:// URL"));
     }
     let audience = pick(&flags.audience, file.audience).unwrap_or_else(|| issuer.clone());
-    let database = pick(&flags.database, file.database);
-    if let Some(database) = database.filter(|database| database != "sqlite") {
-        // It may carry a password.
-        let kind = database
-            .split_once(':')
-            .map_or("this", |(scheme, _)| scheme);
-        return Err(bad(
-            "database",
-            kind,
-            "sqlite, the one database that this version has",
-        ));
-    }
+    let database = parse_database(pick(&flags.database, file.database))?;
+    let logout = match pick(&flags.logout, file.logout).as_deref() {
+        None | Some("bounded") => Logout::Bounded,
+        Some("fenced") => Logout::Fenced,
+        Some(other) => return Err(bad("logout", other, "bounded or fenced")),
+    };
     let algorithm = match pick(&flags.algorithm, file.algorithm).as_deref() {
         None | Some("EdDSA") => Algorithm::EdDsa,
         Some("ES256") => Algorithm::Es256,
@@ -183,6 +179,11 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         pick(&flags.max_staleness, file.max_staleness),
         default.max_staleness,
     )?;
+    let lease = up_to_an_hour("lease", pick(&flags.lease, file.lease), default.lease)?;
+    if logout == Logout::Fenced && lease > max_staleness {
+        let wanted = "a duration that is not longer than max_staleness";
+        return Err(bad("lease", &format!("{lease:?}"), wanted));
+    }
     let folder = |key, flag, file, default: &str| match pick(flag, file) {
         None => Ok(default.into()),
         Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
@@ -204,6 +205,9 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         login_rates,
         client_token_lifetime,
         max_staleness,
+        database,
+        logout,
+        lease,
     };
     if settings.audience.is_empty() {
         return Err(bad(
@@ -244,6 +248,18 @@ fn list<T>(
     parts
         .map(|part| parse(part).ok_or_else(|| bad(key, part, wanted)))
         .collect()
+}
+
+/// It may carry a password: what is wrong with it is said without it.
+fn parse_database(text: Option<String>) -> Result<Database, Failure> {
+    let text = match text.as_deref() {
+        None | Some("sqlite") => return Ok(Database::Sqlite),
+        Some(text) => text,
+    };
+    let wanted = "sqlite or postgres://user:password@host:5432/database";
+    let kind = text.split_once(':').map_or("this", |(scheme, _)| scheme);
+    let url = text.parse().map_err(|_| bad("database", kind, wanted))?;
+    Ok(Database::Postgres(url))
 }
 
 fn parse_rate(text: &str) -> Option<Rate> {
@@ -337,6 +353,10 @@ mod tests {
             "trusted_proxies",
             "login_limit_address",
             "login_limit_account",
+            "client_token_lifetime",
+            "max_staleness",
+            "logout",
+            "lease",
         ];
         for key in keys {
             let argument = command

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use waxseal::embedded::{look_into_store, open_store};
+use waxseal::embedded::{Database, database_file, look_into_store, open_store};
 use waxseal::id::KeyId;
 use waxseal::key::{Algorithm, Format, pem_from_jwk};
 use waxseal::keyring::Keyring;
@@ -44,7 +44,8 @@ pub async fn run(action: KeysAction, config: &Config, output: Output) -> Result<
 /// The keys that the revocation log has. A folder of keys without a database has none.
 async fn revoked_keys(config: &Config) -> Result<HashSet<KeyId>, Failure> {
     let mut revoked = HashSet::new();
-    if !config.settings.data_dir.join("waxseal.db").exists() {
+    let sqlite = matches!(config.settings.database, Database::Sqlite);
+    if sqlite && !database_file(&config.settings).exists() {
         return Ok(revoked);
     }
     let store = look_into_store(&config.settings)

@@ -1,7 +1,7 @@
 //! `waxseal restored`.
 
 use serde_json::json;
-use waxseal::embedded::{self, Restored};
+use waxseal::embedded::{self, Database, Restored, database_file};
 
 use crate::cli::Output;
 use crate::config::Config;
@@ -25,14 +25,17 @@ const CHECK: [&str; 3] = [
 ];
 
 pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
-    let database = config.settings.data_dir.join("waxseal.db");
-    if !database.exists() {
-        return Err(Failure::refused(format!(
-            "there is no database {}; put the copy there first",
-            database.display()
-        )));
-    }
-    let _lock = serve::lock(config)?;
+    let database = database_file(&config.settings);
+    let _lock = match config.settings.database {
+        Database::Postgres(_) => None,
+        Database::Sqlite if database.exists() => Some(serve::lock(config)?),
+        Database::Sqlite => {
+            return Err(Failure::refused(format!(
+                "there is no database {}; put the copy there first",
+                database.display()
+            )));
+        }
+    };
     let restored = embedded::restored(&config.settings).await;
     let Some(restored) = restored.map_err(Failure::refused)? else {
         return Err(Failure::refused(

@@ -9,7 +9,7 @@ use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use tokio::signal::unix::{SignalKind, signal};
 use waxseal::Waxseal;
-use waxseal::embedded::make_data_dir;
+use waxseal::embedded::{Database, make_data_dir};
 use waxseal::random::OsRandom;
 
 use crate::config::Config;
@@ -37,7 +37,10 @@ async fn serve(config: &Config) -> Result<(), Failure> {
 
     // Before anything is made that is measured.
     let metrics = Metrics::bind(config)?;
-    let _lock = lock(config)?;
+    let _lock = match config.settings.database {
+        Database::Sqlite => Some(lock(config)?),
+        Database::Postgres(_) => None,
+    };
     let waxseal = Waxseal::open(&config.settings)
         .await
         .map_err(Failure::refused)?;
@@ -60,12 +63,14 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         handle.graceful_shutdown(Some(DRAIN));
         std::future::pending::<()>().await;
     };
-    tokio::select! {
+    let served = tokio::select! {
         served = server.serve(app.into_make_service_with_connect_info::<SocketAddr>()) => served.map_err(Failure::refused),
         failed = metrics::failed(metrics) => Err(failed),
         () = waxseal.clone().maintain() => Ok(()),
         () = stop => Ok(()),
-    }
+    };
+    waxseal.leave().await;
+    served
 }
 
 /// Takes a port, or names the flag that chooses another.
@@ -129,7 +134,15 @@ async fn first_user(waxseal: &Waxseal) -> Result<(), Failure> {
         return Ok(());
     }
     let password = passwords::random(&OsRandom::new());
-    user::create(&*accounts, "admin", password.clone()).await?;
+    if let Err(failure) = user::create(&*accounts, "admin", password.clone()).await {
+        // Another node that starts at the same moment may have made it.
+        let users = accounts.users().await.map_err(Failure::refused)?;
+        return if users.is_empty() {
+            Err(failure)
+        } else {
+            Ok(())
+        };
+    }
     eprintln!(
         "waxseal: there was no user, so one was made. This is shown once:\n  username: admin\n  password: {password}"
     );

@@ -1,10 +1,10 @@
 //! The mark, as the writer keeps it: asked for in each transaction, and moved on after its commit.
 
-use sqlx::SqliteConnection;
-
+use super::engine::Db;
 use super::reader;
-use crate::revocation::log::Head;
-use crate::store::mark::{Mark, MarkError, MarkFile};
+use super::statements as sql;
+use crate::revocation::log::{Cursor, Head};
+use crate::store::mark::{Mark, MarkError, MarkFile, MarkId};
 
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -37,16 +37,21 @@ impl Marking {
     /// not go on from the mark, it is not the one that was marked, and nothing may be added to it.
     pub(super) async fn after(
         file: &MarkFile,
-        connection: &mut SqliteConnection,
+        db: &mut Db<'_>,
         head: &Head,
+        was_stuck: bool,
     ) -> Result<Self, Cause> {
         let mark = off_thread(file, |file| file.read()).await?;
         if mark.is_at(head) {
             return Ok(Self::After(mark));
         }
-        let next = reader::entry_after(connection, mark.cursor.seq).await?;
-        if !mark.is_continued(head, next.as_ref()) {
+        let next = reader::entry_after(db, mark.cursor.seq).await?;
+        if !mark.is_continued(head, next.as_ref()) && !is_noted(db, &mark, head).await? {
             return Err(MarkError::AnotherLog(file.path()).into());
+        }
+        // Other nodes move the head without moving this mark: their order does not wait for its disk.
+        if db.is_postgres() && !was_stuck {
+            return Ok(Self::After(mark));
         }
         // It is behind: another process is about to move it or died over that, or it cannot be written.
         let head = *head;
@@ -70,6 +75,18 @@ impl Marking {
         }
     }
 
+    /// Notes in the transaction where the mark is and where it will be. Other nodes drop the entries
+    /// that would show that the log goes on from there.
+    pub(super) async fn note(&self, db: &mut Db<'_>, head: &Head) -> sqlx::Result<()> {
+        let (Self::After(mark) | Self::Stuck(mark, _)) = self else {
+            return Ok(());
+        };
+        let Some(id) = mark.id.filter(|_| db.is_postgres()) else {
+            return Ok(());
+        };
+        note(db, id, &head.cursor, &mark.cursor).await
+    }
+
     /// Moves the mark to the head that was committed, before anybody hears of that.
     pub(super) async fn follow(self, file: &MarkFile, head: &Head) -> Result<(), Cause> {
         let head = *head;
@@ -80,4 +97,26 @@ impl Marking {
             Self::Stuck(_, cause) => Err(cause),
         }
     }
+}
+
+/// Whether the log goes on from the mark by what was noted of it.
+pub(super) async fn is_noted(db: &mut Db<'_>, mark: &Mark, head: &Head) -> sqlx::Result<bool> {
+    let Some(id) = mark.id.filter(|_| db.is_postgres()) else {
+        return Ok(false);
+    };
+    let row = db.query(sql::MARK).bind(id.to_string()).optional().await?;
+    let Some(row) = row else {
+        return Ok(false);
+    };
+    let is = |seq: i64, hash: Vec<u8>| seq == mark.cursor.seq && hash == mark.cursor.hash;
+    let noted = is(row.get(0)?, row.get(1)?) || is(row.get(2)?, row.get(3)?);
+    Ok(noted && mark.is_before(head))
+}
+
+/// Notes that a mark is to be at `to` and may still be at `from`.
+async fn note(db: &mut Db<'_>, id: MarkId, to: &Cursor, from: &Cursor) -> sqlx::Result<()> {
+    let query = db.query(sql::SET_MARK).bind(id.to_string());
+    let query = query.bind(to.seq).bind(to.hash.to_vec());
+    let query = query.bind(from.seq).bind(from.hash.to_vec());
+    query.execute().await.map(drop)
 }

@@ -1,12 +1,10 @@
 //! Clients: added, changed, looked at, and their tokens begun.
 
-use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
-
+use super::change::{append, cut_off};
+use super::engine::{Db, Readers, Row};
 use super::reader::{self, HeadRow, parsed, time, unreadable};
-use super::writer::{Change, Done, append, cut_off};
-use super::{SqliteStore, sql};
+use super::writer::{Change, Done};
+use super::{SqlStore, statements as sql};
 use crate::account::client::{
     BeginToken, Changed, Client, ClientChange, ClientKeys, ClientName, ClientStart, Clients,
     Presented, SecretDigest,
@@ -15,6 +13,7 @@ use crate::id::ClientId;
 use crate::revocation::log::StoreError;
 use crate::revocation::{Reason, Revocation, Target, cut_off_expiry};
 use crate::time::Timestamp;
+use async_trait::async_trait;
 
 /// What is written about clients.
 #[derive(Debug)]
@@ -27,24 +26,24 @@ pub(super) enum ClientWrite {
     Forget(Timestamp),
 }
 
-fn digest(row: &SqliteRow, column: usize) -> sqlx::Result<Option<SecretDigest>> {
-    let bytes: Option<Vec<u8>> = row.try_get(column)?;
+fn digest(row: &Row, column: usize) -> sqlx::Result<Option<SecretDigest>> {
+    let bytes: Option<Vec<u8>> = row.get(column)?;
     let digest = |bytes: Vec<u8>| bytes.try_into().map(SecretDigest::from_store);
     let digest = bytes.map(digest).transpose();
     digest.map_err(|_| unreadable("digest of a secret"))
 }
 
-fn client(row: &SqliteRow) -> sqlx::Result<Client> {
-    let keys: Option<String> = row.try_get(8)?;
+fn client(row: &Row) -> sqlx::Result<Client> {
+    let keys: Option<String> = row.get(8)?;
     let keys = keys.map(|json| ClientKeys::parse(&json)).transpose();
     let secrets = [digest(row, 6)?, digest(row, 7)?];
-    let audiences: String = row.try_get(3)?;
+    let audiences: String = row.get(3)?;
     Ok(Client {
         id: parsed(row, 0, "client ID")?,
         name: parsed(row, 1, "client name")?,
         scopes: parsed(row, 2, "list of scopes")?,
         audiences: audiences.split_whitespace().map(str::to_owned).collect(),
-        enabled: row.try_get(4)?,
+        enabled: row.get(4)?,
         created_at: time(row, 5)?,
         secrets: secrets.into_iter().flatten().collect(),
         keys: keys.map_err(|_| unreadable("client's key"))?,
@@ -52,56 +51,55 @@ fn client(row: &SqliteRow) -> sqlx::Result<Client> {
 }
 
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    db: &mut Db<'_>,
     head: &mut HeadRow,
     write: &ClientWrite,
 ) -> sqlx::Result<Done> {
     match write {
-        ClientWrite::Add(client) => add(connection, client).await,
-        ClientWrite::Change(id, wanted, at) => change(connection, head, *id, wanted, *at).await,
-        ClientWrite::Begin(wanted) => begin(connection, head, wanted).await,
+        ClientWrite::Add(client) => add(db, client).await,
+        ClientWrite::Change(id, wanted, at) => change(db, head, *id, wanted, *at).await,
+        ClientWrite::Begin(wanted) => begin(db, head, wanted).await,
         ClientWrite::Present(assertion) => {
-            let query = sqlx::query(sql::PRESENT)
+            let query = db
+                .query(sql::PRESENT)
                 .bind(assertion.digest.as_slice())
                 .bind(assertion.expires_at.millis());
-            let written = query.execute(connection).await?;
-            Ok(Done::of(written.rows_affected() == 1))
+            let written = query.execute().await?;
+            Ok(Done::of(written == 1))
         }
         ClientWrite::Forget(until) => {
-            let query = sqlx::query(sql::FORGET_ASSERTIONS).bind(until.millis());
-            query.execute(connection).await?;
+            let query = db.query(sql::FORGET_ASSERTIONS).bind(until.millis());
+            query.execute().await?;
             Ok(Done::Yes)
         }
     }
 }
 
-async fn add(connection: &mut SqliteConnection, client: &Client) -> sqlx::Result<Done> {
+async fn add(db: &mut Db<'_>, client: &Client) -> sqlx::Result<Done> {
     let secret = client.secrets.first().map(|secret| secret.bytes().to_vec());
-    let added = sqlx::query(sql::ADD_CLIENT)
+    let added = db
+        .query(sql::ADD_CLIENT)
         .bind(client.id.to_string())
         .bind(client.name.as_str())
         .bind(client.scopes.to_string())
         .bind(client.audiences.join(" "))
         .bind(client.created_at.millis())
         .bind(secret)
-        .bind(client.keys.as_ref().map(ClientKeys::json))
-        .execute(connection)
+        .bind(client.keys.as_ref().map(|keys| keys.json().to_owned()))
+        .execute()
         .await?;
-    Ok(Done::of(added.rows_affected() == 1))
+    Ok(Done::of(added == 1))
 }
 
 async fn change(
-    connection: &mut SqliteConnection,
+    db: &mut Db<'_>,
     head: &mut HeadRow,
     id: ClientId,
     change: &ClientChange,
     at: Timestamp,
 ) -> sqlx::Result<Done> {
     let text = id.to_string();
-    let known: Option<(bool, i64, i64, i64)> = sqlx::query_as(sql::CLIENT_VERSION)
-        .bind(&text)
-        .fetch_optional(&mut *connection)
-        .await?;
+    let known = version(db, &text).await?;
     let Some((_, _, newest, before)) = known else {
         return Ok(Done::No);
     };
@@ -118,30 +116,28 @@ async fn change(
         None => before,
         Some(_) => cut_off(at, newest, before),
     };
-    sqlx::query(sql::CHANGE_CLIENT)
+    db.query(sql::CHANGE_CLIENT)
         .bind(&text)
         .bind(from)
-        .execute(&mut *connection)
+        .execute()
         .await?;
     let query = match change {
         ClientChange::EndTokens => None,
         ClientChange::AddSecret(secret) => Some(
-            sqlx::query(sql::ADD_SECRET)
+            db.query(sql::ADD_SECRET)
                 .bind(&text)
                 .bind(secret.bytes().as_slice()),
         ),
-        ClientChange::FinishRotation => Some(sqlx::query(sql::FINISH_ROTATION).bind(&text)),
-        ClientChange::Keys(keys) => Some(
-            sqlx::query(sql::SET_CLIENT_KEYS)
-                .bind(&text)
-                .bind(keys.json()),
-        ),
-        ClientChange::Disable => Some(sqlx::query(sql::SET_CLIENT_ENABLED).bind(&text).bind(false)),
-        ClientChange::Enable => Some(sqlx::query(sql::SET_CLIENT_ENABLED).bind(&text).bind(true)),
-        ClientChange::Delete => Some(sqlx::query(sql::DELETE_CLIENT).bind(&text)),
+        ClientChange::FinishRotation => Some(db.query(sql::FINISH_ROTATION).bind(&text)),
+        ClientChange::Keys(keys) => {
+            Some(db.query(sql::SET_CLIENT_KEYS).bind(&text).bind(keys.json()))
+        }
+        ClientChange::Disable => Some(db.query(sql::SET_CLIENT_ENABLED).bind(&text).bind(false)),
+        ClientChange::Enable => Some(db.query(sql::SET_CLIENT_ENABLED).bind(&text).bind(true)),
+        ClientChange::Delete => Some(db.query(sql::DELETE_CLIENT).bind(&text)),
     };
     if let Some(query) = query {
-        query.execute(&mut *connection).await?;
+        query.execute().await?;
     }
     let Some(reason) = reason else {
         return Ok(Done::Yes);
@@ -156,51 +152,79 @@ async fn change(
         reason,
         at,
     };
-    append(connection, head, revocation).await
+    Ok(append(head, revocation))
 }
 
 /// A token whose client changed since it was read is not handed out; one that is is known to every
 /// cut-off that comes after.
-async fn begin(
-    connection: &mut SqliteConnection,
-    head: &mut HeadRow,
-    begin: &BeginToken,
-) -> sqlx::Result<Done> {
+async fn begin(db: &mut Db<'_>, head: &mut HeadRow, begin: &BeginToken) -> sqlx::Result<Done> {
     let id = begin.client.to_string();
-    let known: Option<(bool, i64, i64, i64)> = sqlx::query_as(sql::CLIENT_VERSION)
-        .bind(&id)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some((enabled, version, newest, from)) = known else {
+    let known = version(db, &id).await?;
+    let Some((enabled, read, newest, from)) = known else {
         return Ok(Done::No);
     };
     let time = begin.token.created_at();
-    let unchanged = version == begin.version && head.everything_version == begin.everything_version;
+    let unchanged = read == begin.version && head.everything_version == begin.everything_version;
     if !enabled || !unchanged || time.millis() < from.max(head.everything_from) {
         return Ok(Done::No);
     }
-    sqlx::query(sql::SET_NEWEST_TOKEN)
+    db.query(sql::SET_NEWEST_TOKEN)
         .bind(&id)
         .bind(newest.max(time.millis()))
-        .execute(connection)
+        .execute()
         .await?;
     head.head.newest_lineage = head.head.newest_lineage.max(time);
     Ok(Done::Yes)
 }
 
+/// `enabled`, `version`, `newest`, `from`.
+async fn version(db: &mut Db<'_>, id: &str) -> sqlx::Result<Option<(bool, i64, i64, i64)>> {
+    let row = db.query(sql::CLIENT_VERSION).bind(id).optional().await?;
+    let version = |row: Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    row.map(version).transpose()
+}
+
+async fn start(readers: &Readers, id: ClientId) -> sqlx::Result<ClientStart> {
+    let mut reader = readers.snapshot().await?;
+    let mut db = reader.db();
+    let head = reader::head(&mut db).await?;
+    let row = db
+        .query(sql::CLIENT)
+        .bind(id.to_string())
+        .optional()
+        .await?;
+    reader.done().await?;
+    let (mut version, mut first_time) = (0, head.everything_from);
+    if let Some(row) = &row {
+        version = row.get(9)?;
+        first_time = first_time.max(row.get(11)?);
+    }
+    Ok(ClientStart {
+        client: row.as_ref().map(client).transpose()?,
+        version,
+        first_time,
+        everything_version: head.everything_version,
+    })
+}
+
 #[async_trait]
-impl Clients for SqliteStore {
+impl Clients for SqlStore {
     async fn clients(&self) -> Result<Vec<Client>, StoreError> {
-        let rows = sqlx::query(sql::CLIENTS).fetch_all(&self.readers).await;
-        rows.and_then(|rows| rows.iter().map(client).collect())
-            .map_err(|cause| StoreError::new("list the clients", cause))
+        let read = async {
+            let rows = self.readers.all(sql::CLIENTS, |query| query).await?;
+            rows.iter().map(client).collect()
+        };
+        self.read("list the clients", read).await
     }
 
     async fn client_named(&self, name: &ClientName) -> Result<Option<Client>, StoreError> {
-        let query = sqlx::query(sql::CLIENT_NAMED).bind(name.as_str());
-        let row = query.fetch_optional(&self.readers).await;
-        row.and_then(|row| row.as_ref().map(client).transpose())
-            .map_err(|cause| StoreError::new("find the client", cause))
+        let read = async {
+            let row = self
+                .readers
+                .optional(sql::CLIENT_NAMED, |query| query.bind(name.as_str()));
+            row.await?.as_ref().map(client).transpose()
+        };
+        self.read("find the client", read).await
     }
 
     async fn add_client(&self, client: Client) -> Result<bool, StoreError> {
@@ -224,28 +248,8 @@ impl Clients for SqliteStore {
     }
 
     async fn start_client(&self, id: ClientId) -> Result<ClientStart, StoreError> {
-        let read = async {
-            let mut transaction = self.readers.begin().await?;
-            let head = reader::head(&mut transaction).await?;
-            let row = sqlx::query(sql::CLIENT)
-                .bind(id.to_string())
-                .fetch_optional(&mut *transaction)
-                .await?;
-            transaction.commit().await?;
-            let (mut version, mut first_time) = (0, head.everything_from);
-            if let Some(row) = &row {
-                version = row.try_get(9)?;
-                first_time = first_time.max(row.try_get(11)?);
-            }
-            Ok::<_, sqlx::Error>(ClientStart {
-                client: row.as_ref().map(client).transpose()?,
-                version,
-                first_time,
-                everything_version: head.everything_version,
-            })
-        };
-        read.await
-            .map_err(|cause| StoreError::new("look up the client", cause))
+        self.read("look up the client", start(&self.readers, id))
+            .await
     }
 
     async fn present(&self, assertion: Presented) -> Result<bool, StoreError> {

@@ -2,16 +2,15 @@
 
 use std::net::IpAddr;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection, SqlitePool};
-
+use super::change::append;
+use super::engine::{Db, Readers, Row};
 use super::reader::{HeadRow, parsed, time, unreadable};
-use super::sql;
-use super::writer::{Done, SessionUser, append};
+use super::statements as sql;
+use super::user::session_user;
+use super::writer::Done;
 use crate::account::BeginSession;
 use crate::id::{Lineage, SessionId, UserId};
 use crate::inventory::{Entered, Origin, Renew, Renewed};
-use crate::revocation::log::StoreError;
 use crate::revocation::{Reason, Revocation, Target, session_revocation_expiry};
 use crate::time::Timestamp;
 
@@ -19,39 +18,36 @@ use crate::time::Timestamp;
 pub(super) const FORGET_AT_ONCE: i64 = 512;
 
 pub(super) async fn begin(
-    connection: &mut SqliteConnection,
+    db: &mut Db<'_>,
     head: &mut HeadRow,
     begin: &BeginSession,
 ) -> sqlx::Result<Done> {
     let id = begin.user.to_string();
-    let known: Option<SessionUser> = sqlx::query_as(sql::SESSION_USER)
-        .bind(&id)
-        .fetch_optional(&mut *connection)
-        .await?;
+    let known = session_user(db, &id).await?;
     let Some((enabled, version, newest_lineage, from, _)) = known else {
         return Ok(Done::No);
     };
-    let session = &begin.session;
-    let lineage = session.lineage.created_at().millis();
+    let begun = &begin.session;
+    let lineage = begun.lineage.created_at().millis();
     let unchanged = version == begin.version && head.everything_version == begin.everything_version;
     if !enabled || !unchanged || lineage < from || lineage < head.everything_from {
         return Ok(Done::No);
     }
-    sqlx::query(sql::SET_NEWEST_LINEAGE)
+    db.query(sql::SET_NEWEST_LINEAGE)
         .bind(&id)
         .bind(newest_lineage.max(lineage))
-        .execute(&mut *connection)
+        .execute()
         .await?;
-    sqlx::query(sql::BEGIN_SESSION)
-        .bind(session.lineage.to_string())
+    db.query(sql::BEGIN_SESSION)
+        .bind(begun.lineage.to_string())
         .bind(&id)
-        .bind(session.auth_time.millis())
-        .bind(session.session_expiry.millis())
-        .bind(session.renew_at.millis())
-        .bind(session.idle_end.millis())
-        .bind(session.origin.address().map(|address| address.to_string()))
-        .bind(session.origin.browser())
-        .execute(connection)
+        .bind(begun.auth_time.millis())
+        .bind(begun.session_expiry.millis())
+        .bind(begun.renew_at.millis())
+        .bind(begun.idle_end.millis())
+        .bind(begun.origin.address().map(|address| address.to_string()))
+        .bind(begun.origin.browser().map(str::to_owned))
+        .execute()
         .await?;
     head.head.newest_lineage = head
         .head
@@ -61,7 +57,7 @@ pub(super) async fn begin(
 }
 
 pub(super) async fn renew(
-    connection: &mut SqliteConnection,
+    db: &mut Db<'_>,
     head: &mut HeadRow,
     renew: &Renew,
 ) -> sqlx::Result<Done> {
@@ -69,17 +65,18 @@ pub(super) async fn renew(
         lineage,
         generation: presented,
     } = renew.presented;
-    let row = sqlx::query(sql::GENERATION)
+    let row = db
+        .query(sql::GENERATION)
         .bind(lineage.to_string())
         .bind(renew.user.to_string())
         .bind(renew.auth_time.millis())
         .bind(renew.session_expiry.millis())
-        .fetch_optional(&mut *connection)
+        .optional()
         .await?;
     let Some(row) = row else {
         return Ok(Done::Renewed(Renewed::Unknown));
     };
-    let (current, renew_at) = (row.try_get::<u32, _>(0)?, time(&row, 1)?);
+    let (current, renew_at) = (generation(&row)?, time(&row, 1)?);
     let grace_until = time(&row, 2)?;
     let within_grace = presented.checked_add(1) == Some(current) && renew.at < grace_until;
     let next = match current.checked_add(1) {
@@ -96,13 +93,13 @@ pub(super) async fn renew(
         }
     };
     let grace_until = renew.at.plus(renew.grace);
-    sqlx::query(sql::RENEW)
+    db.query(sql::RENEW)
         .bind(lineage.to_string())
-        .bind(next)
+        .bind(i64::from(next))
         .bind(renew.renew_at.millis())
         .bind(grace_until.millis())
         .bind(renew.idle_end.millis())
-        .execute(&mut *connection)
+        .execute()
         .await?;
     let expires_at = session_revocation_expiry(lineage.created_at().max(renew.session_expiry));
     let revocation = Revocation {
@@ -115,60 +112,57 @@ pub(super) async fn renew(
         reason: Reason::Renewed,
         at: renew.at,
     };
-    append(connection, head, revocation).await?;
+    append(head, revocation);
     Ok(Done::Renewed(Renewed::Current {
         generation: next,
         renew_at: renew.renew_at,
     }))
 }
 
-pub(super) async fn forget(
-    connection: &mut SqliteConnection,
-    until: Timestamp,
-) -> sqlx::Result<Done> {
-    let forgotten = sqlx::query(sql::FORGET)
+pub(super) async fn forget(db: &mut Db<'_>, until: Timestamp) -> sqlx::Result<Done> {
+    let forgotten = db
+        .query(sql::FORGET)
         .bind(until.millis())
         .bind(FORGET_AT_ONCE)
-        .execute(connection)
+        .execute()
         .await?;
-    Ok(Done::Forgotten(forgotten.rows_affected()))
+    Ok(Done::Forgotten(forgotten))
+}
+
+fn generation(row: &Row) -> sqlx::Result<u32> {
+    let generation = row.get::<i64>(0)?.try_into();
+    generation.map_err(|_| unreadable("generation"))
 }
 
 pub(super) async fn list(
-    pool: &SqlitePool,
+    readers: &Readers,
     user: UserId,
     since: Timestamp,
-) -> Result<Vec<Entered>, StoreError> {
-    let rows = sqlx::query(sql::SESSIONS)
-        .bind(user.to_string())
-        .bind(since.millis())
-        .fetch_all(pool)
-        .await;
-    rows.and_then(|rows| rows.iter().map(listed).collect())
-        .map_err(|cause| StoreError::new("list the sessions", cause))
+) -> sqlx::Result<Vec<Entered>> {
+    let rows = readers.all(sql::SESSIONS, |query| {
+        query.bind(user.to_string()).bind(since.millis())
+    });
+    rows.await?.iter().map(listed).collect()
 }
 
 pub(super) async fn find(
-    pool: &SqlitePool,
+    readers: &Readers,
     user: UserId,
     lineage: Lineage,
-) -> Result<Option<Entered>, StoreError> {
-    let row = sqlx::query(sql::SESSION)
-        .bind(lineage.to_string())
-        .bind(user.to_string())
-        .fetch_optional(pool)
-        .await;
-    row.and_then(|row| row.as_ref().map(listed).transpose())
-        .map_err(|cause| StoreError::new("find the session", cause))
+) -> sqlx::Result<Option<Entered>> {
+    let row = readers.optional(sql::SESSION, |query| {
+        query.bind(lineage.to_string()).bind(user.to_string())
+    });
+    row.await?.as_ref().map(listed).transpose()
 }
 
-fn listed(row: &SqliteRow) -> sqlx::Result<Entered> {
-    let address: Option<String> = row.try_get(5)?;
+fn listed(row: &Row) -> sqlx::Result<Entered> {
+    let address: Option<String> = row.get(5)?;
     let address: Option<IpAddr> = address
         .map(|text| text.parse())
         .transpose()
         .map_err(|_| unreadable("address"))?;
-    let browser: Option<String> = row.try_get(6)?;
+    let browser: Option<String> = row.get(6)?;
     Ok(Entered {
         lineage: parsed(row, 0, "session lineage")?,
         auth_time: time(row, 1)?,

@@ -1,0 +1,403 @@
+//! What lasts, in either of two engines: SQLite in a file for one node, PostgreSQL for several.
+
+mod change;
+mod client;
+mod engine;
+mod marking;
+mod postgres;
+mod reader;
+mod register;
+mod session;
+mod skew;
+mod sqlite;
+mod statements;
+mod user;
+mod writer;
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::ConnectOptions;
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{MigrateError, Migration, MigrationType};
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::watch;
+
+use crate::account::password::PasswordHash;
+use crate::account::{
+    Accounts, AddUserError, BeginSession, LoginStart, LoginUser, User, UserChange, Username,
+};
+use crate::id::{Lineage, UserId};
+use crate::inventory::{Entered, Inventory, Renew, Renewed};
+use crate::revocation::Reason;
+use crate::revocation::log::{Head, Page, RevocationLog, Revoke, StoreError};
+use crate::store::mark::{Mark, MarkFile};
+use crate::time::Timestamp;
+use engine::{Connection, Readers};
+use marking::Cause;
+use postgres::Listening;
+use register::Attendance;
+pub use skew::{ClockOff, Skew};
+use writer::{Change, Done, Server, Writer};
+
+/// How many rows one compacting transaction drops: a logout waits no longer than that takes.
+const COMPACT_AT_ONCE: usize = 512;
+
+/// The address of a PostgreSQL database, `postgres://…`. It may carry a password, and is not shown.
+#[derive(Clone)]
+pub struct PostgresUrl(Box<PgConnectOptions>);
+
+/// A text that is no address of a PostgreSQL database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an address such as postgres://user:password@host:5432/database")]
+pub struct BadPostgresUrl;
+
+impl FromStr for PostgresUrl {
+    type Err = BadPostgresUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadPostgresUrl> {
+        if !(text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+            return Err(BadPostgresUrl);
+        }
+        let options: PgConnectOptions = text.parse().map_err(|_| BadPostgresUrl)?;
+        let options = options.application_name("waxseal");
+        Ok(Self(Box::new(options.disable_statement_logging())))
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresUrl({self})")
+    }
+}
+
+/// Where it is, without who may use it.
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port) = (self.0.get_host(), self.0.get_port());
+        let database = self.0.get_database().unwrap_or_default();
+        write!(f, "postgres://{host}:{port}/{database}")
+    }
+}
+
+/// How a log stands to a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuation {
+    /// It goes on from there.
+    GoesOn,
+    /// It is another log, in which everything is ended that can have begun by then: another node took an older
+    /// copy on.
+    AllEnded,
+    /// It is another log.
+    Another,
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct SqlStore {
+    /// None in one that was opened to be looked into.
+    writer: Option<Writer>,
+    readers: Readers,
+    attendance: Attendance,
+    bell: watch::Sender<u64>,
+    listening: Option<Listening>,
+}
+
+impl SqlStore {
+    /// Opens the SQLite file, which may be empty but must be there, and brings its schema up to date. Other
+    /// processes may have it open too. Whether the log goes on from the mark is asked at each change; without
+    /// a mark it is opened to be looked into, and changes nothing else.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a schema that is newer than this program is refused.
+    pub async fn open(path: &Path, mark: Option<MarkFile>) -> Result<Self, StoreError> {
+        let options = sqlite::options(path);
+        let mut connection = sqlite::connect(&options).await?;
+        let migrated = sqlite::migrations().run(&mut connection).await;
+        migrated.map_err(not_migrated)?;
+        let readers = Readers::Sqlite(sqlite::readers(options.clone()).await?);
+        let connection = Connection::Sqlite(connection);
+        let server = Server::Sqlite(Box::new(options));
+        Ok(Self::new(connection, server, readers, mark, None))
+    }
+
+    /// Opens a PostgreSQL database of its own, which may be empty, and brings its schema up to date: once, whichever
+    /// of several nodes comes first. A server that cannot be reached yet is waited for, for 30 s. With `skew`, a node
+    /// whose wall clock is further off the server's than that writes nothing and proves no freshness.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a schema that is newer than this program is refused, as is a server that would lose commits.
+    pub async fn connect(
+        url: &PostgresUrl,
+        mark: Option<MarkFile>,
+        skew: Option<Skew>,
+    ) -> Result<Self, StoreError> {
+        let mut connection = postgres::connect_first(&url.0).await?;
+        postgres::check(&mut connection).await?;
+        postgres::migrate(&mut connection).await?;
+        let readers = Readers::Postgres(postgres::readers(&url.0));
+        let connection = Connection::Postgres(connection);
+        let server = Server::Postgres(url.0.clone());
+        let mut store = Self::new(connection, server, readers, mark, skew);
+        let bell = store.bell.clone();
+        store.listening = Some(Listening::start((*url.0).clone(), bell));
+        Ok(store)
+    }
+
+    fn new(
+        connection: Connection,
+        server: Server,
+        readers: Readers,
+        mark: Option<MarkFile>,
+        skew: Option<Skew>,
+    ) -> Self {
+        let attendance = Attendance::new(server.clone(), skew.clone());
+        let writer = mark.map(|mark| Writer::start(connection, server, mark, skew));
+        Self {
+            writer,
+            readers,
+            attendance,
+            bell: watch::Sender::new(0),
+            listening: None,
+        }
+    }
+
+    /// The log's head, and how the log stands to that mark.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn compare(&self, mark: Option<&Mark>) -> Result<(Head, Continuation), StoreError> {
+        let read = async {
+            let mut reader = self.readers.snapshot().await?;
+            let mut db = reader.db();
+            let after = mark.map_or(0, |mark| mark.cursor.seq);
+            let (row, page) = reader::page_in(&mut db, after, 1).await?;
+            let next = page.entries.first();
+            let continued = match mark {
+                None => Continuation::GoesOn,
+                Some(mark) if mark.is_continued(&page.head, next) => Continuation::GoesOn,
+                Some(mark) if marking::is_noted(&mut db, mark, &page.head).await? => {
+                    Continuation::GoesOn
+                }
+                Some(mark) if db.is_postgres() && row.has_ended_all_of(mark) => {
+                    Continuation::AllEnded
+                }
+                Some(_) => Continuation::Another,
+            };
+            reader.done().await?;
+            Ok((page.head, continued))
+        };
+        self.read("compare the revocation log with the mark", read)
+            .await
+    }
+
+    /// Ends everything from before if nothing was ever written to this log. True if so.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin_log(&self, at: Timestamp) -> Result<bool, StoreError> {
+        match self.write(Change::BeginLog(at)).await? {
+            Done::Revoked(_) => Ok(true),
+            Done::No => Ok(false),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    /// Ends every session and every client's token from before, also of those that this log knows nothing
+    /// of: their lineages go to `newest_lineage`, and what had expired to `horizon`. The mark is put at
+    /// this log, wherever it was.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may be done again.
+    pub async fn end_former(
+        &self,
+        newest_lineage: Timestamp,
+        horizon: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let change = Change::EndFormer {
+            newest_lineage,
+            horizon,
+            at,
+        };
+        self.write(change).await.map(drop)
+    }
+
+    async fn write(&self, change: Change) -> Result<Done, StoreError> {
+        match &self.writer {
+            Some(writer) => writer.write(change).await,
+            None => Err(StoreError::new("write", "it was opened to be looked into")),
+        }
+    }
+
+    async fn read<T>(
+        &self,
+        doing: &'static str,
+        read: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<T, StoreError> {
+        let limit = self.readers.limit();
+        let read = async { read.await.map_err(Cause::from) };
+        let read = within_limit(limit, read).await;
+        read.map_err(|cause| StoreError::new(doing, cause))
+    }
+}
+
+/// A server may be gone without a word; a file is not. What does not come in time is dropped.
+async fn within_limit<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, Cause>>,
+) -> Result<T, Cause> {
+    let done = match limit {
+        None => work.await,
+        Some(limit) => match tokio::time::timeout(limit, work).await {
+            Ok(done) => done,
+            Err(_) => Err(format!("no answer within {} s", limit.as_secs()).into()),
+        },
+    };
+    done.map_err(postgres::explained)
+}
+
+fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
+    let (name, kind) = (name.into(), MigrationType::Simple);
+    Migration::new(version, name, kind, sql.into_sql_str(), false)
+}
+
+fn not_migrated(cause: MigrateError) -> StoreError {
+    StoreError::new("bring the database's schema up to date", cause)
+}
+
+#[async_trait]
+impl RevocationLog for SqlStore {
+    async fn read(&self, after: i64, limit: u32) -> Result<Page, StoreError> {
+        let page = reader::page(&self.readers, after, limit);
+        self.read("read the revocation log", page).await
+    }
+
+    async fn revoke(&self, what: Revoke, reason: Reason, at: Timestamp) -> Result<i64, StoreError> {
+        match self.write(Change::Revoke(what, reason, at)).await? {
+            Done::Revoked(seq) => Ok(seq),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    async fn compact(&self, until: Timestamp) -> Result<u64, StoreError> {
+        let expired = reader::expired(&self.readers, until);
+        let expired = self.read("find expired revocations", expired).await?;
+        let mut dropped = 0;
+        for rows in expired.chunks(COMPACT_AT_ONCE) {
+            match self.write(Change::Compact(rows.to_vec())).await? {
+                Done::Forgotten(rows) => dropped += rows,
+                other => return Err(other.unexpected()),
+            }
+        }
+        Ok(dropped)
+    }
+
+    async fn change_leeway(&self, leeway: Duration, at: Timestamp) -> Result<(), StoreError> {
+        self.write(Change::Leeway(leeway, at)).await.map(drop)
+    }
+
+    async fn raise_horizon(&self, horizon: Timestamp) -> Result<(), StoreError> {
+        self.write(Change::RaiseHorizon(horizon)).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Accounts for SqlStore {
+    async fn users(&self) -> Result<Vec<User>, StoreError> {
+        self.read("list the users", reader::users(&self.readers))
+            .await
+    }
+
+    async fn user(&self, name: &Username) -> Result<Option<User>, StoreError> {
+        self.read("find the user", reader::user(&self.readers, name))
+            .await
+    }
+
+    async fn add_user(&self, user: &User, password: &PasswordHash) -> Result<(), AddUserError> {
+        match self
+            .write(Change::AddUser(user.clone(), password.clone()))
+            .await?
+        {
+            Done::Yes => Ok(()),
+            Done::No => Err(AddUserError::Taken),
+            other => Err(other.unexpected().into()),
+        }
+    }
+
+    async fn change_user(
+        &self,
+        user: UserId,
+        change: UserChange,
+        at: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        match self.write(Change::User(user, change, at)).await? {
+            Done::Revoked(seq) => Ok(Some(seq)),
+            Done::No => Ok(None),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    async fn enable_user(&self, user: UserId) -> Result<bool, StoreError> {
+        self.write(Change::EnableUser(user)).await?.yes_or_no()
+    }
+
+    async fn login_user(&self, user: UserId) -> Result<Option<LoginUser>, StoreError> {
+        let read = reader::login_user(&self.readers, user);
+        self.read("look up the user", read).await
+    }
+
+    async fn start_login(&self, name: &Username) -> Result<LoginStart, StoreError> {
+        let read = reader::start_login(&self.readers, name);
+        self.read("look up the user", read).await
+    }
+
+    async fn begin_session(&self, begin: BeginSession) -> Result<bool, StoreError> {
+        self.write(Change::BeginSession(begin)).await?.yes_or_no()
+    }
+
+    async fn upgrade_hash(
+        &self,
+        user: UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<(), StoreError> {
+        self.write(Change::UpgradeHash(user, old.clone(), new.clone()))
+            .await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Inventory for SqlStore {
+    async fn sessions(&self, user: UserId, since: Timestamp) -> Result<Vec<Entered>, StoreError> {
+        let read = session::list(&self.readers, user, since);
+        self.read("list the sessions", read).await
+    }
+
+    async fn session(&self, user: UserId, lineage: Lineage) -> Result<Option<Entered>, StoreError> {
+        let read = session::find(&self.readers, user, lineage);
+        self.read("find the session", read).await
+    }
+
+    async fn renew(&self, renew: Renew) -> Result<Renewed, StoreError> {
+        match self.write(Change::Renew(renew)).await? {
+            Done::Renewed(renewed) => Ok(renewed),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    async fn forget(&self, until: Timestamp) -> Result<u64, StoreError> {
+        let mut all = 0;
+        loop {
+            match self.write(Change::Forget(until)).await? {
+                Done::Forgotten(0) => return Ok(all),
+                Done::Forgotten(some) => all += some,
+                other => return Err(other.unexpected()),
+            }
+        }
+    }
+}

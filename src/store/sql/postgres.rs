@@ -1,0 +1,199 @@
+//! PostgreSQL 12 and later: one writable primary that several nodes share.
+
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{
+    PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPool, PgPoolOptions,
+};
+use sqlx::{ConnectOptions, Row};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::marking::Cause;
+use super::{migration, not_migrated};
+use crate::revocation::log::StoreError;
+
+/// How long anything that is asked of the server may take. Whoever waits longer gets an error, and the
+/// connection, whose state nobody knows then, is dropped.
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a first connection is tried for when a service starts.
+const START_LIMIT: Duration = Duration::from_secs(30);
+const START_PAUSE: Duration = Duration::from_secs(1);
+
+/// A reader sees one moment, and writes nothing.
+pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// What each connection is set to, whatever the server's defaults are: a commit is on disk when it returns, and
+/// a node that stops in the middle of a transaction does not keep the head for long.
+const SET: &str = "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false), set_config('statement_timeout', '5s', false), set_config('lock_timeout', '5s', false), set_config('idle_in_transaction_session_timeout', '2s', false), set_config('default_transaction_isolation', 'read committed', false)";
+
+const SERVER: &str = "SELECT current_setting('server_version_num')::integer, current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', current_setting('server_encoding') = 'UTF8', pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
+
+/// SQLSTATEs of a server that cannot be used now and may be in a moment: connection trouble, too many connections,
+/// starting up or shutting down.
+fn may_pass(cause: &sqlx::Error) -> bool {
+    match cause {
+        sqlx::Error::Database(cause) => cause.code().is_some_and(|code| {
+            code.starts_with("08") || code.starts_with("53") || code.starts_with("57P")
+        }),
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        _ => false,
+    }
+}
+
+async fn set(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query(SET).execute(connection).await.map(drop)
+}
+
+/// A connection that is set up, within the limit.
+pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let connect = async {
+        let mut connection = options.connect().await?;
+        set(&mut connection).await?;
+        Ok(connection)
+    };
+    let late = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+    timeout(LIMIT, connect).await.unwrap_or_else(late)
+}
+
+/// The first connection: the server may be about to start as well.
+pub(super) async fn connect_first(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let failed =
+        |cause: sqlx::Error| StoreError::new("connect to the database", explained(cause.into()));
+    let tries = async {
+        let mut said = false;
+        loop {
+            match connect(options).await {
+                Err(cause) if may_pass(&cause) => {
+                    if !said {
+                        tracing::warn!(%cause, "the database cannot be reached yet; trying for {} s", START_LIMIT.as_secs());
+                    }
+                    said = true;
+                    sleep(START_PAUSE).await;
+                }
+                done => return done,
+            }
+        }
+    };
+    let late = "it could not be reached in time; is it up, and is its address right?";
+    match timeout(START_LIMIT, tries).await {
+        Ok(done) => done.map_err(failed),
+        Err(_) => Err(StoreError::new("connect to the database", late)),
+    }
+}
+
+/// Refuses a server on which a commit would last less than is promised.
+pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let refused = |why: &str| Err(StoreError::new("use the database", why.to_owned()));
+    let row = sqlx::query(SERVER).fetch_one(connection).await;
+    let row = row.map_err(|cause| StoreError::new("look at the database", cause))?;
+    let is = |column: usize| row.try_get::<bool, _>(column).unwrap_or(false);
+    if row.try_get::<i32, _>(0).unwrap_or(0) < 120_000 {
+        return refused("it must be PostgreSQL 12 or later");
+    }
+    if !is(1) || !is(2) {
+        return refused(
+            "its settings fsync and full_page_writes must be on: a logout that was answered could be lost",
+        );
+    }
+    if !is(3) {
+        return refused("its encoding must be UTF8");
+    }
+    if is(4) || is(5) {
+        return refused("it is a standby or read-only; give the address of the writable primary");
+    }
+    Ok(())
+}
+
+/// Once, whichever node comes first: sqlx takes an advisory lock meanwhile, and may wait for it.
+pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let migrated = timeout(START_LIMIT, migrations().run(connection)).await;
+    let late = "another node has been at it for too long";
+    let late = |_| {
+        Err(StoreError::new(
+            "bring the database's schema up to date",
+            late,
+        ))
+    };
+    migrated.map_or_else(late, |done| done.map_err(not_migrated))
+}
+
+fn migrations() -> Migrator {
+    Migrator::with_migrations(vec![migration(
+        1,
+        "init",
+        include_str!("postgres/0001_init.sql"),
+    )])
+}
+
+pub(super) fn readers(options: &PgConnectOptions) -> PgPool {
+    let pool = PgPoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(LIMIT)
+        .after_connect(|connection, _| Box::pin(async move { set(connection).await }));
+    pool.connect_lazy_with(options.clone())
+}
+
+/// A task that lasts as long as the store.
+#[derive(Debug)]
+pub(super) struct Listening(JoinHandle<()>);
+
+impl Listening {
+    pub(super) fn start(options: PgConnectOptions, bell: watch::Sender<u64>) -> Self {
+        Self(tokio::spawn(listen(options, bell)))
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Rings the bell whenever a node has written or acknowledged something. It has a task of its own: to give up
+/// waiting for a notification can lose it, and takes long.
+async fn listen(options: PgConnectOptions, bell: watch::Sender<u64>) {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(LIMIT)
+        .connect_lazy_with(options);
+    loop {
+        let heard = hear(&pool, &bell).await;
+        if let Err(cause) = heard {
+            tracing::debug!(%cause, "not listening for news of the log; it is read every so often anyway");
+        }
+        sleep(START_PAUSE).await;
+    }
+}
+
+async fn hear(pool: &PgPool, bell: &watch::Sender<u64>) -> sqlx::Result<()> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen("waxseal").await?;
+    loop {
+        // Also what it missed while it was not connected may be news.
+        listener.try_recv().await?;
+        bell.send_modify(|rung| *rung = rung.wrapping_add(1));
+    }
+}
+
+/// Why it failed, and what to do, in words for an operator.
+pub(super) fn explained(cause: Cause) -> Cause {
+    let code = match cause.downcast_ref::<sqlx::Error>() {
+        Some(sqlx::Error::Database(cause)) => cause
+            .try_downcast_ref::<PgDatabaseError>()
+            .map(|cause| cause.code().to_owned()),
+        _ => None,
+    };
+    let advice = match code.as_deref() {
+        Some("28P01" | "28000") => "check the user and the password",
+        Some("3D000") => "make the database first",
+        Some("25006") => "it is read-only: give the address of the writable primary",
+        Some("53300") => "raise its max_connections",
+        Some("53100") => "its disk is full",
+        _ => return cause,
+    };
+    format!("{cause}; {advice}").into()
+}

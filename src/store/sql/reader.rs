@@ -1,0 +1,205 @@
+//! What is read. Each function sees one moment of the store.
+
+use super::engine::{Db, Readers, Row};
+use super::statements as sql;
+use crate::account::password::PasswordHash;
+use crate::account::{LoginStart, LoginUser, User, Username};
+use crate::id::UserId;
+use crate::revocation::log::{Cursor, Entry, Head, Page};
+use crate::revocation::{LogHash, Revocation, Target};
+use crate::store::mark::Mark;
+use crate::time::Timestamp;
+
+/// The head row: the log's head, and what cut-offs know.
+#[derive(Clone, Debug)]
+pub(super) struct HeadRow {
+    pub head: Head,
+    pub everything_from: i64,
+    pub everything_version: i64,
+    /// What time it is at the server, if there is one.
+    pub server_time: Option<Timestamp>,
+    /// What was appended since it was read.
+    pub appended: Vec<Entry>,
+}
+
+impl HeadRow {
+    /// Whether a cut-off of everything came after all that the mark knows of.
+    pub(super) fn has_ended_all_of(&self, mark: &Mark) -> bool {
+        self.everything_from > mark.newest_lineage.millis() && self.head.horizon >= mark.horizon
+    }
+}
+
+/// A row that this program did not write.
+pub(super) fn unreadable(what: &'static str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("a {what} that this version does not know").into())
+}
+
+pub(super) fn hash(row: &Row, column: usize) -> sqlx::Result<LogHash> {
+    row.get::<Vec<u8>>(column)?
+        .try_into()
+        .map_err(|_| unreadable("hash"))
+}
+
+pub(super) fn time(row: &Row, column: usize) -> sqlx::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_millis)
+}
+
+pub(super) fn parsed<T: std::str::FromStr>(
+    row: &Row,
+    column: usize,
+    what: &'static str,
+) -> sqlx::Result<T> {
+    row.get::<String>(column)?
+        .parse()
+        .map_err(|_| unreadable(what))
+}
+
+pub(super) async fn head(db: &mut Db<'_>) -> sqlx::Result<HeadRow> {
+    let row = db.query_of(sql::HEAD, sql::HEAD_AT_PRIMARY).one().await?;
+    head_row(&row, db.is_postgres())
+}
+
+/// The head, which nobody else moves until the transaction is over.
+pub(super) async fn locked_head(db: &mut Db<'_>) -> sqlx::Result<HeadRow> {
+    // SQLite locks when the transaction begins.
+    let row = db.query_of(sql::HEAD, sql::LOCK_HEAD).one().await?;
+    head_row(&row, db.is_postgres())
+}
+
+fn head_row(row: &Row, at_server: bool) -> sqlx::Result<HeadRow> {
+    if at_server && row.get(7)? {
+        return Err(sqlx::Error::Protocol(
+            "this server is a standby and not the writable primary".to_owned(),
+        ));
+    }
+    Ok(HeadRow {
+        head: Head {
+            cursor: Cursor {
+                seq: row.get(0)?,
+                hash: hash(row, 1)?,
+            },
+            compacted: row.get(2)?,
+            horizon: time(row, 3)?,
+            newest_lineage: time(row, 4)?,
+        },
+        everything_from: row.get(5)?,
+        everything_version: row.get(6)?,
+        server_time: at_server.then(|| time(row, 8)).transpose()?,
+        appended: Vec::new(),
+    })
+}
+
+fn entry(row: &Row) -> sqlx::Result<Entry> {
+    let (scope, key): (String, String) = (row.get(1)?, row.get(2)?);
+    let spared: Option<String> = row.get(4)?;
+    let spared = spared
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|_| unreadable("spared session"))?;
+    let revocation = Revocation {
+        seq: row.get(0)?,
+        target: Target::from_log(&scope, &key).ok_or_else(|| unreadable("revocation"))?,
+        from: row.get(3)?,
+        grace_until: row.get::<Option<i64>>(9)?.map(Timestamp::from_millis),
+        spared,
+        expires_at: time(row, 5)?,
+        reason: parsed(row, 6, "reason")?,
+        at: time(row, 7)?,
+    };
+    Ok(Entry {
+        revocation,
+        hash: hash(row, 8)?,
+    })
+}
+
+pub(super) async fn page(readers: &Readers, after: i64, limit: u32) -> sqlx::Result<Page> {
+    let mut reader = readers.snapshot().await?;
+    let (_, page) = page_in(&mut reader.db(), after, limit).await?;
+    reader.done().await?;
+    Ok(page)
+}
+
+pub(super) async fn page_in(
+    db: &mut Db<'_>,
+    after: i64,
+    limit: u32,
+) -> sqlx::Result<(HeadRow, Page)> {
+    let row = head(db).await?;
+    let head = row.head;
+    let query = db.query(sql::ENTRIES).bind(after);
+    let rows = query.bind(i64::from(limit)).all().await?;
+    let entries = rows.iter().map(entry).collect::<sqlx::Result<_>>()?;
+    Ok((row, Page { head, entries }))
+}
+
+/// The first entry after that `seq`.
+pub(super) async fn entry_after(db: &mut Db<'_>, seq: i64) -> sqlx::Result<Option<Entry>> {
+    let query = db.query(sql::ENTRIES).bind(seq).bind(1_i64);
+    let row = query.optional().await?;
+    row.as_ref().map(entry).transpose()
+}
+
+/// `seq` and `expires_at` of what expired.
+pub(super) async fn expired(readers: &Readers, until: Timestamp) -> sqlx::Result<Vec<(i64, i64)>> {
+    let rows = readers.all(sql::EXPIRED, |query| query.bind(until.millis()));
+    let rows = rows.await?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
+}
+
+fn user_row(row: &Row) -> sqlx::Result<User> {
+    Ok(User {
+        id: parsed(row, 0, "user ID")?,
+        username: parsed(row, 1, "username")?,
+        enabled: row.get(2)?,
+        created_at: time(row, 3)?,
+    })
+}
+
+pub(super) async fn users(readers: &Readers) -> sqlx::Result<Vec<User>> {
+    let rows = readers.all(sql::USERS, |query| query).await?;
+    rows.iter().map(user_row).collect()
+}
+
+pub(super) async fn user(readers: &Readers, name: &Username) -> sqlx::Result<Option<User>> {
+    let row = readers.optional(sql::USER, |query| query.bind(name.as_str()));
+    row.await?.as_ref().map(user_row).transpose()
+}
+
+fn login_user_row(row: &Row) -> sqlx::Result<LoginUser> {
+    Ok(LoginUser {
+        id: parsed(row, 0, "user ID")?,
+        username: parsed(row, 1, "username")?,
+        password_hash: PasswordHash::from_store(row.get(2)?),
+        enabled: row.get(3)?,
+        version: row.get(4)?,
+    })
+}
+
+pub(super) async fn login_user(readers: &Readers, user: UserId) -> sqlx::Result<Option<LoginUser>> {
+    let row = readers.optional(sql::LOGIN_USER_BY_ID, |query| query.bind(user.to_string()));
+    row.await?.as_ref().map(login_user_row).transpose()
+}
+
+pub(super) async fn start_login(readers: &Readers, name: &Username) -> sqlx::Result<LoginStart> {
+    let mut reader = readers.snapshot().await?;
+    let mut db = reader.db();
+    let head = head(&mut db).await?;
+    let query = db.query(sql::LOGIN_USER).bind(name.as_str());
+    let row = query.optional().await?;
+    reader.done().await?;
+    let mut first_lineage = head.everything_from;
+    let user = match row {
+        None => None,
+        Some(row) => {
+            first_lineage = first_lineage.max(row.get(5)?);
+            Some(login_user_row(&row)?)
+        }
+    };
+    Ok(LoginStart {
+        user,
+        first_lineage,
+        everything_version: head.everything_version,
+    })
+}

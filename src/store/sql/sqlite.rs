@@ -1,0 +1,68 @@
+//! SQLite: one file, WAL, `synchronous=FULL`, one writer.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+
+use super::migration;
+use crate::revocation::log::StoreError;
+
+/// How long a writer waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
+}
+
+pub(super) async fn connect(
+    options: &SqliteConnectOptions,
+) -> Result<SqliteConnection, StoreError> {
+    let failed = |cause: sqlx::Error| StoreError::new("open the database", cause);
+    let mut connection = options.connect().await.map_err(failed)?;
+    // SQLite answers with another mode where it cannot have the one that was asked for, and a
+    // commit would then survive less than is promised.
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    let sync: i64 = sqlx::query_scalar("PRAGMA synchronous")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    if mode != "wal" || sync != 2 {
+        let cause =
+            format!("it works in journal mode {mode} here and not in WAL; put it on a local disk");
+        return Err(StoreError::new("open the database", cause));
+    }
+    Ok(connection)
+}
+
+pub(super) fn migrations() -> Migrator {
+    Migrator::with_migrations(vec![
+        migration(1, "init", include_str!("sqlite/0001_init.sql")),
+        migration(2, "sessions", include_str!("sqlite/0002_sessions.sql")),
+        migration(3, "clients", include_str!("sqlite/0003_clients.sql")),
+        migration(4, "nodes", include_str!("sqlite/0004_nodes.sql")),
+    ])
+}
+
+pub(super) async fn readers(options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+    SqlitePoolOptions::new()
+        .max_connections(4)
+        // A local file does not go away between two uses; the question costs a thread's hop.
+        .test_before_acquire(false)
+        .connect_with(options.pragma("query_only", "on"))
+        .await
+        .map_err(|cause| StoreError::new("open the database", cause))
+}

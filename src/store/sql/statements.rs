@@ -1,0 +1,83 @@
+//! Every statement. SQLite and PostgreSQL both take `$1`; a few are written for each.
+
+pub(super) const HEAD: &str = "SELECT seq, hash, compacted, horizon, newest_lineage, everything_from, everything_version FROM head WHERE id = 1";
+/// With whether this is a standby, and the time there in milliseconds.
+pub(super) const HEAD_AT_PRIMARY: &str = "SELECT seq, hash, compacted, horizon, newest_lineage, everything_from, everything_version, pg_is_in_recovery(), (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM head WHERE id = 1";
+pub(super) const LOCK_HEAD: &str = "SELECT seq, hash, compacted, horizon, newest_lineage, everything_from, everything_version, pg_is_in_recovery(), (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM head WHERE id = 1 FOR UPDATE";
+pub(super) const SET_HEAD: &str = "UPDATE head SET seq = $1, hash = $2, compacted = $3, horizon = $4, newest_lineage = $5, everything_from = $6, everything_version = $7 WHERE id = 1";
+
+pub(super) const LEEWAY: &str = "SELECT leeway FROM head WHERE id = 1";
+pub(super) const SET_LEEWAY: &str = "UPDATE head SET leeway = $1 WHERE id = 1";
+
+/// A list of entries in JSON, their hashes in hexadecimal.
+pub(super) const APPEND: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) SELECT value ->> 'seq', value ->> 'scope', value ->> 'key', value ->> 'from', value ->> 'spared', value ->> 'expires_at', value ->> 'reason', value ->> 'at', unhex(value ->> 'hash'), value ->> 'grace_until' FROM json_each($1)"#;
+pub(super) const APPEND_AT_SERVER: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) SELECT seq, scope, key, "from", spared, expires_at, reason, at, decode(hash, 'hex'), grace_until FROM json_to_recordset(CAST($1 AS json)) AS entry (seq BIGINT, scope TEXT, key TEXT, "from" BIGINT, spared TEXT, expires_at BIGINT, reason TEXT, at BIGINT, hash TEXT, grace_until BIGINT)"#;
+pub(super) const ENTRIES: &str = r#"SELECT seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2"#;
+pub(super) const EXPIRED: &str =
+    "SELECT seq, expires_at FROM revocation WHERE expires_at <= $1 ORDER BY seq";
+pub(super) const DROP: &str =
+    "DELETE FROM revocation WHERE seq IN (SELECT value FROM json_each($1))";
+pub(super) const DROP_AT_SERVER: &str = "DELETE FROM revocation WHERE seq IN (SELECT CAST(json_array_elements_text(CAST($1 AS json)) AS BIGINT))";
+
+pub(super) const USERS: &str =
+    r#"SELECT id, username, enabled, created_at FROM "user" ORDER BY username"#;
+pub(super) const USER: &str =
+    r#"SELECT id, username, enabled, created_at FROM "user" WHERE username = $1"#;
+pub(super) const ADD_USER: &str = r#"INSERT INTO "user" (id, username, password_hash, enabled, created_at, version, newest_lineage, "from") VALUES ($1, $2, $3, TRUE, $4, 0, 0, 0) ON CONFLICT DO NOTHING"#;
+pub(super) const LOGIN_USER: &str = r#"SELECT id, username, password_hash, enabled, version, "from" FROM "user" WHERE username = $1"#;
+pub(super) const LOGIN_USER_BY_ID: &str =
+    r#"SELECT id, username, password_hash, enabled, version, "from" FROM "user" WHERE id = $1"#;
+pub(super) const SESSION_USER: &str =
+    r#"SELECT enabled, version, newest_lineage, "from", spared FROM "user" WHERE id = $1"#;
+pub(super) const SET_NEWEST_LINEAGE: &str =
+    r#"UPDATE "user" SET newest_lineage = $2 WHERE id = $1"#;
+pub(super) const CUT_OFF_USER: &str =
+    r#"UPDATE "user" SET version = version + 1, "from" = $2, spared = $3 WHERE id = $1"#;
+pub(super) const SET_PASSWORD: &str = r#"UPDATE "user" SET password_hash = $2 WHERE id = $1"#;
+pub(super) const DISABLE_USER: &str = r#"UPDATE "user" SET enabled = FALSE WHERE id = $1"#;
+pub(super) const ENABLE_USER: &str =
+    r#"UPDATE "user" SET enabled = TRUE, version = version + 1 WHERE id = $1"#;
+pub(super) const DELETE_USER: &str = r#"DELETE FROM "user" WHERE id = $1"#;
+pub(super) const UPGRADE_HASH: &str =
+    r#"UPDATE "user" SET password_hash = $3 WHERE id = $1 AND password_hash = $2"#;
+
+pub(super) const BEGIN_SESSION: &str = r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser) VALUES ($1, $2, $3, $4, 0, $5, 0, $6, $7, $8)"#;
+pub(super) const SESSIONS: &str = r#"SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE "user" = $1 AND session_expiry > $2 ORDER BY auth_time DESC, lineage DESC LIMIT 500"#;
+pub(super) const GENERATION: &str = r#"SELECT generation, renew_at, grace_until FROM session WHERE lineage = $1 AND "user" = $2 AND auth_time = $3 AND session_expiry = $4"#;
+pub(super) const SESSION: &str = r#"SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE lineage = $1 AND "user" = $2"#;
+pub(super) const RENEW: &str = "UPDATE session SET generation = $2, renew_at = $3, grace_until = $4, idle_end = $5 WHERE lineage = $1";
+pub(super) const FORGET_SESSIONS: &str =
+    "DELETE FROM session WHERE lineage IN (SELECT value FROM json_each($1))";
+pub(super) const FORGET_SESSIONS_AT_SERVER: &str =
+    "DELETE FROM session WHERE lineage IN (SELECT json_array_elements_text(CAST($1 AS json)))";
+pub(super) const FORGET_OTHERS: &str = r#"DELETE FROM session WHERE "user" = $1 AND lineage <> $2"#;
+pub(super) const FORGET_ALL: &str = "DELETE FROM session";
+pub(super) const FORGET: &str = "DELETE FROM session WHERE lineage IN (SELECT lineage FROM session WHERE session_expiry <= $1 LIMIT $2)";
+
+pub(super) const CLIENTS: &str = r#"SELECT id, name, scopes, audiences, enabled, created_at, secret, former, keys, version, newest, "from" FROM client ORDER BY name"#;
+pub(super) const CLIENT: &str = r#"SELECT id, name, scopes, audiences, enabled, created_at, secret, former, keys, version, newest, "from" FROM client WHERE id = $1"#;
+pub(super) const CLIENT_NAMED: &str = r#"SELECT id, name, scopes, audiences, enabled, created_at, secret, former, keys, version, newest, "from" FROM client WHERE name = $1"#;
+pub(super) const ADD_CLIENT: &str = r#"INSERT INTO client (id, name, scopes, audiences, enabled, created_at, secret, keys, version, newest, "from") VALUES ($1, $2, $3, $4, TRUE, $5, $6, $7, 0, 0, 0) ON CONFLICT DO NOTHING"#;
+pub(super) const CLIENT_VERSION: &str =
+    r#"SELECT enabled, version, newest, "from" FROM client WHERE id = $1"#;
+pub(super) const SET_NEWEST_TOKEN: &str = "UPDATE client SET newest = $2 WHERE id = $1";
+pub(super) const CHANGE_CLIENT: &str =
+    r#"UPDATE client SET version = version + 1, "from" = $2 WHERE id = $1"#;
+pub(super) const ADD_SECRET: &str = "UPDATE client SET former = secret, secret = $2 WHERE id = $1";
+pub(super) const FINISH_ROTATION: &str = "UPDATE client SET former = NULL WHERE id = $1";
+pub(super) const SET_CLIENT_KEYS: &str = "UPDATE client SET keys = $2 WHERE id = $1";
+pub(super) const SET_CLIENT_ENABLED: &str = "UPDATE client SET enabled = $2 WHERE id = $1";
+pub(super) const DELETE_CLIENT: &str = "DELETE FROM client WHERE id = $1";
+pub(super) const PRESENT: &str =
+    "INSERT INTO assertion (digest, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+pub(super) const FORGET_ASSERTIONS: &str = "DELETE FROM assertion WHERE expires_at <= $1";
+
+/// A beat that arrives late must not take the place of a later one.
+pub(super) const ENTER_NODE: &str = "INSERT INTO node (id, name, beat, seq, hash, bound) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET name = excluded.name, beat = excluded.beat, seq = excluded.seq, hash = excluded.hash, bound = excluded.bound WHERE node.beat < excluded.beat";
+pub(super) const NODES: &str = "SELECT head.seq, node.id, node.name, node.beat, node.seq, node.hash, node.bound, (node.seq = head.seq AND node.hash = head.hash) OR EXISTS (SELECT 1 FROM revocation WHERE revocation.seq = node.seq AND revocation.hash = node.hash) FROM head LEFT JOIN node ON TRUE ORDER BY node.name, node.id";
+pub(super) const DISMISS_NODE: &str = "DELETE FROM node WHERE id = $1 AND beat = $2";
+pub(super) const LEAVE: &str = "DELETE FROM node WHERE id = $1";
+pub(super) const RING: &str = "SELECT pg_notify('waxseal', '')";
+
+pub(super) const MARK: &str = "SELECT seq, hash, former_seq, former_hash FROM mark WHERE id = $1";
+pub(super) const SET_MARK: &str = "INSERT INTO mark (id, seq, hash, former_seq, former_hash) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, former_seq = excluded.former_seq, former_hash = excluded.former_hash";

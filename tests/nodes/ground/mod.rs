@@ -1,0 +1,16 @@
+//! The ground itself: what happens to a database and to a wire does happen.
+
+mod checker;
+mod database;
+mod load;
+mod wire;
+
+use std::collections::BTreeSet;
+
+use super::common::ports;
+
+#[test]
+fn no_port_is_given_away_twice() {
+    let given: BTreeSet<u16> = (0..250).map(|_| ports::free()).collect();
+    assert_eq!(given.len(), 250);
+}

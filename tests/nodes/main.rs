@@ -1,0 +1,15 @@
+//! Several nodes on one PostgreSQL, and the ground that they stand on.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+mod checker;
+mod delay;
+#[path = "../promises/forge.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod forge;
+mod ground;
+mod history;
+mod load;
+mod nodes;
