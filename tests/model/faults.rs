@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 use waxseal::revocation::register::over_after;
 
+use crate::host::OnHost;
 use crate::node::Process;
 use crate::world::{FAULTS, HOSTS, World};
 
 /// The last number of each line is a node, which the primary's faults do not have.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "the primary is down;",
     "the primary hangs;",
     "the primary is slow;",
@@ -22,6 +23,7 @@ const KINDS: [&str; 12] = [
     "the wire is slow of node",
     "paused: node",
     "killed: node",
+    "leaves: node",
     "the wire flickers of node",
     "the bell rings for nothing at node",
 ];
@@ -56,8 +58,9 @@ pub async fn make(world: Arc<World>) {
             7 => machine.faults.lock().unwrap().slow_until = until,
             8 => pause(&world, host, until).await,
             9 => crash(&world, host).await,
-            10 => flicker(&world, host).await,
-            _ => machine.bell.notify_waiters(),
+            10 => leave(&world, host).await,
+            11 => flicker(&world, host).await,
+            _ => machine.ring(),
         }
     }
 }
@@ -109,6 +112,18 @@ async fn pause(world: &World, host: usize, until: Duration) {
     machine.pause(now, until);
     sleep(until - now).await;
     machine.wake(world.now());
+}
+
+async fn leave(world: &Arc<World>, host: usize) {
+    let Some(process) = world.hosts[host].process() else {
+        return;
+    };
+    let left = OnHost::new(&process, Arc::clone(&process).leave()).await;
+    match left {
+        None => {}
+        Some(()) if world.calm() => Process::start(world, host),
+        Some(()) => crash(world, host).await,
+    }
 }
 
 async fn crash(world: &Arc<World>, host: usize) {

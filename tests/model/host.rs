@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use waxseal::time::{Clock, Timestamp};
 
@@ -60,7 +60,8 @@ impl Faults {
 #[derive(Debug)]
 pub struct Host {
     pub clock: Arc<HostClock>,
-    pub bell: Notify,
+    /// One for each who listens: of several who listen to the same one, chance wakes one before the other.
+    bells: Mutex<Vec<watch::Sender<u64>>>,
     pub faults: Mutex<Faults>,
     pub process: Mutex<Option<Arc<Process>>>,
     /// Which process of this machine it is: what belongs to another one does not go on.
@@ -83,12 +84,26 @@ impl Host {
         };
         Self {
             clock: Arc::new(clock),
-            bell: Notify::new(),
+            bells: Mutex::default(),
             faults: Mutex::default(),
             process: Mutex::default(),
             run: AtomicU64::new(0),
             stops: twist == Twist::ClockStops,
         }
+    }
+
+    pub fn ring(&self) {
+        let mut bells = self.bells.lock().unwrap();
+        bells.retain(|bell| !bell.is_closed());
+        for bell in &*bells {
+            bell.send_modify(|rung| *rung += 1);
+        }
+    }
+
+    pub fn bell(&self) -> watch::Receiver<u64> {
+        let (bell, heard) = watch::channel(0);
+        self.bells.lock().unwrap().push(bell);
+        heard
     }
 
     pub fn process(&self) -> Option<Arc<Process>> {

@@ -1,9 +1,10 @@
 //! A node's process: the protocol's own code, and around it what the service does with it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use waxseal::id::{Lineage, NodeId};
 use waxseal::revocation::Reason;
@@ -40,6 +41,7 @@ pub struct Process {
     list: Arc<RevocationList>,
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
+    maintained: Mutex<Option<AbortHandle>>,
 }
 
 /// What a node says of a token.
@@ -81,19 +83,27 @@ impl Process {
             list,
             freshness,
             clock,
+            maintained: Mutex::default(),
         });
         world.note("starts: node, run", &[host as u64, run]);
         *world.hosts[host].process.lock().unwrap() = Some(Arc::clone(&process));
-        tokio::spawn(OnHost::new(&process, Self::maintain(Arc::clone(&process))));
-        tokio::spawn(OnHost::new(&process, Self::keep(Arc::clone(&process))));
+        let maintained = async |process: Arc<Self>| {
+            tokio::join!(
+                Arc::clone(&process).keep_fresh(),
+                Arc::clone(&process).hear(),
+                process.keep(),
+            )
+        };
+        let maintained = OnHost::new(&process, maintained(Arc::clone(&process)));
+        *process.maintained.lock().unwrap() = Some(tokio::spawn(maintained).abort_handle());
     }
 
     pub fn is_fresh(&self) -> bool {
         self.freshness.holds(self.clock.uptime())
     }
 
-    /// Keeps the list fresh, and follows the bell.
-    async fn maintain(self: Arc<Self>) {
+    /// Keeps the list fresh.
+    async fn keep_fresh(self: Arc<Self>) {
         let world = &self.world;
         loop {
             // Whoever calls it may give it up at any await.
@@ -108,18 +118,30 @@ impl Process {
                 Ok(Err(FollowError::Broken(_))) => return self.broken().await,
                 _ => {}
             }
-            let mut next = std::pin::pin!(sleep(BEAT));
-            loop {
-                tokio::select! {
-                    biased;
-                    () = &mut next => break,
-                    () = self.register.rung() => {
-                        let _ = self.follower.catch_up().await;
-                        let _ = self.follower.acknowledge().await;
-                    }
-                }
+            sleep(BEAT).await;
+        }
+    }
+
+    /// Applies what is new as soon as somebody rings, and acknowledges it.
+    async fn hear(self: Arc<Self>) {
+        let mut bell = self.register.bell();
+        while bell.changed().await.is_ok() {
+            if self.follower.catch_up().await.is_ok() {
+                let _ = self.follower.acknowledge().await;
             }
         }
+    }
+
+    /// Ends its serving in an orderly way, as the service does: it accepts nothing any more, and says so. There
+    /// may be somebody who still sends it requests.
+    pub async fn leave(self: Arc<Self>) {
+        if let Some(maintained) = self.maintained.lock().unwrap().take() {
+            maintained.abort();
+        }
+        if self.world.twist != Twist::LeavesFresh {
+            self.freshness.end();
+        }
+        let _ = self.register.leave(self.id).await;
     }
 
     /// The log is another one than it was. It says so, beats on, and somebody starts it anew.
@@ -162,7 +184,7 @@ impl Process {
                 Twist::KeptFromBefore => before,
                 _ => self.clock.uptime(),
             };
-            for (id, beat) in keeper.gone(&nodes, read) {
+            for (id, beat) in keeper.gone(&nodes.nodes, read) {
                 if self.may_dismiss(known) {
                     let _ = register.dismiss(id, beat).await;
                 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use waxseal::id::{Lineage, NodeId};
 use waxseal::revocation::log::{Cursor, Entry, Head, Page};
-use waxseal::revocation::register::{Node, Registered};
+use waxseal::revocation::register::{Node, Nodes, Registered};
 use waxseal::revocation::{ALL, Reason, Revocation, Target};
 use waxseal::time::Timestamp;
 
@@ -114,17 +114,19 @@ impl Primary {
         }
     }
 
-    pub fn nodes(&self) -> Vec<Registered> {
+    pub fn nodes(&self) -> Nodes {
         let of_the_log = |applied: &Cursor| {
             let before = usize::try_from(applied.seq).unwrap().checked_sub(1);
             before.is_none_or(|at| self.log.get(at).is_some_and(|e| e.hash == applied.hash))
         };
-        let rows = self.rows.values();
-        rows.map(|node| Registered {
+        let registered = |node: &Node| Registered {
             continued: of_the_log(&node.applied),
             node: node.clone(),
-        })
-        .collect()
+        };
+        Nodes {
+            seq: self.head().seq,
+            nodes: self.rows.values().map(registered).collect(),
+        }
     }
 
     pub fn is_entered(&self, id: NodeId) -> bool {

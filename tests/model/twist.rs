@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use waxseal::id::NodeId;
 use waxseal::revocation::log::{Page, StoreError};
-use waxseal::revocation::register::{Node, Register, Registered};
+use waxseal::revocation::register::{Node, Nodes, Register};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Twist {
@@ -23,7 +24,7 @@ pub enum Twist {
     ProofFromAnswer,
     /// The head is read before the node's entry is committed.
     HeadBeforeEntry,
-    /// Whom to wait for is read before the revocation is committed.
+    /// Whom to wait for is read, as if it were later, before the revocation is committed.
     RegisterBeforeCommit,
     /// A node is dismissed even if it has entered itself again.
     DismissAnyBeat,
@@ -31,6 +32,8 @@ pub enum Twist {
     DismissEarly,
     /// The keeper takes the time before it asked for the time at which it had read.
     KeptFromBefore,
+    /// A node takes itself out while it still accepts.
+    LeavesFresh,
     /// Every beat has the same number.
     SameBeat,
     /// A bound is over when it has passed by the waiter's clock, with no margin.
@@ -43,7 +46,7 @@ pub enum Twist {
     LaggingReads,
     /// The head that proves freshness is read there.
     LaggingHead,
-    /// The register is read there.
+    /// The register is read there, and believed however old it is.
     LaggingRegister,
     /// The store sends an entry a second time, late, and takes it whatever beat is there.
     SentTwice,
@@ -59,12 +62,21 @@ pub fn twisted(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
             beat: |_| 1,
             bound: |bound| bound,
             continued: |continued| continued,
+            seq: |seq| seq,
         }),
         Twist::AnyLogBelieved => Arc::new(Liar {
             register,
             beat: |beat| beat,
             bound: |bound| bound,
             continued: |_| true,
+            seq: |seq| seq,
+        }),
+        Twist::LaggingRegister => Arc::new(Liar {
+            register,
+            beat: |beat| beat,
+            bound: |bound| bound,
+            continued: |continued| continued,
+            seq: |_| i64::MAX,
         }),
         // What `over_after` adds is taken off before.
         Twist::NoMargin => Arc::new(Liar {
@@ -72,6 +84,7 @@ pub fn twisted(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
             beat: |beat| beat,
             bound: |bound| (bound - Duration::from_millis(50)) * 20 / 21,
             continued: |continued| continued,
+            seq: |seq| seq,
         }),
         _ => register,
     }
@@ -85,6 +98,7 @@ pub fn twisted_for_keeper(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn 
             beat: |beat| beat,
             bound: |bound| bound / 2,
             continued: |continued| continued,
+            seq: |seq| seq,
         }),
         _ => register,
     }
@@ -97,6 +111,7 @@ struct Liar {
     beat: fn(i64) -> i64,
     bound: fn(Duration) -> Duration,
     continued: fn(bool) -> bool,
+    seq: fn(i64) -> i64,
 }
 
 impl Liar {
@@ -118,9 +133,10 @@ impl Register for Liar {
         self.register.attend(&self.told(node), limit).await
     }
 
-    async fn nodes(&self) -> Result<Vec<Registered>, StoreError> {
+    async fn nodes(&self) -> Result<Nodes, StoreError> {
         let mut nodes = self.register.nodes().await?;
-        for registered in &mut nodes {
+        nodes.seq = (self.seq)(nodes.seq);
+        for registered in &mut nodes.nodes {
             registered.node.bound = (self.bound)(registered.node.bound);
             registered.continued = (self.continued)(registered.continued);
         }
@@ -131,8 +147,12 @@ impl Register for Liar {
         self.register.dismiss(node, beat).await
     }
 
-    async fn rung(&self) {
-        self.register.rung().await;
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
+        self.register.leave(node).await
+    }
+
+    fn bell(&self) -> watch::Receiver<u64> {
+        self.register.bell()
     }
 }
 
@@ -146,7 +166,11 @@ pub struct Before {
 impl Before {
     pub async fn new(register: Arc<dyn Register>) -> Result<Self, StoreError> {
         let nodes = register.nodes().await?;
-        let there = nodes.iter().map(|registered| registered.node.id).collect();
+        let there = nodes
+            .nodes
+            .iter()
+            .map(|registered| registered.node.id)
+            .collect();
         Ok(Self { register, there })
     }
 }
@@ -161,9 +185,11 @@ impl Register for Before {
         self.register.attend(node, limit).await
     }
 
-    async fn nodes(&self) -> Result<Vec<Registered>, StoreError> {
+    async fn nodes(&self) -> Result<Nodes, StoreError> {
         let mut nodes = self.register.nodes().await?;
-        nodes.retain(|registered| self.there.contains(&registered.node.id));
+        nodes
+            .nodes
+            .retain(|registered| self.there.contains(&registered.node.id));
         Ok(nodes)
     }
 
@@ -171,7 +197,11 @@ impl Register for Before {
         self.register.dismiss(node, beat).await
     }
 
-    async fn rung(&self) {
-        self.register.rung().await;
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
+        self.register.leave(node).await
+    }
+
+    fn bell(&self) -> watch::Receiver<u64> {
+        self.register.bell()
     }
 }

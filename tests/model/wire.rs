@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use waxseal::id::{Lineage, NodeId};
 use waxseal::revocation::Reason;
 use waxseal::revocation::log::{Page, RevocationLog, Revoke, StoreError};
-use waxseal::revocation::register::{Node, Register, Registered, over_after};
+use waxseal::revocation::register::{Node, Nodes, Register, over_after};
 use waxseal::time::Timestamp;
 
 use crate::faults;
@@ -25,13 +25,14 @@ enum Request {
     Attend(Node, u32),
     Nodes,
     Dismiss(NodeId, i64),
+    Leave(NodeId),
 }
 
 #[derive(Debug)]
 enum Answer {
     Page(Page),
     Seq(i64),
-    Nodes(Vec<Registered>),
+    Nodes(Nodes),
     Done,
 }
 
@@ -163,8 +164,7 @@ impl Wire {
             }
             Request::Dismiss(node, beat) => {
                 let any = world.twist == Twist::DismissAnyBeat;
-                let done = lock().dismiss(now, node, (!any).then_some(beat));
-                if done {
+                if lock().dismiss(now, node, (!any).then_some(beat)) {
                     world.note(
                         "dismisses: node, the other's beat",
                         &[id, beat.unsigned_abs()],
@@ -172,6 +172,13 @@ impl Wire {
                     world.tally.lock().unwrap().dismissed += 1;
                     world.is_a_moment();
                 }
+                world.ring();
+                Ok(Answer::Done)
+            }
+            Request::Leave(node) => {
+                world.note("takes out: node", &[id]);
+                lock().dismiss(now, node, None);
+                world.ring();
                 Ok(Answer::Done)
             }
         }
@@ -180,7 +187,7 @@ impl Wire {
     /// What a read shows: what was committed by now, or what a replica has that lags.
     fn seen<T>(&self, lags: Twist, read: impl Fn(&Primary) -> T) -> T {
         let world = &self.world;
-        if world.twist == lags {
+        if world.twist == lags && !world.calm() {
             let then = world.now().saturating_sub(world.millis(0, 300));
             return read(&world.primary.lock().unwrap().as_of(then));
         }
@@ -261,7 +268,7 @@ impl Register for Wire {
         }
     }
 
-    async fn nodes(&self) -> Result<Vec<Registered>, StoreError> {
+    async fn nodes(&self) -> Result<Nodes, StoreError> {
         match self.ask(Request::Nodes).await? {
             Answer::Nodes(nodes) => Ok(nodes),
             other => panic!("{other:?}"),
@@ -272,8 +279,12 @@ impl Register for Wire {
         self.ask(Request::Dismiss(node, beat)).await.map(drop)
     }
 
-    async fn rung(&self) {
-        self.world.hosts[self.host].bell.notified().await;
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
+        self.ask(Request::Leave(node)).await.map(drop)
+    }
+
+    fn bell(&self) -> watch::Receiver<u64> {
+        self.world.hosts[self.host].bell()
     }
 }
 

@@ -234,7 +234,7 @@ impl World {
                     false => world.travel(host).await,
                 }
                 if !world.hosts[host].faults.lock().unwrap().deaf(world.now()) {
-                    world.hosts[host].bell.notify_waiters();
+                    world.hosts[host].ring();
                 }
             });
         }
