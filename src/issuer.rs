@@ -31,6 +31,7 @@ use crate::revocation::fence::{Fence, Fenced};
 use crate::revocation::follower::{FollowError, Follower};
 use crate::revocation::list::RevocationList;
 use crate::revocation::log::{RevocationLog, Revoke, StoreError};
+use crate::revocation::reading::Broken;
 use crate::revocation::{Reason, session_revocation_expiry};
 use crate::schedule;
 use crate::session;
@@ -423,6 +424,10 @@ impl Issuer {
         let Self(parts, ..) = self;
         let committed = parts.clock.uptime();
         parts.follower.catch_up().await?;
+        if parts.list.applied() < seq {
+            // It was read at a server that has less than the one that it was written to.
+            return Err(FollowError::Broken(Broken(seq)).into());
+        }
         let Some(fence) = &parts.fence else {
             return Ok(None);
         };

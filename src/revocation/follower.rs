@@ -1,7 +1,7 @@
 //! Carries the log into the list. Everything enters the list here, by reading the log from a cursor.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -44,6 +44,8 @@ struct Entry {
     id: NodeId,
     name: String,
     beats: AtomicI64,
+    /// The log is another one than this node has applied.
+    broken: AtomicBool,
 }
 
 /// Follows the log.
@@ -104,6 +106,7 @@ impl Follower {
             id,
             name,
             beats: AtomicI64::new(0),
+            broken: AtomicBool::new(false),
         };
         Self {
             entry: Some(entry),
@@ -139,11 +142,29 @@ impl Follower {
     /// entered itself and asked for the head. As one node of several it then acknowledges what it applied.
     ///
     /// # Errors
-    /// [`FollowError`]; the list then keeps what it has, and its freshness runs out.
+    /// [`FollowError`]; the list then keeps what it has, and its freshness runs out. If the log is another one,
+    /// this node believes nothing any more and leaves the register, so that no logout waits for it.
     pub async fn keep_fresh(&self) -> Result<(), FollowError> {
         let Some(entry) = &self.entry else {
             return self.catch_up().await;
         };
+        let followed = self.attend(entry).await;
+        if let Err(FollowError::Broken(_)) = &followed
+            && !entry.broken.swap(true, Ordering::SeqCst)
+        {
+            self.freshness.end();
+            // If that fails, another node takes this one out once it has been silent for long enough.
+            let _ = entry.register.leave(entry.id).await;
+        }
+        followed
+    }
+
+    async fn attend(&self, entry: &Entry) -> Result<(), FollowError> {
+        if entry.broken.load(Ordering::SeqCst) {
+            // It may only have been another server for a while.
+            self.catch_up().await?;
+            entry.broken.store(false, Ordering::SeqCst);
+        }
         let mut place = self.place.lock().await;
         let began = self.ticket();
         let asked = self.clock.uptime();
