@@ -116,7 +116,7 @@ fn clocks_count_suspension() {
 
 #[test]
 fn an_acknowledgement_is_one_of_this_log() {
-    found_in(Twist::AnyLogBelieved, FailOver::LosesCommits, 431);
+    found_in(Twist::AnyLogBelieved, FailOver::LosesCommits, 1608);
 }
 
 #[test]
