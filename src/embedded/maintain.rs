@@ -106,7 +106,7 @@ impl Waxseal {
         let mut compact = every(COMPACT);
         loop {
             compact.tick().await;
-            self.limits.tidy();
+            self.limits.tidy().await;
             match self.compact().await {
                 Ok(0) => {}
                 Ok(dropped) => tracing::info!(dropped, "compacted the revocation log"),
