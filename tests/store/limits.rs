@@ -183,9 +183,8 @@ async fn of_one_account_some_networks_are_remembered() {
             .await;
     }
     limits.succeeded("alice", None).await;
-    let server = stage.server().unwrap();
     let counts = "SELECT string_agg(n::text, ' ' ORDER BY n) FROM (SELECT count(*) AS n FROM login_network GROUP BY account) AS counts";
-    assert_eq!(server.sql(counts), "1 32");
+    assert_eq!(stage.ask(counts), "1 32");
     // The newest ones.
     let rates = rates(MANY, BURST);
     let (_store, other) = node(&stage, rates, Duration::ZERO).await;
@@ -199,14 +198,14 @@ async fn of_one_account_some_networks_are_remembered() {
     // And not for ever.
     let age = |days: u32| {
         let nanos = (days * 24 * HOUR).as_nanos();
-        server.sql(&format!("UPDATE login_network SET seen = seen - {nanos}"));
+        stage.ask(&format!("UPDATE login_network SET seen = seen - {nanos}"));
     };
     age(89);
     other[0].tidy().await;
-    assert_eq!(server.sql(counts), "1 32");
+    assert_eq!(stage.ask(counts), "1 32");
     age(2);
     other[0].tidy().await;
-    assert_eq!(server.sql(counts), "");
+    assert_eq!(stage.ask(counts), "");
 }
 
 #[tokio::test]
@@ -214,9 +213,8 @@ async fn what_is_over_is_dropped_and_what_is_not_is_kept() {
     let stage = Stage::postgres();
     let (_store, limits) = node(&stage, rates(MANY, 1), Duration::ZERO).await;
     limits.admit("alice", None).await.unwrap();
-    let server = stage.server().unwrap();
-    server.sql("INSERT INTO login_limit SELECT sha256(n::text::bytea), n FROM generate_series(1, 2500) AS n");
-    let rows = || server.sql("SELECT count(*) FROM login_limit");
+    stage.ask("INSERT INTO login_limit SELECT sha256(n::text::bytea), n FROM generate_series(1, 2500) AS n");
+    let rows = || stage.ask("SELECT count(*) FROM login_limit");
     assert_eq!(rows(), "2501");
     limits.tidy().await;
     assert_eq!(rows(), "1");
@@ -227,7 +225,7 @@ async fn what_is_over_is_dropped_and_what_is_not_is_kept() {
 /// The stated error: one more burst a key.
 #[tokio::test]
 async fn a_crash_of_the_server_costs_one_burst() {
-    let stage = Stage::postgres();
+    let stage = Stage::alone();
     let before = nodes(&stage, rates(MANY, BURST), 2).await;
     let alice = |_| ("alice".to_owned(), None);
     assert_eq!(admitted(&before, 20, alice).await, BURST as usize);
@@ -251,7 +249,7 @@ async fn a_clock_of_the_server_that_was_set_back_locks_nobody_out() {
     nodes[0].admit("alice", None).await.unwrap();
     let year = (365 * 24 * HOUR).as_nanos();
     let back = format!("UPDATE login_limit SET tat = tat + {year}");
-    stage.server().unwrap().sql(&back);
+    stage.ask(&back);
     nodes[0].admit("alice", None).await.unwrap();
     let wait = refused(&nodes[0], "alice", None).await.retry_after;
     assert!(wait <= HOUR / BURST, "{wait:?}");
@@ -259,7 +257,7 @@ async fn a_clock_of_the_server_that_was_set_back_locks_nobody_out() {
 
 #[tokio::test]
 async fn a_server_that_hangs_lets_nobody_in_and_says_so_in_time() {
-    let stage = Stage::postgres();
+    let stage = Stage::alone();
     let (_store, limits) = node(&stage, rates(5, 5), Duration::ZERO).await;
     limits.admit("alice", at("192.0.2.1")).await.unwrap();
     stage.server().unwrap().pause();

@@ -1,5 +1,6 @@
 //! What only a server can be: reached by many, set wrongly, a standby, in the middle of something.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
@@ -55,7 +56,7 @@ async fn a_server_that_would_lose_commits_is_refused() {
     }
     let tables = "SELECT count(*) FROM pg_class WHERE relname = 'head'";
     assert_eq!(server.sql(tables), "0", "nothing was made in it");
-    Stage::on_server(server).look().await;
+    Stage::on_server(Arc::new(server)).look().await;
 }
 
 #[tokio::test]
@@ -83,7 +84,7 @@ async fn a_standby_or_a_read_only_server_is_refused() {
         "{why}"
     );
     server.read_only(false);
-    let stage = Stage::on_server(server);
+    let stage = Stage::on_server(Arc::new(server));
     let store = stage.node("a").await;
     // And one that becomes so while it is in use takes nothing.
     let server = stage.server().unwrap();
@@ -153,9 +154,9 @@ async fn what_one_node_writes_rings_at_another() {
 /// The order on which fences rely: who reads the head was entered, and that was committed, before.
 #[tokio::test]
 async fn a_node_is_entered_and_that_is_committed_before_it_reads_the_head() {
-    let stage = Stage::postgres();
-    let (store, server) = (stage.node("a").await, stage.server().unwrap());
-    let mut operator = PgConnection::connect(&server.url()).await.unwrap();
+    let stage = Stage::alone();
+    let store = stage.node("a").await;
+    let mut operator = PgConnection::connect(&stage.url()).await.unwrap();
     let mut holds = operator.begin().await.unwrap();
     let lock = sqlx::query("LOCK TABLE head IN ACCESS EXCLUSIVE MODE");
     lock.execute(&mut *holds).await.unwrap();
@@ -167,11 +168,11 @@ async fn a_node_is_entered_and_that_is_committed_before_it_reads_the_head() {
         bound: Duration::from_secs(2),
     };
     let attending = tokio::spawn(async move { store.attend(&node, 1).await });
-    let entered = || server.sql("SELECT count(*) FROM node") == "1";
+    let entered = || stage.ask("SELECT count(*) FROM node") == "1";
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM head%'";
     let mut seen = false;
     for _ in 0..300 {
-        seen = entered() && server.sql(waits) == "1";
+        seen = entered() && stage.ask(waits) == "1";
         if seen || attending.is_finished() {
             break;
         }

@@ -1,8 +1,8 @@
 //! A database of either engine, and nodes on it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
@@ -19,7 +19,7 @@ use waxseal::store::sql::SqlStore;
 use waxseal::time::{ManualClock, Timestamp};
 
 use super::common::START;
-use super::common::postgres::Postgres;
+use super::common::postgres::{Postgres, ROLE};
 
 /// Runs each scenario of a file on both engines.
 macro_rules! on_both_engines {
@@ -48,13 +48,40 @@ pub fn clock() -> Arc<ManualClock> {
 }
 
 pub struct Stage {
-    database: Option<Postgres>,
+    database: Option<Database>,
     folder: TempDir,
     seed: AtomicU64,
 }
 
+struct Database {
+    server: Arc<Postgres>,
+    /// What everything of this stage is in.
+    schema: String,
+}
+
+/// Servers that tests have part in which do nothing to the server itself: to start one takes longer than most
+/// of them.
+static SHARED: Mutex<Vec<Weak<Postgres>>> = Mutex::new(Vec::new());
+static SCHEMAS: AtomicU64 = AtomicU64::new(1);
+/// How many share one, for its connections.
+const SHARERS: usize = 3;
+
+fn shared() -> Arc<Postgres> {
+    let mut all = SHARED
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    all.retain(|server| server.strong_count() > 0);
+    let mut up = all.iter().filter_map(Weak::upgrade);
+    let room = up.find(|server| Arc::strong_count(server) <= SHARERS);
+    room.unwrap_or_else(|| {
+        let server = Arc::new(Postgres::start());
+        all.push(Arc::downgrade(&server));
+        server
+    })
+}
+
 impl Stage {
-    fn on(database: Option<Postgres>) -> Self {
+    fn on(database: Option<Database>) -> Self {
         let stage = Self {
             database,
             folder: TempDir::new().unwrap(),
@@ -70,18 +97,43 @@ impl Stage {
         Self::on(None)
     }
 
+    /// A part of a server.
     pub fn postgres() -> Self {
-        Self::on(Some(Postgres::start()))
+        Self::on_server(shared())
     }
 
-    /// On a server that has been through something.
-    pub fn on_server(server: Postgres) -> Self {
-        Self::on(Some(server))
+    /// A server of its own, to which anything may happen.
+    pub fn alone() -> Self {
+        Self::on_server(Arc::new(Postgres::start()))
+    }
+
+    pub fn on_server(server: Arc<Postgres>) -> Self {
+        let schema = format!("stage{}", SCHEMAS.fetch_add(1, Ordering::SeqCst));
+        server.sql(&format!("CREATE SCHEMA {schema} AUTHORIZATION {ROLE}"));
+        Self::on(Some(Database { server, schema }))
     }
 
     /// The server, if this is one.
     pub fn server(&self) -> Option<&Postgres> {
-        self.database.as_ref()
+        self.database.as_ref().map(|database| &*database.server)
+    }
+
+    /// Where sqlx finds it.
+    pub fn url(&self) -> String {
+        match &self.database {
+            Some(Database { server, schema }) => {
+                format!("{}?options[search_path]={schema}", server.url())
+            }
+            None => format!("sqlite:{}", self.file().display()),
+        }
+    }
+
+    /// What a server says to that.
+    pub fn ask(&self, statements: &str) -> String {
+        let Some(Database { server, schema }) = &self.database else {
+            panic!("it is no server");
+        };
+        server.sql(&format!("SET search_path = {schema};\n{statements}"))
     }
 
     /// SQLite's file.
@@ -92,10 +144,9 @@ impl Stage {
     /// Statements as by an operator, in what both engines speak.
     pub async fn sql(&self, statements: &str) {
         match &self.database {
-            Some(server) => drop(server.sql(statements)),
+            Some(_) => drop(self.ask(statements)),
             None => {
-                let url = format!("sqlite:{}", self.file().display());
-                let mut connection = SqliteConnection::connect(&url).await.unwrap();
+                let mut connection = SqliteConnection::connect(&self.url()).await.unwrap();
                 let statements = AssertSqlSafe(statements.to_owned());
                 let done = sqlx::raw_sql(statements).execute(&mut connection).await;
                 done.unwrap();
@@ -113,7 +164,7 @@ impl Stage {
 
     pub async fn open(&self, mark: Option<MarkFile>) -> Result<SqlStore, StoreError> {
         match &self.database {
-            Some(server) => SqlStore::connect(&server.url().parse().unwrap(), mark, None).await,
+            Some(_) => SqlStore::connect(&self.url().parse().unwrap(), mark, None).await,
             None => SqlStore::open(&self.file(), mark).await,
         }
     }

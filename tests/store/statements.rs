@@ -96,11 +96,8 @@ async fn each_can_be_prepared_where_it_is_used() {
     }
     let (file, server) = (Stage::sqlite(), Stage::postgres());
     drop((file.node("a").await, server.node("a").await));
-    let url = format!("sqlite:{}", file.file().display());
-    let mut sqlite = SqliteConnection::connect(&url).await.unwrap();
-    let mut postgres = PgConnection::connect(&server.server().unwrap().url())
-        .await
-        .unwrap();
+    let mut sqlite = SqliteConnection::connect(&file.url()).await.unwrap();
+    let mut postgres = PgConnection::connect(&server.url()).await.unwrap();
     for (name, text) in &all {
         let sql = || AssertSqlSafe(text.clone()).into_sql_str();
         let by_sqlite = sqlite.prepare(sql()).await.map(drop);
