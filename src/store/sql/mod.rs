@@ -183,6 +183,12 @@ impl SqlStore {
         Some(limits as _)
     }
 
+    /// By how many milliseconds this node's clock was ahead of the server's when it last proved its freshness.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Option<i64> {
+        self.attendance.clock_ahead()
+    }
+
     /// The log's head, and how the log stands to that mark.
     ///
     /// # Errors
