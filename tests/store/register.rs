@@ -67,7 +67,7 @@ async fn a_beat_that_arrives_late_changes_nothing(stage: Stage) {
     for late in [beat(&first, 1, at(9)), beat(&first, 2, at(9))] {
         store.enter(&late).await.unwrap();
         store.attend(&late, 0).await.unwrap();
-        assert_eq!(nodes(&store).await, [second.clone()]);
+        assert_eq!(nodes(&store).await, std::slice::from_ref(&second));
     }
     let mut third = beat(&first, 3, at(8));
     third.bound = Duration::from_secs(5);
