@@ -93,6 +93,12 @@ labels! {
         Done "done",
         Failed "failed",
     }
+    /// How waiting for the other nodes of a logout ended.
+    Fences: "waxseal_fences_total", "outcome" {
+        Acknowledged "acknowledged",
+        Outlasted "outlasted",
+        Failed "failed",
+    }
     /// How a question of a remote verifier about revocations ended.
     Questions: "waxseal_remote_questions_total", "outcome" {
         Answered "answered",
@@ -180,6 +186,8 @@ pub struct Standing {
     pub age: Gauge,
     /// At how many seconds tokens are refused.
     pub max_age: Gauge,
+    /// Seconds until they are if nothing is proven meanwhile.
+    pub left: Gauge,
     /// Whether tokens are not refused for it.
     pub fresh: Gauge,
     /// How many entries the list has.
@@ -196,6 +204,7 @@ impl Default for Standing {
             applied: gauge!("waxseal_list_applied_seq"),
             age: gauge!("waxseal_list_age_seconds"),
             max_age: gauge!("waxseal_list_max_age_seconds"),
+            left: gauge!("waxseal_list_fresh_left_seconds"),
             fresh: gauge!("waxseal_list_fresh"),
             entries: gauge!("waxseal_list_entries"),
             keys: gauge!("waxseal_keys"),
@@ -221,6 +230,48 @@ impl Default for Issuing {
             head: gauge!("waxseal_log_head_seq"),
             key_age: gauge!("waxseal_signing_key_age_seconds"),
             rotation: gauge!("waxseal_signing_key_rotation_seconds"),
+        }
+    }
+}
+
+/// How a service is as one of several nodes.
+#[derive(Debug)]
+pub struct Together {
+    /// Whether the log was followed when it was read last.
+    pub followed: Gauge,
+    /// How many nodes are in the register.
+    pub nodes: Gauge,
+    /// How many of them have not applied the log's newest entry.
+    pub behind: Gauge,
+    /// By how many seconds this node's clock is ahead of the database's.
+    pub clock_offset: Gauge,
+}
+
+impl Default for Together {
+    fn default() -> Self {
+        Self {
+            followed: gauge!("waxseal_log_followed"),
+            nodes: gauge!("waxseal_nodes"),
+            behind: gauge!("waxseal_nodes_behind"),
+            clock_offset: gauge!("waxseal_clock_offset_seconds"),
+        }
+    }
+}
+
+/// What waiting for the other nodes takes.
+#[derive(Debug)]
+pub struct Fencing {
+    /// Seconds since the commit.
+    pub waited: Histogram,
+    /// How it ended.
+    pub fences: Counters<Fences>,
+}
+
+impl Default for Fencing {
+    fn default() -> Self {
+        Self {
+            waited: histogram!("waxseal_fence_wait_seconds"),
+            fences: Counters::default(),
         }
     }
 }
@@ -287,7 +338,7 @@ const WRITTEN: &[(&str, &[&str])] = &[
     ("everything", &["log_lost"]),
 ];
 
-const COUNTERS: [(&str, &str); 11] = [
+const COUNTERS: [(&str, &str); 12] = [
     (Verdict::METRIC, "Tokens that were verified, by verdict."),
     (Login::METRIC, "Logins, by how they ended."),
     (
@@ -308,6 +359,10 @@ const COUNTERS: [(&str, &str); 11] = [
         "Compactions of the revocation log, by how they ended.",
     ),
     (
+        Fences::METRIC,
+        "Fenced logouts that waited for the other nodes, by how that ended.",
+    ),
+    (
         "waxseal_compacted_revocations_total",
         "Expired revocations that compactions dropped from the log.",
     ),
@@ -325,7 +380,7 @@ const COUNTERS: [(&str, &str); 11] = [
     ),
 ];
 
-const GAUGES: [(&str, &str); 14] = [
+const GAUGES: [(&str, &str); 19] = [
     ("waxseal_build_info", "1, with the version as a label."),
     (
         "waxseal_list_applied_seq",
@@ -343,7 +398,27 @@ const GAUGES: [(&str, &str); 14] = [
         "waxseal_list_fresh",
         "1 while the list is provably fresh, 0 while tokens are refused with 503.",
     ),
+    (
+        "waxseal_list_fresh_left_seconds",
+        "Seconds until tokens are refused with 503 if nothing is proven meanwhile.",
+    ),
     ("waxseal_list_entries", "Revocations in the list."),
+    (
+        "waxseal_log_followed",
+        "1, or 0 since the revocation log could not be followed.",
+    ),
+    (
+        "waxseal_nodes",
+        "Nodes in the register; 1 without one. NaN if the store does not say.",
+    ),
+    (
+        "waxseal_nodes_behind",
+        "Nodes in the register that have not applied the newest entry of the log. NaN if the store does not say.",
+    ),
+    (
+        "waxseal_clock_offset_seconds",
+        "By how much this node's clock is ahead of the database's. NaN without a server.",
+    ),
     ("waxseal_keys", "Keys that verify."),
     (
         "waxseal_keys_current",
@@ -375,7 +450,11 @@ const GAUGES: [(&str, &str); 14] = [
     ),
 ];
 
-const HISTOGRAMS: [(&str, &str); 3] = [
+const HISTOGRAMS: [(&str, &str); 4] = [
+    (
+        "waxseal_fence_wait_seconds",
+        "How long fenced logouts waited for the other nodes, since their commit.",
+    ),
     (
         "waxseal_hashing_wait_seconds",
         "How long passwords waited to be hashed.",

@@ -395,6 +395,7 @@ impl Verifier {
             .age
             .set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
         standing.max_age.set(self.freshness.bound().as_secs_f64());
+        standing.left.set(self.freshness.left(uptime).as_secs_f64());
         standing.fresh.set(flag(self.is_fresh()));
         standing.applied.set(self.list.applied() as f64);
         standing.entries.set(self.list.len() as f64);

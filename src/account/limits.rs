@@ -1,23 +1,24 @@
 //! How many logins are tried: at one account, and from one address (GCRA).
 
-use std::fmt;
+mod local;
+mod shared;
+
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::{Clock as GovernorClock, Reference};
-use governor::middleware::NoOpMiddleware;
-use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter};
-use moka::sync::Cache;
+pub use shared::{Counted, Digest, Reached, SharedLimits, Whereabouts};
 
 use crate::meters::{Counters, Login};
+use crate::revocation::log::StoreError;
 use crate::time::Clock;
+use local::Local;
 
-/// For how many accounts and networks it is remembered that they belong together. Forgetting one costs its
-/// owner a place of their own in a flood, and nothing else.
-const REMEMBERED: u64 = 100_000;
+/// The policy that limits what comes from one address.
+const ADDRESS: &str = "address";
+/// The policy that limits what is tried at one account.
+const ACCOUNT: &str = "account";
 
 /// A rate: so many at once, and as many again over a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +35,13 @@ impl Rate {
     pub fn new(burst: u32, window: Duration) -> Option<Self> {
         let burst = NonZeroU32::new(burst)?;
         let rate = Self { burst, window };
-        rate.quota().map(|_| rate)
+        local::quota(rate).map(|_| rate)
     }
 
-    fn quota(self) -> Option<Quota> {
-        Quota::with_period(self.window / self.burst.get())
-            .map(|quota| quota.allow_burst(self.burst))
+    /// After which time one more is let through.
+    #[must_use]
+    pub fn period(self) -> Duration {
+        self.window / self.burst.get()
     }
 }
 
@@ -78,119 +80,144 @@ pub struct TooMany {
     pub retry_after: Duration,
 }
 
-/// The time that the limits go by: it counts suspension, and no step of the wall clock opens them.
-#[derive(Clone, Debug)]
-struct Uptime(Arc<dyn Clock>);
-
-impl GovernorClock for Uptime {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.0.uptime()
-    }
+/// Why a login must not be tried now.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAdmitted {
+    /// A limit was reached.
+    #[error("too many attempts")]
+    TooMany(TooMany),
+    /// What the other nodes let through is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, Uptime, NoOpMiddleware<Duration>>;
+impl From<TooMany> for NotAdmitted {
+    fn from(too_many: TooMany) -> Self {
+        Self::TooMany(too_many)
+    }
+}
 
 /// Counts logins. Nobody is locked out by them, only slowed: an account whose limit a stranger uses up
 /// still has one of its own for each network that its owner has logged in from before.
+///
+/// One of several nodes counts by itself first, so that a flood at it does not reach what they share, and then
+/// with the others.
+#[derive(Debug)]
 pub struct LoginLimits {
-    rates: LoginRates,
-    addresses: Limiter<IpAddr>,
-    accounts: Limiter<(String, Option<IpAddr>)>,
-    known: Cache<(String, IpAddr), ()>,
-    uptime: Uptime,
+    local: Local,
+    shared: Option<Arc<dyn SharedLimits>>,
     logins: Counters<Login>,
-}
-
-impl fmt::Debug for LoginLimits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoginLimits")
-            .field("rates", &self.rates)
-            .finish_non_exhaustive()
-    }
 }
 
 impl LoginLimits {
     /// Limits of these rates. None if one of them cannot be kept.
     #[must_use]
     pub fn new(rates: LoginRates, clock: Arc<dyn Clock>) -> Option<Self> {
-        let uptime = Uptime(clock);
         Some(Self {
-            addresses: RateLimiter::new(
-                rates.address.quota()?,
-                DashMapStateStore::default(),
-                uptime.clone(),
-            ),
-            accounts: RateLimiter::new(
-                rates.account.quota()?,
-                DashMapStateStore::default(),
-                uptime.clone(),
-            ),
-            rates,
-            known: Cache::new(REMEMBERED),
-            uptime,
+            local: Local::new(rates, clock)?,
+            shared: None,
             logins: Counters::default(),
         })
+    }
+
+    /// The same, counted together with other nodes.
+    #[must_use]
+    pub fn together(self, shared: Option<Arc<dyn SharedLimits>>) -> Self {
+        Self { shared, ..self }
     }
 
     /// As [`admit`](Self::admit), for a login.
     ///
     /// # Errors
-    /// [`TooMany`]: it must not be tried now.
-    pub fn admit_login(&self, account: &str, address: Option<IpAddr>) -> Result<(), TooMany> {
-        self.admit(account, address)
-            .inspect_err(|_| self.logins.count(Login::Limited))
+    /// [`NotAdmitted`]: it must not be tried now.
+    pub async fn admit_login(
+        &self,
+        account: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(), NotAdmitted> {
+        let admitted = self.admit(account, address).await;
+        admitted.inspect_err(|cause| {
+            self.logins.count(match cause {
+                NotAdmitted::TooMany(_) => Login::Limited,
+                NotAdmitted::Store(_) => Login::Failed,
+            });
+        })
     }
 
     /// Counts an attempt at `account`, whether or not there is one of that name. The address comes first:
     /// one that has used up its own limit cannot use up an account's.
     ///
     /// # Errors
-    /// [`TooMany`]: it must not be tried now.
-    pub fn admit(&self, account: &str, address: Option<IpAddr>) -> Result<(), TooMany> {
-        let network = address.map(network);
+    /// [`NotAdmitted`]: it must not be tried now.
+    pub async fn admit(&self, account: &str, address: Option<IpAddr>) -> Result<(), NotAdmitted> {
+        let (network, rates) = (address.map(network), self.local.rates());
         if let Some(network) = network {
-            self.check(&self.addresses, &network, "address", self.rates.address)?;
+            self.local.count_address(network)?;
         }
-        let account = account.to_owned();
-        let known = network.filter(|network| self.known.contains_key(&(account.clone(), *network)));
-        let key = (account, known);
-        self.check(&self.accounts, &key, "account", self.rates.account)
+        let known = match network {
+            Some(network) if self.knows(account, network).await? => Some(network),
+            _ => None,
+        };
+        self.local.count_account(account, known)?;
+        let Some(shared) = &self.shared else {
+            return Ok(());
+        };
+        let from = network.map(|network| Counted::address(&rates, network));
+        let at = Counted::account(&rates, account, known);
+        let counted: Vec<_> = from.into_iter().chain([at]).collect();
+        match shared.count(&counted).await? {
+            None => Ok(()),
+            Some(reached) => Err(TooMany {
+                policy: reached.counted.policy,
+                rate: reached.counted.rate,
+                retry_after: reached.retry_after,
+            }
+            .into()),
+        }
     }
 
-    /// Remembers that the owner of `account` is to be found at that address.
-    pub fn succeeded(&self, account: &str, address: Option<IpAddr>) {
-        if let Some(address) = address {
-            self.known
-                .insert((account.to_owned(), network(address)), ());
+    /// Asks the others only of what is not known here, and before the account is counted: a flood at this node
+    /// must not keep an owner out who is known at another.
+    async fn knows(&self, account: &str, network: IpAddr) -> Result<bool, StoreError> {
+        if self.local.knows(account, network) {
+            return Ok(true);
+        }
+        let Some(shared) = &self.shared else {
+            return Ok(false);
+        };
+        let knows = shared.knows(&Whereabouts::of(account, network)).await?;
+        if knows {
+            self.local.remember(account, network);
+        }
+        Ok(knows)
+    }
+
+    /// Remembers that the owner of `account` is to be found at that address. What cannot be told to the others
+    /// costs the owner a place of their own there, and is no reason to fail.
+    pub async fn succeeded(&self, account: &str, address: Option<IpAddr>) {
+        let Some(network) = address.map(network) else {
+            return;
+        };
+        self.local.remember(account, network);
+        let Some(shared) = &self.shared else {
+            return;
+        };
+        if let Err(cause) = shared.remember(&Whereabouts::of(account, network)).await {
+            tracing::warn!(%cause, "the other nodes do not know where a user logged in from");
         }
     }
 
     /// Forgets those who have not been counted for as long as it takes to be let through again. Call it now
-    /// and then: nothing else keeps the memory small.
-    pub fn tidy(&self) {
-        self.addresses.retain_recent();
-        self.accounts.retain_recent();
-        self.addresses.shrink_to_fit();
-        self.accounts.shrink_to_fit();
-    }
-
-    fn check<K: std::hash::Hash + Eq + Clone>(
-        &self,
-        limiter: &Limiter<K>,
-        key: &K,
-        policy: &'static str,
-        rate: Rate,
-    ) -> Result<(), TooMany> {
-        limiter.check_key(key).map_err(|not_until| {
-            let now = self.uptime.now();
-            TooMany {
-                policy,
-                rate,
-                retry_after: not_until.earliest_possible().duration_since(now).into(),
-            }
-        })
+    /// and then: nothing else keeps the memory and the table small.
+    pub async fn tidy(&self) {
+        self.local.tidy();
+        let Some(shared) = &self.shared else {
+            return;
+        };
+        if let Err(cause) = shared.tidy().await {
+            tracing::warn!(%cause, "login limits that are over could not be dropped");
+        }
     }
 }
 
@@ -222,84 +249,109 @@ mod tests {
         Some(text.parse().unwrap())
     }
 
-    #[test]
-    fn an_address_is_limited_whichever_accounts_it_tries() {
-        let (limits, clock) = limits();
-        for n in 0..20 {
-            assert_eq!(limits.admit(&n.to_string(), at("203.0.113.7")), Ok(()));
+    /// What one node by itself says.
+    async fn admit(
+        limits: &LoginLimits,
+        account: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(), TooMany> {
+        match limits.admit(account, address).await {
+            Err(NotAdmitted::TooMany(too_many)) => Err(too_many),
+            Err(NotAdmitted::Store(cause)) => panic!("it asked nobody: {cause}"),
+            Ok(()) => Ok(()),
         }
-        let refused = limits.admit("another", at("203.0.113.7")).unwrap_err();
-        assert_eq!(refused.policy, "address");
-        assert_eq!(refused.retry_after, Duration::from_secs(3));
-        assert_eq!(limits.admit("another", at("203.0.113.8")), Ok(()));
-        clock.advance(Duration::from_millis(2999));
-        assert!(limits.admit("another", at("203.0.113.7")).is_err());
-        clock.advance(Duration::from_millis(1));
-        assert_eq!(limits.admit("another", at("203.0.113.7")), Ok(()));
-        assert!(limits.admit("another", at("203.0.113.7")).is_err());
     }
 
-    #[test]
-    fn of_ipv6_a_subscriber_has_a_whole_64() {
-        let (limits, _) = limits();
-        for n in 0..20 {
-            let address = at(&format!("2001:db8:1:2::{n:x}"));
-            assert_eq!(limits.admit(&n.to_string(), address), Ok(()));
-        }
-        assert!(limits.admit("x", at("2001:db8:1:2:ffff::1")).is_err());
-        assert_eq!(limits.admit("x", at("2001:db8:1:3::1")), Ok(()));
-        // One and the same address, written in two ways.
+    #[tokio::test]
+    async fn an_address_is_limited_whichever_accounts_it_tries() {
+        let (limits, clock) = limits();
         for n in 0..20 {
             assert_eq!(
-                limits.admit(&format!("y{n}"), at("::ffff:192.0.2.1")),
+                admit(&limits, &n.to_string(), at("203.0.113.7")).await,
                 Ok(())
             );
         }
-        assert!(limits.admit("y", at("192.0.2.1")).is_err());
+        let refused = admit(&limits, "another", at("203.0.113.7"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.policy, "address");
+        assert_eq!(refused.retry_after, Duration::from_secs(3));
+        assert_eq!(admit(&limits, "another", at("203.0.113.8")).await, Ok(()));
+        clock.advance(Duration::from_millis(2999));
+        assert!(admit(&limits, "another", at("203.0.113.7")).await.is_err());
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(admit(&limits, "another", at("203.0.113.7")).await, Ok(()));
+        assert!(admit(&limits, "another", at("203.0.113.7")).await.is_err());
     }
 
-    #[test]
-    fn a_stranger_slows_an_account_and_does_not_lock_its_owner_out() {
+    #[tokio::test]
+    async fn of_ipv6_a_subscriber_has_a_whole_64() {
+        let (limits, _) = limits();
+        for n in 0..20 {
+            let address = at(&format!("2001:db8:1:2::{n:x}"));
+            assert_eq!(admit(&limits, &n.to_string(), address).await, Ok(()));
+        }
+        assert!(
+            admit(&limits, "x", at("2001:db8:1:2:ffff::1"))
+                .await
+                .is_err()
+        );
+        assert_eq!(admit(&limits, "x", at("2001:db8:1:3::1")).await, Ok(()));
+        // One and the same address, written in two ways.
+        for n in 0..20 {
+            assert_eq!(
+                admit(&limits, &format!("y{n}"), at("::ffff:192.0.2.1")).await,
+                Ok(())
+            );
+        }
+        assert!(admit(&limits, "y", at("192.0.2.1")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_stranger_slows_an_account_and_does_not_lock_its_owner_out() {
         let (limits, clock) = limits();
         let home = at("198.51.100.1");
-        assert_eq!(limits.admit(ALICE, home), Ok(()));
-        limits.succeeded(ALICE, home);
+        assert_eq!(admit(&limits, ALICE, home).await, Ok(()));
+        limits.succeeded(ALICE, home).await;
         for n in 1..10 {
-            assert_eq!(limits.admit(ALICE, at(&format!("203.0.113.{n}"))), Ok(()));
+            assert_eq!(
+                admit(&limits, ALICE, at(&format!("203.0.113.{n}"))).await,
+                Ok(())
+            );
         }
-        let flood = limits.admit(ALICE, at("203.0.113.99")).unwrap_err();
+        let flood = admit(&limits, ALICE, at("203.0.113.99")).await.unwrap_err();
         assert_eq!(
             (flood.policy, flood.retry_after),
             ("account", Duration::from_secs(6))
         );
         // Whoever is known there has a limit of their own, and the flood goes on.
         for _ in 0..10 {
-            assert_eq!(limits.admit(ALICE, home), Ok(()));
+            assert_eq!(admit(&limits, ALICE, home).await, Ok(()));
         }
-        assert!(limits.admit(ALICE, home).is_err());
-        assert!(limits.admit(ALICE, None).is_err());
+        assert!(admit(&limits, ALICE, home).await.is_err());
+        assert!(admit(&limits, ALICE, None).await.is_err());
         // And whoever is not waits seconds, not for ever.
         clock.advance(Duration::from_secs(6));
-        assert_eq!(limits.admit(ALICE, at("192.0.2.77")), Ok(()));
+        assert_eq!(admit(&limits, ALICE, at("192.0.2.77")).await, Ok(()));
     }
 
-    #[test]
-    fn what_is_over_is_forgotten_and_what_is_not_is_kept() {
+    #[tokio::test]
+    async fn what_is_over_is_forgotten_and_what_is_not_is_kept() {
         let (limits, clock) = limits();
         for n in 0..1000 {
             let address = IpAddr::from([203, 0, (n / 250) as u8, (n % 250) as u8]);
-            limits.admit(&n.to_string(), Some(address)).unwrap();
+            admit(&limits, &n.to_string(), Some(address)).await.unwrap();
         }
         for _ in 0..10 {
-            limits.admit(ALICE, None).unwrap();
+            admit(&limits, ALICE, None).await.unwrap();
         }
         clock.advance(Duration::from_secs(30));
-        limits.tidy();
-        assert_eq!((limits.addresses.len(), limits.accounts.len()), (0, 1));
+        limits.tidy().await;
+        assert_eq!(limits.local.kept(), (0, 1));
         for _ in 0..5 {
-            assert_eq!(limits.admit(ALICE, None), Ok(()));
+            assert_eq!(admit(&limits, ALICE, None).await, Ok(()));
         }
-        assert!(limits.admit(ALICE, None).is_err());
+        assert!(admit(&limits, ALICE, None).await.is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What runs beside the server for as long as it serves.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -54,6 +55,7 @@ impl Waxseal {
                 tracing::info!("the revocation log is followed again");
             }
             failing = caught_up.is_err();
+            self.meters.failing.store(failing, Ordering::Relaxed);
         }
     }
 
@@ -106,7 +108,7 @@ impl Waxseal {
         let mut compact = every(COMPACT);
         loop {
             compact.tick().await;
-            self.limits.tidy();
+            self.limits.tidy().await;
             match self.compact().await {
                 Ok(0) => {}
                 Ok(dropped) => tracing::info!(dropped, "compacted the revocation log"),

@@ -1,30 +1,69 @@
 //! What the service measures of itself as a whole.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use metrics::Counter;
 
 use super::Waxseal;
-use crate::meters::{self, Compactions, Counters};
+use crate::meters::{self, Compactions, Counters, Fencing, Together};
+
+/// A store that hangs must not take the other metrics along.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Meters {
     pub(super) compactions: Counters<Compactions>,
     pub(super) dropped: Counter,
+    /// The log could not be followed.
+    pub(super) failing: AtomicBool,
+    together: Together,
 }
 
 impl Default for Meters {
     fn default() -> Self {
+        // What fences count is there from the beginning, also where there is none.
+        drop(Fencing::default());
         Self {
             compactions: Counters::default(),
             dropped: meters::compacted_revocations(),
+            failing: AtomicBool::default(),
+            together: Together::default(),
         }
     }
 }
 
 impl Waxseal {
-    /// Measures what is as it is only now: the list, the log, the keys, the hashing of passwords. For a recorder
-    /// of the crate `metrics`: call it when the metrics are read.
+    /// Measures what is as it is only now: the list, the log, the keys, the hashing of passwords, the nodes. For a
+    /// recorder of the crate `metrics`: call it when the metrics are read.
     pub async fn measure(&self) {
         self.verifier.measure();
-        self.issuer.measure().await;
+        tokio::join!(self.issuer.measure(), self.measure_nodes());
+    }
+
+    async fn measure_nodes(&self) {
+        let Meters {
+            failing, together, ..
+        } = &*self.meters;
+        let failing = failing.load(Ordering::Relaxed);
+        together.followed.set(if failing { 0.0 } else { 1.0 });
+        let ahead = self.store.clock_ahead();
+        let ahead = ahead.map_or(f64::NAN, |millis| millis as f64 / 1e3);
+        together.clock_offset.set(ahead);
+        let Some(register) = &self.register else {
+            together.nodes.set(1.0);
+            together.behind.set(0.0);
+            return;
+        };
+        let read = tokio::time::timeout(READ_TIMEOUT, register.nodes()).await;
+        let (nodes, behind) = match read {
+            Ok(Ok(read)) => {
+                let behind = read.nodes.iter().filter(|node| !node.has(read.seq));
+                (read.nodes.len() as f64, behind.count() as f64)
+            }
+            _ => (f64::NAN, f64::NAN),
+        };
+        together.nodes.set(nodes);
+        together.behind.set(behind);
     }
 }

@@ -16,7 +16,7 @@ use super::origins::Sender;
 use super::problem::{Limited, Problem};
 use super::session_cookies::{Did, SessionCookies};
 use crate::account::Username;
-use crate::account::limits::{LoginLimits, TooMany};
+use crate::account::limits::{LoginLimits, NotAdmitted, TooMany};
 use crate::account::password::{HashingFailed, Password};
 use crate::issuer::{Issuer, LoginError, SignError};
 use crate::verifier::{Refusal, Superseded, VerifiedClaims, Verifier};
@@ -122,11 +122,11 @@ pub(super) async fn login(
     // What is no username is nobody's, whatever its length.
     let username: Option<Username> = credentials.username.parse().ok();
     let account = username.map(|name| name.to_string()).unwrap_or_default();
-    limits.admit_login(&account, caller.address)?;
+    limits.admit_login(&account, caller.address).await?;
     let issued = issuer
         .login(&credentials.username, password, caller.origin())
         .await?;
-    limits.succeeded(&account, caller.address);
+    limits.succeeded(&account, caller.address).await;
     match replaced {
         Some(Replaced::Good(session)) => issuer.replace(&session).await?,
         Some(Replaced::Reused(superseded)) => issuer.reused(&superseded).await?,
@@ -145,6 +145,18 @@ impl From<TooMany> for Problem {
             window: whole(too_many.rate.window.as_secs_f64()),
             retry_after: whole(too_many.retry_after.as_secs_f64()),
         })
+    }
+}
+
+impl From<NotAdmitted> for Problem {
+    fn from(error: NotAdmitted) -> Self {
+        match error {
+            NotAdmitted::TooMany(too_many) => too_many.into(),
+            NotAdmitted::Store(cause) => {
+                tracing::error!(%cause, "what the other nodes let through could not be read");
+                Self::unavailable("Nobody can log in just now. Try again.")
+            }
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn change(
     Json(change): Json<Change>,
 ) -> Result<StatusCode, Problem> {
     let account = format!("user {}", session.subject());
-    limits.admit(&account, caller.address)?;
+    limits.admit(&account, caller.address).await?;
     let current = Password::presented(change.current_password.0)?;
     issuer
         .change_password(session.verified(), current, change.new_password.0)

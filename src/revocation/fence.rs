@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::log::StoreError;
 use super::register::{Node, Register, Registered, over_after};
 use crate::id::NodeId;
+use crate::meters::{Fences, Fencing};
 use crate::time::Clock;
 
 /// How often the register is read while nobody rings.
@@ -32,12 +33,13 @@ pub struct Fence {
     own: Option<NodeId>,
     /// The bound that this node goes by.
     bound: Duration,
+    meters: Arc<Fencing>,
 }
 
 impl Fence {
     /// A fence around the nodes of that register, but for `own`.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         register: Arc<dyn Register>,
         clock: Arc<dyn Clock>,
         own: Option<NodeId>,
@@ -48,6 +50,7 @@ impl Fence {
             clock,
             own,
             bound,
+            meters: Arc::default(),
         }
     }
 
@@ -57,6 +60,20 @@ impl Fence {
     /// # Errors
     /// [`StoreError`]: the register could not be read, and nobody knows whom to wait for.
     pub async fn wait(&self, seq: i64, committed: Duration) -> Result<Fenced, StoreError> {
+        let begun = self.meters.fences.begun(Fences::Failed);
+        let fenced = self.wait_for_all(seq, committed).await;
+        let waited = self.clock.uptime().saturating_sub(committed);
+        self.meters.waited.record(waited);
+        let fenced = fenced?;
+        begun.ended(if fenced.outlasted.is_empty() {
+            Fences::Acknowledged
+        } else {
+            Fences::Outlasted
+        });
+        Ok(fenced)
+    }
+
+    async fn wait_for_all(&self, seq: i64, committed: Duration) -> Result<Fenced, StoreError> {
         let mut fenced = Fenced::default();
         let mut known: Option<Vec<Registered>> = None;
         let mut bell = self.register.bell();

@@ -12,4 +12,6 @@ mod forge;
 mod ground;
 mod history;
 mod load;
+mod metrics;
 mod nodes;
+mod spread_limits;

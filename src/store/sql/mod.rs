@@ -3,6 +3,7 @@
 mod change;
 mod client;
 mod engine;
+mod limits;
 mod marking;
 mod postgres;
 mod reader;
@@ -17,6 +18,7 @@ mod writer;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +28,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 
+use crate::account::limits::SharedLimits;
 use crate::account::password::PasswordHash;
 use crate::account::{
     Accounts, AddUserError, BeginSession, LoginStart, LoginUser, User, UserChange, Username,
@@ -37,6 +40,7 @@ use crate::revocation::log::{Head, Page, RevocationLog, Revoke, StoreError};
 use crate::store::mark::{Mark, MarkFile};
 use crate::time::Timestamp;
 use engine::{Connection, Readers};
+use limits::Limits;
 use marking::Cause;
 use postgres::Listening;
 use register::Attendance;
@@ -45,6 +49,9 @@ use writer::{Change, Done, Server, Writer};
 
 /// How many rows one compacting transaction drops: a logout waits no longer than that takes.
 const COMPACT_AT_ONCE: i64 = 512;
+
+/// How many connections to a server are for reading.
+const READERS: u32 = 4;
 
 /// The address of a PostgreSQL database, `postgres://…`. It may carry a password, and is not shown.
 #[derive(Clone)]
@@ -104,6 +111,8 @@ pub struct SqlStore {
     attendance: Attendance,
     bell: watch::Sender<u64>,
     listening: Option<Listening>,
+    /// Where there may be other nodes.
+    limits: Option<Arc<Limits>>,
 }
 
 impl SqlStore {
@@ -138,12 +147,13 @@ impl SqlStore {
         let mut connection = postgres::connect_first(&url.0).await?;
         postgres::check(&mut connection).await?;
         postgres::migrate(&mut connection).await?;
-        let readers = Readers::Postgres(postgres::readers(&url.0));
+        let readers = Readers::Postgres(postgres::pool(&url.0, READERS));
         let connection = Connection::Postgres(connection);
         let server = Server::Postgres(url.0.clone());
         let mut store = Self::new(connection, server, readers, mark, skew);
         let bell = store.bell.clone();
         store.listening = Some(Listening::start((*url.0).clone(), bell));
+        store.limits = Some(Arc::new(Limits::new(&url.0)));
         Ok(store)
     }
 
@@ -162,7 +172,21 @@ impl SqlStore {
             attendance,
             bell: watch::Sender::new(0),
             listening: None,
+            limits: None,
         }
+    }
+
+    /// What all nodes of this database count together: none by SQLite, which has one node.
+    #[must_use]
+    pub fn shared_limits(&self) -> Option<Arc<dyn SharedLimits>> {
+        let limits = self.limits.clone()?;
+        Some(limits as _)
+    }
+
+    /// By how many milliseconds this node's clock was ahead of the server's when it last proved its freshness.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Option<i64> {
+        self.attendance.clock_ahead()
     }
 
     /// The log's head, and how the log stands to that mark.

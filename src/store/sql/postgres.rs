@@ -122,16 +122,15 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), StoreEr
 }
 
 fn migrations() -> Migrator {
-    Migrator::with_migrations(vec![migration(
-        1,
-        "init",
-        include_str!("postgres/0001_init.sql"),
-    )])
+    Migrator::with_migrations(vec![
+        migration(1, "init", include_str!("postgres/0001_init.sql")),
+        migration(2, "limits", include_str!("postgres/0002_limits.sql")),
+    ])
 }
 
-pub(super) fn readers(options: &PgConnectOptions) -> PgPool {
+pub(super) fn pool(options: &PgConnectOptions, size: u32) -> PgPool {
     let pool = PgPoolOptions::new()
-        .max_connections(4)
+        .max_connections(size)
         .acquire_timeout(LIMIT)
         .after_connect(|connection, _| Box::pin(async move { set(connection).await }));
     pool.connect_lazy_with(options.clone())

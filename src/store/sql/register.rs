@@ -43,6 +43,11 @@ impl Attendance {
         }
     }
 
+    /// By how many milliseconds this node's clock is ahead of the server's.
+    pub(super) fn clock_ahead(&self) -> Option<i64> {
+        self.skew.as_ref().and_then(Skew::ahead)
+    }
+
     /// The connection is kept only if what was asked for was done.
     async fn ask(&self, doing: &'static str, ask: Ask<'_>) -> Result<Option<Page>, StoreError> {
         let mut slot = self.connection.lock().await;
@@ -70,6 +75,7 @@ impl Attendance {
                 if let (Some(skew), Some(asked), Some(server)) =
                     (&self.skew, asked, head.server_time)
                 {
+                    skew.note(asked, server);
                     skew.check(asked, server)?;
                 }
                 return Ok(Some(page));

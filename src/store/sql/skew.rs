@@ -1,6 +1,7 @@
 //! How far this node's wall clock may be off the server's.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::time::{Clock, Timestamp};
@@ -11,7 +12,12 @@ use crate::time::{Clock, Timestamp};
 pub struct Skew {
     clock: Arc<dyn Clock>,
     tolerance: Duration,
+    /// By how many milliseconds the clock was ahead when that was noted.
+    ahead: Arc<AtomicI64>,
 }
+
+/// That nothing was noted yet.
+const NEVER: i64 = i64::MIN;
 
 /// This node's clock is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,11 +34,29 @@ impl Skew {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, tolerance: Duration) -> Self {
         let tolerance = tolerance.max(Duration::from_secs(1));
-        Self { clock, tolerance }
+        Self {
+            clock,
+            tolerance,
+            ahead: Arc::new(AtomicI64::new(NEVER)),
+        }
     }
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Notes how far it is off, to within half of the time that the answer took.
+    pub(super) fn note(&self, asked: Timestamp, server: Timestamp) {
+        let took = self.now().millis().saturating_sub(asked.millis());
+        let here = asked.millis().saturating_add(took / 2);
+        let ahead = here.saturating_sub(server.millis());
+        self.ahead.store(ahead, Ordering::Relaxed);
+    }
+
+    /// By how many milliseconds the clock was ahead of the server's when it was compared last.
+    pub(super) fn ahead(&self) -> Option<i64> {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        (ahead != NEVER).then_some(ahead)
     }
 
     /// Compares the time at the server with the time before it was asked for and the time now: how long the
@@ -68,5 +92,8 @@ mod tests {
         assert!(ahead.to_string().contains("5001 ms ahead"));
         clock.advance(Duration::from_secs(3));
         assert_eq!(skew.check(at(100_000), at(108_000)), Ok(()));
+        assert_eq!(skew.ahead(), None);
+        skew.note(at(100_000), at(100_500));
+        assert_eq!(skew.ahead(), Some(1000), "it took 3 s");
     }
 }

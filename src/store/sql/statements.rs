@@ -1,5 +1,12 @@
 //! Every statement. SQLite and PostgreSQL both take `$1`; a few are written for each.
 
+/// The time at the server in nanoseconds: of this moment, and not of when the transaction began.
+macro_rules! now {
+    () => {
+        "((extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)"
+    };
+}
+
 pub(super) const HEAD: &str = "SELECT seq, hash, compacted, horizon, newest_lineage, everything_from, everything_version FROM head WHERE id = 1";
 /// With whether this is a standby, and the time there in milliseconds.
 pub(super) const HEAD_AT_PRIMARY: &str = "SELECT seq, hash, compacted, horizon, newest_lineage, everything_from, everything_version, pg_is_in_recovery(), (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM head WHERE id = 1";
@@ -80,3 +87,45 @@ pub(super) const RING: &str = "SELECT pg_notify('waxseal', '')";
 
 pub(super) const MARK: &str = "SELECT seq, hash, former_seq, former_hash FROM mark WHERE id = $1";
 pub(super) const SET_MARK: &str = "INSERT INTO mark (id, seq, hash, former_seq, former_hash) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, former_seq = excluded.former_seq, former_hash = excluded.former_hash";
+
+/// GCRA, exact however many nodes count at once: $2 is the time that one attempt takes up, and $3 how far ahead of the
+/// time now they may be taken up before it. No row if it is too far. A time that no attempts can have led to (by
+/// more than a second) was written before the clock was set back: it is brought down to what they can.
+pub(super) const COUNT_LOGIN: &str = concat!(
+    "INSERT INTO login_limit AS counted (key, tat) VALUES ($1, ",
+    now!(),
+    " + $2) ON CONFLICT (key) DO UPDATE SET tat = least(greatest(counted.tat, ",
+    now!(),
+    "), ",
+    now!(),
+    " + $3) + $2 WHERE counted.tat <= ",
+    now!(),
+    " + $3 OR counted.tat > ",
+    now!(),
+    " + $3 + $2 + 1000000000 RETURNING 1"
+);
+pub(super) const WAIT_FOR_LOGIN: &str = concat!(
+    "SELECT tat - $2 - ",
+    now!(),
+    " FROM login_limit WHERE key = $1"
+);
+/// Whoever is being counted now is left for the next time.
+pub(super) const FORGET_LOGINS: &str = concat!(
+    "DELETE FROM login_limit WHERE key IN (SELECT key FROM login_limit WHERE tat <= ",
+    now!(),
+    " - $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
+);
+pub(super) const KNOWN_NETWORK: &str =
+    "SELECT 1 FROM login_network WHERE account = $1 AND network = $2";
+/// Changes nothing if it was noted within $3.
+pub(super) const ADD_NETWORK: &str = concat!(
+    "INSERT INTO login_network AS known (account, network, seen) VALUES ($1, $2, ",
+    now!(),
+    ") ON CONFLICT (account, network) DO UPDATE SET seen = excluded.seen WHERE known.seen < excluded.seen - $3"
+);
+pub(super) const FORGET_OTHER_NETWORKS: &str = "DELETE FROM login_network WHERE account = $1 AND network IN (SELECT network FROM login_network WHERE account = $1 ORDER BY seen DESC OFFSET $2)";
+pub(super) const FORGET_NETWORKS: &str = concat!(
+    "DELETE FROM login_network WHERE (account, network) IN (SELECT account, network FROM login_network WHERE seen <= ",
+    now!(),
+    " - $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
+);

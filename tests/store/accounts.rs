@@ -1,0 +1,216 @@
+//! Users.
+
+use waxseal::account::{Accounts, AddUserError, BeginSession, UserChange};
+use waxseal::inventory::Inventory;
+use waxseal::revocation::log::{RevocationLog, Revoke};
+use waxseal::revocation::{Reason, Target};
+use waxseal::time::Timestamp;
+
+use super::common::START;
+use super::stage::{HOUR, Stage, hash};
+
+on_both_engines! {
+    a_user_is_added_once_and_found
+    a_login_loses_to_whatever_changed_its_user
+    each_change_ends_the_sessions_from_before_and_none_after
+    ones_own_password_spares_ones_session_and_loses_to_another
+    all_others_again_does_not_grow_the_log
+    a_hash_is_replaced_only_where_it_was_read
+}
+
+async fn a_user_is_added_once_and_found(stage: Stage) {
+    let store = stage.node("a").await;
+    for name in ["carol", "alice", "Bob"] {
+        stage.add_user(&store, name).await;
+    }
+    let again = store.add_user(&stage.user("BOB"), &hash("x")).await;
+    assert!(matches!(again, Err(AddUserError::Taken)));
+    let users = store.users().await.unwrap();
+    let names: Vec<_> = users.iter().map(|user| user.username.as_str()).collect();
+    assert_eq!(names, ["alice", "bob", "carol"]);
+    let bob = store.user(&"bob".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(
+        (bob.id, bob.enabled, bob.created_at),
+        (users[1].id, true, START)
+    );
+    assert!(
+        store
+            .user(&"dave".parse().unwrap())
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let start = store.start_login(&"dave".parse().unwrap()).await.unwrap();
+    assert!(start.user.is_none());
+    let login = store.login_user(bob.id).await.unwrap().unwrap();
+    assert_eq!(
+        (login.username.as_str(), login.password_hash.as_str()),
+        ("bob", "old")
+    );
+}
+
+async fn a_login_loses_to_whatever_changed_its_user(stage: Stage) {
+    let store = stage.node("a").await;
+    let alice = stage.add_user(&store, "alice").await;
+    let name = "alice".parse().unwrap();
+    let begin = async |at: Timestamp| {
+        let start = store.start_login(&name).await.unwrap();
+        BeginSession {
+            user: alice,
+            version: start.user.unwrap().version,
+            everything_version: start.everything_version,
+            session: stage.session(at),
+        }
+    };
+    let changes = [
+        UserChange::Password(hash("new")),
+        UserChange::Disable,
+        UserChange::EndSessions {
+            spared: None,
+            reason: Reason::Operator,
+        },
+    ];
+    for change in changes {
+        store.enable_user(alice).await.unwrap();
+        let late = begin(START.plus(HOUR)).await;
+        store
+            .change_user(alice, change, START)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(!store.begin_session(late).await.unwrap());
+    }
+    // To one that was disabled and enabled again as well.
+    let late = begin(START.plus(HOUR)).await;
+    assert!(store.enable_user(alice).await.unwrap());
+    assert!(!store.begin_session(late).await.unwrap());
+    let late = begin(START.plus(HOUR)).await;
+    store
+        .revoke(Revoke::Everything, Reason::Operator, START)
+        .await
+        .unwrap();
+    assert!(!store.begin_session(late).await.unwrap());
+    // And one that is ended by its time cannot begin, whoever it read.
+    let before = begin(START).await;
+    assert!(!store.begin_session(before).await.unwrap());
+    let in_time = begin(START.plus(HOUR)).await;
+    assert!(store.begin_session(in_time).await.unwrap());
+    let late = begin(START.plus(2 * HOUR)).await;
+    store
+        .change_user(alice, UserChange::Delete, START)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!store.begin_session(late).await.unwrap());
+    assert!(!store.enable_user(alice).await.unwrap());
+    assert!(store.login_user(alice).await.unwrap().is_none());
+    let gone = store.change_user(alice, UserChange::Disable, START).await;
+    assert_eq!(gone.unwrap(), None);
+}
+
+async fn each_change_ends_the_sessions_from_before_and_none_after(stage: Stage) {
+    let store = stage.node("a").await;
+    let alice = stage.add_user(&store, "alice").await;
+    stage.add_user(&store, "bob").await;
+    let name = "alice".parse().unwrap();
+    let (mut at, mut seq) = (START, 0);
+    let changes = [
+        (UserChange::Password(hash("new")), Reason::PasswordChanged),
+        (UserChange::Disable, Reason::Disabled),
+        (
+            UserChange::EndSessions {
+                spared: None,
+                reason: Reason::Logout,
+            },
+            Reason::Logout,
+        ),
+    ];
+    for (change, reason) in changes {
+        store.enable_user(alice).await.unwrap();
+        // A session by a clock that was ahead is ended too.
+        let ahead = stage.begin(&store, "alice", at.plus(HOUR)).await.unwrap();
+        let bobs = stage.begin(&store, "bob", at).await.unwrap();
+        let written = store.change_user(alice, change, at).await.unwrap();
+        seq += 1;
+        assert_eq!(written, Some(seq));
+        let page = store.read(seq - 1, 1).await.unwrap();
+        let entry = &page.entries[0].revocation;
+        let ended = ahead.lineage.created_at().millis();
+        assert_eq!(
+            (entry.target.clone(), entry.reason),
+            (Target::User(alice), reason)
+        );
+        assert_eq!((entry.from, entry.spared), (ended + 1, None));
+        let start = store.start_login(&name).await.unwrap();
+        assert_eq!(start.first_lineage, ended + 1);
+        assert_eq!(store.sessions(alice, START).await.unwrap(), []);
+        let bob = store.user(&"bob".parse().unwrap()).await.unwrap().unwrap();
+        let his = store.sessions(bob.id, START).await.unwrap();
+        assert!(his.contains(&bobs));
+        at = Timestamp::from_millis(start.first_lineage);
+    }
+    let user = store.login_user(alice).await.unwrap().unwrap();
+    assert_eq!((user.password_hash.as_str(), user.enabled), ("new", true));
+}
+
+async fn ones_own_password_spares_ones_session_and_loses_to_another(stage: Stage) {
+    let store = stage.node("a").await;
+    let alice = stage.add_user(&store, "alice").await;
+    let mine = stage.begin(&store, "alice", START).await.unwrap();
+    stage.begin(&store, "alice", START).await.unwrap();
+    let read = store.login_user(alice).await.unwrap().unwrap().version;
+    let own = |text: &str| UserChange::OwnPassword {
+        hash: hash(text),
+        spared: mine.lineage,
+        version: read,
+    };
+    let first = store.change_user(alice, own("first"), START).await.unwrap();
+    assert_eq!(first, Some(1));
+    assert_eq!(
+        store
+            .change_user(alice, own("second"), START)
+            .await
+            .unwrap(),
+        None
+    );
+    let entry = store.read(0, 1).await.unwrap().entries.remove(0).revocation;
+    assert_eq!(entry.spared, Some(mine.lineage));
+    assert_eq!(store.sessions(alice, START).await.unwrap(), [mine]);
+    let user = store.login_user(alice).await.unwrap().unwrap();
+    assert_eq!(user.password_hash.as_str(), "first");
+}
+
+async fn all_others_again_does_not_grow_the_log(stage: Stage) {
+    let store = stage.node("a").await;
+    let alice = stage.add_user(&store, "alice").await;
+    let mine = stage.begin(&store, "alice", START).await.unwrap();
+    let others = || UserChange::EndSessions {
+        spared: Some(mine.lineage),
+        reason: Reason::Logout,
+    };
+    let end = async || store.change_user(alice, others(), START).await.unwrap();
+    assert_eq!([end().await, end().await, end().await], [Some(1); 3]);
+    assert_eq!(store.read(0, 9).await.unwrap().entries.len(), 1);
+    // One that was begun since is ended by another entry.
+    let start = store.start_login(&"alice".parse().unwrap()).await.unwrap();
+    let after = Timestamp::from_millis(start.first_lineage);
+    stage.begin(&store, "alice", after).await.unwrap();
+    assert_eq!(end().await, Some(2));
+}
+
+async fn a_hash_is_replaced_only_where_it_was_read(stage: Stage) {
+    let store = stage.node("a").await;
+    let alice = stage.add_user(&store, "alice").await;
+    let read = store.login_user(alice).await.unwrap().unwrap();
+    for (old, new, then) in [("other", "x", "old"), ("old", "better", "better")] {
+        store
+            .upgrade_hash(alice, &hash(old), &hash(new))
+            .await
+            .unwrap();
+        let user = store.login_user(alice).await.unwrap().unwrap();
+        assert_eq!(
+            (user.password_hash.as_str(), user.version),
+            (then, read.version)
+        );
+    }
+}

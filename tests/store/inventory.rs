@@ -1,0 +1,191 @@
+//! The inventory: sessions begun, renewed, listed, forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use waxseal::id::{SessionId, UserId};
+use waxseal::inventory::{Entered, Inventory, Renew, Renewed};
+use waxseal::revocation::log::{RevocationLog, Revoke};
+use waxseal::revocation::{Reason, Target, session_revocation_expiry};
+use waxseal::time::Timestamp;
+
+use super::common::START;
+use super::stage::{HOUR, Stage};
+
+on_both_engines! {
+    sessions_are_listed_newest_first_until_their_end
+    a_renewal_is_written_and_repeated_within_its_grace
+    of_many_renewals_at_once_one_is_first
+    what_is_not_the_session_is_not_renewed
+    sessions_are_forgotten_by_their_end
+    what_is_ended_is_not_listed
+}
+
+const GRACE: Duration = Duration::from_secs(30);
+
+fn renewal(user: UserId, session: &Entered, generation: u32, at: Timestamp) -> Renew {
+    Renew {
+        presented: SessionId {
+            lineage: session.lineage,
+            generation,
+        },
+        user,
+        auth_time: session.auth_time,
+        session_expiry: session.session_expiry,
+        at,
+        grace: GRACE,
+        renew_at: at.plus(HOUR / 2),
+        idle_end: at.plus(HOUR),
+    }
+}
+
+const fn current(generation: u32, renew_at: Timestamp) -> Renewed {
+    Renewed::Current {
+        generation,
+        renew_at,
+    }
+}
+
+async fn sessions_are_listed_newest_first_until_their_end(stage: Stage) {
+    let store = stage.node("a").await;
+    let alice = stage.add_user(&store, "alice").await;
+    let bob = stage.add_user(&store, "bob").await;
+    let mut begun = Vec::new();
+    for second in 0..3 {
+        let at = START.plus(Duration::from_secs(second));
+        begun.insert(0, stage.begin(&store, "alice", at).await.unwrap());
+    }
+    assert_eq!(store.sessions(alice, START).await.unwrap(), begun);
+    assert_eq!(store.sessions(bob, START).await.unwrap(), []);
+    let oldest = begun[2].session_expiry;
+    assert_eq!(store.sessions(alice, oldest).await.unwrap(), begun[..2]);
+    let lineage = begun[1].lineage;
+    let found = store.session(alice, lineage).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&begun[1]));
+    assert_eq!(store.session(bob, lineage).await.unwrap(), None);
+}
+
+async fn a_renewal_is_written_and_repeated_within_its_grace(stage: Stage) {
+    let store = stage.node("a").await;
+    let alice = stage.add_user(&store, "alice").await;
+    let session = stage.begin(&store, "alice", START).await.unwrap();
+    let at = START.plus(HOUR / 2);
+    let renew = |generation, at| store.renew(renewal(alice, &session, generation, at));
+    let first = current(1, at.plus(HOUR / 2));
+    assert_eq!(renew(0, at).await.unwrap(), first);
+    let entry = store.read(0, 9).await.unwrap().entries.remove(0).revocation;
+    assert_eq!(
+        (entry.target, entry.from),
+        (Target::Session(session.lineage), 1)
+    );
+    assert_eq!(
+        (entry.grace_until, entry.reason),
+        (Some(at.plus(GRACE)), Reason::Renewed)
+    );
+    let until = session_revocation_expiry(session.session_expiry);
+    assert_eq!(entry.expires_at, until);
+    let listed = store
+        .session(alice, session.lineage)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (listed.renew_at, listed.idle_end),
+        (at.plus(HOUR / 2), at.plus(HOUR))
+    );
+    // The same again while the grace lasts, and theft after it.
+    let almost = at.plus(GRACE - Duration::from_millis(1));
+    assert_eq!(renew(0, almost).await.unwrap(), first);
+    assert_eq!(renew(0, at.plus(GRACE)).await.unwrap(), Renewed::Reused);
+    assert_eq!(renew(2, at).await.unwrap(), Renewed::Unknown);
+    let later = at.plus(HOUR / 2);
+    assert_eq!(
+        renew(1, later).await.unwrap(),
+        current(2, later.plus(HOUR / 2))
+    );
+    // Two generations ago is theft at any time.
+    assert_eq!(renew(0, later).await.unwrap(), Renewed::Reused);
+    assert_eq!(store.read(0, 9).await.unwrap().head.cursor.seq, 2);
+}
+
+async fn of_many_renewals_at_once_one_is_first(stage: Stage) {
+    let nodes = [stage.node("a").await, stage.node("b").await].map(Arc::new);
+    let alice = stage.add_user(&nodes[0], "alice").await;
+    let session = stage.begin(&nodes[0], "alice", START).await.unwrap();
+    let mut tabs = JoinSet::new();
+    for n in 0..40_u64 {
+        let node = Arc::clone(&nodes[(n % 2) as usize]);
+        // Each asks for another next time: all must get the one of whoever was first.
+        let at = START.plus(HOUR / 2 + Duration::from_millis(n));
+        let renewal = renewal(alice, &session, 0, at);
+        tabs.spawn(async move { node.renew(renewal).await.unwrap() });
+    }
+    let all = tabs.join_all().await;
+    assert!(matches!(all[0], Renewed::Current { generation: 1, .. }));
+    assert!(all.iter().all(|renewed| *renewed == all[0]), "{all:?}");
+    assert_eq!(nodes[0].read(0, 9).await.unwrap().head.cursor.seq, 1);
+}
+
+async fn what_is_not_the_session_is_not_renewed(stage: Stage) {
+    let store = stage.node("a").await;
+    let alice = stage.add_user(&store, "alice").await;
+    let bob = stage.add_user(&store, "bob").await;
+    let session = stage.begin(&store, "alice", START).await.unwrap();
+    let good = renewal(alice, &session, 0, START);
+    let with = |change: fn(&mut Renew)| {
+        let mut renew = good;
+        change(&mut renew);
+        renew
+    };
+    let mut bobs = good;
+    bobs.user = bob;
+    let mut unknown = good;
+    unknown.presented.lineage = stage.lineage(START);
+    for bad in [
+        bobs,
+        unknown,
+        with(|renew| renew.auth_time = renew.auth_time.plus(HOUR)),
+        with(|renew| renew.session_expiry = renew.session_expiry.plus(HOUR)),
+        with(|renew| renew.presented.generation = u32::MAX),
+    ] {
+        assert_eq!(store.renew(bad).await.unwrap(), Renewed::Unknown, "{bad:?}");
+    }
+    assert_eq!(store.read(0, 9).await.unwrap().head.cursor.seq, 0);
+}
+
+async fn sessions_are_forgotten_by_their_end(stage: Stage) {
+    let store = stage.node("a").await;
+    let alice = stage.add_user(&store, "alice").await;
+    let first = stage.begin(&store, "alice", START).await.unwrap();
+    let second = stage
+        .begin(&store, "alice", START.plus(HOUR))
+        .await
+        .unwrap();
+    let just_before = first.session_expiry.minus(Duration::from_millis(1));
+    assert_eq!(store.forget(just_before).await.unwrap(), 0);
+    assert_eq!(store.forget(first.session_expiry).await.unwrap(), 1);
+    assert_eq!(store.sessions(alice, START).await.unwrap(), [second]);
+    // More than one transaction drops at once.
+    let row = format!(
+        r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end) WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1300) SELECT n, '{alice}', 1, 2, 0, 0, 0, 0 FROM n;"#
+    );
+    stage.sql(&row).await;
+    assert_eq!(store.forget(first.session_expiry).await.unwrap(), 1300);
+}
+
+async fn what_is_ended_is_not_listed(stage: Stage) {
+    let (store, other) = (stage.node("a").await, stage.node("b").await);
+    let alice = stage.add_user(&store, "alice").await;
+    let first = stage.begin(&store, "alice", START).await.unwrap();
+    let second = stage.begin(&other, "alice", START).await.unwrap();
+    let until = session_revocation_expiry(first.session_expiry);
+    let end = Revoke::Session(first.lineage, until);
+    other.revoke(end, Reason::Logout, START).await.unwrap();
+    assert_eq!(store.sessions(alice, START).await.unwrap(), [second]);
+    other
+        .revoke(Revoke::Everything, Reason::Operator, START)
+        .await
+        .unwrap();
+    assert_eq!(store.sessions(alice, START).await.unwrap(), []);
+}

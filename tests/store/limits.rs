@@ -1,0 +1,282 @@
+//! Login limits that nodes share.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use waxseal::account::limits::{LoginLimits, LoginRates, NotAdmitted, Rate, TooMany};
+use waxseal::store::sql::SqlStore;
+use waxseal::time::{Clock, ManualClock, SystemClock};
+
+use super::common::START;
+use super::stage::{HOUR, Stage};
+
+const BURST: u32 = 10;
+const MANY: u32 = 1_000_000;
+
+/// Nothing comes back while a test runs.
+fn rates(address: u32, account: u32) -> LoginRates {
+    let rate = |burst| Rate::new(burst, HOUR).unwrap();
+    LoginRates {
+        address: rate(address),
+        account: rate(account),
+    }
+}
+
+/// A node of its own, whose clocks stand, and are wrong.
+async fn node(stage: &Stage, rates: LoginRates, off: Duration) -> (SqlStore, LoginLimits) {
+    let store = stage.look().await;
+    let clock = Arc::new(ManualClock::at(START.plus(off)));
+    let limits = LoginLimits::new(rates, clock).unwrap();
+    let limits = limits.together(Some(store.shared_limits().unwrap()));
+    (store, limits)
+}
+
+async fn nodes(stage: &Stage, rates: LoginRates, count: u32) -> Vec<Arc<LoginLimits>> {
+    let mut all = Vec::new();
+    for n in 0..count {
+        all.push(Arc::new(node(stage, rates, n * HOUR).await.1));
+    }
+    all
+}
+
+fn at(address: &str) -> Option<IpAddr> {
+    Some(address.parse().unwrap())
+}
+
+async fn refused(limits: &LoginLimits, account: &str, address: Option<IpAddr>) -> TooMany {
+    match limits.admit(account, address).await {
+        Err(NotAdmitted::TooMany(too_many)) => too_many,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// How many of that many attempts at each node at once are let through.
+async fn admitted(
+    nodes: &[Arc<LoginLimits>],
+    each: u32,
+    whom: impl Fn(u32) -> (String, Option<IpAddr>),
+) -> usize {
+    let mut trying = JoinSet::new();
+    for n in 0..each {
+        for node in nodes {
+            let (node, (account, address)) = (Arc::clone(node), whom(n));
+            trying.spawn(async move {
+                match node.admit(&account, address).await {
+                    Ok(()) => true,
+                    Err(NotAdmitted::TooMany(_)) => false,
+                    Err(cause) => panic!("{cause}"),
+                }
+            });
+        }
+    }
+    let all = trying.join_all().await;
+    all.into_iter().filter(|admitted| *admitted).count()
+}
+
+#[tokio::test]
+async fn sqlite_has_one_node() {
+    assert!(Stage::sqlite().look().await.shared_limits().is_none());
+}
+
+#[tokio::test]
+async fn attempts_at_all_nodes_at_once_are_counted_as_one() {
+    let stage = Stage::postgres();
+    let account = nodes(&stage, rates(MANY, BURST), 3).await;
+    let alice = |n: u32| ("alice".to_owned(), at(&format!("203.0.113.{n}")));
+    assert_eq!(admitted(&account, 40, alice).await, BURST as usize);
+    assert_eq!(admitted(&account, 40, alice).await, 0);
+    let nobody = |_| ("bob".to_owned(), None);
+    assert_eq!(admitted(&account, 40, nobody).await, BURST as usize);
+    let address = nodes(&stage, rates(BURST, MANY), 3).await;
+    let anybody = |n: u32| (format!("user{n}"), at("198.51.100.1"));
+    assert_eq!(admitted(&address, 40, anybody).await, BURST as usize);
+    let neighbour = |n: u32| (format!("user{n}"), at("198.51.100.2"));
+    assert_eq!(admitted(&address, 40, neighbour).await, BURST as usize);
+}
+
+#[tokio::test]
+async fn an_address_that_is_refused_uses_nothing_up_at_an_account() {
+    let stage = Stage::postgres();
+    let nodes = nodes(&stage, rates(3, 5), 2).await;
+    let flood = |_| ("alice".to_owned(), at("203.0.113.1"));
+    assert_eq!(admitted(&nodes, 20, flood).await, 3);
+    let too_many = refused(&nodes[0], "alice", at("203.0.113.1")).await;
+    assert_eq!(too_many.policy, "address");
+    let others = |n: u32| ("alice".to_owned(), at(&format!("198.51.100.{n}")));
+    assert_eq!(admitted(&nodes, 20, others).await, 2);
+    let too_many = refused(&nodes[0], "alice", at("192.0.2.1")).await;
+    assert_eq!((too_many.policy, too_many.rate.burst.get()), ("account", 5));
+}
+
+#[tokio::test]
+async fn the_time_to_wait_is_that_of_all_nodes_and_enough() {
+    let stage = Stage::postgres();
+    let began = SystemClock.uptime();
+    let slow = nodes(&stage, rates(MANY, BURST), 2).await;
+    let period = HOUR / BURST;
+    assert_eq!(
+        admitted(&slow, 20, |_| ("alice".to_owned(), None)).await,
+        10
+    );
+    // One that has counted nothing by itself.
+    let (_store, fresh) = node(&stage, rates(MANY, BURST), 9 * HOUR).await;
+    let wait = refused(&fresh, "alice", None).await.retry_after;
+    let earliest = period.saturating_sub(SystemClock.uptime() - began + Duration::from_secs(1));
+    assert!((earliest..=period).contains(&wait), "{wait:?}");
+
+    let second = Duration::from_secs(1);
+    let quick = LoginRates {
+        account: Rate::new(2, 2 * second).unwrap(),
+        ..rates(MANY, BURST)
+    };
+    for name in ["bob", "carol"] {
+        let (_store, first) = node(&stage, quick, Duration::ZERO).await;
+        let mut waits = Vec::new();
+        while waits.is_empty() {
+            match first.admit(name, None).await {
+                Ok(()) => {}
+                Err(NotAdmitted::TooMany(too_many)) => waits.push(too_many.retry_after),
+                Err(cause) => panic!("{cause}"),
+            }
+        }
+        let wait = waits[0];
+        assert!(wait <= second, "{wait:?}");
+        tokio::time::sleep(wait).await;
+        let (_store, other) = node(&stage, quick, Duration::ZERO).await;
+        other.admit(name, None).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_owner_who_is_known_at_one_node_is_known_at_all() {
+    let stage = Stage::postgres();
+    let nodes = nodes(&stage, rates(MANY, BURST), 2).await;
+    let home = at("2001:db8:1:2::1");
+    nodes[0].admit("alice", home).await.unwrap();
+    nodes[0].succeeded("alice", home).await;
+    // Until it is used up, at the nodes themselves as well as where they share it.
+    let strangers = |n: u32| ("alice".to_owned(), at(&format!("203.0.113.{n}")));
+    assert_eq!(admitted(&nodes, 60, strangers).await, BURST as usize - 1);
+    for node in &nodes {
+        refused(node, "alice", at("203.0.113.99")).await;
+        refused(node, "alice", None).await;
+    }
+    let owner = |n: u32| ("alice".to_owned(), at(&format!("2001:db8:1:2::{n:x}")));
+    let (_store, late) = node(&stage, rates(MANY, BURST), HOUR).await;
+    let later = [nodes.clone(), vec![Arc::new(late)]].concat();
+    assert_eq!(admitted(&later[1..], 40, owner).await, BURST as usize);
+    // Another's account is not known from there.
+    assert_eq!(admitted(&nodes, 20, |_| ("bob".to_owned(), None)).await, 10);
+    refused(&nodes[1], "bob", home).await;
+}
+
+#[tokio::test]
+async fn of_one_account_some_networks_are_remembered() {
+    let stage = Stage::postgres();
+    let (_store, limits) = node(&stage, rates(MANY, MANY), Duration::ZERO).await;
+    limits.succeeded("bob", at("192.0.2.1")).await;
+    for n in 0..40 {
+        limits
+            .succeeded("alice", at(&format!("203.0.113.{n}")))
+            .await;
+    }
+    limits.succeeded("alice", None).await;
+    let counts = "SELECT string_agg(n::text, ' ' ORDER BY n) FROM (SELECT count(*) AS n FROM login_network GROUP BY account) AS counts";
+    assert_eq!(stage.ask(counts), "1 32");
+    // The newest ones.
+    let rates = rates(MANY, BURST);
+    let (_store, other) = node(&stage, rates, Duration::ZERO).await;
+    let other = [Arc::new(other)];
+    assert_eq!(
+        admitted(&other, 20, |_| ("alice".to_owned(), None)).await,
+        10
+    );
+    refused(&other[0], "alice", at("203.0.113.7")).await;
+    other[0].admit("alice", at("203.0.113.8")).await.unwrap();
+    // And not for ever.
+    let age = |days: u32| {
+        let nanos = (days * 24 * HOUR).as_nanos();
+        stage.ask(&format!("UPDATE login_network SET seen = seen - {nanos}"));
+    };
+    age(89);
+    other[0].tidy().await;
+    assert_eq!(stage.ask(counts), "1 32");
+    age(2);
+    other[0].tidy().await;
+    assert_eq!(stage.ask(counts), "");
+}
+
+#[tokio::test]
+async fn what_is_over_is_dropped_and_what_is_not_is_kept() {
+    let stage = Stage::postgres();
+    let (_store, limits) = node(&stage, rates(MANY, 1), Duration::ZERO).await;
+    limits.admit("alice", None).await.unwrap();
+    stage.ask("INSERT INTO login_limit SELECT sha256(n::text::bytea), n FROM generate_series(1, 2500) AS n");
+    let rows = || stage.ask("SELECT count(*) FROM login_limit");
+    assert_eq!(rows(), "2501");
+    limits.tidy().await;
+    assert_eq!(rows(), "1");
+    let (_store, other) = node(&stage, rates(MANY, 1), Duration::ZERO).await;
+    refused(&other, "alice", None).await;
+}
+
+/// The stated error: one more burst a key.
+#[tokio::test]
+async fn a_crash_of_the_server_costs_one_burst() {
+    let stage = Stage::alone();
+    let before = nodes(&stage, rates(MANY, BURST), 2).await;
+    let alice = |_| ("alice".to_owned(), None);
+    assert_eq!(admitted(&before, 20, alice).await, BURST as usize);
+    let server = stage.server().unwrap();
+    server.kill();
+    server.start_again();
+    let after = nodes(&stage, rates(MANY, BURST), 2).await;
+    assert_eq!(admitted(&after, 20, alice).await, BURST as usize);
+    // A stop in good order costs none.
+    server.stop();
+    server.start_again();
+    let later = nodes(&stage, rates(MANY, BURST), 2).await;
+    assert_eq!(admitted(&later, 20, alice).await, 0);
+}
+
+/// By a clock that was set back, what was counted is in a future that no attempts can have led to.
+#[tokio::test]
+async fn a_clock_of_the_server_that_was_set_back_locks_nobody_out() {
+    let stage = Stage::postgres();
+    let nodes = nodes(&stage, rates(MANY, BURST), 1).await;
+    nodes[0].admit("alice", None).await.unwrap();
+    let year = (365 * 24 * HOUR).as_nanos();
+    let back = format!("UPDATE login_limit SET tat = tat + {year}");
+    stage.ask(&back);
+    nodes[0].admit("alice", None).await.unwrap();
+    let wait = refused(&nodes[0], "alice", None).await.retry_after;
+    assert!(wait <= HOUR / BURST, "{wait:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_lets_nobody_in_and_says_so_in_time() {
+    let stage = Stage::alone();
+    let (_store, limits) = node(&stage, rates(5, 5), Duration::ZERO).await;
+    limits.admit("alice", at("192.0.2.1")).await.unwrap();
+    stage.server().unwrap().pause();
+    let bound = Duration::from_secs(60);
+    let asked = tokio::time::timeout(bound, limits.admit("alice", at("192.0.2.1")));
+    let asked = asked.await.expect("it answers in time");
+    assert!(matches!(asked, Err(NotAdmitted::Store(_))), "{asked:?}");
+    // What can be refused without it is refused without it: these count here, and get no further.
+    for _ in 0..3 {
+        let asked = limits.admit("alice", at("192.0.2.1"));
+        let asked = tokio::time::timeout(Duration::from_millis(1), asked).await;
+        assert!(asked.is_err(), "{asked:?}");
+    }
+    let too_many = refused(&limits, "alice", at("192.0.2.1")).await;
+    assert_eq!(too_many.policy, "address");
+    // A login that has been let in is not lost for want of a note.
+    let note = tokio::time::timeout(bound, limits.succeeded("alice", at("192.0.2.1")));
+    note.await.expect("it answers in time");
+    stage.server().unwrap().resume();
+    let (_store, other) = node(&stage, rates(5, 5), Duration::ZERO).await;
+    other.admit("alice", at("192.0.2.1")).await.unwrap();
+}

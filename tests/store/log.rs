@@ -1,0 +1,238 @@
+//! The revocation log.
+
+use std::time::Duration;
+
+use waxseal::account::{Accounts, UserChange};
+use waxseal::id::{KeyId, TokenId, UserId};
+use waxseal::policy::{LIFETIME_CAP, MAX_LEEWAY};
+use waxseal::revocation::log::{Cursor, RevocationLog, Revoke, StoreError};
+use waxseal::revocation::{ALL, Reason, Target, cut_off_expiry, session_revocation_expiry};
+use waxseal::store::sql::SqlStore;
+use waxseal::time::Timestamp;
+
+use super::common::START;
+use super::stage::{HOUR, Stage, read_from};
+
+on_both_engines! {
+    entries_come_back_as_they_were_written
+    pages_go_on_where_the_one_before_ended
+    cut_offs_are_past_all_that_was_issued
+    what_expired_is_dropped_and_the_horizon_is_past_it
+    the_horizon_goes_forward_alone
+    a_larger_leeway_brings_nothing_back
+    a_log_that_was_opened_to_be_looked_into_takes_nothing
+    an_altered_entry_is_one_of_another_log
+}
+
+async fn session_until(stage: &Stage, store: &SqlStore, until: Timestamp) -> i64 {
+    let lineage = stage.lineage(until.minus(2 * HOUR));
+    let revoke = Revoke::Session(lineage, until);
+    store.revoke(revoke, Reason::Logout, START).await.unwrap()
+}
+
+async fn entries_come_back_as_they_were_written(stage: Stage) {
+    let store = stage.node("a").await;
+    let (lineage, until) = (stage.lineage(START), START.plus(3 * HOUR));
+    let token = TokenId::new(START, &stage.random());
+    let user = UserId::new(START, &stage.random());
+    let kid: KeyId = "a-key".parse().unwrap();
+    let alice = stage.add_user(&store, "alice").await;
+    let mine = stage.begin(&store, "alice", START).await.unwrap();
+    let written = [
+        (Revoke::Session(lineage, until), Reason::Logout),
+        (Revoke::Token(token, until), Reason::Client),
+        (Revoke::Key(kid.clone()), Reason::Operator),
+        (Revoke::User(user), Reason::Deleted),
+        (Revoke::Everything, Reason::LogLost),
+    ];
+    for (n, (what, reason)) in written.into_iter().enumerate() {
+        let at = START.plus(Duration::from_secs(n as u64));
+        assert_eq!(store.revoke(what, reason, at).await.unwrap(), n as i64 + 1);
+    }
+    let spare = UserChange::EndSessions {
+        spared: Some(mine.lineage),
+        reason: Reason::Logout,
+    };
+    assert_eq!(
+        store.change_user(alice, spare, START).await.unwrap(),
+        Some(6)
+    );
+    let (cursor, pages) = read_from(&stage.look().await, Cursor::START, 100).await;
+    assert_eq!(cursor.seq, 6);
+    let entries = pages[0].entries.iter().map(|entry| &entry.revocation);
+    let entries: Vec<_> = entries.collect();
+    let targets: Vec<_> = entries.iter().map(|entry| entry.target.clone()).collect();
+    let wanted = [
+        Target::Session(lineage),
+        Target::Token(token),
+        Target::Key(kid),
+        Target::User(user),
+        Target::Everything,
+        Target::User(alice),
+    ];
+    assert_eq!(targets, wanted);
+    let from = START.millis() + 1;
+    let ends: Vec<_> = entries.iter().map(|entry| entry.from).collect();
+    assert_eq!(ends, [ALL, ALL, ALL, from + 3000, from + 4000, from]);
+    let at = |second| START.plus(Duration::from_secs(second));
+    let expiries: Vec<_> = entries.iter().map(|entry| entry.expires_at).collect();
+    let cut_off = |at: Timestamp| cut_off_expiry(at, at.millis() + 1);
+    let wanted = [
+        until,
+        until,
+        Timestamp::NEVER,
+        cut_off(at(3)),
+        cut_off(at(4)),
+        cut_off(START),
+    ];
+    assert_eq!(expiries, wanted);
+    let spared: Vec<_> = entries.iter().map(|entry| entry.spared).collect();
+    assert_eq!(spared, [None, None, None, None, None, Some(mine.lineage)]);
+    assert_eq!(entries[1].reason, Reason::Client);
+    assert_eq!(entries[1].at, at(1));
+}
+
+async fn pages_go_on_where_the_one_before_ended(stage: Stage) {
+    let (store, other) = (stage.node("a").await, stage.node("b").await);
+    for n in 0..25 {
+        let store = if n % 3 == 0 { &other } else { &store };
+        session_until(&stage, store, START.plus(HOUR)).await;
+    }
+    let reader = stage.look().await;
+    let (head, whole) = read_from(&reader, Cursor::START, 100).await;
+    for size in [1, 2, 7, 24, 25, 26] {
+        let (cursor, pages) = read_from(&reader, Cursor::START, size).await;
+        assert_eq!(cursor, head);
+        let entries = pages.into_iter().flat_map(|page| page.entries);
+        assert!(entries.eq(whole[0].entries.iter().cloned()), "{size}");
+    }
+    let page = reader.read(25, 9).await.unwrap();
+    assert_eq!((page.head.cursor, page.entries.len()), (head, 0));
+    assert_eq!(reader.read(3, 0).await.unwrap().entries.len(), 0);
+    assert_eq!(reader.read(99, 9).await.unwrap().entries.len(), 0);
+}
+
+async fn cut_offs_are_past_all_that_was_issued(stage: Stage) {
+    let store = stage.node("a").await;
+    stage.add_user(&store, "alice").await;
+    let ahead = stage
+        .begin(&store, "alice", START.plus(HOUR))
+        .await
+        .unwrap();
+    let head = store.read(0, 0).await.unwrap().head;
+    assert_eq!(head.newest_lineage, ahead.lineage.created_at());
+    let nobody = UserId::new(START, &stage.random());
+    let all = [Revoke::Everything, Revoke::User(nobody), Revoke::Everything];
+    for what in all {
+        store.revoke(what, Reason::Operator, START).await.unwrap();
+    }
+    let entries = store.read(0, 9).await.unwrap().entries;
+    let from: Vec<_> = entries.iter().map(|entry| entry.revocation.from).collect();
+    let first = START.plus(HOUR).millis() + 1;
+    assert_eq!(from, [first; 3]);
+    let start = store.start_login(&"alice".parse().unwrap()).await.unwrap();
+    assert_eq!((start.first_lineage, start.everything_version), (first, 2));
+}
+
+async fn what_expired_is_dropped_and_the_horizon_is_past_it(stage: Stage) {
+    let (store, other) = (stage.node("a").await, stage.node("b").await);
+    let hours = |n: u32| START.plus(n * HOUR);
+    // In no order, so that what is left has gaps.
+    for until in [4, 2, 5, 3, 9, 2] {
+        session_until(&stage, &store, hours(until)).await;
+    }
+    // A lineage may be ahead of the clock that wrote its end.
+    let ahead = stage.lineage(hours(3));
+    let end = Revoke::Session(ahead, hours(1));
+    store.revoke(end, Reason::Logout, START).await.unwrap();
+    let (followed, _) = read_from(&store, Cursor::START, 100).await;
+    assert_eq!(other.compact(hours(2).minus(HOUR / 60)).await.unwrap(), 0);
+    assert_eq!(store.read(0, 9).await.unwrap().head.compacted, 0);
+    assert_eq!(other.compact(hours(3)).await.unwrap(), 3);
+    let page = store.read(0, 9).await.unwrap();
+    let seqs: Vec<_> = page
+        .entries
+        .iter()
+        .map(|entry| entry.revocation.seq)
+        .collect();
+    assert_eq!(seqs, [1, 3, 5, 7]);
+    assert_eq!((page.head.compacted, page.head.horizon), (6, hours(3)));
+    assert_eq!(page.head.cursor, followed, "the head does not move");
+    let entry = &page.entries[3].revocation;
+    assert_eq!(entry.expires_at, session_revocation_expiry(hours(3)));
+    // Somebody who starts now, somebody who had read to the end, somebody in between.
+    session_until(&stage, &store, hours(9)).await;
+    let (head, _) = read_from(&store, Cursor::START, 2).await;
+    assert_eq!(read_from(&store, followed, 2).await.0, head);
+    let between = Cursor {
+        seq: 2,
+        hash: [7; 32],
+    };
+    assert_eq!(read_from(&store, between, 2).await.0, head);
+    // All of it, the newest included.
+    assert_eq!(other.compact(hours(48)).await.unwrap(), 5);
+    let page = store.read(0, 9).await.unwrap();
+    assert_eq!((page.entries.len(), page.head.compacted), (0, 8));
+    assert_eq!((page.head.cursor, page.head.horizon), (head, hours(9)));
+    assert_eq!(read_from(&store, Cursor::START, 2).await.0, head);
+    assert_eq!(session_until(&stage, &store, hours(9)).await, 9);
+    read_from(&store, head, 2).await;
+}
+
+async fn the_horizon_goes_forward_alone(stage: Stage) {
+    let (store, other) = (stage.node("a").await, stage.node("b").await);
+    let horizon = async || store.read(0, 0).await.unwrap().head.horizon;
+    for (to, then) in [(2, 2), (1, 2), (3, 3), (3, 3)] {
+        other.raise_horizon(START.plus(to * HOUR)).await.unwrap();
+        assert_eq!(horizon().await, START.plus(then * HOUR));
+    }
+    session_until(&stage, &store, START.plus(HOUR)).await;
+    assert_eq!(store.compact(START.plus(HOUR)).await.unwrap(), 1);
+    assert_eq!(horizon().await, START.plus(3 * HOUR));
+}
+
+async fn a_larger_leeway_brings_nothing_back(stage: Stage) {
+    let store = stage.node("a").await;
+    let horizon = async || store.read(0, 0).await.unwrap().head.horizon;
+    let change = async |seconds: u64, at| {
+        let leeway = Duration::from_secs(seconds);
+        store.change_leeway(leeway, at).await.unwrap();
+        horizon().await
+    };
+    assert_eq!(change(5, START).await, Timestamp::EPOCH, "it was 5 s");
+    assert_eq!(change(2, START).await, Timestamp::EPOCH);
+    let later = START.plus(HOUR);
+    let two = Duration::from_secs(2);
+    assert_eq!(change(60, later).await, later.minus(two));
+    assert_eq!(change(1, later.plus(HOUR)).await, later.minus(two));
+}
+
+async fn a_log_that_was_opened_to_be_looked_into_takes_nothing(stage: Stage) {
+    let (store, look) = (stage.node("a").await, stage.look().await);
+    session_until(&stage, &store, START.plus(HOUR)).await;
+    let refused = |done: Result<i64, StoreError>| done.unwrap_err().to_string();
+    let why = refused(
+        look.revoke(Revoke::Everything, Reason::Operator, START)
+            .await,
+    );
+    assert!(why.contains("opened to be looked into"), "{why}");
+    assert_eq!(look.read(0, 9).await.unwrap().entries.len(), 1);
+}
+
+async fn an_altered_entry_is_one_of_another_log(stage: Stage) {
+    let store = stage.node("a").await;
+    for _ in 0..3 {
+        session_until(&stage, &store, START.plus(LIFETIME_CAP).plus(MAX_LEEWAY)).await;
+    }
+    let (head, _) = read_from(&store, Cursor::START, 9).await;
+    stage
+        .sql("UPDATE revocation SET at = at + 1 WHERE seq = 2;")
+        .await;
+    let page = store.read(0, 9).await.unwrap();
+    let mut reading = waxseal::revocation::reading::Reading::from(Cursor::START);
+    assert!(reading.take(&page, true).is_err());
+    stage
+        .sql("UPDATE revocation SET at = at - 1 WHERE seq = 2;")
+        .await;
+    assert_eq!(read_from(&store, Cursor::START, 9).await.0, head);
+}

@@ -1,0 +1,202 @@
+//! The mark, as the store goes by it.
+
+use std::fs;
+
+use waxseal::revocation::Reason;
+use waxseal::revocation::log::{Cursor, RevocationLog, Revoke, StoreError};
+use waxseal::store::sql::{Continuation, SqlStore};
+use waxseal::time::Timestamp;
+
+use super::common::START;
+use super::stage::{HOUR, Stage, read_from};
+
+on_both_engines! {
+    a_log_that_goes_on_goes_on_from_its_mark
+    another_nodes_compaction_past_a_mark_does_not_make_it_another_log
+    a_mark_from_before_the_last_commit_is_known_too
+    an_older_copy_takes_nothing_however_far_it_has_grown_again
+    where_everything_was_ended_the_other_marks_hear_of_it
+    without_a_mark_nothing_is_written
+}
+
+async fn write(stage: &Stage, store: &SqlStore) -> Result<i64, StoreError> {
+    let end = Revoke::Session(stage.lineage(START), START.plus(HOUR));
+    store.revoke(end, Reason::Logout, START).await
+}
+
+async fn how(stage: &Stage, node: &str) -> Continuation {
+    let mark = stage.mark(node).read().unwrap();
+    stage.look().await.compare(Some(&mark)).await.unwrap().1
+}
+
+/// The log is as it was at `seq`, as by an older copy.
+async fn go_back_to(stage: &Stage, seq: i64) {
+    let hash = |seq: i64| format!("(SELECT hash FROM revocation WHERE seq = {seq})");
+    let (newest, former) = (hash(seq), hash(seq - 1));
+    stage
+        .sql(&format!("UPDATE head SET hash = {newest}, seq = {seq};"))
+        .await;
+    if stage.server().is_some() {
+        // What was noted of marks is as old.
+        stage
+            .sql(&format!(
+                "UPDATE mark SET seq = {seq}, hash = {newest}, former_seq = {seq} - 1, former_hash = {former};"
+            ))
+            .await;
+    }
+    stage
+        .sql(&format!("DELETE FROM revocation WHERE seq > {seq};"))
+        .await;
+}
+
+async fn a_log_that_goes_on_goes_on_from_its_mark(stage: Stage) {
+    let (a, b) = (stage.node("a").await, stage.node("b").await);
+    for _ in 0..3 {
+        write(&stage, &a).await.unwrap();
+        assert!(
+            stage
+                .mark("a")
+                .read()
+                .unwrap()
+                .is_at(&a.read(0, 0).await.unwrap().head)
+        );
+        write(&stage, &b).await.unwrap();
+        assert_eq!(how(&stage, "a").await, Continuation::GoesOn);
+        assert_eq!(how(&stage, "b").await, Continuation::GoesOn);
+    }
+    let (head, continued) = stage.look().await.compare(None).await.unwrap();
+    assert_eq!((head.cursor.seq, continued), (6, Continuation::GoesOn));
+}
+
+async fn another_nodes_compaction_past_a_mark_does_not_make_it_another_log(stage: Stage) {
+    let (a, b) = (stage.node("a").await, stage.node("b").await);
+    write(&stage, &a).await.unwrap();
+    for _ in 0..3 {
+        write(&stage, &b).await.unwrap();
+    }
+    if stage.server().is_some() {
+        assert_eq!(stage.mark("a").read().unwrap().cursor.seq, 1);
+    }
+    assert_eq!(b.compact(START.plus(9 * HOUR)).await.unwrap(), 4);
+    assert_eq!(how(&stage, "a").await, Continuation::GoesOn);
+    // So it does at its next start, and while it goes on.
+    let again = stage.node("a").await;
+    assert_eq!(write(&stage, &again).await.unwrap(), 5);
+    assert_eq!(write(&stage, &a).await.unwrap(), 6);
+    assert_eq!(how(&stage, "a").await, Continuation::GoesOn);
+}
+
+/// A process may die between its commit and the moving of its mark.
+async fn a_mark_from_before_the_last_commit_is_known_too(stage: Stage) {
+    let (a, b) = (stage.node("a").await, stage.node("b").await);
+    write(&stage, &a).await.unwrap();
+    let path = stage.mark("a").path();
+    let first = fs::read(&path).unwrap();
+    write(&stage, &a).await.unwrap();
+    let second = fs::read(&path).unwrap();
+    write(&stage, &a).await.unwrap();
+    b.compact(START.plus(9 * HOUR)).await.unwrap();
+    let noted = stage.server().is_some();
+    // By SQLite a mark that is behind keeps what comes after it from being dropped; here it was put back
+    // after that.
+    let wanted = [
+        (second, noted, "one commit ago"),
+        (
+            first,
+            false,
+            "two commits ago: the log of that mark was dropped",
+        ),
+    ];
+    for (mark, goes_on, when) in wanted {
+        fs::write(&path, mark).unwrap();
+        let how = how(&stage, "a").await;
+        assert_eq!(how == Continuation::GoesOn, goes_on, "{when}: {how:?}");
+        let written = write(&stage, &a).await;
+        assert_eq!(written.is_ok(), goes_on, "{when}: {written:?}");
+    }
+}
+
+async fn an_older_copy_takes_nothing_however_far_it_has_grown_again(stage: Stage) {
+    let a = stage.node("a").await;
+    for _ in 0..4 {
+        write(&stage, &a).await.unwrap();
+    }
+    go_back_to(&stage, 2).await;
+    let refused = async |when: &str| {
+        assert_eq!(how(&stage, "a").await, Continuation::Another, "{when}");
+        let cause = write(&stage, &a).await.unwrap_err().to_string();
+        assert!(cause.contains("an older copy"), "{when}: {cause}");
+    };
+    refused("at once").await;
+    // It grows by somebody who does not know.
+    let row = |seq: i64| {
+        format!(
+            r#"INSERT INTO revocation (seq, scope, key, "from", expires_at, reason, at, hash) SELECT {seq}, scope, key, "from", expires_at, reason, at, hash FROM revocation WHERE seq = 1; UPDATE head SET seq = {seq};"#
+        )
+    };
+    for seq in 3..=6 {
+        stage.sql(&row(seq)).await;
+        refused(&format!("at seq {seq}")).await;
+    }
+    assert_eq!(a.read(0, 0).await.unwrap().head.cursor.seq, 6);
+}
+
+async fn where_everything_was_ended_the_other_marks_hear_of_it(stage: Stage) {
+    let (a, b) = (stage.node("a").await, stage.node("b").await);
+    stage.add_user(&a, "alice").await;
+    stage.begin(&a, "alice", START).await.unwrap();
+    for _ in 0..4 {
+        write(&stage, &a).await.unwrap();
+    }
+    a.raise_horizon(START).await.unwrap();
+    let mark = stage.mark("a").read().unwrap();
+    write(&stage, &b).await.unwrap();
+    go_back_to(&stage, 2).await;
+    stage
+        .sql("UPDATE head SET newest_lineage = 0, horizon = 0;")
+        .await;
+    assert_eq!(how(&stage, "b").await, Continuation::Another);
+    assert!(write(&stage, &b).await.is_err());
+    // By a time at which its newest session had not begun yet.
+    let past = START.minus(HOUR);
+    b.end_former(mark.newest_lineage, mark.horizon, past)
+        .await
+        .unwrap();
+    let compare = async || stage.look().await.compare(Some(&mark)).await.unwrap().1;
+    let wanted = match stage.server() {
+        Some(_) => Continuation::AllEnded,
+        // It has one mark, and that one was moved.
+        None => Continuation::Another,
+    };
+    assert_eq!(compare().await, wanted);
+    assert_eq!(how(&stage, "b").await, Continuation::GoesOn);
+    assert_eq!(write(&stage, &b).await.unwrap(), 4);
+    let head = b.read(0, 0).await.unwrap().head;
+    assert!(head.horizon >= mark.horizon && head.newest_lineage >= mark.newest_lineage);
+    let (_, pages) = read_from(&b, Cursor::START, 9).await;
+    let ended = &pages[0].entries[2].revocation;
+    assert_eq!(
+        (ended.reason, ended.from),
+        (Reason::LogLost, START.millis() + 1)
+    );
+    // One that has less than the mark has not ended all of it.
+    let mut newer = mark;
+    newer.newest_lineage = Timestamp::from_millis(ended.from);
+    let how = stage.look().await.compare(Some(&newer)).await.unwrap().1;
+    assert_eq!(how, Continuation::Another);
+}
+
+async fn without_a_mark_nothing_is_written(stage: Stage) {
+    let a = stage.node("a").await;
+    write(&stage, &a).await.unwrap();
+    let path = stage.mark("a").path();
+    let mark = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let cause = write(&stage, &a).await.unwrap_err().to_string();
+    assert!(cause.contains("there is no mark"), "{cause}");
+    fs::write(&path, "nonsense").unwrap();
+    let cause = write(&stage, &a).await.unwrap_err().to_string();
+    assert!(cause.contains("damaged"), "{cause}");
+    fs::write(&path, mark).unwrap();
+    assert_eq!(write(&stage, &a).await.unwrap(), 2);
+}

@@ -1,0 +1,184 @@
+//! What only a server can be: reached by many, set wrongly, a standby, in the middle of something.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+use waxseal::id::NodeId;
+use waxseal::revocation::Reason;
+use waxseal::revocation::log::{Cursor, RevocationLog, Revoke};
+use waxseal::revocation::register::{Node, Register};
+use waxseal::store::sql::{PostgresUrl, SqlStore};
+
+use super::common::START;
+use super::common::postgres::{Postgres, ROLE};
+use super::stage::Stage;
+
+async fn refused(server: &Postgres) -> String {
+    let refused = SqlStore::connect(&server.url().parse().unwrap(), None, None).await;
+    refused.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn whichever_of_five_comes_first_makes_the_schema_and_once() {
+    let server = Postgres::start();
+    let url: PostgresUrl = server.url().parse().unwrap();
+    let start = async || {
+        let store = SqlStore::connect(&url, None, None).await.unwrap();
+        store.read(0, 1).await.unwrap().head.cursor
+    };
+    let cursors = tokio::join!(start(), start(), start(), start(), start());
+    assert_eq!(<[Cursor; 5]>::from(cursors), [Cursor::START; 5]);
+    let made = server.sql(
+        "SELECT string_agg(version || ' ' || success, ',' ORDER BY version) FROM _sqlx_migrations",
+    );
+    assert_eq!(made, "1 true,2 true");
+    assert_eq!(server.sql("SELECT count(*) FROM head"), "1");
+}
+
+#[tokio::test]
+async fn a_server_that_would_lose_commits_is_refused() {
+    let server = Postgres::start();
+    for setting in ["fsync", "full_page_writes"] {
+        let set = |value: &str| {
+            server.sql(&format!("ALTER SYSTEM SET {setting} = {value}"));
+            // A new connection has what the server was started with.
+            server.stop();
+            server.start_again();
+        };
+        set("off");
+        let why = refused(&server).await;
+        assert!(
+            why.contains("fsync and full_page_writes must be on"),
+            "{why}"
+        );
+        set("on");
+    }
+    let tables = "SELECT count(*) FROM pg_class WHERE relname = 'head'";
+    assert_eq!(server.sql(tables), "0", "nothing was made in it");
+    Stage::on_server(Arc::new(server)).look().await;
+}
+
+#[tokio::test]
+async fn a_database_of_another_encoding_is_refused() {
+    let server = Postgres::start();
+    server.sql(&format!(
+        "\\c postgres\nDROP DATABASE {ROLE};\nCREATE DATABASE {ROLE} OWNER {ROLE} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;"
+    ));
+    let why = refused(&server).await;
+    assert!(why.contains("encoding must be UTF8"), "{why}");
+}
+
+#[tokio::test]
+async fn a_standby_or_a_read_only_server_is_refused() {
+    let server = Postgres::start();
+    let why = refused(&server.standby()).await;
+    assert!(
+        why.contains("give the address of the writable primary"),
+        "{why}"
+    );
+    server.read_only(true);
+    let why = refused(&server).await;
+    assert!(
+        why.contains("give the address of the writable primary"),
+        "{why}"
+    );
+    server.read_only(false);
+    let stage = Stage::on_server(Arc::new(server));
+    let store = stage.node("a").await;
+    // And one that becomes so while it is in use takes nothing.
+    let server = stage.server().unwrap();
+    server.read_only(true);
+    let written = store
+        .revoke(Revoke::Everything, Reason::Operator, START)
+        .await;
+    let why = written.unwrap_err().to_string();
+    let passing = "terminating connection";
+    let why = if why.contains(passing) {
+        let again = store
+            .revoke(Revoke::Everything, Reason::Operator, START)
+            .await;
+        again.unwrap_err().to_string()
+    } else {
+        why
+    };
+    assert!(
+        why.contains("it is read-only: give the address of the writable primary"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_address_is_said() {
+    let server = Postgres::start();
+    let connect = async |url: &str| {
+        let refused = SqlStore::connect(&url.parse().unwrap(), None, None).await;
+        refused.unwrap_err().to_string()
+    };
+    let why = connect(&server.url_with_password("wrong")).await;
+    assert!(why.contains("check the user and the password"), "{why}");
+    assert!(!why.contains("wrong"), "{why}");
+    let other = server.url().replace(&format!("/{ROLE}"), "/another");
+    let why = connect(&other).await;
+    // Whether there is such a database is not told to whoever may not use it.
+    assert!(
+        why.contains("check the user") || why.contains("make the database"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn what_one_node_writes_rings_at_another() {
+    let stage = Stage::postgres();
+    let (a, b) = (stage.node("a").await, stage.node("b").await);
+    let mut bell = b.bell();
+    // It listens as soon as it can, and nobody is told when that is.
+    let rung = async {
+        loop {
+            a.revoke(Revoke::Everything, Reason::Operator, START)
+                .await
+                .unwrap();
+            if tokio::time::timeout(Duration::from_millis(100), bell.changed())
+                .await
+                .is_ok()
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), rung)
+        .await
+        .unwrap();
+}
+
+/// The order on which fences rely: who reads the head was entered, and that was committed, before.
+#[tokio::test]
+async fn a_node_is_entered_and_that_is_committed_before_it_reads_the_head() {
+    let stage = Stage::alone();
+    let store = stage.node("a").await;
+    let mut operator = PgConnection::connect(&stage.url()).await.unwrap();
+    let mut holds = operator.begin().await.unwrap();
+    let lock = sqlx::query("LOCK TABLE head IN ACCESS EXCLUSIVE MODE");
+    lock.execute(&mut *holds).await.unwrap();
+    let node = Node {
+        id: NodeId::new(START, &stage.random()),
+        name: "here".to_owned(),
+        beat: 1,
+        applied: Cursor::START,
+        bound: Duration::from_secs(2),
+    };
+    let attending = tokio::spawn(async move { store.attend(&node, 1).await });
+    let entered = || stage.ask("SELECT count(*) FROM node") == "1";
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM head%'";
+    let mut seen = false;
+    for _ in 0..300 {
+        seen = entered() && stage.ask(waits) == "1";
+        if seen || attending.is_finished() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(seen, "others see it while it still waits for the head");
+    holds.commit().await.unwrap();
+    attending.await.unwrap().unwrap();
+}

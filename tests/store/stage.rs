@@ -1,0 +1,256 @@
+//! A database of either engine, and nodes on it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use tempfile::TempDir;
+use waxseal::account::password::PasswordHash;
+use waxseal::account::{Accounts, BeginSession, User};
+use waxseal::id::{Lineage, UserId};
+use waxseal::inventory::{Entered, Origin};
+use waxseal::random::{OsRandom, SeededRandom};
+use waxseal::revocation::log::{Cursor, Page, RevocationLog, StoreError};
+use waxseal::revocation::reading::Reading;
+use waxseal::store::mark::{MarkError, MarkFile};
+use waxseal::store::sql::SqlStore;
+use waxseal::time::{ManualClock, Timestamp};
+
+use super::common::START;
+use super::common::postgres::{Postgres, ROLE};
+
+/// Runs each scenario of a file on both engines.
+macro_rules! on_both_engines {
+    ($($scenario:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $scenario() {
+                super::$scenario(crate::stage::Stage::sqlite()).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $scenario() {
+                super::$scenario(crate::stage::Stage::postgres()).await;
+            })*
+        }
+    };
+}
+
+pub const HOUR: Duration = Duration::from_secs(3600);
+
+/// The nodes' clock. Nothing that is tested here depends on which time it is.
+pub fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(START))
+}
+
+pub struct Stage {
+    database: Option<Database>,
+    folder: TempDir,
+    seed: AtomicU64,
+}
+
+struct Database {
+    server: Arc<Postgres>,
+    /// What everything of this stage is in.
+    schema: String,
+}
+
+/// Servers that tests have part in which do nothing to the server itself: to start one takes longer than most
+/// of them.
+static SHARED: Mutex<Vec<Weak<Postgres>>> = Mutex::new(Vec::new());
+static SCHEMAS: AtomicU64 = AtomicU64::new(1);
+/// How many share one, for its connections.
+const SHARERS: usize = 3;
+
+fn shared() -> Arc<Postgres> {
+    let mut all = SHARED
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    all.retain(|server| server.strong_count() > 0);
+    let mut up = all.iter().filter_map(Weak::upgrade);
+    let room = up.find(|server| Arc::strong_count(server) <= SHARERS);
+    room.unwrap_or_else(|| {
+        let server = Arc::new(Postgres::start());
+        all.push(Arc::downgrade(&server));
+        server
+    })
+}
+
+impl Stage {
+    fn on(database: Option<Database>) -> Self {
+        let stage = Self {
+            database,
+            folder: TempDir::new().unwrap(),
+            seed: AtomicU64::new(1),
+        };
+        if stage.database.is_none() {
+            std::fs::write(stage.file(), "").unwrap();
+        }
+        stage
+    }
+
+    pub fn sqlite() -> Self {
+        Self::on(None)
+    }
+
+    /// A part of a server.
+    pub fn postgres() -> Self {
+        Self::on_server(shared())
+    }
+
+    /// A server of its own, to which anything may happen.
+    pub fn alone() -> Self {
+        Self::on_server(Arc::new(Postgres::start()))
+    }
+
+    pub fn on_server(server: Arc<Postgres>) -> Self {
+        let schema = format!("stage{}", SCHEMAS.fetch_add(1, Ordering::SeqCst));
+        server.sql(&format!("CREATE SCHEMA {schema} AUTHORIZATION {ROLE}"));
+        Self::on(Some(Database { server, schema }))
+    }
+
+    /// The server, if this is one.
+    pub fn server(&self) -> Option<&Postgres> {
+        self.database.as_ref().map(|database| &*database.server)
+    }
+
+    /// Where sqlx finds it.
+    pub fn url(&self) -> String {
+        match &self.database {
+            Some(Database { server, schema }) => {
+                format!("{}?options[search_path]={schema}", server.url())
+            }
+            None => format!("sqlite:{}", self.file().display()),
+        }
+    }
+
+    /// What a server says to that.
+    pub fn ask(&self, statements: &str) -> String {
+        let Some(Database { server, schema }) = &self.database else {
+            panic!("it is no server");
+        };
+        server.sql(&format!("SET search_path = {schema};\n{statements}"))
+    }
+
+    /// SQLite's file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("waxseal.db")
+    }
+
+    /// Statements as by an operator, in what both engines speak.
+    pub async fn sql(&self, statements: &str) {
+        match &self.database {
+            Some(_) => drop(self.ask(statements)),
+            None => {
+                let mut connection = SqliteConnection::connect(&self.url()).await.unwrap();
+                let statements = AssertSqlSafe(statements.to_owned());
+                let done = sqlx::raw_sql(statements).execute(&mut connection).await;
+                done.unwrap();
+                connection.close().await.unwrap();
+            }
+        }
+    }
+
+    /// The mark of that node. SQLite has one node, and all processes beside it share its mark.
+    pub fn mark(&self, node: &str) -> MarkFile {
+        let node = self.database.as_ref().map_or("one", |_| node);
+        let folder = self.folder.path().join("marks").join(node);
+        MarkFile::new(&folder, clock(), Arc::new(OsRandom::new()))
+    }
+
+    pub async fn open(&self, mark: Option<MarkFile>) -> Result<SqlStore, StoreError> {
+        match &self.database {
+            Some(_) => SqlStore::connect(&self.url().parse().unwrap(), mark, None).await,
+            None => SqlStore::open(&self.file(), mark).await,
+        }
+    }
+
+    /// A store that is only looked into.
+    pub async fn look(&self) -> SqlStore {
+        self.open(None).await.unwrap()
+    }
+
+    /// The store as that node has it, with the node's mark.
+    pub async fn node(&self, name: &str) -> SqlStore {
+        let mark = self.mark(name);
+        let store = self.open(Some(mark.clone())).await.unwrap();
+        if let Err(MarkError::Missing(_)) = mark.read() {
+            mark.make(&store.read(0, 0).await.unwrap().head).unwrap();
+        }
+        store
+    }
+
+    /// One that does not come twice.
+    pub fn random(&self) -> SeededRandom {
+        SeededRandom::new(self.seed.fetch_add(1, Ordering::SeqCst))
+    }
+
+    pub fn lineage(&self, at: Timestamp) -> Lineage {
+        Lineage::new(at, &self.random())
+    }
+
+    pub async fn add_user(&self, store: &SqlStore, name: &str) -> UserId {
+        let user = self.user(name);
+        store.add_user(&user, &hash("old")).await.unwrap();
+        user.id
+    }
+
+    pub fn user(&self, name: &str) -> User {
+        User {
+            id: UserId::new(START, &self.random()),
+            username: name.parse().unwrap(),
+            enabled: true,
+            created_at: START,
+        }
+    }
+
+    /// A session of two hours, as a login enters it.
+    pub fn session(&self, at: Timestamp) -> Entered {
+        Entered {
+            lineage: self.lineage(at),
+            auth_time: at,
+            session_expiry: at.plus(2 * HOUR),
+            renew_at: at.plus(HOUR / 2),
+            idle_end: at.plus(HOUR),
+            origin: Origin::new(Some("192.0.2.1".parse().unwrap()), Some("a browser")),
+        }
+    }
+
+    /// Begins a session as one who has just read the user.
+    pub async fn begin(&self, store: &SqlStore, name: &str, at: Timestamp) -> Option<Entered> {
+        let start = store.start_login(&name.parse().unwrap()).await.unwrap();
+        let user = start.user.unwrap();
+        let session = self.session(at);
+        let begin = BeginSession {
+            user: user.id,
+            version: user.version,
+            everything_version: start.everything_version,
+            session: session.clone(),
+        };
+        let begun = store.begin_session(begin).await.unwrap();
+        begun.then_some(session)
+    }
+}
+
+pub fn hash(text: &str) -> PasswordHash {
+    PasswordHash::from_store(text.to_owned())
+}
+
+/// Reads the log from `cursor` on to its head, in pages of that size. Each entry is checked against the chain.
+pub async fn read_from(store: &SqlStore, cursor: Cursor, size: u32) -> (Cursor, Vec<Page>) {
+    let mut reading = Reading::from(cursor);
+    let mut pages = Vec::new();
+    loop {
+        let page = store.read(reading.cursor().seq, size).await.unwrap();
+        let last = page.entries.len() < size as usize;
+        let complete = reading.take(&page, last).unwrap();
+        pages.push(page);
+        if complete {
+            return (reading.cursor(), pages);
+        }
+    }
+}
