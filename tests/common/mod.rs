@@ -1,5 +1,10 @@
 //! What the tests share: a service in this process under a manual clock, and the real program.
 
+pub mod ground;
+pub mod ports;
+pub mod postgres;
+pub mod wire;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};

@@ -95,7 +95,12 @@ impl Dice {
             |text| text.parse().expect("TEST_SEED is a number"),
         );
         println!("TEST_SEED={seed}");
-        (Self(SeededRandom::new(seed)), seed)
+        (Self::of(seed), seed)
+    }
+
+    /// The chance that belongs to a seed.
+    pub fn of(seed: u64) -> Self {
+        Self(SeededRandom::new(seed))
     }
 
     fn number(random: &dyn Random) -> u64 {

@@ -5,6 +5,8 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+use common::ground;
+
 mod clock;
 mod compaction;
 mod cut_offs;
@@ -12,7 +14,6 @@ mod disk;
 mod durable;
 mod forge;
 mod freshness;
-mod ground;
 mod leaked_key;
 mod log;
 mod mark;

@@ -4,6 +4,8 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+use common::wire;
+
 mod bounded;
 mod deeds;
 mod feed_page;
@@ -25,4 +27,3 @@ mod outages;
 mod readers;
 mod service;
 mod settings;
-mod wire;

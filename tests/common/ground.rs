@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use super::common::{ISSUER, Server};
+use super::{ISSUER, Server};
 
 /// A mount namespace, for as long as this lives.
 pub struct Ground {

@@ -1,0 +1,332 @@
+//! A real PostgreSQL of a test's own, and what can happen to one.
+//!
+//! Its calls block: in a test on one thread they hold everything up.
+
+pub mod crowd;
+pub mod disk;
+mod process;
+mod standby;
+mod template;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::ground::Ground;
+use super::ports;
+use super::wire::Wire;
+
+use process::Process;
+
+/// The role that owns the database of the same name.
+pub const ROLE: &str = "waxseal";
+/// Its password, with what must be escaped in a URL.
+pub const PASSWORD: &str = "an:open@sea/100%";
+const PASSWORD_IN_URL: &str = "an%3Aopen%40sea%2F100%25";
+/// A bound for a test that has failed.
+const TRIES: usize = 3000;
+const BETWEEN: Duration = Duration::from_millis(10);
+
+/// A server with an empty database; it ends, and its folder goes, when this is dropped.
+pub struct Postgres {
+    folder: TempDir,
+    port: u16,
+    ground: Option<Ground>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    postmaster: Child,
+    /// Ends the server if this process ends without a word: it waits for the end of its input.
+    guard: Child,
+}
+
+impl Postgres {
+    /// A new server, up and ready.
+    pub fn start() -> Self {
+        let server = Self::in_folder(None);
+        template::copy_to(&server.data());
+        server.start_again();
+        server
+    }
+
+    fn in_folder(ground: Option<Ground>) -> Self {
+        Self {
+            folder: template::folder(),
+            port: ports::free(),
+            ground,
+            running: Mutex::new(None),
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where its owner's role finds it, password and all.
+    pub fn url(&self) -> String {
+        Self::url_at(self.port, PASSWORD_IN_URL)
+    }
+
+    /// The same through a wire.
+    pub fn url_through(&self, wire: &Wire) -> String {
+        Self::url_at(wire.port, PASSWORD_IN_URL)
+    }
+
+    /// The same with a password that is not the right one, unless it is.
+    pub fn url_with_password(&self, password: &str) -> String {
+        Self::url_at(self.port, password)
+    }
+
+    fn url_at(port: u16, password: &str) -> String {
+        format!("postgres://{ROLE}:{password}@127.0.0.1:{port}/{ROLE}")
+    }
+
+    /// What it has said on standard error since it was made.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// One of PostgreSQL's programs, as the user that owns the server.
+    fn command(&self, name: &str) -> Command {
+        let mut words = template::as_owner(name).into_iter();
+        let first = words.next().unwrap();
+        let mut command = match &self.ground {
+            Some(ground) => ground.command(&first),
+            None => Command::new(first),
+        };
+        template::without_settings(&mut command);
+        command.args(words).current_dir(self.folder.path());
+        command
+    }
+
+    /// Starts it again on its port, and waits until it answers.
+    pub fn start_again(&self) {
+        let mut running = self.running.lock().unwrap();
+        assert!(running.is_none(), "it runs");
+        let log = self.folder.path().join("log");
+        let log = OpenOptions::new().create(true).append(true).open(log);
+        let mut postmaster = self
+            .command("postgres")
+            .arg("-D")
+            .arg(self.data())
+            .args(["-p", &self.port.to_string(), "-k"])
+            .arg(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.unwrap())
+            .spawn()
+            .unwrap();
+        let guard = Command::new("sh")
+            .args(["-c", "read -r _; kill -CONT $1; kill -QUIT $1", "sh"])
+            .arg(postmaster.id().to_string())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait("the server answers", || {
+            if let Some(status) = postmaster.try_wait().unwrap() {
+                panic!("PostgreSQL ended with {status}: {}", self.log());
+            }
+            self.try_sql("SELECT 1").is_ok()
+        });
+        *running = Some(Running { postmaster, guard });
+    }
+
+    /// Whether the server has not ended, by itself or otherwise.
+    pub fn is_running(&self) -> bool {
+        let mut running = self.running.lock().unwrap();
+        let Some(running) = running.as_mut() else {
+            return false;
+        };
+        running.postmaster.try_wait().unwrap().is_none()
+    }
+
+    /// Stops it as an operator would: transactions under way are rolled back.
+    pub fn stop(&self) {
+        self.end(Signal::INT);
+    }
+
+    fn end(&self, signal: Signal) {
+        self.resume();
+        let mut running = self.running.lock().unwrap();
+        let Some(Running { postmaster, .. }) = running.as_mut() else {
+            return;
+        };
+        if postmaster.try_wait().unwrap().is_none() {
+            let _ = kill_process(Pid::from_child(postmaster), signal);
+        }
+        wait("the server stops", || {
+            postmaster.try_wait().unwrap().is_some()
+        });
+        running.take().unwrap().relieve();
+    }
+
+    /// SIGKILL for all of its processes, as by a power cut, and waits until they are gone.
+    pub fn kill(&self) {
+        let Some(mut running) = self.running.lock().unwrap().take() else {
+            return;
+        };
+        let pid = running.postmaster.id();
+        // It must not start another child meanwhile.
+        let _ = kill_process(Pid::from_child(&running.postmaster), Signal::STOP);
+        wait("the postmaster stands", || {
+            Process::find(pid).is_none_or(|process| process.stands())
+        });
+        let children = Process::children_of(pid);
+        running.postmaster.kill().unwrap();
+        for child in &children {
+            child.signal(Signal::KILL);
+        }
+        running.postmaster.wait().unwrap();
+        wait("all of the server's processes are gone", || {
+            children.iter().all(Process::is_gone)
+        });
+        running.relieve();
+    }
+
+    /// SIGSTOP for all of its processes: connections stay open, and nothing is answered.
+    pub fn pause(&self) {
+        let running = self.running.lock().unwrap();
+        let pid = running.as_ref().expect("it runs").postmaster.id();
+        wait("all of the server's processes stand", || {
+            let mut stand = true;
+            // The postmaster first: it starts no more then.
+            for process in Process::find(pid)
+                .into_iter()
+                .chain(Process::children_of(pid))
+            {
+                if !process.stands() {
+                    stand = false;
+                    process.signal(Signal::STOP);
+                }
+            }
+            stand
+        });
+    }
+
+    /// Lets them all go on.
+    pub fn resume(&self) {
+        let running = self.running.lock().unwrap();
+        let Some(running) = running.as_ref() else {
+            return;
+        };
+        let pid = running.postmaster.id();
+        for process in Process::children_of(pid)
+            .into_iter()
+            .chain(Process::find(pid))
+        {
+            process.signal(Signal::CONT);
+        }
+    }
+
+    /// Runs that as the superuser, each statement on its own, and gives what it prints.
+    pub fn sql(&self, sql: &str) -> String {
+        self.try_sql(sql)
+            .unwrap_or_else(|cause| panic!("{sql}: {cause}\n{}", self.log()))
+    }
+
+    /// The same, where it may fail.
+    pub fn try_sql(&self, sql: &str) -> Result<String, String> {
+        self.psql(
+            &[
+                "-h",
+                &self.folder.path().to_string_lossy(),
+                "-U",
+                "postgres",
+            ],
+            sql,
+        )
+    }
+
+    /// The same as the role that owns the database, by its password.
+    pub fn sql_as_owner(&self, sql: &str) -> Result<String, String> {
+        self.psql(&["-h", "127.0.0.1", "-U", ROLE], sql)
+    }
+
+    fn psql(&self, who: &[&str], sql: &str) -> Result<String, String> {
+        let mut command = self.command("psql");
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", ROLE]);
+        command.args(["-p", &self.port.to_string()]).args(who);
+        command.env("PGPASSWORD", PASSWORD);
+        if who.contains(&"postgres") {
+            // It can repair what it has done to everybody.
+            command.env("PGOPTIONS", "-c default_transaction_read_only=off");
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // One that cannot connect does not read.
+        let _ = child.stdin.take().unwrap().write_all(sql.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(text(&output.stderr))
+        }
+    }
+
+    /// Writes are refused, as on a server that is being taken out of service, or are not any more.
+    pub fn read_only(&self, read_only: bool) {
+        let value = if read_only { "on" } else { "off" };
+        self.sql(&format!(
+            "ALTER SYSTEM SET default_transaction_read_only = '{value}'; SELECT pg_reload_conf();"
+        ));
+        wait("new connections have the setting", || {
+            let seen = self.sql_as_owner("SHOW default_transaction_read_only");
+            seen.unwrap() == value
+        });
+        self.end_connections();
+    }
+
+    /// Ends the owner's connections, as an operator may.
+    pub fn end_connections(&self) {
+        self.sql(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}';"
+        ));
+    }
+}
+
+impl Running {
+    fn relieve(mut self) {
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if self
+            .running
+            .get_mut()
+            .is_ok_and(|running| running.is_some())
+        {
+            self.end(Signal::QUIT);
+        }
+        template::forget_shared_memory(&self.see(&self.data()));
+    }
+}
+
+fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..TRIES {
+        if done() {
+            return;
+        }
+        std::thread::sleep(BETWEEN);
+    }
+    panic!("never: {what}");
+}

@@ -1,0 +1,74 @@
+//! A server whose disks are small, and can be filled.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Ground, Postgres, template};
+
+const DISKS: &str = r#"mkdir "$1/data" "$1/log-disk" \
+  && mount -t tmpfs -o size=80m,mode=0700 waxseal "$1/data" \
+  && mount -t tmpfs -o size=24m,mode=0700 waxseal "$1/log-disk" \
+  && chown postgres: "$1/data" "$1/log-disk""#;
+const FILES: &str = r#"cp -a "$TEMPLATE/." "$1/data" && mv "$1/data/pg_wal" "$1/log-disk/" && ln -s "$1/log-disk/pg_wal" "$1/data/pg_wal""#;
+/// Larger than either disk.
+const TOO_MUCH: usize = 256;
+
+/// Which disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// That of the tables. A statement that needs more of it fails.
+    Tables,
+    /// That of the write-ahead log. A server that needs more of it ends.
+    Log,
+}
+
+impl Postgres {
+    /// A server on two small disks of its own. None, and a word about it, where that is not permitted.
+    pub fn start_on_small_disks() -> Option<Self> {
+        let mut server = Self::in_folder(None);
+        // PostgreSQL refuses root, also the one of a namespace that others can make.
+        let ground = Ground::new(DISKS, server.folder.path(), true)?;
+        let mut files = ground.command("sh");
+        files.args(["-c", FILES, "sh"]).arg(server.folder.path());
+        files.env("TEMPLATE", template::source());
+        let copied = files.output().unwrap();
+        assert!(copied.status.success(), "{copied:?}");
+        server.ground = Some(ground);
+        server.start_again();
+        Some(server)
+    }
+
+    /// A path of the server's, as this process can see it.
+    pub(super) fn see(&self, path: &Path) -> PathBuf {
+        let ground = self.ground.as_ref();
+        ground.map_or_else(|| path.to_owned(), |ground| ground.see(path))
+    }
+
+    fn filler(&self, part: Part) -> PathBuf {
+        let disk = match part {
+            Part::Tables => "data",
+            Part::Log => "log-disk",
+        };
+        assert!(self.ground.is_some(), "its disks are everybody's");
+        self.see(&self.folder.path().join(disk).join("filler"))
+    }
+
+    /// Leaves no room on a disk.
+    pub fn fill(&self, part: Part) {
+        let mut filler = File::create(self.filler(part)).unwrap();
+        for size in [1 << 20, 4096] {
+            let chunk = vec![0; size];
+            let full = (0..TOO_MUCH).find_map(|_| filler.write_all(&chunk).err());
+            assert_eq!(
+                full.expect("a disk that fills up").kind(),
+                ErrorKind::StorageFull
+            );
+        }
+    }
+
+    /// Gives the room back.
+    pub fn make_room(&self, part: Part) {
+        fs::remove_file(self.filler(part)).unwrap();
+    }
+}

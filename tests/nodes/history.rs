@@ -1,0 +1,94 @@
+//! What was asked of the nodes and what they answered, on one clock.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use waxseal::time::{Clock, SystemClock};
+
+/// What a logout promises with its 2xx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Every node refuses the session within `max_staleness`.
+    Bounded,
+    /// Every node refuses it at once.
+    Fenced,
+}
+
+/// A request and its answer. Its times are nanoseconds since the history began: before it was sent, and
+/// after the answer was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub session: usize,
+    pub node: usize,
+    /// Which process of the node answered, where that is certain: it counts the restarts.
+    pub life: Option<usize>,
+    pub asked: u64,
+    pub answered: u64,
+    /// None if there was no answer: a broken connection, or a caller without patience.
+    pub status: Option<u16>,
+}
+
+impl Call {
+    pub fn succeeded(&self) -> bool {
+        self.status
+            .is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The session is the one that would come of it.
+    Login(Call),
+    Logout {
+        call: Call,
+        mode: Mode,
+    },
+    Verification {
+        call: Call,
+        /// Asked when everything was over, and every node answers again.
+        last: bool,
+    },
+    Fault {
+        name: &'static str,
+        from: u64,
+        until: u64,
+    },
+}
+
+/// What has happened so far.
+#[derive(Debug)]
+pub struct History {
+    began: Duration,
+    sessions: AtomicUsize,
+    events: Mutex<Vec<Event>>,
+}
+
+impl History {
+    pub fn new() -> Self {
+        Self {
+            began: SystemClock.uptime(),
+            sessions: AtomicUsize::new(0),
+            events: Mutex::default(),
+        }
+    }
+
+    /// Nanoseconds since it began.
+    pub fn now(&self) -> u64 {
+        let passed = SystemClock.uptime() - self.began;
+        passed.as_nanos().try_into().unwrap()
+    }
+
+    /// A number for a session that is its own in this history.
+    pub fn new_session(&self) -> usize {
+        self.sessions.fetch_add(1, Ordering::SeqCst)
+    }
+
+    pub fn record(&self, event: Event) {
+        self.events.lock().unwrap().push(event);
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        self.events.lock().unwrap().clone()
+    }
+}

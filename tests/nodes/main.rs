@@ -1,0 +1,14 @@
+//! Several nodes on one PostgreSQL, and the ground that they stand on.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+mod checker;
+#[path = "../promises/forge.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod forge;
+mod ground;
+mod history;
+mod load;
+mod nodes;

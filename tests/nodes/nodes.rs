@@ -1,0 +1,173 @@
+//! Real nodes: one program each, with folders of its own and everybody's keys.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::common::{ISSUER, PASSWORD, Place, Server, ports, program};
+use super::load::Site;
+
+/// A node, which can be stopped and started again at the same address. Its calls block.
+pub struct Node {
+    pub url: String,
+    /// Its page for operators.
+    pub metrics: String,
+    pub place: Place,
+    settings: Vec<(String, String)>,
+    server: Mutex<Option<Server>>,
+    life: Arc<AtomicUsize>,
+}
+
+impl Node {
+    fn new(settings: Vec<(String, String)>) -> Self {
+        let at = || format!("127.0.0.1:{}", ports::free());
+        let (listen, metrics) = (at(), at());
+        let mut all = vec![
+            ("WAXSEAL_LISTEN".to_owned(), listen.clone()),
+            ("WAXSEAL_METRICS_LISTEN".to_owned(), metrics.clone()),
+            ("WAXSEAL_ISSUER".to_owned(), ISSUER.to_owned()),
+        ];
+        all.extend(settings);
+        Self {
+            url: format!("http://{listen}"),
+            metrics: format!("http://{metrics}/metrics"),
+            place: Place::new(),
+            settings: all,
+            server: Mutex::new(None),
+            life: Arc::default(),
+        }
+    }
+
+    /// The program here, with the node's settings.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program();
+        command
+            .args(arguments)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.place.path());
+        command
+    }
+
+    /// Runs a command that must succeed, and gives its standard output.
+    pub fn ok(&self, arguments: &[&str], input: &str) -> String {
+        let file = self.place.path().join("input");
+        fs::write(&file, input).unwrap();
+        let mut command = self.command(arguments);
+        let output = command.stdin(fs::File::open(file).unwrap()).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn site(&self) -> Site {
+        Site {
+            url: self.url.clone(),
+            life: Arc::clone(&self.life),
+        }
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<Server>> {
+        self.server.lock().unwrap()
+    }
+
+    /// Starts it, and waits until it listens.
+    pub fn start(&self) {
+        let mut server = self.server();
+        assert!(server.is_none(), "it runs");
+        self.life.fetch_add(1, Ordering::SeqCst);
+        *server = Some(Server::start(self.command(&["serve"])));
+    }
+
+    fn signal(&self, signal: Signal) {
+        let server = self.server();
+        let child = &server.as_ref().expect("it runs").child;
+        kill_process(Pid::from_child(child), signal).unwrap();
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self) {
+        self.server().take().expect("it runs").kill();
+    }
+
+    /// SIGTERM, and waits until it has answered what was under way.
+    pub fn terminate(&self) {
+        let mut server = self.server().take().expect("it runs");
+        assert!(server.terminate().success(), "{}", server.log());
+    }
+
+    /// What its process has said so far.
+    pub fn log(&self) -> String {
+        let server = self.server();
+        server.as_ref().map(Server::log).unwrap_or_default()
+    }
+
+    /// Waits until its process has said that.
+    pub fn says(&self, words: &str) -> bool {
+        (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            self.log().contains(words)
+        })
+    }
+}
+
+/// Nodes of one service.
+pub struct Nodes(pub Vec<Arc<Node>>);
+
+impl Nodes {
+    /// One node for each of `databases`, with these settings and users.
+    pub fn start(databases: &[String], settings: &[(&str, &str)], users: &[String]) -> Self {
+        let nodes = Self::prepare(databases, settings, users);
+        for node in &nodes.0 {
+            node.start();
+        }
+        nodes
+    }
+
+    /// The same, and none of them runs yet.
+    pub fn prepare(databases: &[String], settings: &[(&str, &str)], users: &[String]) -> Self {
+        let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let nodes = databases.iter().map(|database| {
+            let mut all = vec![own("WAXSEAL_DATABASE", database)];
+            all.extend(settings.iter().map(|(name, value)| own(name, value)));
+            Arc::new(Node::new(all))
+        });
+        let nodes: Vec<Arc<Node>> = nodes.collect();
+        let first = &nodes[0];
+        for user in users {
+            first.ok(&["user", "add", user, "--password-stdin"], PASSWORD);
+        }
+        // The first makes the keys. A node that finds keys and an untouched log would take the log for
+        // lost.
+        first.start();
+        first.terminate();
+        first.ok(&["revoke", "all"], "");
+        for other in &nodes[1..] {
+            copy(&first.place.path().join("keys"), other.place.path());
+        }
+        Self(nodes)
+    }
+
+    pub fn sites(&self) -> Vec<Site> {
+        self.0.iter().map(|node| node.site()).collect()
+    }
+}
+
+fn copy(folder: &Path, to: &Path) {
+    let done = Command::new("cp").arg("-a").args([folder, to]).status();
+    assert!(done.unwrap().success());
+}
