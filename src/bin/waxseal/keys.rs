@@ -20,6 +20,7 @@ use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use crate::cli::{KeysAction, Output};
 use crate::config::Config;
+use crate::ended::Ended;
 use crate::failure::Failure;
 
 pub async fn run(action: KeysAction, config: &Config, output: Output) -> Result<(), Failure> {
@@ -298,16 +299,15 @@ async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failur
             .await
             .map_err(Failure::refused)?;
     }
-    drop(store);
+    let value = json!({ "seq": seq, "scope": "key", "key": wanted });
+    let ended = Ended::by(seq, value, format!("revoked key {wanted} (seq {seq})"));
     if let Err(why) = take_out_of_folder(config, &wanted) {
         let why = match why {
             Failure::Refused(why) | Failure::Usage(why) | Failure::Due(why) => why,
         };
         eprintln!("waxseal: the key is revoked, but stays in the key folder: {why}");
     }
-    let value = json!({ "seq": seq, "scope": "key", "key": wanted });
-    output.print(&value, || format!("revoked key {wanted} (seq {seq})"));
-    Ok(())
+    ended.say(store, config, output).await
 }
 
 fn take_out_of_folder(config: &Config, kid: &KeyId) -> Result<(), Failure> {
