@@ -20,8 +20,8 @@ pub enum Standing {
     NotYet,
     /// It has not said so in time. What it knew before is over: it refuses every token until it has it.
     RanOut,
-    /// It has left the register, and serves no more.
-    Left,
+    /// It is not in the register any more, which it has left, or where its time ran out: it serves no more.
+    Gone,
 }
 
 impl Standing {
@@ -32,7 +32,7 @@ impl Standing {
             Self::Has => "has_it",
             Self::NotYet => "not_yet",
             Self::RanOut => "ran_out",
-            Self::Left => "left",
+            Self::Gone => "gone",
         }
     }
 }
@@ -113,7 +113,7 @@ impl Explanation {
             let standing = match now {
                 Some(now) if now.has(self.seq) => Standing::Has,
                 // It refuses everything before it takes itself out; others take it out once its time is over.
-                None => Standing::Left,
+                None => Standing::Gone,
                 Some(_) => continue,
             };
             known.standing = standing;
@@ -272,7 +272,7 @@ mod tests {
                 (id(1), Standing::Has, 1010 * MILLI),
                 (id(2), Standing::Has, 1500 * MILLI),
                 (id(3), Standing::RanOut, over),
-                (id(4), Standing::Left, 1500 * MILLI),
+                (id(4), Standing::Gone, 1500 * MILLI),
             ]
         );
         assert_eq!(explanation.last_use(), Some(over));

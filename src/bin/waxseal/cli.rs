@@ -232,6 +232,12 @@ pub enum Command {
         #[arg(long, global = true)]
         explain: bool,
     },
+    /// Move the SQLite database to an empty PostgreSQL one, for several nodes; no server may run meanwhile
+    Migrate {
+        /// Its address. A password in it is seen by others here: better set WAXSEAL_DATABASE instead, or PGPASSFILE
+        #[arg(long, value_name = "postgres://…")]
+        to: Option<String>,
+    },
     /// Go on with an older copy of the database that was put back: ends everything from before
     Restored,
 }

@@ -198,7 +198,9 @@ fn line(known: &Known, committed: Instant) -> String {
         Standing::RanOut => format!(
             "{name} {id}: its time ran out; it refuses every token from {when} on until it has it"
         ),
-        Standing::Left => format!("{name} {id}: has left, and serves no more"),
+        Standing::Gone => {
+            format!("{name} {id}: has left the register or was taken out, and serves no more")
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use waxseal::embedded::{Database, database_file, look_into_store, open_store};
+use waxseal::embedded::{Database, database_file, look_into_store, moved_file, open_store};
 use waxseal::id::KeyId;
 use waxseal::key::{Algorithm, Format, pem_from_jwk};
 use waxseal::keyring::Keyring;
@@ -46,7 +46,9 @@ pub async fn run(action: KeysAction, config: &Config, output: Output) -> Result<
 async fn revoked_keys(config: &Config) -> Result<HashSet<KeyId>, Failure> {
     let mut revoked = HashSet::new();
     let sqlite = matches!(config.settings.database, Database::Sqlite);
-    if sqlite && !database_file(&config.settings).exists() {
+    let nowhere =
+        !database_file(&config.settings).exists() && !moved_file(&config.settings).exists();
+    if sqlite && nowhere {
         return Ok(revoked);
     }
     let store = look_into_store(&config.settings)

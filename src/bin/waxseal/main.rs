@@ -9,6 +9,7 @@ mod ended;
 mod failure;
 mod keys;
 mod metrics;
+mod migrate;
 mod passwords;
 mod restored;
 mod revoke;
@@ -49,6 +50,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Keys { action } => keys::run(action, &config, output).await,
         Command::Token { action } => token::run(action, &config, output).await,
         Command::Revoke { target, explain } => revoke::run(target, explain, &config, output).await,
+        Command::Migrate { to } => migrate::run(to.as_deref(), &config, output).await,
         Command::Restored => restored::run(&config, output).await,
     }
 }
