@@ -42,16 +42,15 @@ use crate::policy::{
     check_max_staleness,
 };
 use crate::random::{OsRandom, Random};
-use crate::revocation::Reason;
 use crate::revocation::fence::Fence;
 use crate::revocation::follower::{FollowError, Follower};
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
-use crate::revocation::log::{RevocationLog, Revoke};
+use crate::revocation::log::RevocationLog;
 use crate::revocation::register::Register;
 use crate::store::key_folder;
 use crate::store::sql::SqlStore;
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::{Clock, SystemClock};
 use crate::verifier::Verifier;
 
 /// The service, its log replayed, ready to verify.
@@ -131,15 +130,11 @@ impl Waxseal {
             .filter(|_| settings.logout == Logout::Fenced);
         let fence = fence
             .map(|register| Fence::new(register, Arc::clone(&clock), Some(node), settings.bound()));
-        let head = log.read(0, 0).await?.head;
-        let pristine = head.cursor.seq == 0 && head.newest_lineage == Timestamp::EPOCH;
-        if had_keys && pristine {
-            // These keys may have signed sessions that another log knew to be over.
+        // Keys that were there may have signed sessions that another log knew to be over.
+        if had_keys && store.begin_log(clock.now()).await? {
             tracing::warn!(
                 "there are keys but the revocation log is new: all sessions from before are ended"
             );
-            log.revoke(Revoke::Everything, Reason::LogLost, clock.now())
-                .await?;
         }
         log.change_leeway(settings.timeouts.leeway, clock.now())
             .await?;

@@ -99,8 +99,13 @@ impl IntoResponse for Ended {
 impl From<LogoutError> for Problem {
     fn from(error: LogoutError) -> Self {
         tracing::error!(cause = %error, "a logout could not be made certain");
-        Self::unavailable(
-            "The logout could not be written. The session may still be alive: try again.",
-        )
+        Self::unavailable(match error {
+            LogoutError::Fence { .. } => {
+                "The session is ended. Whether every node knows that already is not certain: try again."
+            }
+            LogoutError::Store(_) | LogoutError::Follow(_) => {
+                "The logout could not be written. The session may still be alive: try again."
+            }
+        })
     }
 }

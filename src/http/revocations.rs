@@ -179,6 +179,7 @@ impl From<FeedError> for Problem {
         match error {
             FeedError::Store(error) => error.into(),
             FeedError::Signing(error) => error.into(),
+            FeedError::Stale => Self::unavailable("The revocation list is not provably fresh."),
         }
     }
 }

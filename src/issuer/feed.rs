@@ -14,6 +14,11 @@ pub enum FeedError {
     /// The log could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What was read may lack what the issuer cannot know of now.
+    #[error(
+        "the revocation list is not provably fresh, and what was read of the log need not be all"
+    )]
+    Stale,
     /// The page could not be signed.
     #[error(transparent)]
     Signing(#[from] SignError),
@@ -46,6 +51,8 @@ impl Issuer {
         let Self(parts, pages, _) = self;
         // However many ask at once, those who log in and out are not kept waiting for the store.
         let _permit = pages.acquire().await;
+        // Before the log is read.
+        let basis = parts.follower.basis().ok_or(FeedError::Stale)?;
         let (mut snapshot, mut after) = match after {
             After::Delta(seq) => (false, seq),
             After::Snapshot(seq) => (true, seq),
@@ -75,6 +82,9 @@ impl Issuer {
         }
         page.entries.truncate(PAGE as usize);
         let head = page.head;
+        if head.cursor.seq < basis.seq {
+            return Err(FeedError::Stale);
+        }
         let more = page.entries.len() == PAGE as usize
             && page
                 .entries
@@ -94,8 +104,7 @@ impl Issuer {
             aud: client.to_string(),
             nonce: nonce.to_owned(),
             now: now.millis(),
-            // The log itself was read, and after the question came.
-            age: 0,
+            age: u64::try_from(basis.age.as_millis()).unwrap_or(u64::MAX),
             after,
             after_hash,
             snapshot,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -54,7 +55,18 @@ pub struct Follower {
     clock: Arc<dyn Clock>,
     entry: Option<Entry>,
     place: Mutex<Place>,
+    /// The newest entry that the newest proof of freshness is about.
+    proven: AtomicI64,
     tickets: AtomicU64,
+}
+
+/// What a page that is read from the log now is known to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Basis {
+    /// All that was committed this long ago,
+    pub age: Duration,
+    /// if its head is at that `seq` or past it.
+    pub seq: i64,
 }
 
 impl Follower {
@@ -78,6 +90,7 @@ impl Follower {
             clock,
             entry: None,
             place,
+            proven: AtomicI64::new(0),
             tickets: AtomicU64::new(1),
         }
     }
@@ -143,6 +156,8 @@ impl Follower {
         if place.cursor.seq < head {
             return Err(Broken(place.cursor.seq).into());
         }
+        // Before the time that it belongs to: whoever reads both has too strict a pair at worst.
+        self.proven.store(place.cursor.seq, Ordering::SeqCst);
         self.freshness.prove(asked);
         place.read_since = began;
         drop(place);
@@ -164,6 +179,20 @@ impl Follower {
             place.acknowledged = node.applied.seq;
         }
         Ok(())
+    }
+
+    /// What a page that is read from the log from now on has. A server that answers need not be the writable
+    /// primary any more: as one node of several this one says what it has proven. None if that is not fresh.
+    #[must_use]
+    pub fn basis(&self) -> Option<Basis> {
+        let uptime = self.clock.uptime();
+        if self.entry.is_none() {
+            let (age, seq) = (Duration::ZERO, 0);
+            return Some(Basis { age, seq });
+        }
+        let age = self.freshness.age(uptime)?;
+        let seq = self.proven.load(Ordering::SeqCst);
+        (age < self.freshness.bound()).then_some(Basis { age, seq })
     }
 
     fn node(&self, entry: &Entry, applied: Cursor) -> Node {

@@ -134,7 +134,15 @@ async fn first_user(waxseal: &Waxseal) -> Result<(), Failure> {
         return Ok(());
     }
     let password = passwords::random(&OsRandom::new());
-    user::create(&*accounts, "admin", password.clone()).await?;
+    if let Err(failure) = user::create(&*accounts, "admin", password.clone()).await {
+        // Another node that starts at the same moment may have made it.
+        let users = accounts.users().await.map_err(Failure::refused)?;
+        return if users.is_empty() {
+            Err(failure)
+        } else {
+            Ok(())
+        };
+    }
     eprintln!(
         "waxseal: there was no user, so one was made. This is shown once:\n  username: admin\n  password: {password}"
     );

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::engine::Db;
 use super::marking::Marking;
 use super::reader::HeadRow;
 use super::writer::{Change, Done};
 use super::{client, session, statements as sql, user};
-use crate::revocation::log::{Cursor, Revoke};
+use crate::revocation::log::{Cursor, Entry, Revoke};
 use crate::revocation::{
     ALL, Reason, Revocation, Target, cut_off_expiry, session_revocation_expiry,
 };
@@ -30,6 +32,12 @@ pub(super) async fn apply(
             head.head.horizon = head.head.horizon.max(*horizon);
             revoke(db, head, &Revoke::Everything, Reason::LogLost, *at).await
         }
+        Change::BeginLog(at) => {
+            if head.head.cursor.seq > 0 || head.head.newest_lineage > Timestamp::EPOCH {
+                return Ok(Done::No);
+            }
+            revoke(db, head, &Revoke::Everything, Reason::LogLost, *at).await
+        }
         Change::Compact(rows) => compact(db, head, rows, marking).await,
         Change::RaiseHorizon(horizon) => {
             head.head.horizon = head.head.horizon.max(*horizon);
@@ -47,34 +55,49 @@ pub(super) async fn apply(
     }
 }
 
-/// The next entry: its `seq` and hash follow from the head, in the transaction that moves the head.
-pub(super) async fn append(
-    db: &mut Db<'_>,
-    head: &mut HeadRow,
-    mut revocation: Revocation,
-) -> sqlx::Result<Done> {
+/// The next entry: its `seq` and hash follow from the head, in the transaction that moves the head. It is
+/// written with the others of the transaction, by [`write_appended`].
+pub(super) fn append(head: &mut HeadRow, mut revocation: Revocation) -> Done {
     revocation.seq = head.head.cursor.seq + 1;
     let hash = revocation.chain(&head.head.cursor.hash);
-    db.query(sql::APPEND)
-        .bind(revocation.seq)
-        .bind(revocation.target.scope().name())
-        .bind(revocation.target.key())
-        .bind(revocation.from)
-        .bind(revocation.spared.map(|lineage| lineage.to_string()))
-        .bind(revocation.expires_at.millis())
-        .bind(revocation.reason.name())
-        .bind(revocation.at.millis())
-        .bind(hash.as_slice())
-        .bind(revocation.grace_until.map(Timestamp::millis))
-        .execute()
-        .await?;
-    head.head.cursor = Cursor {
-        seq: revocation.seq,
-        hash,
+    let seq = revocation.seq;
+    head.head.cursor = Cursor { seq, hash };
+    head.appended.push(Entry { revocation, hash });
+    Done::Revoked(seq)
+}
+
+/// Writes all that was appended: one statement, however many callers it is of.
+pub(super) async fn write_appended(db: &mut Db<'_>, head: &HeadRow) -> sqlx::Result<()> {
+    if head.appended.is_empty() {
+        return Ok(());
+    }
+    let hex = |hash: &[u8]| {
+        hash.iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
     };
-    let written = (revocation.target.scope(), revocation.reason);
-    head.appended.push(written);
-    Ok(Done::Revoked(revocation.seq))
+    let row = |entry: &Entry| {
+        let Entry { revocation, hash } = entry;
+        json!({
+            "seq": revocation.seq,
+            "scope": revocation.target.scope().name(),
+            "key": revocation.target.key(),
+            "from": revocation.from,
+            "spared": revocation.spared,
+            "expires_at": revocation.expires_at.millis(),
+            "reason": revocation.reason.name(),
+            "at": revocation.at.millis(),
+            "hash": hex(hash),
+            "grace_until": revocation.grace_until.map(Timestamp::millis),
+        })
+    };
+    let rows: Vec<_> = head.appended.iter().map(row).collect();
+    let query = db.query_of(sql::APPEND, sql::APPEND_AT_SERVER);
+    query
+        .bind(json!(rows).to_string())
+        .execute()
+        .await
+        .map(drop)
 }
 
 async fn revoke(
@@ -105,21 +128,17 @@ async fn revoke(
             (Target::User(*user), from, cut_off_expiry(at, from))
         }
     };
-    append(
-        db,
-        head,
-        Revocation {
-            seq: 0,
-            target,
-            from,
-            grace_until: None,
-            spared: None,
-            expires_at,
-            reason,
-            at,
-        },
-    )
-    .await
+    let revocation = Revocation {
+        seq: 0,
+        target,
+        from,
+        grace_until: None,
+        spared: None,
+        expires_at,
+        reason,
+        at,
+    };
+    Ok(append(head, revocation))
 }
 
 /// The first lineage time that is good after a cut-off at `at`: past now, and past every lineage
@@ -151,16 +170,18 @@ async fn compact(
     rows: &[(i64, i64)],
     marking: &Marking,
 ) -> sqlx::Result<Done> {
-    let mut dropped = 0;
     // What comes after the mark stays: it proves that the log goes on from there. Where there are several nodes
     // it is noted of each mark instead.
     let noted = db.is_postgres();
     let rows = rows.iter();
-    for (seq, expires_at) in rows.filter(|(seq, _)| noted || marking.has(*seq)) {
-        db.query(sql::DROP).bind(*seq).execute().await?;
+    let rows = rows.filter(|(seq, _)| noted || marking.has(*seq));
+    let seqs: Vec<_> = rows.clone().map(|(seq, _)| seq).collect();
+    let query = db.query_of(sql::DROP, sql::DROP_AT_SERVER);
+    let query = query.bind(json!(seqs).to_string());
+    let dropped = query.execute().await?;
+    for (seq, expires_at) in rows {
         head.head.compacted = head.head.compacted.max(*seq);
         head.head.horizon = head.head.horizon.max(Timestamp::from_millis(*expires_at));
-        dropped += 1;
     }
     Ok(Done::Forgotten(dropped))
 }

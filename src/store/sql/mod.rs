@@ -183,6 +183,18 @@ impl SqlStore {
             .await
     }
 
+    /// Ends everything from before if nothing was ever written to this log. True if so.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin_log(&self, at: Timestamp) -> Result<bool, StoreError> {
+        match self.write(Change::BeginLog(at)).await? {
+            Done::Revoked(_) => Ok(true),
+            Done::No => Ok(false),
+            other => Err(other.unexpected()),
+        }
+    }
+
     /// Ends every session and every client's token from before, also of those that this log knows nothing
     /// of: their lineages go to `newest_lineage`, and what had expired to `horizon`. The mark is put at
     /// this log, wherever it was.

@@ -6,7 +6,7 @@ use crate::account::password::PasswordHash;
 use crate::account::{LoginStart, LoginUser, User, Username};
 use crate::id::UserId;
 use crate::revocation::log::{Cursor, Entry, Head, Page};
-use crate::revocation::{LogHash, Reason, Revocation, Scope, Target};
+use crate::revocation::{LogHash, Revocation, Target};
 use crate::store::mark::Mark;
 use crate::time::Timestamp;
 
@@ -19,7 +19,7 @@ pub(super) struct HeadRow {
     /// What time it is at the server, if there is one.
     pub server_time: Option<Timestamp>,
     /// What was appended since it was read.
-    pub appended: Vec<(Scope, Reason)>,
+    pub appended: Vec<Entry>,
 }
 
 impl HeadRow {

@@ -23,6 +23,9 @@ pub(super) struct Attendance {
     skew: Option<Skew>,
 }
 
+/// Asks whether the connection is alive.
+const ALIVE: (&str, &str) = ("SELECT 1", "SELECT 1");
+
 enum Ask<'a> {
     Enter(&'a Node),
     Attend(&'a Node, u32),
@@ -45,10 +48,7 @@ impl Attendance {
         let mut slot = self.connection.lock().await;
         let kept = slot.take();
         let work = async {
-            let mut connection = match kept {
-                Some(connection) => connection,
-                None => self.server.connect().await?,
-            };
+            let mut connection = self.server.begin(kept, ALIVE).await?;
             let page = self.answer(&mut connection.db(), ask).await?;
             Ok::<_, Cause>((connection, page))
         };

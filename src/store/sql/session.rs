@@ -112,7 +112,7 @@ pub(super) async fn renew(
         reason: Reason::Renewed,
         at: renew.at,
     };
-    append(db, head, revocation).await?;
+    append(head, revocation);
     Ok(Done::Renewed(Renewed::Current {
         generation: next,
         renew_at: renew.renew_at,

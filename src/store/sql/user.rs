@@ -88,7 +88,7 @@ pub(super) async fn change(
         reason,
         at,
     };
-    append(db, head, revocation).await
+    Ok(append(head, revocation))
 }
 
 pub(super) async fn session_user(db: &mut Db<'_>, id: &str) -> sqlx::Result<Option<SessionUser>> {

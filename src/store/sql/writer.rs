@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 
-use super::change::apply;
+use super::change::{apply, write_appended};
 use super::client::ClientWrite;
 use super::engine::{Connection, Db};
 use super::marking::{Cause, Marking};
@@ -20,7 +20,7 @@ use crate::id::UserId;
 use crate::inventory::{Renew, Renewed};
 use crate::meters;
 use crate::revocation::Reason;
-use crate::revocation::log::{Revoke, StoreError};
+use crate::revocation::log::{Entry, Revoke, StoreError};
 use crate::store::mark::MarkFile;
 use crate::time::Timestamp;
 
@@ -45,6 +45,8 @@ pub(super) enum Change {
     Forget(Timestamp),
     UpgradeHash(UserId, PasswordHash, PasswordHash),
     Client(ClientWrite),
+    /// Ends everything from before, if nothing was ever written.
+    BeginLog(Timestamp),
     /// An older copy was put back, or the log is new: ends everything, past a newest lineage and a horizon
     /// that this log does not know.
     EndFormer {
@@ -95,7 +97,26 @@ pub(super) enum Server {
     Postgres(Box<PgConnectOptions>),
 }
 
+const BEGIN: (&str, &str) = ("BEGIN IMMEDIATE", "BEGIN");
+
 impl Server {
+    /// A connection on which a first statement was done, of each engine its own: the one that was kept, or, if
+    /// the server has gone away meanwhile, another one. What that statement does may be done twice.
+    pub(super) async fn begin(
+        &self,
+        kept: Option<Connection>,
+        (sqlite, postgres): (&'static str, &'static str),
+    ) -> sqlx::Result<Connection> {
+        if let Some(mut kept) = kept
+            && kept.db().query_of(sqlite, postgres).execute().await.is_ok()
+        {
+            return Ok(kept);
+        }
+        let mut connection = self.connect().await?;
+        connection.db().query_of(sqlite, postgres).execute().await?;
+        Ok(connection)
+    }
+
     /// Within which time it must have answered.
     pub(super) const fn limit(&self) -> Option<Duration> {
         match self {
@@ -104,7 +125,7 @@ impl Server {
         }
     }
 
-    pub(super) async fn connect(&self) -> sqlx::Result<Connection> {
+    async fn connect(&self) -> sqlx::Result<Connection> {
         Ok(match self {
             Self::Sqlite(options) => Connection::Sqlite(options.connect().await?),
             Self::Postgres(options) => Connection::Postgres(postgres::connect(options).await?),
@@ -188,16 +209,15 @@ impl Writing {
     async fn try_commit(&mut self, batch: &[Job]) -> Result<Vec<Done>, Cause> {
         let limit = self.server.limit();
         let commit = async {
-            let mut connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => self.server.connect().await?,
-            };
+            let kept = self.connection.take();
+            let mut connection = self.server.begin(kept, BEGIN).await?;
             let done = self.commit(&mut connection.db(), batch).await?;
             Ok::<_, Cause>((connection, done))
         };
         let (connection, (done, head, marking)) = within_limit(limit, commit).await?;
         self.connection = Some(connection);
-        for (scope, reason) in &head.appended {
+        for Entry { revocation, .. } in &head.appended {
+            let (scope, reason) = (revocation.target.scope(), revocation.reason);
             meters::revocations_written(scope.name(), reason.name()).increment(1);
         }
         let followed = marking.follow(&self.mark, &head.head).await;
@@ -205,12 +225,12 @@ impl Writing {
         followed.map(|()| done)
     }
 
+    /// In a transaction that has begun.
     async fn commit(
         &self,
         db: &mut Db<'_>,
         batch: &[Job],
     ) -> Result<(Vec<Done>, HeadRow, Marking), Cause> {
-        db.query_of("BEGIN IMMEDIATE", "BEGIN").execute().await?;
         let asked = self.skew.as_ref().map(Skew::now);
         let before = reader::locked_head(db).await?;
         if let (Some(skew), Some(asked), Some(server)) = (&self.skew, asked, before.server_time) {
@@ -235,6 +255,7 @@ impl Writing {
             });
         }
         forget_ended(db, batch).await?;
+        write_appended(db, &head).await?;
         set_head(db, &head).await?;
         marking.note(db, &head.head).await?;
         if db.is_postgres() && head.head != before.head {
