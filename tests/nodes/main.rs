@@ -12,3 +12,4 @@ mod ground;
 mod history;
 mod load;
 mod nodes;
+mod tools;

@@ -151,8 +151,8 @@ impl Nodes {
         for user in users {
             first.ok(&["user", "add", user, "--password-stdin"], PASSWORD);
         }
-        // The first makes the keys. A node that finds keys and an untouched log would take the log for
-        // lost.
+        // A node that finds keys and an untouched log would take the log for lost.
+        first.ok(&["keys", "rotate"], "");
         first.start();
         first.terminate();
         first.ok(&["revoke", "all"], "");
