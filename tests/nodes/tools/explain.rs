@@ -24,7 +24,7 @@ const BOUNDED: [(&str, &str); 1] = [("WAXSEAL_MAX_STALENESS", "3s")];
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_instant_is_not_before_the_last_use() {
     let postgres = Postgres::start();
-    let wire = Wire::to(&postgres.url()).await;
+    let wire = Wire::to_port(postgres.port()).await;
     let databases = [postgres.url(), postgres.url_through(&wire)];
     let nodes = Nodes::start(&databases, &BOUNDED, &users());
     // On a slow machine it may not be used between the revocation and the end of what the node knew.
