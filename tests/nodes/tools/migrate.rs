@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -331,20 +332,14 @@ async fn an_older_copy_is_refused() {
     assert!(postgres.sql_as_owner("SELECT count(*) FROM head").is_err());
 }
 
-/// Stands in the way of the copy once some of it is made, and gives the process.
-fn held_up(here: &Installation, postgres: &Postgres) -> std::process::Child {
-    let child = here
-        .migrate(&postgres.url())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+/// Waits until the copy is half made, and something stands in its way.
+fn is_held_up(postgres: &Postgres) {
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waxseal' AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO client%'";
     for _ in 0..3000 {
         if postgres.sql(waits) == "1" {
-            return child;
+            return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     panic!("it never came to the clients");
 }
@@ -367,9 +362,12 @@ async fn a_failure_in_the_middle_leaves_both_sides_as_they_were() {
             scope.spawn(|| postgres.try_sql(lock));
             let locked = "SELECT count(*) FROM pg_locks WHERE mode = 'ShareLock' AND relation = 'client'::regclass";
             while postgres.sql(locked) == "0" {
-                std::thread::sleep(std::time::Duration::from_millis(10));
+                std::thread::sleep(Duration::from_millis(10));
             }
-            let mut child = held_up(&here, &postgres);
+            let mut command = here.migrate(&postgres.url());
+            command.stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            is_held_up(&postgres);
             match fault {
                 "killed" => child.kill().unwrap(),
                 "cut" => postgres.end_connections(),

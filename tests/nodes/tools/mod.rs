@@ -2,6 +2,7 @@
 
 mod explain;
 mod fenced;
+mod long_log;
 mod migrate;
 
 use std::process::Output;
