@@ -18,6 +18,9 @@ use crate::cli::Output;
 use crate::config::Config;
 use crate::failure::Failure;
 
+/// Of a file it cannot be said that no server serves by it.
+const UNREGISTERED: &str = "a server on a SQLite file whose logouts are bounded is not entered anywhere: if one runs here it reads the log itself, and refuses within its max_staleness";
+
 /// What was written, and what to say of it.
 #[derive(Debug)]
 pub struct Ended {
@@ -77,7 +80,7 @@ impl Ended {
     ) -> Result<(), Failure> {
         if config.settings.logout == Logout::Fenced {
             let register: Arc<dyn Register> = Arc::new(store);
-            match self.wait(register, config.settings.bound()).await {
+            match self.wait(register, config).await {
                 Ok(()) => {}
                 Err(cause) if self.shown_once => {
                     output.print(&self.value, || self.text.clone());
@@ -93,17 +96,25 @@ impl Ended {
     async fn wait(
         &mut self,
         register: Arc<dyn Register>,
-        bound: Duration,
+        config: &Config,
     ) -> Result<(), StoreError> {
         // For their names alone: whom to wait for is the fence's business.
         let names = register.nodes().await.map(|read| read.nodes);
         let names = names.unwrap_or_default().into_iter();
-        let names = names
-            .map(|known| (known.node.id, known.node.name))
-            .collect();
-        let fence = Fence::new(register, Arc::new(SystemClock), None, bound);
+        let names = names.map(|known| (known.node.id, known.node.name));
+        let names = names.collect();
+        let (clock, bound) = (Arc::new(SystemClock), config.settings.bound());
+        let fence = Fence::new(Arc::clone(&register), clock, None, bound);
         let fenced = fence.wait(self.seq, self.committed.uptime).await?;
         self.add(&fenced, &names);
+        if matches!(config.settings.database, Database::Sqlite) {
+            let nodes = register.nodes().await?.nodes;
+            let known = nodes.iter().any(|node| node.has(self.seq));
+            self.value["fence"]["registered"] = known.into();
+            if !known {
+                self.text = format!("{}\n{UNREGISTERED}", self.text);
+            }
+        }
         Ok(())
     }
 
@@ -161,10 +172,9 @@ impl Ended {
         watched.await.map_err(|cause| self.not_known(&cause))?;
         let last = explanation.last_use().unwrap_or(committed.uptime);
         // A server on a file is in the register only if its own logouts are fenced.
-        let alone = matches!(
-            (&settings.database, settings.logout),
-            (Database::Sqlite, Logout::Bounded)
-        );
+        let has = |known: &Known| known.standing == Standing::Has;
+        let on_file = matches!(settings.database, Database::Sqlite);
+        let alone = on_file && !explanation.nodes().any(has);
         let last = if alone {
             last.max(committed.uptime + over_after(settings.max_staleness))
         } else {
@@ -206,10 +216,7 @@ fn line(known: &Known, committed: Instant) -> String {
 
 fn summary(alone: bool, nobody: bool, max_staleness: Duration, last: Timestamp) -> String {
     let first = if alone {
-        format!(
-            "a server on a bounded SQLite database is not entered anywhere: if one runs here it reads the log itself, and refuses within its max_staleness (here {} s)\n",
-            max_staleness.as_secs()
-        )
+        format!("{UNREGISTERED} (here {} s)\n", max_staleness.as_secs())
     } else if nobody {
         "no node is registered: none serves\n".to_owned()
     } else {

@@ -171,6 +171,16 @@ async fn of_one_node_on_a_file_it_says_that_it_is_not_registered() {
         "{text}"
     );
 
+    // Also if the command believes that it is fenced.
+    let mut wrong = node.command(&["revoke", "all", "--explain", "--json"]);
+    let printed = wrong.env("WAXSEAL_LOGOUT", "fenced").output().unwrap();
+    let printed = parsed(std::str::from_utf8(&printed.stdout).unwrap());
+    assert_eq!(printed["explain"]["registered"], false);
+    let mut wrong = node.command(&["revoke", "all"]);
+    let printed = wrong.env("WAXSEAL_LOGOUT", "fenced").output().unwrap();
+    let text = String::from_utf8(printed.stdout).unwrap();
+    assert!(text.contains("not entered anywhere"), "{text}");
+
     // With fenced logouts it is registered, on a file too.
     let fenced = [("WAXSEAL_LOGOUT", "fenced")];
     let nodes = Nodes::start(&["sqlite".to_owned()], &fenced, &users());
@@ -179,4 +189,6 @@ async fn of_one_node_on_a_file_it_says_that_it_is_not_registered() {
         text.contains(": has it") && !text.contains("not entered"),
         "{text}"
     );
+    let text = nodes.0[0].ok(&["revoke", "all"], "");
+    assert!(!text.contains("not entered"), "{text}");
 }

@@ -98,7 +98,7 @@ async fn every_command_that_ends_something_waits_and_says_for_whom() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bounded_command_waits_for_nobody() {
     let postgres = Postgres::start();
-    let bounded = [("WAXSEAL_MAX_STALENESS", "1h")];
+    let bounded = [("WAXSEAL_MAX_STALENESS", "30s")];
     let nodes = Nodes::start(&[postgres.url()], &bounded, &users());
     let node = &nodes.0[0];
     node.pause();
