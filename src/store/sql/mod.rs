@@ -47,7 +47,7 @@ pub use skew::{ClockOff, Skew};
 use writer::{Change, Done, Server, Writer};
 
 /// How many rows one compacting transaction drops: a logout waits no longer than that takes.
-const COMPACT_AT_ONCE: usize = 512;
+const COMPACT_AT_ONCE: i64 = 512;
 
 /// The address of a PostgreSQL database, `postgres://…`. It may carry a password, and is not shown.
 #[derive(Clone)]
@@ -123,7 +123,7 @@ impl SqlStore {
         migrated.map_err(not_migrated)?;
         let readers = Readers::Sqlite(sqlite::readers(options.clone()).await?);
         let connection = Connection::Sqlite(connection);
-        let server = Server::Sqlite(options);
+        let server = Server::Sqlite(Box::new(options));
         Ok(Self::new(connection, server, readers, mark, None))
     }
 
@@ -273,16 +273,19 @@ impl RevocationLog for SqlStore {
     }
 
     async fn compact(&self, until: Timestamp) -> Result<u64, StoreError> {
-        let expired = reader::expired(&self.readers, until);
-        let expired = self.read("find expired revocations", expired).await?;
-        let mut dropped = 0;
-        for rows in expired.chunks(COMPACT_AT_ONCE) {
-            match self.write(Change::Compact(rows.to_vec())).await? {
+        let (mut dropped, mut after) = (0, 0);
+        loop {
+            let expired = reader::expired(&self.readers, after, until, COMPACT_AT_ONCE);
+            let expired = self.read("find expired revocations", expired).await?;
+            let Some((last, _)) = expired.last() else {
+                return Ok(dropped);
+            };
+            after = *last;
+            match self.write(Change::Compact(expired)).await? {
                 Done::Forgotten(rows) => dropped += rows,
                 other => return Err(other.unexpected()),
             }
         }
-        Ok(dropped)
     }
 
     async fn change_leeway(&self, leeway: Duration, at: Timestamp) -> Result<(), StoreError> {

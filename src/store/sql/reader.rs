@@ -23,9 +23,10 @@ pub(super) struct HeadRow {
 }
 
 impl HeadRow {
-    /// Whether a cut-off of everything came after all that the mark knows of.
-    pub(super) fn has_ended_all_of(&self, mark: &Mark) -> bool {
-        self.everything_from > mark.newest_lineage.millis() && self.head.horizon >= mark.horizon
+    /// Whether a cut-off of everything came after all that the mark knows of. What had expired by the mark's
+    /// horizon is among that, wherever the horizon is now.
+    pub(super) const fn has_ended_all_of(&self, mark: &Mark) -> bool {
+        self.everything_from > mark.newest_lineage.millis()
     }
 }
 
@@ -139,9 +140,16 @@ pub(super) async fn entry_after(db: &mut Db<'_>, seq: i64) -> sqlx::Result<Optio
     row.as_ref().map(entry).transpose()
 }
 
-/// `seq` and `expires_at` of what expired.
-pub(super) async fn expired(readers: &Readers, until: Timestamp) -> sqlx::Result<Vec<(i64, i64)>> {
-    let rows = readers.all(sql::EXPIRED, |query| query.bind(until.millis()));
+/// `seq` and `expires_at` of the first of what expired after that `seq`.
+pub(super) async fn expired(
+    readers: &Readers,
+    after: i64,
+    until: Timestamp,
+    limit: i64,
+) -> sqlx::Result<Vec<(i64, i64)>> {
+    let rows = readers.all(sql::EXPIRED, |query| {
+        query.bind(after).bind(until.millis()).bind(limit)
+    });
     let rows = rows.await?;
     rows.iter()
         .map(|row| Ok((row.get(0)?, row.get(1)?)))

@@ -13,8 +13,7 @@ pub(super) const SET_LEEWAY: &str = "UPDATE head SET leeway = $1 WHERE id = 1";
 pub(super) const APPEND: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) SELECT value ->> 'seq', value ->> 'scope', value ->> 'key', value ->> 'from', value ->> 'spared', value ->> 'expires_at', value ->> 'reason', value ->> 'at', unhex(value ->> 'hash'), value ->> 'grace_until' FROM json_each($1)"#;
 pub(super) const APPEND_AT_SERVER: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) SELECT seq, scope, key, "from", spared, expires_at, reason, at, decode(hash, 'hex'), grace_until FROM json_to_recordset(CAST($1 AS json)) AS entry (seq BIGINT, scope TEXT, key TEXT, "from" BIGINT, spared TEXT, expires_at BIGINT, reason TEXT, at BIGINT, hash TEXT, grace_until BIGINT)"#;
 pub(super) const ENTRIES: &str = r#"SELECT seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2"#;
-pub(super) const EXPIRED: &str =
-    "SELECT seq, expires_at FROM revocation WHERE expires_at <= $1 ORDER BY seq";
+pub(super) const EXPIRED: &str = "SELECT seq, expires_at FROM revocation WHERE seq > $1 AND expires_at <= $2 ORDER BY seq LIMIT $3";
 pub(super) const DROP: &str =
     "DELETE FROM revocation WHERE seq IN (SELECT value FROM json_each($1))";
 pub(super) const DROP_AT_SERVER: &str = "DELETE FROM revocation WHERE seq IN (SELECT CAST(json_array_elements_text(CAST($1 AS json)) AS BIGINT))";

@@ -93,7 +93,7 @@ struct Job {
 /// What a writer writes to.
 #[derive(Clone, Debug)]
 pub(super) enum Server {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
     Postgres(Box<PgConnectOptions>),
 }
 

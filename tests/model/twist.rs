@@ -1,0 +1,207 @@
+//! What can be taken out of the protocol or its assumptions, each to see that the model then finds a violation.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use waxseal::id::NodeId;
+use waxseal::revocation::log::{Page, StoreError};
+use waxseal::revocation::register::{Node, Nodes, Register};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Twist {
+    /// Nothing is taken out.
+    None,
+    /// A node accepts without asking whether its list is fresh.
+    NoLeaseCheck,
+    /// A node looks into the list, and asks only then whether it is fresh.
+    ListBeforeFreshness,
+    /// A logout is answered without a fence.
+    NoFence,
+    /// The list counts as fresh from the answer on, not from before the question.
+    ProofFromAnswer,
+    /// The head is read before the node's entry is committed.
+    HeadBeforeEntry,
+    /// Whom to wait for is read, as if it were later, before the revocation is committed.
+    RegisterBeforeCommit,
+    /// A node is dismissed even if it has entered itself again.
+    DismissAnyBeat,
+    /// A node is dismissed when half its bound is over.
+    DismissEarly,
+    /// The keeper takes the time before it asked for the time at which it had read.
+    KeptFromBefore,
+    /// A node takes itself out while it still accepts.
+    LeavesFresh,
+    /// Every beat has the same number.
+    SameBeat,
+    /// A bound is over when it has passed by the waiter's clock, with no margin.
+    NoMargin,
+    /// What a node has applied is believed whatever log it was of. With fail-overs that lose commits.
+    AnyLogBelieved,
+    /// Fail-overs that lose commits lose nodes' entries too, and keepers go on.
+    EntriesLost,
+    /// The log is read at a replica, which lags.
+    LaggingReads,
+    /// The head that proves freshness is read there.
+    LaggingHead,
+    /// The register is read there, and believed however old it is.
+    LaggingRegister,
+    /// The store sends an entry a second time, late, and takes it whatever beat is there.
+    SentTwice,
+    /// The clock does not count the time for which its machine is suspended.
+    ClockStops,
+}
+
+/// The register as the twist shows it.
+pub fn twisted(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
+    match twist {
+        Twist::SameBeat => Arc::new(Liar {
+            register,
+            beat: |_| 1,
+            bound: |bound| bound,
+            continued: |continued| continued,
+            seq: |seq| seq,
+        }),
+        Twist::AnyLogBelieved => Arc::new(Liar {
+            register,
+            beat: |beat| beat,
+            bound: |bound| bound,
+            continued: |_| true,
+            seq: |seq| seq,
+        }),
+        Twist::LaggingRegister => Arc::new(Liar {
+            register,
+            beat: |beat| beat,
+            bound: |bound| bound,
+            continued: |continued| continued,
+            seq: |_| i64::MAX,
+        }),
+        // What `over_after` adds is taken off before.
+        Twist::NoMargin => Arc::new(Liar {
+            register,
+            beat: |beat| beat,
+            bound: |bound| (bound - Duration::from_millis(50)) * 20 / 21,
+            continued: |continued| continued,
+            seq: |seq| seq,
+        }),
+        _ => register,
+    }
+}
+
+/// The register as the twist shows it to a keeper.
+pub fn twisted_for_keeper(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
+    match twist {
+        Twist::DismissEarly => Arc::new(Liar {
+            register,
+            beat: |beat| beat,
+            bound: |bound| bound / 2,
+            continued: |continued| continued,
+            seq: |seq| seq,
+        }),
+        _ => register,
+    }
+}
+
+/// A register that does not say what it was told, or what it has.
+#[derive(Debug)]
+struct Liar {
+    register: Arc<dyn Register>,
+    beat: fn(i64) -> i64,
+    bound: fn(Duration) -> Duration,
+    continued: fn(bool) -> bool,
+    seq: fn(i64) -> i64,
+}
+
+impl Liar {
+    fn told(&self, node: &Node) -> Node {
+        Node {
+            beat: (self.beat)(node.beat),
+            ..node.clone()
+        }
+    }
+}
+
+#[async_trait]
+impl Register for Liar {
+    async fn enter(&self, node: &Node) -> Result<(), StoreError> {
+        self.register.enter(&self.told(node)).await
+    }
+
+    async fn attend(&self, node: &Node, limit: u32) -> Result<Page, StoreError> {
+        self.register.attend(&self.told(node), limit).await
+    }
+
+    async fn nodes(&self) -> Result<Nodes, StoreError> {
+        let mut nodes = self.register.nodes().await?;
+        nodes.seq = (self.seq)(nodes.seq);
+        for registered in &mut nodes.nodes {
+            registered.node.bound = (self.bound)(registered.node.bound);
+            registered.continued = (self.continued)(registered.continued);
+        }
+        Ok(nodes)
+    }
+
+    async fn dismiss(&self, node: NodeId, beat: i64) -> Result<(), StoreError> {
+        self.register.dismiss(node, beat).await
+    }
+
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
+        self.register.leave(node).await
+    }
+
+    fn bell(&self) -> watch::Receiver<u64> {
+        self.register.bell()
+    }
+}
+
+/// A register that shows no node but those that were there at some time before.
+#[derive(Debug)]
+pub struct Before {
+    register: Arc<dyn Register>,
+    there: BTreeSet<NodeId>,
+}
+
+impl Before {
+    pub async fn new(register: Arc<dyn Register>) -> Result<Self, StoreError> {
+        let nodes = register.nodes().await?;
+        let there = nodes
+            .nodes
+            .iter()
+            .map(|registered| registered.node.id)
+            .collect();
+        Ok(Self { register, there })
+    }
+}
+
+#[async_trait]
+impl Register for Before {
+    async fn enter(&self, node: &Node) -> Result<(), StoreError> {
+        self.register.enter(node).await
+    }
+
+    async fn attend(&self, node: &Node, limit: u32) -> Result<Page, StoreError> {
+        self.register.attend(node, limit).await
+    }
+
+    async fn nodes(&self) -> Result<Nodes, StoreError> {
+        let mut nodes = self.register.nodes().await?;
+        nodes
+            .nodes
+            .retain(|registered| self.there.contains(&registered.node.id));
+        Ok(nodes)
+    }
+
+    async fn dismiss(&self, node: NodeId, beat: i64) -> Result<(), StoreError> {
+        self.register.dismiss(node, beat).await
+    }
+
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
+        self.register.leave(node).await
+    }
+
+    fn bell(&self) -> watch::Receiver<u64> {
+        self.register.bell()
+    }
+}

@@ -1,0 +1,338 @@
+//! The world around the nodes: true time, chance, the primary, the network's faults, and what is found out.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use waxseal::id::Lineage;
+use waxseal::random::SeededRandom;
+use waxseal::time::Timestamp;
+
+use crate::dice::Dice;
+use crate::host::Host;
+use crate::primary::Primary;
+use crate::twist::Twist;
+
+pub const HOSTS: usize = 3;
+
+/// How long faults are begun. After that the world is calm.
+pub const FAULTS: Duration = Duration::from_millis(6_000);
+
+/// What a fail-over may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailOver {
+    /// Nothing that was committed is lost: the replication is synchronous.
+    KeepsAll,
+    /// The last commits may be lost. Of the register it is asked that no node's entry is lost, and that
+    /// keepers begin anew: see `Twist::EntriesLost` for why.
+    LosesCommits,
+    /// The last commits may be lost, of the register as of the log, but nobody is primary for as long as what
+    /// anybody knew from the last one may be believed.
+    LosesCommitsAfterALease,
+}
+
+/// A session that somebody will log out of.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub lineage: Lineage,
+    /// When its revocation was first committed, in true time.
+    pub committed: Option<Duration>,
+    /// When the 2xx was received, in true time.
+    pub answered: Option<Duration>,
+    /// A fail-over lost its revocation: no node can know it.
+    pub lost: bool,
+}
+
+/// What happened how often, to see that a run is about something.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub accepted: u64,
+    pub revoked: u64,
+    pub stale: u64,
+    /// Verifications that were sent after the 2xx.
+    pub late: u64,
+    pub answered: u64,
+    pub tried_again: u64,
+    pub waited: u64,
+    pub outlasted: u64,
+    pub dismissed: u64,
+    pub lost: u64,
+    pub broken: u64,
+    pub crashed: u64,
+}
+
+impl Tally {
+    pub fn fields(&self) -> [(&'static str, u64); 12] {
+        [
+            ("accepted", self.accepted),
+            ("refused as revoked", self.revoked),
+            ("refused as stale", self.stale),
+            ("sent after a 2xx", self.late),
+            ("logouts answered", self.answered),
+            ("logouts tried again", self.tried_again),
+            ("fences that waited", self.waited),
+            ("nodes outlasted", self.outlasted),
+            ("nodes dismissed", self.dismissed),
+            ("commits lost", self.lost),
+            ("other logs noticed", self.broken),
+            ("crashes", self.crashed),
+        ]
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        let sums = [
+            (&mut self.accepted, other.accepted),
+            (&mut self.revoked, other.revoked),
+            (&mut self.stale, other.stale),
+            (&mut self.late, other.late),
+            (&mut self.answered, other.answered),
+            (&mut self.tried_again, other.tried_again),
+            (&mut self.waited, other.waited),
+            (&mut self.outlasted, other.outlasted),
+            (&mut self.dismissed, other.dismissed),
+            (&mut self.lost, other.lost),
+            (&mut self.broken, other.broken),
+            (&mut self.crashed, other.crashed),
+        ];
+        for (sum, more) in sums {
+            *sum += more;
+        }
+    }
+}
+
+/// Every event goes into the hash; the lines are kept only if somebody will read them.
+#[derive(Debug)]
+struct Trace {
+    hash: u64,
+    lines: Option<Vec<String>>,
+}
+
+pub struct World {
+    pub twist: Twist,
+    pub fail_over: FailOver,
+    /// The lease.
+    pub bound: Duration,
+    /// When a node gives a request up.
+    pub patience: Duration,
+    /// How many bells of a thousand are lost.
+    deaf: u64,
+    /// At most so many milliseconds are between two faults: some runs are rough, some are not.
+    pub between_faults: u64,
+    pub random: SeededRandom,
+    pub primary: Mutex<Primary>,
+    pub hosts: [Host; HOSTS],
+    pub sessions: Mutex<Vec<Session>>,
+    pub tally: Mutex<Tally>,
+    pub fail_overs: AtomicU64,
+    /// Somebody logs out now.
+    pub moment: Notify,
+    calm: AtomicBool,
+    start: Instant,
+    dice: Mutex<Dice>,
+    trace: Mutex<Trace>,
+    findings: Mutex<Vec<String>>,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("World")
+    }
+}
+
+impl World {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the runtime's virtual time is the model's true time"
+    )]
+    pub fn new(seed: u64, twist: Twist, fail_over: FailOver, told: bool) -> Self {
+        let start = Instant::now();
+        let mut dice = Dice::new(seed);
+        let bounds = [600, 1_000, 2_000];
+        let patiences = [200, 500, 1_000];
+        let pick =
+            |dice: &mut Dice, of: [u64; 3]| Duration::from_millis(of[dice.below(3) as usize]);
+        Self {
+            twist,
+            fail_over,
+            bound: pick(&mut dice, bounds),
+            patience: pick(&mut dice, patiences),
+            deaf: dice.below(400),
+            between_faults: 400 << dice.below(4),
+            random: SeededRandom::new(seed),
+            primary: Mutex::new(Primary::new(
+                dice.permille(500) && twist != Twist::SentTwice,
+            )),
+            hosts: std::array::from_fn(|_| Host::new(start, &mut dice, twist)),
+            sessions: Mutex::default(),
+            tally: Mutex::default(),
+            fail_overs: AtomicU64::new(0),
+            moment: Notify::new(),
+            calm: AtomicBool::new(false),
+            start,
+            dice: Mutex::new(dice),
+            trace: Mutex::new(Trace {
+                hash: seed,
+                lines: told.then(Vec::new),
+            }),
+            findings: Mutex::default(),
+        }
+    }
+
+    /// True time.
+    pub fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    pub fn calm(&self) -> bool {
+        self.calm.load(SeqCst)
+    }
+
+    /// A fault that happens that often in a thousand, and never once the world is calm.
+    pub fn fault(&self, permille: u64) -> bool {
+        !self.calm() && self.dice.lock().unwrap().permille(permille)
+    }
+
+    pub fn below(&self, end: u64) -> u64 {
+        self.dice.lock().unwrap().below(end)
+    }
+
+    pub fn millis(&self, from: u64, to: u64) -> Duration {
+        self.dice.lock().unwrap().millis(from, to)
+    }
+
+    pub async fn pass(&self, from: u64, to: u64) {
+        let pause = self.millis(from, to);
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
+    }
+
+    /// How long what a node sends or is sent is under way.
+    pub async fn travel(&self, host: usize) {
+        let slow = self.now() < self.hosts[host].faults.lock().unwrap().slow_until;
+        match slow {
+            true => self.pass(20, 400).await,
+            // Often in no time at all.
+            false if self.below(2) == 0 => {}
+            false => self.pass(1, 4).await,
+        }
+    }
+
+    /// Rings everybody's bell, at some time, or not.
+    pub fn ring(self: &std::sync::Arc<Self>) {
+        for host in 0..HOSTS {
+            if self.fault(self.deaf) {
+                continue;
+            }
+            let world = std::sync::Arc::clone(self);
+            tokio::spawn(async move {
+                match world.fault(50) {
+                    true => world.pass(10, 800).await,
+                    false => world.travel(host).await,
+                }
+                if !world.hosts[host].faults.lock().unwrap().deaf(world.now()) {
+                    world.hosts[host].ring();
+                }
+            });
+        }
+    }
+
+    /// The register is about to change, or has: let somebody log out.
+    pub fn is_a_moment(&self) {
+        if self.fault(500) {
+            self.moment.notify_one();
+        }
+    }
+
+    /// Notes when a session's revocation was committed.
+    pub fn committed(&self, lineage: Lineage) {
+        let now = self.now();
+        let mut sessions = self.sessions.lock().unwrap();
+        let session = sessions.iter_mut().find(|s| s.lineage == lineage);
+        session.unwrap().committed.get_or_insert(now);
+    }
+
+    /// The primary is another one, at least by its epoch.
+    pub fn fail_over(&self, lag: Duration) {
+        let now = self.now();
+        let nobody_for = self.millis(1, 150)
+            + match self.fail_over {
+                FailOver::LosesCommitsAfterALease => self.bound * 100 / 98,
+                _ => Duration::ZERO,
+            };
+        let mut primary = self.primary.lock().unwrap();
+        primary.epoch += 1;
+        primary.hung_until = now;
+        primary.down_until = now + nobody_for;
+        self.fail_overs.fetch_add(1, SeqCst);
+        if self.fail_over == FailOver::KeepsAll {
+            return;
+        }
+        let asked_for = self.fail_over == FailOver::LosesCommits;
+        let entries_stay = asked_for && self.twist != Twist::EntriesLost;
+        let lost = primary.lose_after(now.saturating_sub(lag), entries_stay);
+        self.tally.lock().unwrap().lost += lost as u64;
+        for session in &mut *self.sessions.lock().unwrap() {
+            if session.committed.is_some() && !primary.has(session.lineage) {
+                session.committed = None;
+                session.lost |= session.answered.is_some();
+            }
+        }
+        drop(primary);
+        self.note("commits lost", &[lost as u64]);
+    }
+
+    pub fn now_calm(&self) {
+        self.calm.store(true, SeqCst);
+        self.note("calm", &[]);
+        let mut primary = self.primary.lock().unwrap();
+        let never = Duration::ZERO;
+        (primary.down_until, primary.hung_until, primary.slow_until) = (never, never, never);
+        drop(primary);
+        for host in &self.hosts {
+            host.heal(self.now());
+        }
+    }
+
+    pub fn note(&self, what: &'static str, numbers: &[u64]) {
+        let now = u64::try_from(self.now().as_millis()).unwrap();
+        let mut trace = self.trace.lock().unwrap();
+        let words = what.bytes().map(u64::from);
+        for word in words.chain([now]).chain(numbers.iter().copied()) {
+            trace.hash = (trace.hash ^ word).wrapping_mul(0x0100_0000_01B3);
+        }
+        if let Some(lines) = &mut trace.lines {
+            lines.push(format!("{now:>6} ms  {what} {numbers:?}"));
+        }
+    }
+
+    pub fn found(&self, what: String) {
+        self.note("FOUND", &[]);
+        self.findings.lock().unwrap().push(what);
+    }
+
+    pub fn has_findings(&self) -> bool {
+        !self.findings.lock().unwrap().is_empty()
+    }
+
+    pub fn told(&self) -> (Vec<String>, u64, Vec<String>) {
+        let mut trace = self.trace.lock().unwrap();
+        let lines = trace.lines.take().unwrap_or_default();
+        let findings = std::mem::take(&mut *self.findings.lock().unwrap());
+        (findings, trace.hash, lines)
+    }
+
+    pub fn begin_session(&self) -> usize {
+        let mut sessions = self.sessions.lock().unwrap();
+        sessions.push(Session {
+            lineage: Lineage::new(Timestamp::from_secs(1), &self.random),
+            committed: None,
+            answered: None,
+            lost: false,
+        });
+        sessions.len() - 1
+    }
+}
