@@ -3,16 +3,18 @@
 mod keys;
 mod maintain;
 mod measure;
+mod migrate;
 mod open_error;
 mod settings;
 mod store;
 
 use measure::Meters;
+pub use migrate::migrate;
 pub use open_error::OpenError;
 pub use settings::{Database, LEASE, Logout, MAX_STALENESS, Settings};
 pub use store::{
-    Restored, database_file, look_into_store, make_data_dir, mark_is_apart, open_or_make_store,
-    open_store, restored,
+    Restored, database_file, look_into_store, make_data_dir, mark_is_apart, moved_file,
+    open_or_make_store, open_store, restored,
 };
 
 use std::path::PathBuf;

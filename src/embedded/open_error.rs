@@ -67,6 +67,22 @@ pub enum OpenError {
     /// A server runs where none may.
     #[error("the node {0} serves by this database; stop every node first")]
     Serving(String),
+    /// The file was put aside when its database moved to a server.
+    #[error("the database was moved to a PostgreSQL server, and {path} is what was here: set WAXSEAL_DATABASE to that server. To begin anew, move that file away", path = .0.display())]
+    Moved(PathBuf),
+    /// A file from before is where the one that moves is to be put.
+    #[error("{path} is there already, from another migration; move it away first", path = .0.display())]
+    Aside(PathBuf),
+    /// A database that is to be moved to is in use.
+    #[error(
+        "{database} is not empty: it has {found}. Nothing was moved; give the address of an empty database"
+    )]
+    NotEmpty {
+        /// Its address, without who may use it.
+        database: String,
+        /// What it has.
+        found: String,
+    },
     /// Nodes that share a database must share their keys.
     #[error("there is no key in {folder}, and nodes that share a database share their keys: copy the folder of another node here; for the first node make it with: waxseal keys rotate", folder = .0.display())]
     NoKeys(PathBuf),

@@ -131,7 +131,7 @@ pub fn make_data_dir(settings: &Settings) -> Result<(), OpenError> {
 }
 
 /// The clock and the randomness of tools.
-fn system() -> (Arc<dyn Clock>, Arc<dyn Random>) {
+pub(super) fn system() -> (Arc<dyn Clock>, Arc<dyn Random>) {
     (Arc::new(SystemClock), Arc::new(OsRandom::new()))
 }
 
@@ -141,7 +141,7 @@ pub fn database_file(settings: &Settings) -> PathBuf {
     settings.data_dir.join("waxseal.db")
 }
 
-fn mark_file(
+pub(super) fn mark_file(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
@@ -163,7 +163,23 @@ pub(super) async fn open_or_make_by(
     open_by(settings, clock, random).await
 }
 
+/// Where the file is once it was moved to a server.
+#[must_use]
+pub fn moved_file(settings: &Settings) -> PathBuf {
+    settings.data_dir.join("waxseal.db.migrated")
+}
+
+/// Who serves on without the database that was moved would begin anew, and forget what was revoked.
+pub(super) fn refuse_moved(settings: &Settings) -> Result<(), OpenError> {
+    let aside = moved_file(settings);
+    if aside.exists() && !database_file(settings).exists() {
+        return Err(OpenError::Moved(aside));
+    }
+    Ok(())
+}
+
 fn make_database_file(settings: &Settings) -> Result<(), OpenError> {
+    refuse_moved(settings)?;
     make_data_dir(settings)?;
     let path = database_file(settings);
     let made = fs::OpenOptions::new()
@@ -242,6 +258,7 @@ async fn open_unmarked(
     let failed = |database: String| move |cause| OpenError::Store { database, cause };
     match &settings.database {
         Database::Sqlite => {
+            refuse_moved(settings)?;
             let path = database_file(settings);
             // It has password hashes in it. SQLite's other files take its mode.
             let mode = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));

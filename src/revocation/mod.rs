@@ -1,5 +1,6 @@
 //! Revocations: facts that end sessions, tokens, users, keys or everything.
 
+pub mod explain;
 pub mod feed;
 pub mod fence;
 pub mod follower;

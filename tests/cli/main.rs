@@ -12,4 +12,5 @@ mod commands;
 mod configuration;
 mod import;
 mod keys;
+mod nodes;
 mod readme;

@@ -11,7 +11,7 @@ fn root() -> PathBuf {
 }
 
 /// The README's fenced blocks of that language.
-fn blocks(language: &str) -> Vec<String> {
+pub fn blocks(language: &str) -> Vec<String> {
     blocks_of("README.md", language)
 }
 

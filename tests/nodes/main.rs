@@ -15,3 +15,4 @@ mod load;
 mod metrics;
 mod nodes;
 mod spread_limits;
+mod tools;

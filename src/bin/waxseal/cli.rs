@@ -224,10 +224,19 @@ pub enum Command {
         #[command(subcommand)]
         action: TokenAction,
     },
-    /// End sessions at once, also while a server runs
+    /// End sessions at once, also while servers run; with fenced logouts, waits until no node accepts them
     Revoke {
         #[command(subcommand)]
         target: RevokeTarget,
+        /// Show which nodes have it, and the last instant at which it can have been used
+        #[arg(long, global = true)]
+        explain: bool,
+    },
+    /// Move the SQLite database to an empty PostgreSQL one, for several nodes; no server may run meanwhile
+    Migrate {
+        /// Its address. A password in it is seen by others here: better set WAXSEAL_DATABASE instead, or PGPASSFILE
+        #[arg(long, value_name = "postgres://…")]
+        to: Option<String>,
     },
     /// Go on with an older copy of the database that was put back: ends everything from before
     Restored,
@@ -381,8 +390,19 @@ impl Output {
             text()
         };
         if !text.is_empty() {
-            // A reader that has seen enough and left is no failure of ours.
-            let _ = writeln!(std::io::stdout(), "{text}");
+            say(&text);
         }
     }
+
+    /// Prints a line for people, who see what happens as it does.
+    pub fn line(self, text: impl FnOnce() -> String) {
+        if !self.json {
+            say(&text());
+        }
+    }
+}
+
+fn say(text: &str) {
+    // A reader that has seen enough and left is no failure of ours.
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

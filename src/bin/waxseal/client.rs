@@ -15,6 +15,7 @@ use waxseal::time::{Clock, SystemClock};
 
 use crate::cli::{ClientAction, Output};
 use crate::config::Config;
+use crate::ended::Ended;
 use crate::failure::Failure;
 
 /// More than any set of keys has.
@@ -31,11 +32,7 @@ pub async fn run(action: ClientAction, config: &Config, output: Output) -> Resul
         _ => open_store(&config.settings).await,
     };
     let store = opened.map_err(Failure::refused)?;
-    let apply = async |name: &str, change, done| {
-        let client = find(&store, name).await?;
-        apply(&store, &client, change, done, output).await
-    };
-    match action {
+    let (name, wanted, done) = match action {
         ClientAction::Add {
             name,
             scope,
@@ -44,26 +41,36 @@ pub async fn run(action: ClientAction, config: &Config, output: Output) -> Resul
         } => {
             let wanted = wanted(&name, &scope, audience)?;
             let keys = keys_stdin.then(keys_from_stdin).transpose()?;
-            add(&store, wanted, keys, output).await
+            return add(&store, wanted, keys, output).await;
         }
-        ClientAction::List => list(&store, output).await,
+        ClientAction::List => return list(&store, output).await,
         ClientAction::RotateSecret { name, finish: true } => {
             let done = "has one secret, the newest";
-            apply(&name, ClientChange::FinishRotation, done).await
+            (name, ClientChange::FinishRotation, done)
         }
-        ClientAction::RotateSecret { name, .. } => rotate_secret(&store, &name, output).await,
+        ClientAction::RotateSecret { name, .. } => {
+            return rotate_secret(&store, &name, output).await;
+        }
         ClientAction::SetKeys { name } => {
             let keys = keys_from_stdin()?;
-            apply(&name, ClientChange::Keys(keys), "has other keys").await
+            (name, ClientChange::Keys(keys), "has other keys")
         }
         ClientAction::Disable { name } => {
-            apply(&name, ClientChange::Disable, "disabled, its tokens ended").await
+            (name, ClientChange::Disable, "disabled, its tokens ended")
         }
-        ClientAction::Enable { name } => apply(&name, ClientChange::Enable, "enabled").await,
-        ClientAction::Delete { name } => {
-            apply(&name, ClientChange::Delete, "deleted, its tokens ended").await
-        }
-    }
+        ClientAction::Enable { name } => (name, ClientChange::Enable, "enabled"),
+        ClientAction::Delete { name } => (name, ClientChange::Delete, "deleted, its tokens ended"),
+    };
+    let client = find(&store, &name).await?;
+    let seq = change(&store, &client, wanted).await?;
+    let mut value = json!({ "client_id": client.id, "name": client.name.as_str() });
+    let text = format!("{} {done}", client.name);
+    let Some(seq) = seq else {
+        output.print(&value, || text);
+        return Ok(());
+    };
+    value["seq"] = seq.into();
+    Ended::by(seq, value, text).say(store, config, output).await
 }
 
 fn wanted(name: &str, scope: &str, audiences: Vec<String>) -> Result<Client, Failure> {
@@ -235,20 +242,4 @@ pub async fn change(
             client.name
         ))),
     }
-}
-
-async fn apply(
-    clients: &dyn Clients,
-    client: &Client,
-    wanted: ClientChange,
-    done: &str,
-    output: Output,
-) -> Result<(), Failure> {
-    let seq = change(clients, client, wanted).await?;
-    let mut value = json!({ "client_id": client.id, "name": client.name.as_str() });
-    if let Some(seq) = seq {
-        value["seq"] = seq.into();
-    }
-    output.print(&value, || format!("{} {done}", client.name));
-    Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use waxseal::embedded::{Database, database_file, look_into_store, open_store};
+use waxseal::embedded::{Database, database_file, look_into_store, moved_file, open_store};
 use waxseal::id::KeyId;
 use waxseal::key::{Algorithm, Format, pem_from_jwk};
 use waxseal::keyring::Keyring;
@@ -20,6 +20,7 @@ use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use crate::cli::{KeysAction, Output};
 use crate::config::Config;
+use crate::ended::Ended;
 use crate::failure::Failure;
 
 pub async fn run(action: KeysAction, config: &Config, output: Output) -> Result<(), Failure> {
@@ -45,7 +46,9 @@ pub async fn run(action: KeysAction, config: &Config, output: Output) -> Result<
 async fn revoked_keys(config: &Config) -> Result<HashSet<KeyId>, Failure> {
     let mut revoked = HashSet::new();
     let sqlite = matches!(config.settings.database, Database::Sqlite);
-    if sqlite && !database_file(&config.settings).exists() {
+    let nowhere =
+        !database_file(&config.settings).exists() && !moved_file(&config.settings).exists();
+    if sqlite && nowhere {
         return Ok(revoked);
     }
     let store = look_into_store(&config.settings)
@@ -298,16 +301,15 @@ async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failur
             .await
             .map_err(Failure::refused)?;
     }
-    drop(store);
+    let value = json!({ "seq": seq, "scope": "key", "key": wanted });
+    let ended = Ended::by(seq, value, format!("revoked key {wanted} (seq {seq})"));
     if let Err(why) = take_out_of_folder(config, &wanted) {
         let why = match why {
             Failure::Refused(why) | Failure::Usage(why) | Failure::Due(why) => why,
         };
         eprintln!("waxseal: the key is revoked, but stays in the key folder: {why}");
     }
-    let value = json!({ "seq": seq, "scope": "key", "key": wanted });
-    output.print(&value, || format!("revoked key {wanted} (seq {seq})"));
-    Ok(())
+    ended.say(store, config, output).await
 }
 
 fn take_out_of_folder(config: &Config, kid: &KeyId) -> Result<(), Failure> {

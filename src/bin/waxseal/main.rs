@@ -5,9 +5,11 @@
 mod cli;
 mod client;
 mod config;
+mod ended;
 mod failure;
 mod keys;
 mod metrics;
+mod migrate;
 mod passwords;
 mod restored;
 mod revoke;
@@ -47,7 +49,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Client { action } => client::run(action, &config, output).await,
         Command::Keys { action } => keys::run(action, &config, output).await,
         Command::Token { action } => token::run(action, &config, output).await,
-        Command::Revoke { target } => revoke::run(target, &config, output).await,
+        Command::Revoke { target, explain } => revoke::run(target, explain, &config, output).await,
+        Command::Migrate { to } => migrate::run(to.as_deref(), &config, output).await,
         Command::Restored => restored::run(&config, output).await,
     }
 }

@@ -11,10 +11,16 @@ use waxseal::time::{Clock, SystemClock};
 
 use crate::cli::{Output, RevokeTarget};
 use crate::config::Config;
+use crate::ended::Ended;
 use crate::failure::Failure;
 use crate::{client, user};
 
-pub async fn run(target: RevokeTarget, config: &Config, output: Output) -> Result<(), Failure> {
+pub async fn run(
+    target: RevokeTarget,
+    explain: bool,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
     let lineage = match &target {
         RevokeTarget::Session { id } => Some(lineage(id)?),
         _ => None,
@@ -74,10 +80,13 @@ pub async fn run(target: RevokeTarget, config: &Config, output: Output) -> Resul
         ),
     };
     let value = json!({ "seq": seq, "scope": scope, "key": key });
-    output.print(&value, || {
-        format!("revoked {scope} {key} (seq {seq})").replace("  ", " ")
-    });
-    Ok(())
+    let text = format!("revoked {scope} {key} (seq {seq})").replace("  ", " ");
+    let ended = Ended::by(seq, value, text);
+    if explain {
+        ended.explain(store, config, output).await
+    } else {
+        ended.say(store, config, output).await
+    }
 }
 
 fn lineage(text: &str) -> Result<Lineage, Failure> {

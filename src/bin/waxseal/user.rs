@@ -1,6 +1,6 @@
 //! `waxseal user`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use waxseal::account::{Accounts, AddUserError, User, UserChange, Username};
 use waxseal::embedded::{look_into_store, open_or_make_store, open_store};
 use waxseal::id::UserId;
@@ -9,6 +9,7 @@ use waxseal::time::{Clock, SystemClock};
 
 use crate::cli::{Output, UserAction, WithPassword};
 use crate::config::Config;
+use crate::ended::Ended;
 use crate::failure::Failure;
 use crate::passwords;
 
@@ -24,10 +25,12 @@ pub async fn run(action: UserAction, config: &Config, output: Output) -> Result<
         UserAction::Add(wanted) => add(&store, &wanted, output).await,
         UserAction::List => list(&store, output).await,
         UserAction::Disable { name } => {
-            change(&store, &name, UserChange::Disable, "disabled", output).await
+            let ended = change(&store, &name, UserChange::Disable, "disabled").await?;
+            ended.say(store, config, output).await
         }
         UserAction::Delete { name } => {
-            change(&store, &name, UserChange::Delete, "deleted", output).await
+            let ended = change(&store, &name, UserChange::Delete, "deleted").await?;
+            ended.say(store, config, output).await
         }
         UserAction::Enable { name } => {
             let user = find(&store, &name).await?;
@@ -38,7 +41,10 @@ pub async fn run(action: UserAction, config: &Config, output: Output) -> Result<
             );
             Ok(())
         }
-        UserAction::Passwd(wanted) => passwd(&store, &wanted, output).await,
+        UserAction::Passwd(wanted) => {
+            let ended = passwd(&store, &wanted).await?;
+            ended.say(store, config, output).await
+        }
     }
 }
 
@@ -89,15 +95,16 @@ fn wanted_password(wanted: &WithPassword) -> Result<(String, Option<String>), Fa
     Ok((made.clone(), Some(made)))
 }
 
-fn print_with_password(output: Output, user: &User, done: &str, made: Option<&str>) {
+fn with_password(user: &User, done: &str, made: Option<&str>) -> (Value, String) {
     let mut value = json!({ "id": user.id, "username": user.username.as_str() });
     if let Some(made) = made {
         value["password"] = made.into();
     }
-    output.print(&value, || match made {
+    let text = match made {
         Some(made) => format!("{} {done}, password: {made}", user.username),
         None => format!("{} {done}", user.username),
-    });
+    };
+    (value, text)
 }
 
 async fn add(
@@ -107,26 +114,19 @@ async fn add(
 ) -> Result<(), Failure> {
     let (password, made) = wanted_password(wanted)?;
     let user = create(accounts, &wanted.name, password).await?;
-    print_with_password(output, &user, "added", made.as_deref());
+    let (value, text) = with_password(&user, "added", made.as_deref());
+    output.print(&value, || text);
     Ok(())
 }
 
-async fn passwd(
-    accounts: &dyn Accounts,
-    wanted: &WithPassword,
-    output: Output,
-) -> Result<(), Failure> {
+async fn passwd(accounts: &dyn Accounts, wanted: &WithPassword) -> Result<Ended, Failure> {
     let user = find(accounts, &wanted.name).await?;
     let (password, made) = wanted_password(wanted)?;
     let hash = passwords::hash(password, user.username.as_str()).await?;
-    apply(accounts, &user, UserChange::Password(hash)).await?;
-    print_with_password(
-        output,
-        &user,
-        "has a new password and no sessions",
-        made.as_deref(),
-    );
-    Ok(())
+    let seq = apply(accounts, &user, UserChange::Password(hash)).await?;
+    let done = "has a new password and no sessions";
+    let (value, text) = with_password(&user, done, made.as_deref());
+    Ok(Ended::by(seq, value, text).with_secret(made.is_some()))
 }
 
 async fn list(accounts: &dyn Accounts, output: Output) -> Result<(), Failure> {
@@ -153,15 +153,12 @@ async fn change(
     name: &str,
     change: UserChange,
     done: &str,
-    output: Output,
-) -> Result<(), Failure> {
+) -> Result<Ended, Failure> {
     let user = find(accounts, name).await?;
     let seq = apply(accounts, &user, change).await?;
-    output.print(
-        &json!({ "id": user.id, "username": user.username.as_str(), "seq": seq }),
-        || format!("{} {done}, all sessions ended", user.username),
-    );
-    Ok(())
+    let value = json!({ "id": user.id, "username": user.username.as_str(), "seq": seq });
+    let text = format!("{} {done}, all sessions ended", user.username);
+    Ok(Ended::by(seq, value, text))
 }
 
 /// Changes the user; gives the `seq` of the revocation that ended the sessions.

@@ -1,5 +1,6 @@
 //! The mark, as the writer keeps it: asked for in each transaction, and moved on after its commit.
 
+use super::Continuation;
 use super::engine::Db;
 use super::reader;
 use super::statements as sql;
@@ -99,6 +100,24 @@ impl Marking {
     }
 }
 
+/// The log's head, and how the log stands to that mark.
+pub(super) async fn compare(
+    db: &mut Db<'_>,
+    mark: Option<&Mark>,
+) -> sqlx::Result<(Head, Continuation)> {
+    let after = mark.map_or(0, |mark| mark.cursor.seq);
+    let (row, page) = reader::page_in(db, after, 1).await?;
+    let next = page.entries.first();
+    let continued = match mark {
+        None => Continuation::GoesOn,
+        Some(mark) if mark.is_continued(&page.head, next) => Continuation::GoesOn,
+        Some(mark) if is_noted(db, mark, &page.head).await? => Continuation::GoesOn,
+        Some(mark) if db.is_postgres() && row.has_ended_all_of(mark) => Continuation::AllEnded,
+        Some(_) => Continuation::Another,
+    };
+    Ok((page.head, continued))
+}
+
 /// Whether the log goes on from the mark by what was noted of it.
 pub(super) async fn is_noted(db: &mut Db<'_>, mark: &Mark, head: &Head) -> sqlx::Result<bool> {
     let Some(id) = mark.id.filter(|_| db.is_postgres()) else {
@@ -114,7 +133,12 @@ pub(super) async fn is_noted(db: &mut Db<'_>, mark: &Mark, head: &Head) -> sqlx:
 }
 
 /// Notes that a mark is to be at `to` and may still be at `from`.
-async fn note(db: &mut Db<'_>, id: MarkId, to: &Cursor, from: &Cursor) -> sqlx::Result<()> {
+pub(super) async fn note(
+    db: &mut Db<'_>,
+    id: MarkId,
+    to: &Cursor,
+    from: &Cursor,
+) -> sqlx::Result<()> {
     let query = db.query(sql::SET_MARK).bind(id.to_string());
     let query = query.bind(to.seq).bind(to.hash.to_vec());
     let query = query.bind(from.seq).bind(from.hash.to_vec());

@@ -5,6 +5,8 @@ mod client;
 mod engine;
 mod limits;
 mod marking;
+mod moving;
+mod moving_statements;
 mod postgres;
 mod reader;
 mod register;
@@ -42,6 +44,7 @@ use crate::time::Timestamp;
 use engine::{Connection, Readers};
 use limits::Limits;
 use marking::Cause;
+pub use moving::{Counts, MoveError, Moved, Moving};
 use postgres::Listening;
 use register::Attendance;
 pub use skew::{ClockOff, Skew};
@@ -196,23 +199,9 @@ impl SqlStore {
     pub async fn compare(&self, mark: Option<&Mark>) -> Result<(Head, Continuation), StoreError> {
         let read = async {
             let mut reader = self.readers.snapshot().await?;
-            let mut db = reader.db();
-            let after = mark.map_or(0, |mark| mark.cursor.seq);
-            let (row, page) = reader::page_in(&mut db, after, 1).await?;
-            let next = page.entries.first();
-            let continued = match mark {
-                None => Continuation::GoesOn,
-                Some(mark) if mark.is_continued(&page.head, next) => Continuation::GoesOn,
-                Some(mark) if marking::is_noted(&mut db, mark, &page.head).await? => {
-                    Continuation::GoesOn
-                }
-                Some(mark) if db.is_postgres() && row.has_ended_all_of(mark) => {
-                    Continuation::AllEnded
-                }
-                Some(_) => Continuation::Another,
-            };
+            let compared = marking::compare(&mut reader.db(), mark).await?;
             reader.done().await?;
-            Ok((page.head, continued))
+            Ok(compared)
         };
         self.read("compare the revocation log with the mark", read)
             .await

@@ -282,7 +282,7 @@ async fn forget_ended(db: &mut Db<'_>, batch: &[Job]) -> sqlx::Result<()> {
     Ok(())
 }
 
-async fn set_head(db: &mut Db<'_>, row: &HeadRow) -> sqlx::Result<()> {
+pub(super) async fn set_head(db: &mut Db<'_>, row: &HeadRow) -> sqlx::Result<()> {
     db.query(sql::SET_HEAD)
         .bind(row.head.cursor.seq)
         .bind(row.head.cursor.hash.as_slice())

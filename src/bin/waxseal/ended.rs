@@ -1,0 +1,232 @@
+//! What ends something says that it is done once that is so: where logouts are fenced, at every node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use waxseal::embedded::{Database, Logout};
+use waxseal::id::NodeId;
+use waxseal::revocation::explain::{Explanation, Known, Standing, watch};
+use waxseal::revocation::fence::{Fence, Fenced};
+use waxseal::revocation::log::StoreError;
+use waxseal::revocation::register::{Register, over_after};
+use waxseal::store::sql::SqlStore;
+use waxseal::time::{Clock, SystemClock, Timestamp};
+
+use crate::cli::Output;
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// Of a file it cannot be said that no server serves by it.
+const UNREGISTERED: &str = "a server on a SQLite file whose logouts are bounded is not entered anywhere: if one runs here it reads the log itself, and refuses within its max_staleness";
+
+/// What was written, and what to say of it.
+#[derive(Debug)]
+pub struct Ended {
+    seq: i64,
+    value: Value,
+    text: String,
+    shown_once: bool,
+    committed: Instant,
+}
+
+/// A moment by both hands of the clock.
+#[derive(Clone, Copy, Debug)]
+struct Instant {
+    wall: Timestamp,
+    uptime: Duration,
+}
+
+impl Instant {
+    fn now() -> Self {
+        Self {
+            wall: SystemClock.now(),
+            uptime: SystemClock.uptime(),
+        }
+    }
+
+    /// A later moment by the wall clock, up to the next millisecond.
+    fn wall_at(self, uptime: Duration) -> Timestamp {
+        let later = uptime.saturating_sub(self.uptime);
+        self.wall.plus(later + Duration::from_millis(1))
+    }
+}
+
+impl Ended {
+    /// That the entry `seq` has just been committed.
+    pub fn by(seq: i64, value: Value, text: String) -> Self {
+        Self {
+            seq,
+            value,
+            text,
+            shown_once: false,
+            committed: Instant::now(),
+        }
+    }
+
+    /// It carries a secret that was made, which must be shown whatever becomes of the rest.
+    pub const fn with_secret(mut self, secret: bool) -> Self {
+        self.shown_once = secret;
+        self
+    }
+
+    /// Says that it is done: where logouts are fenced, once no node accepts what was ended.
+    pub async fn say(
+        mut self,
+        store: SqlStore,
+        config: &Config,
+        output: Output,
+    ) -> Result<(), Failure> {
+        if config.settings.logout == Logout::Fenced {
+            let register: Arc<dyn Register> = Arc::new(store);
+            match self.wait(register, config).await {
+                Ok(()) => {}
+                Err(cause) if self.shown_once => {
+                    output.print(&self.value, || self.text.clone());
+                    return Err(self.not_known(&cause));
+                }
+                Err(cause) => return Err(self.not_known(&cause)),
+            }
+        }
+        output.print(&self.value, || self.text);
+        Ok(())
+    }
+
+    async fn wait(
+        &mut self,
+        register: Arc<dyn Register>,
+        config: &Config,
+    ) -> Result<(), StoreError> {
+        // For their names alone: whom to wait for is the fence's business.
+        let names = register.nodes().await.map(|read| read.nodes);
+        let names = names.unwrap_or_default().into_iter();
+        let names = names.map(|known| (known.node.id, known.node.name));
+        let names = names.collect();
+        let (clock, bound) = (Arc::new(SystemClock), config.settings.bound());
+        let fence = Fence::new(Arc::clone(&register), clock, None, bound);
+        let fenced = fence.wait(self.seq, self.committed.uptime).await?;
+        self.add(&fenced, &names);
+        if matches!(config.settings.database, Database::Sqlite) {
+            let nodes = register.nodes().await?.nodes;
+            let known = nodes.iter().any(|node| node.has(self.seq));
+            self.value["fence"]["registered"] = known.into();
+            if !known {
+                self.text = format!("{}\n{UNREGISTERED}", self.text);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, fenced: &Fenced, names: &HashMap<NodeId, String>) {
+        let named = |id: &NodeId| names.get(id).map_or("?", String::as_str);
+        let node = |id: &NodeId| {
+            let acknowledged = !fenced.outlasted.contains(id);
+            json!({ "id": id.to_string(), "name": named(id), "acknowledged": acknowledged })
+        };
+        let waited_for: Vec<_> = fenced.waited_for.iter().map(node).collect();
+        self.value["fence"] = json!({ "ms": millis(fenced.took), "waited_for": waited_for });
+        if fenced.waited_for.is_empty() {
+            return;
+        }
+        let how = |id: &NodeId| match fenced.outlasted.contains(id) {
+            true => ", which did not answer and refuses every token until it does",
+            false => "",
+        };
+        let who = |id: &NodeId| format!("{} {id}{}", named(id), how(id));
+        let whom: Vec<_> = fenced.waited_for.iter().map(who).collect();
+        self.text = format!(
+            "{}\nwaited {} ms for {}",
+            self.text,
+            millis(fenced.took),
+            whom.join("; ")
+        );
+    }
+
+    fn not_known(&self, cause: &StoreError) -> Failure {
+        Failure::refused(format!(
+            "it IS written, as seq {}, and every node that serves will refuse; but whether each of them does by now is not known: {cause}. Each does within its own lease or max_staleness, or answers 503",
+            self.seq
+        ))
+    }
+
+    /// The same, and shows which nodes have it and when it can have been used last.
+    pub async fn explain(
+        mut self,
+        store: SqlStore,
+        config: &Config,
+        output: Output,
+    ) -> Result<(), Failure> {
+        let settings = &config.settings;
+        output.line(|| self.text.clone());
+        let (seq, committed) = (self.seq, self.committed);
+        let mut explanation = Explanation::new(seq, committed.uptime);
+        let tell = |known: &Known| output.line(|| line(known, committed));
+        let watched = watch(
+            &mut explanation,
+            &store,
+            &SystemClock,
+            settings.bound(),
+            tell,
+        );
+        watched.await.map_err(|cause| self.not_known(&cause))?;
+        let last = explanation.last_use().unwrap_or(committed.uptime);
+        // A server on a file is in the register only if its own logouts are fenced.
+        let has = |known: &Known| known.standing == Standing::Has;
+        let on_file = matches!(settings.database, Database::Sqlite);
+        let alone = on_file && !explanation.nodes().any(has);
+        let last = if alone {
+            last.max(committed.uptime + over_after(settings.max_staleness))
+        } else {
+            last
+        };
+        let last = committed.wall_at(last);
+        let node = |known: &Known| {
+            json!({
+                "id": known.id.to_string(), "name": known.name, "state": known.standing.name(),
+                "at_first": known.at_first.name(), "refuses_from": committed.wall_at(known.refuses_from),
+            })
+        };
+        let nodes: Vec<_> = explanation.nodes().map(node).collect();
+        self.value["explain"] = json!({
+            "written_at": committed.wall, "nodes": nodes, "registered": !alone, "last_use": last,
+        });
+        output.line(|| summary(alone, nodes.is_empty(), settings.max_staleness, last));
+        output.print(&self.value, String::new);
+        Ok(())
+    }
+}
+
+fn line(known: &Known, committed: Instant) -> String {
+    let Known { id, name, .. } = known;
+    let when = committed.wall_at(known.refuses_from);
+    match known.standing {
+        Standing::Has => format!("{name} {id}: has it"),
+        Standing::NotYet => format!(
+            "{name} {id}: not yet; refuses every token from {when} on unless it has it by then"
+        ),
+        Standing::RanOut => format!(
+            "{name} {id}: its time ran out; it refuses every token from {when} on until it has it"
+        ),
+        Standing::Gone => {
+            format!("{name} {id}: has left the register or was taken out, and serves no more")
+        }
+    }
+}
+
+fn summary(alone: bool, nobody: bool, max_staleness: Duration, last: Timestamp) -> String {
+    let first = if alone {
+        format!("{UNREGISTERED} (here {} s)\n", max_staleness.as_secs())
+    } else if nobody {
+        "no node is registered: none serves\n".to_owned()
+    } else {
+        String::new()
+    };
+    format!(
+        "{first}the last instant at which a node can have accepted it: {last}\nremote verifiers refuse it within their own max_staleness after it was written, or refuse everything"
+    )
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

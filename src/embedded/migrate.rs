@@ -1,0 +1,91 @@
+//! A SQLite installation moves to PostgreSQL.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use super::store::{database_file, mark_file, moved_file, refuse_moved, system};
+use super::{OpenError, Settings};
+use crate::store::mark::{Mark, MarkError};
+use crate::store::sql::{Continuation, MoveError, Moved, Moving, PostgresUrl};
+
+/// Moves the SQLite database of the data folder to that one, which must be empty, and puts its file aside. No
+/// server may run meanwhile; commands wait, and then fail. The mark goes on from there.
+///
+/// # Errors
+/// [`OpenError`] names what is wrong. Nothing has moved then, or it may be done again to finish it.
+pub async fn migrate(settings: &Settings, to: &PostgresUrl) -> Result<Moved, OpenError> {
+    let path = database_file(settings);
+    refuse_moved(settings)?;
+    let aside = moved_file(settings);
+    if aside.exists() {
+        return Err(OpenError::Aside(aside));
+    }
+    let (clock, random) = system();
+    let file = mark_file(settings, &clock, &random)?;
+    // Before the log is, as when it is opened.
+    let mark = match file.read() {
+        Ok(mark) => Some(mark),
+        Err(MarkError::Missing(_)) => None,
+        Err(cause) => return Err(cause.into()),
+    };
+    let database = path.display().to_string();
+    let failed = |cause| OpenError::Store { database, cause };
+    let mut moving = Moving::begin(&path).await.map_err(failed)?;
+    let moved = moving.all().await?;
+    if !moving.has_moved().await? {
+        check(&mut moving, file.path(), mark.as_ref()).await?;
+        let copied = moving.copy_to(to, mark.as_ref()).await;
+        copied.map_err(|cause| match cause {
+            MoveError::NotEmpty(found) => OpenError::NotEmpty {
+                database: to.to_string(),
+                found,
+            },
+            MoveError::Store(cause) => OpenError::Store {
+                database: to.to_string(),
+                cause,
+            },
+        })?;
+    }
+    moving.close().await?;
+    put_aside(settings).map_err(|cause| OpenError::Folder { path, cause })?;
+    Ok(moved)
+}
+
+/// An older copy would take what was revoked since along as good.
+async fn check(moving: &mut Moving, path: PathBuf, mark: Option<&Mark>) -> Result<(), OpenError> {
+    let (head, continued) = moving.compare(mark).await?;
+    match mark {
+        Some(mark) if continued != Continuation::GoesOn => Err(OpenError::Behind {
+            path,
+            mark: *mark,
+            seq: head.cursor.seq,
+        }),
+        Some(_) => Ok(()),
+        None => {
+            tracing::warn!(
+                mark = %path.display(),
+                "there is no mark: whether the database is an older copy could not be seen"
+            );
+            Ok(())
+        }
+    }
+}
+
+/// So that nobody serves on by mistake.
+fn put_aside(settings: &Settings) -> std::io::Result<()> {
+    let (from, to) = (database_file(settings), moved_file(settings));
+    let beside = |path: &PathBuf, suffix: &str| {
+        let mut name = path.clone().into_os_string();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    fs::rename(&from, &to)?;
+    // They are there only if somebody has the file open.
+    for suffix in ["-wal", "-shm"] {
+        match fs::rename(beside(&from, suffix), beside(&to, suffix)) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),
+            _ => {}
+        }
+    }
+    File::open(&settings.data_dir)?.sync_all()
+}

@@ -1,0 +1,297 @@
+//! Who has a revocation, and until when a node that has it not can have accepted what it ends.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::log::StoreError;
+use super::register::{Nodes, Register, Registered, over_after};
+use crate::id::NodeId;
+use crate::time::Clock;
+
+/// How often the register is read while nobody rings.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How a node stands to a revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has it.
+    Has,
+    /// It has not said so yet.
+    NotYet,
+    /// It has not said so in time. What it knew before is over: it refuses every token until it has it.
+    RanOut,
+    /// It is not in the register any more, which it has left, or where its time ran out: it serves no more.
+    Gone,
+}
+
+impl Standing {
+    /// The word for it in what programs read.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Has => "has_it",
+            Self::NotYet => "not_yet",
+            Self::RanOut => "ran_out",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// What is known of a node. Times are those of the uptime of whoever watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The run of a service.
+    pub id: NodeId,
+    /// What operators call it.
+    pub name: String,
+    /// How it stood when the register was read first.
+    pub at_first: Standing,
+    /// How it stands.
+    pub standing: Standing,
+    /// From when on it refuses, at the latest: either what was revoked or, if it has it not, everything.
+    pub refuses_from: Duration,
+}
+
+/// What is known of a revocation at the nodes of a register.
+#[derive(Debug)]
+pub struct Explanation {
+    seq: i64,
+    committed: Duration,
+    first_read: Option<Duration>,
+    nodes: BTreeMap<NodeId, Known>,
+}
+
+impl Explanation {
+    /// Of the entry `seq`, for which `committed` is a time at or after its commit. Nothing is known yet.
+    #[must_use]
+    pub const fn new(seq: i64, committed: Duration) -> Self {
+        Self {
+            seq,
+            committed,
+            first_read: None,
+            nodes: BTreeMap::new(),
+        }
+    }
+
+    /// The nodes that may have read an older head, in the order of their IDs.
+    pub fn nodes(&self) -> impl Iterator<Item = &Known> {
+        self.nodes.values()
+    }
+
+    /// The last instant at which a node can have accepted what was revoked. None while that is not known.
+    #[must_use]
+    pub fn last_use(&self) -> Option<Duration> {
+        let open = self.nodes().any(|node| node.standing == Standing::NotYet);
+        let first = self.first_read.filter(|_| !open)?;
+        // One that left before the register was read can have accepted it until then.
+        Some(
+            self.nodes()
+                .fold(first, |last, node| last.max(node.refuses_from)),
+        )
+    }
+
+    /// Takes the register as it was at some moment before `read`, and gives those of which something new is
+    /// known. A register from before the commit says nothing.
+    pub fn take(&mut self, register: &Nodes, read: Duration) -> Vec<Known> {
+        if register.seq < self.seq {
+            return self.run_out(read);
+        }
+        if self.first_read.is_none() {
+            // Who comes later reads a head that has it.
+            self.first_read = Some(read);
+            let nodes = register.nodes.iter().map(|node| self.first(node, read));
+            self.nodes = nodes.map(|known| (known.id, known)).collect();
+            return self.nodes.values().cloned().collect();
+        }
+        let mut news = Vec::new();
+        for known in self
+            .nodes
+            .values_mut()
+            .filter(|node| node.standing == Standing::NotYet)
+        {
+            let now = register.nodes.iter().find(|now| now.node.id == known.id);
+            let standing = match now {
+                Some(now) if now.has(self.seq) => Standing::Has,
+                // It refuses everything before it takes itself out; others take it out once its time is over.
+                None => Standing::Gone,
+                Some(_) => continue,
+            };
+            known.standing = standing;
+            known.refuses_from = known.refuses_from.min(read);
+            news.push(known.clone());
+        }
+        news.extend(self.run_out(read));
+        news
+    }
+
+    /// Lets the time of nodes run out, and gives them.
+    pub fn run_out(&mut self, now: Duration) -> Vec<Known> {
+        let mut news = Vec::new();
+        for known in self.nodes.values_mut() {
+            if known.standing == Standing::NotYet && now >= known.refuses_from {
+                known.standing = Standing::RanOut;
+                news.push(known.clone());
+            }
+        }
+        news
+    }
+
+    /// When the next node's time is over.
+    fn next(&self) -> Option<Duration> {
+        let open = self
+            .nodes()
+            .filter(|node| node.standing == Standing::NotYet);
+        open.map(|node| node.refuses_from).min()
+    }
+
+    fn first(&self, registered: &Registered, read: Duration) -> Known {
+        let node = &registered.node;
+        let over = self.committed + node.over_after();
+        let (standing, refuses_from) = match () {
+            () if registered.has(self.seq) => (Standing::Has, read.min(over)),
+            () if read >= over => (Standing::RanOut, over),
+            () => (Standing::NotYet, over),
+        };
+        Known {
+            id: node.id,
+            name: node.name.clone(),
+            at_first: standing,
+            standing,
+            refuses_from,
+        }
+    }
+}
+
+/// Watches the register until the last use is known, and tells what becomes known of each node. `bound` is that
+/// of whoever watches: for how long it is tried to read the register after the commit.
+///
+/// # Errors
+/// [`StoreError`]: the register could not be read, and nobody knows which nodes there are.
+pub async fn watch(
+    explanation: &mut Explanation,
+    register: &dyn Register,
+    clock: &dyn Clock,
+    bound: Duration,
+    mut tell: impl FnMut(&Known),
+) -> Result<(), StoreError> {
+    let give_up = explanation.committed + over_after(bound);
+    let mut bell = register.bell();
+    loop {
+        bell.mark_unchanged();
+        let read = register.nodes().await;
+        let now = clock.uptime();
+        let news = match &read {
+            Ok(nodes) => explanation.take(nodes, now),
+            Err(_) => explanation.run_out(now),
+        };
+        news.iter().for_each(&mut tell);
+        if explanation.last_use().is_some() {
+            return Ok(());
+        }
+        if explanation.first_read.is_none() && now >= give_up {
+            let seq = read?.seq;
+            let cause = format!("it has seq {seq} after a commit of {}", explanation.seq);
+            return Err(StoreError::new("read the register of nodes", cause));
+        }
+        let next = explanation.next().map(|next| next.saturating_sub(now));
+        // What is decided is decided by the clock; this is only when to look again.
+        let pause = next.map_or(LOOK, |next| next.min(LOOK));
+        let _ = tokio::time::timeout(pause, bell.changed()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::Cursor;
+    use super::super::register::Node;
+    use super::*;
+    use crate::random::SeededRandom;
+    use crate::time::Timestamp;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    fn id(seed: u64) -> NodeId {
+        NodeId::new(Timestamp::from_secs(1), &SeededRandom::new(seed))
+    }
+
+    fn node(seed: u64, seq: i64) -> Registered {
+        let applied = Cursor { seq, hash: [7; 32] };
+        let node = Node {
+            id: id(seed),
+            name: format!("host-{seed}"),
+            beat: 1,
+            applied,
+            bound: Duration::from_secs(2),
+        };
+        Registered {
+            node,
+            continued: true,
+        }
+    }
+
+    fn at(seq: i64, nodes: &[Registered]) -> Nodes {
+        let nodes = nodes.to_vec();
+        Nodes { seq, nodes }
+    }
+
+    fn standings(explanation: &Explanation) -> Vec<(NodeId, Standing, Duration)> {
+        let mut all: Vec<_> = explanation
+            .nodes()
+            .map(|known| (known.id, known.standing, known.refuses_from))
+            .collect();
+        all.sort_by_key(|(id, ..)| (1..9).find(|seed| self::id(*seed) == *id));
+        all
+    }
+
+    #[test]
+    fn a_register_from_before_the_commit_says_nothing() {
+        let mut explanation = Explanation::new(5, 1000 * MILLI);
+        assert_eq!(explanation.take(&at(4, &[]), 1001 * MILLI), []);
+        assert_eq!(explanation.last_use(), None);
+        explanation.take(&at(5, &[]), 1003 * MILLI);
+        assert_eq!(explanation.last_use(), Some(1003 * MILLI));
+    }
+
+    #[test]
+    fn the_last_use_is_known_once_nobody_is_waited_for() {
+        let mut explanation = Explanation::new(5, 1000 * MILLI);
+        let over = 3150 * MILLI;
+        let first = [node(1, 5), node(2, 4), node(3, 4), node(4, 4)];
+        assert_eq!(explanation.take(&at(5, &first), 1010 * MILLI).len(), 4);
+        assert_eq!(explanation.last_use(), None);
+        // One that comes later reads a head that has it, and one that is not there any more has left.
+        let second = [node(1, 5), node(2, 6), node(3, 4), node(5, 0)];
+        let news = explanation.take(&at(6, &second), 1500 * MILLI);
+        assert_eq!(news.len(), 2);
+        assert_eq!(explanation.run_out(over - MILLI), []);
+        assert_eq!(explanation.last_use(), None);
+        assert_eq!(explanation.run_out(over).len(), 1);
+        assert_eq!(
+            standings(&explanation),
+            [
+                (id(1), Standing::Has, 1010 * MILLI),
+                (id(2), Standing::Has, 1500 * MILLI),
+                (id(3), Standing::RanOut, over),
+                (id(4), Standing::Gone, 1500 * MILLI),
+            ]
+        );
+        assert_eq!(explanation.last_use(), Some(over));
+    }
+
+    #[test]
+    fn one_that_has_another_log_has_it_not() {
+        let mut explanation = Explanation::new(5, 1000 * MILLI);
+        let mut other = node(1, 9);
+        other.continued = false;
+        explanation.take(&at(5, &[other]), 1010 * MILLI);
+        assert_eq!(explanation.last_use(), None);
+    }
+
+    #[test]
+    fn a_late_look_does_not_make_the_last_use_later() {
+        let mut explanation = Explanation::new(5, 1000 * MILLI);
+        explanation.take(&at(5, &[node(1, 4), node(2, 4)]), 1010 * MILLI);
+        explanation.take(&at(5, &[node(1, 5), node(2, 4)]), 9000 * MILLI);
+        assert_eq!(explanation.last_use(), Some(3150 * MILLI));
+    }
+}

@@ -1,0 +1,343 @@
+//! A SQLite database moves to PostgreSQL: all of it in one transaction there, or nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
+
+use super::engine::{Column, Db, Value};
+use super::marking::{self, Cause};
+use super::reader::{self, page_in};
+use super::writer::set_head;
+use super::{Continuation, PostgresUrl, not_migrated, postgres, sqlite, within_limit};
+use super::{moving_statements as sql, statements};
+use crate::revocation::log::Cursor;
+use crate::revocation::log::{Head, StoreError};
+use crate::revocation::reading::Reading;
+use crate::store::mark::Mark;
+
+/// How long one step may take, such as one page.
+const STEP: Duration = Duration::from_secs(60);
+
+/// How many rows one statement carries over, and how many are compared at once.
+const PAGE: i64 = 2000;
+/// Each may have a set of keys with it.
+const CLIENTS_AT_ONCE: i64 = 64;
+
+/// How many rows there are of what matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries of the log.
+    pub revocations: i64,
+    /// Users.
+    pub users: i64,
+    /// Sessions of the inventory.
+    pub sessions: i64,
+    /// Clients.
+    pub clients: i64,
+    /// Assertions that were presented.
+    pub assertions: i64,
+}
+
+/// What was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The log's newest entry.
+    pub seq: i64,
+    /// How much it was.
+    pub counts: Counts,
+}
+
+/// Why a database does not move.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// The other database is in use.
+    #[error("it is not empty: it has {0}")]
+    NotEmpty(String),
+    /// Either engine failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A SQLite database that nobody else writes to meanwhile.
+#[derive(Debug)]
+pub struct Moving {
+    source: SqliteConnection,
+}
+
+async fn step<T>(
+    doing: &'static str,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> Result<T, StoreError> {
+    let work = async { work.await.map_err(Cause::from) };
+    let done = within_limit(Some(STEP), work).await;
+    done.map_err(|cause| StoreError::new(doing, cause))
+}
+
+impl Moving {
+    /// Opens the file, brings its schema up to date, and keeps every other writer waiting from then on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin(path: &Path) -> Result<Self, StoreError> {
+        let mut source = sqlite::connect(&sqlite::options(path)).await?;
+        let migrated = sqlite::migrations().run(&mut source).await;
+        migrated.map_err(not_migrated)?;
+        let mut db = Db::Sqlite(&mut source);
+        step("lock the database", db.query("BEGIN IMMEDIATE").execute()).await?;
+        Ok(Self { source })
+    }
+
+    /// Whether it has moved already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn has_moved(&mut self) -> Result<bool, StoreError> {
+        let mut db = Db::Sqlite(&mut self.source);
+        let row = step("look at the database", db.query(sql::IS_CLOSED).optional());
+        Ok(row.await?.is_some())
+    }
+
+    /// The log's head, and how the log stands to that mark.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn compare(
+        &mut self,
+        mark: Option<&Mark>,
+    ) -> Result<(Head, Continuation), StoreError> {
+        let mut db = Db::Sqlite(&mut self.source);
+        let compared = marking::compare(&mut db, mark);
+        step("compare the revocation log with the mark", compared).await
+    }
+
+    /// What there is to move.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn all(&mut self) -> Result<Moved, StoreError> {
+        let mut db = Db::Sqlite(&mut self.source);
+        step("look at the database", all(&mut db)).await
+    }
+
+    /// Copies everything into that database, which must be empty, or be this copy already. Where `mark` was
+    /// is noted there.
+    ///
+    /// # Errors
+    /// [`MoveError`]: nothing was copied, unless what failed was the commit, of which nobody knows then.
+    pub async fn copy_to(
+        &mut self,
+        url: &PostgresUrl,
+        mark: Option<&Mark>,
+    ) -> Result<(), MoveError> {
+        let mut connection = postgres::connect_first(&url.0).await?;
+        postgres::check(&mut connection).await?;
+        let mut transaction = step("begin", connection.begin()).await?;
+        let target: &mut PgConnection = &mut transaction;
+        let doing = "look at the other database";
+        step(doing, sqlx::query(sql::PATIENCE).execute(&mut *target)).await?;
+        let foreign = sqlx::query_scalar(sql::FOREIGN_TABLES).fetch_one(&mut *target);
+        let foreign: i64 = step(doing, foreign).await?;
+        if foreign > 0 {
+            let found =
+                format!("{foreign} tables of something else; it needs a database of its own");
+            return Err(MoveError::NotEmpty(found));
+        }
+        postgres::migrate(target).await?;
+        let source = &mut Db::Sqlite(&mut self.source);
+        let target = &mut Db::Postgres(target);
+        let head = step("lock the other database", reader::locked_head(target)).await?;
+        let there = step(doing, all(target)).await?;
+        let others: i64 = step(doing, async {
+            target.query(sql::OTHERS).one().await?.get(0)
+        })
+        .await?;
+        let untouched = head.head.newest_lineage.millis() == 0 && head.everything_version == 0;
+        let empty = there.seq == 0 && there.counts == Counts::NONE && others == 0 && untouched;
+        if !empty {
+            // An attempt before this one may have died over its commit's answer.
+            if compare_all(source, target).await?.is_none() {
+                return Ok(());
+            }
+            return Err(MoveError::NotEmpty(there.described(others)));
+        }
+        copy_all(source, target).await?;
+        if let Some(Mark {
+            id: Some(id),
+            cursor,
+            ..
+        }) = mark
+        {
+            step("note the mark", marking::note(target, *id, cursor, cursor)).await?;
+        }
+        if let Some(what) = compare_all(source, target).await? {
+            let cause = format!("{what} came out differently; nothing was moved");
+            return Err(StoreError::new("copy the database", cause).into());
+        }
+        let doing = "commit the copy, and nobody knows whether it did; run it again";
+        step(doing, transaction.commit()).await?;
+        // Whether the other side hears of it does not matter any more.
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    /// Closes the file for good: who has it open still can write nothing more. What was written is all in the
+    /// one file then, unless somebody reads it at the moment.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may be done again.
+    pub async fn close(mut self) -> Result<(), StoreError> {
+        let doing = "close the database that was moved";
+        let mut db = Db::Sqlite(&mut self.source);
+        step(doing, db.query(sql::CLOSE).execute()).await?;
+        step(doing, db.query("COMMIT").execute()).await?;
+        step(doing, db.query("PRAGMA wal_checkpoint(TRUNCATE)").all()).await?;
+        step(doing, self.source.close()).await
+    }
+}
+
+impl Counts {
+    const NONE: Self = Self {
+        revocations: 0,
+        users: 0,
+        sessions: 0,
+        clients: 0,
+        assertions: 0,
+    };
+}
+
+impl Moved {
+    fn described(&self, others: i64) -> String {
+        let Counts { users, clients, .. } = self.counts;
+        format!(
+            "users: {users}, clients: {clients}, a log at seq {}, nodes and marks: {others}",
+            self.seq
+        )
+    }
+}
+
+async fn all(db: &mut Db<'_>) -> sqlx::Result<Moved> {
+    let seq = reader::head(db).await?.head.cursor.seq;
+    let row = db.query(sql::COUNTS).one().await?;
+    let counts = Counts {
+        revocations: row.get(0)?,
+        users: row.get(1)?,
+        sessions: row.get(2)?,
+        clients: row.get(3)?,
+        assertions: row.get(4)?,
+    };
+    Ok(Moved { seq, counts })
+}
+
+async fn copy_all(source: &mut Db<'_>, target: &mut Db<'_>) -> Result<(), StoreError> {
+    let text = String::new;
+    copy(source, target, sql::REVOCATIONS, i64::MIN, PAGE).await?;
+    copy(source, target, sql::USERS, text(), PAGE).await?;
+    copy(source, target, sql::SESSIONS, text(), PAGE).await?;
+    copy(source, target, sql::CLIENTS, text(), CLIENTS_AT_ONCE).await?;
+    copy(source, target, sql::ASSERTIONS, Vec::<u8>::new(), PAGE).await?;
+    let head = async {
+        set_head(target, &reader::head(source).await?).await?;
+        let leeway: i64 = source.query(statements::LEEWAY).one().await?.get(0)?;
+        let query = target.query(statements::SET_LEEWAY).bind(leeway);
+        query.execute().await
+    };
+    step("copy the log's head", head).await.map(drop)
+}
+
+/// Copies a table in the order of its primary key, page by page: neither side has more than one in memory.
+async fn copy<K: Value + Column>(
+    source: &mut Db<'_>,
+    target: &mut Db<'_>,
+    (read, write): (&'static str, &'static str),
+    start: K,
+    limit: i64,
+) -> Result<(), StoreError> {
+    let mut after = Some(start);
+    while let Some(key) = after.take() {
+        let page = async {
+            let row = source.query(read).bind(key).bind(limit).one().await?;
+            let rows: i64 = row.get(0)?;
+            if rows == 0 {
+                return Ok(None);
+            }
+            let written = target.query(write).bind(row.get::<String>(2)?).execute();
+            if i64::try_from(written.await?) != Ok(rows) {
+                let cause = "not every row of a page was taken".to_owned();
+                return Err(sqlx::Error::Protocol(cause));
+            }
+            row.get::<K>(1).map(Some)
+        };
+        after = step("copy the database", page).await?;
+    }
+    Ok(())
+}
+
+/// What differs between the two, but for the log, which is compared entry by entry, page by page.
+async fn compare_all(
+    source: &mut Db<'_>,
+    target: &mut Db<'_>,
+) -> Result<Option<&'static str>, StoreError> {
+    let differ = step("compare the two", heads_and_counts(source, target)).await?;
+    if differ.is_some() {
+        return Ok(differ);
+    }
+    let mut place = Place::start();
+    while !place.done {
+        if !step("compare the two", next_page(source, target, &mut place)).await? {
+            return Ok(Some("the revocation log"));
+        }
+    }
+    Ok(None)
+}
+
+async fn heads_and_counts(
+    source: &mut Db<'_>,
+    target: &mut Db<'_>,
+) -> sqlx::Result<Option<&'static str>> {
+    let (own, copied) = (reader::head(source).await?, reader::head(target).await?);
+    let cut_offs = |row: &reader::HeadRow| (row.everything_from, row.everything_version);
+    if own.head != copied.head || cut_offs(&own) != cut_offs(&copied) {
+        return Ok(Some("the log's head"));
+    }
+    let leeway = async |db: &mut Db<'_>| db.query(statements::LEEWAY).one().await?.get::<i64>(0);
+    if leeway(source).await? != leeway(target).await? {
+        return Ok(Some("the leeway"));
+    }
+    Ok((all(source).await? != all(target).await?).then_some("the number of rows"))
+}
+
+/// How far the comparison of the two logs is.
+struct Place {
+    reading: Reading,
+    done: bool,
+}
+
+impl Place {
+    fn start() -> Self {
+        Self {
+            reading: Reading::from(Cursor::START),
+            done: false,
+        }
+    }
+}
+
+/// Whether the next page is the same on both sides, and goes on from the one before it by its hashes.
+async fn next_page(
+    source: &mut Db<'_>,
+    target: &mut Db<'_>,
+    place: &mut Place,
+) -> sqlx::Result<bool> {
+    let (after, limit) = (place.reading.cursor().seq, u32::try_from(PAGE).unwrap_or(1));
+    let (_, own) = page_in(source, after, limit).await?;
+    let (_, copied) = page_in(target, after, limit).await?;
+    let last = copied.entries.len() < limit as usize;
+    match place.reading.take(&copied, last) {
+        Ok(done) => place.done = done,
+        Err(_) => return Ok(false),
+    }
+    Ok(own.entries == copied.entries)
+}

@@ -1,0 +1,42 @@
+//! The statements by which a database moves. Each table is read from SQLite as pages of JSON (how many rows, the
+//! last one's key, the rows), and written to PostgreSQL from that.
+
+/// So that one may be slow.
+pub(super) const PATIENCE: &str = "SELECT set_config('statement_timeout', '60s', true), set_config('idle_in_transaction_session_timeout', '60s', true)";
+
+/// How many tables there are in a schema that is not ours.
+pub(super) const FOREIGN_TABLES: &str = "SELECT CASE WHEN bool_or(relname = '_sqlx_migrations') THEN 0 ELSE count(*) END FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = current_schema() AND relkind IN ('r', 'p', 'v', 'm', 'f')";
+
+pub(super) const COUNTS: &str = r#"SELECT (SELECT count(*) FROM revocation), (SELECT count(*) FROM "user"), (SELECT count(*) FROM session), (SELECT count(*) FROM client), (SELECT count(*) FROM assertion)"#;
+/// What a node or a tool leaves that worked there.
+pub(super) const OTHERS: &str = "SELECT (SELECT count(*) FROM node) + (SELECT count(*) FROM mark)";
+
+/// Every change moves the head's row.
+pub(super) const CLOSE: &str = "CREATE TRIGGER IF NOT EXISTS moved BEFORE UPDATE ON head BEGIN SELECT RAISE(ABORT, 'this database was moved to PostgreSQL by waxseal migrate'); END";
+pub(super) const IS_CLOSED: &str =
+    "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name = 'moved'";
+
+pub(super) const REVOCATIONS: (&str, &str) = (
+    r#"SELECT count(*), max(seq), json_group_array(json_object('seq', seq, 'scope', scope, 'key', key, 'from', "from", 'spared', spared, 'expires_at', expires_at, 'reason', reason, 'at', at, 'hash', hex(hash), 'grace_until', grace_until)) FROM (SELECT * FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2)"#,
+    r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) SELECT seq, scope, key, "from", spared, expires_at, reason, at, decode(hash, 'hex'), grace_until FROM json_to_recordset(CAST($1 AS json)) AS r (seq BIGINT, scope TEXT, key TEXT, "from" BIGINT, spared TEXT, expires_at BIGINT, reason TEXT, at BIGINT, hash TEXT, grace_until BIGINT)"#,
+);
+
+pub(super) const USERS: (&str, &str) = (
+    r#"SELECT count(*), max(id), json_group_array(json_object('id', id, 'username', username, 'password_hash', password_hash, 'enabled', enabled, 'created_at', created_at, 'version', version, 'newest_lineage', newest_lineage, 'from', "from", 'spared', spared)) FROM (SELECT * FROM user WHERE id > $1 ORDER BY id LIMIT $2)"#,
+    r#"INSERT INTO "user" (id, username, password_hash, enabled, created_at, version, newest_lineage, "from", spared) SELECT id, username, password_hash, enabled <> 0, created_at, version, newest_lineage, "from", spared FROM json_to_recordset(CAST($1 AS json)) AS r (id TEXT, username TEXT, password_hash TEXT, enabled BIGINT, created_at BIGINT, version BIGINT, newest_lineage BIGINT, "from" BIGINT, spared TEXT)"#,
+);
+
+pub(super) const SESSIONS: (&str, &str) = (
+    r#"SELECT count(*), max(lineage), json_group_array(json_object('lineage', lineage, 'user', "user", 'auth_time', auth_time, 'session_expiry', session_expiry, 'generation', generation, 'renew_at', renew_at, 'grace_until', grace_until, 'idle_end', idle_end, 'address', address, 'browser', browser)) FROM (SELECT * FROM session WHERE lineage > $1 ORDER BY lineage LIMIT $2)"#,
+    r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser) SELECT lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser FROM json_to_recordset(CAST($1 AS json)) AS r (lineage TEXT, "user" TEXT, auth_time BIGINT, session_expiry BIGINT, generation BIGINT, renew_at BIGINT, grace_until BIGINT, idle_end BIGINT, address TEXT, browser TEXT)"#,
+);
+
+pub(super) const CLIENTS: (&str, &str) = (
+    r#"SELECT count(*), max(id), json_group_array(json_object('id', id, 'name', name, 'scopes', scopes, 'audiences', audiences, 'enabled', enabled, 'created_at', created_at, 'secret', CASE WHEN secret IS NOT NULL THEN hex(secret) END, 'former', CASE WHEN former IS NOT NULL THEN hex(former) END, 'keys', keys, 'version', version, 'newest', newest, 'from', "from")) FROM (SELECT * FROM client WHERE id > $1 ORDER BY id LIMIT $2)"#,
+    r#"INSERT INTO client (id, name, scopes, audiences, enabled, created_at, secret, former, keys, version, newest, "from") SELECT id, name, scopes, audiences, enabled <> 0, created_at, decode(secret, 'hex'), decode(former, 'hex'), keys, version, newest, "from" FROM json_to_recordset(CAST($1 AS json)) AS r (id TEXT, name TEXT, scopes TEXT, audiences TEXT, enabled BIGINT, created_at BIGINT, secret TEXT, former TEXT, keys TEXT, version BIGINT, newest BIGINT, "from" BIGINT)"#,
+);
+
+pub(super) const ASSERTIONS: (&str, &str) = (
+    "SELECT count(*), max(digest), json_group_array(json_object('digest', hex(digest), 'expires_at', expires_at)) FROM (SELECT * FROM assertion WHERE digest > $1 ORDER BY digest LIMIT $2)",
+    "INSERT INTO assertion (digest, expires_at) SELECT decode(digest, 'hex'), expires_at FROM json_to_recordset(CAST($1 AS json)) AS r (digest TEXT, expires_at BIGINT)",
+);
