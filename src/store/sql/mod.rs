@@ -266,6 +266,16 @@ fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
 }
 
 fn not_migrated(cause: MigrateError) -> StoreError {
+    let cause: Cause = match cause {
+        MigrateError::VersionMissing(version) => format!(
+            "its schema has version {version}, which is newer than this program; use the newer one"
+        )
+        .into(),
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => {
+            postgres::explained(cause.into())
+        }
+        cause => cause.into(),
+    };
     StoreError::new("bring the database's schema up to date", cause)
 }
 
