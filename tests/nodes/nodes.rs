@@ -163,14 +163,6 @@ impl Nodes {
         Self(nodes)
     }
 
-    /// One node with keys, which has not opened its database yet.
-    pub fn unopened(database: &str) -> Self {
-        let database = ("WAXSEAL_DATABASE".to_owned(), database.to_owned());
-        let node = Node::new(vec![database]);
-        node.ok(&["keys", "rotate"], "");
-        Self(vec![Arc::new(node)])
-    }
-
     pub fn sites(&self) -> Vec<Site> {
         self.0.iter().map(|node| node.site()).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::common::postgres::{Postgres, ROLE};
+use super::common::postgres::Postgres;
 use super::nodes::Nodes;
 use super::stage::{Process, is_secret, nodes};
 
@@ -57,15 +57,18 @@ fn credentials_and_databases_that_are_wrong() {
 #[test]
 fn a_user_who_may_make_no_tables() {
     let database = Postgres::start();
-    database.sql(&format!("ALTER DATABASE {ROLE} OWNER TO postgres"));
-    let nodes = Nodes::unopened(&database.url());
+    let nodes = nodes(&database, 1, &[]);
+    let postgres = |sql: &str| database.try_sql_in("postgres", sql).unwrap();
+    postgres("CREATE DATABASE bare OWNER postgres");
+    let url = database.url_of("bare");
     let words = [
         "permission denied for schema public",
         "make the user the owner",
     ];
-    is_refused(&nodes, None, &words);
-    database.sql(&format!("ALTER DATABASE {ROLE} OWNER TO {ROLE}"));
-    nodes.0[0].ok(&["user", "list"], "");
+    is_refused(&nodes, Some(&url), &words);
+    postgres("REVOKE CONNECT ON DATABASE bare FROM PUBLIC");
+    let words = ["permission denied for database", "make the user the owner"];
+    is_refused(&nodes, Some(&url), &words);
 }
 
 #[test]
@@ -100,10 +103,11 @@ fn a_server_that_would_lose_commits_or_take_none() {
 #[test]
 fn another_encoding() {
     let database = Postgres::start();
-    let nodes = Nodes::unopened(&database.url_of("latin"));
+    let nodes = nodes(&database, 1, &[]);
     let made = "CREATE DATABASE latin OWNER waxseal TEMPLATE template0 ENCODING 'LATIN1'";
     database.try_sql_in("postgres", made).unwrap();
-    is_refused(&nodes, None, &["encoding must be UTF8"]);
+    let words = ["encoding must be UTF8"];
+    is_refused(&nodes, Some(&database.url_of("latin")), &words);
 }
 
 /// No such server is here: this one only says that it is one.

@@ -257,8 +257,10 @@ fn parse_database(text: Option<String>) -> Result<Database, Failure> {
         None | Some("sqlite") => return Ok(Database::Sqlite),
         Some(text) => text,
     };
-    let wanted = "sqlite or postgres://user:password@host:5432/database";
-    let kind = text.split_once(':').map_or("this", |(scheme, _)| scheme);
+    let wanted = "sqlite or postgres://user:password@host:5432/database, in which a password has its special characters percent-encoded";
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let is_word = |text: &&str| text.bytes().all(|b| b.is_ascii_lowercase());
+    let kind = scheme.filter(is_word).unwrap_or("another text");
     let url = text.parse().map_err(|_| bad("database", kind, wanted))?;
     Ok(Database::Postgres(url))
 }

@@ -52,14 +52,21 @@ pub struct PostgresUrl(Box<PgConnectOptions>);
 
 /// A text that is no address of a PostgreSQL database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an address such as postgres://user:password@host:5432/database")]
+#[error(
+    "not an address such as postgres://user:password@host:5432/database, in which a password has its special characters percent-encoded"
+)]
 pub struct BadPostgresUrl;
 
 impl FromStr for PostgresUrl {
     type Err = BadPostgresUrl;
 
     fn from_str(text: &str) -> Result<Self, BadPostgresUrl> {
-        if !(text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+        let schemes = ["postgres://", "postgresql://"];
+        let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
+        let rest = rest.ok_or(BadPostgresUrl)?;
+        // The end of a password that is not encoded would be taken for a name, which is no secret.
+        let mut parts = rest.splitn(2, ['/', '?', '#']);
+        if parts.nth(1).is_some_and(|behind| behind.contains('@')) {
             return Err(BadPostgresUrl);
         }
         let options: PgConnectOptions = text.parse().map_err(|_| BadPostgresUrl)?;
