@@ -101,7 +101,10 @@ impl Inner {
     }
 
     async fn open(database: &Postgres, nodes: &Nodes) -> Self {
-        Self::try_open(database, nodes, 0).await.unwrap()
+        let opened = Self::try_open(database, nodes, 0).await.unwrap();
+        super::stage::is_secret(&format!("{:?}", opened.waxseal));
+        super::stage::is_secret(&format!("{:#?}", opened.waxseal));
+        opened
     }
 
     async fn send(&self, request: Request<Body>) -> (u16, HeaderMap, Vec<u8>) {

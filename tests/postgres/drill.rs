@@ -175,6 +175,20 @@ async fn files_that_are_put_back() {
     drill(Backup::Files).await;
 }
 
+/// What ended everything before the backup was made has not ended what came after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_end_of_everything_does_not_pass_for_a_newer_one() {
+    let database = Postgres::start();
+    let nodes = nodes(&database, 1, &[]);
+    let node = &nodes.0[0];
+    node.ok(&["revoke", "all"], "");
+    let copy = database.dump();
+    node.ok(&["revoke", "user", "alice"], "");
+    database.restore(&copy);
+    let said = Process::serve(node).is_refused();
+    assert!(said.contains("waxseal restored"), "{said}");
+}
+
 /// One node may be taken on by an operator twice, or two of them at once: everything is ended all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_node_may_be_told_that_it_was_restored() {
@@ -266,7 +280,7 @@ async fn what_others_compact_while_a_node_is_stopped_does_not_keep_it_from_start
     let notes = database.sql("SELECT count(*) FROM mark");
     assert_eq!(notes, "3", "of two in this process and the program's");
     database.sql("DELETE FROM mark");
-    let refused = open("other").await.unwrap_err();
+    let refused = open("other").await.map(drop).unwrap_err();
     assert!(matches!(refused, OpenError::Behind { .. }), "{refused}");
     until("the other one goes on", async || {
         serving.catch_up().await.is_ok()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use waxseal::random::{OsRandom, Random};
 use waxseal::time::{Clock, SystemClock};
 
 use super::common::postgres::Postgres;
@@ -163,7 +164,7 @@ async fn a_node_that_is_paused_inside_of_a_transaction_blocks_nobody_for_long() 
             let (second, token) = (stage.second.clone(), token());
             writers.spawn(async move { (second.logout(&token).await, token) });
         }
-        until_some_write(&stage).await;
+        a_moment().await;
         stage.node().pause();
         if is_inside(&stage.database) {
             held += 1;
@@ -207,9 +208,10 @@ fn is_inside(database: &Postgres) -> bool {
     database.sql(inside) != "0"
 }
 
-async fn until_some_write(stage: &Stage) {
+/// A moment of chance.
+async fn a_moment() {
     let mut bytes = [0; 2];
-    waxseal::random::Random::fill(&waxseal::random::OsRandom::new(), &mut bytes);
-    let _ = stage;
-    tokio::time::sleep(Duration::from_micros(u64::from(u16::from_be_bytes(bytes)))).await;
+    OsRandom::new().fill(&mut bytes);
+    let micros = u16::from_be_bytes(bytes);
+    tokio::time::sleep(Duration::from_micros(micros.into())).await;
 }

@@ -147,7 +147,7 @@ impl SqlStore {
         postgres::migrate(&mut connection).await?;
         let readers = Readers::Postgres(postgres::readers(&url.0));
         let connection = Connection::Postgres(connection);
-        let server = Server::Postgres(url.0.clone());
+        let server = Server::Postgres(url.clone());
         let mut store = Self::new(connection, server, readers, mark, skew);
         let bell = store.bell.clone();
         store.listening = Some(Listening::start((*url.0).clone(), bell));

@@ -23,9 +23,11 @@ pub(super) struct HeadRow {
 }
 
 impl HeadRow {
-    /// Whether a cut-off of everything came after all that the mark knows of.
+    /// Whether a cut-off of everything came after all that the mark knows of: not one that was there before the
+    /// mark was written, after which something else may have been revoked.
     pub(super) fn has_ended_all_of(&self, mark: &Mark) -> bool {
-        self.everything_from > mark.newest_lineage.millis() && self.head.horizon >= mark.horizon
+        let known = mark.newest_lineage.max(mark.written_at);
+        self.everything_from > known.millis() && self.head.horizon >= mark.horizon
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 
@@ -13,7 +12,7 @@ use super::engine::{Connection, Db};
 use super::marking::{Cause, Marking};
 use super::reader::{self, HeadRow};
 use super::skew::Skew;
-use super::{postgres, statements as sql, within_limit};
+use super::{PostgresUrl, postgres, statements as sql, within_limit};
 use crate::account::password::PasswordHash;
 use crate::account::{BeginSession, User, UserChange};
 use crate::id::UserId;
@@ -94,7 +93,7 @@ struct Job {
 #[derive(Clone, Debug)]
 pub(super) enum Server {
     Sqlite(SqliteConnectOptions),
-    Postgres(Box<PgConnectOptions>),
+    Postgres(PostgresUrl),
 }
 
 const BEGIN: (&str, &str) = ("BEGIN IMMEDIATE", "BEGIN");
@@ -128,7 +127,7 @@ impl Server {
     async fn connect(&self) -> sqlx::Result<Connection> {
         Ok(match self {
             Self::Sqlite(options) => Connection::Sqlite(options.connect().await?),
-            Self::Postgres(options) => Connection::Postgres(postgres::connect(options).await?),
+            Self::Postgres(url) => Connection::Postgres(postgres::connect(&url.0).await?),
         })
     }
 }
