@@ -243,6 +243,7 @@ impl Issuer {
             everything_version: start.everything_version,
             token: claims.token_id,
         };
+        parts.follower.check()?;
         if !parts.clients.begin_token(begin).await? {
             return Err(ClientTokenError::Lost);
         }

@@ -1,7 +1,7 @@
 //! The disaster drill: a backup of the database is put back, and nobody who was logged out comes in again.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use waxseal::id::TokenId;
 use waxseal::random::OsRandom;
 use waxseal::revocation::Reason;
 use waxseal::revocation::log::Revoke;
+use waxseal::store::mark::MarkFile;
 use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use super::clocks::settings;
@@ -28,6 +29,12 @@ enum Backup {
     Dump,
     /// The server's files, while it is stopped.
     Files,
+}
+
+/// How far the mark in that folder is.
+fn mark_seq(folder: &Path) -> i64 {
+    let file = MarkFile::new(folder, Arc::new(SystemClock), Arc::new(OsRandom::new()));
+    file.read().unwrap().cursor.seq
 }
 
 struct Drill {
@@ -52,7 +59,7 @@ impl Drill {
         for number in 0..5 {
             tokens.push(callers[number % 3].login("alice").await);
         }
-        assert_eq!(callers[0].logout(&tokens[0]).await.status, 204);
+        callers[0].ends(&tokens[0]).await;
         let copy = match backup {
             Backup::Dump => database.dump(),
             Backup::Files => {
@@ -120,7 +127,7 @@ impl Drill {
     async fn all_is_over(&self) {
         let token = self.callers[0].login("alice").await;
         let ended = self.callers[1].login("alice").await;
-        assert_eq!(self.callers[2].logout(&ended).await.status, 204);
+        self.callers[2].ends(&ended).await;
         for caller in &self.callers {
             for dead in self.tokens.iter().chain([&ended]) {
                 assert_eq!(caller.verify(dead).await.status, 401);
@@ -189,6 +196,36 @@ async fn an_older_end_of_everything_does_not_pass_for_a_newer_one() {
     assert!(said.contains("waxseal restored"), "{said}");
 }
 
+/// Whoever has read what the copy lacks does not start with it, also if he never wrote anything, and was killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_only_read_is_not_deceived() {
+    let database = Postgres::start();
+    let nodes = nodes(&database, 2, &[]);
+    let callers: Vec<_> = nodes.0.iter().map(|node| Caller::at(&node.url)).collect();
+    nodes.0.iter().for_each(|node| node.start());
+    let token = callers[0].login("alice").await;
+    let copy = database.dump();
+    callers[0].ends(&token).await;
+    callers[1].becomes(&token, 401).await;
+    let seq = database.sql("SELECT seq FROM head");
+    until("both marks are noted to be there", async || {
+        database.sql(&format!("SELECT count(*) FROM mark WHERE seq = {seq}")) == "2"
+    })
+    .await;
+    // It is noted before it is written.
+    let mark = nodes.0[1].place.path().join("mark");
+    until("the mark has it", async || {
+        mark_seq(&mark).to_string() == seq
+    })
+    .await;
+    nodes.0.iter().for_each(|node| node.kill());
+    database.restore(&copy);
+    for node in &nodes.0 {
+        let said = Process::serve(node).is_refused();
+        assert!(said.contains("waxseal restored"), "{said}");
+    }
+}
+
 /// One node may be taken on by an operator twice, or two of them at once: everything is ended all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_node_may_be_told_that_it_was_restored() {
@@ -216,7 +253,7 @@ async fn what_a_mark_cannot_show() {
     nodes.0[1].terminate();
     let copy = database.dump();
     nodes.0[0].start();
-    assert_eq!(callers[0].logout(&token).await.status, 204);
+    callers[0].ends(&token).await;
     nodes.0[0].terminate();
     database.restore(&copy);
     // The one whose mark is newer is not deceived, and shows it to an operator.

@@ -16,6 +16,8 @@ use super::nodes::{Node, Nodes};
 /// How long anybody waits for an answer: whatever is wrong, there is one by then.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 const BETWEEN: Duration = Duration::from_millis(20);
+/// How often something is tried that may be in the way of a busy machine.
+const SOME: usize = 500;
 /// A bound for a test that has failed.
 const TRIES: usize = 6000;
 
@@ -94,11 +96,34 @@ impl Caller {
         ask(self.post("/login").json(&who)).await
     }
 
+    /// Logs in, as soon as that is possible.
     pub async fn login(&self, name: &str) -> String {
-        let answer = self.try_login(name).await;
+        let mut answer = self.try_login(name).await;
+        for _ in 0..SOME {
+            if answer.status != 503 {
+                break;
+            }
+            answer = self.try_login(name).await;
+        }
         assert_eq!(answer.status, 200, "{answer:?}");
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Logs out, as soon as that is possible: by an answer that says so, or after one that did not know.
+    pub async fn ends(&self, token: &str) {
+        let mut unsure = false;
+        for _ in 0..SOME {
+            let answer = self.logout(token).await;
+            match answer.status {
+                204 => return,
+                401 if unsure => return,
+                _ => answer.is_unavailable(),
+            }
+            unsure = true;
+            tokio::time::sleep(BETWEEN).await;
+        }
+        panic!("it cannot be ended");
     }
 
     pub async fn is_ready(&self) -> bool {

@@ -43,6 +43,7 @@ pub(super) async fn apply(
             head.head.horizon = head.head.horizon.max(passed(head, *horizon));
             Ok(Done::Yes)
         }
+        Change::Follow(_) => Ok(Done::Yes),
         Change::Leeway(leeway, at) => change_leeway(db, head, *leeway, *at).await,
         Change::AddUser(user, password) => user::add(db, user, password).await,
         Change::User(user, change, at) => user::change(db, head, *user, change, *at).await,

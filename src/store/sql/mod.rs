@@ -33,7 +33,7 @@ use crate::account::{
 use crate::id::{Lineage, UserId};
 use crate::inventory::{Entered, Inventory, Renew, Renewed};
 use crate::revocation::Reason;
-use crate::revocation::log::{Head, Page, RevocationLog, Revoke, StoreError};
+use crate::revocation::log::{Cursor, Head, Page, RevocationLog, Revoke, StoreError};
 use crate::store::mark::{Mark, MarkFile};
 use crate::time::Timestamp;
 use engine::{Connection, Readers};
@@ -231,6 +231,15 @@ impl SqlStore {
             at,
         };
         self.write(change).await.map(drop)
+    }
+
+    /// Moves the mark to the head of a log that goes on from what a node has read: each node's own mark then shows
+    /// also what others wrote.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn follow(&self, read: Cursor) -> Result<(), StoreError> {
+        self.write(Change::Follow(read)).await.map(drop)
     }
 
     async fn write(&self, change: Change) -> Result<Done, StoreError> {

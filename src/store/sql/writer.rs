@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::change::{apply, write_appended};
 use super::client::ClientWrite;
 use super::engine::{Connection, Db};
-use super::marking::{Cause, Marking};
+use super::marking::{self, Cause, Marking};
 use super::reader::{self, HeadRow};
 use super::skew::Skew;
 use super::{PostgresUrl, postgres, statements as sql, within_limit};
@@ -19,7 +19,7 @@ use crate::id::UserId;
 use crate::inventory::{Renew, Renewed};
 use crate::meters;
 use crate::revocation::Reason;
-use crate::revocation::log::{Entry, Revoke, StoreError};
+use crate::revocation::log::{Cursor, Entry, Revoke, StoreError};
 use crate::store::mark::MarkFile;
 use crate::time::Timestamp;
 
@@ -35,6 +35,8 @@ pub(super) enum Change {
     RaiseHorizon(Timestamp),
     /// From then on.
     Leeway(Duration, Timestamp),
+    /// Nothing, but that the mark follows: in a log that goes on from what was read of it.
+    Follow(Cursor),
     AddUser(User, PasswordHash),
     User(UserId, UserChange, Timestamp),
     EnableUser(UserId),
@@ -234,6 +236,14 @@ impl Writing {
         let before = reader::locked_head(db).await?;
         if let (Some(skew), Some(asked), Some(server)) = (&self.skew, asked, before.server_time) {
             skew.check(asked, server)?;
+        }
+        for job in batch {
+            if let Change::Follow(read) = &job.change
+                && !marking::goes_on(db, read, &before.head).await?
+            {
+                let why = "the revocation log does not go on from what this node has read of it";
+                return Err(why.into());
+            }
         }
         let ends_former = |job: &Job| matches!(job.change, Change::EndFormer { .. });
         let marking = if batch.iter().any(ends_former) {
