@@ -244,7 +244,6 @@ impl Issuer {
                     .await?;
             }
         }
-        parts.follower.check()?;
         let past_horizon = parts.list.horizon().plus(Duration::from_millis(1));
         let lineage_time = now
             .max(Timestamp::from_millis(start.first_lineage))

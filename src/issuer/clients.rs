@@ -243,7 +243,6 @@ impl Issuer {
             everything_version: start.everything_version,
             token: claims.token_id,
         };
-        parts.follower.check()?;
         if !parts.clients.begin_token(begin).await? {
             return Err(ClientTokenError::Lost);
         }

@@ -201,21 +201,6 @@ impl Follower {
         self.place.lock().await.cursor
     }
 
-    /// Refuses where this is one node of several and does not know that the log goes on from what it has read: in
-    /// one that went back nothing is begun.
-    ///
-    /// # Errors
-    /// [`StoreError`]: the list is not provably fresh.
-    pub fn check(&self) -> Result<(), StoreError> {
-        let stale = || {
-            StoreError::new(
-                "begin anything",
-                "the revocation list is not provably fresh",
-            )
-        };
-        self.basis().map(drop).ok_or_else(stale)
-    }
-
     fn node(&self, entry: &Entry, applied: Cursor) -> Node {
         Node {
             id: entry.id,
