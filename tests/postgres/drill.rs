@@ -17,6 +17,7 @@ use waxseal::store::mark::MarkFile;
 use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use super::clocks::settings;
+use super::common::PASSWORD;
 use super::common::postgres::Postgres;
 use super::nodes::{Node, Nodes};
 use super::stage::{Caller, Process, nodes, until};
@@ -221,6 +222,32 @@ async fn a_node_that_only_read_is_not_deceived() {
     for node in &nodes.0 {
         let said = Process::serve(node).is_refused();
         assert!(said.contains("waxseal restored"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_database_in_the_place_of_a_lost_one_ends_everything() {
+    let database = Postgres::start();
+    let nodes = nodes(&database, 2, &[]);
+    let callers: Vec<_> = nodes.0.iter().map(|node| Caller::at(&node.url)).collect();
+    nodes.0.iter().for_each(|node| node.start());
+    let (live, ended) = (
+        callers[0].login("alice").await,
+        callers[1].login("alice").await,
+    );
+    callers[0].ends(&ended).await;
+    nodes.0.iter().for_each(|node| node.terminate());
+    database.empty();
+    for node in &nodes.0 {
+        node.start();
+    }
+    nodes.0[0].ok(&["user", "add", "bob", "--password-stdin"], PASSWORD);
+    let new = callers[0].login("bob").await;
+    for caller in &callers {
+        for token in [&live, &ended] {
+            assert_eq!(caller.verify(token).await.status, 401);
+        }
+        caller.becomes(&new, 200).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Backups of a server, and how they are put back.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Postgres, ROLE};
@@ -16,14 +16,19 @@ impl Postgres {
         file
     }
 
-    /// Puts a dump in the place of the database, whoever is connected to it.
-    pub fn restore(&self, dump: &PathBuf) {
+    /// Puts an empty database in the place of the one that is there, whoever is connected to it.
+    pub fn empty(&self) {
         for sql in [
             format!("DROP DATABASE {ROLE} WITH (FORCE)"),
             format!("CREATE DATABASE {ROLE} OWNER {ROLE}"),
         ] {
             self.try_sql_in("postgres", &sql).unwrap();
         }
+    }
+
+    /// Puts a dump in the place of the database.
+    pub fn restore(&self, dump: &Path) {
+        self.empty();
         let mut restore = self.tool("pg_restore");
         restore.args(["--single-transaction", "-d", ROLE]).arg(dump);
         succeeds(restore);
@@ -40,7 +45,7 @@ impl Postgres {
     }
 
     /// Puts such a copy back, while the server is stopped.
-    pub fn put_files_back(&self, kept: &PathBuf) {
+    pub fn put_files_back(&self, kept: &Path) {
         assert!(!self.is_running());
         fs::remove_dir_all(self.data()).unwrap();
         fs::rename(kept, self.data()).unwrap();
