@@ -127,7 +127,7 @@ impl SqlStore {
         migrated.map_err(not_migrated)?;
         let readers = Readers::Sqlite(sqlite::readers(options.clone()).await?);
         let connection = Connection::Sqlite(connection);
-        let server = Server::Sqlite(options);
+        let server = Server::Sqlite(Box::new(options));
         Ok(Self::new(connection, server, readers, mark, None))
     }
 

@@ -94,7 +94,7 @@ struct Job {
 /// What a writer writes to.
 #[derive(Clone, Debug)]
 pub(super) enum Server {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
     Postgres(PostgresUrl),
 }
 
