@@ -7,6 +7,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::Waxseal;
 use crate::revocation::follower::FollowError;
+use crate::revocation::log::Cursor;
 use crate::revocation::register::Keeper;
 
 /// How often the log is read for what other processes wrote.
@@ -18,6 +19,9 @@ const RELOAD: Duration = Duration::from_millis(500);
 
 /// How often it is looked for nodes that are gone.
 const KEEP: Duration = Duration::from_millis(500);
+
+/// How often the mark follows what other nodes wrote.
+const MARK: Duration = Duration::from_secs(1);
 
 /// How often expired revocations are dropped.
 const COMPACT: Duration = Duration::from_secs(60);
@@ -37,25 +41,33 @@ impl Waxseal {
             self.hear(),
             self.keep_keys(),
             self.keep_register(),
+            self.keep_mark(),
             self.tidy()
         );
     }
 
     async fn keep_fresh(&self) {
-        let (mut poll, mut failing) = (every(POLL), false);
+        let (mut poll, mut said) = (every(POLL), None);
         loop {
             poll.tick().await;
-            let caught_up = self.catch_up().await;
-            if let Err(cause) = &caught_up
-                && !failing
-            {
-                tracing::error!(%cause, "the revocation log cannot be followed; tokens will be refused");
+            let failed = self.catch_up().await.err();
+            // Each cause once: a log that went back must be seen, also if it could not be read for a while.
+            let why = failed.as_ref().map(|cause| {
+                let text = cause.to_string();
+                text.replace(|c: char| c.is_ascii_digit(), "")
+            });
+            if why != said {
+                match &failed {
+                    Some(cause) => {
+                        tracing::error!(%cause, "the revocation log cannot be followed; tokens will be refused");
+                    }
+                    None => tracing::info!("the revocation log is followed again"),
+                }
             }
-            if failing && caught_up.is_ok() {
-                tracing::info!("the revocation log is followed again");
-            }
-            failing = caught_up.is_err();
-            self.meters.failing.store(failing, Ordering::Relaxed);
+            self.meters
+                .failing
+                .store(failed.is_some(), Ordering::Relaxed);
+            said = why;
         }
     }
 
@@ -104,6 +116,26 @@ impl Waxseal {
         }
     }
 
+    async fn keep_mark(&self) {
+        if self.register.is_none() {
+            return;
+        }
+        let (mut keep, mut marked) = (every(MARK), Cursor::START);
+        loop {
+            keep.tick().await;
+            let read = self.follower.cursor().await;
+            if read == marked {
+                continue;
+            }
+            match self.store.follow(read).await {
+                Ok(()) => marked = read,
+                Err(cause) => {
+                    tracing::debug!(%cause, "the mark could not follow the log");
+                }
+            }
+        }
+    }
+
     async fn tidy(&self) {
         let mut compact = every(COMPACT);
         loop {
@@ -123,6 +155,11 @@ impl Waxseal {
     /// it once nothing is served any more.
     pub async fn leave(&self) {
         self.freshness.end();
+        if self.register.is_some()
+            && let Err(cause) = self.store.follow(self.follower.cursor().await).await
+        {
+            tracing::warn!(%cause, "the mark may be behind what this node has read of the log");
+        }
         if let Some(register) = &self.register
             && let Err(cause) = register.leave(self.node).await
         {

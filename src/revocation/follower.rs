@@ -167,7 +167,7 @@ impl Follower {
         }
         let mut place = self.place.lock().await;
         let began = self.ticket();
-        let asked = self.clock.uptime();
+        let (asked, wall) = (self.clock.uptime(), self.clock.now());
         let node = self.node(entry, place.cursor);
         let first = entry.register.attend(&node, PAGE).await?;
         place.acknowledged = node.applied.seq;
@@ -179,6 +179,7 @@ impl Follower {
         }
         // Before the time that it belongs to: whoever reads both has too strict a pair at worst.
         self.proven.store(place.cursor.seq, Ordering::SeqCst);
+        self.list.believe_until(wall.plus(self.freshness.bound()));
         self.freshness.prove(asked);
         place.read_since = began;
         drop(place);
@@ -214,6 +215,11 @@ impl Follower {
         let age = self.freshness.age(uptime)?;
         let seq = self.proven.load(Ordering::SeqCst);
         (age < self.freshness.bound()).then_some(Basis { age, seq })
+    }
+
+    /// Up to where the log was read.
+    pub async fn cursor(&self) -> Cursor {
+        self.place.lock().await.cursor
     }
 
     fn node(&self, entry: &Entry, applied: Cursor) -> Node {

@@ -126,6 +126,7 @@ pub struct RevocationList {
     wide: Cache<Wide, CutOff>,
     horizon: AtomicI64,
     latest: AtomicI64,
+    believed: AtomicI64,
     newest_lineage: AtomicI64,
     applied: watch::Sender<i64>,
 }
@@ -149,6 +150,7 @@ impl RevocationList {
             wide: unbounded(),
             horizon: AtomicI64::new(0),
             latest: AtomicI64::new(0),
+            believed: AtomicI64::new(i64::MAX),
             newest_lineage: AtomicI64::new(0),
             applied: watch::Sender::new(0),
         }
@@ -322,7 +324,8 @@ impl RevocationList {
     /// clock was set back, what had expired stays dead, and so does every session that was begun by
     /// then; one that begins from now on has a lineage past the horizon and is not touched.
     pub fn observe(&self, expired: Timestamp) {
-        let expired = expired.whole_second().millis();
+        let believed = self.believed.load(Ordering::SeqCst);
+        let expired = expired.whole_second().millis().min(believed);
         let latest = self.latest.load(Ordering::SeqCst);
         if expired > latest {
             self.latest.fetch_max(expired, Ordering::SeqCst);
@@ -341,6 +344,12 @@ impl RevocationList {
                 );
             }
         }
+    }
+
+    /// The clock here was compared with that of others, and is believed until then: if it jumps ahead before it is
+    /// compared again, what it shows past that is not taken for a time at which anything had expired.
+    pub fn believe_until(&self, time: Timestamp) {
+        self.believed.store(time.millis(), Ordering::SeqCst);
     }
 
     /// Takes note of a session that was begun, here or elsewhere.

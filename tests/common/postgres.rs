@@ -2,6 +2,7 @@
 //!
 //! Its calls block: in a test on one thread they hold everything up.
 
+mod backup;
 pub mod crowd;
 pub mod disk;
 mod process;
@@ -86,6 +87,12 @@ impl Postgres {
     /// The same with a password that is not the right one, unless it is.
     pub fn url_with_password(&self, password: &str) -> String {
         Self::url_at(self.port, password)
+    }
+
+    /// Where another database of the same server is.
+    pub fn url_of(&self, database: &str) -> String {
+        let port = self.port;
+        format!("postgres://{ROLE}:{PASSWORD_IN_URL}@127.0.0.1:{port}/{database}")
     }
 
     fn url_at(port: u16, password: &str) -> String {
@@ -238,25 +245,23 @@ impl Postgres {
 
     /// The same, where it may fail.
     pub fn try_sql(&self, sql: &str) -> Result<String, String> {
-        self.psql(
-            &[
-                "-h",
-                &self.folder.path().to_string_lossy(),
-                "-U",
-                "postgres",
-            ],
-            sql,
-        )
+        self.try_sql_in(ROLE, sql)
+    }
+
+    /// The same in another database.
+    pub fn try_sql_in(&self, database: &str, sql: &str) -> Result<String, String> {
+        let folder = self.folder.path().to_string_lossy();
+        self.psql(&["-h", &folder, "-U", "postgres", "-d", database], sql)
     }
 
     /// The same as the role that owns the database, by its password.
     pub fn sql_as_owner(&self, sql: &str) -> Result<String, String> {
-        self.psql(&["-h", "127.0.0.1", "-U", ROLE], sql)
+        self.psql(&["-h", "127.0.0.1", "-U", ROLE, "-d", ROLE], sql)
     }
 
     fn psql(&self, who: &[&str], sql: &str) -> Result<String, String> {
         let mut command = self.command("psql");
-        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", ROLE]);
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
         command.args(["-p", &self.port.to_string()]).args(who);
         command.env("PGPASSWORD", PASSWORD);
         if who.contains(&"postgres") {

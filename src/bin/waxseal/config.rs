@@ -6,6 +6,7 @@ use std::env;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
 use clap::CommandFactory;
 use ipnet::IpNet;
@@ -256,8 +257,10 @@ fn parse_database(text: Option<String>) -> Result<Database, Failure> {
         None | Some("sqlite") => return Ok(Database::Sqlite),
         Some(text) => text,
     };
-    let wanted = "sqlite or postgres://user:password@host:5432/database";
-    let kind = text.split_once(':').map_or("this", |(scheme, _)| scheme);
+    let wanted = "sqlite or postgres://user:password@host:5432/database, in which a password has its special characters percent-encoded";
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let is_word = |text: &&str| text.bytes().all(|b| b.is_ascii_lowercase());
+    let kind = scheme.filter(is_word).unwrap_or("another text");
     let url = text.parse().map_err(|_| bad("database", kind, wanted))?;
     Ok(Database::Postgres(url))
 }
@@ -292,12 +295,25 @@ fn read_file(path: Option<&str>) -> Result<File, Failure> {
         Err(cause) => return Err(Failure::Usage(format!("{}: {cause}", path.unwrap_or(FILE)))),
     };
     toml::from_str(&text).map_err(|error| {
-        Failure::Usage(format!(
-            "{}: {}",
-            path.unwrap_or(FILE),
-            error.to_string().trim_end()
-        ))
+        let (path, place) = (path.unwrap_or(FILE), place(&text, error.span()));
+        Failure::Usage(format!("{path}{place}: {}", error.message()))
     })
+}
+
+/// Which line is wrong, and its key. Not the line as it is: it may have a password in it.
+fn place(text: &str, span: Option<Range<usize>>) -> String {
+    let Some((before, rest)) = span.and_then(|span| text.split_at_checked(span.start)) else {
+        return String::new();
+    };
+    let number = before.matches('\n').count() + 1;
+    let begun = before.rsplit('\n').next().unwrap_or_default();
+    let line = format!("{begun}{}", rest.lines().next().unwrap_or_default());
+    let key = line.split_once('=').map(|(key, _)| key.trim());
+    let is_name = |key: &&str| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match key.filter(is_name) {
+        Some(key) => format!(", line {number}, {key}"),
+        None => format!(", line {number}"),
+    }
 }
 
 /// A variable that nobody reads is a setting that somebody believes in.

@@ -29,11 +29,23 @@ use failure::Failure;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     match run(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Help, or what is wrong with the arguments; but no address, which may have a password in it.
+fn misused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && error.to_string().contains("://") {
+        let why = "an address is where none can be, and is not shown: it may have a password in it; see waxseal --help";
+        return Failure::Usage(why.to_owned()).report();
+    }
+    error.exit()
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {

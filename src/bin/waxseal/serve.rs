@@ -41,10 +41,18 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         Database::Sqlite => Some(lock(config)?),
         Database::Postgres(_) => None,
     };
-    let waxseal = Waxseal::open(&config.settings)
-        .await
-        .map_err(Failure::refused)?;
-    first_user(&waxseal).await?;
+    let open = async {
+        let opened = Waxseal::open(&config.settings).await;
+        let waxseal = opened.map_err(Failure::refused)?;
+        first_user(&waxseal).await?;
+        Ok::<_, Failure>(waxseal)
+    };
+    // It may wait for its database for long.
+    let waxseal = tokio::select! {
+        opened = open => opened?,
+        _ = terminate.recv() => return stopped_early(),
+        _ = interrupt.recv() => return stopped_early(),
+    };
 
     let (listener, address) = bind(config.listen, "--listen")?;
     let handle = Handle::new();
@@ -71,6 +79,11 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     };
     waxseal.leave().await;
     served
+}
+
+fn stopped_early() -> Result<(), Failure> {
+    tracing::info!("stopping: it had not begun to serve");
+    Ok(())
 }
 
 /// Takes a port, or names the flag that chooses another.

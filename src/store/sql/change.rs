@@ -40,9 +40,10 @@ pub(super) async fn apply(
         }
         Change::Compact(rows) => compact(db, head, rows, marking).await,
         Change::RaiseHorizon(horizon) => {
-            head.head.horizon = head.head.horizon.max(*horizon);
+            head.head.horizon = head.head.horizon.max(passed(head, *horizon));
             Ok(Done::Yes)
         }
+        Change::Follow(_) => Ok(Done::Yes),
         Change::Leeway(leeway, at) => change_leeway(db, head, *leeway, *at).await,
         Change::AddUser(user, password) => user::add(db, user, password).await,
         Change::User(user, change, at) => user::change(db, head, *user, change, *at).await,
@@ -147,6 +148,12 @@ pub(super) fn cut_off(at: Timestamp, newest_lineage: i64, from: i64) -> i64 {
     at.millis().max(newest_lineage).saturating_add(1).max(from)
 }
 
+/// No later than now, where there is a server that says when that is. The horizon ends what is behind it at every
+/// node: it must not follow the clock of one that had been wrong.
+fn passed(head: &HeadRow, time: Timestamp) -> Timestamp {
+    head.server_time.map_or(time, |now| time.min(now))
+}
+
 /// What had expired by the smaller leeway does not come back by the larger one.
 async fn change_leeway(
     db: &mut Db<'_>,
@@ -158,7 +165,7 @@ async fn change_leeway(
     let leeway = i64::try_from(leeway.as_millis()).unwrap_or(i64::MAX);
     if leeway > before {
         let expired = Timestamp::from_millis(at.millis().saturating_sub(before));
-        head.head.horizon = head.head.horizon.max(expired);
+        head.head.horizon = head.head.horizon.max(passed(head, expired));
     }
     db.query(sql::SET_LEEWAY).bind(leeway).execute().await?;
     Ok(Done::Yes)
@@ -175,7 +182,10 @@ async fn compact(
     let noted = db.is_postgres();
     let rows = rows.iter();
     let rows = rows.filter(|(seq, _)| noted || marking.has(*seq));
-    let seqs: Vec<_> = rows.clone().map(|(seq, _)| seq).collect();
+    let expired = |at| passed(head, Timestamp::from_millis(at)).millis() == at;
+    let rows = rows.filter(|(_, expires_at)| expired(*expires_at));
+    let rows: Vec<_> = rows.collect();
+    let seqs: Vec<_> = rows.iter().map(|(seq, _)| seq).collect();
     let query = db.query_of(sql::DROP, sql::DROP_AT_SERVER);
     let query = query.bind(json!(seqs).to_string());
     let dropped = query.execute().await?;

@@ -132,6 +132,16 @@ pub(super) async fn is_noted(db: &mut Db<'_>, mark: &Mark, head: &Head) -> sqlx:
     Ok(noted && mark.is_before(head))
 }
 
+/// Whether a log goes on from where it was read up to, as far as can be seen: what comes next may be dropped.
+pub(super) async fn goes_on(db: &mut Db<'_>, read: &Cursor, head: &Head) -> sqlx::Result<bool> {
+    if read.seq >= head.cursor.seq {
+        return Ok(*read == head.cursor);
+    }
+    let next = reader::entry_after(db, read.seq).await?;
+    let next = next.filter(|next| next.revocation.seq == read.seq + 1);
+    Ok(next.is_none_or(|next| next.revocation.chain(&read.hash) == next.hash))
+}
+
 /// Notes that a mark is to be at `to` and may still be at `from`.
 pub(super) async fn note(
     db: &mut Db<'_>,

@@ -38,7 +38,7 @@ use crate::account::{
 use crate::id::{Lineage, UserId};
 use crate::inventory::{Entered, Inventory, Renew, Renewed};
 use crate::revocation::Reason;
-use crate::revocation::log::{Head, Page, RevocationLog, Revoke, StoreError};
+use crate::revocation::log::{Cursor, Head, Page, RevocationLog, Revoke, StoreError};
 use crate::store::mark::{Mark, MarkFile};
 use crate::time::Timestamp;
 use engine::{Connection, Readers};
@@ -62,14 +62,21 @@ pub struct PostgresUrl(Box<PgConnectOptions>);
 
 /// A text that is no address of a PostgreSQL database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an address such as postgres://user:password@host:5432/database")]
+#[error(
+    "not an address such as postgres://user:password@host:5432/database, in which a password has its special characters percent-encoded"
+)]
 pub struct BadPostgresUrl;
 
 impl FromStr for PostgresUrl {
     type Err = BadPostgresUrl;
 
     fn from_str(text: &str) -> Result<Self, BadPostgresUrl> {
-        if !(text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+        let schemes = ["postgres://", "postgresql://"];
+        let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
+        let rest = rest.ok_or(BadPostgresUrl)?;
+        // The end of a password that is not encoded would be taken for a name, which is no secret.
+        let mut parts = rest.splitn(2, ['/', '?', '#']);
+        if parts.nth(1).is_some_and(|behind| behind.contains('@')) {
             return Err(BadPostgresUrl);
         }
         let options: PgConnectOptions = text.parse().map_err(|_| BadPostgresUrl)?;
@@ -152,7 +159,7 @@ impl SqlStore {
         postgres::migrate(&mut connection).await?;
         let readers = Readers::Postgres(postgres::pool(&url.0, READERS));
         let connection = Connection::Postgres(connection);
-        let server = Server::Postgres(url.0.clone());
+        let server = Server::Postgres(url.clone());
         let mut store = Self::new(connection, server, readers, mark, skew);
         let bell = store.bell.clone();
         store.listening = Some(Listening::start((*url.0).clone(), bell));
@@ -239,6 +246,15 @@ impl SqlStore {
         self.write(change).await.map(drop)
     }
 
+    /// Moves the mark to the head of a log that goes on from what a node has read: each node's own mark then shows
+    /// also what others wrote.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn follow(&self, read: Cursor) -> Result<(), StoreError> {
+        self.write(Change::Follow(read)).await.map(drop)
+    }
+
     async fn write(&self, change: Change) -> Result<Done, StoreError> {
         match &self.writer {
             Some(writer) => writer.write(change).await,
@@ -279,6 +295,16 @@ fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
 }
 
 fn not_migrated(cause: MigrateError) -> StoreError {
+    let cause: Cause = match cause {
+        MigrateError::VersionMissing(version) => format!(
+            "its schema has version {version}, which is newer than this program; use the newer one"
+        )
+        .into(),
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => {
+            postgres::explained(cause.into())
+        }
+        cause => cause.into(),
+    };
     StoreError::new("bring the database's schema up to date", cause)
 }
 

@@ -69,7 +69,8 @@ pub(super) async fn connect_first(options: &PgConnectOptions) -> Result<PgConnec
             match connect(options).await {
                 Err(cause) if may_pass(&cause) => {
                     if !said {
-                        tracing::warn!(%cause, "the database cannot be reached yet; trying for {} s", START_LIMIT.as_secs());
+                        let (host, port) = (options.get_host(), options.get_port());
+                        tracing::warn!(%cause, host, port, "the database cannot be reached yet; trying for {} s", START_LIMIT.as_secs());
                     }
                     said = true;
                     sleep(START_PAUSE).await;
@@ -187,7 +188,9 @@ pub(super) fn explained(cause: Cause) -> Cause {
         _ => None,
     };
     let advice = match code.as_deref() {
-        Some("28P01" | "28000") => "check the user and the password",
+        Some("28P01") => "check the user and the password",
+        Some("28000") => "check the user and the password, and the server's pg_hba.conf",
+        Some("42501") => "make the user the owner of the database",
         Some("3D000") => "make the database first",
         Some("25006") => "it is read-only: give the address of the writable primary",
         Some("53300") => "raise its max_connections",

@@ -23,10 +23,12 @@ pub(super) struct HeadRow {
 }
 
 impl HeadRow {
-    /// Whether a cut-off of everything came after all that the mark knows of. What had expired by the mark's
+    /// Whether a cut-off of everything came after all that the mark knows of: not one that was there before the
+    /// mark was written, after which something else may have been revoked. What had expired by the mark's
     /// horizon is among that, wherever the horizon is now.
-    pub(super) const fn has_ended_all_of(&self, mark: &Mark) -> bool {
-        self.everything_from > mark.newest_lineage.millis()
+    pub(super) fn has_ended_all_of(&self, mark: &Mark) -> bool {
+        let known = mark.newest_lineage.max(mark.written_at);
+        self.everything_from > known.millis()
     }
 }
 

@@ -3,24 +3,23 @@
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 
 use super::change::{apply, write_appended};
 use super::client::ClientWrite;
 use super::engine::{Connection, Db};
-use super::marking::{Cause, Marking};
+use super::marking::{self, Cause, Marking};
 use super::reader::{self, HeadRow};
 use super::skew::Skew;
-use super::{postgres, statements as sql, within_limit};
+use super::{PostgresUrl, postgres, statements as sql, within_limit};
 use crate::account::password::PasswordHash;
 use crate::account::{BeginSession, User, UserChange};
 use crate::id::UserId;
 use crate::inventory::{Renew, Renewed};
 use crate::meters;
 use crate::revocation::Reason;
-use crate::revocation::log::{Entry, Revoke, StoreError};
+use crate::revocation::log::{Cursor, Entry, Revoke, StoreError};
 use crate::store::mark::MarkFile;
 use crate::time::Timestamp;
 
@@ -36,6 +35,8 @@ pub(super) enum Change {
     RaiseHorizon(Timestamp),
     /// From then on.
     Leeway(Duration, Timestamp),
+    /// Nothing, but that the mark follows: in a log that goes on from what was read of it.
+    Follow(Cursor),
     AddUser(User, PasswordHash),
     User(UserId, UserChange, Timestamp),
     EnableUser(UserId),
@@ -94,7 +95,7 @@ struct Job {
 #[derive(Clone, Debug)]
 pub(super) enum Server {
     Sqlite(Box<SqliteConnectOptions>),
-    Postgres(Box<PgConnectOptions>),
+    Postgres(PostgresUrl),
 }
 
 const BEGIN: (&str, &str) = ("BEGIN IMMEDIATE", "BEGIN");
@@ -128,7 +129,7 @@ impl Server {
     async fn connect(&self) -> sqlx::Result<Connection> {
         Ok(match self {
             Self::Sqlite(options) => Connection::Sqlite(options.connect().await?),
-            Self::Postgres(options) => Connection::Postgres(postgres::connect(options).await?),
+            Self::Postgres(url) => Connection::Postgres(postgres::connect(&url.0).await?),
         })
     }
 }
@@ -235,6 +236,14 @@ impl Writing {
         let before = reader::locked_head(db).await?;
         if let (Some(skew), Some(asked), Some(server)) = (&self.skew, asked, before.server_time) {
             skew.check(asked, server)?;
+        }
+        for job in batch {
+            if let Change::Follow(read) = &job.change
+                && !marking::goes_on(db, read, &before.head).await?
+            {
+                let why = "the revocation log does not go on from what this node has read of it";
+                return Err(why.into());
+            }
         }
         let ends_former = |job: &Job| matches!(job.change, Change::EndFormer { .. });
         let marking = if batch.iter().any(ends_former) {

@@ -13,7 +13,7 @@ use super::crowd::CROWD;
 use super::{PASSWORD, ROLE};
 
 /// Goes up with what is below.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// Small, and as safe as the defaults: a service may refuse a server that loses what it has
 /// acknowledged.
@@ -39,7 +39,7 @@ fn access() -> String {
         "local all postgres trust\n\
          local replication postgres trust\n\
          local {ROLE} {CROWD} trust\n\
-         host {ROLE} {ROLE} 127.0.0.1/32 scram-sha-256\n"
+         host all {ROLE} 127.0.0.1/32 scram-sha-256\n"
     )
 }
 

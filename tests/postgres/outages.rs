@@ -1,0 +1,491 @@
+//! A database that is not well while a node serves: it goes on until its list is too old, says so then, never
+//! says that something is done which is not, and recovers by itself.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use waxseal::claims::Claims;
+use waxseal::time::{Clock, SystemClock};
+
+use super::common::postgres::Postgres;
+use super::common::postgres::disk::Part;
+use super::common::wire::{Delay, State, Wire};
+use super::forge::Forge;
+use super::nodes::{Node, Nodes};
+use super::stage::{Answer, Caller, ask, is_secret, until};
+
+const BOUND: Duration = Duration::from_secs(3);
+const SETTINGS: [(&str, &str); 1] = [("WAXSEAL_MAX_STALENESS", "3s")];
+/// More rows than fit into what is left of a table's pages.
+const MANY: usize = 3000;
+
+struct Stage {
+    wire: Wire,
+    database: Postgres,
+    nodes: Nodes,
+    caller: Caller,
+    forge: Forge,
+    /// A client's ID and secret, and a token of its own.
+    client: (String, String, String),
+    live: String,
+    ended: String,
+    again: String,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        Self::on(Postgres::start()).await
+    }
+
+    async fn on(database: Postgres) -> Self {
+        let wire = Wire::to_port(database.port()).await;
+        let url = database.url_through(&wire);
+        let nodes = Nodes::prepare(&[url], &SETTINGS, &["alice".to_owned()]);
+        let node = &nodes.0[0];
+        let added = node.ok(&["client", "add", "billing", "--json"], "");
+        let added: Value = serde_json::from_str(&added).unwrap();
+        let text = |name: &str| added[name].as_str().unwrap().to_owned();
+        let (id, secret) = (text("client_id"), text("client_secret"));
+        node.start();
+        let caller = Caller::at(&node.url);
+        let forge = Forge::new(&node.place.path().join("keys"), 7);
+        let token = client_token(&caller, &id, &secret).await;
+        let token: Value = serde_json::from_str(&token.body).unwrap();
+        let token = token["access_token"].as_str().unwrap().to_owned();
+        let (live, ended, again) = (
+            caller.login("alice").await,
+            caller.login("alice").await,
+            caller.login("alice").await,
+        );
+        assert_eq!(caller.logout(&ended).await.status, 204);
+        Self {
+            wire,
+            database,
+            caller,
+            forge,
+            client: (id, secret, token),
+            live,
+            ended,
+            again,
+            nodes,
+        }
+    }
+
+    fn node(&self) -> &Node {
+        &self.nodes.0[0]
+    }
+
+    /// A token of a session whose renewal is due, which therefore writes.
+    fn due(&self) -> String {
+        let now = SystemClock.now();
+        let begun = self.forge.session(now);
+        let renew_at = now.whole_second();
+        let due = Claims {
+            renew_at,
+            ..begun.claims
+        };
+        self.forge.sign(due).text
+    }
+
+    /// Whatever needs the database says that it is not there, and nobody waits for ever.
+    async fn nothing_is_done(&self) {
+        let (id, secret, token) = &self.client;
+        let due = self.due();
+        let form = |path: &str| {
+            let request = self.caller.post(path).basic_auth(id, Some(secret));
+            let request = request.header("content-type", "application/x-www-form-urlencoded");
+            ask(request.body(format!("token={token}")))
+        };
+        let sessions = self.caller.get("/sessions").bearer_auth(&self.live);
+        let (login, logout, renewal, client, revocation, introspection, list) = tokio::join!(
+            self.caller.try_login("alice"),
+            self.caller.logout(&self.again),
+            self.caller.renew(&due),
+            client_token(&self.caller, id, secret),
+            form("/oauth/revoke"),
+            form("/oauth/introspect"),
+            ask(sessions),
+        );
+        for answer in [
+            &login,
+            &logout,
+            &renewal,
+            &client,
+            &revocation,
+            &introspection,
+            &list,
+        ] {
+            answer.is_unavailable();
+        }
+    }
+
+    /// The answers for a good token from now on: good, and once the list is too old 503. `lost` is a time from
+    /// which on nothing was learned of the log.
+    async fn goes_stale(&self, lost: Duration) {
+        let mut good = 0;
+        loop {
+            let asked = SystemClock.uptime();
+            let answer = self.caller.verify(&self.live).await;
+            if answer.status != 200 {
+                answer.is_unavailable();
+                break;
+            }
+            assert!(asked < lost + BOUND, "it was believed for too long");
+            good += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        println!("{good} times good while the list could be believed");
+        self.is_stale().await;
+    }
+
+    async fn is_stale(&self) {
+        self.caller.verify(&self.live).await.is_unavailable();
+        let ready = ask(self.caller.get("/readyz")).await;
+        ready.is_unavailable();
+        assert!(ready.body.contains("not provably fresh"), "{ready:?}");
+        assert_eq!(ask(self.caller.get("/livez")).await.status, 200);
+        let learned = self.caller.verify(&self.ended).await;
+        assert_eq!(learned.status, 401, "what was learned binds");
+        self.nothing_is_done().await;
+    }
+
+    /// Without a restart, and with all that was answered.
+    async fn recovers(&self) {
+        self.caller.becomes(&self.live, 200).await;
+        assert_eq!(self.caller.verify(&self.ended).await.status, 401);
+        // It may have been written, and only its answer was lost.
+        let again = self.tried_again().await;
+        assert!(matches!(again.status, 204 | 401), "{again:?}");
+        assert_eq!(self.caller.verify(&self.again).await.status, 401);
+        let (new, newest) = (
+            self.caller.login("alice").await,
+            self.caller.login("alice").await,
+        );
+        assert_eq!(self.caller.logout(&newest).await.status, 204);
+        assert_eq!(self.caller.verify(&new).await.status, 200);
+        is_secret(&self.node().log());
+        self.node().kill();
+        self.node().start();
+        for (token, status) in [
+            (&self.live, 200),
+            (&new, 200),
+            (&self.ended, 401),
+            (&self.again, 401),
+            (&newest, 401),
+        ] {
+            assert_eq!(self.caller.verify(token).await.status, status);
+        }
+    }
+
+    /// A logout after which something may still be in the way for a moment.
+    async fn tried_again(&self) -> Answer {
+        for _ in 0..20 {
+            let answer = self.caller.logout(&self.again).await;
+            if answer.status != 503 {
+                return answer;
+            }
+        }
+        panic!("it cannot be tried again: {}", self.node().log());
+    }
+
+    fn says(&self, words: &[&str]) {
+        for words in words {
+            assert!(self.node().says(words), "{words}: {}", self.node().log());
+        }
+    }
+}
+
+async fn client_token(caller: &Caller, id: &str, secret: &str) -> Answer {
+    let request = caller.post("/oauth/token").basic_auth(id, Some(secret));
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    ask(request.body("grant_type=client_credentials")).await
+}
+
+/// The whole course of it: `fault` takes the database away, `heal` gives it back.
+async fn survives<T>(
+    fault: impl FnOnce(&Stage) -> T,
+    heal: impl AsyncFnOnce(&Stage, T),
+    words: &[&str],
+) {
+    let stage = Stage::new().await;
+    let held = fault(&stage);
+    let lost = SystemClock.uptime();
+    // Some of it is asked while the list is still good.
+    tokio::join!(stage.goes_stale(lost), stage.nothing_is_done());
+    stage.says(&["the revocation log cannot be followed"]);
+    stage.says(words);
+    heal(&stage, held).await;
+    stage.recovers().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_down_for_ten_seconds() {
+    let down = async |stage: &Stage, began: Duration| {
+        let passed = SystemClock.uptime() - began;
+        tokio::time::sleep(Duration::from_secs(10).saturating_sub(passed)).await;
+        stage.is_stale().await;
+        stage.database.start_again();
+    };
+    let stop = |stage: &Stage| {
+        stage.database.stop();
+        SystemClock.uptime()
+    };
+    survives(stop, down, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_killed() {
+    let start = async |stage: &Stage, ()| stage.database.start_again();
+    survives(|stage| stage.database.kill(), start, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_hangs() {
+    let resume = async |stage: &Stage, ()| stage.database.resume();
+    survives(
+        |stage| stage.database.pause(),
+        resume,
+        &["no answer within 5 s"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_is_cut() {
+    let whole = async |stage: &Stage, ()| stage.wire.set(State::Whole);
+    survives(|stage| stage.wire.set(State::Cut), whole, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_swallows_everything() {
+    let whole = async |stage: &Stage, ()| stage.wire.set(State::Whole);
+    survives(
+        |stage| stage.wire.set(State::Held),
+        whole,
+        &["no answer within 5 s"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_swallows_every_answer() {
+    let whole = async |stage: &Stage, ()| stage.wire.set(State::Whole);
+    survives(
+        |stage| stage.wire.set(State::AnswersHeld),
+        whole,
+        &["no answer within 5 s"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_without_room_for_connections() {
+    let room = async |_: &Stage, crowd| drop(crowd);
+    survives(
+        |stage| stage.database.take_all_connections(),
+        room,
+        &["raise its max_connections"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_read_only() {
+    let writable = async |stage: &Stage, ()| stage.database.read_only(false);
+    // Only reading goes on: nobody may conclude from that that this is the writable primary.
+    let stage = Stage::new().await;
+    stage.database.read_only(true);
+    let lost = SystemClock.uptime();
+    stage.goes_stale_and_reads(lost).await;
+    stage.says(&["read-only: give the address of the writable primary"]);
+    writable(&stage, ()).await;
+    stage.recovers().await;
+}
+
+impl Stage {
+    /// What only reads may be answered.
+    async fn goes_stale_and_reads(&self, lost: Duration) {
+        let due = self.due();
+        let (login, logout, renewal) = tokio::join!(
+            self.caller.try_login("alice"),
+            self.caller.logout(&self.again),
+            self.caller.renew(&due),
+        );
+        for answer in [login, logout, renewal] {
+            answer.is_unavailable();
+        }
+        loop {
+            let asked = SystemClock.uptime();
+            let answer = self.caller.verify(&self.live).await;
+            if answer.status != 200 {
+                answer.is_unavailable();
+                break;
+            }
+            assert!(asked < lost + BOUND, "it was believed for too long");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(!self.caller.is_ready().await);
+        assert_eq!(self.caller.verify(&self.ended).await.status, 401);
+        self.caller.try_login("alice").await.is_unavailable();
+        self.caller.logout(&self.again).await.is_unavailable();
+    }
+}
+
+/// A restart is not an outage: one request may fail by it, and the next one is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_restarted_again_and_again() {
+    let stage = Stage::new().await;
+    let mut ended = vec![stage.ended.clone()];
+    for _ in 0..5 {
+        let token = stage.caller.login("alice").await;
+        stage.database.stop();
+        stage.database.start_again();
+        until("a logout after a restart", async || {
+            let answer = stage.caller.logout(&token).await;
+            if answer.status == 503 {
+                answer.is_unavailable();
+            }
+            // One whose answer was lost may have been written.
+            matches!(answer.status, 204 | 401)
+        })
+        .await;
+        ended.push(token);
+        stage.caller.becomes(&stage.live, 200).await;
+        for token in &ended {
+            assert_eq!(stage.caller.verify(token).await.status, 401);
+        }
+    }
+    stage.recovers().await;
+}
+
+/// Each answer is late by 600 ms: what takes longer than its limit is refused, and nothing is said to be done
+/// that is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_far_away() {
+    let stage = Stage::new().await;
+    let delay = Delay::of(Duration::from_millis(300));
+    stage.wire.set(State::Slow {
+        questions: delay,
+        answers: delay,
+    });
+    let (mut ended, mut unsure) = (Vec::new(), Vec::new());
+    for round in 0..6 {
+        let token = stage.forge.session(SystemClock.now()).text;
+        let answer = stage.caller.logout(&token).await;
+        match answer.status {
+            204 => ended.push(token),
+            _ => {
+                answer.is_unavailable();
+                unsure.push(token);
+            }
+        }
+        let live = stage.caller.verify(&stage.live).await.status;
+        let login = stage.caller.try_login("alice").await.status;
+        println!(
+            "{round}: logout {}, login {login}, verification {live}",
+            answer.status
+        );
+        assert!(matches!(login, 200 | 503) && matches!(live, 200 | 503));
+        for token in ended.iter().chain([&stage.ended]) {
+            assert_eq!(stage.caller.verify(token).await.status, 401);
+        }
+    }
+    stage.wire.set(State::Whole);
+    stage.caller.becomes(&stage.live, 200).await;
+    for token in &unsure {
+        until("it is logged out", async || {
+            matches!(stage.caller.logout(token).await.status, 204 | 401)
+        })
+        .await;
+    }
+    for token in ended.iter().chain(&unsure) {
+        assert_eq!(stage.caller.verify(token).await.status, 401);
+    }
+    stage.recovers().await;
+}
+
+/// Logs out new sessions until one cannot be; gives those that were, and that one.
+async fn until_full(stage: &Stage) -> (Vec<String>, String) {
+    let mut ended = Vec::new();
+    for _ in 0..MANY {
+        let token = stage.forge.session(SystemClock.now()).text;
+        let answer = stage.caller.logout(&token).await;
+        if answer.status != 204 {
+            answer.is_unavailable();
+            return (ended, token);
+        }
+        ended.push(token);
+    }
+    panic!("the disk is never full");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_whose_disk_is_full() {
+    let Some(database) = Postgres::start_on_small_disks() else {
+        return;
+    };
+    let stage = Stage::on(database).await;
+    stage.database.fill(Part::Tables);
+    let (ended, refused) = until_full(&stage).await;
+    stage.says(&["its disk is full"]);
+    assert!(stage.database.is_running());
+    let still = stage.caller.verify(&refused).await.status;
+    assert!(matches!(still, 200 | 503), "{still}: it was not logged out");
+    for token in ended.iter().chain([&stage.ended]) {
+        assert_eq!(stage.caller.verify(token).await.status, 401);
+    }
+    stage.database.make_room(Part::Tables);
+    until("there is room again", async || {
+        matches!(stage.caller.logout(&refused).await.status, 204 | 401)
+    })
+    .await;
+    assert_eq!(stage.caller.verify(&refused).await.status, 401);
+    println!("{} logouts fitted", ended.len());
+    stage.recovers().await;
+    for token in &ended {
+        assert_eq!(stage.caller.verify(token).await.status, 401);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_ends_because_its_log_is_full() {
+    let Some(database) = Postgres::start_on_small_disks() else {
+        return;
+    };
+    let stage = Stage::on(database).await;
+    let table = "CREATE TABLE other (x bigint)";
+    stage.database.sql_as_owner(table).unwrap();
+    stage.database.fill(Part::Log);
+    let (mut ended, mut unsure) = (Vec::new(), Vec::new());
+    until("the server ends", async || {
+        let token = stage.forge.session(SystemClock.now()).text;
+        let logout = stage.caller.logout(&token).await;
+        if logout.status == 204 {
+            ended.push(token);
+        } else {
+            logout.is_unavailable();
+            unsure.push(token);
+        }
+        // Somebody else's writing, so that it is not long.
+        let many = "INSERT INTO other SELECT generate_series(1, 10000)";
+        let _ = stage.database.sql_as_owner(many);
+        !stage.database.is_running()
+    })
+    .await;
+    stage.goes_stale(SystemClock.uptime()).await;
+    stage.database.make_room(Part::Log);
+    stage.database.stop();
+    stage.database.start_again();
+    stage.caller.becomes(&stage.live, 200).await;
+    for token in &ended {
+        assert_eq!(stage.caller.verify(token).await.status, 401);
+    }
+    // Its answer was lost, and perhaps not only that.
+    for token in &unsure {
+        let again = stage.caller.logout(token).await.status;
+        assert!(matches!(again, 204 | 401), "{again}");
+        assert_eq!(stage.caller.verify(token).await.status, 401);
+    }
+    println!("{} logouts fitted, {} did not", ended.len(), unsure.len());
+    stage.recovers().await;
+}
