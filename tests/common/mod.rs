@@ -244,7 +244,12 @@ impl House {
 
 /// The program that was built.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+    program_at(Path::new(env!("CARGO_BIN_EXE_waxseal")))
+}
+
+/// One that is like it.
+pub fn program_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WAXSEAL_"))
     {

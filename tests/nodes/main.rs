@@ -5,6 +5,7 @@
 mod common;
 
 mod checker;
+mod faults;
 #[path = "../promises/forge.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
 mod forge;

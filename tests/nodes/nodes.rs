@@ -1,7 +1,7 @@
 //! Real nodes: one program each, with folders of its own and everybody's keys.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::common::{ISSUER, PASSWORD, Place, Server, ports, program};
+use super::common::{ISSUER, PASSWORD, Place, Server, ports, program, program_at};
 use super::load::Site;
 
 /// A node, which can be stopped and started again at the same address. Its calls block.
@@ -19,6 +19,7 @@ pub struct Node {
     pub metrics: String,
     pub place: Place,
     settings: Vec<(String, String)>,
+    program: Mutex<Option<PathBuf>>,
     server: Mutex<Option<Server>>,
     life: Arc<AtomicUsize>,
 }
@@ -38,6 +39,7 @@ impl Node {
             metrics: format!("http://{metrics}/metrics"),
             place: Place::new(),
             settings: all,
+            program: Mutex::new(None),
             server: Mutex::new(None),
             life: Arc::default(),
         }
@@ -45,7 +47,8 @@ impl Node {
 
     /// The program here, with the node's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = program();
+        let other = self.program.lock().unwrap();
+        let mut command = other.as_deref().map_or_else(program, program_at);
         command
             .args(arguments)
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
@@ -62,6 +65,11 @@ impl Node {
         let output = output.unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// From its next start on it is that program.
+    pub fn becomes(&self, program: &Path) {
+        *self.program.lock().unwrap() = Some(program.to_owned());
     }
 
     pub fn site(&self) -> Site {
