@@ -41,19 +41,23 @@ impl Waxseal {
     }
 
     async fn keep_fresh(&self) {
-        let (mut poll, mut failing) = (every(POLL), false);
+        let (mut poll, mut failing, mut broken) = (every(POLL), false, false);
         loop {
             poll.tick().await;
-            let caught_up = self.catch_up().await;
-            if let Err(cause) = &caught_up
-                && !failing
-            {
+            let Err(cause) = self.catch_up().await else {
+                if failing {
+                    tracing::info!("the revocation log is followed again");
+                }
+                (failing, broken) = (false, false);
+                continue;
+            };
+            // A log that has lost something is mostly seen after its server could not be reached.
+            let is_broken = matches!(cause, FollowError::Broken(_));
+            if !failing || (is_broken && !broken) {
                 tracing::error!(%cause, "the revocation log cannot be followed; tokens will be refused");
             }
-            if failing && caught_up.is_ok() {
-                tracing::info!("the revocation log is followed again");
-            }
-            failing = caught_up.is_err();
+            failing = true;
+            broken |= is_broken;
         }
     }
 
