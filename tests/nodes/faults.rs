@@ -4,6 +4,7 @@
 mod changed;
 mod failover;
 mod kinds;
+mod rolling;
 mod schedule;
 mod stage;
 

@@ -84,7 +84,7 @@ fn draw(dice: &Dice, great: &mut Deck, small: &mut Deck) -> Vec<Fault> {
 pub async fn run(stage: Stage, lasts: Duration) {
     let (dice, people) = (stage.dice(), stage.people());
     let (mut great, mut small) = (Deck::of(&GREAT), Deck::of(&SMALL));
-    let mut slowest: BTreeMap<Kind, Duration> = BTreeMap::new();
+    let mut slowest: BTreeMap<Kind, (Duration, Duration)> = BTreeMap::new();
     let now = || Duration::from_nanos(stage.history.now());
     stage.goes_on(0).await;
     while now() < lasts || great.rounds == 0 || small.rounds == 0 {
@@ -93,12 +93,21 @@ pub async fn run(stage: Stage, lasts: Duration) {
         round(&stage, &faults, &mut slowest).await;
         sleep(Duration::from_millis(dice.below(QUIET) as u64)).await;
     }
-    println!("from the end of a fault until all is well: {slowest:?}");
+    println!(
+        "the longest from the end of a fault until all nodes are ready, and until all goes on:"
+    );
+    for (kind, (ready, well)) in &slowest {
+        println!("  {kind:?}: {ready:.1?}, {well:.1?}");
+    }
     let report = stage.finish(people).await;
     convinces(&report, stage.form.mode);
 }
 
-async fn round(stage: &Stage, faults: &[Fault], slowest: &mut BTreeMap<Kind, Duration>) {
+async fn round(
+    stage: &Stage,
+    faults: &[Fault],
+    slowest: &mut BTreeMap<Kind, (Duration, Duration)>,
+) {
     let alone = faults.len() == 1;
     let happen = async |fault: Fault| {
         sleep(fault.delay).await;
@@ -121,6 +130,7 @@ async fn round(stage: &Stage, faults: &[Fault], slowest: &mut BTreeMap<Kind, Dur
         _ => panic!("one or two"),
     };
     stage.ready().await;
+    let ready = stage.history.now();
     // Its time is over when all goes its way again.
     let from = happened.iter().map(|(_, (from, _))| *from).max().unwrap();
     stage.goes_on(from).await;
@@ -128,7 +138,8 @@ async fn round(stage: &Stage, faults: &[Fault], slowest: &mut BTreeMap<Kind, Dur
     let ended = happened.iter().map(|(_, (_, ended))| *ended).max().unwrap();
     for (fault, (from, _)) in happened {
         let took = slowest.entry(fault.kind).or_default();
-        *took = Duration::from_nanos(until - ended).max(*took);
+        took.0 = Duration::from_nanos(ready - ended).max(took.0);
+        took.1 = Duration::from_nanos(until - ended).max(took.1);
         let name = name(fault.kind);
         stage.history.record(Event::Fault { name, from, until });
     }
