@@ -19,12 +19,14 @@ const BOUND: Duration = Duration::from_secs(2);
 const FENCED: Form = Form {
     mode: Mode::Fenced,
     max_staleness: Duration::from_secs(5),
+    lease: BOUND,
 };
 
 /// As sharp as can be.
 const BOUNDED: Form = Form {
     mode: Mode::Bounded,
     max_staleness: BOUND,
+    lease: BOUND,
 };
 
 /// How long a run lasts: a minute or so, or what `WAXSEAL_FAULTS_SECONDS` says.

@@ -11,10 +11,16 @@ use tokio::time::sleep;
 
 use super::super::common::PASSWORD;
 use super::super::forge::Dice;
+use super::super::history::{History, Mode};
 use super::super::load::client;
-use super::FENCED;
-use super::stage::{NODES, Stage};
+use super::stage::{Form, NODES, Stage};
 
+/// What a node knows lasts however slow the machine is: a balancer hears late that it does not.
+const FORM: Form = Form {
+    mode: Mode::Fenced,
+    max_staleness: Duration::from_secs(60),
+    lease: Duration::from_secs(60),
+};
 const PEOPLE: usize = 12;
 const TRIES: usize = 3000;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,13 +78,13 @@ impl Balancer {
 
     async fn timed(
         &self,
-        stage: &super::super::history::History,
+        history: &History,
         dice: &Dice,
         request: impl Fn(&str) -> RequestBuilder,
     ) -> (u16, Value) {
-        let began = stage.now();
+        let began = history.now();
         let answer = self.send(dice, request).await;
-        let took = Duration::from_nanos(stage.now() - began);
+        let took = Duration::from_nanos(history.now() - began);
         let mut longest = self.longest.lock().unwrap();
         *longest = took.max(*longest);
         answer
@@ -86,12 +92,7 @@ impl Balancer {
 }
 
 /// Logs in, is let in many times, and logs out, again and again.
-async fn live(
-    balancer: Arc<Balancer>,
-    history: Arc<super::super::history::History>,
-    dice: Dice,
-    http: Client,
-) {
+async fn live(balancer: Arc<Balancer>, history: Arc<History>, dice: Dice, http: Client) {
     while !balancer.stop.load(Ordering::SeqCst) {
         let login = |url: &str| {
             let body = json!({ "username": "alice", "password": PASSWORD });
@@ -117,7 +118,7 @@ async fn live(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_fails_nobody() {
-    let stage = Stage::set(FENCED).await;
+    let stage = Stage::set(FORM).await;
     let balancer = Arc::new(Balancer {
         urls: stage.nodes.0.iter().map(|node| node.url.clone()).collect(),
         ready: Mutex::new(vec![false; NODES]),

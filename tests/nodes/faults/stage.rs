@@ -15,7 +15,6 @@ use super::super::forge::Dice;
 use super::super::history::{Event, History, Mode};
 use super::super::load::{Load, Plan, client};
 use super::super::nodes::{Node, Nodes};
-use super::BOUND;
 
 pub const NODES: usize = 3;
 const CALLERS: usize = 24;
@@ -30,6 +29,8 @@ const AGAIN: Duration = Duration::from_secs(90);
 pub struct Form {
     pub mode: Mode,
     pub max_staleness: Duration,
+    /// Where logouts are fenced.
+    pub lease: Duration,
 }
 
 /// A seed that is told when the test fails.
@@ -96,7 +97,14 @@ impl Stage {
             .iter()
             .map(|wire| database.url_through(wire))
             .collect();
-        let nodes = spawn_blocking(move || Nodes::prepare(&urls, &settings(form), &users()));
+        let nodes = spawn_blocking(move || {
+            let settings = settings(form);
+            let settings: Vec<_> = settings
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            Nodes::prepare(&urls, &settings, &users())
+        });
         Self {
             nodes: nodes.await.unwrap(),
             wires: Arc::new(wires),
@@ -228,23 +236,19 @@ fn users() -> Vec<String> {
         .to_vec()
 }
 
-fn settings(form: Form) -> Vec<(&'static str, &'static str)> {
-    assert_eq!(BOUND, Duration::from_secs(2));
-    let promise = match form.mode {
-        Mode::Fenced => [
-            ("WAXSEAL_LOGOUT", "fenced"),
-            ("WAXSEAL_MAX_STALENESS", "5s"),
-        ],
-        Mode::Bounded => [
-            ("WAXSEAL_LOGOUT", "bounded"),
-            ("WAXSEAL_MAX_STALENESS", "2s"),
-        ],
+fn settings(form: Form) -> Vec<(&'static str, String)> {
+    let mode = match form.mode {
+        Mode::Fenced => "fenced",
+        Mode::Bounded => "bounded",
     };
+    let seconds = |time: Duration| format!("{}s", time.as_secs());
     // Nobody's session ends by itself, however long the run.
-    let long = [
-        ("WAXSEAL_LEASE", "2s"),
-        ("WAXSEAL_IDLE_TIMEOUT", "12h"),
-        ("WAXSEAL_ABSOLUTE_TIMEOUT", "12h"),
-    ];
-    [&promise[..], &long].concat()
+    let long = || "12h".to_owned();
+    vec![
+        ("WAXSEAL_LOGOUT", mode.to_owned()),
+        ("WAXSEAL_MAX_STALENESS", seconds(form.max_staleness)),
+        ("WAXSEAL_LEASE", seconds(form.lease)),
+        ("WAXSEAL_IDLE_TIMEOUT", long()),
+        ("WAXSEAL_ABSOLUTE_TIMEOUT", long()),
+    ]
 }
