@@ -20,6 +20,7 @@ const FENCED: Form = Form {
     mode: Mode::Fenced,
     max_staleness: Duration::from_secs(5),
     lease: BOUND,
+    stop_notice: Duration::ZERO,
 };
 
 /// As sharp as can be.
@@ -27,6 +28,7 @@ const BOUNDED: Form = Form {
     mode: Mode::Bounded,
     max_staleness: BOUND,
     lease: BOUND,
+    stop_notice: Duration::ZERO,
 };
 
 /// How long a run lasts: a minute or so, or what `WAXSEAL_FAULTS_SECONDS` says.

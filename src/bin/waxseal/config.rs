@@ -6,6 +6,7 @@ use std::env;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use clap::CommandFactory;
 use ipnet::IpNet;
@@ -27,6 +28,8 @@ const FILE: &str = "waxseal.toml";
 pub struct Config {
     pub listen: SocketAddr,
     pub metrics_listen: Option<SocketAddr>,
+    /// For how long the service says that it will stop before it does.
+    pub stop_notice: Duration,
     pub settings: Settings,
 }
 
@@ -60,6 +63,7 @@ struct File {
     max_staleness: Option<String>,
     logout: Option<String>,
     lease: Option<String>,
+    stop_notice: Option<String>,
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -184,6 +188,13 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         let wanted = "a duration that is not longer than max_staleness";
         return Err(bad("lease", &format!("{lease:?}"), wanted));
     }
+    let stop_notice = match pick(&flags.stop_notice, file.stop_notice) {
+        None => Duration::ZERO,
+        Some(text) => duration(&text)
+            .ok()
+            .filter(|time| time.as_secs() <= 3600)
+            .ok_or_else(|| bad("stop_notice", &text, "a duration from 0s to 1h"))?,
+    };
     let folder = |key, flag, file, default: &str| match pick(flag, file) {
         None => Ok(default.into()),
         Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
@@ -224,6 +235,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
     Ok(Config {
         listen,
         metrics_listen,
+        stop_notice,
         settings,
     })
 }
@@ -357,6 +369,7 @@ mod tests {
             "max_staleness",
             "logout",
             "lease",
+            "stop_notice",
         ];
         for key in keys {
             let argument = command

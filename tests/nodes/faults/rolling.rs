@@ -20,6 +20,7 @@ const FORM: Form = Form {
     mode: Mode::Fenced,
     max_staleness: Duration::from_secs(60),
     lease: Duration::from_secs(60),
+    stop_notice: Duration::from_secs(3),
 };
 const PEOPLE: usize = 12;
 const TRIES: usize = 3000;

@@ -31,6 +31,8 @@ pub struct Form {
     pub max_staleness: Duration,
     /// Where logouts are fenced.
     pub lease: Duration,
+    /// How long before a node stops it says so.
+    pub stop_notice: Duration,
 }
 
 /// A seed that is told when the test fails.
@@ -248,6 +250,7 @@ fn settings(form: Form) -> Vec<(&'static str, String)> {
         ("WAXSEAL_LOGOUT", mode.to_owned()),
         ("WAXSEAL_MAX_STALENESS", seconds(form.max_staleness)),
         ("WAXSEAL_LEASE", seconds(form.lease)),
+        ("WAXSEAL_STOP_NOTICE", seconds(form.stop_notice)),
         ("WAXSEAL_IDLE_TIMEOUT", long()),
         ("WAXSEAL_ABSOLUTE_TIMEOUT", long()),
     ]
