@@ -12,6 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::common::{ISSUER, PASSWORD, Place, Server, ports, program, program_at};
 use super::load::Site;
 
+/// How often a node that does not start is started.
+const STARTS: usize = 5;
+
 /// A node, which can be stopped and started again at the same address. Its calls block.
 pub struct Node {
     pub url: String,
@@ -83,12 +86,23 @@ impl Node {
         self.server.lock().unwrap()
     }
 
-    /// Starts it, and waits until it listens.
+    /// Starts it, and waits until it listens. One that ends is started again, as by whatever starts services:
+    /// its database may be in trouble, or the machine very slow.
     pub fn start(&self) {
         let mut server = self.server();
         assert!(server.is_none(), "it runs");
-        self.life.fetch_add(1, Ordering::SeqCst);
-        *server = Some(Server::start(self.command(&["serve"])));
+        let mut said = String::new();
+        for _ in 0..STARTS {
+            self.life.fetch_add(1, Ordering::SeqCst);
+            match Server::try_start(self.command(&["serve"])) {
+                Ok(started) => {
+                    *server = Some(started);
+                    return;
+                }
+                Err(log) => said = log,
+            }
+        }
+        panic!("it does not start: {said}");
     }
 
     fn signal(&self, signal: Signal) {
@@ -110,6 +124,19 @@ impl Node {
     /// SIGKILL.
     pub fn kill(&self) {
         self.server().take().expect("it runs").kill();
+    }
+
+    /// SIGTERM: it gives notice, if it is set to, and stops after that.
+    pub fn give_notice(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// SIGINT, which ends any notice, and waits until it has answered what was under way.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+        let mut server = self.server().take().expect("it runs");
+        let status = server.child.wait().unwrap();
+        assert!(status.success(), "{}", server.log());
     }
 
     /// SIGTERM, and waits until it has answered what was under way.
@@ -164,7 +191,7 @@ impl Nodes {
         }
         // The first makes the keys, and finds an untouched log beside them, which it takes for a lost one.
         first.start();
-        first.terminate();
+        first.interrupt();
         for other in &nodes[1..] {
             copy(&first.place.path().join("keys"), other.place.path());
         }

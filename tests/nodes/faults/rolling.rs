@@ -20,7 +20,8 @@ const FORM: Form = Form {
     mode: Mode::Fenced,
     max_staleness: Duration::from_secs(60),
     lease: Duration::from_secs(60),
-    stop_notice: Duration::from_secs(3),
+    // It ends at a second word.
+    stop_notice: Duration::from_secs(600),
 };
 const PEOPLE: usize = 12;
 const TRIES: usize = 3000;
@@ -30,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// another where nobody takes them.
 struct Balancer {
     urls: Vec<String>,
-    ready: Mutex<Vec<bool>>,
+    /// And how many requests it has sent there that have no answer yet.
+    nodes: Mutex<Vec<(bool, usize)>>,
     stop: AtomicBool,
     requests: AtomicUsize,
     moved: AtomicUsize,
@@ -45,22 +47,40 @@ impl Balancer {
             for (node, url) in self.urls.iter().enumerate() {
                 let answer = http.get(format!("{url}/readyz")).send().await;
                 let ready = answer.is_ok_and(|answer| answer.status() == 200);
-                self.ready.lock().unwrap()[node] = ready;
+                self.nodes.lock().unwrap()[node].0 = ready;
             }
             sleep(Duration::from_millis(100)).await;
         }
     }
 
+    /// One that is ready, for a request that goes there now.
+    fn choose(&self, dice: &Dice) -> Option<usize> {
+        let mut nodes = self.nodes.lock().unwrap();
+        let up: Vec<usize> = (0..NODES).filter(|node| nodes[*node].0).collect();
+        let node = *up.get(dice.below(up.len().max(1)))?;
+        nodes[node].1 += 1;
+        Some(node)
+    }
+
+    async fn sends_nothing_to(&self, node: usize) {
+        for _ in 0..TRIES {
+            if self.nodes.lock().unwrap()[node] == (false, 0) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        panic!("node {node} is not left alone");
+    }
+
     async fn send(&self, dice: &Dice, request: impl Fn(&str) -> RequestBuilder) -> (u16, Value) {
         for _ in 0..TRIES {
-            let ready = self.ready.lock().unwrap().clone();
-            let up: Vec<usize> = (0..NODES).filter(|node| ready[*node]).collect();
-            if up.is_empty() {
+            let Some(node) = self.choose(dice) else {
                 sleep(Duration::from_millis(20)).await;
                 continue;
-            }
-            let node = up[dice.below(up.len())];
-            match request(&self.urls[node]).send().await {
+            };
+            let answer = request(&self.urls[node]).send().await;
+            self.nodes.lock().unwrap()[node].1 -= 1;
+            match answer {
                 Ok(answer) => {
                     self.requests.fetch_add(1, Ordering::SeqCst);
                     let status = answer.status().as_u16();
@@ -69,7 +89,7 @@ impl Balancer {
                 // Nobody has had it: it is somebody else's.
                 Err(cause) if cause.is_connect() => {
                     self.moved.fetch_add(1, Ordering::SeqCst);
-                    self.ready.lock().unwrap()[node] = false;
+                    self.nodes.lock().unwrap()[node].0 = false;
                 }
                 Err(cause) => panic!("node {node} did not answer: {cause:?}"),
             }
@@ -122,7 +142,7 @@ async fn a_rolling_restart_fails_nobody() {
     let stage = Stage::set(FORM).await;
     let balancer = Arc::new(Balancer {
         urls: stage.nodes.0.iter().map(|node| node.url.clone()).collect(),
-        ready: Mutex::new(vec![false; NODES]),
+        nodes: Mutex::new(vec![(false, 0); NODES]),
         stop: AtomicBool::new(false),
         requests: AtomicUsize::new(0),
         moved: AtomicUsize::new(0),
@@ -155,10 +175,12 @@ async fn a_rolling_restart_fails_nobody() {
         panic!("nobody does anything");
     };
     goes_on(&mut people).await;
-    for node in &stage.nodes.0 {
+    for (number, node) in stage.nodes.0.iter().enumerate() {
+        node.give_notice();
+        balancer.sends_nothing_to(number).await;
         let node = Arc::clone(node);
         let restart = move || {
-            node.terminate();
+            node.interrupt();
             node.start();
         };
         spawn_blocking(restart).await.unwrap();
