@@ -79,11 +79,11 @@ impl Fault {
     pub fn choose(kind: Kind, node: usize, spared: Option<usize>, dice: &Dice) -> Self {
         let second = Duration::from_secs(1);
         let (from, to) = match kind {
-            Kind::DatabaseDown => (second, 10 * second),
+            Kind::DatabaseDown => (second, 1Duration::ZERO),
             Kind::DatabaseKilled | Kind::NodeKilled | Kind::NodeRestarted => {
-                (0 * second, 2 * second)
+                (Duration::ZERO, 2 * second)
             }
-            Kind::ConnectionsEnded => (0 * second, second / 10),
+            Kind::ConnectionsEnded => (Duration::ZERO, second / 10),
             // Mostly for longer than what a node knows may be used.
             Kind::DatabaseHung | Kind::NodePaused => (BOUND, BOUND + 2 * second),
             _ => (second, BOUND + 2 * second),
@@ -92,7 +92,7 @@ impl Fault {
             kind,
             node,
             spared,
-            delay: millis(dice, 0 * second, second),
+            delay: millis(dice, Duration::ZERO, second),
             lasts: millis(dice, from, to),
             some: dice.below(400),
         }
