@@ -79,7 +79,7 @@ impl Fault {
     pub fn choose(kind: Kind, node: usize, spared: Option<usize>, dice: &Dice) -> Self {
         let second = Duration::from_secs(1);
         let (from, to) = match kind {
-            Kind::DatabaseDown => (second, 1Duration::ZERO),
+            Kind::DatabaseDown => (second, 10 * second),
             Kind::DatabaseKilled | Kind::NodeKilled | Kind::NodeRestarted => {
                 (Duration::ZERO, 2 * second)
             }
