@@ -222,8 +222,8 @@ impl Waxseal {
         self.cookies.clone()
     }
 
-    /// Ends the streams of the feed, which would last for as long as their readers stay: so that the server
-    /// can stop.
+    /// Ends the streams of the feed, which would last for as long as their readers stay, so that the server can
+    /// stop; `/readyz` says from now on that it will.
     pub fn close_streams(&self) {
         self.doorbell.close();
     }

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::problem::Problem;
+use super::revocations::Doorbell;
 use crate::verifier::Verifier;
 
 /// The process answers.
@@ -25,7 +26,13 @@ pub(super) struct Details {
 /// Tokens can be told good from bad here.
 pub(super) async fn readyz(
     State(verifier): State<Arc<Verifier>>,
+    State(doorbell): State<Doorbell>,
 ) -> Result<Json<Details>, Problem> {
+    if doorbell.is_closing() {
+        return Err(Problem::unavailable(
+            "The service stops. It serves on until its notice is over.",
+        ));
+    }
     if !verifier.is_fresh() {
         return Err(Problem::unavailable(
             "The revocation list is not provably fresh.",

@@ -113,6 +113,11 @@ impl Doorbell {
         self.closing.send_replace(true);
     }
 
+    /// Whether the service stops.
+    pub(super) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
     /// The newest `seq` now, and whenever there is a newer one. Who reads slowly gets the newest, and
     /// nothing is kept for anybody.
     fn rings(&self) -> impl Stream<Item = Result<Event, Infallible>> + use<> {

@@ -66,6 +66,7 @@ gives! {
     limits: Arc<LoginLimits>,
     cookies: SessionCookies,
     proxies: TrustedProxies,
+    doorbell: Doorbell,
     clock: Arc<dyn Clock>,
 }
 

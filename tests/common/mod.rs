@@ -244,7 +244,12 @@ impl House {
 
 /// The program that was built.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+    program_at(Path::new(env!("CARGO_BIN_EXE_waxseal")))
+}
+
+/// One that is like it.
+pub fn program_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WAXSEAL_"))
     {
@@ -315,7 +320,12 @@ pub struct Server {
 
 impl Server {
     /// Starts `command`, and waits until it says where it listens.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::try_start(command).unwrap_or_else(|log| panic!("the server ended: {log}"))
+    }
+
+    /// The same, or what it said before it ended.
+    pub fn try_start(mut command: Command) -> Result<Self, String> {
         let folder = TempDir::new().unwrap();
         let log = folder.path().join("log");
         let mut child = command
@@ -328,11 +338,10 @@ impl Server {
         let mut url = None;
         while url.is_none() {
             let mut line = String::new();
-            assert!(
-                lines.read_line(&mut line).unwrap() > 0,
-                "the server ended: {}",
-                std::fs::read_to_string(&log).unwrap()
-            );
+            if lines.read_line(&mut line).unwrap() == 0 {
+                child.wait().unwrap();
+                return Err(std::fs::read_to_string(&log).unwrap());
+            }
             file.write_all(line.as_bytes()).unwrap();
             url = line
                 .trim_end()
@@ -340,12 +349,12 @@ impl Server {
                 .map(|(_, url)| url.to_owned());
         }
         std::thread::spawn(move || drain(lines, file));
-        Self {
+        Ok(Self {
             child,
             url: url.unwrap(),
             log,
             _log_folder: folder,
-        }
+        })
     }
 
     /// What it has said on standard error.

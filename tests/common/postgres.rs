@@ -30,6 +30,8 @@ pub const ROLE: &str = "waxseal";
 /// Its password, with what must be escaped in a URL.
 pub const PASSWORD: &str = "an:open@sea/100%";
 const PASSWORD_IN_URL: &str = "an%3Aopen%40sea%2F100%25";
+const END_CONNECTIONS: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'waxseal'";
 /// A bound for a test that has failed.
 const TRIES: usize = 3000;
 const BETWEEN: Duration = Duration::from_millis(10);
@@ -300,9 +302,7 @@ impl Postgres {
 
     /// Ends the owner's connections, as an operator may.
     pub fn end_connections(&self) {
-        self.sql(&format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}';"
-        ));
+        self.sql(END_CONNECTIONS);
     }
 }
 

@@ -56,6 +56,20 @@ pub enum Event {
     },
 }
 
+impl Event {
+    pub fn call(&self) -> Option<&Call> {
+        match self {
+            Self::Login(call) | Self::Logout { call, .. } | Self::Verification { call, .. } => {
+                Some(call)
+            }
+            Self::Fault { .. } => None,
+        }
+    }
+}
+
+/// How much later than another an event that was answered before it can be recorded.
+const SLACK: u64 = 1_000_000_000;
+
 /// What has happened so far.
 #[derive(Debug)]
 pub struct History {
@@ -86,6 +100,18 @@ impl History {
 
     pub fn record(&self, event: Event) {
         self.events.lock().unwrap().push(event);
+    }
+
+    /// How many of what was asked since then are such.
+    pub fn count_since(&self, from: u64, is_it: impl Fn(&Event) -> bool) -> usize {
+        let events = self.events.lock().unwrap();
+        // They are in the order of their answers, nearly.
+        let late = events.iter().rev().take_while(|event| {
+            let answered = event.call().map_or(u64::MAX, |call| call.answered);
+            answered.saturating_add(SLACK) >= from
+        });
+        let asked = late.filter(|event| event.call().is_some_and(|call| call.asked >= from));
+        asked.filter(|event| is_it(event)).count()
     }
 
     pub fn events(&self) -> Vec<Event> {

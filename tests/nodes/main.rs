@@ -6,6 +6,7 @@ mod common;
 
 mod checker;
 mod delay;
+mod faults;
 #[path = "../promises/forge.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
 mod forge;

@@ -1,7 +1,7 @@
 //! Real nodes: one program each, with folders of its own and everybody's keys.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::common::{ISSUER, PASSWORD, Place, Server, ports, program};
+use super::common::{ISSUER, PASSWORD, Place, Server, ports, program, program_at};
 use super::load::Site;
+
+/// How often a node that does not start is started.
+const STARTS: usize = 5;
 
 /// A node, which can be stopped and started again at the same address. Its calls block.
 pub struct Node {
@@ -19,6 +22,7 @@ pub struct Node {
     pub metrics: String,
     pub place: Place,
     settings: Vec<(String, String)>,
+    program: Mutex<Option<PathBuf>>,
     server: Mutex<Option<Server>>,
     life: Arc<AtomicUsize>,
 }
@@ -38,6 +42,7 @@ impl Node {
             metrics: format!("http://{metrics}/metrics"),
             place: Place::new(),
             settings: all,
+            program: Mutex::new(None),
             server: Mutex::new(None),
             life: Arc::default(),
         }
@@ -45,7 +50,8 @@ impl Node {
 
     /// The program here, with the node's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = program();
+        let other = self.program.lock().unwrap();
+        let mut command = other.as_deref().map_or_else(program, program_at);
         command
             .args(arguments)
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
@@ -64,6 +70,11 @@ impl Node {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// From its next start on it is that program.
+    pub fn becomes(&self, program: &Path) {
+        *self.program.lock().unwrap() = Some(program.to_owned());
+    }
+
     pub fn site(&self) -> Site {
         Site {
             url: self.url.clone(),
@@ -75,12 +86,23 @@ impl Node {
         self.server.lock().unwrap()
     }
 
-    /// Starts it, and waits until it listens.
+    /// Starts it, and waits until it listens. One that ends is started again, as by whatever starts services:
+    /// its database may be in trouble, or the machine very slow.
     pub fn start(&self) {
         let mut server = self.server();
         assert!(server.is_none(), "it runs");
-        self.life.fetch_add(1, Ordering::SeqCst);
-        *server = Some(Server::start(self.command(&["serve"])));
+        let mut said = String::new();
+        for _ in 0..STARTS {
+            self.life.fetch_add(1, Ordering::SeqCst);
+            match Server::try_start(self.command(&["serve"])) {
+                Ok(started) => {
+                    *server = Some(started);
+                    return;
+                }
+                Err(log) => said = log,
+            }
+        }
+        panic!("it does not start: {said}");
     }
 
     fn signal(&self, signal: Signal) {
@@ -102,6 +124,19 @@ impl Node {
     /// SIGKILL.
     pub fn kill(&self) {
         self.server().take().expect("it runs").kill();
+    }
+
+    /// SIGTERM: it gives notice, if it is set to, and stops after that.
+    pub fn give_notice(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// SIGINT, which ends any notice, and waits until it has answered what was under way.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+        let mut server = self.server().take().expect("it runs");
+        let status = server.child.wait().unwrap();
+        assert!(status.success(), "{}", server.log());
     }
 
     /// SIGTERM, and waits until it has answered what was under way.
@@ -156,7 +191,7 @@ impl Nodes {
         }
         // The first makes the keys, and finds an untouched log beside them, which it takes for a lost one.
         first.start();
-        first.terminate();
+        first.interrupt();
         for other in &nodes[1..] {
             copy(&first.place.path().join("keys"), other.place.path());
         }

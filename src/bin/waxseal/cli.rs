@@ -182,6 +182,15 @@ pub struct Flags {
     /// With fenced logouts, how long a node may serve on what it knows, and a silent one delay a logout [default: 2s]
     #[arg(long, global = true, value_name = "DURATION", env = "WAXSEAL_LEASE")]
     pub lease: Option<String>,
+    /// After SIGTERM, for how long GET /readyz says that the service stops while it still serves, so that balancers
+    /// turn to others first; at most 1h [default: 0s]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        env = "WAXSEAL_STOP_NOTICE"
+    )]
+    pub stop_notice: Option<String>,
     /// Logins from one address (IPv6: /64), so many over a time [default: 20/1m]
     #[arg(
         long,

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::time::Duration;
 
 use clap::CommandFactory;
 use ipnet::IpNet;
@@ -28,6 +29,8 @@ const FILE: &str = "waxseal.toml";
 pub struct Config {
     pub listen: SocketAddr,
     pub metrics_listen: Option<SocketAddr>,
+    /// For how long the service says that it will stop before it does.
+    pub stop_notice: Duration,
     pub settings: Settings,
 }
 
@@ -61,6 +64,7 @@ struct File {
     max_staleness: Option<String>,
     logout: Option<String>,
     lease: Option<String>,
+    stop_notice: Option<String>,
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -185,6 +189,13 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         let wanted = "a duration that is not longer than max_staleness";
         return Err(bad("lease", &format!("{lease:?}"), wanted));
     }
+    let stop_notice = match pick(&flags.stop_notice, file.stop_notice) {
+        None => Duration::ZERO,
+        Some(text) => duration(&text)
+            .ok()
+            .filter(|time| time.as_secs() <= 3600)
+            .ok_or_else(|| bad("stop_notice", &text, "a duration from 0s to 1h"))?,
+    };
     let folder = |key, flag, file, default: &str| match pick(flag, file) {
         None => Ok(default.into()),
         Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
@@ -225,6 +236,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
     Ok(Config {
         listen,
         metrics_listen,
+        stop_notice,
         settings,
     })
 }
@@ -373,6 +385,7 @@ mod tests {
             "max_staleness",
             "logout",
             "lease",
+            "stop_notice",
         ];
         for key in keys {
             let argument = command

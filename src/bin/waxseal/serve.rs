@@ -62,12 +62,24 @@ async fn serve(config: &Config) -> Result<(), Failure> {
 
     let app = waxseal.router().merge(waxseal.pages());
     let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let notice = tokio::select! {
+            _ = terminate.recv() => config.stop_notice,
+            _ = interrupt.recv() => Duration::ZERO,
+        };
+        waxseal.close_streams();
+        if !notice.is_zero() {
+            tracing::info!(
+                "stopping in {} s: /readyz says so already",
+                notice.as_secs()
+            );
+            // Who asks again does not want to wait.
+            tokio::select! {
+                () = tokio::time::sleep(notice) => {}
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
         }
         tracing::info!("stopping: requests under way are answered first");
-        waxseal.close_streams();
         handle.graceful_shutdown(Some(DRAIN));
         std::future::pending::<()>().await;
     };

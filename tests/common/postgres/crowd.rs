@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Postgres, ROLE, wait};
+use super::{END_CONNECTIONS, Postgres, ROLE, wait};
 
 /// The role of the connections.
 pub const CROWD: &str = "crowd";
@@ -46,7 +46,8 @@ impl Postgres {
     pub fn take_all_connections(&self) -> Crowd {
         let mut held = Vec::new();
         wait("all connections are taken", || {
-            self.end_connections();
+            // Others that try again and again may have even the superuser's for a moment.
+            let ended = self.try_sql(END_CONNECTIONS);
             loop {
                 match self.connect(Duration::from_secs(30)) {
                     Ok(connection) => held.push(connection),
@@ -55,7 +56,7 @@ impl Postgres {
                 }
             }
             let count = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{ROLE}'");
-            self.sql(&count) == "0"
+            ended.is_ok() && self.try_sql(&count).is_ok_and(|count| count == "0")
         });
         Crowd { held }
     }

@@ -1,0 +1,55 @@
+//! Three nodes, people who go about at them, and everything that can happen to nodes, their wires and
+//! their database, at times that come from a seed.
+
+mod changed;
+mod failover;
+mod kinds;
+mod rolling;
+mod schedule;
+mod stage;
+
+use std::time::Duration;
+
+use super::history::Mode;
+use stage::{Form, Stage};
+
+/// How long a node may serve on what it knows, in either form.
+const BOUND: Duration = Duration::from_secs(2);
+
+const FENCED: Form = Form {
+    mode: Mode::Fenced,
+    max_staleness: Duration::from_secs(5),
+    lease: BOUND,
+    stop_notice: Duration::ZERO,
+};
+
+/// As sharp as can be.
+const BOUNDED: Form = Form {
+    mode: Mode::Bounded,
+    max_staleness: BOUND,
+    lease: BOUND,
+    stop_notice: Duration::ZERO,
+};
+
+/// How long a run lasts: a minute or so, or what `WAXSEAL_FAULTS_SECONDS` says.
+fn lasts(usually: u64) -> Duration {
+    let given = std::env::var("WAXSEAL_FAULTS_SECONDS").ok();
+    let seconds = given.map_or(usually, |text| {
+        text.parse().expect("WAXSEAL_FAULTS_SECONDS is a number")
+    });
+    Duration::from_secs(seconds)
+}
+
+/// Nobody accepts a session in a request that is sent after its logout's 2xx was received.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fenced_logout_is_a_fence_under_faults() {
+    let stage = Stage::set(FENCED).await;
+    schedule::run(stage, lasts(70)).await;
+}
+
+/// Nobody does later than `max_staleness` after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bounded_logout_is_bounded_under_faults() {
+    let stage = Stage::set(BOUNDED).await;
+    schedule::run(stage, lasts(40)).await;
+}

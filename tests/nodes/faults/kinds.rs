@@ -1,0 +1,207 @@
+//! What can happen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::super::common::postgres::Postgres;
+use super::super::common::wire::{Delay, State};
+use super::super::forge::Dice;
+use super::super::nodes::Node;
+use super::BOUND;
+use super::stage::Stage;
+
+/// A fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    DatabaseKilled,
+    DatabaseDown,
+    DatabaseHung,
+    DatabaseSlow,
+    DatabaseFull,
+    DatabaseReadOnly,
+    ConnectionsEnded,
+    NodeKilled,
+    NodeRestarted,
+    NodePaused,
+    WireCut,
+    WireHeld,
+    QuestionsHeld,
+    AnswersHeld,
+    AnswersBroken,
+}
+
+/// Of the database, and of nodes that must find it when they start: never two of these at once.
+pub const GREAT: [Kind; 9] = [
+    Kind::DatabaseKilled,
+    Kind::DatabaseDown,
+    Kind::DatabaseHung,
+    Kind::DatabaseSlow,
+    Kind::DatabaseFull,
+    Kind::DatabaseReadOnly,
+    Kind::ConnectionsEnded,
+    Kind::NodeKilled,
+    Kind::NodeRestarted,
+];
+
+/// Of one node that goes on running: at any time.
+pub const SMALL: [Kind; 6] = [
+    Kind::NodePaused,
+    Kind::WireCut,
+    Kind::WireHeld,
+    Kind::QuestionsHeld,
+    Kind::AnswersHeld,
+    Kind::AnswersBroken,
+];
+
+/// A fault at a node, with all that chance says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    pub kind: Kind,
+    /// Which node, if it is one's.
+    pub node: usize,
+    /// Whose wire is left alone, if it is everybody's.
+    pub spared: Option<usize>,
+    /// How much later than its round it begins.
+    pub delay: Duration,
+    pub lasts: Duration,
+    some: usize,
+}
+
+fn millis(dice: &Dice, from: Duration, to: Duration) -> Duration {
+    let most = usize::try_from((to - from).as_millis()).unwrap();
+    from + Duration::from_millis(dice.below(most + 1) as u64)
+}
+
+impl Fault {
+    pub fn choose(kind: Kind, node: usize, spared: Option<usize>, dice: &Dice) -> Self {
+        let second = Duration::from_secs(1);
+        let (from, to) = match kind {
+            Kind::DatabaseDown => (second, 10 * second),
+            Kind::DatabaseKilled | Kind::NodeKilled | Kind::NodeRestarted => {
+                (Duration::ZERO, 2 * second)
+            }
+            Kind::ConnectionsEnded => (Duration::ZERO, second / 10),
+            // Mostly for longer than what a node knows may be used.
+            Kind::DatabaseHung | Kind::NodePaused => (BOUND, BOUND + 2 * second),
+            _ => (second, BOUND + 2 * second),
+        };
+        Self {
+            kind,
+            node,
+            spared,
+            delay: millis(dice, Duration::ZERO, second),
+            lasts: millis(dice, from, to),
+            some: dice.below(400),
+        }
+    }
+
+    /// Whether nodes that it is not about go on as if nothing were.
+    pub fn is_small(&self) -> bool {
+        SMALL.contains(&self.kind)
+    }
+
+    /// Begins, and `goes_on` says when it may end.
+    pub async fn happen(&self, stage: &Stage, goes_on: impl AsyncFnOnce()) {
+        let lasts = async || {
+            sleep(self.lasts).await;
+            goes_on().await;
+        };
+        match self.kind {
+            Kind::DatabaseKilled => {
+                at(stage, Postgres::kill).await;
+                lasts().await;
+                at(stage, Postgres::start_again).await;
+            }
+            Kind::DatabaseDown => {
+                at(stage, Postgres::stop).await;
+                lasts().await;
+                at(stage, Postgres::start_again).await;
+            }
+            Kind::DatabaseHung => {
+                at(stage, Postgres::pause).await;
+                lasts().await;
+                at(stage, Postgres::resume).await;
+            }
+            Kind::DatabaseFull => {
+                let crowd = at(stage, Postgres::take_all_connections).await;
+                lasts().await;
+                drop(crowd);
+            }
+            Kind::DatabaseReadOnly => {
+                at(stage, |database| database.read_only(true)).await;
+                lasts().await;
+                at(stage, |database| database.read_only(false)).await;
+            }
+            Kind::ConnectionsEnded => {
+                at(stage, Postgres::end_connections).await;
+                lasts().await;
+            }
+            Kind::NodeKilled => {
+                self.at_node(stage, Node::kill).await;
+                lasts().await;
+                self.at_node(stage, Node::start).await;
+            }
+            Kind::NodeRestarted => {
+                self.at_node(stage, Node::terminate).await;
+                lasts().await;
+                self.at_node(stage, Node::start).await;
+            }
+            Kind::NodePaused => {
+                self.at_node(stage, Node::pause).await;
+                lasts().await;
+                self.at_node(stage, Node::resume).await;
+            }
+            Kind::DatabaseSlow
+            | Kind::WireCut
+            | Kind::WireHeld
+            | Kind::QuestionsHeld
+            | Kind::AnswersHeld
+            | Kind::AnswersBroken => {
+                self.wires(stage, self.state());
+                lasts().await;
+                self.wires(stage, State::Whole);
+            }
+        }
+    }
+
+    fn wires(&self, stage: &Stage, state: State) {
+        let all = self.kind == Kind::DatabaseSlow;
+        for (number, wire) in stage.wires.iter().enumerate() {
+            if (all && Some(number) != self.spared) || (!all && number == self.node) {
+                wire.set(state);
+            }
+        }
+    }
+
+    fn state(&self) -> State {
+        let most = Duration::from_millis(self.some as u64);
+        match self.kind {
+            Kind::DatabaseSlow => State::Slow {
+                questions: Delay::up_to(most),
+                answers: Delay::up_to(most),
+            },
+            Kind::WireCut => State::Cut,
+            Kind::WireHeld => State::Held,
+            Kind::QuestionsHeld => State::QuestionsHeld,
+            Kind::AnswersHeld => State::AnswersHeld,
+            Kind::AnswersBroken => State::BreaksAfter(1 + self.some),
+            _ => State::Whole,
+        }
+    }
+
+    async fn at_node(&self, stage: &Stage, act: impl FnOnce(&Node) + Send + 'static) {
+        let node = stage.node(self.node);
+        spawn_blocking(move || act(&node)).await.unwrap();
+    }
+}
+
+async fn at<T: Send + 'static>(
+    stage: &Stage,
+    act: impl FnOnce(&Postgres) -> T + Send + 'static,
+) -> T {
+    let database = Arc::clone(&stage.database);
+    spawn_blocking(move || act(&database)).await.unwrap()
+}

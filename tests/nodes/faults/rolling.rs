@@ -1,0 +1,204 @@
+//! Nodes are restarted one after another, and nobody notices.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::sleep;
+
+use super::super::common::PASSWORD;
+use super::super::forge::Dice;
+use super::super::history::{History, Mode};
+use super::super::load::client;
+use super::stage::{Form, NODES, Stage};
+
+/// What a node knows lasts however slow the machine is: a balancer hears late that it does not.
+const FORM: Form = Form {
+    mode: Mode::Fenced,
+    max_staleness: Duration::from_secs(60),
+    lease: Duration::from_secs(60),
+    // It ends at a second word.
+    stop_notice: Duration::from_secs(600),
+};
+/// Few: what is refused because there are more than the machine can serve is not what this is about.
+const PEOPLE: usize = 6;
+const TRIES: usize = 3000;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What stands before the nodes: it sends requests to those that were ready when it last asked, and to
+/// another where nobody takes them.
+struct Balancer {
+    urls: Vec<String>,
+    /// And how many requests it has sent there that have no answer yet.
+    nodes: Mutex<Vec<(bool, usize)>>,
+    stop: AtomicBool,
+    requests: AtomicUsize,
+    moved: AtomicUsize,
+    logins: AtomicUsize,
+    longest: Mutex<Duration>,
+}
+
+impl Balancer {
+    async fn watch(self: Arc<Self>) {
+        let http = client(Duration::from_secs(2));
+        while !self.stop.load(Ordering::SeqCst) {
+            for (node, url) in self.urls.iter().enumerate() {
+                let answer = http.get(format!("{url}/readyz")).send().await;
+                let ready = answer.is_ok_and(|answer| answer.status() == 200);
+                self.nodes.lock().unwrap()[node].0 = ready;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// One that is ready, for a request that goes there now.
+    fn choose(&self, dice: &Dice) -> Option<usize> {
+        let mut nodes = self.nodes.lock().unwrap();
+        let up: Vec<usize> = (0..NODES).filter(|node| nodes[*node].0).collect();
+        let node = *up.get(dice.below(up.len().max(1)))?;
+        nodes[node].1 += 1;
+        Some(node)
+    }
+
+    async fn sends_nothing_to(&self, node: usize) {
+        for _ in 0..TRIES {
+            if self.nodes.lock().unwrap()[node] == (false, 0) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        panic!("node {node} is not left alone");
+    }
+
+    async fn send(&self, dice: &Dice, request: impl Fn(&str) -> RequestBuilder) -> (u16, Value) {
+        for _ in 0..TRIES {
+            let Some(node) = self.choose(dice) else {
+                sleep(Duration::from_millis(20)).await;
+                continue;
+            };
+            let answer = request(&self.urls[node]).send().await;
+            self.nodes.lock().unwrap()[node].1 -= 1;
+            match answer {
+                Ok(answer) => {
+                    self.requests.fetch_add(1, Ordering::SeqCst);
+                    let status = answer.status().as_u16();
+                    return (status, answer.json().await.unwrap_or_default());
+                }
+                // Nobody has had it: it is somebody else's.
+                Err(cause) if cause.is_connect() => {
+                    self.moved.fetch_add(1, Ordering::SeqCst);
+                    self.nodes.lock().unwrap()[node].0 = false;
+                }
+                Err(cause) => panic!("node {node} did not answer: {cause:?}"),
+            }
+        }
+        panic!("no node is ready");
+    }
+
+    async fn timed(
+        &self,
+        history: &History,
+        dice: &Dice,
+        request: impl Fn(&str) -> RequestBuilder,
+    ) -> (u16, Value) {
+        let began = history.now();
+        let answer = self.send(dice, request).await;
+        let took = Duration::from_nanos(history.now() - began);
+        let mut longest = self.longest.lock().unwrap();
+        *longest = took.max(*longest);
+        answer
+    }
+}
+
+/// Logs in, is let in many times, and logs out, again and again.
+async fn live(balancer: Arc<Balancer>, history: Arc<History>, dice: Dice, http: Client) {
+    while !balancer.stop.load(Ordering::SeqCst) {
+        let login = |url: &str| {
+            let body = json!({ "username": "alice", "password": PASSWORD });
+            http.post(format!("{url}/login")).json(&body)
+        };
+        let (status, body) = balancer.timed(&history, &dice, login).await;
+        assert_eq!(status, 200, "a login: {body}");
+        balancer.logins.fetch_add(1, Ordering::SeqCst);
+        let token = body["access_token"].as_str().unwrap();
+        let verify = |url: &str| http.get(format!("{url}/verify")).bearer_auth(token);
+        for _ in 0..dice.below(20) {
+            let (status, body) = balancer.timed(&history, &dice, verify).await;
+            assert_eq!(status, 200, "a live token: {body}");
+            sleep(Duration::from_millis(100 + dice.below(300) as u64)).await;
+        }
+        let logout = |url: &str| http.post(format!("{url}/logout")).bearer_auth(token);
+        let (status, body) = balancer.timed(&history, &dice, logout).await;
+        assert_eq!(status, 204, "a logout: {body}");
+        let (status, body) = balancer.timed(&history, &dice, verify).await;
+        assert_eq!(status, 401, "a token that is over: {body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_fails_nobody() {
+    let stage = Stage::set(FORM).await;
+    let balancer = Arc::new(Balancer {
+        urls: stage.nodes.0.iter().map(|node| node.url.clone()).collect(),
+        nodes: Mutex::new(vec![(false, 0); NODES]),
+        stop: AtomicBool::new(false),
+        requests: AtomicUsize::new(0),
+        moved: AtomicUsize::new(0),
+        logins: AtomicUsize::new(0),
+        longest: Mutex::default(),
+    });
+    let watch = tokio::spawn(Arc::clone(&balancer).watch());
+    let mut people = JoinSet::new();
+    for person in 0..PEOPLE {
+        // A connection of its own for each request: one that is kept may end as the next is sent.
+        let http = Client::builder().no_proxy().timeout(PATIENCE);
+        let http = http.pool_max_idle_per_host(0).build().unwrap();
+        let dice = Dice::of(stage.seed.0 + person as u64);
+        let history = Arc::clone(&stage.history);
+        people.spawn(live(Arc::clone(&balancer), history, dice, http));
+    }
+    let requests = || balancer.requests.load(Ordering::SeqCst);
+    let goes_on = async |people: &mut JoinSet<()>| {
+        let before = requests();
+        for _ in 0..TRIES {
+            if let Some(ended) = people.try_join_next() {
+                ended.unwrap();
+                panic!("somebody has given up");
+            }
+            if requests() >= before + 50 {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        panic!("nobody does anything");
+    };
+    goes_on(&mut people).await;
+    for (number, node) in stage.nodes.0.iter().enumerate() {
+        node.give_notice();
+        balancer.sends_nothing_to(number).await;
+        let node = Arc::clone(node);
+        let restart = move || {
+            node.interrupt();
+            node.start();
+        };
+        spawn_blocking(restart).await.unwrap();
+        stage.ready().await;
+        goes_on(&mut people).await;
+    }
+    balancer.stop.store(true, Ordering::SeqCst);
+    while let Some(ended) = people.join_next().await {
+        ended.unwrap();
+    }
+    watch.await.unwrap();
+    let count = |count: &AtomicUsize| count.load(Ordering::SeqCst);
+    println!(
+        "{} requests, {} logins, {} sent elsewhere, none failed; the longest took {:?}",
+        count(&balancer.requests),
+        count(&balancer.logins),
+        count(&balancer.moved),
+        balancer.longest.lock().unwrap(),
+    );
+}

@@ -1,0 +1,166 @@
+//! When what happens.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::super::checker::{CALM, Report};
+use super::super::forge::Dice;
+use super::super::history::{Event, Mode};
+use super::kinds::{Fault, GREAT, Kind, SMALL};
+use super::stage::{NODES, Stage};
+
+/// The quiet after each round, at most.
+const QUIET: usize = 1000;
+
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::DatabaseKilled => "database killed",
+        Kind::DatabaseDown => "database down",
+        Kind::DatabaseHung => "database hung",
+        Kind::DatabaseSlow => "database slow",
+        Kind::DatabaseFull => "database full of connections",
+        Kind::DatabaseReadOnly => "database read-only",
+        Kind::ConnectionsEnded => "connections ended",
+        Kind::NodeKilled => "node killed",
+        Kind::NodeRestarted => "node restarted",
+        Kind::NodePaused => "node paused",
+        Kind::WireCut => "wire cut",
+        Kind::WireHeld => "wire held",
+        Kind::QuestionsHeld => "questions held",
+        Kind::AnswersHeld => "answers held",
+        Kind::AnswersBroken => "answers broken",
+    }
+}
+
+/// Each kind comes once before any comes again.
+struct Deck {
+    kinds: &'static [Kind],
+    left: Vec<Kind>,
+    rounds: usize,
+}
+
+impl Deck {
+    fn of(kinds: &'static [Kind]) -> Self {
+        Self {
+            kinds,
+            left: kinds.to_vec(),
+            rounds: 0,
+        }
+    }
+
+    fn draw(&mut self, dice: &Dice) -> Kind {
+        let kind = self.left.swap_remove(dice.below(self.left.len()));
+        if self.left.is_empty() {
+            self.left = self.kinds.to_vec();
+            self.rounds += 1;
+        }
+        kind
+    }
+}
+
+/// One fault, or two at once.
+fn draw(dice: &Dice, great: &mut Deck, small: &mut Deck) -> Vec<Fault> {
+    let first = dice.below(NODES);
+    let second = (first + 1 + dice.below(NODES - 1)) % NODES;
+    let (with_great, with_small) = match dice.below(5) {
+        0 => (true, false),
+        1 => (false, true),
+        _ => (true, true),
+    };
+    let mut faults = Vec::new();
+    if with_great {
+        let spared = with_small.then_some(second);
+        faults.push(Fault::choose(great.draw(dice), first, spared, dice));
+    }
+    if with_small {
+        faults.push(Fault::choose(small.draw(dice), second, None, dice));
+    }
+    faults
+}
+
+/// Faults for that long, and each kind once at least; then the history is read.
+pub async fn run(stage: Stage, lasts: Duration) {
+    let (dice, people) = (stage.dice(), stage.people());
+    let (mut great, mut small) = (Deck::of(&GREAT), Deck::of(&SMALL));
+    let mut slowest: BTreeMap<Kind, (Duration, Duration)> = BTreeMap::new();
+    let now = || Duration::from_nanos(stage.history.now());
+    stage.goes_on(0).await;
+    while now() < lasts || great.rounds == 0 || small.rounds == 0 {
+        let faults = draw(&dice, &mut great, &mut small);
+        println!("{:.1?}: {faults:?}", now());
+        round(&stage, &faults, &mut slowest).await;
+        sleep(Duration::from_millis(dice.below(QUIET) as u64)).await;
+    }
+    println!(
+        "the longest from the end of a fault until all nodes are ready, and until all goes on:"
+    );
+    for (kind, (ready, well)) in &slowest {
+        println!("  {kind:?}: {ready:.1?}, {well:.1?}");
+    }
+    let report = stage.finish(people).await;
+    convinces(&report, stage.form.mode);
+}
+
+async fn round(
+    stage: &Stage,
+    faults: &[Fault],
+    slowest: &mut BTreeMap<Kind, (Duration, Duration)>,
+) {
+    let alone = faults.len() == 1;
+    let happen = async |fault: Fault| {
+        sleep(fault.delay).await;
+        let from = stage.history.now();
+        let goes_on = async || {
+            // One node's trouble is nobody else's.
+            if alone && fault.is_small() {
+                stage.goes_on(from).await;
+            }
+        };
+        fault.happen(stage, goes_on).await;
+        (from, stage.history.now())
+    };
+    let happened = match *faults {
+        [fault] => vec![(fault, happen(fault).await)],
+        [first, second] => {
+            let (one, other) = tokio::join!(happen(first), happen(second));
+            vec![(first, one), (second, other)]
+        }
+        _ => panic!("one or two"),
+    };
+    stage.ready().await;
+    let ready = stage.history.now();
+    // Its time is over when all goes its way again.
+    let from = happened.iter().map(|(_, (from, _))| *from).max().unwrap();
+    stage.goes_on(from).await;
+    let until = stage.history.now();
+    let ended = happened.iter().map(|(_, (_, ended))| *ended).max().unwrap();
+    for (fault, (from, _)) in happened {
+        let took = slowest.entry(fault.kind).or_default();
+        took.0 = Duration::from_nanos(ready - ended).max(took.0);
+        took.1 = Duration::from_nanos(until - ended).max(took.1);
+        let name = name(fault.kind);
+        stage.history.record(Event::Fault { name, from, until });
+    }
+}
+
+/// Nothing is wrong, and that is not because nothing has happened.
+fn convinces(report: &Report, mode: Mode) {
+    report.assert_clean();
+    let all = report.all;
+    assert_eq!(all.other, 0, "{report}");
+    for kind in GREAT.iter().chain(&SMALL) {
+        let counts = report.by_fault[name(*kind)];
+        assert!(
+            counts.accepted > 0 && counts.refused > 0 && counts.logouts > 0,
+            "{kind:?}: {counts:?}\n{report}"
+        );
+    }
+    assert!(report.by_fault[CALM].logouts > 0, "{report}");
+    assert!(all.refused_after_logout >= all.logouts, "{report}");
+    assert!(all.unavailable > 0 && all.unanswered > 0, "{report}");
+    if mode == Mode::Fenced {
+        assert_eq!(report.latest_acceptance, None, "{report}");
+    }
+}
