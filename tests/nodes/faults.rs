@@ -44,7 +44,7 @@ fn lasts(usually: u64) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fenced_logout_is_a_fence_under_faults() {
     let stage = Stage::set(FENCED).await;
-    schedule::run(stage, lasts(70)).await;
+    schedule::run(stage, lasts(60)).await;
 }
 
 /// Nobody does later than `max_staleness` after it.
