@@ -58,8 +58,6 @@ use crate::verifier::Verifier;
 pub struct Waxseal {
     store: Arc<SqlStore>,
     register: Option<Arc<dyn Register>>,
-    node: NodeId,
-    freshness: Arc<Freshness>,
     list: Arc<RevocationList>,
     follower: Arc<Follower>,
     issuer: Arc<Issuer>,
@@ -162,7 +160,7 @@ impl Waxseal {
             settings.accepts.clone(),
             policy,
             Arc::clone(&list),
-            Arc::clone(&freshness),
+            freshness,
             Arc::clone(&clock),
         ));
         let limits = LoginLimits::new(settings.login_rates, Arc::clone(&clock));
@@ -176,8 +174,6 @@ impl Waxseal {
         Ok(Self {
             store,
             register,
-            node,
-            freshness,
             doorbell: Doorbell::new(Arc::clone(&list)),
             list,
             follower,

@@ -439,6 +439,16 @@ impl Issuer {
         Ok(Some(fenced))
     }
 
+    /// Waits, where logouts are fenced, until no other node accepts what is revoked here already.
+    ///
+    /// # Errors
+    /// [`LogoutError`]: nothing is certain of the other nodes, try again.
+    pub async fn settle_known(&self) -> Result<(), LogoutError> {
+        let Self(parts, ..) = self;
+        parts.follower.catch_up().await?;
+        self.settle(parts.list.applied()).await.map(drop)
+    }
+
     /// Ends sessions. When it answers `Ok`, the revocation is on disk and this node refuses them; where logouts
     /// are fenced no other node accepts them any more, and it says for whom it waited.
     ///

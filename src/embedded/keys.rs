@@ -16,9 +16,6 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
     let (folder, random) = (&settings.keys_dir, OsRandom::new());
     let keyring = key_folder::keyring(folder)?;
     let had_keys = !keyring.plan().is_empty();
-    if !had_keys && matches!(settings.database, Database::Postgres(_)) {
-        return Err(OpenError::NoKeys(folder.clone()));
-    }
     let algorithms = settings
         .accepts
         .iter()
@@ -30,6 +27,12 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
                 .is_none()
         })
         .collect();
+    if let (Some(missing), Database::Postgres(_)) = (missing.first(), &settings.database) {
+        return Err(OpenError::NoKeys {
+            format: missing.format(),
+            folder: folder.clone(),
+        });
+    }
     if !missing.is_empty() {
         let mut change = Change::begin(folder)?;
         let now = clock.now();

@@ -154,16 +154,13 @@ impl Waxseal {
     /// Ends this node's serving: it refuses every token from now on, and no logout waits for it any more. Call
     /// it once nothing is served any more.
     pub async fn leave(&self) {
-        self.freshness.end();
+        if let Err(cause) = self.follower.leave().await {
+            tracing::warn!(%cause, "this node could not be taken out of the register; logouts may wait for it once");
+        }
         if self.register.is_some()
             && let Err(cause) = self.store.follow(self.follower.cursor().await).await
         {
             tracing::warn!(%cause, "the mark may be behind what this node has read of the log");
-        }
-        if let Some(register) = &self.register
-            && let Err(cause) = register.leave(self.node).await
-        {
-            tracing::warn!(%cause, "this node could not be taken out of the register; logouts may wait for it once");
         }
     }
 }

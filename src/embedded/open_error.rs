@@ -84,8 +84,13 @@ pub enum OpenError {
         found: String,
     },
     /// Nodes that share a database must share their keys.
-    #[error("there is no key in {folder}, and nodes that share a database share their keys: copy the folder of another node here; for the first node make it with: waxseal keys rotate", folder = .0.display())]
-    NoKeys(PathBuf),
+    #[error("there is no key for {format} in {folder}, and nodes that share a database share their keys: copy the folder of another node here; at the first one make it with: waxseal keys rotate --token-format {format} --accept {format}", format = format.name(), folder = folder.display())]
+    NoKeys {
+        /// What tokens are written in.
+        format: Format,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The log cannot be replayed.
     #[error(transparent)]
     Replay(#[from] FollowError),

@@ -60,6 +60,8 @@ pub struct Follower {
     /// The newest entry that the newest proof of freshness is about.
     proven: AtomicI64,
     tickets: AtomicU64,
+    /// This node serves no more.
+    left: AtomicBool,
 }
 
 /// What a page that is read from the log now is known to have.
@@ -94,6 +96,7 @@ impl Follower {
             place,
             proven: AtomicI64::new(0),
             tickets: AtomicU64::new(1),
+            left: AtomicBool::new(false),
         }
     }
 
@@ -131,7 +134,7 @@ impl Follower {
         let asked = self.clock.uptime();
         let first = self.log.read(place.cursor.seq, PAGE).await?;
         self.read_on(&mut place.cursor, first).await?;
-        if self.entry.is_none() {
+        if self.entry.is_none() && !self.left.load(Ordering::SeqCst) {
             self.freshness.prove(asked);
         }
         place.read_since = began;
@@ -148,24 +151,51 @@ impl Follower {
         let Some(entry) = &self.entry else {
             return self.catch_up().await;
         };
-        let followed = self.attend(entry).await;
-        if let Err(FollowError::Broken(_)) = &followed
-            && !entry.broken.swap(true, Ordering::SeqCst)
-        {
-            self.freshness.end();
-            // If that fails, another node takes this one out once it has been silent for long enough.
-            let _ = entry.register.leave(entry.id).await;
-        }
-        followed
-    }
-
-    async fn attend(&self, entry: &Entry) -> Result<(), FollowError> {
         if entry.broken.load(Ordering::SeqCst) {
             // It may only have been another server for a while.
             self.catch_up().await?;
             entry.broken.store(false, Ordering::SeqCst);
         }
+        // Who proves, ends and leaves takes turns by this.
         let mut place = self.place.lock().await;
+        let attended = self.attend(entry, &mut place).await;
+        if let Err(FollowError::Broken(_)) = &attended
+            && !entry.broken.swap(true, Ordering::SeqCst)
+        {
+            // If it cannot leave, another node takes this one out once it has been silent for long enough.
+            let _ = self.end(entry).await;
+        }
+        drop(place);
+        attended?;
+        Ok(self.acknowledge().await?)
+    }
+
+    /// Ends this node's serving: nothing is believed any more from now on, and no logout waits for it.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it could not be taken out of the register.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        let _place = self.place.lock().await;
+        self.left.store(true, Ordering::SeqCst);
+        match &self.entry {
+            Some(entry) => self.end(entry).await,
+            None => {
+                self.freshness.end();
+                Ok(())
+            }
+        }
+    }
+
+    async fn end(&self, entry: &Entry) -> Result<(), StoreError> {
+        self.freshness.end();
+        let beat = entry.beats.load(Ordering::SeqCst);
+        entry.register.leave(entry.id, beat).await
+    }
+
+    async fn attend(&self, entry: &Entry, place: &mut Place) -> Result<(), FollowError> {
+        if self.left.load(Ordering::SeqCst) {
+            return Err(StoreError::new("enter this node", "it has left").into());
+        }
         let began = self.ticket();
         let (asked, wall) = (self.clock.uptime(), self.clock.now());
         let node = self.node(entry, place.cursor);
@@ -182,8 +212,7 @@ impl Follower {
         self.list.believe_until(wall.plus(self.freshness.bound()));
         self.freshness.prove(asked);
         place.read_since = began;
-        drop(place);
-        Ok(self.acknowledge().await?)
+        Ok(())
     }
 
     /// Tells the register what was applied, if it does not know.
@@ -195,7 +224,7 @@ impl Follower {
             return Ok(());
         };
         let mut place = self.place.lock().await;
-        if place.acknowledged != place.cursor.seq {
+        if place.acknowledged != place.cursor.seq && !self.left.load(Ordering::SeqCst) {
             let node = self.node(entry, place.cursor);
             entry.register.enter(&node).await?;
             place.acknowledged = node.applied.seq;

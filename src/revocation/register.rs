@@ -87,8 +87,9 @@ pub trait Register: Send + Sync + fmt::Debug {
     /// Takes a node out, if it has not entered itself again since that beat.
     async fn dismiss(&self, node: NodeId, beat: i64) -> Result<(), StoreError>;
 
-    /// Takes a node out that serves no more.
-    async fn leave(&self, node: NodeId) -> Result<(), StoreError>;
+    /// Takes a node out that serves no more, if it has not entered itself after that beat: what arrives late must
+    /// not take out one that has come back.
+    async fn leave(&self, node: NodeId, beat: i64) -> Result<(), StoreError>;
 
     /// Changes whenever something was perhaps written or acknowledged: a doorbell, which may be silent.
     fn bell(&self) -> watch::Receiver<u64>;

@@ -138,10 +138,11 @@ impl Process {
         if let Some(maintained) = self.maintained.lock().unwrap().take() {
             maintained.abort();
         }
-        if self.world.twist != Twist::LeavesFresh {
-            self.freshness.end();
-        }
-        let _ = self.register.leave(self.id).await;
+        let _ = if self.world.twist == Twist::LeavesFresh {
+            self.register.leave(self.id, i64::MAX).await
+        } else {
+            self.follower.leave().await
+        };
     }
 
     /// The log is another one than it was. It says so, beats on, and somebody starts it anew.

@@ -100,6 +100,13 @@ impl Primary {
         meant
     }
 
+    /// Unless it has entered itself after that beat.
+    pub fn leave(&mut self, at: Duration, id: NodeId, beat: i64) {
+        if self.rows.get(&id).is_some_and(|known| known.beat <= beat) {
+            self.change(at, Change::Dismiss(id));
+        }
+    }
+
     pub fn page(&self, after: i64, limit: u32) -> Page {
         let after = usize::try_from(after).unwrap();
         let entries = self.log.iter().skip(after).take(limit as usize);

@@ -147,8 +147,8 @@ impl Register for Liar {
         self.register.dismiss(node, beat).await
     }
 
-    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        self.register.leave(node).await
+    async fn leave(&self, node: NodeId, beat: i64) -> Result<(), StoreError> {
+        self.register.leave(node, beat).await
     }
 
     fn bell(&self) -> watch::Receiver<u64> {
@@ -197,8 +197,8 @@ impl Register for Before {
         self.register.dismiss(node, beat).await
     }
 
-    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        self.register.leave(node).await
+    async fn leave(&self, node: NodeId, beat: i64) -> Result<(), StoreError> {
+        self.register.leave(node, beat).await
     }
 
     fn bell(&self) -> watch::Receiver<u64> {

@@ -25,7 +25,7 @@ enum Request {
     Attend(Node, u32),
     Nodes,
     Dismiss(NodeId, i64),
-    Leave(NodeId),
+    Leave(NodeId, i64),
 }
 
 #[derive(Debug)]
@@ -175,9 +175,9 @@ impl Wire {
                 world.ring();
                 Ok(Answer::Done)
             }
-            Request::Leave(node) => {
+            Request::Leave(node, beat) => {
                 world.note("takes out: node", &[id]);
-                lock().dismiss(now, node, None);
+                lock().leave(now, node, beat);
                 world.ring();
                 Ok(Answer::Done)
             }
@@ -279,8 +279,8 @@ impl Register for Wire {
         self.ask(Request::Dismiss(node, beat)).await.map(drop)
     }
 
-    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        self.ask(Request::Leave(node)).await.map(drop)
+    async fn leave(&self, node: NodeId, beat: i64) -> Result<(), StoreError> {
+        self.ask(Request::Leave(node, beat)).await.map(drop)
     }
 
     fn bell(&self) -> watch::Receiver<u64> {

@@ -166,7 +166,10 @@ async fn a_node_that_leaves_is_gone(stage: Stage) {
     let (here, there) = (node(&stage, "here"), node(&stage, "there"));
     store.enter(&here).await.unwrap();
     store.enter(&there).await.unwrap();
-    store.leave(here.id).await.unwrap();
-    store.leave(here.id).await.unwrap();
+    // One that arrives late takes out nobody who has come back.
+    store.leave(here.id, here.beat - 1).await.unwrap();
+    assert_eq!(nodes(&store).await.len(), 2);
+    store.leave(here.id, here.beat).await.unwrap();
+    store.leave(here.id, here.beat).await.unwrap();
     assert_eq!(nodes(&store).await, [there]);
 }

@@ -28,6 +28,11 @@ pub(super) async fn revoke(
             issuer.end_superseded(&superseded).await?;
             Ended::Yes
         }
+        // Another request may be waiting for the other nodes still.
+        Err(Refusal::Revoked(_)) => {
+            issuer.settle_known().await?;
+            Ended::Yes
+        }
         Err(Refusal::Unacceptable(Unacceptable::Future)) => {
             tracing::warn!("a token from the future cannot be revoked yet; is the clock right?");
             return Err(OauthError::unavailable(

@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::engine::{Connection, Db, Row};
 use super::marking::Cause;
-use super::reader::{hash, page_in, parsed};
+use super::reader::{hash, page_in, parsed, unreadable};
 use super::skew::Skew;
 use super::writer::Server;
 use super::{SqlStore, postgres, statements as sql, within_limit};
@@ -30,7 +30,7 @@ enum Ask<'a> {
     Enter(&'a Node),
     Attend(&'a Node, u32),
     Dismiss(NodeId, i64),
-    Leave(NodeId),
+    Leave(NodeId, i64),
 }
 
 impl Attendance {
@@ -84,11 +84,9 @@ impl Attendance {
                 let query = db.query(sql::DISMISS_NODE).bind(node.to_string());
                 query.bind(beat).execute().await?;
             }
-            Ask::Leave(node) => {
-                db.query(sql::LEAVE)
-                    .bind(node.to_string())
-                    .execute()
-                    .await?;
+            Ask::Leave(node, beat) => {
+                let query = db.query(sql::LEAVE).bind(node.to_string());
+                query.bind(beat).execute().await?;
             }
         }
         if db.is_postgres() {
@@ -117,7 +115,7 @@ fn registered(row: &Row) -> sqlx::Result<Option<Registered>> {
         seq: row.get(4)?,
         hash: hash(row, 5)?,
     };
-    let bound = u64::try_from(row.get::<i64>(6)?).unwrap_or(u64::MAX);
+    let bound = u64::try_from(row.get::<i64>(6)?).map_err(|_| unreadable("bound"))?;
     let node = Node {
         id: parsed(row, 1, "node ID")?,
         name: row.get(2)?,
@@ -161,8 +159,8 @@ impl Register for SqlStore {
         self.attendance.ask("take a node out", ask).await.map(drop)
     }
 
-    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        let ask = Ask::Leave(node);
+    async fn leave(&self, node: NodeId, beat: i64) -> Result<(), StoreError> {
+        let ask = Ask::Leave(node, beat);
         self.attendance
             .ask("take this node out", ask)
             .await

@@ -82,7 +82,7 @@ pub(super) const FORGET_ASSERTIONS: &str = "DELETE FROM assertion WHERE expires_
 pub(super) const ENTER_NODE: &str = "INSERT INTO node (id, name, beat, seq, hash, bound) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET name = excluded.name, beat = excluded.beat, seq = excluded.seq, hash = excluded.hash, bound = excluded.bound WHERE node.beat < excluded.beat";
 pub(super) const NODES: &str = "SELECT head.seq, node.id, node.name, node.beat, node.seq, node.hash, node.bound, (node.seq = head.seq AND node.hash = head.hash) OR EXISTS (SELECT 1 FROM revocation WHERE revocation.seq = node.seq AND revocation.hash = node.hash) FROM head LEFT JOIN node ON TRUE ORDER BY node.name, node.id";
 pub(super) const DISMISS_NODE: &str = "DELETE FROM node WHERE id = $1 AND beat = $2";
-pub(super) const LEAVE: &str = "DELETE FROM node WHERE id = $1";
+pub(super) const LEAVE: &str = "DELETE FROM node WHERE id = $1 AND beat <= $2";
 pub(super) const RING: &str = "SELECT pg_notify('waxseal', '')";
 
 pub(super) const MARK: &str = "SELECT seq, hash, former_seq, former_hash FROM mark WHERE id = $1";

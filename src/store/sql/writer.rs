@@ -129,7 +129,13 @@ impl Server {
     async fn connect(&self) -> sqlx::Result<Connection> {
         Ok(match self {
             Self::Sqlite(options) => Connection::Sqlite(options.connect().await?),
-            Self::Postgres(url) => Connection::Postgres(postgres::connect(&url.0).await?),
+            Self::Postgres(url) => {
+                let mut connection = postgres::connect(&url.0).await?;
+                // After a fail-over it is another server.
+                let checked = postgres::check(&mut connection).await;
+                checked.map_err(|cause| sqlx::Error::Configuration(cause.into()))?;
+                Connection::Postgres(connection)
+            }
         })
     }
 }
@@ -221,7 +227,8 @@ impl Writing {
             let (scope, reason) = (revocation.target.scope(), revocation.reason);
             meters::revocations_written(scope.name(), reason.name()).increment(1);
         }
-        let followed = marking.follow(&self.mark, &head.head).await;
+        // A disk that hangs must not stop the writer for ever.
+        let followed = within_limit(limit, marking.follow(&self.mark, &head.head)).await;
         self.stuck = followed.is_err();
         followed.map(|()| done)
     }
