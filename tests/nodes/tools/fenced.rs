@@ -5,6 +5,7 @@ use waxseal::store::key_folder;
 
 use super::super::common::PASSWORD;
 use super::super::common::postgres::Postgres;
+use super::super::common::wire::{State, Wire};
 use super::super::load::{client, ready};
 use super::super::nodes::Nodes;
 use super::{PATIENCE, accepts, login, parsed, refused, users, verify};
@@ -133,4 +134,43 @@ async fn a_register_that_cannot_be_read_is_no_success_and_hides_nothing() {
     refused(&made, 1, &["it IS written"]);
     let text = String::from_utf8(made.stdout).unwrap();
     assert!(text.contains("password: "), "{text}");
+}
+
+/// Another request may be waiting for that node still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_revoked_here_already_is_answered_for_all_nodes() {
+    let postgres = Postgres::start();
+    let wire = Wire::to_port(postgres.port()).await;
+    let databases = [postgres.url(), postgres.url_through(&wire)];
+    let nodes = Nodes::start(&databases, &FENCED, &users());
+    let http = client(PATIENCE);
+    let [first, second] = [0, 1].map(|node| &nodes.0[node]);
+    let added = parsed(&first.ok(&["client", "add", "billing", "--json"], ""));
+    let named = |name: &str| added[name].as_str().unwrap().to_owned();
+    let (id, secret) = (named("client_id"), named("client_secret"));
+    for _ in 0..5 {
+        let token = login(&http, &first.url, "alice").await;
+        accepts(&http, second, &token).await;
+        wire.set(State::Held);
+        let logout = http
+            .post(format!("{}/logout", first.url))
+            .bearer_auth(&token);
+        let logout = tokio::spawn(logout.send());
+        while verify(&http, &first.url, &token).await == 200 {}
+        let again = http.post(format!("{}/oauth/revoke", first.url));
+        let again = again
+            .basic_auth(&id, Some(&secret))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("token={token}"));
+        let again = again.send().await.unwrap().status();
+        assert_ne!(
+            verify(&http, &second.url, &token).await,
+            200,
+            "after {again}"
+        );
+        assert_eq!(again, 200);
+        assert_eq!(logout.await.unwrap().unwrap().status(), 204);
+        wire.set(State::Whole);
+        ready(&http, &second.site()).await;
+    }
 }
