@@ -226,6 +226,7 @@ impl Issuer {
         origin: Origin,
     ) -> Result<Issued, LoginError> {
         let Self(parts, ..) = self;
+        parts.follower.may_add()?;
         let name = username.parse().unwrap_or_else(|_| Username::nobody());
         // The time comes before what is read: a cut-off in between is then never before the lineage.
         let now = parts.clock.now();

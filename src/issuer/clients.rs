@@ -201,6 +201,7 @@ impl Issuer {
             start,
             asked,
         } = authenticated;
+        parts.follower.may_add()?;
         let scopes = scopes.unwrap_or_else(|| client.scopes.clone());
         if !scopes.are_within(&client.scopes) {
             return Err(ClientTokenError::Scope);

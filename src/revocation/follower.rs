@@ -232,6 +232,19 @@ impl Follower {
         Ok(())
     }
 
+    /// Whether anything may be added to the log: not by a node that has read another one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn may_add(&self) -> Result<(), StoreError> {
+        let broken = |entry: &Entry| entry.broken.load(Ordering::SeqCst);
+        if self.entry.as_ref().is_some_and(broken) {
+            let cause = "the revocation log is another one than this node has read";
+            return Err(StoreError::new("write", cause));
+        }
+        Ok(())
+    }
+
     /// What a page that is read from the log from now on has. A server that answers need not be the writable
     /// primary any more: as one node of several this one says what it has proven. None if that is not fresh.
     #[must_use]
