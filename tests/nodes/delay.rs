@@ -16,12 +16,12 @@ use super::common::postgres::Postgres;
 use super::load::{client, ready};
 use super::nodes::{Node, Nodes};
 
-const LOGOUTS: usize = 100;
+const LOGOUTS: usize = 40;
 
 /// How many revocations are alive: `WAXSEAL_LIVE`.
 fn live() -> usize {
     let wanted = std::env::var("WAXSEAL_LIVE").ok();
-    wanted.map_or(20_000, |text| text.parse().unwrap())
+    wanted.map_or(5_000, |text| text.parse().unwrap())
 }
 
 /// Writes so many logouts of an hour ago as one node would have.

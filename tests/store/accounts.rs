@@ -6,7 +6,7 @@ use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target};
 use waxseal::time::Timestamp;
 
-use super::common::START;
+use super::stage::START;
 use super::stage::{HOUR, Stage, hash};
 
 on_both_engines! {

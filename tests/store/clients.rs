@@ -8,7 +8,7 @@ use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target};
 use waxseal::store::sql::SqlStore;
 
-use super::common::START;
+use super::stage::START;
 use super::stage::{HOUR, Stage};
 
 on_both_engines! {

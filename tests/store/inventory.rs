@@ -10,7 +10,7 @@ use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target, session_revocation_expiry};
 use waxseal::time::Timestamp;
 
-use super::common::START;
+use super::stage::START;
 use super::stage::{HOUR, Stage};
 
 on_both_engines! {

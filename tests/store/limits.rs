@@ -9,7 +9,7 @@ use waxseal::account::limits::{LoginLimits, LoginRates, NotAdmitted, Rate, TooMa
 use waxseal::store::sql::SqlStore;
 use waxseal::time::{Clock, ManualClock, SystemClock};
 
-use super::common::START;
+use super::stage::START;
 use super::stage::{HOUR, Stage};
 
 const BURST: u32 = 10;

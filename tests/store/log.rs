@@ -10,7 +10,7 @@ use waxseal::revocation::{ALL, Reason, Target, cut_off_expiry, session_revocatio
 use waxseal::store::sql::SqlStore;
 use waxseal::time::Timestamp;
 
-use super::common::START;
+use super::stage::START;
 use super::stage::{HOUR, Stage, read_from};
 
 on_both_engines! {

@@ -7,7 +7,7 @@ use waxseal::revocation::log::{Cursor, RevocationLog, Revoke, StoreError};
 use waxseal::store::sql::{Continuation, SqlStore};
 use waxseal::time::Timestamp;
 
-use super::common::START;
+use super::stage::START;
 use super::stage::{HOUR, Stage, read_from};
 
 on_both_engines! {

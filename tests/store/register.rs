@@ -8,7 +8,7 @@ use waxseal::revocation::log::{Cursor, RevocationLog, Revoke};
 use waxseal::revocation::register::{Node, Register, Registered};
 use waxseal::store::sql::SqlStore;
 
-use super::common::START;
+use super::stage::START;
 use super::stage::{HOUR, Stage, read_from};
 
 on_both_engines! {

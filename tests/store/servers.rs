@@ -10,8 +10,8 @@ use waxseal::revocation::log::{Cursor, RevocationLog, Revoke};
 use waxseal::revocation::register::{Node, Register};
 use waxseal::store::sql::{PostgresUrl, SqlStore};
 
-use super::common::START;
 use super::common::postgres::{Postgres, ROLE};
+use super::stage::START;
 use super::stage::Stage;
 
 async fn refused(server: &Postgres) -> String {
@@ -103,7 +103,7 @@ async fn a_standby_or_a_read_only_server_is_refused() {
         why
     };
     assert!(
-        why.contains("it is read-only: give the address of the writable primary"),
+        why.contains("read-only: give the address of the writable primary"),
         "{why}"
     );
 }

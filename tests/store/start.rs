@@ -36,10 +36,7 @@ async fn a_schema_that_is_not_as_it_was_made_is_refused(stage: Stage) {
 async fn a_database_is_opened_again_as_it_was(stage: Stage) {
     let a = stage.node("a").await;
     stage.add_user(&a, "alice").await;
-    stage
-        .begin(&a, "alice", super::common::START)
-        .await
-        .unwrap();
+    stage.begin(&a, "alice", super::stage::START).await.unwrap();
     let head = a.read(0, 0).await.unwrap().head;
     drop(a);
     assert_eq!(stage.node("a").await.read(0, 0).await.unwrap().head, head);

@@ -78,8 +78,8 @@ fn no_statement_stands_elsewhere() {
     for entry in fs::read_dir(root).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().and_then(|name| name.to_str());
-        // Each engine's own has what is asked of it before there is a schema.
-        if let Some("statements.rs" | "postgres.rs" | "sqlite.rs") = name {
+        // Each engine's own has what is asked of it before there is a schema; a move is run as a whole by its tests.
+        if let Some("statements.rs" | "moving_statements.rs" | "postgres.rs" | "sqlite.rs") = name {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap_or_default();

@@ -9,7 +9,7 @@ use waxseal::revocation::Reason;
 use waxseal::revocation::log::{Cursor, RevocationLog, Revoke};
 use waxseal::revocation::reading::Reading;
 
-use super::common::START;
+use super::stage::START;
 use super::stage::{HOUR, Stage, read_from};
 
 on_both_engines! {

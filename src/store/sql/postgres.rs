@@ -104,7 +104,7 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
         return refused("its encoding must be UTF8");
     }
     if is(4) || is(5) {
-        return refused("it is a standby or read-only; give the address of the writable primary");
+        return refused("it is a standby or read-only: give the address of the writable primary");
     }
     Ok(())
 }
