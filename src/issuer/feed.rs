@@ -85,6 +85,14 @@ impl Issuer {
         if head.cursor.seq < basis.seq {
             return Err(FeedError::Stale);
         }
+        // Nobody learns more here than this issuer goes by: it would sign with a key that they refuse.
+        if parts.list.applied() < head.cursor.seq {
+            parts
+                .follower
+                .catch_up()
+                .await
+                .map_err(|_| FeedError::Stale)?;
+        }
         let more = page.entries.len() == PAGE as usize
             && page
                 .entries

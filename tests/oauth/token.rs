@@ -1,10 +1,17 @@
 //! `POST /oauth/token`: what a client gets.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use waxseal::id::KeyId;
 use waxseal::key::{Algorithm, Format};
-use waxseal::time::Timestamp;
+use waxseal::random::OsRandom;
+use waxseal::revocation::Reason;
+use waxseal::revocation::log::{RevocationLog, Revoke};
+use waxseal::store::mark::MarkFile;
+use waxseal::store::sql::SqlStore;
+use waxseal::time::{Clock, Timestamp};
 
 use super::common::{House, ISSUER, START};
 use super::stage::{
@@ -223,6 +230,39 @@ async fn only_to_read_revocations_is_a_token_for_the_feed_whatever_the_audiences
     let token = token(&house, &client).await;
     assert_eq!(claims(&token)["aud"], ORDERS);
     assert_eq!(house.get("/revocations", &token).await.status, 401);
+}
+
+/// Another process ends a key, and a reader of the feed is told before this one has looked by itself: what it
+/// signs from then on must be good for that reader.
+#[tokio::test]
+async fn nobody_learns_from_the_feed_what_the_issuer_does_not_go_by_yet() {
+    let house = House::new().await;
+    let client = add_client(&house, "orders", "revocations:read", &[]).await;
+    let reader = token(&house, &client).await;
+    let kid: KeyId = jwt_header(&reader)["kid"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let mark = MarkFile::new(
+        &house.settings.mark_dir,
+        Arc::clone(&house.clock) as _,
+        Arc::new(OsRandom::new()),
+    );
+    let file = house.settings.data_dir.join("waxseal.db");
+    let other = SqlStore::open(&file, Some(mark)).await.unwrap();
+    let revoked = other.revoke(
+        Revoke::Key(kid.clone()),
+        Reason::Operator,
+        house.clock.now(),
+    );
+    revoked.await.unwrap();
+
+    let page = house.get("/revocations", &reader).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.json()["entries"].as_array().unwrap().len(), 1);
+    let later = token(&house, &client).await;
+    assert_ne!(jwt_header(&later)["kid"], kid.to_string());
 }
 
 #[tokio::test]
