@@ -300,6 +300,16 @@ impl Postgres {
         self.end_connections();
     }
 
+    /// Whether the owner may have any connection: it is told the same as by a server that has no room, at once,
+    /// however often it tries.
+    pub fn take_room_of_owner(&self, taken: bool) {
+        let limit = if taken { "0" } else { "-1" };
+        self.sql(&format!("ALTER ROLE {ROLE} CONNECTION LIMIT {limit}"));
+        if taken {
+            self.end_connections();
+        }
+    }
+
     /// Ends the owner's connections, as an operator may.
     pub fn end_connections(&self) {
         self.sql(END_CONNECTIONS);

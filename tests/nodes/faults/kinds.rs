@@ -126,9 +126,9 @@ impl Fault {
                 at(stage, Postgres::resume).await;
             }
             Kind::DatabaseFull => {
-                let crowd = at(stage, Postgres::take_all_connections).await;
+                at(stage, |database| database.take_room_of_owner(true)).await;
                 lasts().await;
-                drop(crowd);
+                at(stage, |database| database.take_room_of_owner(false)).await;
             }
             Kind::DatabaseReadOnly => {
                 at(stage, |database| database.read_only(true)).await;

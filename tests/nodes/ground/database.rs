@@ -144,6 +144,18 @@ fn when_all_connections_are_taken_nobody_gets_one() {
 }
 
 #[test]
+fn an_owner_without_room_gets_no_connection() {
+    let database = with_table();
+    database.take_room_of_owner(true);
+    let refused = add(&database, 1).unwrap_err();
+    assert!(refused.contains("too many connections"), "{refused}");
+    assert_eq!(database.sql("SELECT 1"), "1", "an operator can look");
+    database.take_room_of_owner(false);
+    add(&database, 2).unwrap();
+    assert_eq!(rows(&database), "2");
+}
+
+#[test]
 fn a_standby_that_lagged_has_lost_the_last_commits() {
     let database = with_table();
     let standby = database.standby();
