@@ -23,6 +23,8 @@ const entries = (page) => page.locator('#sessions > li');
 
 async function listed(page, ...names) {
   for (const name of names) await page.locator('#sessions').getByRole('heading', { name }).waitFor();
+  // The list is loaded anew after the page has said what it did.
+  await entries(page).nth(names.length).waitFor({ state: 'detached' });
   assert.deepEqual((await page.locator('#sessions h2').allTextContents()).toSorted(), names.toSorted());
 }
 

@@ -51,5 +51,5 @@ async fn a_fenced_logout_is_a_fence_under_faults() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bounded_logout_is_bounded_under_faults() {
     let stage = Stage::set(BOUNDED).await;
-    schedule::run(stage, lasts(40)).await;
+    schedule::run(stage, lasts(60)).await;
 }
