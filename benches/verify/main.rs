@@ -9,6 +9,7 @@
 
 mod harness;
 mod list;
+mod memo;
 mod meters;
 mod signature;
 mod store;
@@ -26,6 +27,10 @@ struct Size {
     large: usize,
     /// Different tokens that are verified against the lists.
     tokens: usize,
+    /// Live tokens of a service with few people.
+    few_tokens: usize,
+    /// Live tokens of one with many.
+    many_tokens: usize,
     /// How often one caller and many take turns.
     store_rounds: usize,
     /// Logouts of one caller in one turn.
@@ -38,6 +43,8 @@ const FULL: Size = Size {
     small: 1_000,
     large: 1_000_000,
     tokens: 20_000,
+    few_tokens: 1_000,
+    many_tokens: 100_000,
     store_rounds: 9,
     logouts: 150,
 };
@@ -48,6 +55,8 @@ const QUICK: Size = Size {
     small: 1_000,
     large: 20_000,
     tokens: 250,
+    few_tokens: 50,
+    many_tokens: 500,
     store_rounds: 1,
     logouts: 10,
 };
@@ -74,6 +83,7 @@ fn main() {
         signature::verify(&size, algorithm);
     }
     signature::pasetors(&size);
+    memo::repeated(&size);
     meters::counted(&size);
     list::look_up(&size);
     list::memory(&size);
