@@ -5,17 +5,16 @@
 //!
 //! `cargo bench --bench verify` measures, in about a minute. With `--quick`, `--test` or
 //! `WAXSEAL_BENCH_QUICK=1`, and wherever cargo does not ask for a measurement (`cargo test --benches`),
-//! it only proves that it works.
+//! it only proves that it works. Names of sections, `memo` or `start` for example, leave the others out.
 
 mod harness;
 mod list;
 mod memo;
 mod meters;
 mod signature;
+mod start;
 mod store;
 mod subject;
-
-use waxseal::key::Algorithm;
 
 /// How much is measured.
 struct Size {
@@ -35,6 +34,8 @@ struct Size {
     store_rounds: usize,
     /// Logouts of one caller in one turn.
     logouts: usize,
+    /// How often a service starts.
+    starts: usize,
 }
 
 /// A measurement, of about a minute.
@@ -47,6 +48,7 @@ const FULL: Size = Size {
     many_tokens: 100_000,
     store_rounds: 9,
     logouts: 150,
+    starts: 5,
 };
 
 /// A proof that it works, of about a second.
@@ -59,6 +61,7 @@ const QUICK: Size = Size {
     many_tokens: 500,
     store_rounds: 1,
     logouts: 10,
+    starts: 1,
 };
 
 fn main() {
@@ -78,17 +81,22 @@ fn main() {
     if quick {
         println!("quick: it works, and its figures mean nothing");
     }
+    let sections: [(&str, fn(&Size)); 8] = [
+        ("signature", signature::verify_each),
+        ("memo", memo::repeated),
+        ("meters", meters::counted),
+        ("list", list::look_up),
+        ("memory", list::memory),
+        ("logouts", store::logouts),
+        ("start", start::start),
+        ("sign", signature::sign_each),
+    ];
+    let named = |name: &str| arguments.iter().any(|argument| argument == name);
+    let all = !sections.iter().any(|(name, _)| named(name));
     harness::heading();
-    for algorithm in Algorithm::ALL {
-        signature::verify(&size, algorithm);
-    }
-    signature::pasetors(&size);
-    memo::repeated(&size);
-    meters::counted(&size);
-    list::look_up(&size);
-    list::memory(&size);
-    store::logouts(&size);
-    for algorithm in Algorithm::ALL {
-        signature::sign(&size, algorithm);
+    for (name, section) in sections {
+        if all || named(name) {
+            section(&size);
+        }
     }
 }
