@@ -64,6 +64,9 @@ const QUICK: Size = Size {
     starts: 1,
 };
 
+/// A part of the table, and its name.
+type Section = (&'static str, fn(&Size));
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
@@ -81,7 +84,7 @@ fn main() {
     if quick {
         println!("quick: it works, and its figures mean nothing");
     }
-    let sections: [(&str, fn(&Size)); 8] = [
+    let sections: [Section; 8] = [
         ("signature", signature::verify_each),
         ("memo", memo::repeated),
         ("meters", meters::counted),
