@@ -46,9 +46,15 @@ pub fn start(size: &Size) {
     let (mut starts, mut reads) = (Vec::new(), Vec::new());
     for _ in 0..size.starts {
         let began = stopwatch();
-        let waxseal = runtime.block_on(open());
+        let waxseal = runtime.block_on(async {
+            let waxseal = open().await;
+            // A list that took longer to read than it is good for is read on before it is believed.
+            while !waxseal.verifier().is_fresh() {
+                waxseal.catch_up().await.unwrap();
+            }
+            waxseal
+        });
         starts.push(began.elapsed().as_secs_f64());
-        assert!(waxseal.verifier().is_fresh());
         let began = stopwatch();
         let mut bytes = Vec::new();
         File::open(&file).unwrap().read_to_end(&mut bytes).unwrap();

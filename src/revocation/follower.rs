@@ -294,7 +294,9 @@ impl Follower {
             let list = Arc::clone(&self.list);
             let entered = spawn_blocking(move || enter(&list, &page));
             let next = self.log.read(reading.cursor().seq, PAGE).await;
-            entered.await.map_err(|why| StoreError::new("enter what was read", why))?;
+            entered
+                .await
+                .map_err(|why| StoreError::new("enter what was read", why))?;
             page = next?;
         }
     }
