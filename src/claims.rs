@@ -55,6 +55,25 @@ pub struct ClientClaims {
     pub scopes: Scopes,
 }
 
+impl Claims {
+    /// The bytes of its texts.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let texts = [&self.issuer, &self.audience, &self.client_id, &self.scope];
+        let methods = self
+            .methods
+            .iter()
+            .map(|method| size_of::<String>() + method.capacity());
+        texts.map(String::capacity).iter().sum::<usize>() + methods.sum::<usize>()
+    }
+}
+
+impl ClientClaims {
+    /// The bytes of its texts.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.issuer.capacity() + self.audience.capacity() + self.scopes.heap_bytes()
+    }
+}
+
 /// The claims of a token of either kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnyClaims {

@@ -155,14 +155,15 @@ impl Waxseal {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
         }));
-        let verifier = Arc::new(Verifier::new(
+        let verifier = Verifier::new(
             Arc::clone(&keyring),
             settings.accepts.clone(),
             policy,
             Arc::clone(&list),
             freshness,
             Arc::clone(&clock),
-        ));
+        );
+        let verifier = Arc::new(verifier.with_memo(settings.memo));
         let limits = LoginLimits::new(settings.login_rates, Arc::clone(&clock));
         let limits = limits.ok_or(BadPolicy {
             key: "login_limit",

@@ -120,7 +120,7 @@ pub enum KeyError {
 pub struct VerifyingKey {
     kid: KeyId,
     algorithm: Algorithm,
-    public: Vec<u8>,
+    public: Arc<[u8]>,
     jose: Option<Jose>,
 }
 
@@ -154,7 +154,7 @@ impl VerifyingKey {
         Ok(Self {
             kid,
             algorithm,
-            public: public.to_vec(),
+            public: public.into(),
             jose,
         })
     }
@@ -241,7 +241,7 @@ impl VerifyingKey {
     /// The PASERK `k4.public`, of a key for PASETOs.
     #[must_use]
     pub fn paserk(&self) -> Option<String> {
-        let key = self.public.as_slice().try_into().ok()?;
+        let key = (*self.public).try_into().ok()?;
         (self.algorithm == Algorithm::V4Public).then(|| paserk::public(key))
     }
 
@@ -260,6 +260,10 @@ impl VerifyingKey {
     #[must_use]
     pub fn public_bytes(&self) -> &[u8] {
         &self.public
+    }
+
+    pub(crate) fn shared_bytes(&self) -> Arc<[u8]> {
+        Arc::clone(&self.public)
     }
 
     pub(crate) fn decoding(&self) -> Option<&DecodingKey> {

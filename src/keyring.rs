@@ -199,6 +199,16 @@ impl Keyring {
             .collect()
     }
 
+    /// Whether it has the same keys with the same times. Who makes the names of keys from the keys has the same
+    /// ones if the names are; others' names promise nothing.
+    fn is_same(&self, other: &Self) -> bool {
+        let same = |kid: &KeyId| {
+            let [one, other] = [self, other].map(|keyring| keyring.verifying.get(kid));
+            one.map(|(key, _)| key.public_bytes()) == other.map(|(key, _)| key.public_bytes())
+        };
+        self.plan == other.plan && self.verifying.keys().all(same)
+    }
+
     /// The schedule.
     #[must_use]
     pub fn plan(&self) -> &[Planned] {
@@ -250,8 +260,7 @@ impl SharedKeyring {
     /// Puts another keyring in its place, if it differs. True if it did.
     pub fn replace(&self, keyring: Keyring) -> bool {
         self.broken.store(false, Ordering::SeqCst);
-        // A key's name is made from the key: the same plan is the same keys.
-        let differs = self.current.load().plan() != keyring.plan();
+        let differs = !self.current.load().is_same(&keyring);
         if differs {
             self.current.store(Arc::new(keyring));
         }

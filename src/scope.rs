@@ -27,6 +27,15 @@ impl Scopes {
         self.0.is_empty()
     }
 
+    /// The bytes of its words, and of the nodes that a set of them has.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let words = self
+            .0
+            .iter()
+            .map(|word| 2 * size_of::<String>() + word.capacity());
+        words.sum()
+    }
+
     /// Whether it has that one.
     #[must_use]
     pub fn has(&self, scope: &str) -> bool {

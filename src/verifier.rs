@@ -1,22 +1,29 @@
 //! Verification: one function, one order, no call home.
 
+mod memo;
+mod verified;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::jwk::JwkSet;
 
-use crate::claims::{AnyClaims, Claims, ClientClaims};
-use crate::id::{ClientId, KeyId, SessionId, UserId};
+use crate::claims::AnyClaims;
+use crate::id::KeyId;
 use crate::key::Format;
-use crate::keyring::SharedKeyring;
+use crate::keyring::{Keyring, SharedKeyring};
 use crate::meters::{Counters, Standing, Verdict};
 use crate::policy::{Policy, Unacceptable};
 use crate::revocation::Scope;
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::{Dead, RevocationList};
-use crate::scope::Scopes;
 use crate::time::{Clock, Timestamp};
 use crate::token::{Malformed, UntrustedToken};
+use memo::Memo;
+use verified::Signed;
+
+pub use memo::MEMO_BYTES;
+pub use verified::{Superseded, Verified, VerifiedClaims, VerifiedClient};
 
 /// Why a token is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,130 +71,6 @@ impl Refusal {
     }
 }
 
-/// Claims that were verified. Only [`Verifier::verify`] makes them: holding them is the proof.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedClaims {
-    claims: Claims,
-    kid: KeyId,
-}
-
-impl VerifiedClaims {
-    /// All the claims.
-    #[must_use]
-    pub const fn claims(&self) -> &Claims {
-        &self.claims
-    }
-
-    /// The key that signed them.
-    #[must_use]
-    pub const fn kid(&self) -> &KeyId {
-        &self.kid
-    }
-
-    /// Whose session it is.
-    #[must_use]
-    pub const fn subject(&self) -> UserId {
-        self.claims.subject
-    }
-
-    /// The session.
-    #[must_use]
-    pub const fn session_id(&self) -> SessionId {
-        self.claims.session_id
-    }
-
-    /// The absolute end of this token.
-    #[must_use]
-    pub const fn expires_at(&self) -> Timestamp {
-        self.claims.expires_at
-    }
-}
-
-/// A client's claims that were verified. Only [`Verifier::verify_any`] makes them: holding them is the proof.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedClient {
-    claims: ClientClaims,
-    kid: KeyId,
-}
-
-impl VerifiedClient {
-    /// All the claims.
-    #[must_use]
-    pub const fn claims(&self) -> &ClientClaims {
-        &self.claims
-    }
-
-    /// Whose token it is.
-    #[must_use]
-    pub const fn client(&self) -> ClientId {
-        self.claims.client
-    }
-
-    /// What it permits.
-    #[must_use]
-    pub const fn scopes(&self) -> &Scopes {
-        &self.claims.scopes
-    }
-}
-
-/// What a good token of either kind is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verified {
-    /// A session's.
-    Session(VerifiedClaims),
-    /// A client's own.
-    Client(VerifiedClient),
-}
-
-impl Verified {
-    /// The key that signed it.
-    #[must_use]
-    pub const fn kid(&self) -> &KeyId {
-        match self {
-            Self::Session(session) => &session.kid,
-            Self::Client(client) => &client.kid,
-        }
-    }
-
-    /// The absolute end of the token.
-    #[must_use]
-    pub const fn expires_at(&self) -> Timestamp {
-        match self {
-            Self::Session(session) => session.claims.expires_at,
-            Self::Client(client) => client.claims.expires_at,
-        }
-    }
-}
-
-/// What is known of an authentic token whose session ID was renewed: enough to end its session, and not
-/// enough to be let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Superseded {
-    session_id: SessionId,
-    expires_at: Timestamp,
-    session_expiry: Timestamp,
-}
-
-impl Superseded {
-    /// The session, in a generation that is dead.
-    #[must_use]
-    pub const fn session_id(&self) -> SessionId {
-        self.session_id
-    }
-
-    /// The absolute end of the token.
-    #[must_use]
-    pub const fn expires_at(&self) -> Timestamp {
-        self.expires_at
-    }
-
-    /// The absolute end of the session.
-    #[must_use]
-    pub const fn session_expiry(&self) -> Timestamp {
-        self.session_expiry
-    }
-}
-
 /// Which audiences are good.
 #[derive(Clone, Copy)]
 enum Meant {
@@ -205,6 +88,7 @@ pub struct Verifier {
     list: Arc<RevocationList>,
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
+    memo: Arc<Memo>,
     meters: Arc<Meters>,
 }
 
@@ -232,7 +116,19 @@ impl Verifier {
             list,
             freshness,
             clock,
+            memo: Arc::new(Memo::of(MEMO_BYTES)),
             meters: Arc::default(),
+        }
+    }
+
+    /// The same keys, list and clock with a memo of its own, of at most so many bytes in place of
+    /// [`MEMO_BYTES`]; with 0 it has none. A memo changes no verdict: a text that verified before, to the byte, is
+    /// spared the signature check, and nothing else.
+    #[must_use]
+    pub fn with_memo(&self, bytes: u64) -> Self {
+        Self {
+            memo: Arc::new(Memo::of(bytes)),
+            ..self.shared()
         }
     }
 
@@ -240,12 +136,20 @@ impl Verifier {
     #[cfg(feature = "server")]
     pub(crate) fn also_for(&self, audience: String) -> Self {
         Self {
+            policy: self.policy.clone().also_for([audience]),
+            ..self.shared()
+        }
+    }
+
+    fn shared(&self) -> Self {
+        Self {
             keyring: Arc::clone(&self.keyring),
             accepts: self.accepts.clone(),
-            policy: self.policy.clone().also_for([audience]),
+            policy: self.policy.clone(),
             list: Arc::clone(&self.list),
             freshness: Arc::clone(&self.freshness),
             clock: Arc::clone(&self.clock),
+            memo: Arc::clone(&self.memo),
             meters: Arc::clone(&self.meters),
         }
     }
@@ -289,11 +193,37 @@ impl Verifier {
 
     fn verify_for(&self, token: &str, meant: Meant) -> Result<Verified, Refusal> {
         let now = self.clock.now();
-        let token = UntrustedToken::parse(token)?;
+        let keyring = self.keyring.load();
+        let verified = match self.remembered(token, &keyring, now) {
+            Some(verified) => verified,
+            None => self.authenticate(token, &keyring, now)?,
+        };
+        self.judge(&verified, meant, now)?;
+        Ok(verified)
+    }
+
+    /// What is known of that text, if the key that signed it still verifies under its name.
+    fn remembered(&self, token: &str, keyring: &Keyring, now: Timestamp) -> Option<Verified> {
+        let verified = self.memo.get(token)?;
+        let key = keyring.verifying(verified.kid().as_str(), now);
+        if key.is_some_and(|key| verified.is_by(key)) {
+            return Some(verified);
+        }
+        self.memo.forget(token);
+        None
+    }
+
+    /// Checks shape, header, key and signature.
+    fn authenticate(
+        &self,
+        text: &str,
+        keyring: &Keyring,
+        now: Timestamp,
+    ) -> Result<Verified, Refusal> {
+        let token = UntrustedToken::parse(text)?;
         if !self.accepts.contains(&token.format()) {
             return Err(Malformed::Format.into());
         }
-        let keyring = self.keyring.load();
         let Some(key) = keyring.verifying(token.kid().as_str(), now) else {
             self.keyring.note_unknown();
             // The keys may be as old as the list, or not be there yet.
@@ -302,12 +232,13 @@ impl Verifier {
                 false => Refusal::Stale,
             });
         };
-        let kid = key.kid().clone();
         let verified = match token.verify(key)? {
-            AnyClaims::Session(claims) => Verified::Session(VerifiedClaims { claims, kid }),
-            AnyClaims::Client(claims) => Verified::Client(VerifiedClient { claims, kid }),
+            AnyClaims::Session(claims) => {
+                Verified::Session(VerifiedClaims(Signed::by(key, claims)))
+            }
+            AnyClaims::Client(claims) => Verified::Client(VerifiedClient(Signed::by(key, claims))),
         };
-        self.judge(&verified, meant, now)?;
+        self.memo.remember(text, &verified);
         Ok(verified)
     }
 
@@ -331,7 +262,8 @@ impl Verifier {
         let fresh = self.is_fresh();
         self.list.observe(now.minus(leeway));
         match verified {
-            Verified::Session(VerifiedClaims { claims, kid }) => {
+            Verified::Session(VerifiedClaims(signed)) => {
+                let Signed { claims, kid, .. } = &**signed;
                 match meant {
                     Meant::ForHere => self.policy.check(claims, now)?,
                     #[cfg(feature = "server")]
@@ -349,7 +281,8 @@ impl Verifier {
                     }
                 }
             }
-            Verified::Client(VerifiedClient { claims, kid }) => {
+            Verified::Client(VerifiedClient(signed)) => {
+                let Signed { claims, kid, .. } = &**signed;
                 match meant {
                     Meant::ForHere => self.policy.check_client(claims, now)?,
                     #[cfg(feature = "server")]

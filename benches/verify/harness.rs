@@ -5,13 +5,13 @@ use std::time::Instant;
 
 /// Above the lines.
 pub fn heading() {
-    println!("{:<52} {:>8}  {:>6}", "", "ratio", "goal");
+    println!("{:<64} {:>8}  {:>8}", "", "ratio", "goal");
 }
 
 /// One line of the table.
 pub fn line(what: &str, ratio: f64, goal: Option<f64>, detail: &str) {
-    let goal = goal.map_or(String::from("-"), |goal| format!("≤ {goal:.2}"));
-    println!("{what:<52} {ratio:>8.3}  {goal:>6}  {detail}");
+    let goal = goal.map_or(String::from("-"), |goal| format!("≤ {goal:.4}"));
+    println!("{what:<64} {ratio:>8.4}  {goal:>8}  {detail}");
 }
 
 /// Lets the contenders take turns, each first as often as the others, and gives what each said in

@@ -5,16 +5,16 @@
 //!
 //! `cargo bench --bench verify` measures, in about a minute. With `--quick`, `--test` or
 //! `WAXSEAL_BENCH_QUICK=1`, and wherever cargo does not ask for a measurement (`cargo test --benches`),
-//! it only proves that it works.
+//! it only proves that it works. Names of sections, `memo` or `start` for example, leave the others out.
 
 mod harness;
 mod list;
+mod memo;
 mod meters;
 mod signature;
+mod start;
 mod store;
 mod subject;
-
-use waxseal::key::Algorithm;
 
 /// How much is measured.
 struct Size {
@@ -26,10 +26,16 @@ struct Size {
     large: usize,
     /// Different tokens that are verified against the lists.
     tokens: usize,
+    /// Live tokens of a service with few people.
+    few_tokens: usize,
+    /// Live tokens of one with many.
+    many_tokens: usize,
     /// How often one caller and many take turns.
     store_rounds: usize,
     /// Logouts of one caller in one turn.
     logouts: usize,
+    /// How often a service starts.
+    starts: usize,
 }
 
 /// A measurement, of about a minute.
@@ -38,8 +44,11 @@ const FULL: Size = Size {
     small: 1_000,
     large: 1_000_000,
     tokens: 20_000,
+    few_tokens: 1_000,
+    many_tokens: 100_000,
     store_rounds: 9,
     logouts: 150,
+    starts: 5,
 };
 
 /// A proof that it works, of about a second.
@@ -48,9 +57,15 @@ const QUICK: Size = Size {
     small: 1_000,
     large: 20_000,
     tokens: 250,
+    few_tokens: 50,
+    many_tokens: 500,
     store_rounds: 1,
     logouts: 10,
+    starts: 1,
 };
+
+/// A part of the table, and its name.
+type Section = (&'static str, fn(&Size));
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -69,16 +84,22 @@ fn main() {
     if quick {
         println!("quick: it works, and its figures mean nothing");
     }
+    let sections: [Section; 8] = [
+        ("signature", signature::verify_each),
+        ("memo", memo::repeated),
+        ("meters", meters::counted),
+        ("list", list::look_up),
+        ("memory", list::memory),
+        ("logouts", store::logouts),
+        ("start", start::start),
+        ("sign", signature::sign_each),
+    ];
+    let named = |name: &str| arguments.iter().any(|argument| argument == name);
+    let all = !sections.iter().any(|(name, _)| named(name));
     harness::heading();
-    for algorithm in Algorithm::ALL {
-        signature::verify(&size, algorithm);
-    }
-    signature::pasetors(&size);
-    meters::counted(&size);
-    list::look_up(&size);
-    list::memory(&size);
-    store::logouts(&size);
-    for algorithm in Algorithm::ALL {
-        signature::sign(&size, algorithm);
+    for (name, section) in sections {
+        if all || named(name) {
+            section(&size);
+        }
     }
 }

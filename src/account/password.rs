@@ -1,4 +1,6 @@
-//! Passwords: Argon2id, on blocking threads, a bounded number at a time.
+//! Passwords: Argon2id, on threads of its own, a bounded number at a time.
+
+mod workers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use super::Username;
 use crate::meters::Hashing;
 use crate::random::Random;
 use crate::time::Stopwatch;
+use workers::Workers;
 
 /// The shortest password that can be set, in characters (NIST SP 800-63B-4, section 3.1.1.2).
 pub const MIN_CHARS: usize = 8;
@@ -154,6 +157,7 @@ pub enum Checked {
 pub struct Hasher {
     argon2: Argon2<'static>,
     random: Arc<dyn Random>,
+    workers: Workers,
     permits: Arc<Semaphore>,
     permitted: usize,
     waiting: Semaphore,
@@ -186,6 +190,7 @@ impl Hasher {
         Ok(Self {
             argon2,
             random,
+            workers: Workers::start(permitted).map_err(|_| HashingFailed::Broken)?,
             permits: Arc::new(Semaphore::new(permitted)),
             permitted,
             waiting: Semaphore::new(WAITING),
@@ -275,17 +280,18 @@ impl Hasher {
             .map_err(|_| HashingFailed::Broken)?;
         self.meters.waited.record(stopwatch.seconds());
         let meters = Arc::clone(&self.meters);
-        tokio::task::spawn_blocking(move || {
+        let hashed = self.workers.run(move || {
             // The permit goes with the work: a caller who went away does not free it early.
             let _permit = permit;
             let stopwatch = Stopwatch::start();
             let done = work();
             meters.took.record(stopwatch.seconds());
             done
-        })
-        .instrument(tracing::debug_span!("hashing"))
-        .await
-        .map_err(|_| HashingFailed::Broken)
+        });
+        hashed
+            .instrument(tracing::debug_span!("hashing"))
+            .await
+            .ok_or(HashingFailed::Broken)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::http::origins::Origin;
 use crate::key::{Algorithm, Format};
 use crate::policy::Timeouts;
 use crate::store::sql::PostgresUrl;
+use crate::verifier::MEMO_BYTES;
 
 /// How old the revocation list may be before tokens are refused rather than guessed about.
 pub const MAX_STALENESS: Duration = Duration::from_secs(5);
@@ -80,6 +81,9 @@ pub struct Settings {
     /// Where logouts are fenced, how long a node may serve on what it knows, and how much a node that does not
     /// answer delays a logout: 1 second to `max_staleness`.
     pub lease: Duration,
+    /// How many bytes of tokens that have verified are remembered, so that their signatures need not be checked
+    /// again: 0 is none. It changes no verdict.
+    pub memo: u64,
 }
 
 /// `data/`, `keys/`, `mark/`, and an issuer that a service on this machine alone can have.
@@ -104,6 +108,7 @@ impl Default for Settings {
             database: Database::default(),
             logout: Logout::default(),
             lease: LEASE,
+            memo: MEMO_BYTES,
         }
     }
 }

@@ -47,19 +47,19 @@ pub struct Session {
 impl Session {
     /// Whose session it is, the `sub` claim.
     #[must_use]
-    pub const fn subject(&self) -> UserId {
+    pub fn subject(&self) -> UserId {
         self.claims.subject()
     }
 
     /// The session ID, the `sid` claim.
     #[must_use]
-    pub const fn id(&self) -> SessionId {
+    pub fn id(&self) -> SessionId {
         self.claims.session_id()
     }
 
     /// All the claims.
     #[must_use]
-    pub const fn claims(&self) -> &Claims {
+    pub fn claims(&self) -> &Claims {
         self.claims.claims()
     }
 

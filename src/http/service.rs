@@ -30,19 +30,19 @@ impl Service {
 
     /// Which client it is.
     #[must_use]
-    pub const fn client(&self) -> ClientId {
+    pub fn client(&self) -> ClientId {
         self.claims.client()
     }
 
     /// What its token permits.
     #[must_use]
-    pub const fn scopes(&self) -> &Scopes {
+    pub fn scopes(&self) -> &Scopes {
         self.claims.scopes()
     }
 
     /// All the claims.
     #[must_use]
-    pub const fn claims(&self) -> &ClientClaims {
+    pub fn claims(&self) -> &ClientClaims {
         self.claims.claims()
     }
 

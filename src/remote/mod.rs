@@ -18,7 +18,7 @@ use crate::random::{OsRandom, Random};
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
 use crate::time::{Clock, SystemClock};
-use crate::verifier::Verifier;
+use crate::verifier::{MEMO_BYTES, Verifier};
 use follow::Follow;
 use issuer::Issuer;
 use requests::{BadBase, Http};
@@ -57,6 +57,7 @@ pub struct Remote {
     audiences: Vec<String>,
     max_staleness: Duration,
     leeway: Duration,
+    memo: u64,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -83,6 +84,7 @@ impl Verifier {
             audiences: Vec::new(),
             max_staleness: Duration::from_secs(5),
             leeway: timeouts.leeway,
+            memo: MEMO_BYTES,
             clock: Arc::new(SystemClock),
             random: Arc::new(OsRandom::new()),
         }
@@ -121,6 +123,14 @@ impl Remote {
         self
     }
 
+    /// How many bytes of tokens that have verified are remembered, so that their signatures need not be checked
+    /// again: [`MEMO_BYTES`] if nothing is said, 0 for none. It changes no verdict.
+    #[must_use]
+    pub fn memo(mut self, bytes: u64) -> Self {
+        self.memo = bytes;
+        self
+    }
+
     /// Another clock, for tests.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -154,14 +164,15 @@ impl Remote {
         let keyring = Arc::new(SharedKeyring::new(Keyring::default()));
         let list = Arc::new(RevocationList::new());
         let freshness = Arc::new(Freshness::new(self.max_staleness));
-        let verifier = Arc::new(Verifier::new(
+        let verifier = Verifier::new(
             Arc::clone(&keyring),
             vec![Format::Jwt, Format::Paseto],
             policy,
             Arc::clone(&list),
             Arc::clone(&freshness),
             Arc::clone(&self.clock),
-        ));
+        );
+        let verifier = Arc::new(verifier.with_memo(self.memo));
         let issuer = Issuer::new(http, client, self.client_secret, Arc::clone(&self.clock));
         let follow = Follow {
             issuer,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 
 use super::freshness::Freshness;
 use super::list::RevocationList;
@@ -283,14 +284,20 @@ impl Follower {
         let mut reading = Reading::from(*cursor);
         let mut page = first;
         loop {
-            let complete = reading.take(&page, page.entries.len() < PAGE as usize)?;
-            enter(&self.list, &page);
-            if complete {
+            if reading.take(&page, page.entries.len() < PAGE as usize)? {
+                enter(&self.list, &page);
                 *cursor = reading.cursor();
                 self.list.announce(cursor.seq);
                 return Ok(());
             }
-            page = self.log.read(reading.cursor().seq, PAGE).await?;
+            // While a page of many enters the list the next one is read.
+            let list = Arc::clone(&self.list);
+            let entered = spawn_blocking(move || enter(&list, &page));
+            let next = self.log.read(reading.cursor().seq, PAGE).await;
+            entered
+                .await
+                .map_err(|why| StoreError::new("enter what was read", why))?;
+            page = next?;
         }
     }
 }

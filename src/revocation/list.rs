@@ -6,18 +6,18 @@
 //! was wrong while an entry was written, or is set back after it left, revives nothing. Nor does it
 //! revive what had expired: a step back is noticed, and moves the horizon to where the clock had been.
 
-use std::hash::Hash;
+mod entries;
+
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use moka::ops::compute::Op;
-use moka::sync::Cache;
 use tokio::sync::watch;
 
 use super::{ALL, Revocation, Scope, Target};
 use crate::claims::{Claims, ClientClaims};
 use crate::id::{ClientId, KeyId, Lineage, SessionId, TokenId, UserId};
 use crate::time::Timestamp;
+use entries::Entries;
 
 /// What is dead of one session or one token: every generation before `from`, and from `grace_until` on
 /// `from` itself, which was renewed.
@@ -43,14 +43,6 @@ struct CutOff {
     from: i64,
     spared: Option<Lineage>,
     expires_at: Timestamp,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Wide {
-    User(UserId),
-    Client(ClientId),
-    Key(KeyId),
-    Everything,
 }
 
 /// Two revocations of one thing merge to the stricter in every field.
@@ -121,9 +113,12 @@ impl Merge for CutOff {
 /// The revocations that bind, and the horizon.
 #[derive(Debug)]
 pub struct RevocationList {
-    sessions: Cache<Lineage, Ended>,
-    tokens: Cache<TokenId, Ended>,
-    wide: Cache<Wide, CutOff>,
+    sessions: Entries<Lineage, Ended>,
+    tokens: Entries<TokenId, Ended>,
+    users: Entries<UserId, CutOff>,
+    clients: Entries<ClientId, CutOff>,
+    keys: Entries<KeyId, CutOff>,
+    everything: Entries<(), CutOff>,
     horizon: AtomicI64,
     latest: AtomicI64,
     believed: AtomicI64,
@@ -145,9 +140,12 @@ impl RevocationList {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            sessions: unbounded(),
-            tokens: unbounded(),
-            wide: unbounded(),
+            sessions: Entries::none(),
+            tokens: Entries::none(),
+            users: Entries::none(),
+            clients: Entries::none(),
+            keys: Entries::none(),
+            everything: Entries::none(),
             horizon: AtomicI64::new(0),
             latest: AtomicI64::new(0),
             believed: AtomicI64::new(i64::MAX),
@@ -176,12 +174,12 @@ impl RevocationList {
             expires_at,
         };
         match &revocation.target {
-            Target::Session(lineage) => merge(&self.sessions, *lineage, ended),
-            Target::Token(token) => merge(&self.tokens, *token, ended),
-            Target::User(user) => merge(&self.wide, Wide::User(*user), cut_off),
-            Target::Client(client) => merge(&self.wide, Wide::Client(*client), cut_off),
-            Target::Key(kid) => merge(&self.wide, Wide::Key(kid.clone()), cut_off),
-            Target::Everything => merge(&self.wide, Wide::Everything, cut_off),
+            Target::Session(lineage) => self.sessions.enter(*lineage, ended),
+            Target::Token(token) => self.tokens.enter(*token, ended),
+            Target::User(user) => self.users.enter(*user, cut_off),
+            Target::Client(client) => self.clients.enter(*client, cut_off),
+            Target::Key(kid) => self.keys.enter(kid.clone(), cut_off),
+            Target::Everything => self.everything.enter((), cut_off),
         }
     }
 
@@ -219,25 +217,20 @@ impl RevocationList {
         if self.covers(session.lineage.created_at(), claims.expires_at) {
             return Some(Dead::Revoked(Scope::Horizon));
         }
-        // A miss is the common case, and `contains_key` alone leaves nothing behind for moka to do.
-        let ended = self
-            .sessions
-            .contains_key(&session.lineage)
-            .then(|| self.sessions.get(&session.lineage))
-            .flatten();
+        let ended = self.sessions.get(&session.lineage);
         if ended.is_some_and(|ended| ended.all()) {
             return Some(Dead::Revoked(Scope::Session));
         }
-        if self.tokens.contains_key(&claims.token_id) {
+        if self.tokens.have(&claims.token_id) {
             return Some(Dead::Revoked(Scope::Token));
         }
-        if self.cut_off(Wide::User(claims.subject), session.lineage) {
+        if self.users.cut_off(&claims.subject, session.lineage) {
             return Some(Dead::Revoked(Scope::User));
         }
         if self.key_revoked(kid) {
             return Some(Dead::Revoked(Scope::Key));
         }
-        if self.cut_off(Wide::Everything, session.lineage) {
+        if self.everything.cut_off(&(), session.lineage) {
             return Some(Dead::Revoked(Scope::Everything));
         }
         // What began after the clock was set back has a time past the one that the clock had shown.
@@ -256,16 +249,13 @@ impl RevocationList {
     #[must_use]
     pub fn client_dead(&self, claims: &ClientClaims, kid: &KeyId) -> Option<Scope> {
         let began = claims.token_id.created_at();
-        let cut_off = |wide| {
-            let known = self.wide.get(&wide);
-            known.is_some_and(|cut_off| cut_off.ends_from(began))
-        };
+        let ends = |known: Option<CutOff>| known.is_some_and(|known| known.ends_from(began));
         let scopes = [
             (Scope::Horizon, self.covers(began, claims.expires_at)),
-            (Scope::Token, self.tokens.contains_key(&claims.token_id)),
-            (Scope::Client, cut_off(Wide::Client(claims.client))),
+            (Scope::Token, self.tokens.have(&claims.token_id)),
+            (Scope::Client, ends(self.clients.get(&claims.client))),
             (Scope::Key, self.key_revoked(kid)),
-            (Scope::Everything, cut_off(Wide::Everything)),
+            (Scope::Everything, ends(self.everything.get(&()))),
         ];
         scopes
             .into_iter()
@@ -288,8 +278,8 @@ impl RevocationList {
     #[must_use]
     pub fn session_over(&self, lineage: Lineage, user: UserId) -> bool {
         self.session_revoked(lineage)
-            || self.cut_off(Wide::User(user), lineage)
-            || self.cut_off(Wide::Everything, lineage)
+            || self.users.cut_off(&user, lineage)
+            || self.everything.cut_off(&(), lineage)
     }
 
     /// Whether a session was revoked by itself, in every generation.
@@ -306,18 +296,10 @@ impl RevocationList {
         ended.is_some_and(|ended| i64::from(session.generation) <= ended.from)
     }
 
-    fn cut_off(&self, wide: Wide, lineage: Lineage) -> bool {
-        self.wide.contains_key(&wide)
-            && self
-                .wide
-                .get(&wide)
-                .is_some_and(|cut_off| cut_off.ends(lineage))
-    }
-
     /// Whether that key is revoked, for good.
     #[must_use]
     pub fn key_revoked(&self, kid: &KeyId) -> bool {
-        self.wide.contains_key(&Wide::Key(kid.clone()))
+        self.keys.have(kid)
     }
 
     /// Takes note of the time up to which tokens have expired: the wall clock less the leeway. If the
@@ -390,9 +372,12 @@ impl RevocationList {
     /// Drops what the horizon covers. It looks at every entry: keep it off the threads that serve.
     pub fn drop_covered(&self) {
         let horizon = self.horizon();
-        drop_covered(&self.sessions, horizon);
-        drop_covered(&self.tokens, horizon);
-        drop_covered(&self.wide, horizon);
+        self.sessions.drop_covered(horizon);
+        self.tokens.drop_covered(horizon);
+        self.users.drop_covered(horizon);
+        self.clients.drop_covered(horizon);
+        self.keys.drop_covered(horizon);
+        self.everything.drop_covered(horizon);
     }
 
     /// The newest `seq` up to which all is entered.
@@ -404,42 +389,17 @@ impl RevocationList {
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.sessions.run_pending_tasks();
-        self.tokens.run_pending_tasks();
-        self.wide.run_pending_tasks();
-        self.sessions.entry_count() + self.tokens.entry_count() + self.wide.entry_count()
+        self.sessions.len()
+            + self.tokens.len()
+            + self.users.len()
+            + self.clients.len()
+            + self.keys.len()
+            + self.everything.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-fn unbounded<K: Hash + Eq + Send + Sync + 'static, V: Merge>() -> Cache<K, V> {
-    Cache::builder().build()
-}
-
-fn merge<K: Hash + Eq + Send + Sync + 'static, V: Merge>(cache: &Cache<K, V>, key: K, new: V) {
-    cache.entry(key).and_compute_with(|known| {
-        Op::Put(known.map_or(new, |known| known.into_value().stricter(new)))
-    });
-}
-
-/// The entry is looked at again under its lock: it may have been merged with a longer one since.
-fn drop_covered<K: Hash + Eq + Clone + Send + Sync + 'static, V: Merge>(
-    cache: &Cache<K, V>,
-    horizon: Timestamp,
-) {
-    for (key, value) in cache {
-        if value.expires_at() <= horizon {
-            cache
-                .entry((*key).clone())
-                .and_compute_with(|known| match known {
-                    Some(known) if known.value().expires_at() <= horizon => Op::Remove,
-                    _ => Op::Nop,
-                });
-        }
     }
 }

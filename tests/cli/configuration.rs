@@ -98,6 +98,9 @@ fn what_is_wrong_is_named() {
             "https://issuer.example",
             vec!["WAXSEAL_ISUER", "--help"],
         ),
+        ("WAXSEAL_MEMO", "64", vec!["memo", "64MiB", "--memo"]),
+        ("WAXSEAL_MEMO", "-1MiB", vec!["memo"]),
+        ("WAXSEAL_MEMO", "65537MiB", vec!["memo", "65536MiB"]),
         ("WAXSEAL_CONFIG", "absent.toml", vec!["absent.toml"]),
     ];
     for (name, value, words) in wrong {

@@ -11,6 +11,7 @@ mod forger;
 mod header;
 mod issuers;
 mod json;
+mod memo;
 mod mixed_formats;
 mod optional_session;
 mod paseto;

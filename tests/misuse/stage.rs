@@ -6,7 +6,7 @@ use chrono::DateTime;
 use waxseal::Settings;
 use waxseal::key::{Algorithm, Format};
 use waxseal::token::Malformed;
-use waxseal::verifier::Refusal;
+use waxseal::verifier::{Refusal, VerifiedClaims, Verifier};
 
 use crate::common::{Answer, House};
 use crate::forger::{Forger, Members, encode, header_and_claims};
@@ -31,6 +31,8 @@ pub struct Stage {
     pub header: Members,
     pub claims: Members,
     pub forger: Forger,
+    /// Remembers nothing.
+    plain: Verifier,
     /// The one body of every 401 for a token.
     refusal: Vec<u8>,
 }
@@ -61,6 +63,7 @@ impl Stage {
             header: Members::of(&header),
             claims: Members::of(&claims),
             forger: Forger::of(&house),
+            plain: house.waxseal.verifier().with_memo(0),
             genuine,
             house,
             refusal,
@@ -129,8 +132,17 @@ impl Stage {
         self.forger.seal(self.header.text(), claims)
     }
 
+    /// What the library says: the same when it is asked again, and where nothing is remembered.
+    pub fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
+        let verifier = self.house.waxseal.verifier();
+        let said = verifier.verify(token);
+        assert_eq!(verifier.verify(token), said, "again: {token}");
+        assert_eq!(self.plain.verify(token), said, "without a memo: {token}");
+        said
+    }
+
     pub async fn accepted(&self, name: &str, token: &str) {
-        let verified = self.house.waxseal.verifier().verify(token);
+        let verified = self.verify(token);
         assert!(verified.is_ok(), "{name}: {verified:?}");
         for path in RESOURCES {
             let answer = self.house.get(path, token).await;
@@ -141,7 +153,7 @@ impl Stage {
     /// Refused by the library, for the reason that is given back, and by the resources, which do not
     /// give it away.
     pub async fn refused(&self, name: &str, token: &str) -> Refusal {
-        let refusal = self.house.waxseal.verifier().verify(token);
+        let refusal = self.verify(token);
         let Err(refusal) = refusal else {
             panic!("{name}: accepted: {token}");
         };

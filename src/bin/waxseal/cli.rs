@@ -191,6 +191,10 @@ pub struct Flags {
         env = "WAXSEAL_STOP_NOTICE"
     )]
     pub stop_notice: Option<String>,
+    /// How much of the tokens that have verified is remembered, to spare checking their signatures again; 0 for
+    /// nothing [default: 64MiB]
+    #[arg(long, global = true, value_name = "SIZE", env = "WAXSEAL_MEMO")]
+    pub memo: Option<String>,
     /// Logins from one address (IPv6: /64), so many over a time [default: 20/1m]
     #[arg(
         long,

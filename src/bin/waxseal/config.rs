@@ -24,6 +24,9 @@ use timeouts::Durations;
 
 const FILE: &str = "waxseal.toml";
 
+/// The largest memo, in mebibytes.
+const MAX_MEMO: u64 = 65_536;
+
 /// The settings of the service, and where it listens.
 #[derive(Debug)]
 pub struct Config {
@@ -65,6 +68,7 @@ struct File {
     logout: Option<String>,
     lease: Option<String>,
     stop_notice: Option<String>,
+    memo: Option<String>,
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -196,6 +200,23 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
             .filter(|time| time.as_secs() <= 3600)
             .ok_or_else(|| bad("stop_notice", &text, "a duration from 0s to 1h"))?,
     };
+    let memo = match pick(&flags.memo, file.memo) {
+        None => default.memo,
+        Some(text) => text
+            .strip_suffix("MiB")
+            .unwrap_or(if text == "0" { "0" } else { "" })
+            .parse()
+            .ok()
+            .filter(|mebibytes| *mebibytes <= MAX_MEMO)
+            .map(|mebibytes: u64| mebibytes * 1024 * 1024)
+            .ok_or_else(|| {
+                bad(
+                    "memo",
+                    &text,
+                    "a size such as 64MiB, at most 65536MiB, or 0",
+                )
+            })?,
+    };
     let folder = |key, flag, file, default: &str| match pick(flag, file) {
         None => Ok(default.into()),
         Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
@@ -220,6 +241,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         database,
         logout,
         lease,
+        memo,
     };
     if settings.audience.is_empty() {
         return Err(bad(
@@ -386,6 +408,7 @@ mod tests {
             "logout",
             "lease",
             "stop_notice",
+            "memo",
         ];
         for key in keys {
             let argument = command

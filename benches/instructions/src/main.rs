@@ -1,0 +1,183 @@
+//! Instructions of the hot path, as valgrind counts them: the same on a busy machine as on an idle one, so
+//! that a change can be refused because it made verification dearer, and never because of noise.
+//!
+//! Without arguments it compares with `baseline.json`, and fails if anything takes 5 % more. With `--save` it
+//! writes that file anew. What another compiler makes of the same source is no regression: then it only says.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ring::signature::{ED25519, UnparsedPublicKey};
+use serde_json::{Value, json};
+use waxseal::id::{Lineage, UserId};
+use waxseal::key::{Format, SigningKey, pem_from_jwk};
+use waxseal::keyring::{Keyring, SharedKeyring};
+use waxseal::policy::{Policy, Timeouts};
+use waxseal::random::SeededRandom;
+use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::list::RevocationList;
+use waxseal::revocation::{ALL, Reason, Revocation, Target};
+use waxseal::time::{Clock, ManualClock, Timestamp};
+use waxseal::token::{self, base64url};
+use waxseal::verifier::Verifier;
+use waxseal::{claims::Claims, session};
+
+/// How much more is a regression, in percent.
+const MORE: u64 = 5;
+const ISSUER: &str = "https://issuer.example";
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+/// Live revocations.
+const ENTRIES: i64 = 1000;
+/// The key of RFC 8037, appendix A.1: how long a signature takes to check depends on the key and the text.
+const KEY: &str = r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+
+/// What is counted: its name, and how often it is done for that.
+const WORK: [(&str, u64); 4] = [
+    ("signature", 50),
+    ("first verification", 50),
+    ("repeated verification", 5000),
+    ("signing", 50),
+];
+
+struct World {
+    key: SigningKey,
+    claims: Claims,
+    token: String,
+    plain: Verifier,
+    remembering: Verifier,
+}
+
+impl World {
+    fn new() -> Self {
+        let random = SeededRandom::new(3);
+        let pem = pem_from_jwk(KEY.as_bytes()).unwrap();
+        let key = SigningKey::from_pem(pem.as_bytes(), Format::Jwt).unwrap();
+        let keyring = Keyring::from_verifying_keys([key.public().clone()]).unwrap();
+        let policy = Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap();
+        let list = RevocationList::new();
+        for seq in 1..=ENTRIES {
+            list.apply(&Revocation {
+                seq,
+                target: Target::Session(Lineage::new(NOW, &random)),
+                from: ALL,
+                grace_until: None,
+                spared: None,
+                expires_at: NOW.plus(Duration::from_secs(9000)),
+                reason: Reason::Logout,
+                at: NOW,
+            });
+        }
+        let clock = Arc::new(ManualClock::at(NOW));
+        let freshness = Freshness::new(Duration::from_secs(3600));
+        freshness.prove(clock.uptime());
+        let remembering = Verifier::new(
+            Arc::new(SharedKeyring::new(keyring)),
+            vec![Format::Jwt],
+            policy.clone(),
+            Arc::new(list),
+            Arc::new(freshness),
+            clock,
+        );
+        let (user, lineage) = (UserId::new(NOW, &random), Lineage::new(NOW, &random));
+        let claims = session::begin(&policy, user, lineage, NOW, &random);
+        let token = token::sign(&claims, &key).unwrap();
+        remembering.verify(&token).unwrap();
+        Self {
+            plain: remembering.with_memo(0),
+            remembering,
+            key,
+            claims,
+            token,
+        }
+    }
+
+    /// What the counted process does.
+    fn work(&self, what: &str, times: u64) {
+        let (signed, signature) = self.token.rsplit_once('.').unwrap();
+        let signature = base64url::decode(signature.as_bytes()).unwrap();
+        let public = UnparsedPublicKey::new(&ED25519, self.key.public().public_bytes());
+        for _ in 0..times {
+            match what {
+                "signature" => public
+                    .verify(black_box(signed.as_bytes()), &signature)
+                    .unwrap(),
+                "first verification" => drop(self.plain.verify(black_box(&self.token)).unwrap()),
+                "repeated verification" => {
+                    drop(self.remembering.verify(black_box(&self.token)).unwrap());
+                }
+                "signing" => drop(token::sign(black_box(&self.claims), &self.key).unwrap()),
+                other => panic!("{other}"),
+            }
+        }
+    }
+}
+
+/// The instructions of a process that does it so often.
+fn run(what: &str, times: u64) -> u64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(env::current_exe().unwrap())
+        .args([what, &times.to_string()])
+        .output()
+        .expect("valgrind must be installed");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let counted = said
+        .lines()
+        .find_map(|line| line.split_once("Collected : "));
+    counted.expect(&said).1.trim().parse().unwrap()
+}
+
+/// The instructions of one.
+fn count(what: &str, times: u64) -> u64 {
+    (run(what, times + 1) - run(what, 1)) / times
+}
+
+fn compiler() -> String {
+    let output = Command::new("rustc").arg("-V").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [what, times] = &arguments[..] {
+        World::new().work(what, times.parse().unwrap());
+        return ExitCode::SUCCESS;
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("baseline.json");
+    let counts: BTreeMap<_, _> = WORK
+        .iter()
+        .map(|(what, times)| (*what, count(what, *times)))
+        .collect();
+    if arguments == ["--save"] {
+        let saved = json!({ "compiler": compiler(), "instructions": counts });
+        fs::write(&file, format!("{saved:#}\n")).unwrap();
+    }
+    let saved: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let comparable = saved["compiler"] == compiler().as_str();
+    if !comparable {
+        println!(
+            "LEFT OUT: the baseline is {}'s, and this is {}",
+            saved["compiler"],
+            compiler()
+        );
+    }
+    let mut more = false;
+    for (what, count) in counts {
+        let before = saved["instructions"][what].as_u64().unwrap();
+        let worse = count * 100 > before * (100 + MORE);
+        more |= worse;
+        let verdict = if worse { "MORE THAN 5 % MORE" } else { "" };
+        println!("{what:<24} {count:>9} instructions, {before:>9} before {verdict}");
+    }
+    if more && comparable {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

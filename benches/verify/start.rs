@@ -1,0 +1,111 @@
+//! How long a service takes that starts with many live revocations.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, Executor};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use waxseal::account::password::Cost;
+use waxseal::random::{OsRandom, SeededRandom};
+use waxseal::time::{Clock, SystemClock};
+use waxseal::{Settings, Waxseal};
+
+use crate::Size;
+use crate::harness::{line, median, stopwatch};
+use crate::subject::{ISSUER, revocation};
+
+/// Rows in one transaction.
+const BATCH: usize = 50_000;
+
+/// From opening the files to being able to tell good tokens from bad.
+pub fn start(size: &Size) {
+    // Under target/, since the system's folder for temporary files may be memory.
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let settings = Settings {
+        data_dir: folder.path().join("data"),
+        keys_dir: folder.path().join("keys"),
+        mark_dir: folder.path().join("mark"),
+        issuer: ISSUER.to_owned(),
+        audience: ISSUER.to_owned(),
+        ..Settings::default()
+    };
+    let runtime = Runtime::new().unwrap();
+    let open = async || {
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom::new()));
+        let waxseal = Waxseal::open_with(&settings, clock, random, Cost::default());
+        waxseal.await.unwrap()
+    };
+    drop(runtime.block_on(open()));
+    let file = settings.data_dir.join("waxseal.db");
+    runtime.block_on(fill(&file, size.large));
+    let (mut starts, mut reads) = (Vec::new(), Vec::new());
+    for _ in 0..size.starts {
+        let began = stopwatch();
+        let waxseal = runtime.block_on(async {
+            let waxseal = open().await;
+            // A list that took longer to read than it is good for is read on before it is believed.
+            while !waxseal.verifier().is_fresh() {
+                waxseal.catch_up().await.unwrap();
+            }
+            waxseal
+        });
+        starts.push(began.elapsed().as_secs_f64());
+        let began = stopwatch();
+        let mut bytes = Vec::new();
+        File::open(&file).unwrap().read_to_end(&mut bytes).unwrap();
+        reads.push(began.elapsed().as_secs_f64());
+        drop(waxseal);
+    }
+    line(
+        &format!("start with {} live revocations, to 2 s", size.large),
+        median(&starts) / 2.0,
+        Some(1.0),
+        &format!(
+            "{:.2} s, of which reading the file takes {:.2} s",
+            median(&starts),
+            median(&reads)
+        ),
+    );
+}
+
+/// Logouts of a moment ago, as one node would have written them.
+async fn fill(file: &Path, count: usize) {
+    let options = SqliteConnectOptions::new().filename(file);
+    let mut database = SqliteConnection::connect_with(&options).await.unwrap();
+    let at = SystemClock.now().minus(Duration::from_secs(60));
+    let random = SeededRandom::new(1);
+    let head = sqlx::query_as("SELECT seq, hash FROM head");
+    let (first, hash): (i64, Vec<u8>) = head.fetch_one(&mut database).await.unwrap();
+    let mut hash = hash.try_into().unwrap();
+    let first = usize::try_from(first).unwrap();
+    for begun in (0..count).step_by(BATCH) {
+        database.execute("BEGIN").await.unwrap();
+        for number in begun..count.min(begun + BATCH) {
+            let entry = revocation(first + 1 + number, at, &random);
+            hash = entry.chain(&hash);
+            sqlx::query(r#"INSERT INTO revocation (seq, scope, key, "from", expires_at, reason, at, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"#)
+                .bind(entry.seq)
+                .bind(entry.target.scope().name())
+                .bind(entry.target.key().to_string())
+                .bind(entry.from)
+                .bind(entry.expires_at.millis())
+                .bind(entry.reason.name())
+                .bind(entry.at.millis())
+                .bind(hash.to_vec())
+                .execute(&mut database)
+                .await
+                .unwrap();
+        }
+        let head = sqlx::query("UPDATE head SET seq = $1, hash = $2");
+        let seq = i64::try_from(first + count.min(begun + BATCH)).unwrap();
+        let head = head.bind(seq).bind(hash.to_vec());
+        head.execute(&mut database).await.unwrap();
+        database.execute("COMMIT").await.unwrap();
+    }
+    database.close().await.unwrap();
+}

@@ -1,0 +1,90 @@
+//! A token that verified before is verified again without one allocation. A program of its own: it counts
+//! those of the whole process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use waxseal::id::{ClientId, Lineage, TokenId, UserId};
+use waxseal::key::{Algorithm, SigningKey, generate_pem};
+use waxseal::keyring::{Keyring, SharedKeyring};
+use waxseal::policy::{Policy, Timeouts};
+use waxseal::random::{OsRandom, SeededRandom};
+use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::list::RevocationList;
+use waxseal::revocation::{ALL, Reason, Revocation, Target};
+use waxseal::time::{Clock, SystemClock, Timestamp};
+use waxseal::verifier::Verifier;
+use waxseal::{session, token};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+const ISSUER: &str = "https://issuer.example";
+const CALLS: u64 = 1000;
+
+/// One revocation of each kind, of somebody else.
+fn list(now: Timestamp, random: &SeededRandom) -> RevocationList {
+    let list = RevocationList::new();
+    let targets = [
+        Target::Session(Lineage::new(now, random)),
+        Target::Token(TokenId::new(now, random)),
+        Target::User(UserId::new(now, random)),
+        Target::Client(ClientId::new(now, random)),
+        Target::Key("another".parse().unwrap()),
+        Target::Everything,
+    ];
+    for (seq, target) in (1..).zip(targets) {
+        let everything = target == Target::Everything;
+        list.apply(&Revocation {
+            seq,
+            target,
+            from: if everything { 1 } else { ALL },
+            grace_until: None,
+            spared: None,
+            expires_at: now.plus(Duration::from_secs(9000)),
+            reason: Reason::Operator,
+            at: now,
+        });
+    }
+    list
+}
+
+fn allocations(work: impl Fn()) -> u64 {
+    let before = dhat::HeapStats::get().total_blocks;
+    for _ in 0..CALLS {
+        work();
+    }
+    dhat::HeapStats::get().total_blocks - before
+}
+
+#[test]
+fn a_repeated_verification_allocates_nothing() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let (clock, random) = (SystemClock, SeededRandom::new(5));
+    let now = clock.now();
+    for algorithm in Algorithm::ALL {
+        let pem = generate_pem(algorithm, &OsRandom::new());
+        let key = SigningKey::from_pem(pem.as_bytes(), algorithm.format()).unwrap();
+        let keyring = Keyring::from_verifying_keys([key.public().clone()]).unwrap();
+        let policy = Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap();
+        let freshness = Freshness::new(Duration::from_secs(3600));
+        freshness.prove(clock.uptime());
+        let verifier = Verifier::new(
+            Arc::new(SharedKeyring::new(keyring)),
+            vec![algorithm.format()],
+            policy.clone(),
+            Arc::new(list(now, &random)),
+            Arc::new(freshness),
+            Arc::new(clock),
+        );
+        let (user, lineage) = (UserId::new(now, &random), Lineage::new(now, &random));
+        let claims = session::begin(&policy, user, lineage, now, &random);
+        let text = token::sign(&claims, &key).unwrap();
+        verifier.verify(&text).unwrap();
+        let again = allocations(|| drop(verifier.verify(&text).unwrap()));
+        assert_eq!(again, 0, "{}", algorithm.name());
+        // What is counted is counted.
+        let plain = verifier.with_memo(0);
+        assert!(allocations(|| drop(plain.verify(&text).unwrap())) >= CALLS);
+    }
+}
