@@ -8,9 +8,11 @@
 
 mod entries;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
 use super::{ALL, Revocation, Scope, Target};
@@ -118,7 +120,7 @@ pub struct RevocationList {
     users: Entries<UserId, CutOff>,
     clients: Entries<ClientId, CutOff>,
     keys: Entries<KeyId, CutOff>,
-    everything: Entries<(), CutOff>,
+    everything: ArcSwapOption<CutOff>,
     horizon: AtomicI64,
     latest: AtomicI64,
     believed: AtomicI64,
@@ -145,7 +147,7 @@ impl RevocationList {
             users: Entries::none(),
             clients: Entries::none(),
             keys: Entries::none(),
-            everything: Entries::none(),
+            everything: ArcSwapOption::empty(),
             horizon: AtomicI64::new(0),
             latest: AtomicI64::new(0),
             believed: AtomicI64::new(i64::MAX),
@@ -179,7 +181,12 @@ impl RevocationList {
             Target::User(user) => self.users.enter(*user, cut_off),
             Target::Client(client) => self.clients.enter(*client, cut_off),
             Target::Key(kid) => self.keys.enter(kid.clone(), cut_off),
-            Target::Everything => self.everything.enter((), cut_off),
+            Target::Everything => drop(self.everything.rcu(|known| {
+                let known = known.as_deref().copied();
+                Some(Arc::new(
+                    known.map_or(cut_off, |known| known.stricter(cut_off)),
+                ))
+            })),
         }
     }
 
@@ -230,7 +237,7 @@ impl RevocationList {
         if self.key_revoked(kid) {
             return Some(Dead::Revoked(Scope::Key));
         }
-        if self.everything.cut_off(&(), session.lineage) {
+        if self.everything_cut_off(session.lineage) {
             return Some(Dead::Revoked(Scope::Everything));
         }
         // What began after the clock was set back has a time past the one that the clock had shown.
@@ -255,7 +262,10 @@ impl RevocationList {
             (Scope::Token, self.tokens.have(&claims.token_id)),
             (Scope::Client, ends(self.clients.get(&claims.client))),
             (Scope::Key, self.key_revoked(kid)),
-            (Scope::Everything, ends(self.everything.get(&()))),
+            (
+                Scope::Everything,
+                ends(self.everything.load().as_deref().copied()),
+            ),
         ];
         scopes
             .into_iter()
@@ -279,7 +289,7 @@ impl RevocationList {
     pub fn session_over(&self, lineage: Lineage, user: UserId) -> bool {
         self.session_revoked(lineage)
             || self.users.cut_off(&user, lineage)
-            || self.everything.cut_off(&(), lineage)
+            || self.everything_cut_off(lineage)
     }
 
     /// Whether a session was revoked by itself, in every generation.
@@ -294,6 +304,11 @@ impl RevocationList {
     pub fn is_renewed(&self, session: SessionId) -> bool {
         let ended = self.sessions.get(&session.lineage);
         ended.is_some_and(|ended| i64::from(session.generation) <= ended.from)
+    }
+
+    fn everything_cut_off(&self, lineage: Lineage) -> bool {
+        let known = self.everything.load();
+        known.as_ref().is_some_and(|cut_off| cut_off.ends(lineage))
     }
 
     /// Whether that key is revoked, for good.
@@ -377,7 +392,10 @@ impl RevocationList {
         self.users.drop_covered(horizon);
         self.clients.drop_covered(horizon);
         self.keys.drop_covered(horizon);
-        self.everything.drop_covered(horizon);
+        self.everything.rcu(|known| {
+            let known = known.clone();
+            known.filter(|known| known.expires_at > horizon)
+        });
     }
 
     /// The newest `seq` up to which all is entered.
@@ -394,7 +412,7 @@ impl RevocationList {
             + self.users.len()
             + self.clients.len()
             + self.keys.len()
-            + self.everything.len()
+            + u64::from(self.everything.load().is_some())
     }
 
     /// Whether there are none.

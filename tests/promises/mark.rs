@@ -345,7 +345,7 @@ async fn while_the_mark_is_read_only_no_logout_is_acknowledged() {
     server.kill();
     // The log is ahead of a mark that could not be written, which is no reason to refuse it.
     let mut server = ground.serve(place.path());
-    remount("ro");
+    remount("ro").await;
     assert_eq!(log_out(&server, &sessions(place.path(), 20)[19]).await, 503);
     server.kill();
     remount("rw").await;

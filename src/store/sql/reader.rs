@@ -1,5 +1,9 @@
 //! What is read. Each function sees one moment of the store.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
 use super::engine::{Db, Readers, Row};
 use super::statements as sql;
 use crate::account::password::PasswordHash;
@@ -92,27 +96,88 @@ fn head_row(row: &Row, at_server: bool) -> sqlx::Result<HeadRow> {
     })
 }
 
-fn entry(row: &Row) -> sqlx::Result<Entry> {
-    let (scope, key): (String, String) = (row.get(1)?, row.get(2)?);
-    let spared: Option<String> = row.get(4)?;
-    let spared = spared
-        .map(|text| text.parse())
-        .transpose()
-        .map_err(|_| unreadable("spared session"))?;
+/// An entry of the log in the columns of [`sql::ENTRIES`].
+#[derive(Debug, Deserialize)]
+struct Columns<'a>(
+    i64,
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Cow<'a, str>,
+    i64,
+    #[serde(borrow)] Option<Cow<'a, str>>,
+    i64,
+    #[serde(borrow)] Cow<'a, str>,
+    i64,
+    #[serde(borrow)] Cow<'a, str>,
+    Option<i64>,
+);
+
+fn entry_of(
+    columns: &Columns<'_>,
+    hash: impl FnOnce(&str) -> Option<LogHash>,
+) -> sqlx::Result<Entry> {
+    let Columns(seq, scope, key, from, spared, expires_at, reason, at, hashed, grace_until) =
+        columns;
+    let spared = spared.as_deref().map(str::parse).transpose();
     let revocation = Revocation {
-        seq: row.get(0)?,
-        target: Target::from_log(&scope, &key).ok_or_else(|| unreadable("revocation"))?,
-        from: row.get(3)?,
-        grace_until: row.get::<Option<i64>>(9)?.map(Timestamp::from_millis),
-        spared,
-        expires_at: time(row, 5)?,
-        reason: parsed(row, 6, "reason")?,
-        at: time(row, 7)?,
+        seq: *seq,
+        target: Target::from_log(scope, key).ok_or_else(|| unreadable("revocation"))?,
+        from: *from,
+        grace_until: grace_until.map(Timestamp::from_millis),
+        spared: spared.map_err(|_| unreadable("spared session"))?,
+        expires_at: Timestamp::from_millis(*expires_at),
+        reason: reason.parse().map_err(|_| unreadable("reason"))?,
+        at: Timestamp::from_millis(*at),
     };
-    Ok(Entry {
-        revocation,
-        hash: hash(row, 8)?,
-    })
+    let hash = hash(hashed).ok_or_else(|| unreadable("hash"))?;
+    Ok(Entry { revocation, hash })
+}
+
+fn entry(row: &Row) -> sqlx::Result<Entry> {
+    let text = |column| row.get::<String>(column).map(Cow::Owned);
+    let columns = Columns(
+        row.get(0)?,
+        text(1)?,
+        text(2)?,
+        row.get(3)?,
+        row.get::<Option<String>>(4)?.map(Cow::Owned),
+        row.get(5)?,
+        text(6)?,
+        row.get(7)?,
+        Cow::Borrowed(""),
+        row.get(9)?,
+    );
+    let stored = hash(row, 8)?;
+    entry_of(&columns, |_| Some(stored))
+}
+
+/// The bytes of a hash in hexadecimal digits.
+fn unhex(text: &str) -> Option<LogHash> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let mut hash = LogHash::default();
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != hash.len() || !rest.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(hash)
+}
+
+async fn entries(db: &mut Db<'_>, after: i64, limit: u32) -> sqlx::Result<Vec<Entry>> {
+    let is_postgres = db.is_postgres();
+    let query = db.query_of(sql::ENTRIES_PACKED, sql::ENTRIES);
+    let query = query.bind(after).bind(i64::from(limit));
+    if is_postgres {
+        return query.all().await?.iter().map(entry).collect();
+    }
+    let packed: String = query.one().await?.get(0)?;
+    let packed: Vec<Columns<'_>> =
+        serde_json::from_str(&packed).map_err(|why| sqlx::Error::Decode(why.into()))?;
+    packed
+        .iter()
+        .map(|columns| entry_of(columns, unhex))
+        .collect()
 }
 
 pub(super) async fn page(readers: &Readers, after: i64, limit: u32) -> sqlx::Result<Page> {
@@ -129,9 +194,7 @@ pub(super) async fn page_in(
 ) -> sqlx::Result<(HeadRow, Page)> {
     let row = head(db).await?;
     let head = row.head;
-    let query = db.query(sql::ENTRIES).bind(after);
-    let rows = query.bind(i64::from(limit)).all().await?;
-    let entries = rows.iter().map(entry).collect::<sqlx::Result<_>>()?;
+    let entries = entries(db, after, limit).await?;
     Ok((row, Page { head, entries }))
 }
 

@@ -20,6 +20,8 @@ pub(super) const SET_LEEWAY: &str = "UPDATE head SET leeway = $1 WHERE id = 1";
 pub(super) const APPEND: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) SELECT value ->> 'seq', value ->> 'scope', value ->> 'key', value ->> 'from', value ->> 'spared', value ->> 'expires_at', value ->> 'reason', value ->> 'at', unhex(value ->> 'hash'), value ->> 'grace_until' FROM json_each($1)"#;
 pub(super) const APPEND_AT_SERVER: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) SELECT seq, scope, key, "from", spared, expires_at, reason, at, decode(hash, 'hex'), grace_until FROM json_to_recordset(CAST($1 AS json)) AS entry (seq BIGINT, scope TEXT, key TEXT, "from" BIGINT, spared TEXT, expires_at BIGINT, reason TEXT, at BIGINT, hash TEXT, grace_until BIGINT)"#;
 pub(super) const ENTRIES: &str = r#"SELECT seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2"#;
+/// The same as one text: a row of SQLite's costs more to hand from its thread to ours than to read.
+pub(super) const ENTRIES_PACKED: &str = r#"SELECT json_group_array(json_array(seq, scope, key, "from", spared, expires_at, reason, at, hex(hash), grace_until) ORDER BY seq) FROM (SELECT * FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2)"#;
 pub(super) const EXPIRED: &str = "SELECT seq, expires_at FROM revocation WHERE seq > $1 AND expires_at <= $2 ORDER BY seq LIMIT $3";
 pub(super) const DROP: &str =
     "DELETE FROM revocation WHERE seq IN (SELECT value FROM json_each($1))";
