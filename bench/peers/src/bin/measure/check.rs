@@ -32,10 +32,10 @@ pub async fn check(http: &Client, url: &str, credentials: &Credentials) -> Resul
             return Err(format!("nobody was let in: {answer}").into());
         }
     }
-    expect(http, url, Some(good), 200).await?;
-    expect(http, url, None, 401).await?;
+    expect(http, url, Some(good), "what is good", 200).await?;
+    expect(http, url, None, "no credentials", 401).await?;
     for tampered in tampered(good) {
-        expect(http, url, Some(&tampered), 401).await?;
+        expect(http, url, Some(&tampered), "what was tampered with", 401).await?;
     }
     let started = Instant::now();
     while ask(http, url, Some(&credentials.ends)).await?.status() != 401 {
@@ -45,15 +45,15 @@ pub async fn check(http: &Client, url: &str, credentials: &Credentials) -> Resul
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     if let Some((logout, revoked)) = &credentials.revoked {
-        expect(http, url, Some(revoked), 200).await?;
+        expect(http, url, Some(revoked), "what will be revoked", 200).await?;
         let (name, value) = split(revoked)?;
         let answer = http.post(logout).header(name, value).send().await?;
         if answer.status() != 204 {
             return Err(format!("the logout was answered with {}", answer.status()).into());
         }
-        expect(http, url, Some(revoked), 401).await?;
+        expect(http, url, Some(revoked), "what is revoked", 401).await?;
     }
-    expect(http, url, Some(good), 200).await
+    expect(http, url, Some(good), "what is good", 200).await
 }
 
 /// The same with another character: in the signature, and for a token in the claims.
@@ -77,10 +77,15 @@ fn tampered(header: &Header) -> Vec<String> {
     places.into_iter().map(swap).collect()
 }
 
-async fn expect(http: &Client, url: &str, header: Option<&Header>, status: u16) -> Result<()> {
+async fn expect(
+    http: &Client,
+    url: &str,
+    header: Option<&Header>,
+    what: &str,
+    status: u16,
+) -> Result<()> {
     let found = ask(http, url, header).await?.status();
     if found != status {
-        let what = header.unwrap_or("nothing");
         return Err(format!("{url} answers {found}, not {status}, to {what}").into());
     }
     Ok(())

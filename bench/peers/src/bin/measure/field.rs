@@ -45,10 +45,10 @@ struct Start<'a> {
 
 /// The names of the service's own rows.
 pub const HELLO: &str = "a bare axum hello";
-pub const LIVEZ: &str = "waxseal, `/livez`";
-pub const VERIFY: &str = "waxseal, `/verify`";
-pub const FORGETFUL: &str = "waxseal, `/verify`, `--memo 0`";
-pub const SESSION: &str = "waxseal, `/session`";
+pub const LIVEZ: &str = "waxseal `/livez`";
+pub const VERIFY: &str = "waxseal `/verify`";
+pub const FORGETFUL: &str = "waxseal `/verify` with `--memo 0`";
+pub const SESSION: &str = "waxseal `/session`";
 
 impl Field {
     pub async fn start(setup: &Setup, http: &Client) -> Result<Self> {

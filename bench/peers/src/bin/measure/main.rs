@@ -80,6 +80,8 @@ pub struct Setup {
     pub micro: String,
     /// The commit, as the page has it.
     pub commit: String,
+    /// The share of the processors that others had just before.
+    pub busy: f64,
     /// How it was built, if not as it is built for people.
     pub built: String,
 }
@@ -98,6 +100,7 @@ impl Setup {
             left_out: Vec::new(),
             micro: String::new(),
             commit: String::new(),
+            busy: 0.0,
             built: String::new(),
         };
         while let Some(name) = arguments.next() {
@@ -124,7 +127,8 @@ async fn main() -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     // On a disk, which the system's folder for temporary files may not be.
     let work = TempDir::new_in("target/bench")?;
-    let setup = Setup::from_arguments(work.path())?;
+    let mut setup = Setup::from_arguments(work.path())?;
+    setup.busy = busy(Duration::from_secs(if setup.quick { 1 } else { 5 })).await?;
     // What is dropped ends the programs that it started.
     tokio::select! {
         page = measure(&setup) => print!("{}", page?),
@@ -132,6 +136,23 @@ async fn main() -> Result<()> {
         _ = interrupt.recv() => return Err("told to stop".into()),
     }
     Ok(())
+}
+
+/// The share of the processors that is in use, or that the host of this machine keeps from it.
+async fn busy(time: Duration) -> Result<f64> {
+    let ticks = || -> Result<(u64, u64)> {
+        let text = std::fs::read_to_string("/proc/stat")?;
+        let line = text.lines().next().unwrap_or_default();
+        // Of proc(5): user, nice, system, idle, iowait, irq, softirq, steal.
+        let ticks = line.split_whitespace().skip(1).take(8).map(str::parse);
+        let ticks = ticks.collect::<std::result::Result<Vec<u64>, _>>()?;
+        Ok((ticks.iter().sum(), ticks[3] + ticks[4]))
+    };
+    let (before, idle_before) = ticks()?;
+    tokio::time::sleep(time).await;
+    let (after, idle) = ticks()?;
+    let share = idle.saturating_sub(idle_before) as f64 / (after - before).max(1) as f64;
+    Ok(1.0 - share)
 }
 
 async fn measure(setup: &Setup) -> Result<Page> {

@@ -72,6 +72,8 @@ impl Found<'_> {
         for (what, value) in machine()? {
             writeln!(text, "| {what} | {value} |")?;
         }
+        let busy = self.setup.busy * 100.0;
+        writeln!(text, "| busy with other things just before | {busy:.0} % |")?;
         writeln!(text, "| commit | {} |", self.setup.commit)?;
         Ok(())
     }
@@ -94,7 +96,7 @@ impl Found<'_> {
             let cpu = ratio(a, b, |turn| turn.cpu);
             writeln!(
                 text,
-                "| {these}, to {those} | {a_second:.2} | {goal} | {cpu:.2} |"
+                "| {these} to {those} | {a_second:.2} | {goal} | {cpu:.2} |"
             )?;
             Ok(())
         };
@@ -108,7 +110,7 @@ impl Found<'_> {
         for (name, why) in &self.field.left_out {
             writeln!(
                 text,
-                "| {SESSION}, to {name} | **left out: {why}** | > 1 | |"
+                "| {SESSION} to {name} | **left out: {why}** | > 1 | |"
             )?;
         }
         self.others(text)
@@ -122,14 +124,14 @@ impl Found<'_> {
             "\n| what | found | goal | in detail |\n|---|---:|---:|---|"
         )?;
         for flood in self.floods {
-            let (connections, goal) = if flood.paused {
-                (format!("that wait {PAUSE} ms between requests"), "≤ 2")
+            let connections = if flood.paused {
+                format!("that wait {PAUSE} ms between requests")
             } else {
-                ("that ask again at once".to_owned(), "")
+                "that ask again at once".to_owned()
             };
             writeln!(
                 text,
-                "| p99 of `/verify` while {CALLERS} callers log in without pause, to idle; {} connections {connections} | {:.2} | {goal} | {:.2} ms to {:.2} ms; {:.0} requests a second to {:.0}; {:.0} logins a second, and {:.0} answered with 503 |",
+                "| p99 of `/verify` while {CALLERS} callers log in without pause, to idle; {} connections {connections} | {:.2} | ≤ 2 | {:.2} ms to {:.2} ms; {:.0} requests a second to {:.0}; {:.0} logins a second, and {:.0} answered with 503 |",
                 LOAD.1,
                 flood.ratio,
                 flood.flooded,
