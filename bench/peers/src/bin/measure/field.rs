@@ -1,7 +1,7 @@
 //! All that is measured side by side: started, and checked.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 
@@ -325,12 +325,12 @@ impl Start<'_> {
         Ok((Rc::new(process), url))
     }
 
-    fn add(&mut self, name: &str, url: &str, headers: &PathBuf, processes: Vec<Rc<Process>>) {
+    fn add(&mut self, name: &str, url: &str, headers: &Path, processes: Vec<Rc<Process>>) {
         eprintln!("bench: checked: {name}");
         self.field.contenders.push(Contender {
             name: name.to_owned(),
             url: url.to_owned(),
-            headers: headers.clone(),
+            headers: headers.to_owned(),
             processes,
         });
     }
