@@ -249,8 +249,9 @@ impl Verifier {
     /// [`Refusal`].
     pub fn verify_again(&self, verified: &Verified) -> Result<(), Refusal> {
         let now = self.clock.now();
-        let key = verified.kid().as_str();
-        if self.keyring.load().verifying(key, now).is_none() {
+        let keyring = self.keyring.load();
+        let key = keyring.verifying(verified.kid().as_str(), now);
+        if !key.is_some_and(|key| verified.is_by(key)) {
             return Err(Refusal::UnknownKey);
         }
         self.judge(verified, Meant::ForHere, now)

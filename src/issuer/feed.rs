@@ -1,5 +1,10 @@
 //! The feed's pages, read from the log when they are asked for, and signed.
 
+use std::error::Error;
+use std::sync::Arc;
+
+use tokio::spawn;
+
 use super::{Issuer, SignError};
 use crate::id::{ClientId, KeyId};
 use crate::meters::FeedPages;
@@ -87,11 +92,18 @@ impl Issuer {
         }
         // Nobody learns more here than this issuer goes by: it would sign with a key that they refuse.
         if parts.list.applied() < head.cursor.seq {
-            parts
-                .follower
-                .catch_up()
-                .await
-                .map_err(|_| FeedError::Stale)?;
+            let follower = Arc::clone(&parts.follower);
+            // A reader that goes away takes nothing of it back.
+            let caught_up = spawn(async move { follower.catch_up().await }).await;
+            let failed = |why: Box<dyn Error + Send + Sync>| {
+                StoreError::new("read on before telling others", why)
+            };
+            caught_up
+                .map_err(|why| failed(why.into()))?
+                .map_err(|why| failed(why.into()))?;
+            if parts.list.applied() < head.cursor.seq {
+                return Err(FeedError::Stale);
+            }
         }
         let more = page.entries.len() == PAGE as usize
             && page

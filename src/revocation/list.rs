@@ -247,9 +247,12 @@ impl RevocationList {
         } else {
             now
         };
-        ended
-            .is_some_and(|ended| ended.ends(session.generation, seen))
-            .then_some(Dead::Superseded)
+        if ended.is_some_and(|ended| ended.ends(session.generation, seen)) {
+            return Some(Dead::Superseded);
+        }
+        // What left the list while it was asked had been covered before that.
+        self.covers(session.lineage.created_at(), claims.expires_at)
+            .then_some(Dead::Revoked(Scope::Horizon))
     }
 
     /// Which scope ends a client's claims, signed with the key `kid`, if any does.
@@ -266,6 +269,8 @@ impl RevocationList {
                 Scope::Everything,
                 ends(self.everything.load().as_deref().copied()),
             ),
+            // What left the list while it was asked had been covered before that.
+            (Scope::Horizon, self.covers(began, claims.expires_at)),
         ];
         scopes
             .into_iter()

@@ -344,8 +344,13 @@ fn what_is_remembered_is_asked_for_again() {
     let mut world = World::new();
     world.sign(0, 0, ISSUER, 0);
     let text = session(&world);
-    assert_eq!(kind(&world.look(&text)), "good");
+    let verified = world.look(&text).unwrap();
+    assert_eq!(world.plain.verify_again(&verified), Ok(()));
     world.happen(&Event::Impostor);
+    assert_eq!(
+        world.plain.verify_again(&verified),
+        Err(Refusal::UnknownKey)
+    );
     assert_eq!(kind(&world.look(&text)), "Malformed Signature");
     world.have_keys(15);
     assert_eq!(kind(&world.look(&text)), "good");

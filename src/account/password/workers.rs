@@ -11,6 +11,10 @@ use tokio::sync::oneshot;
 /// and more than nothing, so that logins go on while verifications take all there is.
 const NICE: i32 = 10;
 
+/// There is no lower priority.
+#[cfg(target_os = "linux")]
+const NICEST: i32 = 19;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// They end when this is dropped and what was begun is done.
@@ -66,7 +70,9 @@ fn work(queue: &Mutex<mpsc::Receiver<Job>>) {
 /// Linux takes the calling thread for a process of its own here, which POSIX does not.
 #[cfg(target_os = "linux")]
 fn be_nice() {
-    if let Err(cause) = rustix::process::setpriority_process(None, NICE) {
+    use rustix::process::{getpriority_process, setpriority_process};
+    let lower = |nice: i32| setpriority_process(None, (nice + NICE).min(NICEST));
+    if let Err(cause) = getpriority_process(None).and_then(lower) {
         tracing::debug!(%cause, "hashing has the priority of what serves");
     }
 }
@@ -96,7 +102,7 @@ mod tests {
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let before = nice();
         let workers = Workers::start(2).unwrap();
-        assert_eq!(workers.run(nice).await, Some(before + NICE));
+        assert_eq!(workers.run(nice).await, Some((before + NICE).min(NICEST)));
         assert_eq!(nice(), before);
     }
 }

@@ -55,7 +55,8 @@ async fn a_standby_with_every_commit_takes_over_and_no_promise_is_broken() {
     let report = stage.finish(people).await;
     report.assert_clean();
     let counts = report.by_fault[name];
-    assert!(counts.logouts > 0 && counts.failed_logouts > 0, "{report}");
+    // They were written at the standby: the database from before is gone.
+    assert!(counts.logouts > 0, "{report}");
     for node in &stage.nodes.0 {
         assert!(!node.log().contains("went back"), "{}", node.log());
     }
