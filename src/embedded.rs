@@ -31,7 +31,7 @@ use crate::http::caller::TrustedProxies;
 use crate::http::origins::Origins;
 use crate::http::revocations::Doorbell;
 use crate::http::session_cookies::SessionCookies;
-use crate::http::{AppState, pages, router};
+use crate::http::{Services, pages, router};
 use crate::id::NodeId;
 use crate::inventory::Inventory;
 use crate::issuer::{Issuer, IssuerParts};
@@ -194,7 +194,7 @@ impl Waxseal {
     /// The service's own resources, to be served or merged into an app. Needs [`Waxseal::maintain`]
     /// beside it.
     pub fn router(&self) -> Router {
-        router(AppState {
+        router(Services {
             issuer: Arc::clone(&self.issuer),
             verifier: Arc::clone(&self.verifier),
             accounts: self.accounts(),

@@ -228,12 +228,15 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if values.next().is_some() {
         return Err(Problem::malformed_credentials());
     }
-    let (scheme, token) = value
-        .to_str()
+    let (scheme, token) = str::from_utf8(value.as_bytes())
         .ok()
         .and_then(|text| text.split_once(' '))
         .ok_or(Problem::malformed_credentials())?;
-    let one_word = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic() && b != b',');
+    // No early exit: that is several times as fast on good tokens, for the compiler makes it wide.
+    let one_word = !token.is_empty()
+        && token
+            .bytes()
+            .fold(true, |good, b| good & b.is_ascii_graphic() & (b != b','));
     if scheme.eq_ignore_ascii_case("bearer") && one_word {
         Ok(Some(token))
     } else {

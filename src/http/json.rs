@@ -1,13 +1,13 @@
-//! JSON in, with our own refusals.
+//! JSON in, with our own refusals, and out.
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::problem::Problem;
 
@@ -63,6 +63,24 @@ impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(|text| Self(text.into()))
     }
+}
+
+/// How large an answer usually is at most, in bytes, and how many headers it has: neither need grow.
+const ROOM: usize = 512;
+const HEADERS: usize = 16;
+
+/// A JSON answer.
+pub(super) fn answer(value: &impl Serialize) -> Result<Response, Problem> {
+    let mut body = Vec::with_capacity(ROOM);
+    serde_json::to_writer(&mut body, value).map_err(|cause| {
+        tracing::error!(%cause, "an answer cannot be written as JSON");
+        Problem::internal()
+    })?;
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.reserve(HEADERS);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,43 +1,44 @@
-//! What stands around every resource.
+//! What stands around every resource. It is one layer: one for each thing would clone and box a request's
+//! way through it a dozen times.
 
 use std::any::Any;
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
+use axum::extract::{MatchedPath, Request};
 use axum::http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE,
-    REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    COOKIE, Entry, ORIGIN, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use opentelemetry::Context;
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
+use futures_util::FutureExt;
+use futures_util::future::Either;
+use http_body_util::Limited;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
 use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
-use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::request_id::{
-    MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
-};
-use tower_http::sensitive_headers::{
-    SetSensitiveRequestHeadersLayer, SetSensitiveResponseHeadersLayer,
-};
-use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::timeout::TimeoutLayer;
-use tower_http::trace::TraceLayer;
+use tower_layer::Layer;
+use tower_service::Service;
+use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use super::current::CurrentRequest;
 use super::oauth::{self, OauthError};
 use super::origins::Origins;
 use super::problem::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
+use super::request_id::{REQUEST_ID, RequestIds};
 use super::session_cookies::{ACTIVITY, SESSION};
-use super::timing::{Durations, timed};
-use super::verify;
+use super::timing::Durations;
+use super::{trace_context, verify};
 use crate::random::Random;
-use crate::token::base64url;
+use crate::time::Stopwatch;
 
 /// The largest body that any resource takes, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -45,28 +46,29 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
 /// How long a request may take, its body included.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-#[derive(Clone)]
-struct NewRequestId(Arc<dyn Random>);
-
-impl MakeRequestId for NewRequestId {
-    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
-        let mut bytes = [0; 12];
-        self.0.fill(&mut bytes);
-        HeaderValue::from_str(&base64url::encode(&bytes))
-            .ok()
-            .map(RequestId::new)
-    }
-}
 
 /// How long a browser may remember what the preflight said, in seconds.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 
+/// What every answer says that does not say it otherwise.
+const HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+];
+
+/// Which headers of a request an answer depends on, whoever asks: no cache gives one origin's answer to another.
+const CORS_VARY: HeaderValue = HeaderValue::from_static(
+    "origin, access-control-request-method, access-control-request-headers",
+);
+
 /// Which other origins may call, and read the answers: those that are listed, with credentials, and no
-/// other. Always with `Vary`, so that no cache gives one origin's answer to another.
+/// other.
 fn cors(origins: &Origins) -> CorsLayer {
     let (may_call, may_have_credentials) = (origins.clone(), origins.clone());
     CorsLayer::new()
@@ -93,110 +95,205 @@ pub(super) fn around<S: Clone + Send + Sync + 'static>(
     origins: &Origins,
     random: &Arc<dyn Random>,
 ) -> Router<S> {
-    // The path alone: a query may carry what does not belong in a log.
-    let trace = TraceLayer::new_for_http().make_span_with(|request: &Request<Body>| {
-        let id = request
-            .headers()
-            .get(REQUEST_ID)
-            .and_then(|id| id.to_str().ok())
-            .unwrap_or_default();
-        let parent = request.headers().get(TRACEPARENT).and_then(parent);
-        let trace = parent.as_ref().map(|parent| tracing::field::display(parent.trace_id()));
-        let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id, trace);
-        if let Some(parent) = parent {
-            // Without an exporter nobody takes it.
-            let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+    resources.layer(Around(Arc::new(Rules {
+        cors: cors(origins),
+        durations: Durations::default(),
+        ids: RequestIds::new(Arc::clone(random)),
+    })))
+}
+
+struct Rules {
+    cors: CorsLayer,
+    durations: Durations,
+    ids: RequestIds,
+}
+
+#[derive(Clone)]
+struct Around(Arc<Rules>);
+
+impl<S> Layer<S> for Around {
+    type Service = AroundService<S>;
+
+    fn layer(&self, inner: S) -> AroundService<S> {
+        AroundService {
+            inner,
+            rules: Arc::clone(&self.0),
         }
-        span
-    });
-    let header =
-        |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
-    let layers = ServiceBuilder::new()
-        .layer(from_fn_with_state(Arc::<Durations>::default(), timed))
-        .map_request(without_odd_request_id)
-        .layer(SetSensitiveRequestHeadersLayer::new([
-            AUTHORIZATION,
-            COOKIE,
-        ]))
-        .layer(SetRequestIdLayer::new(
-            REQUEST_ID,
-            NewRequestId(Arc::clone(random)),
-        ))
-        .layer(trace)
-        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer(SetSensitiveResponseHeadersLayer::new([SET_COOKIE]))
-        .layer(header(CACHE_CONTROL, "no-store"))
-        .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(header(REFERRER_POLICY, "no-referrer"))
-        .layer(header(
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'",
-        ))
-        .map_request(verify::never_a_preflight)
-        .layer(cors(origins))
-        .layer(from_fn(in_shape))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::SERVICE_UNAVAILABLE,
-            TIMEOUT,
-        ))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES));
-    resources.layer(layers)
-}
-
-/// The span that a request belongs to, if it says so as W3C's Trace Context, section 3.2, has it. A header that
-/// does not is ignored, as that asks for.
-fn parent(header: &HeaderValue) -> Option<SpanContext> {
-    let text = header.to_str().ok()?;
-    let (fields, rest) = text.split_at_checked(55)?;
-    let mut fields = fields.split('-');
-    let mut field = |length: usize| {
-        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        fields
-            .next()
-            .filter(|field| field.len() == length && field.bytes().all(digit))
-    };
-    let (version, trace, parent, flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
-    // A later version may say more, behind another dash.
-    let ends = rest.is_empty() || (version != "00" && rest.starts_with('-'));
-    let parent = SpanContext::new(
-        TraceId::from_hex(trace).ok()?,
-        SpanId::from_hex(parent).ok()?,
-        TraceFlags::new(u8::from_str_radix(flags, 16).ok()?),
-        true,
-        TraceState::NONE,
-    );
-    (ends && version != "ff" && parent.is_valid()).then_some(parent)
-}
-
-/// A request ID from outside goes into every line of the log: it is short and plain, or not taken.
-fn without_odd_request_id(mut request: Request<Body>) -> Request<Body> {
-    let plain = |id: &[u8]| {
-        (1..=64).contains(&id.len())
-            && id
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
-    };
-    if request
-        .headers()
-        .get(REQUEST_ID)
-        .is_some_and(|id| !plain(id.as_bytes()))
-    {
-        request.headers_mut().remove(REQUEST_ID);
     }
-    request
 }
 
-fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+#[derive(Clone)]
+struct AroundService<S> {
+    inner: S,
+    rules: Arc<Rules>,
+}
+
+impl<S> Service<Request> for AroundService<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Answer {
+        let stopwatch = Stopwatch::start();
+        let rules = Arc::clone(&self.rules);
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let method = request.method().clone();
+        let id = rules.ids.of(request.headers());
+        hide(request.headers_mut(), &[AUTHORIZATION, COOKIE]);
+        let parent = request.headers().get(TRACEPARENT);
+        let parent = parent.and_then(trace_context::parent);
+        let trace = parent.as_ref().map(|parent| parent.trace_id().to_string());
+        let span = span(&request, &id, parent, trace.as_deref());
+        let current = CurrentRequest::new(method.clone(), request.uri().clone(), id.clone(), trace);
+        verify::never_a_preflight(&mut request);
+        // Nobody else is told anything by CORS.
+        let asks_cors =
+            request.method() == Method::OPTIONS || request.headers().contains_key(ORIGIN);
+        let answer = if asks_cors {
+            let within = Within(self.inner.clone());
+            Either::Left(rules.cors.layer(within).call(request))
+        } else {
+            Either::Right(within(&mut self.inner, request).map(|mut response| {
+                response.headers_mut().append(VARY, CORS_VARY);
+                Ok(response)
+            }))
+        };
+        let answer = async move {
+            let mut response = answer.await?;
+            complete(response.headers_mut(), id);
+            let (status, seconds) = (response.status(), stopwatch.seconds());
+            tracing::debug!(status = status.as_u16(), seconds, "answered");
+            let route = route.as_ref().map(MatchedPath::as_str);
+            rules.durations.record(route, &method, status, seconds);
+            Ok(response)
+        };
+        Box::pin(current.during(answer).instrument(span))
+    }
+}
+
+/// For those who take spans. The path alone: a query may carry what does not belong in a log.
+fn span(
+    request: &Request,
+    id: &HeaderValue,
+    parent: Option<SpanContext>,
+    trace: Option<&str>,
+) -> Span {
+    let (method, path) = (request.method(), request.uri().path());
+    let id = id.to_str().unwrap_or_default();
+    let trace = trace.map(tracing::field::display);
+    let span = tracing::info_span!("request", %method, path, id, trace);
+    if let Some(parent) = parent {
+        // Without an exporter nobody takes it.
+        let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(parent));
+    }
+    span
+}
+
+/// Keeps the values of these out of what is printed.
+fn hide(headers: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
+        // An entry makes room for one that is not there.
+        if headers.contains_key(name)
+            && let Entry::Occupied(mut values) = headers.entry(name)
+        {
+            for value in values.iter_mut() {
+                value.set_sensitive(true);
+            }
+        }
+    }
+}
+
+fn complete(headers: &mut HeaderMap, id: HeaderValue) {
+    headers.reserve(HEADERS.len() + 2);
+    hide(headers, &[SET_COOKIE]);
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(value);
+    }
+    headers.entry(REQUEST_ID).or_insert(id);
+}
+
+/// What CORS lets through.
+#[derive(Clone)]
+struct Within<S>(S);
+
+impl<S> Service<Request> for Within<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Answer {
+        Box::pin(within(&mut self.0, request).map(Ok))
+    }
+}
+
+/// The resource's answer, if it gives one, in the shape that its callers know.
+fn within<S>(resource: &mut S, request: Request) -> impl Future<Output = Response> + Send + use<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send,
+{
+    let oauth = request.uri().path().starts_with(oauth::PATHS);
+    let called = limited(request).map(|request| {
+        catch_unwind(AssertUnwindSafe(|| resource.call(request)))
+            .map(|answer| AssertUnwindSafe(answer).catch_unwind())
+    });
+    async move {
+        let response = match called {
+            Err(status) => status.into_response(),
+            Ok(Err(panic)) => panicked(&*panic),
+            Ok(Ok(answer)) => match tokio::time::timeout(TIMEOUT, answer).await {
+                Ok(Ok(Ok(response))) => response,
+                Ok(Ok(Err(never))) => match never {},
+                Ok(Err(panic)) => panicked(&*panic),
+                Err(_) => {
+                    tracing::warn!("a request was given up after {} s", TIMEOUT.as_secs());
+                    StatusCode::SERVICE_UNAVAILABLE.into_response()
+                }
+            },
+        };
+        in_shape(response, oauth)
+    }
+}
+
+/// The request, with a body that ends with an error where it gets too large; or 413 if it says that it will.
+fn limited(request: Request) -> Result<Request, StatusCode> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    let length = request.headers().get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > MAX_BODY_BYTES) {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    Ok(request.map(|body| Body::new(Limited::new(body, MAX_BODY_BYTES))))
+}
+
+fn panicked(_: &(dyn Any + Send + 'static)) -> Response {
     tracing::error!("a handler panicked");
     Problem::internal().into_response()
 }
 
-/// Refusals of the router and of other layers are plain text or empty: they become problems too, or OAuth's
-/// errors where those are spoken.
-async fn in_shape(request: Request<Body>, next: Next) -> Response {
-    let oauth = request.uri().path().starts_with(oauth::PATHS);
-    let response = next.run(request).await;
+/// Refusals of the router and of what stands around it are plain text or empty: they become problems too, or
+/// OAuth's errors where those are spoken.
+fn in_shape(response: Response, oauth: bool) -> Response {
     let status = response.status();
     let refusal = status.is_client_error() || status.is_server_error();
     let content_type = response.headers().get(CONTENT_TYPE);
@@ -220,40 +317,4 @@ async fn in_shape(request: Request<Body>, next: Next) -> Response {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-    #[test]
-    fn a_trace_is_taken_from_a_traceparent_and_from_nothing_else() {
-        let taken = |text: &str| {
-            let parent = parent(&HeaderValue::from_str(text).unwrap());
-            parent.map(|parent| parent.trace_id().to_string())
-        };
-        let good = format!("00-{TRACE}-00f067aa0ba902b7-01");
-        for text in [
-            &good,
-            &format!("cc-{}", &good[3..]),
-            &format!("cc-{}-more", &good[3..]),
-        ] {
-            assert_eq!(taken(text).as_deref(), Some(TRACE), "{text}");
-        }
-        for text in [
-            "",
-            &good[..54],
-            &format!("{good}-more"),
-            &format!("ff-{}", &good[3..]),
-            &format!("cc-{}more", &good[3..]),
-            &good.to_uppercase(),
-            &good.replace(TRACE, &"0".repeat(32)),
-            &good.replace("00f067aa0ba902b7", &"0".repeat(16)),
-            &good.replace("4bf9", "4bg9"),
-            &good.replace("-01", "--1"),
-            &good.replace('-', "_"),
-        ] {
-            assert_eq!(taken(text), None, "{text}");
-        }
-        assert!(parent(&HeaderValue::from_bytes(&[0xff; 55]).unwrap()).is_none());
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use tracing::Instrument;
 
+use super::current::in_current_request;
 use crate::verifier::{Refusal, Verified, Verifier};
 
 /// The clock may step, and a grace may end, without any news.
@@ -60,7 +61,8 @@ impl Live {
     /// The stream, which ends with the token.
     pub fn guard<T: Stream>(self, stream: T) -> impl Stream<Item = T::Item> {
         // What ends it is logged as the request's, which is answered by then.
-        stream.take_until(Box::pin(async move { self.over().await }.in_current_span()))
+        let over = async move { self.over().await }.in_current_span();
+        stream.take_until(Box::pin(in_current_request(over)))
     }
 
     /// What `task` gives, if it is done before the token is over; after that it is dropped.
@@ -70,7 +72,7 @@ impl Live {
     pub async fn during<T>(self, task: impl Future<Output = T>) -> Result<T, Refusal> {
         tokio::select! {
             biased;
-            refusal = self.over().in_current_span() => Err(refusal),
+            refusal = in_current_request(self.over().in_current_span()) => Err(refusal),
             done = task => Ok(done),
         }
     }

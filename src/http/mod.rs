@@ -1,6 +1,7 @@
 //! The only axum: what a stranger's app takes, and with the feature `server` the service's own resources.
 
 mod cookie;
+pub mod current;
 pub mod extract;
 pub mod live;
 pub mod origins;
@@ -31,6 +32,8 @@ mod password;
 #[cfg(feature = "server")]
 mod renew;
 #[cfg(feature = "server")]
+mod request_id;
+#[cfg(feature = "server")]
 pub mod revocations;
 #[cfg(feature = "server")]
 mod session;
@@ -39,13 +42,15 @@ mod sessions;
 #[cfg(feature = "server")]
 mod timing;
 #[cfg(feature = "server")]
+mod trace_context;
+#[cfg(feature = "server")]
 mod verify;
 #[cfg(feature = "server")]
 mod well_known;
 
 pub use cookie::{NAME as COOKIE_NAME, SameSite};
 #[cfg(feature = "server")]
-pub use router::{AppState, pages, router};
+pub use router::{Services, pages, router};
 
 #[cfg(feature = "server")]
 mod router;

@@ -1,5 +1,6 @@
 //! The resources, on one page.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -27,8 +28,8 @@ use crate::verifier::Verifier;
 const WORTH_IT: SizeAbove = SizeAbove::new(2048);
 
 /// What the resources need.
-#[derive(Clone, Debug)]
-pub struct AppState {
+#[derive(Debug)]
+pub struct Services {
     /// Begins, renews and ends sessions.
     pub issuer: Arc<Issuer>,
     /// Verifies tokens.
@@ -47,6 +48,18 @@ pub struct AppState {
     pub clock: Arc<dyn Clock>,
     /// Names requests.
     pub random: Arc<dyn Random>,
+}
+
+/// The same for every resource: a request takes it several times, so taking it is cheap.
+#[derive(Clone, Debug)]
+pub(super) struct AppState(Arc<Services>);
+
+impl Deref for AppState {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
+    }
 }
 
 macro_rules! gives {
@@ -71,7 +84,8 @@ gives! {
 }
 
 /// The service's resources.
-pub fn router(state: AppState) -> Router {
+pub fn router(services: Services) -> Router {
+    let state = AppState(Arc::new(services));
     let feed = Router::new()
         .route("/revocations", get(revocations::revocations))
         .layer(CompressionLayer::new().compress_when(WORTH_IT.and(NotForContentType::SSE)))

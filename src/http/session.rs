@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::Serialize;
 
 use super::extract::Session;
+use super::json;
+use super::problem::Problem;
 use crate::claims::Claims;
 use crate::id::{SessionId, UserId};
 use crate::time::{Clock, Timestamp};
@@ -37,7 +39,7 @@ impl SessionView {
 }
 
 #[derive(Serialize)]
-pub(super) struct OwnSession {
+struct OwnSession {
     #[serde(flatten)]
     session: SessionView,
     subject: UserId,
@@ -46,9 +48,10 @@ pub(super) struct OwnSession {
 pub(super) async fn session(
     State(clock): State<Arc<dyn Clock>>,
     session: Session,
-) -> Json<OwnSession> {
-    Json(OwnSession {
+) -> Result<Response, Problem> {
+    let own = OwnSession {
         session: SessionView::new(session.claims(), clock.now()),
         subject: session.subject(),
-    })
+    };
+    json::answer(&own)
 }

@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
+use axum::http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use futures_util::future::Either;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -263,6 +264,8 @@ impl<S> Layer<S> for SessionCookies {
     }
 }
 
+type Exchanging = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
 /// What [`SessionCookies`] makes of a service.
 #[derive(Clone, Debug)]
 pub struct CookieService<S> {
@@ -277,13 +280,17 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Either<S::Future, Exchanging>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
+        // Most requests of services have none: there is nothing to see then.
+        if !request.headers().contains_key(COOKIE) {
+            return Either::Left(self.inner.call(request));
+        }
         let seen = Seen {
             origins: self.cookies.0.origins.clone(),
             outcome: Arc::default(),
@@ -292,12 +299,12 @@ where
         let active = is_activity(request.headers(), &seen.origins);
         let exchanges = self.cookies.exchanges(request.headers());
         let (cookies, answer) = (self.cookies.clone(), self.inner.call(request));
-        Box::pin(async move {
+        Either::Right(Box::pin(async move {
             let mut response = answer.await?;
             if exchanges {
                 cookies.finish(&seen, active, &mut response).await;
             }
             Ok(response)
-        })
+        }))
     }
 }

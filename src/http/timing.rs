@@ -3,15 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use axum::body::Body;
-use axum::extract::{MatchedPath, State};
-use axum::http::{Method, Request, StatusCode};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{Method, StatusCode};
 use metrics::Histogram;
 
 use crate::meters;
-use crate::time::Stopwatch;
 
 /// What no route was found for.
 const NO_ROUTE: &str = "none";
@@ -40,7 +35,15 @@ impl Durations {
         Arc::clone(routes.entry(route.into()).or_default())
     }
 
-    fn record(&self, route: &str, method: &Method, status: StatusCode, seconds: f64) {
+    /// A request that took so long until the head of its answer.
+    pub(super) fn record(
+        &self,
+        route: Option<&str>,
+        method: &Method,
+        status: StatusCode,
+        seconds: f64,
+    ) {
+        let route = route.unwrap_or(NO_ROUTE);
         let other = METHODS.len() - 1;
         let method = METHODS.iter().position(|known| known == method);
         let method = method.unwrap_or(other);
@@ -50,19 +53,4 @@ impl Durations {
             .get_or_init(|| meters::request_duration(route, METHODS[method], CLASSES[class]))
             .record(seconds);
     }
-}
-
-/// Measures a request until the head of its answer.
-pub(super) async fn timed(
-    State(durations): State<Arc<Durations>>,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
-    let stopwatch = Stopwatch::start();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let method = request.method().clone();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    durations.record(route, &method, response.status(), stopwatch.seconds());
-    response
 }

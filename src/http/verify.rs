@@ -5,12 +5,12 @@
 //! Some proxies ask with the method of their request, so it takes any, and judges by it.
 
 use axum::Router;
-use axum::extract::{FromRef, State};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use axum::routing::any;
 
 use super::extract::Carrier;
-use super::origins::Origins;
 use super::problem::Problem;
 use super::router::AppState;
 use super::service::Principal;
@@ -38,30 +38,41 @@ pub(super) fn router(cookies: &SessionCookies) -> Router<AppState> {
 }
 
 /// CORS answers every `OPTIONS` with 200, and a proxy that asks with it would let a stranger through.
-pub(super) fn never_a_preflight<B>(mut request: Request<B>) -> Request<B> {
+pub(super) fn never_a_preflight<B>(request: &mut Request<B>) {
     if request.uri().path() == PATH && request.method() == Method::OPTIONS {
         *request.method_mut() = Method::GET;
     }
-    request
 }
 
-async fn verify(
-    State(AllowedOrigins(origins)): State<AllowedOrigins>,
-    headers: HeaderMap,
-    principal: Principal,
-) -> Result<HeaderMap, Problem> {
-    let permitted = |name: &HeaderName| {
-        let methods = headers.get_all(name).iter();
-        methods
-            .map(|method| Method::from_bytes(method.as_bytes()).unwrap_or(Method::CONNECT))
-            .all(|method| origins.permit_cookie(&method, &headers))
-    };
-    let by_cookie =
-        matches!(&principal, Principal::Session(session) if session.carrier() == Carrier::Cookie);
-    if by_cookie && !METHODS.iter().all(permitted) {
-        return Err(Problem::cross_site());
+async fn verify(Asked(principal): Asked) -> HeaderMap {
+    identity(&principal)
+}
+
+/// Who may do what the proxy asks about.
+struct Asked(Principal);
+
+impl FromRequestParts<AppState> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let principal = Principal::from_request_parts(parts, state).await?;
+        let by_cookie = matches!(&principal, Principal::Session(session) if session.carrier() == Carrier::Cookie);
+        let permitted = |name: &HeaderName| {
+            let methods = parts.headers.get_all(name).iter();
+            methods
+                .map(|method| Method::from_bytes(method.as_bytes()).unwrap_or(Method::CONNECT))
+                .all(|method| {
+                    state
+                        .cookies
+                        .origins()
+                        .permit_cookie(&method, &parts.headers)
+                })
+        };
+        if by_cookie && !METHODS.iter().all(permitted) {
+            return Err(Problem::cross_site());
+        }
+        Ok(Self(principal))
     }
-    Ok(identity(&principal))
 }
 
 /// Who it is, for the service behind the proxy. Each header is always there, be it empty, so that one which
@@ -71,32 +82,38 @@ fn identity(principal: &Principal) -> HeaderMap {
         Principal::Session(session) => {
             let claims = session.claims();
             [
-                (KIND, "session".to_owned()),
-                (SUBJECT, claims.subject.to_string()),
-                (SESSION, claims.session_id.to_string()),
-                (CLIENT, claims.client_id.clone()),
-                (SCOPE, claims.scope.clone()),
+                (KIND, HeaderValue::from_static("session")),
+                (SUBJECT, written(&claims.subject)),
+                (SESSION, written(&claims.session_id)),
+                (CLIENT, value(&claims.client_id)),
+                (SCOPE, value(&claims.scope)),
             ]
         }
-        Principal::Service(service) => [
-            (KIND, "service".to_owned()),
-            (SUBJECT, service.client().to_string()),
-            (SESSION, String::new()),
-            (CLIENT, service.client().to_string()),
-            (SCOPE, service.scopes().to_string()),
-        ],
+        Principal::Service(service) => {
+            let client = written(&service.client());
+            [
+                (KIND, HeaderValue::from_static("service")),
+                (SUBJECT, client.clone()),
+                (SESSION, NOTHING),
+                (CLIENT, client),
+                (SCOPE, written(service.scopes())),
+            ]
+        }
     };
-    let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
-    fields
-        .into_iter()
-        .map(|(name, text)| (name, value(text)))
-        .collect()
+    let mut headers = HeaderMap::with_capacity(ROOM);
+    headers.extend(fields);
+    headers
 }
 
-struct AllowedOrigins(Origins);
+const NOTHING: HeaderValue = HeaderValue::from_static("");
 
-impl FromRef<AppState> for AllowedOrigins {
-    fn from_ref(state: &AppState) -> Self {
-        Self(state.cookies.origins().clone())
-    }
+/// How many headers an answer has: the table need not grow for those that come after these.
+const ROOM: usize = 16;
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(NOTHING)
+}
+
+fn written(value: &impl ToString) -> HeaderValue {
+    HeaderValue::try_from(value.to_string()).unwrap_or(NOTHING)
 }

@@ -8,9 +8,11 @@ mod config;
 mod ended;
 mod failure;
 mod keys;
+mod lines;
 mod metrics;
 mod migrate;
 mod passwords;
+mod patience;
 mod restored;
 mod revoke;
 mod serve;
@@ -26,6 +28,9 @@ use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command};
 use failure::Failure;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

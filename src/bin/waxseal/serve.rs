@@ -15,14 +15,16 @@ use waxseal::random::OsRandom;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::metrics::{self, Metrics};
+use crate::patience::Patience;
 use crate::traces::Traces;
 use crate::{passwords, user};
 
 /// How long requests under way may take to finish once the service is told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// How long a client may take to send a request's header.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client of HTTP/2 may be silent before it is asked whether it is there. What is asked is news to whoever
+/// watches the connection, so this is shorter than that one waits.
+const PING: Duration = Duration::from_secs(10);
 
 pub async fn run(config: &Config) -> Result<(), Failure> {
     let traces = Traces::start()?;
@@ -111,26 +113,20 @@ pub fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
-/// A server that waits for nobody's header for ever.
+/// A server that waits for nobody for ever.
 pub fn server(
     listener: TcpListener,
     handle: Handle<SocketAddr>,
-) -> Result<Server<SocketAddr>, Failure> {
+) -> Result<Server<SocketAddr, Patience>, Failure> {
     let mut server = axum_server::from_tcp(listener)
         .map_err(Failure::refused)?
         .handle(handle)
-        // Also for a client that sends nothing at all, which the timeout of headers does not see.
-        .first_request_timeout(HEADER_TIMEOUT);
-    server
-        .http_builder()
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+        .acceptor(Patience);
     server
         .http_builder()
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(HEADER_TIMEOUT);
+        .keep_alive_interval(PING);
     Ok(server)
 }
 

@@ -19,12 +19,13 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::runtime::Handle;
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::failure::Failure;
+use crate::lines::Lines;
 
 /// The standard variables that name a collector. Without one of them nothing is exported.
 const ENDPOINTS: [&str; 2] = [
@@ -45,23 +46,30 @@ impl Traces {
     /// Starts the log, and the export if there is a collector.
     pub fn start() -> Result<Self, Failure> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let ansi = std::io::stderr().is_terminal();
         let log = tracing_subscriber::fmt::layer()
+            .event_format(Lines::new(ansi))
             .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_filter(filter);
+            .with_ansi(ansi)
+            .with_filter(filter.and(filter_fn(is_logged)));
         let named = |name: &&&str| env::var(**name).is_ok_and(|url| !url.is_empty());
         let provider = match ENDPOINTS.iter().find(named) {
             None => None,
             Some(variable) => Some(provider(variable)?),
         };
-        let spans = provider.as_ref().map(|provider| {
-            tracing_opentelemetry::layer()
-                .with_tracer(provider.tracer("waxseal"))
-                .with_location(false)
-                .with_threads(false)
-                .with_filter(filter_fn(is_exported))
-        });
-        tracing_subscriber::registry().with(log).with(spans).init();
+        let registry = tracing_subscriber::registry().with(log);
+        match &provider {
+            Some(provider) => {
+                let spans = tracing_opentelemetry::layer()
+                    .with_tracer(provider.tracer("waxseal"))
+                    .with_location(false)
+                    .with_threads(false)
+                    .with_filter(filter_fn(is_exported));
+                registry.with(spans).init();
+            }
+            // No layer at all: one that is absent would have every span made, for nobody.
+            None => registry.init(),
+        }
         Ok(Self(provider))
     }
 
@@ -75,6 +83,11 @@ impl Traces {
             }
         }
     }
+}
+
+/// Not the span of a request: the lines name the request themselves.
+fn is_logged(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() || metadata.name() != "request" || !metadata.target().starts_with("waxseal")
 }
 
 /// The service's own spans, and the lines of its log that a collector needs. Never those of the exporter.

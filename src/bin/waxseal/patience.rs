@@ -1,0 +1,292 @@
+//! How long a client is waited for.
+//!
+//! hyper has a timeout of its own for a request's head, and makes a timer for each request: that costs a tenth of a
+//! whole request. This has one a connection. It ticks, and what goes on between two ticks is all that it looks at.
+
+use std::future::{Ready, ready};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, ready as ready_or_pending};
+use std::time::Duration;
+
+use axum_server::accept::Accept;
+use hyper::Request;
+use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Interval, MissedTickBehavior};
+use tower::Service;
+
+const TICK: Duration = Duration::from_secs(4);
+
+/// A client is not waited for any longer once so many ticks have gone by without anything: 12 to 16 seconds.
+const TICKS: u32 = 4;
+
+/// How long a connection may be silent, at most.
+#[cfg(test)]
+const MOST: Duration = TICK.saturating_mul(TICKS);
+
+/// Ends connections whose clients send no request, or no whole one, or take no answer. A request that is being
+/// answered has a limit of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience;
+
+impl<I, S> Accept<I, S> for Patience {
+    type Stream = Watched<I>;
+    type Service = Noting<S>;
+    type Future = Ready<io::Result<(Watched<I>, Noting<S>)>>;
+
+    fn accept(&self, stream: I, service: S) -> Self::Future {
+        let turn = Arc::<Turn>::default();
+        let service = Noting {
+            service,
+            turn: Arc::clone(&turn),
+        };
+        ready(Ok((Watched::new(stream, turn), service)))
+    }
+}
+
+/// Whose turn it is, and for how many ticks nothing went on.
+#[derive(Debug, Default)]
+struct Turn {
+    is_ours: AtomicBool,
+    ticks: AtomicU32,
+}
+
+impl Turn {
+    fn goes_on(&self) {
+        self.ticks.store(0, Ordering::Relaxed);
+    }
+
+    fn is(&self, ours: bool) {
+        self.is_ours.store(ours, Ordering::Relaxed);
+    }
+
+    /// Whether the client has been waited for long enough.
+    fn tick(&self) -> bool {
+        if self.is_ours.load(Ordering::Relaxed) {
+            self.goes_on();
+            return false;
+        }
+        self.ticks.fetch_add(1, Ordering::Relaxed) + 1 >= TICKS
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Watched<I> {
+    stream: I,
+    turn: Arc<Turn>,
+    /// Something of a request has come that is not answered yet.
+    began: bool,
+    ticks: Interval,
+}
+
+impl<I> Watched<I> {
+    fn new(stream: I, turn: Arc<Turn>) -> Self {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first one is at once.
+        ticks.reset();
+        Self {
+            stream,
+            turn,
+            began: false,
+            ticks,
+        }
+    }
+
+    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        loop {
+            ready_or_pending!(self.ticks.poll_tick(context));
+            if self.turn.tick() {
+                tracing::debug!("a client was not waited for any longer");
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+    }
+
+    fn wrote(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        // Whatever is written, it is the client's turn to take it.
+        self.turn.is(false);
+        self.began = false;
+        match written {
+            Poll::Ready(written) => {
+                self.turn.goes_on();
+                Poll::Ready(written)
+            }
+            Poll::Pending => self.wait(context),
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Ready(read) => {
+                // More of the same request is no news: it could go on for ever.
+                if !self.began {
+                    self.began = true;
+                    self.turn.goes_on();
+                }
+                Poll::Ready(read)
+            }
+            Poll::Pending => self.wait(context),
+        }
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// What answers a connection's requests.
+#[derive(Clone, Debug)]
+pub struct Noting<S> {
+    service: S,
+    turn: Arc<Turn>,
+}
+
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Noting<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    /// The head of the request is there: now it is ours to answer it.
+    fn call(&mut self, request: Request<Incoming>) -> S::Future {
+        self.turn.is(true);
+        self.service.call(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    fn connection(buffer: usize) -> (DuplexStream, Watched<DuplexStream>, Arc<Turn>) {
+        let (client, server) = duplex(buffer);
+        let turn = Arc::<Turn>::default();
+        (client, Watched::new(server, Arc::clone(&turn)), turn)
+    }
+
+    async fn is_given_up<T: std::fmt::Debug>(what: impl Future<Output = io::Result<T>>) -> bool {
+        match timeout(MOST * 3, what).await {
+            Ok(Err(error)) => error.kind() == io::ErrorKind::TimedOut,
+            Ok(Ok(_)) | Err(_) => false,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_nothing_is_not_waited_for_any_longer() {
+        let (_client, mut server, _) = connection(64);
+        assert!(is_given_up(server.read_u8()).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nor_is_who_sends_a_request_byte_by_byte() {
+        let (mut client, mut server, _) = connection(64);
+        let sends = async move {
+            for _ in 0..1000 {
+                client.write_u8(b'x').await.unwrap();
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let mut whole = [0; 1000];
+        tokio::select! {
+            given_up = is_given_up(server.read_exact(&mut whole)) => assert!(given_up),
+            () = sends => panic!("all of it was read"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_just_begun_has_all_of_the_time() {
+        let (mut client, mut server, _) = connection(64);
+        for _ in 0..5 {
+            // Silent for almost too long, and then two halves of a request that are as far apart.
+            let halves = async {
+                sleep(Duration::from_secs(11)).await;
+                client.write_u8(1).await.unwrap();
+                sleep(Duration::from_secs(11)).await;
+                client.write_u8(2).await.unwrap();
+            };
+            let mut whole = [0; 2];
+            let (_, read) = tokio::join!(halves, server.read_exact(&mut whole));
+            read.unwrap();
+            server.write_all(&whole).await.unwrap();
+            client.read_exact(&mut whole).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_given_up_while_it_is_our_turn() {
+        let (mut client, mut server, turn) = connection(64);
+        client.write_u8(1).await.unwrap();
+        server.read_u8().await.unwrap();
+        turn.is(true);
+        // hyper reads on, to see whether the client has gone.
+        assert!(timeout(MOST * 10, server.read_u8()).await.is_err());
+        server.write_u8(1).await.unwrap();
+        assert!(is_given_up(server.read_u8()).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_no_answer_is_not_waited_for_and_who_takes_a_long_one_is() {
+        let (mut client, mut server, turn) = connection(64);
+        turn.is(true);
+        let takes = async {
+            for _ in 0..100 {
+                sleep(Duration::from_secs(3)).await;
+                client.read_exact(&mut [0; 10]).await.unwrap();
+            }
+        };
+        let answer = [0; 1000];
+        let (written, ()) = tokio::join!(server.write_all(&answer), takes);
+        written.unwrap();
+        turn.is(true);
+        assert!(is_given_up(server.write_all(&answer)).await);
+    }
+}

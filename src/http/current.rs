@@ -1,0 +1,72 @@
+//! The request that is answered now, so that every line of the log can say which one it is about.
+//!
+//! A span of tracing says it too, to those who take spans. Making one costs as much as all else that stands around a
+//! resource, and most requests log nothing: so this is what `waxseal serve` writes into its log.
+
+use std::fmt;
+
+use axum::http::{HeaderValue, Method, Uri};
+
+tokio::task_local! {
+    static CURRENT: CurrentRequest;
+}
+
+/// A request, as a line of the log names it. It shows no query, which may have what does not belong in a log.
+#[derive(Clone, Debug)]
+pub struct CurrentRequest {
+    method: Method,
+    uri: Uri,
+    id: HeaderValue,
+    trace: Option<String>,
+}
+
+impl CurrentRequest {
+    #[cfg(feature = "server")]
+    pub(super) const fn new(
+        method: Method,
+        uri: Uri,
+        id: HeaderValue,
+        trace: Option<String>,
+    ) -> Self {
+        Self {
+            method,
+            uri,
+            id,
+            trace,
+        }
+    }
+
+    /// The one that this task answers, if it answers one.
+    #[must_use]
+    pub fn get() -> Option<Self> {
+        CURRENT.try_with(Self::clone).ok()
+    }
+
+    /// What `task` logs is about this request.
+    pub(super) async fn during<T>(self, task: impl Future<Output = T>) -> T {
+        CURRENT.scope(self, task).await
+    }
+}
+
+/// What `task` logs is about the request that is answered now, if there is one, also when it is answered by then.
+pub(super) fn in_current_request<T>(task: impl Future<Output = T>) -> impl Future<Output = T> {
+    let current = CurrentRequest::get();
+    async move {
+        match current {
+            Some(current) => current.during(task).await,
+            None => task.await,
+        }
+    }
+}
+
+impl fmt::Display for CurrentRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (method, path) = (&self.method, self.uri.path());
+        let id = self.id.to_str().unwrap_or_default();
+        write!(f, "request{{method={method} path={path:?} id={id:?}")?;
+        if let Some(trace) = &self.trace {
+            write!(f, " trace={trace}")?;
+        }
+        f.write_str("}")
+    }
+}
