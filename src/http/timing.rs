@@ -1,7 +1,7 @@
 //! How long requests take: by route template, method and class of status, and never by what a stranger wrote.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use axum::http::{Method, StatusCode};
 use metrics::Histogram;
@@ -22,19 +22,9 @@ type OfRoute = [[OnceLock<Histogram>; CLASSES.len()]; METHODS.len()];
 
 /// The histograms of the routes: each is looked up by its template, and asked of the recorder once.
 #[derive(Debug, Default)]
-pub(super) struct Durations(RwLock<HashMap<Arc<str>, Arc<OfRoute>>>);
+pub(super) struct Durations(RwLock<HashMap<Box<str>, Box<OfRoute>>>);
 
 impl Durations {
-    fn of_route(&self, route: &str) -> Arc<OfRoute> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(route) {
-            return Arc::clone(known);
-        }
-        drop(known);
-        let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(routes.entry(route.into()).or_default())
-    }
-
     /// A request that took so long until the head of its answer.
     pub(super) fn record(
         &self,
@@ -49,8 +39,17 @@ impl Durations {
         let method = method.unwrap_or(other);
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         let class = class.min(CLASSES.len() - 1);
-        self.of_route(route)[method][class]
-            .get_or_init(|| meters::request_duration(route, METHODS[method], CLASSES[class]))
-            .record(seconds);
+        let record = |of_route: &OfRoute| {
+            of_route[method][class]
+                .get_or_init(|| meters::request_duration(route, METHODS[method], CLASSES[class]))
+                .record(seconds);
+        };
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_route) = known.get(route) {
+            return record(of_route);
+        }
+        drop(known);
+        let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        record(routes.entry(route.into()).or_default());
     }
 }

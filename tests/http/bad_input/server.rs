@@ -95,3 +95,30 @@ async fn the_log_repeats_no_password_and_no_token() {
         assert_eq!(line, None, "{secret}");
     }
 }
+
+/// One that sends nothing at all, one that stops in the middle of its first head, one in that of its second.
+#[test]
+fn who_sends_no_whole_request_is_not_waited_for_for_ever() {
+    let place = Place::new();
+    let server = place.serve();
+    let address = server.url.strip_prefix("http://").unwrap();
+    let whole = "GET /livez HTTP/1.1\r\nHost: waxseal\r\n\r\n";
+    std::thread::scope(|scope| {
+        for sent in [
+            "".to_owned(),
+            whole[..20].to_owned(),
+            whole.to_owned() + &whole[..20],
+        ] {
+            scope.spawn(move || {
+                let mut socket = TcpStream::connect(address).unwrap();
+                let limit = Duration::from_secs(120);
+                socket.set_read_timeout(Some(limit)).unwrap();
+                socket.write_all(sent.as_bytes()).unwrap();
+                let mut answers = String::new();
+                socket.read_to_string(&mut answers).unwrap();
+                let answered = sent.len() > whole.len();
+                assert_eq!(answers.contains(" 200 OK"), answered, "{sent}: {answers}");
+            });
+        }
+    });
+}
