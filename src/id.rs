@@ -124,7 +124,7 @@ impl FromStr for SessionId {
         let (lineage, generation) = text.split_once('.').ok_or(refused)?;
         let number: u32 = generation.parse().map_err(|_| refused)?;
         // `+1` and `01` parse as numbers too, and would be second names for one session.
-        if number.to_string() != generation {
+        if generation.starts_with('+') || (generation.starts_with('0') && generation != "0") {
             return Err(refused);
         }
         Ok(Self {

@@ -26,11 +26,14 @@ impl<'a> UntrustedJwt<'a> {
         if jws.typ() != Some(TYPE) {
             return Err(Malformed::Header("typ is not at+jwt"));
         }
-        let kid = jws.kid().ok_or(Malformed::Header("no kid"))?;
-        let kid = kid
-            .parse()
-            .map_err(|_| Malformed::Header("kid is not a key ID"))?;
-        Ok(Self { jws, kid })
+        match (jws.kid(), jws.key_id()) {
+            (_, Some(kid)) => Ok(Self {
+                kid: kid.clone(),
+                jws,
+            }),
+            (Some(_), None) => Err(Malformed::Header("kid is not a key ID")),
+            (None, None) => Err(Malformed::Header("no kid")),
+        }
     }
 
     /// The name of the key that it says signed it.
