@@ -54,6 +54,15 @@ impl<'a> UntrustedJws<'a> {
     /// # Errors
     /// [`Malformed`] says what is wrong with it.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        Self::parse_known(text, |_| None)
+    }
+
+    /// The same. `known` may know a header by its text: as what a key writes when it signs a
+    /// [`jwt::TYPE`], which was read once and need not be read again.
+    pub(super) fn parse_known<'k>(
+        text: &'a str,
+        known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+    ) -> Result<Self, Malformed> {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(Malformed::TooLong);
         }
@@ -72,6 +81,17 @@ impl<'a> UntrustedJws<'a> {
             || !plain(signature)
         {
             return Err(Malformed::Shape);
+        }
+        let (signed, payload) = (signed.as_bytes(), payload.as_bytes());
+        if let Some(key) = known(header) {
+            return Ok(Self {
+                signed,
+                payload,
+                signature,
+                alg: Cow::Borrowed(key.algorithm().name()),
+                typ: Some(Cow::Borrowed(jwt::TYPE)),
+                kid: Some(Kid::Ours(key.kid().clone())),
+            });
         }
         if header.len() > MAX_HEADER_BYTES {
             return Err(Malformed::Header("too long"));
@@ -94,8 +114,8 @@ impl<'a> UntrustedJws<'a> {
                 .ok_or(Malformed::Header("a parameter that is not text")),
         };
         Ok(Self {
-            signed: signed.as_bytes(),
-            payload: payload.as_bytes(),
+            signed,
+            payload,
             signature,
             alg: text("alg")?.map(kept).ok_or(Malformed::Header("no alg"))?,
             typ: text("typ")?.map(kept),
@@ -121,6 +141,11 @@ impl<'a> UntrustedJws<'a> {
             Some(Kid::Ours(kid)) => Some(kid),
             _ => None,
         }
+    }
+
+    /// Whether that is the algorithm that it names.
+    pub(super) fn names(&self, algorithm: Algorithm) -> bool {
+        self.alg == algorithm.name()
     }
 
     /// What it says it is.
@@ -178,6 +203,17 @@ const fn jose_algorithm(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm>
     }
 }
 
+/// The header of what `key` signs as that type.
+pub(super) fn header(typ: &str, key: &VerifyingKey) -> Result<String, SigningFailed> {
+    let mut header = Header::new(jose_algorithm(key.algorithm()).ok_or(SigningFailed)?);
+    header.typ = Some(typ.to_owned());
+    header.kid = Some(key.kid().to_string());
+    let json = serde_json::to_vec(&header).map_err(|_| SigningFailed)?;
+    let mut text = String::with_capacity(USUAL_BYTES);
+    base64url::encode_onto(&mut text, &json);
+    Ok(text)
+}
+
 /// Signs `payload` as a JWS of the type `typ`.
 ///
 /// # Errors
@@ -187,15 +223,8 @@ pub fn sign(
     payload: &impl Serialize,
     key: &SigningKey,
 ) -> Result<String, SigningFailed> {
-    let algorithm = jose_algorithm(key.public().algorithm()).ok_or(SigningFailed)?;
-    let mut header = Header::new(algorithm);
-    header.typ = Some(typ.to_owned());
-    header.kid = Some(key.public().kid().to_string());
-    let mut json = serde_json::to_vec(&header).map_err(|_| SigningFailed)?;
-    let mut text = String::with_capacity(USUAL_BYTES);
-    base64url::encode_onto(&mut text, &json);
-    json.clear();
-    serde_json::to_writer(&mut json, payload).map_err(|_| SigningFailed)?;
+    let json = serde_json::to_vec(payload).map_err(|_| SigningFailed)?;
+    let mut text = header(typ, key.public())?;
     text.push('.');
     base64url::encode_onto(&mut text, &json);
     // Not jsonwebtoken's `encode`, which has its provider look for the key on every call.

@@ -1,6 +1,6 @@
 //! The access token as a JWT, `at+jwt` (RFC 9068).
 
-use super::jws::UntrustedJws;
+use super::jws::{self, UntrustedJws};
 use super::{Malformed, payload};
 use crate::claims::AnyClaims;
 use crate::id::KeyId;
@@ -8,6 +8,16 @@ use crate::key::{Format, VerifyingKey};
 
 /// The type in the header (RFC 9068, section 2.1), compared to the letter.
 pub const TYPE: &str = "at+jwt";
+
+/// The header of the tokens that `key` signs, to know it by. None if such a token would not be taken as one of
+/// that key.
+pub(crate) fn header(key: &VerifyingKey) -> Option<String> {
+    let header = jws::header(TYPE, key).ok()?;
+    let token = format!("{header}..-");
+    let read = UntrustedJwt::parse(&token).ok()?;
+    let is_its = read.kid == *key.kid() && read.jws.names(key.algorithm());
+    is_its.then_some(header)
+}
 
 /// A token whose signature nobody has checked: it has no claims to read.
 #[derive(Debug)]
@@ -22,7 +32,15 @@ impl<'a> UntrustedJwt<'a> {
     /// # Errors
     /// [`Malformed`] says what is wrong with it.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
-        let jws = UntrustedJws::parse(text)?;
+        Self::parse_known(text, |_| None)
+    }
+
+    /// The same. `known` may know the [`header`] of a key.
+    pub(super) fn parse_known<'k>(
+        text: &'a str,
+        known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+    ) -> Result<Self, Malformed> {
+        let jws = UntrustedJws::parse_known(text, known)?;
         if jws.typ() != Some(TYPE) {
             return Err(Malformed::Header("typ is not at+jwt"));
         }

@@ -173,7 +173,8 @@ pub fn sign_message(
     assertion: &[u8],
     key: &SigningKey,
 ) -> Result<String, SigningFailed> {
-    sign_written(|bytes| copy(bytes, message), footer, assertion, key)
+    let write = |bytes: &mut Vec<u8>| copy(bytes, message);
+    sign_written::<SigningFailed>(write, footer, assertion, key)
 }
 
 fn sign_written<E>(
