@@ -66,3 +66,30 @@ impl<'a> UntrustedJwt<'a> {
         payload::parse(&self.jws.verify(key)?, Format::Jwt)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Algorithm, SigningKey, generate_pem};
+    use crate::random::OsRandom;
+
+    #[test]
+    fn a_header_that_is_known_says_what_it_says_when_it_is_read() {
+        for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
+            let pem = generate_pem(algorithm, &OsRandom::new());
+            let key = SigningKey::from_pem(pem.as_bytes(), Format::Jwt).unwrap();
+            let its = header(key.public()).unwrap();
+            let token = jws::sign(TYPE, &"payload", &key).unwrap();
+            let known = UntrustedJwt::parse_known(&token, |header| {
+                assert_eq!(header, its);
+                Some(key.public())
+            });
+            let read = UntrustedJwt::parse(&token);
+            assert_eq!(format!("{known:?}"), format!("{read:?}"));
+            assert!(read.is_ok());
+        }
+        let pem = generate_pem(Algorithm::V4Public, &OsRandom::new());
+        let paseto = SigningKey::from_pem(pem.as_bytes(), Format::Paseto).unwrap();
+        assert_eq!(header(paseto.public()), None);
+    }
+}
