@@ -1,14 +1,12 @@
 //! jsonwebtoken's cryptography, over ring, and nothing else: the one file that both meet in.
 //!
 //! jsonwebtoken asks its provider for a signer on every token and hands it the PKCS#8 text, whose
-//! parsing costs as much as the signature. So keys are parsed once, when they are loaded, and the
-//! provider finds them by the digest of that text. A process that installed another provider first
-//! is fine too: it parses the same PKCS#8 itself.
+//! parsing costs as much as the signature. So what is signed here is signed with the key that was parsed
+//! when it was loaded, and the provider's signer is for what else in the process signs with jsonwebtoken. A
+//! process that installed another provider first is fine too.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Once, Weak};
+use std::sync::Once;
 
-use arc_swap::ArcSwap;
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
 use jsonwebtoken::jwk::ThumbprintHash;
@@ -69,13 +67,6 @@ impl Parsed {
         }
     }
 
-    fn algorithm(&self) -> Algorithm {
-        match self {
-            Self::Ed25519(_) => Algorithm::EdDSA,
-            Self::P256(..) => Algorithm::ES256,
-        }
-    }
-
     /// The bare signature, 64 bytes. None if the machine gives no randomness (P-256 alone needs it).
     pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match self {
@@ -97,8 +88,6 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     },
 };
 
-static PARSED: LazyLock<ArcSwap<HashMap<[u8; 32], Weak<Parsed>>>> = LazyLock::new(ArcSwap::default);
-
 /// Makes this provider the process's, unless there is one.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
@@ -107,26 +96,6 @@ pub(crate) fn install() {
             tracing::debug!("another jsonwebtoken provider is installed already; it is used");
         }
     });
-}
-
-/// Lets the provider find the key for as long as somebody holds it. Gives the one that is known, if
-/// there is one: a folder that is read again must not take it away from those who sign with it.
-pub(crate) fn register(der: &[u8], parsed: Parsed) -> Arc<Parsed> {
-    let digest = sha256(der);
-    if let Some(known) = PARSED.load().get(&digest).and_then(Weak::upgrade) {
-        return known;
-    }
-    let parsed = Arc::new(parsed);
-    PARSED.rcu(|known| {
-        let mut known: HashMap<_, _> = known
-            .iter()
-            .filter(|(_, key)| key.strong_count() > 0)
-            .map(|(digest, key)| (*digest, key.clone()))
-            .collect();
-        known.insert(digest, Arc::downgrade(&parsed));
-        known
-    });
-    parsed
 }
 
 /// Whether `signature` is that of the Ed25519 key `public` over `message` (RFC 8032).
@@ -143,7 +112,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     out
 }
 
-struct RingSigner(Arc<Parsed>);
+struct RingSigner(Parsed);
 
 impl Signer<Vec<u8>> for RingSigner {
     fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, Error> {
@@ -153,26 +122,20 @@ impl Signer<Vec<u8>> for RingSigner {
 
 impl JwtSigner for RingSigner {
     fn algorithm(&self) -> Algorithm {
-        self.0.algorithm()
+        match self.0 {
+            Parsed::Ed25519(_) => Algorithm::EdDSA,
+            Parsed::P256(..) => Algorithm::ES256,
+        }
     }
 }
 
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    let known = PARSED
-        .load()
-        .get(&sha256(key.as_bytes()))
-        .and_then(Weak::upgrade);
-    let parsed = match known {
-        Some(parsed) => parsed,
-        None => Arc::new(
-            Parsed::from_pkcs8(key.as_bytes(), &OsRandom::new())
-                .map_err(|_| ErrorKind::InvalidKeyFormat)?,
-        ),
-    };
-    if parsed.algorithm() != *algorithm {
+    let parsed = Parsed::from_pkcs8(key.as_bytes(), &OsRandom::new());
+    let signer = RingSigner(parsed.map_err(|_| ErrorKind::InvalidKeyFormat)?);
+    if signer.algorithm() != *algorithm {
         return Err(ErrorKind::InvalidAlgorithm.into());
     }
-    Ok(Box::new(RingSigner(parsed)))
+    Ok(Box::new(signer))
 }
 
 struct RingVerifier {
@@ -231,4 +194,36 @@ fn compute_digest(bytes: &[u8], hash: ThumbprintHash) -> Result<Vec<u8>> {
         _ => return Err(ErrorKind::UnsupportedAlgorithm.into()),
     };
     Ok(digest(algorithm, bytes).as_ref().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_else_is_in_the_process_can_sign_with_it() {
+        let random = OsRandom::new();
+        let ed25519 = Ed25519KeyPair::generate_pkcs8(random.ring()).unwrap();
+        let method = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let p256 = EcdsaKeyPair::generate_pkcs8(method, random.ring()).unwrap();
+        let keys = [
+            (Algorithm::EdDSA, EncodingKey::from_ed_der(ed25519.as_ref())),
+            (Algorithm::ES256, EncodingKey::from_ec_der(p256.as_ref())),
+        ];
+        let others = [Algorithm::ES256, Algorithm::EdDSA];
+        for ((algorithm, key), other) in keys.iter().zip(others) {
+            let signature = signer(algorithm, key).unwrap().sign(b"message");
+            let parsed = Parsed::from_pkcs8(key.as_bytes(), &random).unwrap();
+            let public = match algorithm {
+                Algorithm::EdDSA => DecodingKey::from_ed_der(parsed.public()),
+                _ => DecodingKey::from_ec_der(parsed.public()),
+            };
+            let verifier = verifier(algorithm, &public).unwrap();
+            assert!(verifier.verify(b"message", &signature).is_ok());
+            assert!(verifier.verify(b"another", &signature).is_err());
+            assert!(signer(&other, key).is_err());
+        }
+        let nothing = EncodingKey::from_ed_der(b"");
+        assert!(signer(&Algorithm::EdDSA, &nothing).is_err());
+    }
 }

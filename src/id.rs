@@ -30,7 +30,11 @@ fn uuid_v7(at: Timestamp, random: &dyn Random) -> Uuid {
 
 /// Only the canonical form: 36 characters, lower case, hyphens, version 7, variant of RFC 9562.
 fn parse_uuid_v7(text: &str) -> Option<Uuid> {
-    let canonical = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
+    // All of them are looked at, whatever they are, and so many at once.
+    let upper = text
+        .bytes()
+        .fold(false, |any, b| any | b.is_ascii_uppercase());
+    let canonical = text.len() == 36 && !upper;
     let uuid = canonical.then(|| Uuid::try_parse(text).ok()).flatten()?;
     let fits = uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122;
     fits.then_some(uuid)
@@ -124,7 +128,7 @@ impl FromStr for SessionId {
         let (lineage, generation) = text.split_once('.').ok_or(refused)?;
         let number: u32 = generation.parse().map_err(|_| refused)?;
         // `+1` and `01` parse as numbers too, and would be second names for one session.
-        if number.to_string() != generation {
+        if generation.starts_with('+') || (generation.starts_with('0') && generation != "0") {
             return Err(refused);
         }
         Ok(Self {

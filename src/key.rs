@@ -6,12 +6,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
+use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters,
     EllipticCurveKeyType, Jwk, KeyAlgorithm, OctetKeyPairParameters, OctetKeyPairType,
     PublicKeyUse, ThumbprintHash,
 };
-use jsonwebtoken::{DecodingKey, EncodingKey};
 
 use crate::crypto::{self, Parsed, Unparsed};
 use crate::id::KeyId;
@@ -358,8 +358,7 @@ impl fmt::Debug for VerifyingKey {
 /// The private half: it signs. Never printed.
 pub struct SigningKey {
     public: VerifyingKey,
-    encoding: EncodingKey,
-    parsed: Arc<Parsed>,
+    parsed: Parsed,
 }
 
 impl SigningKey {
@@ -384,21 +383,14 @@ impl SigningKey {
             Unparsed::PublicHalfDiffers => KeyError::PublicHalfDiffers,
             Unparsed::Malformed => KeyError::Malformed,
         })?;
-        let (algorithm, encoding) = match (&parsed, format) {
-            (Parsed::Ed25519(_), Format::Jwt) => (Algorithm::EdDsa, EncodingKey::from_ed_der(der)),
-            (Parsed::Ed25519(_), Format::Paseto) => {
-                (Algorithm::V4Public, EncodingKey::from_ed_der(der))
-            }
-            (Parsed::P256(..), Format::Jwt) => (Algorithm::Es256, EncodingKey::from_ec_der(der)),
+        let algorithm = match (&parsed, format) {
+            (Parsed::Ed25519(_), Format::Jwt) => Algorithm::EdDsa,
+            (Parsed::Ed25519(_), Format::Paseto) => Algorithm::V4Public,
+            (Parsed::P256(..), Format::Jwt) => Algorithm::Es256,
             (Parsed::P256(..), Format::Paseto) => return Err(KeyError::NotForPaseto),
         };
         let public = VerifyingKey::new(algorithm, parsed.public())?;
-        let parsed = crypto::register(der, parsed);
-        Ok(Self {
-            public,
-            encoding,
-            parsed,
-        })
+        Ok(Self { public, parsed })
     }
 
     /// The public half.
@@ -407,11 +399,7 @@ impl SigningKey {
         &self.public
     }
 
-    pub(crate) const fn encoding(&self) -> &EncodingKey {
-        &self.encoding
-    }
-
-    pub(crate) fn parsed(&self) -> &Parsed {
+    pub(crate) const fn parsed(&self) -> &Parsed {
         &self.parsed
     }
 }

@@ -13,6 +13,7 @@ use crate::id::KeyId;
 use crate::key::{Format, KeyError, SigningKey, VerifyingKey};
 use crate::schedule::{self, Planned, ScheduleError, Times};
 use crate::time::Timestamp;
+use crate::token::jwt;
 use crate::token::strict_json::Object;
 
 /// Why keys make no keyring.
@@ -58,6 +59,7 @@ pub struct Keyring {
     plan: Vec<Planned>,
     signing: HashMap<KeyId, SigningKey>,
     verifying: HashMap<KeyId, (VerifyingKey, Times)>,
+    headers: HashMap<String, VerifyingKey>,
 }
 
 impl Keyring {
@@ -108,6 +110,10 @@ impl Keyring {
                 return Err(KeyringError::of_twins(twin, key));
             }
         }
+        let headers = keys
+            .iter()
+            .filter_map(|(key, _)| Some((jwt::header(key)?, key.clone())))
+            .collect();
         let verifying = keys
             .into_iter()
             .map(|(key, times)| (key.kid().clone(), (key, times)))
@@ -116,6 +122,7 @@ impl Keyring {
             plan,
             signing: HashMap::new(),
             verifying,
+            headers,
         })
     }
 
@@ -160,6 +167,11 @@ impl Keyring {
     pub fn verifying(&self, kid: &str, now: Timestamp) -> Option<&VerifyingKey> {
         let (key, times) = self.verifying.get(kid)?;
         times.verifies(now).then_some(key)
+    }
+
+    /// The key whose tokens have that header, whenever it verifies.
+    pub(crate) fn of_header(&self, header: &str) -> Option<&VerifyingKey> {
+        self.headers.get(header)
     }
 
     /// The keys of that format that verify at `now`, in the order of their names: those to publish.

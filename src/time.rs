@@ -1,15 +1,19 @@
 //! The only clock. Everything else takes a [`Clock`] as an argument.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, SecondsFormat, Timelike};
+use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Timelike};
 use serde::{Serialize, Serializer};
 
 /// A wall-clock instant in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
+
+/// How a time of [`Timestamp::parse_second`] looks, before its zone.
+const FORM: &[u8] = b"0000-00-00T00:00:00";
 
 impl Timestamp {
     /// An instant that never comes: what expires here never expires.
@@ -51,15 +55,25 @@ impl Timestamp {
     /// form of it.
     #[must_use]
     pub fn parse_second(text: &str) -> Option<Self> {
-        let local = text
-            .strip_suffix('Z')
-            .or_else(|| text.strip_suffix("+00:00"))?;
-        let time = chrono::NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M:%S")
-            .ok()?
-            .and_utc();
-        let parsed = Self::from_secs(time.timestamp());
-        // chrono reads single digits, signs and leap seconds too: only what we would print is taken.
-        (parsed.to_string().strip_suffix('Z') == Some(local)).then_some(parsed)
+        let (local, zone) = text.as_bytes().split_at_checked(FORM.len())?;
+        let fits = local.iter().zip(FORM).all(|(byte, form)| match form {
+            b'0' => byte.is_ascii_digit(),
+            _ => byte == form,
+        });
+        if !fits || !matches!(zone, b"Z" | b"+00:00") {
+            return None;
+        }
+        let number = |at: Range<usize>| {
+            let digits = local[at].iter().map(|digit| u32::from(digit - b'0'));
+            digits.fold(0, |number, digit| number * 10 + digit)
+        };
+        let year = number(0..4).cast_signed();
+        let time = NaiveDate::from_ymd_opt(year, number(5..7), number(8..10))?.and_hms_opt(
+            number(11..13),
+            number(14..16),
+            number(17..19),
+        )?;
+        Some(Self::from_secs(time.and_utc().timestamp()))
     }
 
     /// From RFC 3339 with any offset, to the millisecond.

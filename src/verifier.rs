@@ -220,7 +220,7 @@ impl Verifier {
         keyring: &Keyring,
         now: Timestamp,
     ) -> Result<Verified, Refusal> {
-        let token = UntrustedToken::parse(text)?;
+        let token = UntrustedToken::parse_known(text, |header| keyring.of_header(header))?;
         if !self.accepts.contains(&token.format()) {
             return Err(Malformed::Format.into());
         }

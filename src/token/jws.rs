@@ -1,14 +1,20 @@
 //! Compact JWS (RFC 7515, section 7.1) with a header of `alg`, `typ` and `kid`, and nothing else.
 
+use std::borrow::Cow;
+
 use jsonwebtoken::Header;
 use serde::Serialize;
 
 use super::strict_json::Object;
-use super::{MAX_TOKEN_BYTES, Malformed, SigningFailed, base64url};
+use super::{MAX_TOKEN_BYTES, Malformed, SigningFailed, base64url, jwt, statement};
+use crate::id::KeyId;
 use crate::key::{Algorithm, SigningKey, VerifyingKey};
 
 /// The longest encoded header, in bytes. It is parsed before the signature is checked, so it is kept small.
 const MAX_HEADER_BYTES: usize = 512;
+
+/// Room for a usual JWS.
+const USUAL_BYTES: usize = 1024;
 
 /// A JWS that nobody has checked. It gives away its key's name and its type, and no payload.
 #[derive(Debug)]
@@ -16,9 +22,30 @@ pub struct UntrustedJws<'a> {
     signed: &'a [u8],
     payload: &'a [u8],
     signature: &'a str,
-    alg: String,
-    typ: Option<String>,
-    kid: Option<String>,
+    alg: Cow<'static, str>,
+    typ: Option<Cow<'static, str>>,
+    kid: Option<Kid>,
+}
+
+/// What others name their keys need not be a name of ours.
+#[derive(Debug)]
+enum Kid {
+    Ours(KeyId),
+    Foreign(String),
+}
+
+/// What is in the header of nearly every JWS. None of these is copied.
+const USUAL: [&str; 5] = [
+    jwt::TYPE,
+    Algorithm::EdDsa.name(),
+    Algorithm::Es256.name(),
+    "JWT",
+    statement::REVOCATIONS,
+];
+
+fn kept(text: &str) -> Cow<'static, str> {
+    let usual = USUAL.into_iter().find(|usual| *usual == text);
+    usual.map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)
 }
 
 impl<'a> UntrustedJws<'a> {
@@ -27,6 +54,15 @@ impl<'a> UntrustedJws<'a> {
     /// # Errors
     /// [`Malformed`] says what is wrong with it.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        Self::parse_known(text, |_| None)
+    }
+
+    /// The same. `known` may know a header by its text: as what a key writes when it signs a
+    /// [`jwt::TYPE`], which was read once and need not be read again.
+    pub(super) fn parse_known<'k>(
+        text: &'a str,
+        known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+    ) -> Result<Self, Malformed> {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(Malformed::TooLong);
         }
@@ -46,12 +82,24 @@ impl<'a> UntrustedJws<'a> {
         {
             return Err(Malformed::Shape);
         }
+        let (signed, payload) = (signed.as_bytes(), payload.as_bytes());
+        if let Some(key) = known(header) {
+            return Ok(Self {
+                signed,
+                payload,
+                signature,
+                alg: Cow::Borrowed(key.algorithm().name()),
+                typ: Some(Cow::Borrowed(jwt::TYPE)),
+                kid: Some(Kid::Ours(key.kid().clone())),
+            });
+        }
         if header.len() > MAX_HEADER_BYTES {
             return Err(Malformed::Header("too long"));
         }
-        let json = base64url::decode(header.as_bytes()).map_err(|_| Malformed::Shape)?;
-        let object =
-            Object::parse(&json).map_err(|_| Malformed::Header("not one strict JSON object"))?;
+        let mut json = [0; MAX_HEADER_BYTES];
+        let json = base64url::decode_in(&mut json, header.as_bytes());
+        let object = Object::parse(json.map_err(|_| Malformed::Shape)?)
+            .map_err(|_| Malformed::Header("not one strict JSON object"))?;
         if object
             .names()
             .any(|name| !matches!(name, "alg" | "typ" | "kid"))
@@ -62,23 +110,42 @@ impl<'a> UntrustedJws<'a> {
             None => Ok(None),
             Some(value) => value
                 .as_str()
-                .map(|text| Some(text.to_owned()))
+                .map(Some)
                 .ok_or(Malformed::Header("a parameter that is not text")),
         };
         Ok(Self {
-            signed: signed.as_bytes(),
-            payload: payload.as_bytes(),
+            signed,
+            payload,
             signature,
-            alg: text("alg")?.ok_or(Malformed::Header("no alg"))?,
-            typ: text("typ")?,
-            kid: text("kid")?,
+            alg: text("alg")?.map(kept).ok_or(Malformed::Header("no alg"))?,
+            typ: text("typ")?.map(kept),
+            kid: text("kid")?.map(|kid| match kid.parse() {
+                Ok(ours) => Kid::Ours(ours),
+                Err(_) => Kid::Foreign(kid.to_owned()),
+            }),
         })
     }
 
     /// The name of the key that it says signed it.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
-        self.kid.as_deref()
+        self.kid.as_ref().map(|kid| match kid {
+            Kid::Ours(kid) => kid.as_str(),
+            Kid::Foreign(kid) => kid,
+        })
+    }
+
+    /// The same, if it is a name that a key of ours can have.
+    pub(super) const fn key_id(&self) -> Option<&KeyId> {
+        match &self.kid {
+            Some(Kid::Ours(kid)) => Some(kid),
+            _ => None,
+        }
+    }
+
+    /// Whether that is the algorithm that it names.
+    pub(super) fn names(&self, algorithm: Algorithm) -> bool {
+        self.alg == algorithm.name()
     }
 
     /// What it says it is.
@@ -118,7 +185,7 @@ impl<'a> UntrustedJws<'a> {
     fn verify_named(self, key: &VerifyingKey, names: &[&str]) -> Result<Vec<u8>, Malformed> {
         let algorithm = jose_algorithm(key.algorithm()).ok_or(Malformed::Algorithm)?;
         let decoding = key.decoding().ok_or(Malformed::Algorithm)?;
-        if !names.contains(&self.alg.as_str()) {
+        if !names.contains(&&*self.alg) {
             return Err(Malformed::Algorithm);
         }
         match jsonwebtoken::crypto::verify(self.signature, self.signed, decoding, algorithm) {
@@ -136,6 +203,17 @@ const fn jose_algorithm(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm>
     }
 }
 
+/// The header of what `key` signs as that type.
+pub(super) fn header(typ: &str, key: &VerifyingKey) -> Result<String, SigningFailed> {
+    let mut header = Header::new(jose_algorithm(key.algorithm()).ok_or(SigningFailed)?);
+    header.typ = Some(typ.to_owned());
+    header.kid = Some(key.kid().to_string());
+    let json = serde_json::to_vec(&header).map_err(|_| SigningFailed)?;
+    let mut text = String::with_capacity(USUAL_BYTES);
+    base64url::encode_onto(&mut text, &json);
+    Ok(text)
+}
+
 /// Signs `payload` as a JWS of the type `typ`.
 ///
 /// # Errors
@@ -145,9 +223,13 @@ pub fn sign(
     payload: &impl Serialize,
     key: &SigningKey,
 ) -> Result<String, SigningFailed> {
-    let algorithm = jose_algorithm(key.public().algorithm()).ok_or(SigningFailed)?;
-    let mut header = Header::new(algorithm);
-    header.typ = Some(typ.to_owned());
-    header.kid = Some(key.public().kid().to_string());
-    jsonwebtoken::encode(&header, payload, key.encoding()).map_err(|_| SigningFailed)
+    let json = serde_json::to_vec(payload).map_err(|_| SigningFailed)?;
+    let mut text = header(typ, key.public())?;
+    text.push('.');
+    base64url::encode_onto(&mut text, &json);
+    // Not jsonwebtoken's `encode`, which has its provider look for the key on every call.
+    let signature = key.parsed().sign(text.as_bytes()).ok_or(SigningFailed)?;
+    text.push('.');
+    base64url::encode_onto(&mut text, &signature);
+    Ok(text)
 }

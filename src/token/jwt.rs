@@ -1,6 +1,6 @@
 //! The access token as a JWT, `at+jwt` (RFC 9068).
 
-use super::jws::UntrustedJws;
+use super::jws::{self, UntrustedJws};
 use super::{Malformed, payload};
 use crate::claims::AnyClaims;
 use crate::id::KeyId;
@@ -8,6 +8,16 @@ use crate::key::{Format, VerifyingKey};
 
 /// The type in the header (RFC 9068, section 2.1), compared to the letter.
 pub const TYPE: &str = "at+jwt";
+
+/// The header of the tokens that `key` signs, to know it by. None if such a token would not be taken as one of
+/// that key.
+pub(crate) fn header(key: &VerifyingKey) -> Option<String> {
+    let header = jws::header(TYPE, key).ok()?;
+    let token = format!("{header}..-");
+    let read = UntrustedJwt::parse(&token).ok()?;
+    let is_its = read.kid == *key.kid() && read.jws.names(key.algorithm());
+    is_its.then_some(header)
+}
 
 /// A token whose signature nobody has checked: it has no claims to read.
 #[derive(Debug)]
@@ -22,15 +32,26 @@ impl<'a> UntrustedJwt<'a> {
     /// # Errors
     /// [`Malformed`] says what is wrong with it.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
-        let jws = UntrustedJws::parse(text)?;
+        Self::parse_known(text, |_| None)
+    }
+
+    /// The same. `known` may know the [`header`] of a key.
+    pub(super) fn parse_known<'k>(
+        text: &'a str,
+        known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+    ) -> Result<Self, Malformed> {
+        let jws = UntrustedJws::parse_known(text, known)?;
         if jws.typ() != Some(TYPE) {
             return Err(Malformed::Header("typ is not at+jwt"));
         }
-        let kid = jws.kid().ok_or(Malformed::Header("no kid"))?;
-        let kid = kid
-            .parse()
-            .map_err(|_| Malformed::Header("kid is not a key ID"))?;
-        Ok(Self { jws, kid })
+        match (jws.kid(), jws.key_id()) {
+            (_, Some(kid)) => Ok(Self {
+                kid: kid.clone(),
+                jws,
+            }),
+            (Some(_), None) => Err(Malformed::Header("kid is not a key ID")),
+            (None, None) => Err(Malformed::Header("no kid")),
+        }
     }
 
     /// The name of the key that it says signed it.
@@ -43,5 +64,32 @@ impl<'a> UntrustedJwt<'a> {
     /// for somebody else.
     pub(crate) fn verify(self, key: &VerifyingKey) -> Result<AnyClaims, Malformed> {
         payload::parse(&self.jws.verify(key)?, Format::Jwt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Algorithm, SigningKey, generate_pem};
+    use crate::random::OsRandom;
+
+    #[test]
+    fn a_header_that_is_known_says_what_it_says_when_it_is_read() {
+        for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
+            let pem = generate_pem(algorithm, &OsRandom::new());
+            let key = SigningKey::from_pem(pem.as_bytes(), Format::Jwt).unwrap();
+            let its = header(key.public()).unwrap();
+            let token = jws::sign(TYPE, &"payload", &key).unwrap();
+            let known = UntrustedJwt::parse_known(&token, |header| {
+                assert_eq!(header, its);
+                Some(key.public())
+            });
+            let read = UntrustedJwt::parse(&token);
+            assert_eq!(format!("{known:?}"), format!("{read:?}"));
+            assert!(read.is_ok());
+        }
+        let pem = generate_pem(Algorithm::V4Public, &OsRandom::new());
+        let paseto = SigningKey::from_pem(pem.as_bytes(), Format::Paseto).unwrap();
+        assert_eq!(header(paseto.public()), None);
     }
 }

@@ -63,10 +63,18 @@ impl<'a> UntrustedToken<'a> {
     /// # Errors
     /// [`Malformed`] says what is wrong with it.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        Self::parse_known(text, |_| None)
+    }
+
+    /// The same, and no other verdict. `known` may know the [`jwt::header`] of a key, which is then not read.
+    pub(crate) fn parse_known<'k>(
+        text: &'a str,
+        known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+    ) -> Result<Self, Malformed> {
         if text.starts_with(paseto::HEADER) {
             paseto::UntrustedPaseto::parse(text).map(Self::Paseto)
         } else {
-            jwt::UntrustedJwt::parse(text).map(Self::Jwt)
+            jwt::UntrustedJwt::parse_known(text, known).map(Self::Jwt)
         }
     }
 

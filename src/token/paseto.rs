@@ -4,6 +4,8 @@
 //! The pre-authentication encoding is our own, over ring: it is a dozen lines, the official vectors
 //! check it, and a library's parser would stand behind a strict layer of ours in any case.
 
+use std::ops::Range;
+
 use super::strict_json::Object;
 use super::{MAX_TOKEN_BYTES, Malformed, SigningFailed, base64url, payload};
 use crate::claims::AnyClaims;
@@ -19,11 +21,17 @@ const MAX_FOOTER_BYTES: usize = 128;
 
 const SIGNATURE_BYTES: usize = 64;
 
+/// Room for a usual token.
+const USUAL_BYTES: usize = 1024;
+
 /// A message with a signature that nobody has checked, as PASETO has it: any message, any footer.
 #[derive(Debug)]
 pub struct UntrustedMessage {
-    body: Vec<u8>,
-    footer: Vec<u8>,
+    /// What is signed, up to the implicit assertion: the parts are decoded to where they are checked.
+    signed: Vec<u8>,
+    message: Range<usize>,
+    footer: Range<usize>,
+    signature: [u8; SIGNATURE_BYTES],
 }
 
 impl UntrustedMessage {
@@ -42,34 +50,50 @@ impl UntrustedMessage {
             Some((body, footer)) => (body, footer),
             None => (parts, ""),
         };
-        let decode = |part: &str| base64url::decode(part.as_bytes()).map_err(|_| Malformed::Shape);
-        let (body, footer) = (decode(body)?, decode(footer)?);
-        if body.len() < SIGNATURE_BYTES {
-            return Err(Malformed::Shape);
-        }
-        Ok(Self { body, footer })
+        let decode = |bytes: &mut Vec<u8>, part: &str| {
+            base64url::decode_onto(bytes, part.as_bytes()).map_err(|_| Malformed::Shape)
+        };
+        let mut signature = [0; SIGNATURE_BYTES];
+        let mut signed = pre_authentication_encoding(text.len());
+        let message = piece(&mut signed, |bytes| {
+            let start = bytes.len();
+            decode(bytes, body)?;
+            let body = bytes.get(start..).unwrap_or_default();
+            let (_, last) = body.split_last_chunk().ok_or(Malformed::Shape)?;
+            signature = *last;
+            bytes.truncate(bytes.len() - SIGNATURE_BYTES);
+            Ok(())
+        })?;
+        let footer = piece(&mut signed, |bytes| decode(bytes, footer))?;
+        Ok(Self {
+            signed,
+            message,
+            footer,
+            signature,
+        })
     }
 
     /// The footer. Nobody has checked it.
     #[must_use]
     pub fn footer(&self) -> &[u8] {
-        &self.footer
+        &self.signed[self.footer.clone()]
     }
 
     /// The message, if `key` signed it with this footer and `assertion`.
     ///
     /// # Errors
     /// [`Malformed::Algorithm`], [`Malformed::Signature`].
-    pub fn verify(self, key: &VerifyingKey, assertion: &[u8]) -> Result<Vec<u8>, Malformed> {
-        let Self { mut body, footer } = self;
+    pub fn verify(mut self, key: &VerifyingKey, assertion: &[u8]) -> Result<Vec<u8>, Malformed> {
+        self.verified(key, assertion).map(<[u8]>::to_vec)
+    }
+
+    fn verified(&mut self, key: &VerifyingKey, assertion: &[u8]) -> Result<&[u8], Malformed> {
         if key.algorithm() != Algorithm::V4Public {
             return Err(Malformed::Algorithm);
         }
-        let signature = body.split_off(body.len() - SIGNATURE_BYTES);
-        let signed = pre_authentication_encoding([HEADER.as_bytes(), &body, &footer, assertion]);
-        let good = crypto::verify_ed25519(key.public_bytes(), &signed, &signature);
-        if good {
-            Ok(body)
+        piece::<Malformed>(&mut self.signed, |bytes| copy(bytes, assertion))?;
+        if crypto::verify_ed25519(key.public_bytes(), &self.signed, &self.signature) {
+            Ok(&self.signed[self.message.clone()])
         } else {
             Err(Malformed::Signature)
         }
@@ -119,8 +143,8 @@ impl UntrustedPaseto {
 
     /// The claims, if `key` signed them. They are authentic, and may be expired, revoked or meant
     /// for somebody else.
-    pub(crate) fn verify(self, key: &VerifyingKey) -> Result<AnyClaims, Malformed> {
-        payload::parse(&self.message.verify(key, b"")?, Format::Paseto)
+    pub(crate) fn verify(mut self, key: &VerifyingKey) -> Result<AnyClaims, Malformed> {
+        payload::parse(self.message.verified(key, b"")?, Format::Paseto)
     }
 }
 
@@ -129,9 +153,9 @@ pub(super) fn sign(
     payload: &payload::Payload<'_>,
     key: &SigningKey,
 ) -> Result<String, SigningFailed> {
-    let message = serde_json::to_vec(payload).map_err(|_| SigningFailed)?;
     let footer = footer(key.public());
-    sign_message(&message, footer.as_bytes(), b"", key)
+    let write = |bytes: &mut Vec<u8>| serde_json::to_writer(bytes, payload);
+    sign_written(write, footer.as_bytes(), b"", key)
 }
 
 /// The footer that names the key.
@@ -149,27 +173,65 @@ pub fn sign_message(
     assertion: &[u8],
     key: &SigningKey,
 ) -> Result<String, SigningFailed> {
+    let write = |bytes: &mut Vec<u8>| copy(bytes, message);
+    sign_written::<SigningFailed>(write, footer, assertion, key)
+}
+
+fn sign_written<E>(
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    footer: &[u8],
+    assertion: &[u8],
+    key: &SigningKey,
+) -> Result<String, SigningFailed> {
     if key.public().algorithm() != Algorithm::V4Public {
         return Err(SigningFailed);
     }
-    let signed = pre_authentication_encoding([HEADER.as_bytes(), message, footer, assertion]);
+    let mut signed = pre_authentication_encoding(USUAL_BYTES);
+    let message = piece(&mut signed, write).map_err(|_| SigningFailed)?;
+    for other in [footer, assertion] {
+        piece::<SigningFailed>(&mut signed, |bytes| copy(bytes, other))?;
+    }
     let signature = key.parsed().sign(&signed).ok_or(SigningFailed)?;
-    let body = base64url::encode(&[message, &signature].concat());
-    Ok(match footer {
-        [] => format!("{HEADER}{body}"),
-        _ => format!("{HEADER}{body}.{}", base64url::encode(footer)),
-    })
+    // The signature follows the message at once in what is encoded.
+    signed.truncate(message.end);
+    signed.extend_from_slice(&signature);
+    let mut token = String::with_capacity(USUAL_BYTES);
+    token.push_str(HEADER);
+    base64url::encode_onto(&mut token, &signed[message.start..]);
+    if !footer.is_empty() {
+        token.push('.');
+        base64url::encode_onto(&mut token, footer);
+    }
+    Ok(token)
 }
 
 /// PAE: the number of pieces, and each piece after its length, so that no two lists of pieces are
-/// one text (PASETO, Common Implementation Details).
-fn pre_authentication_encoding(pieces: [&[u8]; 4]) -> Vec<u8> {
-    let length: usize = pieces.iter().map(|piece| 8 + piece.len()).sum();
-    let mut encoded = Vec::with_capacity(8 + length);
-    encoded.extend_from_slice(&(pieces.len() as u64).to_le_bytes());
-    for piece in pieces {
-        encoded.extend_from_slice(&(piece.len() as u64).to_le_bytes());
-        encoded.extend_from_slice(piece);
-    }
+/// one text (PASETO, Common Implementation Details). This is its begin: that there are four pieces, and the
+/// first. `room` is about what the others take.
+fn pre_authentication_encoding(room: usize) -> Vec<u8> {
+    const PIECES: u64 = 4;
+    let mut encoded = Vec::with_capacity(64 + room);
+    encoded.extend_from_slice(&PIECES.to_le_bytes());
+    encoded.extend_from_slice(&(HEADER.len() as u64).to_le_bytes());
+    encoded.extend_from_slice(HEADER.as_bytes());
     encoded
+}
+
+/// The next piece, as `write` writes it, and where it is.
+fn piece<E>(
+    encoded: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<Range<usize>, E> {
+    let length_at = encoded.len();
+    encoded.extend_from_slice(&[0; 8]);
+    let start = encoded.len();
+    write(encoded)?;
+    let piece = start..encoded.len();
+    encoded[length_at..start].copy_from_slice(&(piece.len() as u64).to_le_bytes());
+    Ok(piece)
+}
+
+fn copy<E>(bytes: &mut Vec<u8>, piece: &[u8]) -> Result<(), E> {
+    bytes.extend_from_slice(piece);
+    Ok(())
 }

@@ -44,7 +44,7 @@ impl<'a> UntrustedStatement<'a> {
             if jws.typ() != Some(typ) {
                 return Err(Malformed::Header("typ is another"));
             }
-            let kid = jws.kid().and_then(|kid| kid.parse().ok());
+            let kid = jws.key_id().cloned();
             (Signed::Jws(jws), kid)
         };
         let kid = kid.ok_or(no_kid)?;

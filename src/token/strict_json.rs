@@ -4,9 +4,6 @@
 //! (RFC 7519, section 4; RFC 8725, section 2.4).
 
 use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// How deep arrays and objects may nest.
 pub const MAX_DEPTH: usize = 8;
@@ -79,7 +76,7 @@ impl<'a> Value<'a> {
 
 /// A JSON object's members, in their order, each key once.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+pub struct Object<'a>(Vec<(Key<'a>, Value<'a>)>);
 
 impl<'a> Object<'a> {
     /// Parses one object and nothing beside it.
@@ -87,130 +84,242 @@ impl<'a> Object<'a> {
     /// # Errors
     /// [`NotStrictJson`].
     pub fn parse(json: &'a [u8]) -> Result<Self, NotStrictJson> {
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let value = AtDepth(0)
-            .deserialize(&mut deserializer)
-            .map_err(|_| NotStrictJson)?;
-        deserializer.end().map_err(|_| NotStrictJson)?;
-        if let Value::Object(object) = value {
-            Ok(object)
-        } else {
-            Err(NotStrictJson)
+        // What is no UTF-8 is no JSON, within a text or outside.
+        let text = std::str::from_utf8(json).map_err(|_| NotStrictJson)?;
+        let mut reader = Reader { text, at: 0 };
+        if reader.next() != Some(b'{') {
+            return Err(NotStrictJson);
+        }
+        let object = reader.object(0)?;
+        match reader.next() {
+            None => Ok(object),
+            Some(_) => Err(NotStrictJson),
         }
     }
 
     /// The member of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+        let name = Key::new(name);
         self.0
             .iter()
-            .find(|(key, _)| key == name)
+            .find(|(key, _)| key.is(&name))
             .map(|(_, value)| value)
     }
 
     /// The members' names, in their order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_ref())
+        self.0.iter().map(|(key, _)| key.name.as_ref())
     }
 }
 
-struct AtDepth(usize);
+/// A key, and what it looks like from afar: its length and its first bytes, which tell nearly all keys apart.
+#[derive(Clone, Debug, PartialEq)]
+struct Key<'a> {
+    look: u64,
+    name: Cow<'a, str>,
+}
 
-impl AtDepth {
-    fn deeper<E: Error>(&self) -> Result<Self, E> {
-        if self.0 < MAX_DEPTH {
-            Ok(Self(self.0 + 1))
-        } else {
-            Err(E::custom("too deep"))
-        }
+impl<'a> Key<'a> {
+    fn new(name: impl Into<Cow<'a, str>>) -> Self {
+        let name = name.into();
+        let first = name.bytes().take(6);
+        let look = first.fold(name.len() as u64, |look, byte| look << 8 | u64::from(byte));
+        Self { look, name }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.look == other.look && self.name == other.name
     }
 }
 
-impl<'de> DeserializeSeed<'de> for AtDepth {
-    type Value = Value<'de>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
+/// Reads on from `at`. What a token of ours consists of is read here: whole numbers, texts without escapes.
+/// Of what is rarer only the extent is found here; whether it is JSON, and what it says, is asked of serde_json.
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
 }
 
-impl<'de> Visitor<'de> for AtDepth {
-    type Value = Value<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Value::Integer(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(value).map_or(Value::OtherNumber, Value::Integer))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Value::OtherNumber)
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Value::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Value::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-        let mut elements = Vec::new();
-        while let Some(element) = sequence.next_element_seed(self.deeper()?)? {
-            elements.push(element);
-        }
-        Ok(Value::Array(elements))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::with_capacity(16);
-        while let Some(key) = map.next_key_seed(Key)? {
-            if members.iter().any(|(known, _)| *known == key) {
-                return Err(A::Error::custom("double key"));
+impl<'a> Reader<'a> {
+    /// The next byte that is not white space; it stays unread.
+    fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(byte) = bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Some(*byte);
             }
-            members.push((key, map.next_value_seed(self.deeper()?)?));
+            self.at += 1;
         }
-        Ok(Value::Object(Object(members)))
+        None
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    /// What is not read yet.
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// The text from `start` to here.
+    fn since(&self, start: usize) -> Result<&'a str, NotStrictJson> {
+        self.text.get(start..self.at).ok_or(NotStrictJson)
+    }
+
+    /// The value that begins here, `depth` deep.
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, NotStrictJson> {
+        match self.next().ok_or(NotStrictJson)? {
+            b'"' => self.string().map(Value::Text),
+            b'-' | b'0'..=b'9' => self.number(),
+            b'[' => self.array(depth).map(Value::Array),
+            b'{' => self.object(depth).map(Value::Object),
+            b't' => self.word("rue", Value::Bool(true)),
+            b'f' => self.word("alse", Value::Bool(false)),
+            b'n' => self.word("ull", Value::Null),
+            _ => Err(NotStrictJson),
+        }
+    }
+
+    fn word(&mut self, rest: &str, value: Value<'a>) -> Result<Value<'a>, NotStrictJson> {
+        if self.rest().starts_with(rest.as_bytes()) {
+            self.at += rest.len();
+            Ok(value)
+        } else {
+            Err(NotStrictJson)
+        }
+    }
+
+    /// An array whose `[` is read.
+    fn array(&mut self, depth: usize) -> Result<Vec<Value<'a>>, NotStrictJson> {
+        let depth = deeper(depth)?;
+        let mut elements = Vec::new();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(elements);
+        }
+        loop {
+            elements.push(self.value(depth)?);
+            match self.next() {
+                Some(b',') => {}
+                Some(b']') => return Ok(elements),
+                _ => return Err(NotStrictJson),
+            }
+        }
+    }
+
+    /// An object whose `{` is read.
+    fn object(&mut self, depth: usize) -> Result<Object<'a>, NotStrictJson> {
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(Object::default());
+        }
+        let depth = deeper(depth)?;
+        let mut members: Vec<(Key<'a>, Value<'a>)> = Vec::with_capacity(16);
+        loop {
+            if self.next() != Some(b'"') {
+                return Err(NotStrictJson);
+            }
+            let key = Key::new(self.string()?);
+            let double = members.iter().any(|(known, _)| known.is(&key));
+            if double || self.next() != Some(b':') {
+                return Err(NotStrictJson);
+            }
+            members.push((key, self.value(depth)?));
+            match self.next() {
+                Some(b',') => {}
+                Some(b'}') => return Ok(Object(members)),
+                _ => return Err(NotStrictJson),
+            }
+        }
+    }
+
+    /// A text whose first `"` is read.
+    fn string(&mut self) -> Result<Cow<'a, str>, NotStrictJson> {
+        let start = self.at;
+        let mut escapes = false;
+        loop {
+            self.at += plain(self.rest());
+            match self.rest().first() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escapes = true;
+                    self.at += 2;
+                }
+                _ => return Err(NotStrictJson),
+            }
+        }
+        let text = self.since(start)?;
+        self.at += 1;
+        if !escapes {
+            return Ok(Cow::Borrowed(text));
+        }
+        let quoted = self.since(start - 1)?;
+        serde_json::from_str(quoted)
+            .map(Cow::Owned)
+            .map_err(|_| NotStrictJson)
+    }
+
+    /// A number whose first byte is read.
+    fn number(&mut self) -> Result<Value<'a>, NotStrictJson> {
+        self.at -= 1;
+        let (start, rest) = (self.at, self.rest());
+        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        let (whole, more) = rest.split_at(digits);
+        let usual = match whole {
+            [_] => true,
+            [b'1'..=b'9', ..] => digits <= LONGEST,
+            _ => false,
+        };
+        if usual && !matches!(more.first(), Some(b'.' | b'e' | b'E')) {
+            self.at += digits;
+            let digit = |number, byte: &u8| number * 10 + i64::from(byte - b'0');
+            return Ok(Value::Integer(whole.iter().fold(0, digit)));
+        }
+        let part = |b: &&u8| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+        self.at += rest.iter().take_while(part).count();
+        let number = self.since(start)?;
+        serde_json::from_str::<f64>(number).map_err(|_| NotStrictJson)?;
+        // The negative zero is no whole number.
+        let whole = number.parse().ok().filter(|_| number != "-0");
+        Ok(whole.map_or(Value::OtherNumber, Value::Integer))
     }
 }
 
-struct Key;
+/// The most digits that cannot be too many for an `i64`.
+const LONGEST: usize = 18;
 
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Cow<'de, str>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
+fn deeper(depth: usize) -> Result<usize, NotStrictJson> {
+    if depth < MAX_DEPTH {
+        Ok(depth + 1)
+    } else {
+        Err(NotStrictJson)
     }
 }
 
-impl<'de> Visitor<'de> for Key {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
+/// How many bytes come before the first `"`, `\` or control character (RFC 8259, section 7), eight at a time:
+/// subtracting borrows from a byte's highest bit if the byte was too small, and spoils at most the bytes after it.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let (words, _) = bytes.as_chunks();
+    let mut plain = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let quote = is_zero(word ^ (ONES * u64::from(b'"')));
+        let escape = is_zero(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let first = (quote | escape | control) & (ONES * 0x80);
+        if first != 0 {
+            return plain + first.trailing_zeros() as usize / 8;
+        }
+        plain += 8;
     }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
+    let special = |b: &u8| matches!(b, b'"' | b'\\' | 0..0x20);
+    let rest = bytes.get(plain..).unwrap_or_default();
+    plain + rest.iter().position(special).unwrap_or(rest.len())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod common;
 
 mod cookbook;
 mod interop;
+mod json;
 mod oauth;
 mod paseto;
 mod pasetors;

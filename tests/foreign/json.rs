@@ -1,0 +1,229 @@
+//! Strict JSON against serde_json, whose values are held to the same rules here: one verdict, one reading.
+
+use std::fmt;
+
+use proptest::prelude::*;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use waxseal::token::strict_json::{MAX_DEPTH, Object, Value};
+
+/// What a text says.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    OtherNumber,
+    Text(String),
+    Array(Vec<Said>),
+    Object(Vec<(String, Said)>),
+}
+
+fn of_object(object: &Object<'_>) -> Said {
+    let member = |name: &str| (name.to_owned(), of_value(object.get(name).unwrap()));
+    Said::Object(object.names().map(member).collect())
+}
+
+fn of_value(value: &Value<'_>) -> Said {
+    match value {
+        Value::Null => Said::Null,
+        Value::Bool(value) => Said::Bool(*value),
+        Value::Integer(number) => Said::Integer(*number),
+        Value::OtherNumber => Said::OtherNumber,
+        Value::Text(text) => Said::Text(text.to_string()),
+        Value::Array(elements) => Said::Array(elements.iter().map(of_value).collect()),
+        Value::Object(object) => of_object(object),
+    }
+}
+
+fn ours(json: &[u8]) -> Option<Said> {
+    Object::parse(json).ok().as_ref().map(of_object)
+}
+
+fn theirs(json: &[u8]) -> Option<Said> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let said = AtDepth(0).deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok()?;
+    matches!(said, Said::Object(_)).then_some(said)
+}
+
+struct AtDepth(usize);
+
+impl AtDepth {
+    fn deeper<E: Error>(&self) -> Result<Self, E> {
+        let deeper = (self.0 < MAX_DEPTH).then_some(Self(self.0 + 1));
+        deeper.ok_or(E::custom("too deep"))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for AtDepth {
+    type Value = Said;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Said, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for AtDepth {
+    type Value = Said;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Said, E> {
+        Ok(Said::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Said, E> {
+        Ok(Said::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Said, E> {
+        Ok(Said::Integer(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Said, E> {
+        Ok(i64::try_from(value).map_or(Said::OtherNumber, Said::Integer))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Said, E> {
+        Ok(Said::OtherNumber)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Said, E> {
+        Ok(Said::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Said, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = sequence.next_element_seed(self.deeper()?)? {
+            elements.push(element);
+        }
+        Ok(Said::Array(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said, A::Error> {
+        let mut members: Vec<(String, Said)> = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if members.iter().any(|(known, _)| *known == key) {
+                return Err(A::Error::custom("double key"));
+            }
+            members.push((key, map.next_value_seed(self.deeper()?)?));
+        }
+        Ok(Said::Object(members))
+    }
+}
+
+/// Texts of JSON, some with something in them that is not quite JSON.
+fn nearly_json() -> impl Strategy<Value = String> {
+    let space = || {
+        prop_oneof![
+            100 => Just(String::new()),
+            20 => "[ \t\n\r]{0,2}",
+            1 => "\u{a0}|\u{c}|,",
+        ]
+    };
+    let text = || {
+        prop_oneof![
+            40 => "\"[a-z]{0,20}\"",
+            10 => "\"[ !#-\\[\\]-~ä€𝄞\\x7f]{0,20}\"",
+            10 => "\"([a-z]{0,9}(\\\\[\"\\\\/bfnrt]|\\\\u[0-9a-cA-C][0-9a-fA-F]{3}|\\\\ud8[0-9a-f]{2}\\\\ud[c-f][0-9a-f]{2})){0,3}\"",
+            5 => "\"[a-b]\"",
+            1 => "\"[ -~ä\\x00-\\x20]{0,20}\"",
+            1 => "\"(\\\\[a-zA-Z]|\\\\u[0-9a-f]{3,4}|\\\\ud[0-9a-f]{3}){1,2}\"",
+        ]
+    };
+    let number = prop_oneof![
+        20 => "-?(0|[1-9][0-9]{0,19})",
+        20 => "-?(0|[1-9][0-9]{0,3})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,2})?",
+        10 => any::<i64>().prop_map(|number| number.to_string()),
+        10 => any::<u64>().prop_map(|number| number.to_string()),
+        1 => "-?[0-9]{0,3}(\\.[0-9]{0,3})?([eE][+-]?[0-9]{0,4})?",
+        1 => "[-+.eE0-9]{1,5}",
+    ];
+    let word = prop_oneof![
+        10 => "true|false|null",
+        1 => "tru|nulll|True|NaN|Infinity|'a'|/\\*\\*/1|",
+    ];
+    let leaf = prop_oneof![4 => text(), 4 => number, 1 => word];
+    let value = leaf.prop_recursive(10, 40, 4, move |value| {
+        let list = |open: &'static str, close: &'static str, items: BoxedStrategy<Vec<String>>| {
+            let end =
+                prop_oneof![40 => Just(close), 1 => Just(""), 1 => Just(",]"), 1 => Just(",}")];
+            (items, space(), end).prop_map(move |(items, space, end)| {
+                format!("{open}{space}{}{space}{end}", items.join(","))
+            })
+        };
+        let member = (text(), space(), value.clone())
+            .prop_map(|(key, space, value)| format!("{space}{key}{space}:{space}{value}{space}"));
+        prop_oneof![
+            list("[", "]", prop::collection::vec(value, 0..4).boxed()),
+            list("{", "}", prop::collection::vec(member, 0..4).boxed()),
+        ]
+    });
+    let end = prop_oneof![10 => space(), 1 => ",|\\}|\\{\\}".prop_map(String::from)];
+    (space(), text(), value, end)
+        .prop_map(|(space, key, value, end)| format!("{space}{{{key}:{value}}}{end}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn what_is_nearly_json_is_read_alike(json in nearly_json()) {
+        prop_assert_eq!(ours(json.as_bytes()), theirs(json.as_bytes()), "{}", json);
+    }
+
+    #[test]
+    fn json_with_another_byte_in_it_is_read_alike(
+        json in nearly_json(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut json = json.into_bytes();
+        let at = at.index(json.len());
+        json[at] = byte;
+        prop_assert_eq!(ours(&json), theirs(&json), "{}", String::from_utf8_lossy(&json));
+    }
+}
+
+/// Nearly JSON is JSON often enough to say something.
+#[test]
+fn both_verdicts_are_met() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut good = 0;
+    for _ in 0..1000 {
+        let json = nearly_json().new_tree(&mut runner).unwrap().current();
+        good += usize::from(ours(json.as_bytes()).is_some());
+    }
+    assert!((300..900).contains(&good), "{good} of 1000");
+}
+
+/// The special bytes in every place of the words that texts are read by.
+#[test]
+fn every_byte_in_every_place_of_a_text() {
+    for length in 0..24 {
+        for at in 0..length {
+            for byte in 0..=255 {
+                let mut json = [b"{\"a\":\"", vec![b'x'; length].as_slice(), b"\"}"].concat();
+                json[6 + at] = byte;
+                assert_eq!(ours(&json), theirs(&json), "{byte} at {at} of {length}");
+            }
+        }
+    }
+}
+
+/// An empty array counts as one level more, an empty object does not.
+#[test]
+fn every_depth() {
+    for depth in 0..12 {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            for inmost in ["1", "[]", "{}", "[1]", "{\"a\":1}", "[[]]", "[{}]"] {
+                let json = format!(
+                    "{{\"a\":{}{inmost}{}}}",
+                    open.repeat(depth),
+                    close.repeat(depth)
+                );
+                assert_eq!(ours(json.as_bytes()), theirs(json.as_bytes()), "{json}");
+            }
+        }
+    }
+}
