@@ -34,6 +34,7 @@ pub(super) async fn readyz(
         ));
     }
     if !verifier.is_fresh() {
+        tracing::warn!("not ready: the revocation list is not provably fresh");
         return Err(Problem::unavailable(
             "The revocation list is not provably fresh.",
         ));

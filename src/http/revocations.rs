@@ -184,7 +184,10 @@ impl From<FeedError> for Problem {
         match error {
             FeedError::Store(error) => error.into(),
             FeedError::Signing(error) => error.into(),
-            FeedError::Stale => Self::unavailable("The revocation list is not provably fresh."),
+            FeedError::Stale => {
+                tracing::warn!("a page of the feed was refused: the list is not provably fresh");
+                Self::unavailable("The revocation list is not provably fresh.")
+            }
         }
     }
 }

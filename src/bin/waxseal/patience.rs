@@ -14,6 +14,7 @@ use std::time::Duration;
 use axum_server::accept::Accept;
 use hyper::Request;
 use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Interval, MissedTickBehavior};
 use tower::Service;
@@ -27,8 +28,8 @@ const TICKS: u32 = 4;
 #[cfg(test)]
 const MOST: Duration = TICK.saturating_mul(TICKS);
 
-/// Ends connections whose clients send no request, or no whole one, or take no answer. A request that is being
-/// answered has a limit of its own.
+/// Ends connections whose clients send no request, or no whole one, or take no answer: 12 to 16 seconds after the
+/// last answer, and as long again after a request began to come. One that is being answered has a limit of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience;
 
@@ -47,10 +48,14 @@ impl<I, S> Accept<I, S> for Patience {
     }
 }
 
-/// Whose turn it is, and for how many ticks nothing went on.
+/// What the client was asked for and gave, and for how many ticks nothing went on.
 #[derive(Debug, Default)]
 struct Turn {
-    is_ours: AtomicBool,
+    /// There was a request. Until then nothing that is written is an answer: of HTTP/2 it is the server's own asking
+    /// whether the client is there.
+    asked: AtomicBool,
+    /// How many requests are being answered.
+    in_flight: AtomicU32,
     ticks: AtomicU32,
 }
 
@@ -59,17 +64,32 @@ impl Turn {
         self.ticks.store(0, Ordering::Relaxed);
     }
 
-    fn is(&self, ours: bool) {
-        self.is_ours.store(ours, Ordering::Relaxed);
-    }
-
     /// Whether the client has been waited for long enough.
     fn tick(&self) -> bool {
-        if self.is_ours.load(Ordering::Relaxed) {
+        if self.in_flight.load(Ordering::Relaxed) > 0 {
             self.goes_on();
             return false;
         }
         self.ticks.fetch_add(1, Ordering::Relaxed) + 1 >= TICKS
+    }
+}
+
+/// A request that is being answered, until it is or nobody wants it any more.
+#[derive(Debug)]
+struct InFlight(Arc<Turn>);
+
+impl InFlight {
+    fn new(turn: &Arc<Turn>) -> Self {
+        turn.asked.store(true, Ordering::Relaxed);
+        turn.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(turn))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.goes_on();
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -112,12 +132,12 @@ impl<I> Watched<I> {
         written: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        // Whatever is written, it is the client's turn to take it.
-        self.turn.is(false);
-        self.began = false;
         match written {
             Poll::Ready(written) => {
-                self.turn.goes_on();
+                if self.turn.asked.load(Ordering::Relaxed) {
+                    self.turn.goes_on();
+                    self.began = false;
+                }
                 Poll::Ready(written)
             }
             Poll::Pending => self.wait(context),
@@ -187,16 +207,37 @@ pub struct Noting<S> {
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Noting<S> {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Answering<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(context)
     }
 
     /// The head of the request is there: now it is ours to answer it.
-    fn call(&mut self, request: Request<Incoming>) -> S::Future {
-        self.turn.is(true);
-        self.service.call(request)
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let in_flight = InFlight::new(&self.turn);
+        Answering {
+            answer: self.service.call(request),
+            in_flight,
+        }
+    }
+}
+
+pin_project! {
+    /// An answer on its way.
+    #[derive(Debug)]
+    pub struct Answering<F> {
+        #[pin]
+        answer: F,
+        in_flight: InFlight,
+    }
+}
+
+impl<F: Future> Future for Answering<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().answer.poll(context)
     }
 }
 
@@ -244,8 +285,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_has_just_begun_has_all_of_the_time() {
-        let (mut client, mut server, _) = connection(64);
+        let (mut client, mut server, turn) = connection(64);
         for _ in 0..5 {
+            drop(InFlight::new(&turn));
             // Silent for almost too long, and then two halves of a request that are as far apart.
             let halves = async {
                 sleep(Duration::from_secs(11)).await;
@@ -262,21 +304,47 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_given_up_while_it_is_our_turn() {
+    async fn nobody_is_given_up_while_an_answer_is_made() {
         let (mut client, mut server, turn) = connection(64);
         client.write_u8(1).await.unwrap();
         server.read_u8().await.unwrap();
-        turn.is(true);
-        // hyper reads on, to see whether the client has gone.
+        let (answer, other) = (InFlight::new(&turn), InFlight::new(&turn));
+        // hyper reads on, to see whether the client has gone, and may write before the answer is there.
+        server.write_u8(1).await.unwrap();
         assert!(timeout(MOST * 10, server.read_u8()).await.is_err());
+        drop(other);
+        assert!(timeout(MOST * 10, server.read_u8()).await.is_err());
+        drop(answer);
         server.write_u8(1).await.unwrap();
         assert!(is_given_up(server.read_u8()).await);
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_written_is_no_answer_to_who_asked_nothing() {
+        let (mut client, mut server, _) = connection(64);
+        let speaks = async {
+            loop {
+                sleep(Duration::from_secs(1)).await;
+                client.write_u8(1).await.unwrap();
+                client.read_u8().await.unwrap();
+            }
+        };
+        let answers = async {
+            loop {
+                server.read_u8().await?;
+                server.write_u8(1).await?;
+            }
+        };
+        tokio::select! {
+            given_up = is_given_up::<()>(answers) => assert!(given_up),
+            () = speaks => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_takes_no_answer_is_not_waited_for_and_who_takes_a_long_one_is() {
         let (mut client, mut server, turn) = connection(64);
-        turn.is(true);
+        drop(InFlight::new(&turn));
         let takes = async {
             for _ in 0..100 {
                 sleep(Duration::from_secs(3)).await;
@@ -286,7 +354,6 @@ mod tests {
         let answer = [0; 1000];
         let (written, ()) = tokio::join!(server.write_all(&answer), takes);
         written.unwrap();
-        turn.is(true);
         assert!(is_given_up(server.write_all(&answer)).await);
     }
 }

@@ -19,7 +19,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::runtime::Handle;
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -46,12 +46,14 @@ impl Traces {
     /// Starts the log, and the export if there is a collector.
     pub fn start() -> Result<Self, Failure> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        // The hint is the laxest, so that the other filter's counts.
+        let logged = filter_fn(is_logged).with_max_level_hint(LevelFilter::TRACE);
         let ansi = std::io::stderr().is_terminal();
         let log = tracing_subscriber::fmt::layer()
             .event_format(Lines::new(ansi))
             .with_writer(std::io::stderr)
             .with_ansi(ansi)
-            .with_filter(filter.and(filter_fn(is_logged)));
+            .with_filter(filter.and(logged));
         let named = |name: &&&str| env::var(**name).is_ok_and(|url| !url.is_empty());
         let provider = match ENDPOINTS.iter().find(named) {
             None => None,
