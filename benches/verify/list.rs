@@ -1,35 +1,42 @@
-//! The revocation list: the time and the memory that it takes.
+//! The revocation list: the time that it takes as it grows.
 
-use std::collections::HashMap;
-use std::fs;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use waxseal::id::{Lineage, TokenId};
 use waxseal::key::Algorithm;
-use waxseal::random::SeededRandom;
-use waxseal::revocation::Target;
 use waxseal::revocation::list::RevocationList;
-use waxseal::time::{Clock, SystemClock};
+use waxseal::time::Clock;
 use waxseal::verifier::Verifier;
 
 use crate::Size;
-use crate::harness::{line, micros, nanos, ratio, take_turns};
-use crate::subject::{Bench, filled, revocation};
-
-/// The argument that makes this program its own child, to fill one map and weigh it.
-pub const WEIGH: &str = "--weigh";
+use crate::harness::{line, median, micros, nanos, ratio, take_turns};
+use crate::subject::{Bench, filled};
 
 /// Look-ups in one turn.
-const LOOK_UPS: usize = 200;
+const LOOK_UPS: usize = 100;
 
-/// The look-up to verification, and verification with many entries to that with few.
+/// Repeated verifications in one turn.
+const REPEATED: usize = 100;
+
+/// Room for all of the tokens.
+const ROOM: u64 = 1 << 30;
+
+/// The look-up, a first verification and a repeated one, among few entries, many and very many.
 pub fn look_up(size: &Size) {
     let bench = Bench::new(Algorithm::EdDsa);
-    let lists = [size.small, size.large].map(|entries| Arc::new(filled(entries)));
-    let verifiers = lists.each_ref().map(|list| bench.verifier(list));
+    let sizes = [size.small, size.large, size.huge];
+    let lists = sizes.map(|entries| Arc::new(filled(entries)));
+    let firsts = lists.each_ref().map(|list| bench.verifier(list));
+    let remembering = |list: &Arc<RevocationList>| bench.verifier(list).with_memo(ROOM);
+    let agains = lists.each_ref().map(remembering);
     let tokens = bench.tokens(size.tokens);
+    let live = &tokens[..size.few_tokens.min(tokens.len())];
+    for token in live {
+        for verifier in &agains {
+            verifier.verify(token).unwrap();
+        }
+    }
     let a_turn = size.tokens / size.rounds;
     let kid = bench.key().public().kid();
     // Each is asked for once, so that no cache has its place in the list yet.
@@ -50,87 +57,68 @@ pub fn look_up(size: &Size) {
             assert_eq!(list.dead(&claims, kid, now, LEEWAY), None);
         })
     };
-    let verify = |verifier: &Verifier, round: usize| {
+    let first = |verifier: &Verifier, round: usize| {
         nanos(round * a_turn..(round + 1) * a_turn, |index| {
             verifier.verify(&tokens[index]).unwrap()
         })
     };
+    let again = |verifier: &Verifier, round: usize| {
+        nanos(0..REPEATED, |step| {
+            let index = (round * REPEATED + step) * 7919 % live.len();
+            verifier.verify(&live[index]).unwrap()
+        })
+    };
     // Whoever came second would find the first one's tokens in the processor's cache.
-    let other = |round| (round + size.rounds / 2) % size.rounds;
-    let [few, many, verify_few, verify_many] = take_turns(
+    let other = |round, by| (round + by * size.rounds / 3) % size.rounds;
+    let look_ups = take_turns(
         size.rounds,
         [
             &mut |round| look_up(&lists[0], round),
-            &mut |round| look_up(&lists[1], other(round)),
-            &mut |round| verify(&verifiers[0], round),
-            &mut |round| verify(&verifiers[1], other(round)),
+            &mut |round| look_up(&lists[1], other(round, 1)),
+            &mut |round| look_up(&lists[2], other(round, 2)),
         ],
     );
-    for (entries, look_ups, verifies) in [
-        (size.small, &few, &verify_few),
-        (size.large, &many, &verify_many),
-    ] {
+    let firsts = take_turns(
+        size.rounds,
+        [
+            &mut |round| first(&firsts[0], round),
+            &mut |round| first(&firsts[1], other(round, 1)),
+            &mut |round| first(&firsts[2], other(round, 2)),
+        ],
+    );
+    let agains = take_turns(
+        size.rounds,
+        [
+            &mut |round| again(&agains[0], round),
+            &mut |round| again(&agains[1], other(round, 1)),
+            &mut |round| again(&agains[2], other(round, 2)),
+        ],
+    );
+    for (at, entries) in sizes.iter().enumerate() {
         line(
             &format!("look-up, a miss among {entries}, to verify"),
-            ratio(look_ups, verifies),
+            ratio(&look_ups[at], &firsts[at]),
             None,
-            &micros(look_ups, verifies),
+            &micros(&look_ups[at], &firsts[at]),
         );
     }
-    line(
-        &format!("verify, {} entries to {}", size.large, size.small),
-        ratio(&verify_many, &verify_few),
-        None,
-        &micros(&verify_many, &verify_few),
-    );
-}
-
-/// Bytes an entry: a process of its own for each map, since memory that was given back is seldom the
-/// system's again.
-pub fn memory(size: &Size) {
-    let program = std::env::current_exe().unwrap();
-    let entries = size.large.to_string();
-    let [list, bare] = ["list", "hash map"].map(|map| {
-        let output = Command::new(&program)
-            .args([WEIGH, map, &entries])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.trim().parse::<f64>().unwrap()
-    });
-    line(
-        &format!("bytes an entry at {entries}, to a bare HashMap"),
-        list / bare,
-        None,
-        &format!("{list:.0} bytes to {bare:.0} bytes, resident"),
-    );
-}
-
-/// What the child does: resident bytes an entry.
-pub fn weigh(map: &str, entries: usize) -> f64 {
-    let (random, at) = (SeededRandom::new(1), SystemClock.now());
-    let revocation = |seq| revocation(seq, at, &random);
-    let before = resident();
-    let (list, mut bare) = (RevocationList::new(), HashMap::new());
-    for seq in 1..=entries {
-        let entry = revocation(seq);
-        match (map, &entry.target) {
-            ("list", _) => list.apply(&entry),
-            (_, Target::Session(lineage)) => {
-                bare.insert(*lineage, (entry.from, entry.expires_at));
-            }
-            _ => unreachable!("only sessions are revoked here"),
+    let kinds = [
+        ("look-up", &look_ups, None),
+        ("verify", &firsts, Some(1.1)),
+        ("verify again", &agains, Some(4.0)),
+    ];
+    for (what, times, goal) in kinds {
+        for at in [1, 2] {
+            line(
+                &format!("{what}, {} entries to {}", sizes[at], sizes[0]),
+                ratio(&times[at], &times[0]),
+                goal.filter(|_| at == 2),
+                &format!(
+                    "{:.3} µs to {:.3} µs",
+                    median(&times[at]) / 1e3,
+                    median(&times[0]) / 1e3
+                ),
+            );
         }
     }
-    assert_eq!(list.len() as usize + bare.len(), entries);
-    (resident() - before) as f64 / entries as f64
-}
-
-/// Resident bytes of this process.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    kib.unwrap().parse::<u64>().unwrap() * 1024
 }

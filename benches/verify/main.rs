@@ -3,13 +3,16 @@
 //! A machine is noisy and differs from the next one, so each line sets two things side by side in one
 //! run: they take turns in short rounds, and the line has the median of the rounds' ratios.
 //!
-//! `cargo bench --bench verify` measures, in about a minute. With `--quick`, `--test` or
+//! `cargo bench --bench verify` measures, in a few minutes. With `--quick`, `--test` or
 //! `WAXSEAL_BENCH_QUICK=1`, and wherever cargo does not ask for a measurement (`cargo test --benches`),
 //! it only proves that it works. Names of sections, `memo` or `start` for example, leave the others out.
 
+mod expiry;
 mod harness;
 mod list;
+mod maps;
 mod memo;
+mod memos;
 mod meters;
 mod signature;
 mod start;
@@ -24,6 +27,10 @@ struct Size {
     small: usize,
     /// Entries of the large list.
     large: usize,
+    /// Entries of a list that few will ever have.
+    huge: usize,
+    /// Entries that expire at once.
+    expiring: usize,
     /// Different tokens that are verified against the lists.
     tokens: usize,
     /// Live tokens of a service with few people.
@@ -38,11 +45,13 @@ struct Size {
     starts: usize,
 }
 
-/// A measurement, of about a minute.
+/// A measurement, of a few minutes.
 const FULL: Size = Size {
     rounds: 2_000,
     small: 1_000,
     large: 1_000_000,
+    huge: 10_000_000,
+    expiring: 1_000_000,
     tokens: 20_000,
     few_tokens: 1_000,
     many_tokens: 100_000,
@@ -56,6 +65,8 @@ const QUICK: Size = Size {
     rounds: 5,
     small: 1_000,
     large: 20_000,
+    huge: 40_000,
+    expiring: 20_000,
     tokens: 250,
     few_tokens: 50,
     many_tokens: 500,
@@ -70,8 +81,8 @@ type Section = (&'static str, fn(&Size));
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    if let [list::WEIGH, map, entries] = *arguments.iter().map(String::as_str).collect::<Vec<_>>() {
-        println!("{}", list::weigh(map, entries.parse().unwrap()));
+    if let [maps::WEIGH, map, entries] = *arguments.iter().map(String::as_str).collect::<Vec<_>>() {
+        println!("{}", maps::weigh(map, entries.parse().unwrap()));
         return;
     }
     if has("--list") {
@@ -84,12 +95,15 @@ fn main() {
     if quick {
         println!("quick: it works, and its figures mean nothing");
     }
-    let sections: [Section; 8] = [
+    let sections: [Section; 11] = [
         ("signature", signature::verify_each),
         ("memo", memo::repeated),
+        ("memos", memos::look_up),
         ("meters", meters::counted),
         ("list", list::look_up),
-        ("memory", list::memory),
+        ("maps", maps::look_up),
+        ("memory", maps::memory),
+        ("expiry", expiry::housekeeping),
         ("logouts", store::logouts),
         ("start", start::start),
         ("sign", signature::sign_each),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{Connection, Executor};
+use sqlx::{Connection, Executor, QueryBuilder, Sqlite};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use waxseal::account::password::Cost;
@@ -19,8 +19,8 @@ use crate::Size;
 use crate::harness::{line, median, stopwatch};
 use crate::subject::{ISSUER, revocation};
 
-/// Rows in one transaction.
-const BATCH: usize = 50_000;
+/// Rows of one statement.
+const ROWS: usize = 500;
 
 /// From opening the files to being able to tell good tokens from bad.
 pub fn start(size: &Size) {
@@ -83,29 +83,32 @@ async fn fill(file: &Path, count: usize) {
     let (first, hash): (i64, Vec<u8>) = head.fetch_one(&mut database).await.unwrap();
     let mut hash = hash.try_into().unwrap();
     let first = usize::try_from(first).unwrap();
-    for begun in (0..count).step_by(BATCH) {
-        database.execute("BEGIN").await.unwrap();
-        for number in begun..count.min(begun + BATCH) {
+    database.execute("BEGIN").await.unwrap();
+    for begun in (0..count).step_by(ROWS) {
+        let entries = (begun..count.min(begun + ROWS)).map(|number| {
             let entry = revocation(first + 1 + number, at, &random);
             hash = entry.chain(&hash);
-            sqlx::query(r#"INSERT INTO revocation (seq, scope, key, "from", expires_at, reason, at, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"#)
-                .bind(entry.seq)
-                .bind(entry.target.scope().name())
-                .bind(entry.target.key().to_string())
-                .bind(entry.from)
-                .bind(entry.expires_at.millis())
-                .bind(entry.reason.name())
-                .bind(entry.at.millis())
-                .bind(hash.to_vec())
-                .execute(&mut database)
-                .await
-                .unwrap();
-        }
-        let head = sqlx::query("UPDATE head SET seq = $1, hash = $2");
-        let seq = i64::try_from(first + count.min(begun + BATCH)).unwrap();
-        let head = head.bind(seq).bind(hash.to_vec());
-        head.execute(&mut database).await.unwrap();
-        database.execute("COMMIT").await.unwrap();
+            (entry, hash)
+        });
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            r#"INSERT INTO revocation (seq, scope, key, "from", expires_at, reason, at, hash) "#,
+        );
+        insert.push_values(entries, |mut row, (entry, hash)| {
+            row.push_bind(entry.seq)
+                .push_bind(entry.target.scope().name())
+                .push_bind(entry.target.key())
+                .push_bind(entry.from)
+                .push_bind(entry.expires_at.millis())
+                .push_bind(entry.reason.name())
+                .push_bind(entry.at.millis())
+                .push_bind(hash.to_vec());
+        });
+        insert.build().execute(&mut database).await.unwrap();
     }
+    let head = sqlx::query("UPDATE head SET seq = $1, hash = $2");
+    let head = head.bind(i64::try_from(first + count).unwrap());
+    let head = head.bind(hash.to_vec());
+    head.execute(&mut database).await.unwrap();
+    database.execute("COMMIT").await.unwrap();
     database.close().await.unwrap();
 }

@@ -103,6 +103,8 @@ pub fn revocation(seq: usize, at: Timestamp, random: &SeededRandom) -> Revocatio
 /// A list of that many sessions.
 pub fn filled(entries: usize) -> RevocationList {
     let list = RevocationList::new();
+    // As a log says it that is read when a service starts.
+    list.expect(entries as u64);
     let (random, at) = (SeededRandom::new(1), SystemClock.now());
     for seq in 1..=entries {
         list.apply(&revocation(seq, at, &random));

@@ -284,20 +284,43 @@ impl Follower {
         let mut reading = Reading::from(*cursor);
         let mut page = first;
         loop {
-            if reading.take(&page, page.entries.len() < PAGE as usize)? {
-                enter(&self.list, &page);
-                *cursor = reading.cursor();
-                self.list.announce(cursor.seq);
-                return Ok(());
-            }
-            // While a page of many enters the list the next one is read.
-            let list = Arc::clone(&self.list);
-            let entered = spawn_blocking(move || enter(&list, &page));
-            let next = self.log.read(reading.cursor().seq, PAGE).await;
-            entered
-                .await
-                .map_err(|why| StoreError::new("enter what was read", why))?;
-            page = next?;
+            let next = match page.entries.last().map(|entry| entry.revocation.seq) {
+                Some(newest) if page.entries.len() >= PAGE as usize => {
+                    // While a page of many is judged and enters the list, the one behind it is read.
+                    let (list, mut judged) = (Arc::clone(&self.list), reading);
+                    let work = move || judge(&mut judged, &list, &page, false).map(|_| judged);
+                    let entered = spawn_blocking(work);
+                    let next = self.log.read(newest, PAGE).await;
+                    let entered = entered.await;
+                    reading =
+                        entered.map_err(|why| StoreError::new("enter what was read", why))??;
+                    (reading.cursor().seq == newest).then_some(next)
+                }
+                _ => {
+                    if judge(&mut reading, &self.list, &page, true)? {
+                        *cursor = reading.cursor();
+                        self.list.announce(cursor.seq);
+                        return Ok(());
+                    }
+                    None
+                }
+            };
+            page = match next {
+                Some(next) => next?,
+                None => self.log.read(reading.cursor().seq, PAGE).await?,
+            };
         }
     }
+}
+
+/// Enters a page if it continues what was read. True if that was all.
+fn judge(
+    reading: &mut Reading,
+    list: &RevocationList,
+    page: &Page,
+    last: bool,
+) -> Result<bool, Broken> {
+    let all = reading.take(page, last)?;
+    enter(list, page);
+    Ok(all)
 }

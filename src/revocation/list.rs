@@ -7,6 +7,7 @@
 //! revive what had expired: a step back is noticed, and moves the horizon to where the clock had been.
 
 mod entries;
+mod filter;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -48,7 +49,7 @@ struct CutOff {
 }
 
 /// Two revocations of one thing merge to the stricter in every field.
-trait Merge: Copy + Send + Sync + 'static {
+trait Merge: Copy + PartialEq + Send + Sync + 'static {
     fn stricter(self, other: Self) -> Self;
     fn expires_at(&self) -> Timestamp;
 }
@@ -154,6 +155,11 @@ impl RevocationList {
             newest_lineage: AtomicI64::new(0),
             applied: watch::Sender::new(0),
         }
+    }
+
+    /// Takes note of about how many entries there will be. Most are of sessions.
+    pub fn expect(&self, entries: u64) {
+        self.sessions.expect(entries);
     }
 
     /// Enters a revocation. Entering it twice, or in another order, gives the same list.

@@ -11,6 +11,7 @@ pub mod reading;
 pub mod register;
 
 use std::fmt;
+use std::io::Write as _;
 use std::str::FromStr;
 
 use crate::crypto::sha256;
@@ -93,14 +94,7 @@ impl Target {
     /// The key in the log: which one of its scope. Empty for everything.
     #[must_use]
     pub fn key(&self) -> String {
-        match self {
-            Self::Session(lineage) => lineage.to_string(),
-            Self::Token(token) => token.to_string(),
-            Self::User(user) => user.to_string(),
-            Self::Client(client) => client.to_string(),
-            Self::Key(kid) => kid.to_string(),
-            Self::Everything => String::new(),
-        }
+        Key(self).to_string()
     }
 
     /// From the log's scope and key.
@@ -114,6 +108,22 @@ impl Target {
             "key" => key.parse().ok().map(Self::Key),
             "everything" => key.is_empty().then_some(Self::Everything),
             _ => None,
+        }
+    }
+}
+
+/// A target's key in the log.
+struct Key<'a>(&'a Target);
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Target::Session(lineage) => lineage.fmt(f),
+            Target::Token(token) => token.fmt(f),
+            Target::User(user) => user.fmt(f),
+            Target::Client(client) => client.fmt(f),
+            Target::Key(kid) => kid.fmt(f),
+            Target::Everything => Ok(()),
         }
     }
 }
@@ -232,11 +242,8 @@ impl Revocation {
     /// The running hash after this entry, given the one before it.
     #[must_use]
     pub fn chain(&self, before: &LogHash) -> LogHash {
-        let spared = self
-            .spared
-            .map(|lineage| lineage.to_string())
-            .unwrap_or_default();
-        let mut bytes = Vec::with_capacity(200);
+        // Room for all but the longest names of keys: a million of these are hashed when a service starts.
+        let mut bytes = Vec::with_capacity(256);
         bytes.extend_from_slice(before);
         for number in [
             self.seq,
@@ -246,19 +253,27 @@ impl Revocation {
         ] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
-        for text in [
-            self.target.scope().name(),
-            &self.target.key(),
-            &spared,
-            self.reason.name(),
-        ] {
-            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(text.as_bytes());
+        put(&mut bytes, self.target.scope());
+        put(&mut bytes, Key(&self.target));
+        match self.spared {
+            Some(lineage) => put(&mut bytes, lineage),
+            None => put(&mut bytes, ""),
         }
+        put(&mut bytes, self.reason.name());
         // Only renewals have it, so that the entries of a log without them hash as they always did.
         if let Some(until) = self.grace_until {
             bytes.extend_from_slice(&until.millis().to_be_bytes());
         }
         sha256(&bytes)
     }
+}
+
+/// Adds a text behind its length.
+fn put(bytes: &mut Vec<u8>, text: impl fmt::Display) {
+    let at = bytes.len();
+    bytes.extend_from_slice(&[0; 8]);
+    // A vector takes all that is written to it.
+    let _ = write!(bytes, "{text}");
+    let length = (bytes.len() - at - 8) as u64;
+    bytes[at..at + 8].copy_from_slice(&length.to_be_bytes());
 }

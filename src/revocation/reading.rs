@@ -74,6 +74,8 @@ impl Reading {
 
 /// Enters what a page says into the list.
 pub fn enter(list: &RevocationList, page: &Page) {
+    let live = page.head.cursor.seq.saturating_sub(page.head.compacted);
+    list.expect(u64::try_from(live).unwrap_or(0));
     for entry in &page.entries {
         list.apply(&entry.revocation);
     }

@@ -26,7 +26,7 @@ const POSTGRES_ALONE: [&str; 15] = [
     "FORGET_OTHER_NETWORKS",
     "FORGET_NETWORKS",
 ];
-const SQLITE_ALONE: [&str; 4] = ["APPEND", "DROP", "ENTRIES_PACKED", "FORGET_SESSIONS"];
+const SQLITE_ALONE: [&str; 4] = ["APPEND", "DROP", "ENTRIES", "FORGET_SESSIONS"];
 
 /// The text of string literals and of the macro `now`, up to the semicolon.
 fn text_of(mut rest: &str, now: &str) -> String {

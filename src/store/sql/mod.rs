@@ -7,6 +7,7 @@ mod limits;
 mod marking;
 mod moving;
 mod moving_statements;
+mod packed;
 mod postgres;
 mod reader;
 mod register;

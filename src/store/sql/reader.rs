@@ -1,16 +1,13 @@
 //! What is read. Each function sees one moment of the store.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
-
 use super::engine::{Db, Readers, Row};
+use super::packed;
 use super::statements as sql;
 use crate::account::password::PasswordHash;
 use crate::account::{LoginStart, LoginUser, User, Username};
 use crate::id::UserId;
+use crate::revocation::LogHash;
 use crate::revocation::log::{Cursor, Entry, Head, Page};
-use crate::revocation::{LogHash, Revocation, Target};
 use crate::store::mark::Mark;
 use crate::time::Timestamp;
 
@@ -96,88 +93,18 @@ fn head_row(row: &Row, at_server: bool) -> sqlx::Result<HeadRow> {
     })
 }
 
-/// An entry of the log in the columns of [`sql::ENTRIES`].
-#[derive(Debug, Deserialize)]
-struct Columns<'a>(
-    i64,
-    #[serde(borrow)] Cow<'a, str>,
-    #[serde(borrow)] Cow<'a, str>,
-    i64,
-    #[serde(borrow)] Option<Cow<'a, str>>,
-    i64,
-    #[serde(borrow)] Cow<'a, str>,
-    i64,
-    #[serde(borrow)] Cow<'a, str>,
-    Option<i64>,
-);
-
-fn entry_of(
-    columns: &Columns<'_>,
-    hash: impl FnOnce(&str) -> Option<LogHash>,
-) -> sqlx::Result<Entry> {
-    let Columns(seq, scope, key, from, spared, expires_at, reason, at, hashed, grace_until) =
-        columns;
-    let spared = spared.as_deref().map(str::parse).transpose();
-    let revocation = Revocation {
-        seq: *seq,
-        target: Target::from_log(scope, key).ok_or_else(|| unreadable("revocation"))?,
-        from: *from,
-        grace_until: grace_until.map(Timestamp::from_millis),
-        spared: spared.map_err(|_| unreadable("spared session"))?,
-        expires_at: Timestamp::from_millis(*expires_at),
-        reason: reason.parse().map_err(|_| unreadable("reason"))?,
-        at: Timestamp::from_millis(*at),
-    };
-    let hash = hash(hashed).ok_or_else(|| unreadable("hash"))?;
-    Ok(Entry { revocation, hash })
-}
-
-fn entry(row: &Row) -> sqlx::Result<Entry> {
-    let text = |column| row.get::<String>(column).map(Cow::Owned);
-    let columns = Columns(
-        row.get(0)?,
-        text(1)?,
-        text(2)?,
-        row.get(3)?,
-        row.get::<Option<String>>(4)?.map(Cow::Owned),
-        row.get(5)?,
-        text(6)?,
-        row.get(7)?,
-        Cow::Borrowed(""),
-        row.get(9)?,
-    );
-    let stored = hash(row, 8)?;
-    entry_of(&columns, |_| Some(stored))
-}
-
-/// The bytes of a hash in hexadecimal digits.
-fn unhex(text: &str) -> Option<LogHash> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    let mut hash = LogHash::default();
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != hash.len() || !rest.is_empty() {
-        return None;
-    }
-    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(hash)
-}
-
 async fn entries(db: &mut Db<'_>, after: i64, limit: u32) -> sqlx::Result<Vec<Entry>> {
-    let is_postgres = db.is_postgres();
-    let query = db.query_of(sql::ENTRIES_PACKED, sql::ENTRIES);
-    let query = query.bind(after).bind(i64::from(limit));
-    if is_postgres {
-        return query.all().await?.iter().map(entry).collect();
+    if limit == 0 {
+        return Ok(Vec::new());
     }
-    let packed: String = query.one().await?.get(0)?;
-    let packed: Vec<Columns<'_>> =
-        serde_json::from_str(&packed).map_err(|why| sqlx::Error::Decode(why.into()))?;
-    packed
-        .iter()
-        .map(|columns| entry_of(columns, unhex))
-        .collect()
+    let query = db.query_of(sql::ENTRIES, sql::ENTRIES_AT_SERVER);
+    let row = query.bind(after).bind(i64::from(limit)).one().await?;
+    let hashes: Option<Vec<u8>> = row.get(packed::COLUMNS)?;
+    let Some(hashes) = hashes else {
+        return Ok(Vec::new());
+    };
+    let columns = (0..packed::COLUMNS).map(|column| row.get(column));
+    packed::entries(&columns.collect::<sqlx::Result<Vec<String>>>()?, &hashes)
 }
 
 pub(super) async fn page(readers: &Readers, after: i64, limit: u32) -> sqlx::Result<Page> {
@@ -200,9 +127,7 @@ pub(super) async fn page_in(
 
 /// The first entry after that `seq`.
 pub(super) async fn entry_after(db: &mut Db<'_>, seq: i64) -> sqlx::Result<Option<Entry>> {
-    let query = db.query(sql::ENTRIES).bind(seq).bind(1_i64);
-    let row = query.optional().await?;
-    row.as_ref().map(entry).transpose()
+    Ok(entries(db, seq, 1).await?.pop())
 }
 
 /// `seq` and `expires_at` of the first of what expired after that `seq`.
