@@ -21,7 +21,7 @@ const FIRST: usize = 16 * 1024;
 const KEYS_A_WORD: usize = 4;
 
 /// What is said to be about to come is believed up to this: 64 MiB of bits. A head row that is wrong says anything.
-const MOST_EXPECTED: u64 = 1 << 25;
+const MOST_EXPECTED: u64 = 1 << 24;
 
 /// Keys that were noted, up to a time.
 struct Part {
