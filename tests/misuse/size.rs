@@ -124,7 +124,7 @@ fn reset_peak(server: &Server) {
 }
 
 #[tokio::test]
-async fn ten_megabytes_of_header_to_the_server() {
+async fn forty_megabytes_of_header_to_the_server() {
     let place = Place::new();
     place.add_user("alice");
     let client = reqwest::Client::new();
@@ -132,7 +132,7 @@ async fn ten_megabytes_of_header_to_the_server() {
     // Another server: what a login's hash left free in the first could take in ten megabytes unseen.
     let server = place.serve();
     assert_eq!(server.verify(&client, &token).await, 200);
-    let huge = vec![b'x'; HUGE];
+    let huge = vec![b'x'; 4 * HUGE];
     let good = token.as_bytes();
 
     let before = memory(&server, "VmRSS:");
@@ -158,7 +158,8 @@ async fn ten_megabytes_of_header_to_the_server() {
     }
     for what in ["VmRSS:", "VmHWM:"] {
         let after = memory(&server, what);
-        assert!(after < before + 8 * 1024, "{what} {before} to {after} KiB");
+        // What the server does take of a head, 400 KiB or so, leaves some megabytes with its allocator.
+        assert!(after < before + 20 * 1024, "{what} {before} to {after} KiB");
     }
     assert_eq!(server.verify(&client, &token).await, 200);
 }
