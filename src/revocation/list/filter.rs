@@ -126,19 +126,16 @@ impl Filter {
         self.parts.store(Arc::new(parts));
     }
 
-    /// False only if that key was never noted, or no longer than until what the horizon has passed.
-    pub(super) fn may_have(&self, key: &impl Hash) -> bool {
+    /// The hash of a key that may be there. None only if it was never noted, or no longer than until what the
+    /// horizon has passed.
+    pub(super) fn find(&self, key: &impl Hash) -> Option<u64> {
         let parts = self.parts.load();
         if parts.is_empty() {
-            return false;
+            return None;
         }
         let hash = self.hash(key);
-        parts.iter().any(|part| part.may_have(hash))
-    }
-
-    /// The same of a key's hash.
-    pub(super) fn may_have_hash(&self, hash: u64) -> bool {
-        self.parts.load().iter().any(|part| part.may_have(hash))
+        let found = parts.iter().any(|part| part.may_have(hash));
+        found.then_some(hash)
     }
 
     /// Drops the parts of which the horizon covers all.
@@ -199,7 +196,7 @@ mod tests {
                     }
                 }
                 for (key, at) in &until {
-                    prop_assert!(*at <= horizon || filter.may_have(key), "{key}");
+                    prop_assert!(*at <= horizon || filter.find(key).is_some(), "{key}");
                 }
             }
         }
@@ -212,8 +209,8 @@ mod tests {
         for key in there.clone() {
             filter.note(filter.hash(&key), Timestamp::NEVER, key);
         }
-        assert!(there.clone().all(|key| filter.may_have(&key)));
-        let wrong = others.filter(|key| filter.may_have(key)).count();
+        assert!(there.clone().all(|key| filter.find(&key).is_some()));
+        let wrong = others.filter(|key| filter.find(key).is_some()).count();
         assert!(wrong < 10_000, "{wrong} of 200,000");
     }
 
@@ -223,7 +220,7 @@ mod tests {
         filter.expect(u64::MAX);
         let key = filter.hash(&1);
         filter.note(key, Timestamp::NEVER, 0);
-        assert!(filter.may_have(&1));
+        assert!(filter.find(&1).is_some());
         let words = filter.parts.load()[0].words.len() as u64;
         assert_eq!(words * KEYS_A_WORD as u64, 2 * MOST_EXPECTED);
     }
