@@ -40,6 +40,9 @@ fn parse_uuid_v7(text: &str) -> Option<Uuid> {
     fits.then_some(uuid)
 }
 
+/// The most bytes that one of these has as text.
+pub(crate) const MOST_BYTES: usize = 43;
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $what:literal) => {
         $(#[$doc])*
@@ -59,11 +62,19 @@ macro_rules! uuid_id {
                 let millis = self.0.as_u128() >> 80;
                 Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
             }
+
+            /// As text, in `place`.
+            pub(crate) fn written(self, place: &mut [u8; MOST_BYTES]) -> &str {
+                let (prefix, rest) = place.split_at_mut($prefix.len());
+                prefix.copy_from_slice($prefix.as_bytes());
+                self.0.hyphenated().encode_lower(rest);
+                str::from_utf8(&place[..$prefix.len() + 36]).unwrap_or_default()
+            }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "{}"), self.0)
+                f.write_str(self.written(&mut [0; MOST_BYTES]))
             }
         }
 
@@ -77,7 +88,7 @@ macro_rules! uuid_id {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(self.written(&mut [0; MOST_BYTES]))
             }
         }
     };

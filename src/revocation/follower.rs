@@ -17,6 +17,9 @@ use crate::time::Clock;
 
 const PAGE: u32 = 4096;
 
+/// Of a log that has more than a page of news, as when a service starts.
+const LARGE_PAGE: u32 = 4 * PAGE;
+
 /// Why the list is behind the log.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -282,15 +285,15 @@ impl Follower {
     /// Applies the page after the cursor, and those that come after it.
     async fn read_on(&self, cursor: &mut Cursor, first: Page) -> Result<(), FollowError> {
         let mut reading = Reading::from(*cursor);
-        let mut page = first;
+        let (mut page, mut limit) = (first, PAGE);
         loop {
             let next = match page.entries.last().map(|entry| entry.revocation.seq) {
-                Some(newest) if page.entries.len() >= PAGE as usize => {
+                Some(newest) if page.entries.len() >= limit as usize => {
                     // While a page of many is judged and enters the list, the one behind it is read.
                     let (list, mut judged) = (Arc::clone(&self.list), reading);
                     let work = move || judge(&mut judged, &list, &page, false).map(|_| judged);
                     let entered = spawn_blocking(work);
-                    let next = self.log.read(newest, PAGE).await;
+                    let next = self.log.read(newest, LARGE_PAGE).await;
                     let entered = entered.await;
                     reading =
                         entered.map_err(|why| StoreError::new("enter what was read", why))??;
@@ -307,8 +310,9 @@ impl Follower {
             };
             page = match next {
                 Some(next) => next?,
-                None => self.log.read(reading.cursor().seq, PAGE).await?,
+                None => self.log.read(reading.cursor().seq, LARGE_PAGE).await?,
             };
+            limit = LARGE_PAGE;
         }
     }
 }

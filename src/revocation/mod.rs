@@ -11,11 +11,10 @@ pub mod reading;
 pub mod register;
 
 use std::fmt;
-use std::io::Write as _;
 use std::str::FromStr;
 
 use crate::crypto::sha256;
-use crate::id::{ClientId, KeyId, Lineage, TokenId, UserId};
+use crate::id::{ClientId, KeyId, Lineage, MOST_BYTES, TokenId, UserId};
 use crate::policy::{LIFETIME_CAP, MAX_LEEWAY};
 use crate::time::Timestamp;
 
@@ -94,7 +93,20 @@ impl Target {
     /// The key in the log: which one of its scope. Empty for everything.
     #[must_use]
     pub fn key(&self) -> String {
-        Key(self).to_string()
+        self.with_key(str::to_owned)
+    }
+
+    /// Makes something of the key in the log.
+    fn with_key<T>(&self, make: impl FnOnce(&str) -> T) -> T {
+        let mut place = [0; MOST_BYTES];
+        make(match self {
+            Self::Session(lineage) => lineage.written(&mut place),
+            Self::Token(token) => token.written(&mut place),
+            Self::User(user) => user.written(&mut place),
+            Self::Client(client) => client.written(&mut place),
+            Self::Key(kid) => kid.as_str(),
+            Self::Everything => "",
+        })
     }
 
     /// From the log's scope and key.
@@ -108,22 +120,6 @@ impl Target {
             "key" => key.parse().ok().map(Self::Key),
             "everything" => key.is_empty().then_some(Self::Everything),
             _ => None,
-        }
-    }
-}
-
-/// A target's key in the log.
-struct Key<'a>(&'a Target);
-
-impl fmt::Display for Key<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Target::Session(lineage) => lineage.fmt(f),
-            Target::Token(token) => token.fmt(f),
-            Target::User(user) => user.fmt(f),
-            Target::Client(client) => client.fmt(f),
-            Target::Key(kid) => kid.fmt(f),
-            Target::Everything => Ok(()),
         }
     }
 }
@@ -253,10 +249,10 @@ impl Revocation {
         ] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
-        put(&mut bytes, self.target.scope());
-        put(&mut bytes, Key(&self.target));
+        put(&mut bytes, self.target.scope().name());
+        self.target.with_key(|key| put(&mut bytes, key));
         match self.spared {
-            Some(lineage) => put(&mut bytes, lineage),
+            Some(lineage) => put(&mut bytes, lineage.written(&mut [0; MOST_BYTES])),
             None => put(&mut bytes, ""),
         }
         put(&mut bytes, self.reason.name());
@@ -269,11 +265,7 @@ impl Revocation {
 }
 
 /// Adds a text behind its length.
-fn put(bytes: &mut Vec<u8>, text: impl fmt::Display) {
-    let at = bytes.len();
-    bytes.extend_from_slice(&[0; 8]);
-    // A vector takes all that is written to it.
-    let _ = write!(bytes, "{text}");
-    let length = (bytes.len() - at - 8) as u64;
-    bytes[at..at + 8].copy_from_slice(&length.to_be_bytes());
+fn put(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(text.as_bytes());
 }

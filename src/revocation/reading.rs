@@ -76,9 +76,7 @@ impl Reading {
 pub fn enter(list: &RevocationList, page: &Page) {
     let live = page.head.cursor.seq.saturating_sub(page.head.compacted);
     list.expect(u64::try_from(live).unwrap_or(0));
-    for entry in &page.entries {
-        list.apply(&entry.revocation);
-    }
+    list.apply_all(page.entries.iter().map(|entry| &entry.revocation));
     list.note_lineage(page.head.newest_lineage);
     list.raise_horizon(page.head.horizon);
 }

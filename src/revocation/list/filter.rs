@@ -129,13 +129,16 @@ impl Filter {
     /// The hash of a key that may be there. None only if it was never noted, or no longer than until what the
     /// horizon has passed.
     pub(super) fn find(&self, key: &impl Hash) -> Option<u64> {
-        let parts = self.parts.load();
-        if parts.is_empty() {
+        if self.parts.load().is_empty() {
             return None;
         }
         let hash = self.hash(key);
-        let found = parts.iter().any(|part| part.may_have(hash));
-        found.then_some(hash)
+        self.may_have(hash).then_some(hash)
+    }
+
+    /// Whether a key of that hash may be there.
+    pub(super) fn may_have(&self, hash: u64) -> bool {
+        self.parts.load().iter().any(|part| part.may_have(hash))
     }
 
     /// Drops the parts of which the horizon covers all.

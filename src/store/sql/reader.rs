@@ -1,7 +1,7 @@
 //! What is read. Each function sees one moment of the store.
 
 use super::engine::{Db, Readers, Row};
-use super::packed;
+use super::packed::{self, Packed};
 use super::statements as sql;
 use crate::account::password::PasswordHash;
 use crate::account::{LoginStart, LoginUser, User, Username};
@@ -93,18 +93,37 @@ fn head_row(row: &Row, at_server: bool) -> sqlx::Result<HeadRow> {
     })
 }
 
+/// How many entries come in one row, at most.
+const ROW: u32 = 1024;
+
+/// Up to `limit` entries. While some are taken out of their row, the engine makes the next.
 async fn entries(db: &mut Db<'_>, after: i64, limit: u32) -> sqlx::Result<Vec<Entry>> {
+    let (mut entries, mut left) = (Vec::new(), limit);
+    let mut row = packed_row(db, after, left.min(ROW)).await?;
+    while let Some(packed) = row {
+        let full = packed.len() >= ROW as usize;
+        left = if full { left.saturating_sub(ROW) } else { 0 };
+        let next = packed_row(db, packed.newest()?, left.min(ROW));
+        let unpacked = async { packed.unpack_onto(&mut entries) };
+        let (next, unpacked) = tokio::join!(next, unpacked);
+        unpacked?;
+        row = next?;
+    }
+    Ok(entries)
+}
+
+async fn packed_row(db: &mut Db<'_>, after: i64, limit: u32) -> sqlx::Result<Option<Packed>> {
     if limit == 0 {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let query = db.query_of(sql::ENTRIES, sql::ENTRIES_AT_SERVER);
     let row = query.bind(after).bind(i64::from(limit)).one().await?;
-    let hashes: Option<Vec<u8>> = row.get(packed::COLUMNS)?;
-    let Some(hashes) = hashes else {
-        return Ok(Vec::new());
+    let Some(hashes) = row.get(packed::COLUMNS)? else {
+        return Ok(None);
     };
     let columns = (0..packed::COLUMNS).map(|column| row.get(column));
-    packed::entries(&columns.collect::<sqlx::Result<Vec<String>>>()?, &hashes)
+    let columns = columns.collect::<sqlx::Result<Vec<String>>>()?;
+    Ok(Some(Packed { columns, hashes }))
 }
 
 pub(super) async fn page(readers: &Readers, after: i64, limit: u32) -> sqlx::Result<Page> {
