@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use waxseal::account::{Accounts, UserChange};
 use waxseal::id::{KeyId, TokenId, UserId};
 use waxseal::policy::{LIFETIME_CAP, MAX_LEEWAY};
@@ -16,6 +17,7 @@ use super::stage::{HOUR, Stage, read_from};
 on_both_engines! {
     entries_come_back_as_they_were_written
     pages_go_on_where_the_one_before_ended
+    a_page_of_very_many_has_each_of_them_once
     cut_offs_are_past_all_that_was_issued
     what_expired_is_dropped_and_the_horizon_is_past_it
     the_horizon_goes_forward_alone
@@ -110,6 +112,28 @@ async fn pages_go_on_where_the_one_before_ended(stage: Stage) {
     assert_eq!((page.head.cursor, page.entries.len()), (head, 0));
     assert_eq!(reader.read(3, 0).await.unwrap().entries.len(), 0);
     assert_eq!(reader.read(99, 9).await.unwrap().entries.len(), 0);
+}
+
+/// More than the store asks its engine for at once.
+async fn a_page_of_very_many_has_each_of_them_once(stage: Stage) {
+    let store = stage.node("a").await;
+    let revoke = |_| session_until(&stage, &store, START.plus(HOUR));
+    join_all((0..3100).map(revoke)).await;
+    stage.sql("DELETE FROM revocation WHERE seq % 7 = 3").await;
+    let left: Vec<i64> = (1..=3100).filter(|seq| seq % 7 != 3).collect();
+    for limit in [1023, 1024, 1025, 2048, 2500, 2657, 2658, 4096, u32::MAX] {
+        for after in [0, 3, 1000] {
+            let page = store.read(after, limit).await.unwrap();
+            let seqs: Vec<_> = page
+                .entries
+                .iter()
+                .map(|entry| entry.revocation.seq)
+                .collect();
+            let wanted = left.iter().copied().filter(|seq| *seq > after);
+            let wanted: Vec<_> = wanted.take(limit as usize).collect();
+            assert_eq!(seqs, wanted, "{limit} after {after}");
+        }
+    }
 }
 
 async fn cut_offs_are_past_all_that_was_issued(stage: Stage) {
