@@ -1,9 +1,10 @@
 //! jsonwebtoken's cryptography, over ring, and nothing else: the one file that both meet in.
 //!
 //! jsonwebtoken asks its provider for a signer on every token and hands it the PKCS#8 text, whose
-//! parsing costs as much as the signature. So what is signed here is signed with the key that was parsed
-//! when it was loaded, and the provider's signer is for what else in the process signs with jsonwebtoken. A
-//! process that installed another provider first is fine too.
+//! parsing costs as much as the signature, and for a verifier on every token too. So what is signed and verified
+//! here is so with the keys that were parsed when they were loaded, and the provider is for what else in the
+//! process works with jsonwebtoken, and for the names of keys. A process that installed another provider first
+//! is fine too.
 
 use std::sync::Once;
 
@@ -100,9 +101,16 @@ pub(crate) fn install() {
 
 /// Whether `signature` is that of the Ed25519 key `public` over `message` (RFC 8032).
 pub(crate) fn verify_ed25519(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    ED25519
-        .verify(public.into(), message.into(), signature.into())
-        .is_ok()
+    let verified = ED25519.verify(public.into(), message.into(), signature.into());
+    verified.is_ok()
+}
+
+/// Whether `signature` is that of the P-256 key `public`, an uncompressed point, over `message` (FIPS 186-5; RFC
+/// 7518, section 3.4).
+pub(crate) fn verify_p256(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let method = &ECDSA_P256_SHA256_FIXED;
+    let verified = method.verify(public.into(), message.into(), signature.into());
+    verified.is_ok()
 }
 
 /// SHA-256 (FIPS 180-4).
@@ -146,18 +154,13 @@ struct RingVerifier {
 
 impl Verifier<Vec<u8>> for RingVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), Error> {
-        let method: &dyn VerificationAlgorithm = match self.algorithm {
-            Algorithm::EdDSA => &ED25519,
-            Algorithm::ES256 => &ECDSA_P256_SHA256_FIXED,
-            _ => return Err(Error::new()),
+        let public = &self.public[..self.length];
+        let verified = match self.algorithm {
+            Algorithm::EdDSA => verify_ed25519(public, message, signature),
+            Algorithm::ES256 => verify_p256(public, message, signature),
+            _ => false,
         };
-        method
-            .verify(
-                self.public[..self.length].into(),
-                message.into(),
-                signature.as_slice().into(),
-            )
-            .map_err(|_| Error::new())
+        verified.then_some(()).ok_or_else(Error::new)
     }
 }
 

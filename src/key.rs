@@ -6,7 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
-use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters,
     EllipticCurveKeyType, Jwk, KeyAlgorithm, OctetKeyPairParameters, OctetKeyPairType,
@@ -121,14 +120,7 @@ pub struct VerifyingKey {
     kid: KeyId,
     algorithm: Algorithm,
     public: Arc<[u8]>,
-    jose: Option<Jose>,
-}
-
-/// What jsonwebtoken needs of a key for JWTs.
-#[derive(Clone)]
-struct Jose {
-    jwk: Jwk,
-    decoding: DecodingKey,
+    jwk: Option<Jwk>,
 }
 
 impl VerifyingKey {
@@ -137,17 +129,15 @@ impl VerifyingKey {
         if algorithm != Algorithm::Es256 {
             check_ed25519(public)?;
         }
-        let (kid, jose) = match algorithm {
+        let (kid, jwk) = match algorithm {
             Algorithm::V4Public => {
                 let public = public.try_into().map_err(|_| KeyError::Malformed)?;
                 (paserk::public_id(public), None)
             }
             Algorithm::EdDsa | Algorithm::Es256 => {
-                let jose = Jose::new(algorithm, public)?;
-                (
-                    jose.jwk.common.key_id.clone().unwrap_or_default(),
-                    Some(jose),
-                )
+                let jwk = new_jwk(algorithm, public)?;
+                let kid = jwk.common.key_id.clone();
+                (kid.unwrap_or_default(), Some(jwk))
             }
         };
         let kid = kid.parse().map_err(|_| KeyError::Malformed)?;
@@ -155,7 +145,7 @@ impl VerifyingKey {
             kid,
             algorithm,
             public: public.into(),
-            jose,
+            jwk,
         })
     }
 
@@ -213,8 +203,8 @@ impl VerifyingKey {
         if jwk.get("kid").is_some() {
             let kid = text("kid").and_then(|kid| kid.parse().ok());
             key.kid = kid.ok_or(KeyError::Jwk("its kid is not a short text"))?;
-            if let Some(jose) = &mut key.jose {
-                jose.jwk.common.key_id = Some(key.kid.to_string());
+            if let Some(jwk) = &mut key.jwk {
+                jwk.common.key_id = Some(key.kid.to_string());
             }
         }
         Ok(key)
@@ -234,8 +224,8 @@ impl VerifyingKey {
 
     /// The public JWK (RFC 7517), of a key for JWTs.
     #[must_use]
-    pub fn jwk(&self) -> Option<&Jwk> {
-        self.jose.as_ref().map(|jose| &jose.jwk)
+    pub const fn jwk(&self) -> Option<&Jwk> {
+        self.jwk.as_ref()
     }
 
     /// The PASERK `k4.public`, of a key for PASETOs.
@@ -266,8 +256,14 @@ impl VerifyingKey {
         Arc::clone(&self.public)
     }
 
-    pub(crate) fn decoding(&self) -> Option<&DecodingKey> {
-        self.jose.as_ref().map(|jose| &jose.decoding)
+    /// Whether it made `signature` over `message`, with its one algorithm.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self.algorithm {
+            Algorithm::EdDsa | Algorithm::V4Public => {
+                crypto::verify_ed25519(&self.public, message, signature)
+            }
+            Algorithm::Es256 => crypto::verify_p256(&self.public, message, signature),
+        }
     }
 }
 
@@ -299,51 +295,41 @@ fn jwk_algorithm(
     }
 }
 
-impl Jose {
-    fn new(algorithm: Algorithm, public: &[u8]) -> Result<Self, KeyError> {
-        let (parameters, name, decoding) = if algorithm == Algorithm::Es256 {
-            let [4, point @ ..] = public else {
-                return Err(KeyError::Malformed);
-            };
-            let (x, y) = point.split_at_checked(32).ok_or(KeyError::Malformed)?;
-            if y.len() != 32 {
-                return Err(KeyError::Malformed);
-            }
-            let parameters = AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
-                key_type: EllipticCurveKeyType::EC,
-                curve: EllipticCurve::P256,
-                x: base64url::encode(x),
-                y: base64url::encode(y),
-            });
-            (
-                parameters,
-                KeyAlgorithm::ES256,
-                DecodingKey::from_ec_der(public),
-            )
-        } else {
-            let parameters = AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
-                key_type: OctetKeyPairType::OctetKeyPair,
-                curve: EllipticCurve::Ed25519,
-                x: base64url::encode(public),
-            });
-            (
-                parameters,
-                KeyAlgorithm::EdDSA,
-                DecodingKey::from_ed_der(public),
-            )
+fn new_jwk(algorithm: Algorithm, public: &[u8]) -> Result<Jwk, KeyError> {
+    let (parameters, name) = if algorithm == Algorithm::Es256 {
+        let [4, point @ ..] = public else {
+            return Err(KeyError::Malformed);
         };
-        let mut jwk = Jwk {
-            common: CommonParameters::default(),
-            algorithm: parameters,
-        };
-        let thumbprint = jwk
-            .thumbprint(ThumbprintHash::SHA256)
-            .map_err(|_| KeyError::Malformed)?;
-        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-        jwk.common.key_algorithm = Some(name);
-        jwk.common.key_id = Some(thumbprint);
-        Ok(Self { jwk, decoding })
-    }
+        let (x, y) = point.split_at_checked(32).ok_or(KeyError::Malformed)?;
+        if y.len() != 32 {
+            return Err(KeyError::Malformed);
+        }
+        let parameters = AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
+            key_type: EllipticCurveKeyType::EC,
+            curve: EllipticCurve::P256,
+            x: base64url::encode(x),
+            y: base64url::encode(y),
+        });
+        (parameters, KeyAlgorithm::ES256)
+    } else {
+        let parameters = AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
+            key_type: OctetKeyPairType::OctetKeyPair,
+            curve: EllipticCurve::Ed25519,
+            x: base64url::encode(public),
+        });
+        (parameters, KeyAlgorithm::EdDSA)
+    };
+    let mut jwk = Jwk {
+        common: CommonParameters::default(),
+        algorithm: parameters,
+    };
+    let thumbprint = jwk
+        .thumbprint(ThumbprintHash::SHA256)
+        .map_err(|_| KeyError::Malformed)?;
+    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+    jwk.common.key_algorithm = Some(name);
+    jwk.common.key_id = Some(thumbprint);
+    Ok(jwk)
 }
 
 impl fmt::Debug for VerifyingKey {

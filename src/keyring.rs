@@ -13,7 +13,7 @@ use crate::id::KeyId;
 use crate::key::{Format, KeyError, SigningKey, VerifyingKey};
 use crate::schedule::{self, Planned, ScheduleError, Times};
 use crate::time::Timestamp;
-use crate::token::jwt;
+use crate::token;
 use crate::token::strict_json::Object;
 
 /// Why keys make no keyring.
@@ -59,7 +59,8 @@ pub struct Keyring {
     plan: Vec<Planned>,
     signing: HashMap<KeyId, SigningKey>,
     verifying: HashMap<KeyId, (VerifyingKey, Times)>,
-    headers: HashMap<String, VerifyingKey>,
+    /// By how they name themselves in a token.
+    naming: HashMap<String, (VerifyingKey, Times)>,
 }
 
 impl Keyring {
@@ -110,9 +111,9 @@ impl Keyring {
                 return Err(KeyringError::of_twins(twin, key));
             }
         }
-        let headers = keys
+        let naming = keys
             .iter()
-            .filter_map(|(key, _)| Some((jwt::header(key)?, key.clone())))
+            .filter_map(|key| Some((token::naming(&key.0)?, key.clone())))
             .collect();
         let verifying = keys
             .into_iter()
@@ -122,7 +123,7 @@ impl Keyring {
             plan,
             signing: HashMap::new(),
             verifying,
-            headers,
+            naming,
         })
     }
 
@@ -169,9 +170,9 @@ impl Keyring {
         times.verifies(now).then_some(key)
     }
 
-    /// The key whose tokens have that header, whenever it verifies.
-    pub(crate) fn of_header(&self, header: &str) -> Option<&VerifyingKey> {
-        self.headers.get(header)
+    /// The key that names itself so in a token, whenever it verifies.
+    pub(crate) fn named(&self, naming: &str) -> Option<&(VerifyingKey, Times)> {
+        self.naming.get(naming)
     }
 
     /// The keys of that format that verify at `now`, in the order of their names: those to publish.

@@ -220,11 +220,20 @@ impl Verifier {
         keyring: &Keyring,
         now: Timestamp,
     ) -> Result<Verified, Refusal> {
-        let token = UntrustedToken::parse_known(text, |header| keyring.of_header(header))?;
+        let mut known = None;
+        let token = UntrustedToken::parse_known(text, |naming| {
+            known = keyring.named(naming);
+            known.map(|(key, _)| key)
+        })?;
         if !self.accepts.contains(&token.format()) {
             return Err(Malformed::Format.into());
         }
-        let Some(key) = keyring.verifying(token.kid().as_str(), now) else {
+        let known = known.filter(|(key, _)| key.kid() == token.kid());
+        let key = match known {
+            Some((key, times)) => times.verifies(now).then_some(key),
+            None => keyring.verifying(token.kid().as_str(), now),
+        };
+        let Some(key) = key else {
             self.keyring.note_unknown();
             // The keys may be as old as the list, or not be there yet.
             return Err(match self.is_fresh() {

@@ -8,6 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[error("not canonical base64url")]
 pub struct NotBase64Url;
 
+/// How many characters so many bytes have.
+pub(super) const fn length(bytes: usize) -> usize {
+    (bytes * 8).div_ceil(6)
+}
+
 /// The text for `bytes`.
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
@@ -87,14 +92,17 @@ fn decode_wide(text: &[u8; WIDE], place: &mut [u8; WIDE / 4 * 3]) -> bool {
         bad |= *sextet;
     }
     let (eights, _) = sextets.as_chunks();
+    let mut words = [0; WIDE / 8];
+    for (word, eight) in words.iter_mut().zip(eights) {
+        // Eight sextets of a byte each, the first in the lowest, become four of 12 bits, two of 24, one of 48.
+        let bits = u64::from_le_bytes(*eight);
+        let bits = ((bits & 0x003f_003f_003f_003f) << 6) | ((bits >> 8) & 0x003f_003f_003f_003f);
+        let bits = ((bits & 0x0000_0fff_0000_0fff) << 12) | ((bits >> 16) & 0x0000_0fff_0000_0fff);
+        *word = ((bits & 0x00ff_ffff) << 24) | (bits >> 32);
+    }
     let (sixes, _) = place.as_chunks_mut();
-    for (eight, six) in eights.iter().zip(sixes) {
-        // Eight sextets of a byte each become four of 12 bits, two of 24, one of 48.
-        let bits = u64::from_be_bytes(*eight);
-        let bits = (bits & 0x003f_003f_003f_003f) | ((bits & 0x3f00_3f00_3f00_3f00) >> 2);
-        let bits = (bits & 0x0000_0fff_0000_0fff) | ((bits & 0x0fff_0000_0fff_0000) >> 4);
-        let bits = (bits & 0xff_ffff) | ((bits & 0x00ff_ffff_0000_0000) >> 8);
-        let [_, _, bytes @ ..] = bits.to_be_bytes();
+    for (word, six) in words.iter().zip(sixes) {
+        let [_, _, bytes @ ..] = word.to_be_bytes();
         *six = bytes;
     }
     bad < 64

@@ -8,10 +8,13 @@ use serde::Serialize;
 use super::strict_json::Object;
 use super::{MAX_TOKEN_BYTES, Malformed, SigningFailed, base64url, jwt, statement};
 use crate::id::KeyId;
-use crate::key::{Algorithm, SigningKey, VerifyingKey};
+use crate::key::{Algorithm, Format, SigningKey, VerifyingKey};
 
 /// The longest encoded header, in bytes. It is parsed before the signature is checked, so it is kept small.
 const MAX_HEADER_BYTES: usize = 512;
+
+/// Of Ed25519 (RFC 8032, section 5.1.6), and of P-256 (RFC 7518, section 3.4).
+const SIGNATURE_BYTES: usize = 64;
 
 /// Room for a usual JWS.
 const USUAL_BYTES: usize = 1024;
@@ -20,8 +23,9 @@ const USUAL_BYTES: usize = 1024;
 #[derive(Debug)]
 pub struct UntrustedJws<'a> {
     signed: &'a [u8],
-    payload: &'a [u8],
-    signature: &'a str,
+    payload: Vec<u8>,
+    /// None if it is of another length than that of every algorithm here.
+    signature: Option<[u8; SIGNATURE_BYTES]>,
     alg: Cow<'static, str>,
     typ: Option<Cow<'static, str>>,
     kid: Option<Kid>,
@@ -68,22 +72,14 @@ impl<'a> UntrustedJws<'a> {
         }
         let (signed, signature) = text.rsplit_once('.').ok_or(Malformed::Shape)?;
         let (header, payload) = signed.split_once('.').ok_or(Malformed::Shape)?;
-        // No early exit: that is ten times as fast on good tokens, for the compiler makes it wide.
-        let plain = |part: &str| {
-            part.bytes().fold(true, |plain, b| {
-                plain & (b.is_ascii_alphanumeric() | (b == b'-') | (b == b'_'))
-            })
-        };
-        if header.is_empty()
-            || signature.is_empty()
-            || !plain(header)
-            || !plain(payload)
-            || !plain(signature)
-        {
+        if header.is_empty() || signature.is_empty() {
             return Err(Malformed::Shape);
         }
-        let (signed, payload) = (signed.as_bytes(), payload.as_bytes());
-        if let Some(key) = known(header) {
+        let payload = base64url::decode(payload.as_bytes()).map_err(|_| Malformed::Shape)?;
+        let signature = parse_signature(signature)?;
+        let signed = signed.as_bytes();
+        let known = known(header).filter(|key| key.algorithm().format() == Format::Jwt);
+        if let Some(key) = known {
             return Ok(Self {
                 signed,
                 payload,
@@ -157,16 +153,14 @@ impl<'a> UntrustedJws<'a> {
     /// Who it says it is about, only to find the keys that can have signed it.
     #[cfg(feature = "server")]
     pub(crate) fn claimed_subject(&self) -> Option<String> {
-        let json = base64url::decode(self.payload).ok()?;
-        let claims = Object::parse(&json).ok()?;
+        let claims = Object::parse(&self.payload).ok()?;
         claims.get("sub")?.as_str().map(str::to_owned)
     }
 
     /// The payload, if `key` signed it with the key's one algorithm.
     ///
     /// # Errors
-    /// [`Malformed::Algorithm`], [`Malformed::Signature`], or [`Malformed::Shape`] for a payload that is
-    /// not canonical base64url.
+    /// [`Malformed::Algorithm`], [`Malformed::Signature`].
     pub fn verify(self, key: &VerifyingKey) -> Result<Vec<u8>, Malformed> {
         let name = key.algorithm().name();
         self.verify_named(key, &[name])
@@ -183,16 +177,28 @@ impl<'a> UntrustedJws<'a> {
     }
 
     fn verify_named(self, key: &VerifyingKey, names: &[&str]) -> Result<Vec<u8>, Malformed> {
-        let algorithm = jose_algorithm(key.algorithm()).ok_or(Malformed::Algorithm)?;
-        let decoding = key.decoding().ok_or(Malformed::Algorithm)?;
-        if !names.contains(&&*self.alg) {
+        if key.algorithm().format() != Format::Jwt || !names.contains(&&*self.alg) {
             return Err(Malformed::Algorithm);
         }
-        match jsonwebtoken::crypto::verify(self.signature, self.signed, decoding, algorithm) {
-            Ok(true) => base64url::decode(self.payload).map_err(|_| Malformed::Shape),
-            Ok(false) | Err(_) => Err(Malformed::Signature),
+        // Not jsonwebtoken's `verify`: it would decode the signature again and put the key into a new box.
+        let signature = self.signature.ok_or(Malformed::Signature)?;
+        match key.verifies(self.signed, &signature) {
+            true => Ok(self.payload),
+            false => Err(Malformed::Signature),
         }
     }
+}
+
+fn parse_signature(text: &str) -> Result<Option<[u8; SIGNATURE_BYTES]>, Malformed> {
+    const CHARACTERS: usize = base64url::length(SIGNATURE_BYTES);
+    if text.len() != CHARACTERS {
+        let other = base64url::decode(text.as_bytes());
+        return other.map(|_| None).map_err(|_| Malformed::Shape);
+    }
+    let mut place = [0; CHARACTERS];
+    let signature = base64url::decode_in(&mut place, text.as_bytes());
+    let signature = signature.map_err(|_| Malformed::Shape)?;
+    Ok(signature.try_into().ok())
 }
 
 const fn jose_algorithm(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm> {

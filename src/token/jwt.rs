@@ -13,7 +13,7 @@ pub const TYPE: &str = "at+jwt";
 /// that key.
 pub(crate) fn header(key: &VerifyingKey) -> Option<String> {
     let header = jws::header(TYPE, key).ok()?;
-    let token = format!("{header}..-");
+    let token = format!("{header}..AA");
     let read = UntrustedJwt::parse(&token).ok()?;
     let is_its = read.kid == *key.kid() && read.jws.names(key.algorithm());
     is_its.then_some(header)

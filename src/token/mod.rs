@@ -66,13 +66,13 @@ impl<'a> UntrustedToken<'a> {
         Self::parse_known(text, |_| None)
     }
 
-    /// The same, and no other verdict. `known` may know the [`jwt::header`] of a key, which is then not read.
+    /// The same, and no other verdict. `known` may know the [`naming`] of a key, which is then not read.
     pub(crate) fn parse_known<'k>(
         text: &'a str,
         known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
     ) -> Result<Self, Malformed> {
         if text.starts_with(paseto::HEADER) {
-            paseto::UntrustedPaseto::parse(text).map(Self::Paseto)
+            paseto::UntrustedPaseto::parse_known(text, known).map(Self::Paseto)
         } else {
             jwt::UntrustedJwt::parse_known(text, known).map(Self::Jwt)
         }
@@ -102,6 +102,15 @@ impl<'a> UntrustedToken<'a> {
             Self::Jwt(token) => token.verify(key),
             Self::Paseto(token) => token.verify(key),
         }
+    }
+}
+
+/// What `key` writes into each token that it signs to name itself, as it stands there: the header of a JWT, the
+/// footer of a PASETO. None if such a token would not be taken as one of that key.
+pub(crate) fn naming(key: &VerifyingKey) -> Option<String> {
+    match key.algorithm().format() {
+        Format::Jwt => jwt::header(key),
+        Format::Paseto => paseto::encoded_footer(key),
     }
 }
 

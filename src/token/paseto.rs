@@ -9,7 +9,6 @@ use std::ops::Range;
 use super::strict_json::Object;
 use super::{MAX_TOKEN_BYTES, Malformed, SigningFailed, base64url, payload};
 use crate::claims::AnyClaims;
-use crate::crypto;
 use crate::id::KeyId;
 use crate::key::{Algorithm, Format, SigningKey, VerifyingKey};
 
@@ -44,7 +43,8 @@ impl UntrustedMessage {
             return Err(Malformed::TooLong);
         }
         let parts = text.strip_prefix(HEADER).ok_or(Malformed::Shape)?;
-        let (body, footer) = match parts.split_once('.') {
+        // Another dot in the body is not base64url.
+        let (body, footer) = match parts.rsplit_once('.') {
             // A footer that is there is not empty: a trailing dot would be a second name.
             Some((_, "")) => return Err(Malformed::Shape),
             Some((body, footer)) => (body, footer),
@@ -92,7 +92,7 @@ impl UntrustedMessage {
             return Err(Malformed::Algorithm);
         }
         piece::<Malformed>(&mut self.signed, |bytes| copy(bytes, assertion))?;
-        if crypto::verify_ed25519(key.public_bytes(), &self.signed, &self.signature) {
+        if key.verifies(&self.signed, &self.signature) {
             Ok(&self.signed[self.message.clone()])
         } else {
             Err(Malformed::Signature)
@@ -113,25 +113,26 @@ impl UntrustedPaseto {
     /// # Errors
     /// [`Malformed`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::parse_known(text, |_| None)
+    }
+
+    /// The same. `known` may know the [`encoded_footer`] of a key.
+    pub(super) fn parse_known<'k>(
+        text: &str,
+        known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+    ) -> Result<Self, Malformed> {
+        let footer = text.rsplit_once('.').map(|(_, footer)| footer);
         let long_footer = text.len() <= MAX_TOKEN_BYTES
-            && text
-                .rsplit_once('.')
-                .is_some_and(|(_, footer)| footer.len() > MAX_FOOTER_BYTES)
+            && footer.is_some_and(|footer| footer.len() > MAX_FOOTER_BYTES)
             && text.matches('.').count() == 3;
         if long_footer {
             return Err(Malformed::Header("too long"));
         }
         let message = UntrustedMessage::parse(text)?;
-        let footer = Object::parse(message.footer());
-        let footer = footer.map_err(|_| Malformed::Header("not one strict JSON object"))?;
-        if footer.names().any(|name| name != "kid") {
-            return Err(Malformed::Header("a member other than kid"));
-        }
-        let kid = footer
-            .get("kid")
-            .and_then(|kid| kid.as_str())
-            .and_then(|kid| kid.parse().ok());
-        let kid = kid.ok_or(Malformed::Header("no kid"))?;
+        let kid = match footer.and_then(known) {
+            Some(key) if key.algorithm() == Algorithm::V4Public => key.kid().clone(),
+            _ => named(message.footer())?,
+        };
         Ok(Self { message, kid })
     }
 
@@ -146,6 +147,29 @@ impl UntrustedPaseto {
     pub(crate) fn verify(mut self, key: &VerifyingKey) -> Result<AnyClaims, Malformed> {
         payload::parse(self.message.verified(key, b"")?, Format::Paseto)
     }
+}
+
+/// The key that a footer names.
+fn named(footer: &[u8]) -> Result<KeyId, Malformed> {
+    let footer = Object::parse(footer);
+    let footer = footer.map_err(|_| Malformed::Header("not one strict JSON object"))?;
+    if footer.names().any(|name| name != "kid") {
+        return Err(Malformed::Header("a member other than kid"));
+    }
+    let kid = footer
+        .get("kid")
+        .and_then(|kid| kid.as_str())
+        .and_then(|kid| kid.parse().ok());
+    kid.ok_or(Malformed::Header("no kid"))
+}
+
+/// The footer of the tokens that `key` signs, as it stands there, to know it by. None if such a token would not
+/// be taken as one of that key.
+pub(crate) fn encoded_footer(key: &VerifyingKey) -> Option<String> {
+    let footer = footer(key);
+    let is_its = key.algorithm() == Algorithm::V4Public
+        && named(footer.as_bytes()).is_ok_and(|kid| kid == *key.kid());
+    is_its.then(|| base64url::encode(footer.as_bytes()))
 }
 
 /// Signs a token's payload.
@@ -234,4 +258,33 @@ fn piece<E>(
 fn copy<E>(bytes: &mut Vec<u8>, piece: &[u8]) -> Result<(), E> {
     bytes.extend_from_slice(piece);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::generate_pem;
+    use crate::random::OsRandom;
+
+    #[test]
+    fn a_footer_that_is_known_says_what_it_says_when_it_is_read() {
+        let key = |algorithm: Algorithm| {
+            let pem = generate_pem(algorithm, &OsRandom::new());
+            SigningKey::from_pem(pem.as_bytes(), algorithm.format()).unwrap()
+        };
+        let (key, jwt) = (key(Algorithm::V4Public), key(Algorithm::EdDsa));
+        let its = encoded_footer(key.public()).unwrap();
+        let token = sign_message(b"{}", footer(key.public()).as_bytes(), b"", &key).unwrap();
+        let known = UntrustedPaseto::parse_known(&token, |footer| {
+            assert_eq!(footer, its);
+            Some(key.public())
+        });
+        let read = UntrustedPaseto::parse(&token);
+        assert_eq!(format!("{known:?}"), format!("{read:?}"));
+        assert!(read.is_ok());
+        // A key for JWTs names itself in no PASETO.
+        let taken = UntrustedPaseto::parse_known(&token, |_| Some(jwt.public()));
+        assert_eq!(format!("{taken:?}"), format!("{read:?}"));
+        assert_eq!(encoded_footer(jwt.public()), None);
+    }
 }

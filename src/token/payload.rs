@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Malformed;
-use super::strict_json::{Object, Value};
+use super::strict_json::{self, Value};
 use crate::claims::{AnyClaims, Claims, ClientClaims};
 use crate::id::ClientId;
 use crate::key::Format;
@@ -16,64 +16,117 @@ use crate::time::Timestamp;
 /// The last second of the year 9999: no honest time is later, and none is before 1970.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// What only the tokens of sessions have.
-const SESSION_CLAIMS: [&str; 5] = ["sid", "auth_time", "renew_at", "session_expiry", "amr"];
+/// What there may be in a token, in the order in which [`Payload`] writes it.
+const NAMES: [&str; 13] = [
+    "iss",
+    "sub",
+    "aud",
+    "client_id",
+    "iat",
+    "exp",
+    "auth_time",
+    "renew_at",
+    "session_expiry",
+    "jti",
+    "sid",
+    "amr",
+    "scope",
+];
+
+type Members<'a> = [Option<Value<'a>>; NAMES.len()];
 
 /// Reads the claims that somebody signed. The subject says whose they are: no user's name is a client's.
 pub(super) fn parse(json: &[u8], format: Format) -> Result<AnyClaims, Malformed> {
-    let object =
-        Object::parse(json).map_err(|_| Malformed::Claims("not one strict JSON object"))?;
-    let subject = object.get("sub").and_then(Value::as_str);
+    let members = strict_json::members(json, &NAMES);
+    let members = members.map_err(|_| Malformed::Claims("not one strict JSON object"))?;
+    let [_, subject, ..] = &members;
+    let subject = subject.as_ref().and_then(Value::as_str);
     match subject.and_then(|subject| subject.parse().ok()) {
-        Some(client) => client_claims(&object, client, format).map(AnyClaims::Client),
-        None => session_claims(&object, format).map(AnyClaims::Session),
+        Some(client) => client_claims(&members, client, format).map(AnyClaims::Client),
+        None => session_claims(&members, format).map(AnyClaims::Session),
     }
 }
 
-fn session_claims(object: &Object<'_>, format: Format) -> Result<Claims, Malformed> {
-    let get = |name| object.get(name);
+fn session_claims(members: &Members<'_>, format: Format) -> Result<Claims, Malformed> {
+    let [
+        iss,
+        sub,
+        aud,
+        client_id,
+        iat,
+        exp,
+        auth_time,
+        renew_at,
+        session_expiry,
+        jti,
+        sid,
+        amr,
+        scope,
+    ] = members;
     // Half a client's token is neither.
-    if id::<ClientId>(get("client_id"), "client_id").is_ok() {
+    if id::<ClientId>(client_id, "client_id").is_ok() {
         return Err(Malformed::Claims("client_id"));
     }
     Ok(Claims {
-        issuer: text(get("iss"), "iss")?,
-        subject: id(get("sub"), "sub")?,
-        audience: text(get("aud"), "aud")?,
-        client_id: text(get("client_id"), "client_id")?,
-        issued_at: time(object, "iat", format)?,
-        expires_at: time(object, "exp", format)?,
-        token_id: id(get("jti"), "jti")?,
-        session_id: id(get("sid"), "sid")?,
-        auth_time: time(object, "auth_time", format)?,
-        renew_at: time(object, "renew_at", format)?,
-        session_expiry: time(object, "session_expiry", format)?,
-        methods: texts(get("amr"), "amr")?,
-        scope: text(get("scope"), "scope")?,
+        issuer: text(iss, "iss")?,
+        subject: id(sub, "sub")?,
+        audience: text(aud, "aud")?,
+        client_id: text(client_id, "client_id")?,
+        issued_at: time(iat, "iat", format)?,
+        expires_at: time(exp, "exp", format)?,
+        token_id: id(jti, "jti")?,
+        session_id: id(sid, "sid")?,
+        auth_time: time(auth_time, "auth_time", format)?,
+        renew_at: time(renew_at, "renew_at", format)?,
+        session_expiry: time(session_expiry, "session_expiry", format)?,
+        methods: texts(amr, "amr")?,
+        scope: text(scope, "scope")?,
     })
 }
 
 fn client_claims(
-    object: &Object<'_>,
+    members: &Members<'_>,
     client: ClientId,
     format: Format,
 ) -> Result<ClientClaims, Malformed> {
-    let get = |name| object.get(name);
-    if id::<ClientId>(get("client_id"), "client_id")? != client {
+    let [
+        iss,
+        _,
+        aud,
+        client_id,
+        iat,
+        exp,
+        auth_time,
+        renew_at,
+        session_expiry,
+        jti,
+        sid,
+        amr,
+        scope,
+    ] = members;
+    if id::<ClientId>(client_id, "client_id")? != client {
         return Err(Malformed::Claims("client_id"));
     }
     // Half a session is neither.
-    if let Some(name) = SESSION_CLAIMS.into_iter().find(|name| get(name).is_some()) {
-        return Err(Malformed::Claims(name));
+    for (name, value) in [
+        ("sid", sid),
+        ("auth_time", auth_time),
+        ("renew_at", renew_at),
+        ("session_expiry", session_expiry),
+        ("amr", amr),
+    ] {
+        if value.is_some() {
+            return Err(Malformed::Claims(name));
+        }
     }
-    let scopes: Scopes = id(get("scope"), "scope")?;
+    let scopes: Scopes = id(scope, "scope")?;
     Ok(ClientClaims {
-        issuer: text(get("iss"), "iss")?,
+        issuer: text(iss, "iss")?,
         client,
-        audience: text(get("aud"), "aud")?,
-        issued_at: time(object, "iat", format)?,
-        expires_at: time(object, "exp", format)?,
-        token_id: id(get("jti"), "jti")?,
+        audience: text(aud, "aud")?,
+        issued_at: time(iat, "iat", format)?,
+        expires_at: time(exp, "exp", format)?,
+        token_id: id(jti, "jti")?,
         scopes,
     })
 }
@@ -164,8 +217,12 @@ impl Serialize for Payload<'_> {
     }
 }
 
-fn time(object: &Object<'_>, name: &'static str, format: Format) -> Result<Timestamp, Malformed> {
-    let value = object.get(name);
+fn time(
+    value: &Option<Value<'_>>,
+    name: &'static str,
+    format: Format,
+) -> Result<Timestamp, Malformed> {
+    let value = value.as_ref();
     match format {
         Format::Jwt => value.and_then(Value::as_integer).and_then(numeric_date),
         Format::Paseto => value
@@ -176,25 +233,20 @@ fn time(object: &Object<'_>, name: &'static str, format: Format) -> Result<Times
     .ok_or(Malformed::Claims(name))
 }
 
-fn text(value: Option<&Value<'_>>, name: &'static str) -> Result<String, Malformed> {
-    value
-        .and_then(Value::as_str)
-        .map(str::to_owned)
-        .ok_or(Malformed::Claims(name))
+fn text(value: &Option<Value<'_>>, name: &'static str) -> Result<String, Malformed> {
+    let text = value.as_ref().and_then(Value::as_str);
+    text.map(str::to_owned).ok_or(Malformed::Claims(name))
 }
 
-fn texts(value: Option<&Value<'_>>, name: &'static str) -> Result<Vec<String>, Malformed> {
-    let elements = value
-        .and_then(Value::as_array)
-        .ok_or(Malformed::Claims(name))?;
-    elements
-        .iter()
-        .map(|element| text(Some(element), name))
-        .collect()
+fn texts(value: &Option<Value<'_>>, name: &'static str) -> Result<Vec<String>, Malformed> {
+    let elements = value.as_ref().and_then(Value::as_array);
+    let texts = elements.ok_or(Malformed::Claims(name))?.iter();
+    let texts = texts.map(|element| element.as_str().map(str::to_owned));
+    texts.collect::<Option<_>>().ok_or(Malformed::Claims(name))
 }
 
-fn id<T: FromStr>(value: Option<&Value<'_>>, name: &'static str) -> Result<T, Malformed> {
-    let text = value.and_then(Value::as_str);
+fn id<T: FromStr>(value: &Option<Value<'_>>, name: &'static str) -> Result<T, Malformed> {
+    let text = value.as_ref().and_then(Value::as_str);
     text.and_then(|text| text.parse().ok())
         .ok_or(Malformed::Claims(name))
 }

@@ -84,17 +84,22 @@ impl<'a> Object<'a> {
     /// # Errors
     /// [`NotStrictJson`].
     pub fn parse(json: &'a [u8]) -> Result<Self, NotStrictJson> {
-        // What is no UTF-8 is no JSON, within a text or outside.
-        let text = std::str::from_utf8(json).map_err(|_| NotStrictJson)?;
-        let mut reader = Reader { text, at: 0 };
-        if reader.next() != Some(b'{') {
+        let mut reader = Reader::of(json)?;
+        let object = reader.object(0)?;
+        reader.end()?;
+        Ok(object)
+    }
+
+    fn add(&mut self, name: Cow<'a, str>, value: Value<'a>) -> Result<(), NotStrictJson> {
+        let key = Key::new(name);
+        if self.0.iter().any(|(known, _)| known.is(&key)) {
             return Err(NotStrictJson);
         }
-        let object = reader.object(0)?;
-        match reader.next() {
-            None => Ok(object),
-            Some(_) => Err(NotStrictJson),
+        if self.0.is_empty() {
+            self.0.reserve(16);
         }
+        self.0.push((key, value));
+        Ok(())
     }
 
     /// The member of that name.
@@ -111,6 +116,45 @@ impl<'a> Object<'a> {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(key, _)| key.name.as_ref())
     }
+}
+
+/// Parses one object and nothing beside it, and gives the values of its members of those names. The others are as
+/// strictly read. It is fastest if the members come in the order of the names.
+///
+/// # Errors
+/// [`NotStrictJson`].
+pub(super) fn members<'a, const N: usize>(
+    json: &'a [u8],
+    names: &[&str; N],
+) -> Result<[Option<Value<'a>>; N], NotStrictJson> {
+    let (mut values, mut others) = ([const { None }; N], Object::default());
+    let mut next = 0;
+    let mut reader = Reader::of(json)?;
+    let depth = deeper(0)?;
+    let mut more = reader.begin_object()?;
+    while more {
+        let expected = names.get(next).filter(|name| reader.skip_name(name));
+        let found = match expected {
+            Some(_) => Ok(next),
+            None => {
+                let name = reader.name()?;
+                let at = names.iter().position(|known| *known == name);
+                at.ok_or(name)
+            }
+        };
+        let value = reader.value(depth)?;
+        match found {
+            Ok(at) if values[at].is_none() => {
+                values[at] = Some(value);
+                next = at + 1;
+            }
+            Ok(_) => return Err(NotStrictJson),
+            Err(name) => others.add(name, value)?,
+        }
+        more = reader.more_members()?;
+    }
+    reader.end()?;
+    Ok(values)
 }
 
 /// A key, and what it looks like from afar: its length and its first bytes, which tell nearly all keys apart.
@@ -141,6 +185,25 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// At the first byte of an object.
+    fn of(json: &'a [u8]) -> Result<Self, NotStrictJson> {
+        // What is no UTF-8 is no JSON, within a text or outside.
+        let text = std::str::from_utf8(json).map_err(|_| NotStrictJson)?;
+        let mut reader = Self { text, at: 0 };
+        match reader.next() {
+            Some(b'{') => Ok(reader),
+            _ => Err(NotStrictJson),
+        }
+    }
+
+    /// Makes sure that nothing comes after what was read.
+    fn end(mut self) -> Result<(), NotStrictJson> {
+        match self.next() {
+            None => Ok(()),
+            Some(_) => Err(NotStrictJson),
+        }
+    }
+
     /// The next byte that is not white space; it stays unread.
     fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
@@ -212,28 +275,59 @@ impl<'a> Reader<'a> {
 
     /// An object whose `{` is read.
     fn object(&mut self, depth: usize) -> Result<Object<'a>, NotStrictJson> {
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(Object::default());
-        }
-        let depth = deeper(depth)?;
-        let mut members: Vec<(Key<'a>, Value<'a>)> = Vec::with_capacity(16);
-        loop {
-            if self.next() != Some(b'"') {
-                return Err(NotStrictJson);
-            }
-            let key = Key::new(self.string()?);
-            let double = members.iter().any(|(known, _)| known.is(&key));
-            if double || self.next() != Some(b':') {
-                return Err(NotStrictJson);
-            }
-            members.push((key, self.value(depth)?));
-            match self.next() {
-                Some(b',') => {}
-                Some(b'}') => return Ok(Object(members)),
-                _ => return Err(NotStrictJson),
+        let mut object = Object::default();
+        if self.begin_object()? {
+            let depth = deeper(depth)?;
+            loop {
+                let name = self.name()?;
+                let value = self.value(depth)?;
+                object.add(name, value)?;
+                if !self.more_members()? {
+                    break;
+                }
             }
         }
+        Ok(object)
+    }
+
+    /// Whether an object whose `{` is read has a member.
+    fn begin_object(&mut self) -> Result<bool, NotStrictJson> {
+        let empty = self.peek().ok_or(NotStrictJson)? == b'}';
+        self.at += usize::from(empty);
+        Ok(!empty)
+    }
+
+    /// Whether another member comes after one.
+    fn more_members(&mut self) -> Result<bool, NotStrictJson> {
+        match self.next() {
+            Some(b',') => Ok(true),
+            Some(b'}') => Ok(false),
+            _ => Err(NotStrictJson),
+        }
+    }
+
+    /// The name of a member, up to its value.
+    fn name(&mut self) -> Result<Cow<'a, str>, NotStrictJson> {
+        if self.next() != Some(b'"') {
+            return Err(NotStrictJson);
+        }
+        let name = self.string()?;
+        match self.next() {
+            Some(b':') => Ok(name),
+            _ => Err(NotStrictJson),
+        }
+    }
+
+    /// Skips a member's name, up to its value, if it is this one, which has nothing in it to escape, and is
+    /// written without white space. Else nothing is read.
+    fn skip_name(&mut self, name: &str) -> bool {
+        let rest = self.rest().strip_prefix(b"\"");
+        let rest = rest.and_then(|rest| rest.strip_prefix(name.as_bytes()));
+        let is_it = rest.is_some_and(|rest| rest.starts_with(b"\":"));
+        if is_it {
+            self.at += name.len() + 3;
+        }
+        is_it
     }
 
     /// A text whose first `"` is read.
@@ -324,7 +418,26 @@ fn plain(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// In any order, with others among them, doubled or broken.
+        #[test]
+        fn members_are_picked_as_they_are_found(
+            written in proptest::collection::vec((0..7_usize, 0..6_usize), 0..6),
+        ) {
+            const NAMES: [&str; 4] = ["iss", "sub", "issuer", ""];
+            let keys = ["iss", "sub", "issuer", "", "other", "i\\u0073s", "more"];
+            let values = ["1", "\"text\"", "[{\"a\":1}]", "{\"iss\":2}", "{\"a\":1,\"a\":2}", "tru"];
+            let written = written.iter().map(|(key, value)| format!("\"{}\": {}", keys[*key], values[*value]));
+            let json = format!("{{{}}}", written.collect::<Vec<_>>().join(","));
+            let found = Object::parse(json.as_bytes());
+            let found = found.map(|object| NAMES.map(|name| object.get(name).cloned()));
+            prop_assert_eq!(members(json.as_bytes(), &NAMES), found, "{}", json);
+        }
+    }
 
     fn refused(json: &[u8]) {
         assert_eq!(
