@@ -1,6 +1,7 @@
 //! The embedded store: opened beside its mark, looked into, and taken on after an older copy was put back.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -182,13 +183,19 @@ fn make_database_file(settings: &Settings) -> Result<(), OpenError> {
     refuse_moved(settings)?;
     make_data_dir(settings)?;
     let path = database_file(settings);
+    // Not opened if it is there: who closes a file drops every lock (fcntl) that the process has on it, those of
+    // a store that has it open among them.
     let made = fs::OpenOptions::new()
-        .create(true)
+        .create_new(true)
         .append(true)
         .mode(0o600)
         .open(&path);
-    made.map(drop)
-        .map_err(|cause| OpenError::Folder { path, cause })
+    match made {
+        Err(cause) if cause.kind() != ErrorKind::AlreadyExists => {
+            Err(OpenError::Folder { path, cause })
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn open_by(

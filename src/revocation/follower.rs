@@ -20,6 +20,9 @@ const PAGE: u32 = 4096;
 /// Of a log that has more than a page of news, as when a service starts.
 const LARGE_PAGE: u32 = 4 * PAGE;
 
+/// So many entries take a millisecond or two, and enter on a thread of their own.
+const MANY: usize = 1024;
+
 /// Why the list is behind the log.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -287,44 +290,57 @@ impl Follower {
         let mut reading = Reading::from(*cursor);
         let (mut page, mut limit) = (first, PAGE);
         loop {
-            let next = match page.entries.last().map(|entry| entry.revocation.seq) {
-                Some(newest) if page.entries.len() >= limit as usize => {
-                    // While a page of many is judged and enters the list, the one behind it is read.
-                    let (list, mut judged) = (Arc::clone(&self.list), reading);
-                    let work = move || judge(&mut judged, &list, &page, false).map(|_| judged);
-                    let entered = spawn_blocking(work);
-                    let next = self.log.read(newest, LARGE_PAGE).await;
-                    let entered = entered.await;
-                    reading =
-                        entered.map_err(|why| StoreError::new("enter what was read", why))??;
-                    (reading.cursor().seq == newest).then_some(next)
-                }
-                _ => {
-                    if judge(&mut reading, &self.list, &page, true)? {
-                        *cursor = reading.cursor();
-                        self.list.announce(cursor.seq);
-                        return Ok(());
-                    }
-                    None
+            let newest = page.entries.last().map(|entry| entry.revocation.seq);
+            let newest = newest.filter(|_| page.entries.len() >= limit as usize);
+            // While a page of many is judged and enters the list, the one behind it is read.
+            let judged = self.judge(reading, page, newest.is_none());
+            let ahead = async {
+                match newest {
+                    Some(newest) => Some(self.read_large(newest).await),
+                    None => None,
                 }
             };
-            page = match next {
-                Some(next) => next?,
-                None => self.log.read(reading.cursor().seq, LARGE_PAGE).await?,
+            let (judged, ahead) = tokio::join!(judged, ahead);
+            let all;
+            (reading, all) = judged?;
+            if all {
+                *cursor = reading.cursor();
+                self.list.announce(cursor.seq);
+                return Ok(());
+            }
+            (page, limit) = match ahead {
+                Some(ahead) if Some(reading.cursor().seq) == newest => ahead?,
+                _ => self.read_large(reading.cursor().seq).await?,
             };
-            limit = LARGE_PAGE;
         }
     }
-}
 
-/// Enters a page if it continues what was read. True if that was all.
-fn judge(
-    reading: &mut Reading,
-    list: &RevocationList,
-    page: &Page,
-    last: bool,
-) -> Result<bool, Broken> {
-    let all = reading.take(page, last)?;
-    enter(list, page);
-    Ok(all)
+    /// A large page, and how many entries it may have.
+    async fn read_large(&self, after: i64) -> Result<(Page, u32), StoreError> {
+        match self.log.read(after, LARGE_PAGE).await {
+            Ok(page) => Ok((page, LARGE_PAGE)),
+            // From a server that is far away it may take longer than is waited for.
+            Err(_) => Ok((self.log.read(after, PAGE).await?, PAGE)),
+        }
+    }
+
+    /// Enters a page if it continues what was read. Says how far that is, and whether it was all.
+    async fn judge(
+        &self,
+        mut reading: Reading,
+        page: Page,
+        last: bool,
+    ) -> Result<(Reading, bool), FollowError> {
+        let (list, many) = (Arc::clone(&self.list), page.entries.len() >= MANY);
+        let mut judge = move || {
+            let all = reading.take(&page, last)?;
+            enter(&list, &page);
+            Ok((reading, all))
+        };
+        if !many {
+            return judge();
+        }
+        let judged = spawn_blocking(judge).await;
+        judged.map_err(|why| StoreError::new("enter what was read", why))?
+    }
 }

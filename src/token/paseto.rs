@@ -121,7 +121,10 @@ impl UntrustedPaseto {
         text: &str,
         known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
     ) -> Result<Self, Malformed> {
-        let footer = text.rsplit_once('.').map(|(_, footer)| footer);
+        let parts = text
+            .strip_prefix(HEADER)
+            .and_then(|parts| parts.rsplit_once('.'));
+        let footer = parts.map(|(_, footer)| footer);
         let long_footer = text.len() <= MAX_TOKEN_BYTES
             && footer.is_some_and(|footer| footer.len() > MAX_FOOTER_BYTES)
             && text.matches('.').count() == 3;

@@ -9,6 +9,7 @@ mod jwk;
 mod points;
 mod private_jwk;
 mod refused;
+mod retired;
 mod schedule_file;
 mod secrets;
 

@@ -28,8 +28,10 @@ struct Group<K, V>(RwLock<Vec<(K, V)>>);
 impl<K: Clone + Eq, V: Merge> Group<K, V> {
     fn get(&self, key: &K) -> Option<V> {
         let group = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = group.iter().find(|(known, _)| known == key);
-        entry.map(|(_, value)| *value)
+        let entries = group.iter().filter(|(known, _)| known == key);
+        let values = entries.map(|(_, value)| *value);
+        // Beside one that is covered and not dropped yet, there may be a newer one.
+        values.reduce(Merge::stricter)
     }
 
     fn has_covered(&self, horizon: Timestamp) -> bool {
@@ -248,43 +250,68 @@ mod tests {
         }
     }
 
-    /// One enters, one drops, two look for what was entered and is not covered.
+    #[test]
+    fn what_is_covered_hides_nothing_newer() {
+        let (entries, horizon) = (few(), Timestamp::from_millis(10));
+        entries.enter([(Key(1), ended(1, 10))]);
+        // As if it had entered behind the back of who drops.
+        entries.filter.drop_covered(horizon);
+        entries.enter([(Key(1), ended(2, 20))]);
+        assert_eq!(entries.get(&Key(1)), Some(ended(2, 20)));
+        entries.drop_covered(horizon);
+        assert_eq!(entries.get(&Key(1)), Some(ended(2, 20)));
+        assert_eq!(entries.len(), 1);
+    }
+
     #[test]
     fn nothing_is_missed_while_others_come_and_go() {
-        const ALL: i64 = 20_000;
-        const LIVE: i64 = 500;
+        come_and_go(20_000, 500);
+    }
+
+    #[test]
+    fn nothing_is_missed_while_groups_come_and_go() {
+        come_and_go(100_000, 2);
+    }
+
+    /// One enters `all`, two drop all but the last that `live`, and one looks for those.
+    fn come_and_go(all: i64, live: i64) {
         let entries = few();
         let (entered, covered) = (AtomicI64::new(-1), AtomicI64::new(-1));
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
-            for reader in 0..2 {
-                let (entries, entered, covered, done) = (&entries, &entered, &covered, &done);
-                scope.spawn(move || {
-                    let mut step = reader;
+            scope.spawn(|| {
+                let mut step = 0;
+                while !done.load(Ordering::SeqCst) {
+                    let newest = entered.load(Ordering::SeqCst);
+                    let key = newest - step % live;
+                    step += 7;
+                    let found = entries.get(&Key(key)).is_some();
+                    // What is covered by now may have been on its way out.
+                    assert!(found || key <= covered.load(Ordering::SeqCst), "{key}");
+                }
+            });
+            for _ in 0..2 {
+                scope.spawn(|| {
                     while !done.load(Ordering::SeqCst) {
-                        let newest = entered.load(Ordering::SeqCst);
-                        let key = newest - step % LIVE;
-                        step += 7;
-                        let found = entries.get(&Key(key)).is_some();
-                        // What is covered by now may have been on its way out.
-                        assert!(found || key <= covered.load(Ordering::SeqCst), "{key}");
+                        let horizon = entered.load(Ordering::SeqCst) - live;
+                        covered.fetch_max(horizon, Ordering::SeqCst);
+                        entries.drop_covered(Timestamp::from_millis(horizon));
                     }
                 });
             }
-            scope.spawn(|| {
-                while !done.load(Ordering::SeqCst) {
-                    let horizon = entered.load(Ordering::SeqCst) - LIVE;
-                    covered.fetch_max(horizon, Ordering::SeqCst);
-                    entries.drop_covered(Timestamp::from_millis(horizon));
-                }
+            let missed = (0..all).find(|key| {
+                entries.enter([(Key(*key), ended(1, *key))]);
+                entered.store(*key, Ordering::SeqCst);
+                entries.get(&Key(*key)).is_none()
             });
-            for key in 0..ALL {
-                entries.enter([(Key(key), ended(1, key))]);
-                entered.store(key, Ordering::SeqCst);
-            }
+            // The others go on until it is said.
             done.store(true, Ordering::SeqCst);
+            assert_eq!(missed, None);
         });
-        entries.drop_covered(Timestamp::from_millis(ALL - 1 - LIVE));
-        assert_eq!(entries.len(), LIVE as u64);
+        entries.drop_covered(Timestamp::from_millis(all - 1 - live));
+        assert_eq!(entries.len(), live as u64);
+        for key in all - live..all {
+            assert!(entries.get(&Key(key)).is_some(), "{key}");
+        }
     }
 }

@@ -30,7 +30,6 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
 use crate::account::limits::SharedLimits;
 use crate::account::password::PasswordHash;
@@ -135,8 +134,7 @@ impl SqlStore {
     /// # Errors
     /// [`StoreError`]; a schema that is newer than this program is refused.
     pub async fn open(path: &Path, mark: Option<MarkFile>) -> Result<Self, StoreError> {
-        let (options, file) = (sqlite::options(path), path.to_owned());
-        spawn_blocking(move || sqlite::read_ahead(&file));
+        let options = sqlite::options(path);
         let mut connection = sqlite::connect(&options).await?;
         let migrated = sqlite::migrations().run(&mut connection).await;
         migrated.map_err(not_migrated)?;

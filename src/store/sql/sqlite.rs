@@ -25,18 +25,6 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Has the system read the file ahead, of which a service that starts is about to read the most. The engine
-/// asks for a few pages at a time, and waits for the disk each time.
-pub(super) fn read_ahead(path: &Path) {
-    #[cfg(target_os = "linux")]
-    if let Ok(file) = std::fs::File::open(path) {
-        // It is only advice.
-        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = path;
-}
-
 pub(super) async fn connect(
     options: &SqliteConnectOptions,
 ) -> Result<SqliteConnection, StoreError> {
