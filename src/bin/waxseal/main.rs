@@ -29,6 +29,8 @@ use tracing_subscriber::EnvFilter;
 use cli::{Cli, Command};
 use failure::Failure;
 
+/// Of what is written in C too, by its feature `override`: SQLite asks the usual one for so much at once that it
+/// gives memory back to the system and takes it again at each statement.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
