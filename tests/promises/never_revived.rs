@@ -19,8 +19,9 @@ pub const SECOND: Duration = Duration::from_secs(1);
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 const IDLE: Duration = Duration::from_secs(15 * 60);
 
-/// The writer's queue holds 1024, the follower's page 4096, and nothing else in the code has a bound.
-const TEN_TIMES_ANY_BOUND: usize = 50_000;
+/// The writer's queue and a row of the log hold 1024, the follower's first page and the list's groups are 4096, its
+/// large page and the first part of the list's filter hold 16,384, and nothing else in the code has a bound.
+const TEN_TIMES_ANY_BOUND: usize = 170_000;
 
 pub fn forge(house: &House) -> Forge {
     Forge::new(&house.settings.keys_dir, 11)
