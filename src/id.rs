@@ -41,7 +41,10 @@ fn parse_uuid_v7(text: &str) -> Option<Uuid> {
 }
 
 /// The most bytes that one of these has as text.
-pub(crate) const MOST_BYTES: usize = 43;
+pub(crate) const MOST_BYTES: usize = 47;
+
+/// How long a UUID is as text.
+const UUID_BYTES: usize = 36;
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $what:literal) => {
@@ -68,7 +71,7 @@ macro_rules! uuid_id {
                 let (prefix, rest) = place.split_at_mut($prefix.len());
                 prefix.copy_from_slice($prefix.as_bytes());
                 self.0.hyphenated().encode_lower(rest);
-                str::from_utf8(&place[..$prefix.len() + 36]).unwrap_or_default()
+                str::from_utf8(&place[..$prefix.len() + UUID_BYTES]).unwrap_or_default()
             }
         }
 
@@ -126,9 +129,31 @@ pub struct SessionId {
     pub generation: u32,
 }
 
+impl SessionId {
+    /// As text, in `place`.
+    pub(crate) fn written(self, place: &mut [u8; MOST_BYTES]) -> &str {
+        let mut at = place.len();
+        let mut left = self.generation;
+        loop {
+            at -= 1;
+            place[at] = b'0' + (left % 10) as u8;
+            left /= 10;
+            if left == 0 {
+                break;
+            }
+        }
+        at -= 1;
+        place[at] = b'.';
+        let start = at - UUID_BYTES;
+        let lineage = self.lineage.0.hyphenated();
+        lineage.encode_lower(&mut place[start..at]);
+        str::from_utf8(&place[start..]).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.lineage, self.generation)
+        f.write_str(self.written(&mut [0; MOST_BYTES]))
     }
 }
 
@@ -151,7 +176,7 @@ impl FromStr for SessionId {
 
 impl Serialize for SessionId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.written(&mut [0; MOST_BYTES]))
     }
 }
 

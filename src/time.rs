@@ -107,11 +107,11 @@ impl Timestamp {
     /// `YYYY-MM-DDThh:mm:ss`, with milliseconds if there are any, and `Z`; if the year has four digits. An answer
     /// has half a dozen of these, and chrono's own formatting costs more than all else in it.
     fn written(self, text: &mut [u8; 24]) -> Option<&str> {
-        let time = DateTime::from_timestamp_millis(self.0)?;
+        let time = DateTime::from_timestamp_millis(self.0)?.naive_utc();
         let year = u32::try_from(time.year())
             .ok()
             .filter(|year| *year <= 9999)?;
-        let millis = time.timestamp_subsec_millis();
+        let millis = time.and_utc().timestamp_subsec_millis();
         *text = *b"0000-00-00T00:00:00.000Z";
         for (at, number) in [
             (0..4, year),

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use axum::http::{HeaderValue, Method, Uri};
+use tokio::task::futures::TaskLocalFuture;
 
 tokio::task_local! {
     static CURRENT: CurrentRequest;
@@ -43,8 +44,8 @@ impl CurrentRequest {
     }
 
     /// What `task` logs is about this request.
-    pub(super) async fn during<T>(self, task: impl Future<Output = T>) -> T {
-        CURRENT.scope(self, task).await
+    pub(super) fn during<F: Future>(self, task: F) -> TaskLocalFuture<Self, F> {
+        CURRENT.scope(self, task)
     }
 }
 

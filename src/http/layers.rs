@@ -1,28 +1,31 @@
 //! What stands around every resource. It is one layer: one for each thing would clone and box a request's
-//! way through it a dozen times.
+//! way through it a dozen times. And it is made of combinators: an async block has room for what it waits for
+//! twice, and each that is around another doubles that again.
 
 use std::any::Any;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    COOKIE, Entry, ORIGIN, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
+    COOKIE, ORIGIN, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
 use futures_util::future::Either;
+use futures_util::{FutureExt, TryFutureExt};
 use http_body_util::Limited;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -90,26 +93,25 @@ fn cors(origins: &Origins) -> CorsLayer {
         .max_age(PREFLIGHT_MAX_AGE)
 }
 
-pub(super) fn around<S: Clone + Send + Sync + 'static>(
-    resources: Router<S>,
-    origins: &Origins,
-    random: &Arc<dyn Random>,
-) -> Router<S> {
-    resources.layer(Around(Arc::new(Rules {
-        cors: cors(origins),
-        durations: Durations::default(),
-        ids: RequestIds::new(Arc::clone(random)),
-    })))
-}
-
 struct Rules {
     cors: CorsLayer,
     durations: Durations,
     ids: RequestIds,
 }
 
+/// The layer.
 #[derive(Clone)]
-struct Around(Arc<Rules>);
+pub(super) struct Around(Arc<Rules>);
+
+impl Around {
+    pub(super) fn new(origins: &Origins, random: &Arc<dyn Random>) -> Self {
+        Self(Arc::new(Rules {
+            cors: cors(origins),
+            durations: Durations::default(),
+            ids: RequestIds::new(Arc::clone(random)),
+        }))
+    }
+}
 
 impl<S> Layer<S> for Around {
     type Service = AroundService<S>;
@@ -124,8 +126,9 @@ impl<S> Layer<S> for Around {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
+/// What [`Around`] makes of a service.
 #[derive(Clone)]
-struct AroundService<S> {
+pub(super) struct AroundService<S> {
     inner: S,
     rules: Arc<Rules>,
 }
@@ -161,22 +164,21 @@ where
             request.method() == Method::OPTIONS || request.headers().contains_key(ORIGIN);
         let answer = if asks_cors {
             let within = Within(self.inner.clone());
-            Either::Left(rules.cors.layer(within).call(request))
+            Either::Left(rules.cors.layer(within).call(request).boxed())
         } else {
             Either::Right(within(&mut self.inner, request).map(|mut response| {
                 response.headers_mut().append(VARY, CORS_VARY);
                 Ok(response)
             }))
         };
-        let answer = async move {
-            let mut response = answer.await?;
+        let answer = answer.map_ok(move |mut response| {
             complete(response.headers_mut(), id);
             let (status, seconds) = (response.status(), stopwatch.seconds());
             tracing::debug!(status = status.as_u16(), seconds, "answered");
             let route = route.as_ref().map(MatchedPath::as_str);
             rules.durations.record(route, &method, status, seconds);
-            Ok(response)
-        };
+            response
+        });
         Box::pin(current.during(answer).instrument(span))
     }
 }
@@ -201,14 +203,9 @@ fn span(
 
 /// Keeps the values of these out of what is printed.
 fn hide(headers: &mut HeaderMap, names: &[HeaderName]) {
-    for name in names {
-        // An entry makes room for one that is not there.
-        if headers.contains_key(name)
-            && let Entry::Occupied(mut values) = headers.entry(name)
-        {
-            for value in values.iter_mut() {
-                value.set_sensitive(true);
-            }
+    for (name, value) in headers {
+        if names.contains(name) {
+            value.set_sensitive(true);
         }
     }
 }
@@ -255,21 +252,24 @@ where
         catch_unwind(AssertUnwindSafe(|| resource.call(request)))
             .map(|answer| AssertUnwindSafe(answer).catch_unwind())
     });
-    async move {
-        let response = match called {
-            Err(status) => status.into_response(),
-            Ok(Err(panic)) => panicked(&*panic),
-            Ok(Ok(answer)) => match tokio::time::timeout(TIMEOUT, answer).await {
-                Ok(Ok(Ok(response))) => response,
-                Ok(Ok(Err(never))) => match never {},
-                Ok(Err(panic)) => panicked(&*panic),
-                Err(_) => {
-                    tracing::warn!("a request was given up after {} s", TIMEOUT.as_secs());
-                    StatusCode::SERVICE_UNAVAILABLE.into_response()
-                }
-            },
-        };
-        in_shape(response, oauth)
+    let answer = match called {
+        Err(status) => Either::Left(ready(Ok(Ok(Ok(status.into_response()))))),
+        Ok(Err(panic)) => Either::Left(ready(Ok(Err(panic)))),
+        Ok(Ok(answer)) => Either::Right(timeout(TIMEOUT, answer)),
+    };
+    answer.map(move |answer| in_shape(whatever(answer), oauth))
+}
+
+/// The answer, whatever became of it.
+fn whatever(answer: Result<thread::Result<Result<Response, Infallible>>, Elapsed>) -> Response {
+    match answer {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Ok(Err(never))) => match never {},
+        Ok(Err(panic)) => panicked(&*panic),
+        Err(_) => {
+            tracing::warn!("a request was given up after {} s", TIMEOUT.as_secs());
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
     }
 }
 

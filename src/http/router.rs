@@ -10,12 +10,13 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use super::caller::TrustedProxies;
+use super::layers::Around;
 use super::origins::Origins;
 use super::revocations::{Doorbell, Feed};
 use super::session_cookies::SessionCookies;
 use super::{
-    health, layers, login, logout, oauth, page_files, password, renew, revocations, session,
-    sessions, verify, well_known,
+    health, login, logout, oauth, page_files, password, renew, revocations, session, sessions,
+    verify, well_known,
 };
 use crate::account::Accounts;
 use crate::account::limits::LoginLimits;
@@ -86,11 +87,15 @@ gives! {
 /// The service's resources.
 pub fn router(services: Services) -> Router {
     let state = AppState(Arc::new(services));
+    let cookies = &state.cookies;
+    // One layer with those within it: a request's way through each that stands alone is cloned and boxed anew.
+    let around = Around::new(cookies.origins(), &state.random);
     let feed = Router::new()
         .route("/revocations", get(revocations::revocations))
         .layer(CompressionLayer::new().compress_when(WORTH_IT.and(NotForContentType::SSE)))
+        .layer(around.clone())
         .with_state(Feed::of(&state));
-    let resources = Router::new()
+    Router::new()
         .route("/login", post(login::login))
         .route("/logout", post(logout::logout))
         .route("/password", post(password::change))
@@ -102,14 +107,14 @@ pub fn router(services: Services) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/.well-known/jwks.json", get(well_known::jwks))
         .route("/.well-known/paserks.json", get(well_known::paserks))
-        .layer(state.cookies.clone())
-        .merge(verify::router(&state.cookies))
-        .merge(oauth::router())
-        .merge(feed);
-    layers::around(resources, state.cookies.origins(), &state.random).with_state(state)
+        .layer((around.clone(), cookies.clone()))
+        .merge(verify::router().layer((around.clone(), cookies.if_passed_on())))
+        .merge(oauth::router().layer(around))
+        .with_state(state)
+        .merge(feed)
 }
 
 /// The service's own pages, at `/` and below `/pages`. They use the resources, on the same origin.
 pub fn pages(random: &Arc<dyn Random>) -> Router {
-    layers::around(page_files::router(), &Origins::default(), random)
+    page_files::router().layer(Around::new(&Origins::default(), random))
 }

@@ -1,6 +1,5 @@
 //! How long requests take: by route template, method and class of status, and never by what a stranger wrote.
 
-use std::collections::HashMap;
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use axum::http::{Method, StatusCode};
@@ -20,9 +19,10 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The histograms of one route, each made when it is first needed.
 type OfRoute = [[OnceLock<Histogram>; CLASSES.len()]; METHODS.len()];
 
-/// The histograms of the routes: each is looked up by its template, and asked of the recorder once.
+/// The histograms of the routes: each is looked up by its template, and asked of the recorder once. They are few,
+/// and most differ in their length already: to hash one costs more than to go through them.
 #[derive(Debug, Default)]
-pub(super) struct Durations(RwLock<HashMap<Box<str>, Box<OfRoute>>>);
+pub(super) struct Durations(RwLock<Vec<(Box<str>, Box<OfRoute>)>>);
 
 impl Durations {
     /// A request that took so long until the head of its answer.
@@ -45,11 +45,21 @@ impl Durations {
                 .record(seconds);
         };
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_route) = known.get(route) {
+        if let Some(of_route) = find(&known, route) {
             return record(of_route);
         }
         drop(known);
         let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        record(routes.entry(route.into()).or_default());
+        if find(&routes, route).is_none() {
+            routes.push((route.into(), Box::default()));
+        }
+        if let Some(of_route) = find(&routes, route) {
+            record(of_route);
+        }
     }
+}
+
+fn find<'a>(routes: &'a [(Box<str>, Box<OfRoute>)], route: &str) -> Option<&'a OfRoute> {
+    let found = routes.iter().find(|(template, _)| **template == *route);
+    found.map(|(_, of_route)| &**of_route)
 }

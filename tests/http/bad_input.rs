@@ -39,6 +39,49 @@ fn says_nothing(name: &str, answer: &Answer, secrets: &[&str]) {
     }
 }
 
+/// What the routers say that there is.
+fn paths() -> Vec<String> {
+    let sources = [
+        include_str!("../../src/http/router.rs"),
+        include_str!("../../src/http/oauth/mod.rs"),
+    ];
+    let routes = sources
+        .iter()
+        .flat_map(|source| source.split(".route(").skip(1));
+    let path = |route: &str| route.split('"').nth(1).unwrap().replace("{id}", "x");
+    routes
+        .map(path)
+        .chain(["/verify", "/nowhere"].map(String::from))
+        .collect()
+}
+
+#[tokio::test]
+async fn whatever_is_asked_the_answer_has_what_stands_around_every_resource() {
+    let house = House::new().await;
+    let paths = paths();
+    assert!(paths.len() > 15, "{paths:?}");
+    for path in paths {
+        assert!(path.starts_with('/'), "{path}");
+        for method in ["GET", "POST", "PATCH", "OPTIONS"] {
+            let request = Request::builder().method(method).uri(&path);
+            let answer = house.send(request.body(Body::empty()).unwrap()).await;
+            let asked = format!("{method} {path}: {answer:?}");
+            assert!(answer.headers.contains_key("x-request-id"), "{asked}");
+            assert!(answer.headers.contains_key("cache-control"), "{asked}");
+            assert_eq!(
+                answer.headers["x-content-type-options"], "nosniff",
+                "{asked}"
+            );
+            let vary = answer.headers.get_all("vary").iter();
+            assert!(
+                vary.into_iter()
+                    .any(|vary| vary.to_str().unwrap().contains("origin")),
+                "{asked}"
+            );
+        }
+    }
+}
+
 async fn post(house: &House, path: &str, kind: &str, token: &str, body: &[u8]) -> Answer {
     let mut request = Request::post(path).header("content-type", kind);
     if !token.is_empty() {
