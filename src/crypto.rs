@@ -1,4 +1,5 @@
-//! jsonwebtoken's cryptography, over ring, and nothing else: the one file that both meet in.
+//! jsonwebtoken's cryptography, over ring, and nothing else: the one file that both meet in. With the feature
+//! `aws-lc-rs` AWS-LC makes and checks the signatures, and no other file knows.
 //!
 //! jsonwebtoken asks its provider for a signer on every token and hands it the PKCS#8 text, whose
 //! parsing costs as much as the signature, and for a verifier on every token too. So what is signed and verified
@@ -14,17 +15,26 @@ use jsonwebtoken::jwk::ThumbprintHash;
 use jsonwebtoken::signature::{Error, Signer, Verifier};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 use ring::digest::{SHA256, SHA384, SHA512, digest};
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair, VerificationAlgorithm,
-};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 
 use crate::random::OsRandom;
 
+#[cfg(feature = "aws-lc-rs")]
+mod over_aws_lc;
+#[cfg(not(feature = "aws-lc-rs"))]
+mod over_ring;
+
+#[cfg(feature = "aws-lc-rs")]
+use over_aws_lc as signatures;
+#[cfg(not(feature = "aws-lc-rs"))]
+use over_ring as signatures;
+
+pub(crate) use signatures::{verify_ed25519, verify_p256};
+
 /// A private key, parsed.
 pub(crate) enum Parsed {
-    Ed25519(Ed25519KeyPair),
-    P256(EcdsaKeyPair, OsRandom),
+    Ed25519(signatures::Ed25519Key),
+    P256(signatures::P256Key),
 }
 
 /// Why a PKCS#8 text is no key of ours.
@@ -43,12 +53,18 @@ impl Parsed {
     pub(crate) fn from_pkcs8(der: &[u8], random: &OsRandom) -> std::result::Result<Self, Unparsed> {
         // OpenSSL writes version 1, which has no public half: ring derives it, which is as good.
         let ed25519 = match Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
-            Ok(key) => return Ok(Self::Ed25519(key)),
+            Ok(key) => {
+                let key = signatures::Ed25519Key::new(key, der);
+                return key.map(Self::Ed25519).ok_or(Unparsed::Malformed);
+            }
             Err(why) => why.to_string(),
         };
         let p256 =
             match EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, random.ring()) {
-                Ok(key) => return Ok(Self::P256(key, random.clone())),
+                Ok(key) => {
+                    let key = signatures::P256Key::new(key, der, random);
+                    return key.map(Self::P256).ok_or(Unparsed::Malformed);
+                }
                 Err(why) => why.to_string(),
             };
         let both = [ed25519.as_str(), p256.as_str()];
@@ -63,19 +79,16 @@ impl Parsed {
 
     pub(crate) fn public(&self) -> &[u8] {
         match self {
-            Self::Ed25519(key) => key.public_key().as_ref(),
-            Self::P256(key, _) => key.public_key().as_ref(),
+            Self::Ed25519(key) => key.public(),
+            Self::P256(key) => key.public(),
         }
     }
 
     /// The bare signature, 64 bytes. None if the machine gives no randomness (P-256 alone needs it).
     pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match self {
-            Self::Ed25519(key) => Some(key.sign(message).as_ref().to_vec()),
-            Self::P256(key, random) => {
-                let signature = key.sign(random.ring(), message).ok()?;
-                Some(signature.as_ref().to_vec())
-            }
+            Self::Ed25519(key) => key.sign(message),
+            Self::P256(key) => key.sign(message),
         }
     }
 }
@@ -99,20 +112,6 @@ pub(crate) fn install() {
     });
 }
 
-/// Whether `signature` is that of the Ed25519 key `public` over `message` (RFC 8032).
-pub(crate) fn verify_ed25519(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    let verified = ED25519.verify(public.into(), message.into(), signature.into());
-    verified.is_ok()
-}
-
-/// Whether `signature` is that of the P-256 key `public`, an uncompressed point, over `message` (FIPS 186-5; RFC
-/// 7518, section 3.4).
-pub(crate) fn verify_p256(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    let method = &ECDSA_P256_SHA256_FIXED;
-    let verified = method.verify(public.into(), message.into(), signature.into());
-    verified.is_ok()
-}
-
 /// SHA-256 (FIPS 180-4).
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
@@ -120,39 +119,39 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     out
 }
 
-struct RingSigner(Parsed);
+struct ParsedSigner(Parsed);
 
-impl Signer<Vec<u8>> for RingSigner {
+impl Signer<Vec<u8>> for ParsedSigner {
     fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, Error> {
         self.0.sign(message).ok_or_else(Error::new)
     }
 }
 
-impl JwtSigner for RingSigner {
+impl JwtSigner for ParsedSigner {
     fn algorithm(&self) -> Algorithm {
         match self.0 {
             Parsed::Ed25519(_) => Algorithm::EdDSA,
-            Parsed::P256(..) => Algorithm::ES256,
+            Parsed::P256(_) => Algorithm::ES256,
         }
     }
 }
 
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     let parsed = Parsed::from_pkcs8(key.as_bytes(), &OsRandom::new());
-    let signer = RingSigner(parsed.map_err(|_| ErrorKind::InvalidKeyFormat)?);
+    let signer = ParsedSigner(parsed.map_err(|_| ErrorKind::InvalidKeyFormat)?);
     if signer.algorithm() != *algorithm {
         return Err(ErrorKind::InvalidAlgorithm.into());
     }
     Ok(Box::new(signer))
 }
 
-struct RingVerifier {
+struct PublicVerifier {
     algorithm: Algorithm,
     public: [u8; 65],
     length: usize,
 }
 
-impl Verifier<Vec<u8>> for RingVerifier {
+impl Verifier<Vec<u8>> for PublicVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), Error> {
         let public = &self.public[..self.length];
         let verified = match self.algorithm {
@@ -164,7 +163,7 @@ impl Verifier<Vec<u8>> for RingVerifier {
     }
 }
 
-impl JwtVerifier for RingVerifier {
+impl JwtVerifier for PublicVerifier {
     fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -182,7 +181,7 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
     }
     let mut public = [0; 65];
     public[..length].copy_from_slice(bytes);
-    Ok(Box::new(RingVerifier {
+    Ok(Box::new(PublicVerifier {
         algorithm: *algorithm,
         public,
         length,
@@ -228,5 +227,96 @@ mod tests {
         }
         let nothing = EncodingKey::from_ed_der(b"");
         assert!(signer(&Algorithm::EdDSA, &nothing).is_err());
+    }
+
+    /// A DER value of that tag.
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let length = content.len();
+        let [high, low] = u16::try_from(length).unwrap().to_be_bytes();
+        let head: &[u8] = match length {
+            0..=0x7f => &[tag, low],
+            0x80..=0xff => &[tag, 0x81, low],
+            _ => &[tag, 0x82, high, low],
+        };
+        [head, &content].concat()
+    }
+
+    /// A key is the same whichever of the forms it comes in that ring reads, and whatever makes the signatures.
+    #[test]
+    fn every_form_of_a_key_signs_alike() {
+        const NEW: &[u8] = &[2, 1, 1];
+        const OLD: &[u8] = &[2, 1, 0];
+        let random = OsRandom::new();
+        let attributes = [0, 40, 90, 200, 300].map(|length| match length {
+            0 => Vec::new(),
+            _ => der(0xa0, &[&vec![0; length]]),
+        });
+
+        let seed = [7; 32];
+        let public = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
+        let public = ring::signature::KeyPair::public_key(&public).as_ref();
+        let bits = [&[0], public].concat();
+        let name = der(0x30, &[&[6, 3, 0x2b, 0x65, 0x70]]);
+        let private = der(4, &[&der(4, &[&seed])]);
+        for more in &attributes {
+            for key in [
+                der(0x30, &[OLD, &name, &private, more]),
+                der(0x30, &[NEW, &name, &private, more, &der(0x81, &[&bits])]),
+                der(
+                    0x30,
+                    &[NEW, &name, &private, more, &der(0xa1, &[&der(3, &[&bits])])],
+                ),
+            ] {
+                let parsed = Parsed::from_pkcs8(&key, &random).unwrap();
+                assert!(matches!(parsed, Parsed::Ed25519(_)) && parsed.public() == public);
+                let signature = parsed.sign(b"message").unwrap();
+                assert!(verify_ed25519(public, b"message", &signature));
+            }
+            let other = der(0x81, &[&[0; 33]]);
+            let differs = der(0x30, &[NEW, &name, &private, more, &other]);
+            let refused = Parsed::from_pkcs8(&differs, &random).err();
+            assert_eq!(refused, Some(Unparsed::PublicHalfDiffers));
+            let missing = der(0x30, &[NEW, &name, &private, more]);
+            let refused = Parsed::from_pkcs8(&missing, &random).err();
+            assert_eq!(refused, Some(Unparsed::Malformed));
+        }
+
+        let method = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let whole = EcdsaKeyPair::generate_pkcs8(method, random.ring()).unwrap();
+        let whole = whole.as_ref();
+        let (scalar, public) = (&whole[36..68], &whole[73..]);
+        let curve = &[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+        let name = der(0x30, &[&[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1], curve]);
+        let private = |curve: &[u8], public: &[u8]| {
+            let bits = [&[0], public].concat();
+            let public = match public {
+                [] => Vec::new(),
+                _ => der(0xa1, &[&der(3, &[&bits])]),
+            };
+            der(4, &[&der(0x30, &[NEW, &der(4, &[scalar]), curve, &public])])
+        };
+        let curve = der(0xa0, &[curve]);
+        let other = [&[4], public[33..].as_ref(), &public[1..33]].concat();
+        assert_eq!(der(0x30, &[OLD, &name, &private(b"", public)]), whole);
+        for more in &attributes {
+            for curve in [&b""[..], &curve] {
+                let key = der(0x30, &[OLD, &name, &private(curve, public), more]);
+                let parsed = Parsed::from_pkcs8(&key, &random).unwrap();
+                assert!(matches!(parsed, Parsed::P256(_)) && parsed.public() == public);
+                let signature = parsed.sign(b"message").unwrap();
+                assert!(verify_p256(public, b"message", &signature));
+
+                let differs = der(0x30, &[OLD, &name, &private(curve, &other), more]);
+                let refused = Parsed::from_pkcs8(&differs, &random).err();
+                assert_eq!(refused, Some(Unparsed::PublicHalfDiffers));
+                let missing = der(0x30, &[OLD, &name, &private(curve, b""), more]);
+                let refused = Parsed::from_pkcs8(&missing, &random).err();
+                assert_eq!(refused, Some(Unparsed::Malformed));
+                let new = der(0x30, &[NEW, &name, &private(curve, public), more]);
+                let refused = Parsed::from_pkcs8(&new, &random).err();
+                assert_eq!(refused, Some(Unparsed::Malformed));
+            }
+        }
     }
 }

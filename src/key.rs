@@ -372,8 +372,8 @@ impl SigningKey {
         let algorithm = match (&parsed, format) {
             (Parsed::Ed25519(_), Format::Jwt) => Algorithm::EdDsa,
             (Parsed::Ed25519(_), Format::Paseto) => Algorithm::V4Public,
-            (Parsed::P256(..), Format::Jwt) => Algorithm::Es256,
-            (Parsed::P256(..), Format::Paseto) => return Err(KeyError::NotForPaseto),
+            (Parsed::P256(_), Format::Jwt) => Algorithm::Es256,
+            (Parsed::P256(_), Format::Paseto) => return Err(KeyError::NotForPaseto),
         };
         let public = VerifyingKey::new(algorithm, parsed.public())?;
         Ok(Self { public, parsed })
