@@ -86,7 +86,7 @@ pub(crate) fn verify_ed25519(public: &[u8], message: &[u8], signature: &[u8]) ->
 /// Whether `signature` is that of the P-256 key `public`, an uncompressed point, over `message` (FIPS 186-5; RFC
 /// 7518, section 3.4).
 ///
-/// AWS-LC would read a compressed point too, and X.509.
+/// AWS-LC would read a compressed and a hybrid point too, and X.509.
 pub(crate) fn verify_p256(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let method = &ECDSA_P256_SHA256_FIXED;
     let uncompressed = public.len() == 65 && public[0] == 4;
@@ -212,8 +212,9 @@ mod tests {
         let point = key.public();
         assert!(verify_p256(point, MESSAGE, &signature));
         let compressed = [&[2 + (point[64] & 1)], &point[1..33]].concat();
+        let hybrid = [&[6 + (point[64] & 1)], &point[1..]].concat();
         let x509 = [&P256_X509[..], point].concat();
-        for other in [&compressed, &x509] {
+        for other in [&compressed, &hybrid, &x509] {
             let reads = ECDSA_P256_SHA256_FIXED.verify_sig(other, MESSAGE, &signature);
             assert!(reads.is_ok(), "AWS-LC reads it, so the check matters");
             assert!(!verify_p256(other, MESSAGE, &signature));
