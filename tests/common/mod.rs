@@ -444,15 +444,3 @@ pub fn signing_pem(folder: &Path, format: Format) -> String {
     assert!(signers.next().is_none(), "more than one has had its turn");
     std::fs::read_to_string(&signer.path).unwrap()
 }
-
-/// The folder of foreign vectors, or nothing and a word about it.
-pub fn vectors(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/vectors")
-        .join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("LEFT OUT: the foreign vectors {name} are not here");
-    None
-}

@@ -10,8 +10,7 @@ use waxseal::key::{Algorithm, KeyError, VerifyingKey};
 use waxseal::token::Malformed;
 use waxseal::token::jws::UntrustedJws;
 
-use super::common::vectors;
-use super::read_json;
+use super::{read_json, vectors};
 
 /// RFC 8037, appendix A.3.
 const RFC_8037_THUMBPRINT: &str = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";

@@ -9,8 +9,7 @@ use waxseal::paserk;
 use waxseal::token::Malformed;
 use waxseal::token::paseto::{UntrustedMessage, UntrustedPaseto, sign_message};
 
-use super::common::vectors;
-use super::{hex, read_json};
+use super::{hex, read_json, vectors};
 
 /// PKCS#8 (RFC 8410, section 7) up to the seed.
 const PKCS8: &str = "302e020100300506032b657004220420";

@@ -10,8 +10,7 @@ use waxseal::time::Timestamp;
 use waxseal::token::Malformed;
 use waxseal::token::jws::UntrustedJws;
 
-use super::common::vectors;
-use super::{hex, read_json};
+use super::{hex, read_json, vectors};
 
 /// Byte-identical to the valid case 357, and yet marked invalid: they test nothing.
 const LEFT_OUT: [u64; 2] = [367, 370];

@@ -1,0 +1,36 @@
+//! What others wrote about the same standards: test vectors, and libraries. It needs no server, so that it is also run
+//! by the library alone, over AWS-LC.
+
+mod cookbook;
+mod json;
+mod paseto;
+mod pasetors;
+mod wycheproof;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// The folder of foreign vectors, or nothing and a word about it.
+fn vectors(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/vectors")
+        .join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("LEFT OUT: the foreign vectors {name} are not here");
+    None
+}
+
+fn read_json(path: &Path) -> Value {
+    let text = std::fs::read(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
+    serde_json::from_slice(&text).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
