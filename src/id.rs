@@ -68,9 +68,13 @@ macro_rules! uuid_id {
 
             /// As text, in `place`.
             pub(crate) fn written(self, place: &mut [u8; MOST_BYTES]) -> &str {
+                let uuid = self.0.hyphenated();
+                if $prefix.is_empty() {
+                    return uuid.encode_lower(place);
+                }
                 let (prefix, rest) = place.split_at_mut($prefix.len());
                 prefix.copy_from_slice($prefix.as_bytes());
-                self.0.hyphenated().encode_lower(rest);
+                uuid.encode_lower(rest);
                 str::from_utf8(&place[..$prefix.len() + UUID_BYTES]).unwrap_or_default()
             }
         }

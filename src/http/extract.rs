@@ -218,6 +218,9 @@ impl<'a> Presented<'a> {
     }
 }
 
+/// The scheme, and the one space that ends it.
+const BEARER: &[u8] = b"bearer ";
+
 /// The one bearer token (RFC 6750, section 2.1). Every `Authorization` header counts: a second one,
 /// another scheme, or anything but one word after `Bearer ` is refused rather than guessed about.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
@@ -228,18 +231,15 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if values.next().is_some() {
         return Err(Problem::malformed_credentials());
     }
-    let (scheme, token) = str::from_utf8(value.as_bytes())
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .ok_or(Problem::malformed_credentials())?;
-    // No early exit: that is several times as fast on good tokens, for the compiler makes it wide.
-    let one_word = !token.is_empty()
-        && token
-            .bytes()
-            .fold(true, |good, b| good & b.is_ascii_graphic() & (b != b','));
-    if scheme.eq_ignore_ascii_case("bearer") && one_word {
-        Ok(Some(token))
-    } else {
-        Err(Problem::malformed_credentials())
-    }
+    let after_scheme = value.as_bytes().split_at_checked(BEARER.len());
+    let token = after_scheme
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(BEARER))
+        .map(|(_, token)| token)
+        // No early exit: that is several times as fast on good tokens, for the compiler makes it wide.
+        .filter(|token| {
+            let plain = |good, b: &u8| good & b.is_ascii_graphic() & (*b != b',');
+            !token.is_empty() && token.iter().fold(true, plain)
+        });
+    let token = token.and_then(|token| str::from_utf8(token).ok());
+    token.ok_or(Problem::malformed_credentials()).map(Some)
 }
