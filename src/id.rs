@@ -228,6 +228,30 @@ mod tests {
     use crate::random::SeededRandom;
 
     #[test]
+    fn ids_are_written_as_they_always_were() {
+        let at = Timestamp::from_millis(1_700_000_000_123);
+        let random = SeededRandom::new(1);
+        let lineage = Lineage::new(at, &random);
+        for generation in [0, 1, 9, 10, 99, 100, 4_294_967_289, u32::MAX] {
+            let id = SessionId {
+                lineage,
+                generation,
+            };
+            let text = format!("{}.{generation}", lineage.0.hyphenated());
+            assert_eq!(id.to_string(), text);
+            assert_eq!(text.parse(), Ok(id));
+            assert_eq!(serde_json::to_value(id).unwrap(), text);
+        }
+        let client = ClientId::new(at, &random);
+        assert_eq!(
+            client.to_string(),
+            format!("client-{}", client.0.hyphenated())
+        );
+        let node = NodeId::new(at, &random);
+        assert_eq!(node.to_string(), format!("node-{}", node.0.hyphenated()));
+    }
+
+    #[test]
     fn a_lineage_carries_its_time_and_has_one_name() {
         let at = Timestamp::from_millis(1_700_000_000_123);
         let lineage = Lineage::new(at, &SeededRandom::new(1));

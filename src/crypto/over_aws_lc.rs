@@ -68,7 +68,8 @@ impl P256Key {
         self.0.public_key().as_ref()
     }
 
-    /// AWS-LC draws the nonce from a generator of its own, and would take one here only to ignore it.
+    /// AWS-LC draws the nonce from a generator of its own, and would take one here only to ignore it. Where the
+    /// machine has no randomness, it ends the process.
     pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let signature = self.0.sign_digest(&digest(&SHA256, message)).ok()?;
         Some(signature.as_ref().to_vec())
@@ -205,9 +206,9 @@ mod tests {
     #[test]
     fn public_keys_are_bare() {
         let random = OsRandom::new();
-        let method = &ECDSA_P256_SHA256_FIXED_SIGNING;
-        let key = EcdsaKeyPair::generate(method).unwrap();
-        let key = P256Key(key);
+        let method = &by_ring::ECDSA_P256_SHA256_FIXED_SIGNING;
+        let der = by_ring::EcdsaKeyPair::generate_pkcs8(method, random.ring()).unwrap();
+        let key = Parsed::from_pkcs8(der.as_ref(), &random).unwrap();
         let signature = key.sign(MESSAGE).unwrap();
         let point = key.public();
         assert!(verify_p256(point, MESSAGE, &signature));

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::json;
 
-use super::common::{Answer, House, PASSWORD};
+use super::common::{Answer, House, ISSUER, PASSWORD};
 
 const JSON: &str = "application/json";
 /// The largest body that is taken.
@@ -62,16 +62,27 @@ async fn whatever_is_asked_the_answer_has_what_stands_around_every_resource() {
     assert!(paths.len() > 15, "{paths:?}");
     for path in paths {
         assert!(path.starts_with('/'), "{path}");
-        for method in ["GET", "POST", "PATCH", "OPTIONS"] {
-            let request = Request::builder().method(method).uri(&path);
+        for (method, origin) in [
+            ("GET", ISSUER),
+            ("POST", ""),
+            ("PATCH", "https://other.example"),
+            ("OPTIONS", ""),
+        ] {
+            let mut request = Request::builder().method(method).uri(&path);
+            if !origin.is_empty() {
+                request = request.header("origin", origin);
+            }
             let answer = house.send(request.body(Body::empty()).unwrap()).await;
             let asked = format!("{method} {path}: {answer:?}");
-            assert!(answer.headers.contains_key("x-request-id"), "{asked}");
-            assert!(answer.headers.contains_key("cache-control"), "{asked}");
-            assert_eq!(
-                answer.headers["x-content-type-options"], "nosniff",
-                "{asked}"
-            );
+            for name in [
+                "cache-control",
+                "content-security-policy",
+                "referrer-policy",
+                "x-content-type-options",
+                "x-request-id",
+            ] {
+                assert!(answer.headers.contains_key(name), "{name}: {asked}");
+            }
             let vary = answer.headers.get_all("vary").iter();
             assert!(
                 vary.into_iter()

@@ -122,10 +122,8 @@ pub fn server(
         .map_err(Failure::refused)?
         .handle(handle)
         .acceptor(Patience);
-    let builder = server.http_builder();
-    // Answers are small: to gather two parts of one costs the system more than to copy them into one.
-    builder.http1().writev(false);
-    builder
+    server
+        .http_builder()
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING);
