@@ -46,6 +46,7 @@ struct Start<'a> {
 /// The names of the service's own rows.
 pub const HELLO: &str = "a bare axum hello";
 pub const LIVEZ: &str = "waxseal `/livez`";
+pub const READYZ: &str = "waxseal `/readyz`";
 pub const VERIFY: &str = "waxseal `/verify`";
 pub const FORGETFUL: &str = "waxseal `/verify` with `--memo 0`";
 pub const SESSION: &str = "waxseal `/session`";
@@ -114,7 +115,12 @@ impl Start<'_> {
         self.add(FORGETFUL, &format!("{url}/verify"), &bearers, vec![process]);
         let Service { process, url } = service;
         let process = Rc::new(process);
-        for (name, path) in [(LIVEZ, "livez"), (VERIFY, "verify"), (SESSION, "session")] {
+        for (name, path) in [
+            (LIVEZ, "livez"),
+            (READYZ, "readyz"),
+            (VERIFY, "verify"),
+            (SESSION, "session"),
+        ] {
             let processes = vec![Rc::clone(&process)];
             self.add(name, &format!("{url}/{path}"), &bearers, processes);
         }

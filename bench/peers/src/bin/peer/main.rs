@@ -8,7 +8,6 @@ use std::error::Error;
 
 use axum::Router;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use peers::variable;
 use tokio::net::TcpListener;
 
@@ -24,7 +23,5 @@ async fn main() -> Result<()> {
     };
     let port = env::var(variable::PORT)?.parse()?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    // As the service does. That it fails is no reason to serve nobody.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     Ok(axum::serve(listener, app).await?)
 }
