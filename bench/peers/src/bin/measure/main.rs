@@ -43,8 +43,9 @@ pub struct Size {
 /// A measurement, of about ten minutes.
 const FULL: Size = Size {
     tokens: 1_000,
-    rounds: 5,
-    seconds: 4,
+    // A machine that others use too is slow for seconds at a time: many short turns see more of that than few long ones.
+    rounds: 11,
+    seconds: 2,
     floods: 5,
     revocations: 1_000_000,
     starts: 5,
