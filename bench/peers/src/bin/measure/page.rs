@@ -101,7 +101,7 @@ impl Found<'_> {
             Ok(())
         };
         row(VERIFY, READYZ, "≥ 0.85")?;
-        row(VERIFY, LIVEZ, "")?;
+        row(VERIFY, LIVEZ, "≥ 0.85")?;
         row(READYZ, HELLO, "")?;
         row(LIVEZ, HELLO, "")?;
         row(VERIFY, HELLO, "")?;
@@ -218,7 +218,7 @@ impl Found<'_> {
 ## How it was measured
 
 - Everything runs on one machine, over loopback: wrk ({} threads, {} connections) takes its share of the same cores. So requests a second say how servers compare, and processor time a request what each one costs by itself; a deny list's Redis and the workers of other languages are in it.
-- Each request carries another of {} tokens or sessions, in turns: each was there before, as with people who stay signed in. `/livez`, `/readyz` and the hello get the same requests. Of the two `/readyz` is what a hello is below the same middleware, a few bytes with their type; `/livez` has none.
+- Each request carries another of {} tokens or sessions, in turns: each was there before, as with people who stay signed in. `/livez`, `/readyz` and the hello get the same requests. A hello below the same middleware would lie between the two: `/livez` has no body, and `/readyz` has a few bytes with their type, but makes them and asks whether the list is fresh.
 - Each contender takes its turn in each round, and another one begins each round. Each was first checked to let in a good token and to refuse none, a tampered one and an expired one, and a revoked one where it has revocation. An answer other than 2xx ends the run.
 - The peers are in `bench/`, their versions in its lock files, built with the same profile, with the system's allocator where the service has mimalloc. jsonwebtoken runs on aws-lc-rs, its fastest. axum-login's users are in memory: a database would cost another query. FastAPI and fastify have a process a core.
 - The service has its default settings, but for sessions that last 8 h (a run is longer than the idle timeout) and login limits that are out of the way (`--login-limit-address`, `--login-limit-account` at a million a second): with its defaults, a flood of logins from one address is refused at little cost.
