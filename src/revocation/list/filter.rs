@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -68,6 +68,9 @@ impl Part {
 /// The parts, the oldest first.
 pub(super) struct Filter {
     parts: ArcSwap<Vec<Arc<Part>>>,
+    /// Whether there are any: of most kinds there is never a revocation, and to take hold of no parts costs as much
+    /// as to take hold of some.
+    any: AtomicBool,
     /// Who notes and who drops take turns: a part that another has just noted something in must not leave for
     /// what it had before.
     turn: Mutex<()>,
@@ -86,6 +89,7 @@ impl Filter {
     pub(super) fn with_first(first: usize) -> Self {
         Self {
             parts: ArcSwap::default(),
+            any: AtomicBool::new(false),
             turn: Mutex::new(()),
             hasher: RandomState::new(),
             first,
@@ -123,13 +127,13 @@ impl Filter {
         part.note(hash, expires_at);
         let mut parts = Vec::clone(&parts);
         parts.push(Arc::new(part));
-        self.parts.store(Arc::new(parts));
+        self.put(parts);
     }
 
     /// The hash of a key that may be there. None only if it was never noted, or no longer than until what the
     /// horizon has passed.
     pub(super) fn find(&self, key: &impl Hash) -> Option<u64> {
-        if self.parts.load().is_empty() {
+        if !self.any.load(Ordering::SeqCst) {
             return None;
         }
         let hash = self.hash(key);
@@ -149,8 +153,15 @@ impl Filter {
         let parts = self.parts.load();
         if parts.iter().any(covered) {
             let left = parts.iter().filter(|part| !covered(part)).cloned();
-            self.parts.store(Arc::new(left.collect()));
+            self.put(left.collect());
         }
+    }
+
+    /// In its turn.
+    fn put(&self, parts: Vec<Arc<Part>>) {
+        let any = !parts.is_empty();
+        self.parts.store(Arc::new(parts));
+        self.any.store(any, Ordering::SeqCst);
     }
 }
 
