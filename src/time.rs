@@ -1,9 +1,10 @@
 //! The only clock. Everything else takes a [`Clock`] as an argument.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Timelike};
 use serde::{Serialize, Serializer};
@@ -104,9 +105,25 @@ impl Timestamp {
 }
 
 impl Timestamp {
+    /// As text, in `place` if there is room.
+    pub(crate) fn written(self, place: &mut [u8; 24]) -> Cow<'_, str> {
+        if let Some(text) = self.usual(place) {
+            return Cow::Borrowed(text);
+        }
+        let format = if self.0 % 1000 == 0 {
+            SecondsFormat::Secs
+        } else {
+            SecondsFormat::Millis
+        };
+        match DateTime::from_timestamp_millis(self.0) {
+            Some(time) => Cow::Owned(time.to_rfc3339_opts(format, true)),
+            None => Cow::Borrowed("never"),
+        }
+    }
+
     /// `YYYY-MM-DDThh:mm:ss`, with milliseconds if there are any, and `Z`; if the year has four digits. An answer
     /// has half a dozen of these, and chrono's own formatting costs more than all else in it.
-    fn written(self, text: &mut [u8; 24]) -> Option<&str> {
+    fn usual(self, text: &mut [u8; 24]) -> Option<&str> {
         let time = DateTime::from_timestamp_millis(self.0)?.naive_utc();
         let year = u32::try_from(time.year())
             .ok()
@@ -142,30 +159,14 @@ impl Timestamp {
 /// RFC 3339 in UTC: whole seconds without, others with milliseconds. `never` for [`Timestamp::NEVER`].
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(text) = self.written(&mut [0; 24]) {
-            return f.write_str(text);
-        }
-        match DateTime::from_timestamp_millis(self.0) {
-            Some(time) => {
-                let format = if self.0 % 1000 == 0 {
-                    SecondsFormat::Secs
-                } else {
-                    SecondsFormat::Millis
-                };
-                f.write_str(&time.to_rfc3339_opts(format, true))
-            }
-            None => f.write_str("never"),
-        }
+        f.write_str(&self.written(&mut [0; 24]))
     }
 }
 
 /// As text, RFC 3339.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.written(&mut [0; 24]) {
-            Some(text) => serializer.serialize_str(text),
-            None => serializer.collect_str(self),
-        }
+        serializer.serialize_str(&self.written(&mut [0; 24]))
     }
 }
 
@@ -209,7 +210,12 @@ impl Clock for SystemClock {
         reason = "the one place that reads the wall clock"
     )]
     fn now(&self) -> Timestamp {
-        Timestamp(chrono::Utc::now().timestamp_millis())
+        let (now, epoch) = (SystemTime::now(), SystemTime::UNIX_EPOCH);
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        Timestamp(match now.duration_since(epoch) {
+            Ok(since) => millis(since),
+            Err(before) => -millis(before.duration()),
+        })
     }
 
     #[expect(

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
 
@@ -66,21 +66,16 @@ impl<'de> Deserialize<'de> for SecretText {
 }
 
 /// How large an answer usually is at most, in bytes, and how many headers it has: neither need grow.
-const ROOM: usize = 512;
+pub(super) const ROOM: usize = 512;
 const HEADERS: usize = 16;
 
-/// A JSON answer.
-pub(super) fn answer(value: &impl Serialize) -> Result<Response, Problem> {
-    let mut body = Vec::with_capacity(ROOM);
-    serde_json::to_writer(&mut body, value).map_err(|cause| {
-        tracing::error!(%cause, "an answer cannot be written as JSON");
-        Problem::internal()
-    })?;
-    let mut response = Response::new(Body::from(body));
+/// An answer of that JSON.
+pub(super) fn answer(json: String) -> Response {
+    let mut response = Response::new(Body::from(json));
     let headers = response.headers_mut();
     headers.reserve(HEADERS);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
