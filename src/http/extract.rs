@@ -137,7 +137,8 @@ where
         Carrier::Cookie => presented.verify(parts, &verifier).map(Verified::Session),
         Carrier::Bearer => verifier.verify_any(presented.token),
     };
-    Ok(Some(match verdict? {
+    let verified = verdict.map_err(|refusal| presented.refused(refusal))?;
+    Ok(Some(match verified {
         Verified::Session(claims) => Principal::Session(Session {
             claims,
             carrier: presented.carrier,
@@ -181,7 +182,10 @@ impl<'a> Presented<'a> {
         };
         match (bearer, cookie) {
             (None, None) => Ok(None),
-            (Some(bearer), Some(cookie)) if bearer != cookie => Err(Problem::two_credentials()),
+            (Some(bearer), Some(cookie)) if bearer != cookie => Err(match is_plain(bearer) {
+                true => Problem::two_credentials(),
+                false => Problem::malformed_credentials(),
+            }),
             // To know the token takes more than to be a page in the same browser.
             (Some(token), _) => Ok(Some(Self {
                 token,
@@ -216,13 +220,21 @@ impl<'a> Presented<'a> {
         }
         verdict
     }
+
+    /// Why it is refused. What is not one word is refused as something else than a token.
+    pub(super) fn refused(&self, refusal: Refusal) -> Problem {
+        match self.carrier {
+            Carrier::Bearer if !is_plain(self.token) => Problem::malformed_credentials(),
+            _ => refusal.into(),
+        }
+    }
 }
 
 /// The scheme, and the one space that ends it.
 const BEARER: &[u8] = b"bearer ";
 
-/// The one bearer token (RFC 6750, section 2.1). Every `Authorization` header counts: a second one,
-/// another scheme, or anything but one word after `Bearer ` is refused rather than guessed about.
+/// What follows `Bearer ` (RFC 6750, section 2.1). Every `Authorization` header counts: a second one, or
+/// another scheme is refused rather than guessed about.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
@@ -233,13 +245,12 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     }
     let after_scheme = value.as_bytes().split_at_checked(BEARER.len());
     let token = after_scheme
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(BEARER))
-        .map(|(_, token)| token)
-        // No early exit: that is several times as fast on good tokens, for the compiler makes it wide.
-        .filter(|token| {
-            let plain = |good, b: &u8| good & b.is_ascii_graphic() & (*b != b',');
-            !token.is_empty() && token.iter().fold(true, plain)
-        });
-    let token = token.and_then(|token| str::from_utf8(token).ok());
+        .filter(|(scheme, token)| scheme.eq_ignore_ascii_case(BEARER) && !token.is_empty())
+        .and_then(|(_, token)| str::from_utf8(token).ok());
     token.ok_or(Problem::malformed_credentials()).map(Some)
+}
+
+/// Whether it is one word of one header. What is not never verifies: it is asked of what did not.
+fn is_plain(token: &str) -> bool {
+    token.bytes().all(|b| b.is_ascii_graphic() && b != b',')
 }

@@ -31,7 +31,7 @@ where
         let verdict = match presented.verify(parts, &Arc::<Verifier>::from_ref(state)) {
             Ok(claims) => Ok(claims),
             Err(Refusal::Superseded(superseded)) => Err(superseded),
-            Err(refusal) => return Err(refusal.into()),
+            Err(refusal) => return Err(presented.refused(refusal)),
         };
         Ok(Self {
             verdict,
