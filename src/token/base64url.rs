@@ -92,17 +92,14 @@ fn decode_wide(text: &[u8; WIDE], place: &mut [u8; WIDE / 4 * 3]) -> bool {
         bad |= *sextet;
     }
     let (eights, _) = sextets.as_chunks();
-    let mut words = [0; WIDE / 8];
-    for (word, eight) in words.iter_mut().zip(eights) {
-        // Eight sextets of a byte each, the first in the lowest, become four of 12 bits, two of 24, one of 48.
-        let bits = u64::from_le_bytes(*eight);
-        let bits = ((bits & 0x003f_003f_003f_003f) << 6) | ((bits >> 8) & 0x003f_003f_003f_003f);
-        let bits = ((bits & 0x0000_0fff_0000_0fff) << 12) | ((bits >> 16) & 0x0000_0fff_0000_0fff);
-        *word = ((bits & 0x00ff_ffff) << 24) | (bits >> 32);
-    }
     let (sixes, _) = place.as_chunks_mut();
-    for (word, six) in words.iter().zip(sixes) {
-        let [_, _, bytes @ ..] = word.to_be_bytes();
+    for (six, eight) in sixes.iter_mut().zip(eights) {
+        // Eight sextets of a byte each become four of 12 bits, two of 24, one of 48.
+        let bits = u64::from_be_bytes(*eight);
+        let bits = (bits & 0x003f_003f_003f_003f) | ((bits & 0x3f00_3f00_3f00_3f00) >> 2);
+        let bits = (bits & 0x0000_0fff_0000_0fff) | ((bits & 0x0fff_0000_0fff_0000) >> 4);
+        let bits = (bits & 0x00ff_ffff) | ((bits >> 32) << 24);
+        let [_, _, bytes @ ..] = bits.to_be_bytes();
         *six = bytes;
     }
     bad < 64
