@@ -1,7 +1,7 @@
 //! The keys with their times: at any `now` it says which key signs and which verify. A keyring does
 //! not change: a changed one takes its place.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -57,10 +57,11 @@ impl KeyringError {
 #[derive(Debug, Default)]
 pub struct Keyring {
     plan: Vec<Planned>,
-    signing: HashMap<KeyId, SigningKey>,
-    verifying: HashMap<KeyId, (VerifyingKey, Times)>,
+    /// A few: to compare names costs less than to hash one.
+    signing: BTreeMap<KeyId, SigningKey>,
+    verifying: BTreeMap<KeyId, (VerifyingKey, Times)>,
     /// By how they name themselves in a token.
-    naming: HashMap<String, (VerifyingKey, Times)>,
+    naming: BTreeMap<String, (VerifyingKey, Times)>,
 }
 
 impl Keyring {
@@ -121,7 +122,7 @@ impl Keyring {
             .collect();
         Ok(Self {
             plan,
-            signing: HashMap::new(),
+            signing: BTreeMap::new(),
             verifying,
             naming,
         })
