@@ -44,8 +44,8 @@ pub struct Size {
 const FULL: Size = Size {
     tokens: 1_000,
     // A machine that others use too is slow for seconds at a time: many short turns see more of that than few long ones.
-    rounds: 11,
-    seconds: 2,
+    rounds: 30,
+    seconds: 1,
     floods: 5,
     revocations: 1_000_000,
     starts: 5,
