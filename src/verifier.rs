@@ -1,6 +1,8 @@
 //! Verification: one function, one order, no call home.
 
 mod memo;
+#[cfg(feature = "server")]
+mod said;
 mod verified;
 
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use memo::Memo;
 use verified::Signed;
 
 pub use memo::MEMO_BYTES;
+#[cfg(feature = "server")]
+pub(crate) use said::Values;
 pub use verified::{Superseded, Verified, VerifiedClaims, VerifiedClient};
 
 /// Why a token is refused.

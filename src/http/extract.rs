@@ -182,10 +182,7 @@ impl<'a> Presented<'a> {
         };
         match (bearer, cookie) {
             (None, None) => Ok(None),
-            (Some(bearer), Some(cookie)) if bearer != cookie => Err(match is_plain(bearer) {
-                true => Problem::two_credentials(),
-                false => Problem::malformed_credentials(),
-            }),
+            (Some(bearer), Some(cookie)) if bearer != cookie => Err(Problem::two_credentials()),
             // To know the token takes more than to be a page in the same browser.
             (Some(token), _) => Ok(Some(Self {
                 token,

@@ -46,6 +46,12 @@ impl Service {
         self.claims.claims()
     }
 
+    /// The proof that they were verified.
+    #[cfg(feature = "server")]
+    pub(super) const fn verified(&self) -> &VerifiedClient {
+        &self.claims
+    }
+
     /// The service for as long as its token is good: for responses that last.
     #[must_use]
     pub fn live(&self) -> Live {

@@ -73,7 +73,7 @@ pub(super) async fn session(State(clock): State<Arc<dyn Clock>>, session: Sessio
 mod tests {
     use proptest::array::uniform5;
     use proptest::prelude::*;
-    use serde_json::{Value, to_value};
+    use serde_json::to_string;
 
     use super::*;
     use crate::id::Lineage;
@@ -98,10 +98,9 @@ mod tests {
                 now: at(4),
             };
             let subject = UserId::new(at(4), &random);
-            let mut expected = to_value(&view).unwrap();
-            expected["subject"] = to_value(subject).unwrap();
-            let written: Value = serde_json::from_str(&view.json(subject)).unwrap();
-            prop_assert_eq!(written, expected);
+            let rest = format!(r#","subject":"{subject}"}}"#);
+            let expected = to_string(&view).unwrap().replace('}', &rest);
+            prop_assert_eq!(view.json(subject), expected);
         }
     }
 }

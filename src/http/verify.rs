@@ -14,7 +14,9 @@ use super::extract::Carrier;
 use super::problem::Problem;
 use super::router::AppState;
 use super::service::Principal;
+use crate::claims::{Claims, ClientClaims};
 use crate::id::MOST_BYTES;
+use crate::verifier::Values;
 
 /// What the request is that the proxy asks about. They make the answer stricter, never laxer: a stranger
 /// may send them.
@@ -76,34 +78,35 @@ impl FromRequestParts<AppState> for Asked {
 /// Who it is, for the service behind the proxy. Each header is always there, be it empty, so that one which
 /// a stranger sent is replaced whatever the proxy does with those that are missing.
 fn identity(principal: &Principal) -> HeaderMap {
-    let fields = match principal {
-        Principal::Session(session) => {
-            let claims = session.claims();
-            [
-                (KIND, HeaderValue::from_static("session")),
-                (SUBJECT, value(claims.subject.written(&mut [0; MOST_BYTES]))),
-                (
-                    SESSION,
-                    value(claims.session_id.written(&mut [0; MOST_BYTES])),
-                ),
-                (CLIENT, value(&claims.client_id)),
-                (SCOPE, value(&claims.scope)),
-            ]
-        }
-        Principal::Service(service) => {
-            let client = value(service.client().written(&mut [0; MOST_BYTES]));
-            [
-                (KIND, HeaderValue::from_static("service")),
-                (SUBJECT, client.clone()),
-                (SESSION, NOTHING),
-                (CLIENT, client),
-                (SCOPE, value(&service.scopes().to_string())),
-            ]
-        }
+    let (kind, said) = match principal {
+        Principal::Session(session) => ("session", session.verified().said(of_session)),
+        Principal::Service(service) => ("service", service.verified().said(of_service)),
     };
+    let [subject, session, client, scope] = said.clone();
     let mut headers = HeaderMap::with_capacity(ROOM);
-    headers.extend(fields);
+    headers.extend([
+        (KIND, HeaderValue::from_static(kind)),
+        (SUBJECT, subject),
+        (SESSION, session),
+        (CLIENT, client),
+        (SCOPE, scope),
+    ]);
     headers
+}
+
+fn of_session(claims: &Claims) -> Values {
+    [
+        value(claims.subject.written(&mut [0; MOST_BYTES])),
+        value(claims.session_id.written(&mut [0; MOST_BYTES])),
+        value(&claims.client_id),
+        value(&claims.scope),
+    ]
+}
+
+fn of_service(claims: &ClientClaims) -> Values {
+    let client = value(claims.client.written(&mut [0; MOST_BYTES]));
+    let scope = value(&claims.scopes.to_string());
+    [client.clone(), NOTHING, client, scope]
 }
 
 const NOTHING: HeaderValue = HeaderValue::from_static("");

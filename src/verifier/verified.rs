@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "server")]
+use super::said::{Said, Values};
 use crate::claims::{Claims, ClientClaims};
 use crate::id::{ClientId, KeyId, SessionId, UserId};
 use crate::key::{Algorithm, VerifyingKey};
@@ -19,6 +21,8 @@ pub(super) struct Signed<C> {
     pub(super) kid: KeyId,
     algorithm: Algorithm,
     public: Arc<[u8]>,
+    #[cfg(feature = "server")]
+    said: Said,
 }
 
 impl<C> Signed<C> {
@@ -28,6 +32,8 @@ impl<C> Signed<C> {
             kid: key.kid().clone(),
             algorithm: key.algorithm(),
             public: key.shared_bytes(),
+            #[cfg(feature = "server")]
+            said: Said::default(),
         })
     }
 
@@ -66,6 +72,12 @@ impl VerifiedClaims {
     pub fn expires_at(&self) -> Timestamp {
         self.0.claims.expires_at
     }
+
+    /// What `say` says of the claims, the first time.
+    #[cfg(feature = "server")]
+    pub(crate) fn said(&self, say: impl FnOnce(&Claims) -> Values) -> &Values {
+        self.0.said.or_say(|| say(&self.0.claims))
+    }
 }
 
 /// A client's claims that were verified. Only [`Verifier::verify_any`](super::Verifier::verify_any) makes them: holding them is the proof.
@@ -89,6 +101,12 @@ impl VerifiedClient {
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         &self.0.claims.scopes
+    }
+
+    /// What `say` says of the claims, the first time.
+    #[cfg(feature = "server")]
+    pub(crate) fn said(&self, say: impl FnOnce(&ClientClaims) -> Values) -> &Values {
+        self.0.said.or_say(|| say(&self.0.claims))
     }
 }
 
@@ -129,12 +147,17 @@ impl Verified {
 
     /// What it takes in memory, about.
     pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Session(session) => size_of::<Signed<Claims>>() + session.0.claims.heap_bytes(),
-            Self::Client(client) => {
-                size_of::<Signed<ClientClaims>>() + client.0.claims.heap_bytes()
+        let (itself, texts) = match self {
+            Self::Session(VerifiedClaims(signed)) => {
+                (size_of_val(&**signed), signed.claims.heap_bytes())
             }
-        }
+            Self::Client(VerifiedClient(signed)) => {
+                (size_of_val(&**signed), signed.claims.heap_bytes())
+            }
+        };
+        #[cfg(feature = "server")]
+        let texts = texts + Said::bytes(texts);
+        itself + texts
     }
 }
 

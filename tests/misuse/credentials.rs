@@ -6,9 +6,12 @@ use axum::http::{HeaderValue, Request, StatusCode};
 use crate::common::Answer;
 use crate::stage::{RESOURCES, Stage, is_invalid_request};
 
+const RENEWAL: &str = "/session/renew";
+
 /// The answer to a request with these `Authorization` headers.
 async fn send(stage: &Stage, path: &str, values: &[&[u8]]) -> Answer {
-    let mut request = Request::get(path);
+    let method = if path == RENEWAL { "POST" } else { "GET" };
+    let mut request = Request::builder().method(method).uri(path);
     for value in values {
         let value = HeaderValue::from_bytes(value).unwrap();
         request = request.header("authorization", value);
@@ -18,7 +21,7 @@ async fn send(stage: &Stage, path: &str, values: &[&[u8]]) -> Answer {
 
 async fn malformed(stage: &Stage, values: &[&str]) {
     let bytes: Vec<_> = values.iter().map(|value| value.as_bytes()).collect();
-    for path in RESOURCES {
+    for path in RESOURCES.into_iter().chain([RENEWAL]) {
         is_invalid_request(&format!("{values:?}"), &send(stage, path, &bytes).await);
     }
 }

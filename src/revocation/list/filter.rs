@@ -178,6 +178,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
     use std::collections::HashMap;
+    use std::thread;
 
     #[derive(Clone, Debug)]
     enum Deed {
@@ -237,6 +238,29 @@ mod tests {
         assert!(filter.find(&1).is_some());
         let words = filter.parts.load()[0].words.len() as u64;
         assert_eq!(words * KEYS_A_WORD as u64, 2 * MOST_EXPECTED);
+    }
+
+    /// Whoever drops takes all that there is, and must not take what was noted meanwhile.
+    #[test]
+    fn nothing_is_lost_that_is_noted_while_all_before_it_leaves() {
+        let filter = Filter::with_first(8);
+        let (noted, done) = (AtomicI64::new(-1), AtomicBool::new(false));
+        let lost = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    filter.drop_covered(Timestamp::from_millis(noted.load(Ordering::SeqCst)));
+                }
+            });
+            let lost = (0..500_000_i64).find(|key| {
+                filter.note(filter.hash(key), Timestamp::from_millis(*key), 0);
+                let is_lost = filter.find(key).is_none();
+                noted.store(*key, Ordering::SeqCst);
+                is_lost
+            });
+            done.store(true, Ordering::SeqCst);
+            lost
+        });
+        assert_eq!(lost, None);
     }
 
     #[test]
