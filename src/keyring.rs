@@ -53,11 +53,10 @@ impl KeyringError {
     }
 }
 
-/// The keys, by name, with their times.
+/// The keys, by name, with their times. They are few: to compare names costs less than to hash one.
 #[derive(Debug, Default)]
 pub struct Keyring {
     plan: Vec<Planned>,
-    /// A few: to compare names costs less than to hash one.
     signing: BTreeMap<KeyId, SigningKey>,
     verifying: BTreeMap<KeyId, (VerifyingKey, Times)>,
     /// By how they name themselves in a token.

@@ -1,7 +1,12 @@
-//! A token that verified before is verified again without one allocation. A program of its own: it counts
-//! those of the whole process.
+//! What the memo spares, and what it takes. A program of its own: it counts the allocations of the whole process.
 
-use std::sync::Arc;
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod common;
+
+mod memo;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use waxseal::id::{ClientId, Lineage, TokenId, UserId};
@@ -21,6 +26,9 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 const ISSUER: &str = "https://issuer.example";
 const CALLS: u64 = 1000;
+
+/// Who holds it counts, and nobody else allocates meanwhile.
+static COUNTING: Mutex<()> = Mutex::new(());
 
 /// One revocation of each kind, of somebody else.
 fn list(now: Timestamp, random: &SeededRandom) -> RevocationList {
@@ -59,6 +67,7 @@ fn allocations(work: impl Fn()) -> u64 {
 
 #[test]
 fn a_repeated_verification_allocates_nothing() {
+    let _counting = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
     let _profiler = dhat::Profiler::builder().testing().build();
     let (clock, random) = (SystemClock, SeededRandom::new(5));
     let now = clock.now();
