@@ -10,8 +10,8 @@ use crate::id::MOST_BYTES;
 /// The token's subject, session, client and scope.
 pub(crate) type Values = [HeaderValue; 4];
 
-/// What a value takes beside its text: its reference count, and what an allocator keeps for itself.
-const VALUE_BYTES: usize = 64;
+/// What they take beside their texts: their reference count, and what an allocator keeps for itself.
+const SHARING: usize = 64;
 
 /// Nothing, until it is first wanted.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Said {
 
     /// What it takes beside itself, at most, if two of the values are names and the others texts of so many bytes.
     pub(super) const fn bytes(texts: usize) -> usize {
-        2 * MOST_BYTES + texts + size_of::<Values>() / size_of::<HeaderValue>() * VALUE_BYTES
+        2 * MOST_BYTES + texts + SHARING
     }
 }
 

@@ -16,6 +16,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Interval, MissedTickBehavior};
 use tower::Service;
 
@@ -37,12 +38,17 @@ const MOST: Duration = TICK.saturating_mul(TICKS);
 #[derive(Clone, Copy, Debug)]
 pub struct Patience;
 
-impl<I, S> Accept<I, S> for Patience {
-    type Stream = Watched<I>;
+impl<S> Accept<TcpStream, S> for Patience {
+    type Stream = Watched<TcpStream>;
     type Service = Noting<S>;
-    type Future = Ready<io::Result<(Watched<I>, Noting<S>)>>;
+    type Future = Ready<io::Result<(Watched<TcpStream>, Noting<S>)>>;
 
-    fn accept(&self, stream: I, service: S) -> Self::Future {
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        // An answer would else wait until the client has acknowledged the one before, which it may put off for 40 ms
+        // (RFC 9293, section 3.7.4; RFC 1122, section 4.2.3.2).
+        if let Err(cause) = stream.set_nodelay(true) {
+            return ready(Err(cause));
+        }
         let turn = Arc::<Turn>::default();
         let service = Noting {
             service,
@@ -263,6 +269,7 @@ impl<F: Future> Future for Answering<F> {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::net::TcpListener;
     use tokio::time::{sleep, timeout};
 
     use super::*;
@@ -298,6 +305,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_waits_for_no_acknowledgement() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (_client, accepted) = tokio::join!(client, listener.accept());
+        let (watched, _) = Patience.accept(accepted.unwrap().0, ()).await.unwrap();
+        assert!(watched.stream.nodelay().unwrap());
     }
 
     #[tokio::test(start_paused = true)]
