@@ -59,11 +59,9 @@ impl Claims {
     /// The bytes of its texts.
     pub(crate) fn heap_bytes(&self) -> usize {
         let texts = [&self.issuer, &self.audience, &self.client_id, &self.scope];
-        let methods = self
-            .methods
-            .iter()
-            .map(|method| size_of::<String>() + method.capacity());
-        texts.map(String::capacity).iter().sum::<usize>() + methods.sum::<usize>()
+        let texts = texts.into_iter().chain(&self.methods);
+        let places = self.methods.capacity() * size_of::<String>();
+        texts.map(String::capacity).sum::<usize>() + places
     }
 }
 

@@ -22,7 +22,7 @@ impl Said {
         self.0.get_or_init(say)
     }
 
-    /// What it takes beside itself, at most, if two of the values are names and the others texts of so many bytes.
+    /// What it takes beside itself, if two of the values are names and the others texts of so many bytes.
     pub(super) const fn bytes(texts: usize) -> usize {
         2 * MOST_BYTES + texts + SHARING
     }

@@ -4,6 +4,14 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+#[path = "../misuse/forger.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod forger;
+
+#[path = "../oauth/stage.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod stage;
+
 mod memo;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +35,7 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 const ISSUER: &str = "https://issuer.example";
 const CALLS: u64 = 1000;
 
-/// Who holds it counts, and nobody else allocates meanwhile.
+/// Who holds it counts, and no other test allocates meanwhile.
 static COUNTING: Mutex<()> = Mutex::new(());
 
 /// One revocation of each kind, of somebody else.

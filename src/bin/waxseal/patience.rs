@@ -44,8 +44,8 @@ impl<S> Accept<TcpStream, S> for Patience {
     type Future = Ready<io::Result<(Watched<TcpStream>, Noting<S>)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        // An answer would else wait until the client has acknowledged the one before, which it may put off for 40 ms
-        // (RFC 9293, section 3.7.4; RFC 1122, section 4.2.3.2).
+        // An answer would else wait until the client has acknowledged the one before (RFC 9293, section 3.7.4). Linux
+        // puts that off for 40 ms, and up to 500 are allowed (RFC 1122, section 4.2.3.2).
         if let Err(cause) = stream.set_nodelay(true) {
             return ready(Err(cause));
         }
