@@ -7,9 +7,9 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-/// How nice they are to other threads (nice(2)): a tenth of the weight of a thread that serves,
+/// How nice they are to other threads (nice(2)): a thirtieth of the weight of a thread that serves,
 /// and more than nothing, so that logins go on while verifications take all there is.
-const NICE: i32 = 10;
+const NICE: i32 = 15;
 
 /// There is no lower priority.
 #[cfg(target_os = "linux")]
