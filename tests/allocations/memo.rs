@@ -8,8 +8,9 @@ use crate::COUNTING;
 use crate::common::House;
 use crate::stage::{add_client, token};
 
-/// What it may take here, in bytes.
+/// What it may take here, in bytes. An eighth of it is for what an allocator keeps for itself, which is not seen here.
 const MEMO: i64 = 1024 * 1024;
+const SEEN: i64 = MEMO / 8 * 7;
 
 /// More than it has room for.
 const TOKENS: usize = 1500;
@@ -53,7 +54,7 @@ fn taken(what: &str, tokens: impl AsyncFn(&House) -> Vec<String>) {
     let [without, with] = [0, MEMO].map(run);
     let taken = with - without;
     println!("{what}: a memo of {MEMO} bytes takes {taken}; all else that was kept: {without}");
-    assert!((MEMO * 3 / 4..=MEMO).contains(&taken), "{what}: {taken}");
+    assert!((MEMO / 4 * 3..=SEEN).contains(&taken), "{what}: {taken}");
 }
 
 #[test]
