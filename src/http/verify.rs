@@ -120,3 +120,15 @@ fn values(texts: [&str; 4]) -> Values {
     let mut rest = Bytes::from(texts.concat());
     texts.map(|text| HeaderValue::from_maybe_shared(rest.split_to(text.len())).unwrap_or(NOTHING))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_header_can_say_is_left_out_and_moves_no_other() {
+        let said = values(["ann", "a\nb", "", "orders:read"]);
+        let expected = ["ann", "", "", "orders:read"];
+        assert_eq!(said, expected.map(HeaderValue::from_static));
+    }
+}
