@@ -8,6 +8,7 @@ mod open_error;
 mod settings;
 mod store;
 
+use keys::KeyFolder;
 use measure::Meters;
 pub use migrate::migrate;
 pub use open_error::OpenError;
@@ -17,7 +18,6 @@ pub use store::{
     open_or_make_store, open_store, restored,
 };
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -67,7 +67,7 @@ pub struct Waxseal {
     proxies: TrustedProxies,
     doorbell: Doorbell,
     keyring: Arc<SharedKeyring>,
-    keys_dir: PathBuf,
+    keys: KeyFolder,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     meters: Arc<Meters>,
@@ -129,15 +129,16 @@ impl Waxseal {
         let fence = fence
             .map(|register| Fence::new(register, Arc::clone(&clock), Some(node), settings.bound()));
         // Keys that were there may have signed sessions that another log knew to be over.
-        if had_keys && store.begin_log(clock.now()).await? {
+        if store.begin_log(had_keys, clock.now()).await? {
             tracing::warn!(
-                "there are keys but the revocation log is new: all sessions from before are ended"
+                keys = %settings.keys_dir.display(),
+                "the keys are older than the revocation log, which is new: tokens that they signed before now are refused"
             );
         }
         log.change_leeway(settings.timeouts.leeway, clock.now())
             .await?;
         follower.keep_fresh().await?;
-        list.observe(clock.now().minus(settings.timeouts.leeway));
+        list.observe(clock.now(), settings.timeouts.leeway);
         let permits = available_parallelism().map_or(1, |cores| cores.get() / 2);
         let issuer = Arc::new(Issuer::new(IssuerParts {
             accounts: Arc::clone(&store) as _,
@@ -172,7 +173,7 @@ impl Waxseal {
         let limits = limits.together(store.shared_limits());
         let origins = Origins::new(&settings.issuer, &settings.allowed_origins);
         let exchange = Arc::clone(&issuer) as _;
-        Ok(Self {
+        let waxseal = Self {
             store,
             register,
             doorbell: Doorbell::new(Arc::clone(&list)),
@@ -184,11 +185,16 @@ impl Waxseal {
             cookies: SessionCookies::exchanging(origins, settings.same_site, exchange),
             proxies: TrustedProxies::new(&settings.trusted_proxies),
             keyring,
-            keys_dir: settings.keys_dir.clone(),
+            keys: KeyFolder {
+                path: settings.keys_dir.clone(),
+                is_own: matches!(settings.database, Database::Sqlite),
+            },
             clock,
             random,
             meters: Arc::default(),
-        })
+        };
+        waxseal.keep_signing().await;
+        Ok(waxseal)
     }
 
     /// The service's own resources, to be served or merged into an app. Needs [`Waxseal::maintain`]
@@ -202,7 +208,6 @@ impl Waxseal {
             cookies: self.cookies.clone(),
             proxies: self.proxies.clone(),
             doorbell: self.doorbell.clone(),
-            clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
         })
     }
@@ -261,7 +266,7 @@ impl Waxseal {
     /// [`FollowError`].
     pub async fn catch_up(&self) -> Result<(), FollowError> {
         let leeway = self.verifier.policy().timeouts().leeway;
-        self.list.observe(self.clock.now().minus(leeway));
+        self.list.observe(self.clock.now(), leeway);
         self.follower.keep_fresh().await
     }
 
@@ -303,33 +308,6 @@ impl Waxseal {
             tracing::error!("dropping expired revocations from the list panicked");
         }
         Ok(dropped)
-    }
-
-    /// Takes the key folder's keyring into use. One that is broken leaves the one that is in use.
-    pub async fn reload_keys(&self) {
-        let (folder, before) = (self.keys_dir.clone(), self.keyring.load_full());
-        let reload = move || key_folder::reload(&folder, &before);
-        let loaded = tokio::task::spawn_blocking(reload).await;
-        match loaded {
-            Ok(Ok(keyring)) => {
-                if !self.keyring.is_current() {
-                    tracing::info!("the key folder is in order again");
-                }
-                if self.keyring.replace(keyring) {
-                    tracing::info!("the keys changed");
-                }
-            }
-            Ok(Err(cause)) => {
-                if self.keyring.source_broken() {
-                    tracing::error!(%cause, "the key folder is broken; the keys from before stay in use");
-                }
-            }
-            Err(cause) => {
-                if self.keyring.source_broken() {
-                    tracing::error!(%cause, "loading the keys panicked; the keys from before stay in use");
-                }
-            }
-        }
     }
 }
 

@@ -33,7 +33,7 @@ use crate::revocation::list::RevocationList;
 use crate::revocation::log::{RevocationLog, Revoke, StoreError};
 use crate::revocation::reading::Broken;
 use crate::revocation::{Reason, session_revocation_expiry};
-use crate::schedule;
+use crate::schedule::{self, NotYet};
 use crate::session;
 use crate::time::{Clock, Timestamp};
 use crate::token::{self, SigningFailed};
@@ -71,7 +71,7 @@ pub enum LoginError {
 #[non_exhaustive]
 pub enum SignError {
     /// No key signs now: the clock is before the first key's turn, or every key is revoked.
-    #[error("there is no key that signs now; see: waxseal keys plan")]
+    #[error("no key signs now; run: waxseal keys plan")]
     NoSigningKey,
     /// The key did not sign.
     #[error(transparent)]
@@ -191,10 +191,13 @@ impl Issuer {
         Self(parts, Semaphore::const_new(FEED_PAGES), Meters::default())
     }
 
-    /// The time that the issuer goes by.
+    /// The time that the issuer goes by: the latest that its clock has shown.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.0.clock.now()
+        let Self(parts, ..) = self;
+        parts
+            .list
+            .observe(parts.clock.now(), parts.policy.timeouts().leeway)
     }
 
     /// Begins a session. Unknown and disabled users and wrong passwords take the same work and get
@@ -229,7 +232,7 @@ impl Issuer {
         parts.follower.may_add()?;
         let name = username.parse().unwrap_or_else(|_| Username::nobody());
         // The time comes before what is read: a cut-off in between is then never before the lineage.
-        let now = parts.clock.now();
+        let now = self.now();
         let start = parts.accounts.start_login(&name).await?;
         let hash = start.user.as_ref().map(|user| user.password_hash.clone());
         let checked = parts.hasher.check(password, hash).await?;
@@ -307,6 +310,8 @@ impl Issuer {
             Timestamp::NEVER => f64::INFINITY,
             until => seconds(now, until),
         });
+        let signs = if signer.is_some() { 1.0 } else { 0.0 };
+        issuing.signs.set(signs);
         // A store that hangs must not take the other metrics along.
         let read = tokio::time::timeout(HEAD_TIMEOUT, parts.log.read(0, 0)).await;
         let head = read
@@ -314,6 +319,25 @@ impl Issuer {
             .and_then(Result::ok)
             .map(|page| page.head.cursor.seq);
         issuing.head.set(head.map_or(f64::NAN, |seq| seq as f64));
+    }
+
+    /// Whether a key signs now.
+    #[must_use]
+    pub fn can_sign(&self) -> bool {
+        let Self(parts, ..) = self;
+        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
+        let keyring = parts.keyring.load();
+        let key = keyring.signing(parts.format, self.now(), revoked);
+        key.is_some()
+    }
+
+    /// Why no key signs, if it is because every key begins in the future.
+    #[must_use]
+    pub fn not_yet(&self) -> Option<NotYet> {
+        let Self(parts, ..) = self;
+        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
+        let keyring = parts.keyring.load();
+        schedule::not_yet(keyring.plan(), parts.format, self.now(), revoked)
     }
 
     /// Whether what is signed now is signed with that key.
@@ -351,7 +375,7 @@ impl Issuer {
             spared: session.session_id().lineage,
             version: user.version,
         };
-        let at = parts.clock.now();
+        let at = self.now();
         let changed = parts.accounts.change_user(user.id, change, at).await?;
         let seq = changed.ok_or(PasswordError::Refused)?;
         self.settle(seq).await.map(drop)?;
@@ -365,7 +389,7 @@ impl Issuer {
     /// [`StoreError`].
     pub async fn sessions(&self, user: UserId) -> Result<Vec<Entered>, StoreError> {
         let Self(parts, ..) = self;
-        let since = parts.clock.now().minus(parts.policy.timeouts().leeway);
+        let since = self.now().minus(parts.policy.timeouts().leeway);
         let mut sessions = parts.inventory.sessions(user, since).await?;
         sessions.retain(|session| self.may_live(user, session));
         Ok(sessions)
@@ -377,7 +401,7 @@ impl Issuer {
         // The idle timeout may be another one now than when its tokens were signed.
         let idle_end = session.idle_end.max(session.renew_at.plus(timeouts.idle));
         let end = session.session_expiry.min(idle_end).plus(timeouts.leeway);
-        parts.clock.now() < end && !parts.list.session_over(session.lineage, user)
+        self.now() < end && !parts.list.session_over(session.lineage, user)
     }
 
     /// Ends one session of a user. False if the user has no such session that may be alive.
@@ -416,7 +440,7 @@ impl Issuer {
     ) -> Result<Option<Fenced>, LogoutError> {
         let Self(parts, ..) = self;
         let what = Revoke::Session(lineage, session_revocation_expiry(session_expiry));
-        let seq = parts.log.revoke(what, reason, parts.clock.now()).await?;
+        let seq = parts.log.revoke(what, reason, self.now()).await?;
         self.settle(seq).await
     }
 
@@ -461,7 +485,7 @@ impl Issuer {
         scope: LogoutScope,
     ) -> Result<Option<Fenced>, LogoutError> {
         let Self(parts, ..) = self;
-        let (claims, at) = (session.claims(), parts.clock.now());
+        let (claims, at) = (session.claims(), self.now());
         let lineage = claims.session_id.lineage;
         match scope {
             LogoutScope::This => {

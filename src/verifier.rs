@@ -274,7 +274,7 @@ impl Verifier {
         let leeway = self.policy.timeouts().leeway;
         // Asked before the list is: what is learned only now was not in what is looked at below.
         let fresh = self.is_fresh();
-        self.list.observe(now.minus(leeway));
+        let now = self.list.observe(now, leeway);
         match verified {
             Verified::Session(VerifiedClaims(signed)) => {
                 let Signed { claims, kid, .. } = &**signed;

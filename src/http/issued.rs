@@ -16,7 +16,7 @@ use super::session::SessionView;
 use super::session_cookies::{After, Did, Exchange, SessionCookies};
 use crate::claims::Claims;
 use crate::issuer::{Exchanged, Issuer, RenewError};
-use crate::time::{Clock, Timestamp};
+use crate::time::Timestamp;
 use crate::verifier::{Superseded, VerifiedClaims};
 
 /// What a token with these claims was exchanged for: what happened, the claims now, and the token if it is
@@ -49,7 +49,7 @@ pub(super) struct Respond {
 impl<S> FromRequestParts<S> for Respond
 where
     SessionCookies: FromRef<S>,
-    Arc<dyn Clock>: FromRef<S>,
+    Arc<Issuer>: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Infallible;
@@ -57,7 +57,7 @@ where
     async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Infallible> {
         Ok(Self {
             cookies: SessionCookies::from_ref(state),
-            now: Arc::<dyn Clock>::from_ref(state).now(),
+            now: Arc::<Issuer>::from_ref(state).now(),
         })
     }
 }

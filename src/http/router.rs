@@ -22,7 +22,6 @@ use crate::account::Accounts;
 use crate::account::limits::LoginLimits;
 use crate::issuer::Issuer;
 use crate::random::Random;
-use crate::time::Clock;
 use crate::verifier::Verifier;
 
 /// Smaller answers cost more to compress than to send.
@@ -45,8 +44,6 @@ pub struct Services {
     pub proxies: TrustedProxies,
     /// Tells readers of the feed that there is news.
     pub doorbell: Doorbell,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
     /// Names requests.
     pub random: Arc<dyn Random>,
 }
@@ -81,7 +78,6 @@ gives! {
     cookies: SessionCookies,
     proxies: TrustedProxies,
     doorbell: Doorbell,
-    clock: Arc<dyn Clock>,
 }
 
 /// The service's resources.

@@ -10,7 +10,8 @@ use super::extract::Session;
 use super::json;
 use crate::claims::Claims;
 use crate::id::{MOST_BYTES, SessionId, UserId};
-use crate::time::{Clock, Timestamp};
+use crate::issuer::Issuer;
+use crate::time::Timestamp;
 
 /// A session as its owner sees it. Times are RFC 3339.
 #[derive(Serialize)]
@@ -64,8 +65,8 @@ impl SessionView {
     }
 }
 
-pub(super) async fn session(State(clock): State<Arc<dyn Clock>>, session: Session) -> Response {
-    let view = SessionView::new(session.claims(), clock.now());
+pub(super) async fn session(State(issuer): State<Arc<Issuer>>, session: Session) -> Response {
+    let view = SessionView::new(session.claims(), issuer.now());
     json::answer(view.json(session.subject()))
 }
 

@@ -127,7 +127,7 @@ impl Issuer {
     ) -> Result<AuthenticatedClient, ClientError> {
         let Self(parts, ..) = self;
         // The time comes before what is read: a cut-off in between is then never before the token.
-        let asked = parts.clock.now();
+        let asked = self.now();
         match credentials {
             ClientCredentials::Secret(id, secret) => {
                 let presented = SecretDigest::of(secret);
@@ -278,7 +278,7 @@ impl Issuer {
                 // past it.
                 let end = claims.expires_at.max(claims.token_id.created_at());
                 let what = Revoke::Token(claims.token_id, end.plus(MAX_LEEWAY));
-                let at = parts.clock.now();
+                let at = self.now();
                 let seq = parts.log.revoke(what, Reason::Client, at).await?;
                 self.settle(seq).await?;
             }

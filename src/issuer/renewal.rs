@@ -79,7 +79,7 @@ impl Issuer {
         asked: bool,
     ) -> Result<Exchanged, RenewError> {
         let Self(parts, ..) = self;
-        let (claims, now) = (session.claims(), parts.clock.now());
+        let (claims, now) = (session.claims(), self.now());
         let (timeouts, random) = (parts.policy.timeouts(), &*parts.random);
         // It was good when the request came. What was revoked since gets nothing.
         match parts.list.dead(claims, session.kid(), now, timeouts.leeway) {
@@ -153,7 +153,7 @@ impl Issuer {
     /// [`LogoutError`]: the session may be alive.
     pub async fn reused(&self, superseded: &Superseded) -> Result<(), LogoutError> {
         let lineage = superseded.session_id().lineage;
-        let at_its_end = self.0.clock.now() >= superseded.expires_at();
+        let at_its_end = self.now() >= superseded.expires_at();
         if at_its_end || self.0.list.session_revoked(lineage) {
             return Ok(());
         }

@@ -214,7 +214,7 @@ impl Follow {
                 .note_lineage(Timestamp::from_millis(statement.newest));
             self.list
                 .learn_horizon(Timestamp::from_millis(statement.horizon));
-            self.list.observe(self.clock.now().minus(self.leeway));
+            self.list.observe(self.clock.now(), self.leeway);
             if brought.complete {
                 self.freshness.prove(asked.saturating_sub(brought.age));
                 self.list.announce(reading.cursor().seq);

@@ -123,7 +123,12 @@ pub struct RevocationList {
     keys: Entries<KeyId, CutOff>,
     everything: ArcSwapOption<CutOff>,
     horizon: AtomicI64,
+    /// The time up to which tokens have expired: `shown` less the leeway, in whole seconds.
     latest: AtomicI64,
+    /// The latest time that the clock has shown since it was last set back.
+    shown: AtomicI64,
+    /// The latest time that it had shown before that.
+    shown_before: AtomicI64,
     believed: AtomicI64,
     newest_lineage: AtomicI64,
     applied: watch::Sender<i64>,
@@ -151,6 +156,8 @@ impl RevocationList {
             everything: ArcSwapOption::empty(),
             horizon: AtomicI64::new(0),
             latest: AtomicI64::new(0),
+            shown: AtomicI64::new(0),
+            shown_before: AtomicI64::new(0),
             believed: AtomicI64::new(i64::MAX),
             newest_lineage: AtomicI64::new(0),
             applied: watch::Sender::new(0),
@@ -222,10 +229,9 @@ impl RevocationList {
 
     /// How these claims, signed with the key `kid`, are dead at `now`, if they are. Any scope is enough.
     ///
-    /// A grace that was over by a clock that was set back since, less the `leeway` that [`observe`] was
-    /// given, stays over. Sessions that began after that have graces of their own.
-    ///
-    /// [`observe`]: Self::observe
+    /// A grace that was over stays over: it is compared with the latest time that the clock has ever shown,
+    /// to the millisecond. Only a session that began after the clock was set back, by more than two seconds,
+    /// goes by the clock as it is since then.
     #[must_use]
     pub fn dead(
         &self,
@@ -235,7 +241,6 @@ impl RevocationList {
         leeway: Duration,
     ) -> Option<Dead> {
         let session = claims.session_id;
-        let (horizon, latest) = (self.horizon(), self.latest());
         if self.covers(session.lineage.created_at(), claims.expires_at) {
             return Some(Dead::Revoked(Scope::Horizon));
         }
@@ -255,15 +260,11 @@ impl RevocationList {
         if self.everything_cut_off(session.lineage) {
             return Some(Dead::Revoked(Scope::Everything));
         }
-        // What began after the clock was set back has a time past the one that the clock had shown.
-        let shown = horizon.max(latest);
-        let seen = if session.lineage.created_at() <= shown {
-            now.max(shown.plus(leeway))
-        } else {
-            now
-        };
-        if ended.is_some_and(|ended| ended.ends(session.generation, seen)) {
-            return Some(Dead::Superseded);
+        if let Some(ended) = ended {
+            let seen = self.seen(session.lineage, now, leeway);
+            if ended.ends(session.generation, seen) {
+                return Some(Dead::Superseded);
+            }
         }
         // What left the list while it was asked had been covered before that.
         self.covers(session.lineage.created_at(), claims.expires_at)
@@ -304,6 +305,20 @@ impl RevocationList {
         Timestamp::from_millis(self.latest.load(Ordering::SeqCst))
     }
 
+    /// The latest time that counts for a session of that lineage. A lineage that begins after the clock was
+    /// set back is past the horizon: for it, what the clock had shown before does not count.
+    fn seen(&self, lineage: Lineage, now: Timestamp, leeway: Duration) -> Timestamp {
+        let shown = |time: &AtomicI64| Timestamp::from_millis(time.load(Ordering::SeqCst));
+        let horizon = self.horizon();
+        let seen = now.max(shown(&self.shown)).max(self.latest().plus(leeway));
+        if lineage.created_at() <= horizon {
+            seen.max(shown(&self.shown_before))
+                .max(horizon.plus(leeway))
+        } else {
+            seen
+        }
+    }
+
     /// Whether a whole session is over, whatever its generation: its user's inventory leaves it out.
     #[must_use]
     pub fn session_over(&self, lineage: Lineage, user: UserId) -> bool {
@@ -337,29 +352,49 @@ impl RevocationList {
         self.keys.have(kid)
     }
 
-    /// Takes note of the time up to which tokens have expired: the wall clock less the leeway. If the
-    /// clock was set back, what had expired stays dead, and so does every session that was begun by
-    /// then; one that begins from now on has a lineage past the horizon and is not touched.
-    pub fn observe(&self, expired: Timestamp) {
+    /// Takes note of what the wall clock shows, and gives the time to go by: the latest that the clock has
+    /// shown. Tokens have expired up to that time less the `leeway`.
+    ///
+    /// A clock that is behind by more than two seconds was set back, and is followed. What had expired stays
+    /// dead, and so does every session that was begun by then; one that begins from now on has a lineage past
+    /// the horizon and is not touched.
+    pub fn observe(&self, now: Timestamp, leeway: Duration) -> Timestamp {
+        let shown = self.shown.load(Ordering::SeqCst);
+        if now.millis() == shown {
+            return now;
+        }
         let believed = self.believed.load(Ordering::SeqCst);
-        let expired = expired.whole_second().millis().min(believed);
+        let expired = now.minus(leeway).whole_second().millis().min(believed);
         let latest = self.latest.load(Ordering::SeqCst);
+        let believable = now.millis().min(believed);
+        if expired < latest - STEP_BACK_MILLIS || believable < shown - STEP_BACK_MILLIS {
+            self.step_back((latest, expired), (shown, believable));
+            return now;
+        }
+        self.shown.fetch_max(believable, Ordering::SeqCst);
         if expired > latest {
             self.latest.fetch_max(expired, Ordering::SeqCst);
-        } else if expired < latest - STEP_BACK_MILLIS {
-            let newest = self.newest_lineage.load(Ordering::SeqCst);
-            self.horizon.fetch_max(latest.max(newest), Ordering::SeqCst);
-            // Only now, so that nothing slips through between; and only once for one step.
-            let lowered =
-                self.latest
-                    .compare_exchange(latest, expired, Ordering::SeqCst, Ordering::SeqCst);
-            if lowered.is_ok() {
-                let by = Duration::from_millis(latest.abs_diff(expired));
-                tracing::warn!(
-                    ?by,
-                    "the wall clock was set back, or the leeway raised; what had expired stays dead"
-                );
-            }
+        }
+        now.max(Timestamp::from_millis(shown))
+    }
+
+    /// Follows a clock that was set back. Each pair is what is known, and what it becomes.
+    fn step_back(&self, (latest, expired): (i64, i64), (shown, believable): (i64, i64)) {
+        let newest = self.newest_lineage.load(Ordering::SeqCst);
+        self.shown_before.fetch_max(shown, Ordering::SeqCst);
+        self.horizon.fetch_max(latest.max(newest), Ordering::SeqCst);
+        // Only now, so that nothing slips through between; and only once for one step.
+        let lower = |time: &AtomicI64, from, to| {
+            time.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        };
+        let lowered = lower(&self.latest, latest, expired.min(latest));
+        if lower(&self.shown, shown, believable.min(shown)) && lowered {
+            let by = Duration::from_millis(latest.abs_diff(expired));
+            tracing::warn!(
+                ?by,
+                "the wall clock was set back, or the leeway raised; what had expired stays dead"
+            );
         }
     }
 
@@ -373,6 +408,12 @@ impl RevocationList {
     pub fn note_lineage(&self, created_at: Timestamp) {
         self.newest_lineage
             .fetch_max(created_at.millis(), Ordering::SeqCst);
+    }
+
+    /// Whether no session and no client's token was ever issued, as far as the log knows.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        self.newest_lineage.load(Ordering::SeqCst) == 0
     }
 
     /// The time up to which tokens are known to have expired, for the log to keep.

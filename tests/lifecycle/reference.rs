@@ -58,15 +58,17 @@ pub enum Said {
 #[derive(Debug)]
 pub struct Model {
     pub limits: Limits,
-    pub now: i64,
-    /// The same time in milliseconds: a grace is exact.
-    pub millis: i64,
-    /// The latest that the clock ever showed: what was over then stays over.
-    pub seen: i64,
+    /// The latest that the clock ever showed, in milliseconds: what was over then stays over.
+    pub shown: i64,
     pub sessions: Vec<Session>,
 }
 
 impl Model {
+    /// In whole seconds.
+    pub fn now(&self) -> i64 {
+        self.shown.div_euclid(1000)
+    }
+
     pub fn begin(&mut self) -> Token {
         let Limits {
             idle,
@@ -74,7 +76,8 @@ impl Model {
             renewal,
             ..
         } = self.limits;
-        let (issued, end) = (self.now, self.now + absolute);
+        let issued = self.now();
+        let end = issued + absolute;
         let (idle, renew) = (end.min(issued + idle), issued + renewal);
         self.sessions.push(Session {
             renew,
@@ -91,14 +94,13 @@ impl Model {
     }
 
     pub fn present(&mut self, token: Token, event: Event) -> Said {
-        let (limits, now) = (self.limits, self.now);
+        let (limits, now) = (self.limits, self.now());
         let session = &mut self.sessions[token.session];
-        let expired = self.seen >= token.idle + limits.leeway;
-        if session.over || expired || token.issued > now + limits.leeway {
+        if session.over || now >= token.idle + limits.leeway {
             return Said::Dead;
         }
         let behind = session.generation.saturating_sub(token.generation);
-        if behind > 1 || (behind == 1 && self.millis.max(self.seen * 1000) >= session.grace_until) {
+        if behind > 1 || (behind == 1 && self.shown >= session.grace_until) {
             let exchanged = matches!(event, Visit | Renew(_) | Logout(Cookie));
             session.over = exchanged && now < token.idle;
             return Said::Superseded;
@@ -115,7 +117,7 @@ impl Model {
             if behind == 0 {
                 session.generation += 1;
                 session.renew = now + limits.renewal;
-                session.grace_until = self.millis + limits.grace * 1000;
+                session.grace_until = self.shown + limits.grace * 1000;
             }
             let Session {
                 generation, renew, ..

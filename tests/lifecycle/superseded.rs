@@ -12,9 +12,9 @@ use waxseal::key::Format;
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::SeededRandom;
 use waxseal::revocation::{ALL, Reason, Target};
-use waxseal::time::Timestamp;
+use waxseal::time::{Clock, Timestamp};
 
-use crate::common::ISSUER;
+use crate::common::{ISSUER, START};
 use crate::stage::Carrier::{Bearer, Cookie};
 use crate::stage::Event::{self, Logout, Poll, Read, Renew, Verify, Visit};
 use crate::stage::Verdict::{self, Cleared, Good, Kept, Out, Refused, Renewed, Touched};
@@ -285,6 +285,40 @@ async fn what_two_tabs_were_given_is_one_session_id_with_one_renewal() {
             assert_eq!(stage.take(Visit, token).await.0, expected);
         }
         assert_eq!(stage.log().await, ["renewed", "renewed"]);
+    }
+}
+
+/// The session is younger than the leeway, so that no token can have expired since it began.
+#[tokio::test]
+async fn a_grace_that_was_over_stays_over_in_a_young_session_when_the_clock_is_set_back_by_1_ms() {
+    let second = Duration::from_secs;
+    let timeouts = Timeouts {
+        idle: second(4),
+        absolute: second(20),
+        renewal: second(2),
+        touch_interval: second(1),
+        renewal_grace: second(1),
+        leeway: second(4),
+    };
+    for format in [Format::Jwt, Format::Paseto] {
+        let stage = Stage::with(format, timeouts).await;
+        let to = async |millis: i64| {
+            let left = millis - (stage.house.clock.now().millis() - START.millis());
+            stage
+                .house
+                .pass(Duration::from_millis(left.try_into().unwrap()))
+                .await;
+        };
+        to(1).await;
+        let old = stage.login().await;
+        to(2000).await;
+        let (verdict, new) = stage.take(Visit, &old).await;
+        assert!(matches!(verdict, Renewed(_)), "{verdict:?}");
+        to(3000).await;
+        stage.take(Visit, &new.unwrap()).await;
+        let back = Timestamp::from_millis(START.millis() + 2999);
+        stage.house.clock.step_to(back);
+        assert_eq!(stage.take(Verify, &old).await.0, Refused);
     }
 }
 

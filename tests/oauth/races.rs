@@ -206,7 +206,7 @@ impl World {
             Step::Clock(by) => {
                 let now = self.house.clock.now().millis() + by;
                 self.house.clock.step_to(Timestamp::from_millis(now));
-                list.observe(self.house.clock.now().minus(Timeouts::default().leeway));
+                list.observe(self.house.clock.now(), Timeouts::default().leeway);
                 let callers = self.callers.iter_mut().map(|caller| &mut caller.stepped);
                 let live = self.live.iter_mut().map(|live| &mut live.stepped);
                 callers.chain(live).for_each(|stepped| *stepped = true);

@@ -227,7 +227,7 @@ impl World {
             Step::Clock(by) => {
                 let now = self.house.clock.now().millis() + by;
                 self.house.clock.step_to(Timestamp::from_millis(now));
-                list.observe(self.house.clock.now().minus(Timeouts::default().leeway));
+                list.observe(self.house.clock.now(), Timeouts::default().leeway);
                 for login in &mut self.logins {
                     login.stepped = true;
                 }

@@ -31,8 +31,12 @@ export class RevocationList {
   #over = new Map();
   /** What began and expires at or before it is dead, in ms. */
   #horizon = 0;
-  /** The latest time up to which tokens were seen to have expired. */
+  /** The time up to which tokens have expired: what the clock has shown less the leeway, in whole seconds. */
   #latest = 0;
+  /** The latest time that the clock has shown since it was last set back. */
+  #shown = 0;
+  /** The latest time that it had shown before that. */
+  #shownBefore = 0;
   /** The newest session or client's token that was issued. */
   #newest = 0;
 
@@ -57,16 +61,29 @@ export class RevocationList {
   }
 
   /**
-   * Takes note of the time up to which tokens have expired. If the clock was set back, what had expired stays dead, and
-   * so does what was begun by then.
-   * @param {number} expired
+   * Takes note of what the clock shows, and gives the time to go by: the latest that the clock has shown. A clock that is
+   * behind by more than two seconds was set back, and is followed: what had expired stays dead, and so does what was
+   * begun by then.
+   * @param {number} now @param {number} leeway
    */
-  observe(expired) {
-    const second = Math.floor(expired / 1000) * 1000;
-    if (second < this.#latest - STEP_BACK) {
+  observe(now, leeway) {
+    const expired = Math.floor((now - leeway) / 1000) * 1000;
+    if (expired < this.#latest - STEP_BACK || now < this.#shown - STEP_BACK) {
       this.#horizon = Math.max(this.#horizon, this.#latest, this.#newest);
-      this.#latest = second;
-    } else this.#latest = Math.max(this.#latest, second);
+      this.#shownBefore = Math.max(this.#shownBefore, this.#shown);
+      this.#latest = Math.min(this.#latest, expired);
+      this.#shown = now;
+    } else {
+      this.#latest = Math.max(this.#latest, expired);
+      this.#shown = Math.max(this.#shown, now);
+    }
+    return this.#shown;
+  }
+
+  /** The latest time that counts for what began then. What the clock had shown before it was set back counts for all that the horizon is past. @param {number} began @param {number} now @param {number} leeway */
+  #seen(began, now, leeway) {
+    const seen = Math.max(now, this.#shown, this.#latest + leeway);
+    return began <= this.#horizon ? Math.max(seen, this.#shownBefore, this.#horizon + leeway) : seen;
   }
 
   /** @param {string} kid */
@@ -81,9 +98,8 @@ export class RevocationList {
       return over !== undefined && began < over.from && over.spared !== lineage;
     };
     const session = kind === 'session' ? this.#over.get(`session ${lineage}`) : undefined;
-    // A grace that was over by a clock that was set back since stays over for sessions that began before.
-    const shown = Math.max(this.#horizon, this.#latest);
-    const seen = began <= shown ? Math.max(now, shown + leeway) : now;
+    // A grace that was over stays over, also when the clock was set back.
+    const seen = this.#seen(began, now, leeway);
     const expires = claims.exp * 1000;
     if ((expires <= this.#horizon && began <= this.#horizon) || expires <= this.#latest) return 'horizon';
     if (session && (generation < session.from || (generation === session.from && seen >= session.grace))) return 'session';

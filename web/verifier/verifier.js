@@ -114,8 +114,7 @@ export class Verifier {
       if (!key) throw this.fresh ? new Error('signed with an unknown key') : stale();
       const verified = readClaims(await payloadOf(jws, key));
       const { leeway } = this.#policy;
-      const now = this.#clock.now();
-      this.#list.observe(now - leeway);
+      const now = this.#list.observe(this.#clock.now(), leeway);
       checkClaims(verified, this.#policy, now);
       // What was learned of a revocation binds however old the list is.
       const scope = this.#list.ends(verified, key.kid, now, leeway);

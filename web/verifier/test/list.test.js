@@ -99,14 +99,19 @@ test('a clock that is set back revives nothing', () => {
   const list = new RevocationList();
   const token = session(NOW - 1000, { exp: NOW });
   list.noteNewest(NOW - 500);
-  list.observe(NOW + 10_000);
+  list.observe(NOW + 10_000, 0);
   assert.equal(ends(list, token, NOW - 3_600_000), 'horizon');
-  list.observe(NOW - 3_600_000);
+  list.observe(NOW - 3_600_000, 0);
   assert.equal(ends(list, token, NOW - 3_600_000), 'horizon');
   // One that begins afterwards is past the horizon.
   assert.equal(ends(list, session(NOW + 10_001, { exp: NOW + 9_000 }), NOW - 3_600_000), null);
   const renewed = listOf(entry('session', id(NOW - 1000), { from: 1, graceUntil: NOW + 5_000 }));
-  renewed.observe(NOW + 5_000);
-  renewed.observe(NOW - 3_600_000);
-  assert.equal(ends(renewed, session(NOW - 1000), NOW - 3_600_000), 'session', 'a grace that was over stays over');
+  // A grace that was over stays over, however little and however much the clock is set back.
+  for (const back of [1, 1_999, 2_001, 3_600_000]) {
+    const renewed = listOf(entry('session', id(NOW - 1000), { from: 1, graceUntil: NOW + 5_001 }));
+    assert.equal(ends(renewed, session(NOW - 1000), renewed.observe(NOW + 5_000, 5_000)), null);
+    renewed.noteNewest(NOW - 1000);
+    assert.equal(ends(renewed, session(NOW - 1000), renewed.observe(NOW + 5_001, 5_000)), 'session');
+    assert.equal(ends(renewed, session(NOW - 1000), renewed.observe(NOW + 5_001 - back, 5_000)), 'session', `${back} ms`);
+  }
 });
