@@ -67,6 +67,14 @@ pub enum KeyFolderError {
         /// Its mode.
         mode: u32,
     },
+    /// Others than the group may read the file of a mounted Secret, or the group may change it.
+    #[error("{path} has mode {mode:04o}, so that others can read or change the key; in the pod's volume of this Secret set: defaultMode: 0440", path = path.display())]
+    SecretMode {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// The file is not a key that can be used.
     #[error("{path} is refused: {why}", path = path.display())]
     Key {
@@ -222,6 +230,13 @@ fn load_file(path: PathBuf, format: Format, times: Times) -> Result<KeyFile, Key
     }
 }
 
+/// Whether the file is mounted from a Kubernetes Secret: its folder then has a link of this name to the files.
+/// chmod does nothing there.
+fn is_secret(path: &Path) -> bool {
+    let folder = path.parent();
+    folder.is_some_and(|folder| folder.join("..data").is_symlink())
+}
+
 /// Reads a file that nobody else may read or change.
 ///
 /// # Errors
@@ -246,9 +261,10 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFolderError> {
     // A mounted secret belongs to root, and the service reads it through its group.
     let mounted = metadata.uid() != own;
     if mode & if mounted { 0o037 } else { 0o077 } != 0 {
-        return Err(KeyFolderError::Mode {
-            path: path.to_owned(),
-            mode,
+        let path = path.to_owned();
+        return Err(match is_secret(&path) {
+            true => KeyFolderError::SecretMode { path, mode },
+            false => KeyFolderError::Mode { path, mode },
         });
     }
     let mut content = Zeroizing::new(Vec::new());
