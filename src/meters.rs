@@ -222,6 +222,8 @@ pub struct Issuing {
     pub key_age: Gauge,
     /// Seconds until it ends.
     pub rotation: Gauge,
+    /// Whether a key signs.
+    pub signs: Gauge,
 }
 
 impl Default for Issuing {
@@ -230,6 +232,7 @@ impl Default for Issuing {
             head: gauge!("waxseal_log_head_seq"),
             key_age: gauge!("waxseal_signing_key_age_seconds"),
             rotation: gauge!("waxseal_signing_key_rotation_seconds"),
+            signs: gauge!("waxseal_signing_key"),
         }
     }
 }
@@ -380,7 +383,7 @@ const COUNTERS: [(&str, &str); 12] = [
     ),
 ];
 
-const GAUGES: [(&str, &str); 19] = [
+const GAUGES: [(&str, &str); 20] = [
     ("waxseal_build_info", "1, with the version as a label."),
     (
         "waxseal_list_applied_seq",
@@ -427,6 +430,10 @@ const GAUGES: [(&str, &str); 19] = [
     (
         "waxseal_log_head_seq",
         "The newest entry of the revocation log. NaN if the store does not say.",
+    ),
+    (
+        "waxseal_signing_key",
+        "1 while a key signs, 0 while none does.",
     ),
     (
         "waxseal_signing_key_age_seconds",

@@ -161,6 +161,49 @@ pub fn signer(
     next.or_else(|| waiting.min_by_key(|key| (key.times.published, key.kid.clone())))
 }
 
+/// Every key of a format begins to sign in the future: a clock is wrong, or was when the keys were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no {format} key signs before {from}, and this clock says {now}: nobody can log in. If the clock is wrong, set it right. If it is right, it was ahead when the keys were made: stop the service, move the key folder away, and start the service with new keys, which ends every session", format = format.name())]
+pub struct NotYet {
+    format: Format,
+    from: Timestamp,
+    now: Timestamp,
+}
+
+/// Whether no key of that format signs at `now` because the first turn is in the future.
+pub fn not_yet(
+    keys: &[Planned],
+    format: Format,
+    now: Timestamp,
+    revoked: impl Fn(&KeyId) -> bool,
+) -> Option<NotYet> {
+    if signer(keys, format, now, revoked).is_some() {
+        return None;
+    }
+    let turns = turns_of(keys, format).filter(|key| key.times.revoked_at.is_none());
+    let from = turns.filter_map(|key| key.times.signs_from).min()?;
+    (from > now).then_some(NotYet { format, from, now })
+}
+
+/// Dates keys anew that were made by a clock that was ahead: the first of its format, if it is the only one
+/// that has a turn, and its successors. Call it only if nothing was signed with them. True if it did.
+pub fn date_anew(keys: &mut [Planned], format: Format, now: Timestamp) -> bool {
+    if not_yet(keys, format, now, |_| false).is_none() || turns_of(keys, format).count() != 1 {
+        return false;
+    }
+    for key in keys
+        .iter_mut()
+        .filter(|key| key.algorithm.format() == format)
+    {
+        key.times = match key.times {
+            times if times.revoked_at.is_some() => times,
+            times if times.signs_from.is_some() => Times::first(now),
+            times => Times::successor(times.published.min(now)),
+        };
+    }
+    true
+}
+
 /// What a rotation does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {

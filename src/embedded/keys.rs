@@ -1,11 +1,22 @@
 //! The first keys of a service.
 
-use super::{Database, OpenError, Settings};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use super::{Database, OpenError, Settings, Waxseal};
 use crate::key::Format;
 use crate::random::OsRandom;
 use crate::schedule::{self, LEAD};
-use crate::store::key_folder::{self, Change};
-use crate::time::Clock;
+use crate::store::key_folder::{self, Change, KeyFolderError};
+use crate::time::{Clock, Timestamp};
+
+/// The folder of the keys.
+#[derive(Clone, Debug)]
+pub(super) struct KeyFolder {
+    pub(super) path: PathBuf,
+    /// Whether no other node has a copy of it.
+    pub(super) is_own: bool,
+}
 
 /// Makes the first keys of each format that is accepted: to accept a format publishes its keys, so that
 /// it can be issued later. True if there was any key before.
@@ -72,4 +83,81 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
         }
     }
     Ok(had_keys)
+}
+
+/// Dates the first keys of each format anew if they begin to sign in the future. Call it only if nothing was
+/// signed with them: then they were made by a clock that was ahead, and nobody knows them yet. True if it did.
+///
+/// # Errors
+/// [`KeyFolderError`].
+fn date_anew(folder: &Path, now: Timestamp) -> Result<bool, KeyFolderError> {
+    let mut change = Change::begin(folder)?;
+    let mut dated = false;
+    for format in [Format::Jwt, Format::Paseto] {
+        dated |= schedule::date_anew(&mut change.plan, format, now);
+    }
+    if dated {
+        change.commit()?;
+    }
+    Ok(dated)
+}
+
+impl Waxseal {
+    /// Takes the key folder's keyring into use. One that is broken leaves the one that is in use.
+    pub async fn reload_keys(&self) {
+        let (folder, before) = (self.keys.path.clone(), self.keyring.load_full());
+        let reload = move || key_folder::reload(&folder, &before);
+        let loaded = tokio::task::spawn_blocking(reload).await;
+        match loaded {
+            Ok(Ok(keyring)) => {
+                if !self.keyring.is_current() {
+                    tracing::info!("the key folder is in order again");
+                }
+                if self.keyring.replace(keyring) {
+                    tracing::info!("the keys changed");
+                }
+            }
+            Ok(Err(cause)) => {
+                if self.keyring.source_broken() {
+                    tracing::error!(%cause, "the key folder is broken; the keys from before stay in use");
+                }
+            }
+            Err(cause) => {
+                if self.keyring.source_broken() {
+                    tracing::error!(%cause, "loading the keys panicked; the keys from before stay in use");
+                }
+            }
+        }
+    }
+
+    /// Looks whether a key signs, and says so in the log if none does. Keys that were made by a clock that was ahead are
+    /// dated anew if nothing was signed with them, and no other node has a copy of them.
+    pub async fn keep_signing(&self) {
+        if self.issuer.can_sign() {
+            self.meters.cannot_sign.store(false, Ordering::Relaxed);
+            return;
+        }
+        if self.keys.is_own && self.list.is_unused() {
+            let (folder, now) = (self.keys.path.clone(), self.issuer.now());
+            let date = move || date_anew(&folder, now);
+            match tokio::task::spawn_blocking(date).await {
+                Ok(Ok(true)) => {
+                    tracing::warn!(
+                        "the keys were made by a clock that was ahead; nothing was signed with them, and they are dated anew"
+                    );
+                    return self.reload_keys().await;
+                }
+                Ok(Ok(false)) | Err(_) => {}
+                Ok(Err(cause)) => tracing::debug!(%cause, "the keys could not be dated anew"),
+            }
+        }
+        if !self.meters.cannot_sign.swap(true, Ordering::Relaxed) {
+            match self.issuer.not_yet() {
+                Some(why) => tracing::error!("{why}"),
+                None => {
+                    tracing::error!("no key signs, so nobody can log in; run: waxseal keys plan")
+                }
+            }
+        }
+    }
 }

@@ -94,6 +94,7 @@ impl Waxseal {
         loop {
             reload.tick().await;
             self.reload_keys().await;
+            self.keep_signing().await;
         }
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Meters {
     pub(super) dropped: Counter,
     /// The log could not be followed.
     pub(super) failing: AtomicBool,
+    /// No key signs, and the log says so.
+    pub(super) cannot_sign: AtomicBool,
     together: Together,
 }
 
@@ -28,6 +30,7 @@ impl Default for Meters {
             compactions: Counters::default(),
             dropped: meters::compacted_revocations(),
             failing: AtomicBool::default(),
+            cannot_sign: AtomicBool::default(),
             together: Together::default(),
         }
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::revocations::Doorbell;
+use crate::issuer::Issuer;
 use crate::verifier::Verifier;
 
 /// The process answers.
@@ -23,9 +24,10 @@ pub(super) struct Details {
     keys: &'static str,
 }
 
-/// Tokens can be told good from bad here.
+/// Tokens can be issued here, and told good from bad.
 pub(super) async fn readyz(
     State(verifier): State<Arc<Verifier>>,
+    State(issuer): State<Arc<Issuer>>,
     State(doorbell): State<Doorbell>,
 ) -> Result<Json<Details>, Problem> {
     if doorbell.is_closing() {
@@ -37,6 +39,12 @@ pub(super) async fn readyz(
         tracing::warn!("not ready: the revocation list is not provably fresh");
         return Err(Problem::unavailable(
             "The revocation list is not provably fresh.",
+        ));
+    }
+    if !issuer.can_sign() {
+        tracing::warn!("not ready: no key signs now; run: waxseal keys plan");
+        return Err(Problem::unavailable(
+            "No key signs now, so nobody can log in.",
         ));
     }
     let keys = if verifier.keys_are_current() {

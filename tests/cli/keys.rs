@@ -231,6 +231,8 @@ fn two_files_with_one_key_are_refused() {
 async fn before_the_first_turn_nobody_logs_in_and_the_plan_says_why() {
     let place = ready();
     place.add_user("alice");
+    // What has signed is not dated anew.
+    place.serve().login(&reqwest::Client::new(), "alice").await;
     edit(&folder(&place), |rows| {
         for row in rows {
             for name in ["published", "signs_from"] {
@@ -240,12 +242,24 @@ async fn before_the_first_turn_nobody_logs_in_and_the_plan_says_why() {
             }
         }
     });
-    refused(
-        &place.run(&["keys", "plan"], ""),
-        1,
-        &["no jwt key signs before ", "clock"],
-    );
+    for command in [
+        &["keys", "plan"][..],
+        &["keys", "rotate"],
+        &["keys", "rotate", "--dry-run"],
+    ] {
+        let words = [
+            "no jwt key signs before ",
+            "set it right",
+            "move the key folder away",
+        ];
+        refused(&place.run(command, ""), 1, &words);
+    }
     let server = place.serve();
+    assert!(server.says("no jwt key signs before "));
+    let readyz = reqwest::get(format!("{}/readyz", server.url))
+        .await
+        .unwrap();
+    assert_eq!(readyz.status(), 503);
     let login = reqwest::Client::new()
         .post(format!("{}/login", server.url))
         .json(&json!({ "username": "alice", "password": PASSWORD }));

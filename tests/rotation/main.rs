@@ -6,6 +6,7 @@
 mod common;
 
 mod crash;
+mod first_key;
 mod folder;
 mod never_orphaned;
 mod read_only;

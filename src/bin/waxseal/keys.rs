@@ -151,19 +151,12 @@ async fn plan(
     });
     print(&keyring, &revoked, now, None, output);
     let format = algorithm.format();
+    refuse_not_yet(keyring.plan(), format, &revoked, now)?;
     if schedule::signer(keyring.plan(), format, now, |kid| revoked.contains(kid)).is_none() {
-        let times = |key: &Planned| key.times.signs_from;
-        let first = schedule::of(keyring.plan(), format).filter_map(times).min();
-        return Err(Failure::refused(match first.filter(|first| *first > now) {
-            Some(first) => format!(
-                "no {} key signs before {first}, and it is {now}: set the clock right",
-                format.name()
-            ),
-            None => format!(
-                "no {} key signs now; run: waxseal keys rotate",
-                format.name()
-            ),
-        }));
+        return Err(Failure::refused(format!(
+            "no {} key signs now; run: waxseal keys rotate",
+            format.name()
+        )));
     }
     let unrepaired = keyring
         .plan()
@@ -199,7 +192,7 @@ async fn rotate(
             algorithm: file.key.public().algorithm(),
             times: file.times,
         };
-        let mut plan = files.iter().map(planned).collect();
+        let mut plan: Vec<_> = files.iter().map(planned).collect();
         let mut made = 0;
         let mut new_key = |_| {
             made += 1;
@@ -207,6 +200,7 @@ async fn rotate(
                 .parse::<KeyId>()
                 .map_err(Failure::refused)
         };
+        refuse_not_yet(&plan, algorithm.format(), &revoked, now)?;
         take_out(&mut plan, &revoked, now, &mut new_key)?;
         let new_key = || new_key(algorithm);
         let rotation = schedule::rotate(&mut plan, algorithm, now, every, new_key)?;
@@ -221,6 +215,7 @@ async fn rotate(
     let mut change = Change::begin(folder).map_err(Failure::refused)?;
     let (revoked, now) = (revoked_keys(config).await?, SystemClock.now());
     let mut plan = std::mem::take(&mut change.plan);
+    refuse_not_yet(&plan, algorithm.format(), &revoked, now)?;
     let random = OsRandom::new();
     let mut new_key = |algorithm| {
         change
@@ -234,6 +229,19 @@ async fn rotate(
     let keyring = key_folder::keyring(folder).map_err(Failure::refused)?;
     print(&keyring, &revoked, now, Some(describe(&rotation)), output);
     Ok(())
+}
+
+/// A rotation does not help where every key begins in the future.
+fn refuse_not_yet(
+    plan: &[Planned],
+    format: Format,
+    revoked: &HashSet<KeyId>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    match schedule::not_yet(plan, format, now, |kid| revoked.contains(kid)) {
+        Some(why) => Err(Failure::refused(why)),
+        None => Ok(()),
+    }
 }
 
 /// Takes revoked keys out of the schedule, and sees to it that a successor is published again.

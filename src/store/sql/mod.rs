@@ -215,12 +215,13 @@ impl SqlStore {
             .await
     }
 
-    /// Ends everything from before if nothing was ever written to this log. True if so.
+    /// Begins the log for a service. If it is the first one and the log is empty, keys that the service had
+    /// are older than the log, and everything that they can have signed is ended. True if so.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn begin_log(&self, at: Timestamp) -> Result<bool, StoreError> {
-        match self.write(Change::BeginLog(at)).await? {
+    pub async fn begin_log(&self, had_keys: bool, at: Timestamp) -> Result<bool, StoreError> {
+        match self.write(Change::BeginLog { had_keys, at }).await? {
             Done::Revoked(_) => Ok(true),
             Done::No => Ok(false),
             other => Err(other.unexpected()),

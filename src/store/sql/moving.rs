@@ -243,7 +243,8 @@ async fn copy_all(source: &mut Db<'_>, target: &mut Db<'_>) -> Result<(), StoreE
         set_head(target, &reader::head(source).await?).await?;
         let leeway: i64 = source.query(statements::LEEWAY).one().await?.get(0)?;
         let query = target.query(statements::SET_LEEWAY).bind(leeway);
-        query.execute().await
+        query.execute().await?;
+        target.query(statements::BEGIN_LOG).execute().await
     };
     step("copy the log's head", head).await.map(drop)
 }

@@ -126,6 +126,7 @@ fn migrations() -> Migrator {
     Migrator::with_migrations(vec![
         migration(1, "init", include_str!("postgres/0001_init.sql")),
         migration(2, "limits", include_str!("postgres/0002_limits.sql")),
+        migration(3, "begun", include_str!("postgres/0003_begun.sql")),
     ])
 }
 

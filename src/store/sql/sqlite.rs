@@ -54,6 +54,7 @@ pub(super) fn migrations() -> Migrator {
         migration(2, "sessions", include_str!("sqlite/0002_sessions.sql")),
         migration(3, "clients", include_str!("sqlite/0003_clients.sql")),
         migration(4, "nodes", include_str!("sqlite/0004_nodes.sql")),
+        migration(5, "begun", include_str!("sqlite/0005_begun.sql")),
     ])
 }
 

@@ -46,8 +46,12 @@ pub(super) enum Change {
     Forget(Timestamp),
     UpgradeHash(UserId, PasswordHash, PasswordHash),
     Client(ClientWrite),
-    /// Ends everything from before, if nothing was ever written.
-    BeginLog(Timestamp),
+    /// Ends everything from before if no service has begun this log and it is empty, where there are keys
+    /// that are older than it.
+    BeginLog {
+        had_keys: bool,
+        at: Timestamp,
+    },
     /// An older copy was put back, or the log is new: ends everything, past a newest lineage and a horizon
     /// that this log does not know.
     EndFormer {
