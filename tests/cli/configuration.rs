@@ -78,10 +78,12 @@ fn what_is_wrong_is_named() {
             vec!["issuer", "https://"],
         ),
         ("WAXSEAL_ISSUER", "https://a b", vec!["issuer"]),
-        ("WAXSEAL_AUDIENCE", "", vec!["audience"]),
-        ("WAXSEAL_DATA_DIR", "", vec!["data_dir", "--data-dir"]),
-        ("WAXSEAL_KEYS_DIR", "", vec!["keys_dir"]),
-        ("WAXSEAL_MARK_DIR", "", vec!["mark_dir"]),
+        (
+            "WAXSEAL_LISTEN",
+            "0.0.0.0:0",
+            vec!["issuer is not set", "0.0.0.0:0", "WAXSEAL_ISSUER"],
+        ),
+        ("WAXSEAL_LISTEN", "[::]:0", vec!["issuer is not set"]),
         ("WAXSEAL_MARK_DIR", "data/mark", vec!["mark_dir", "data"]),
         (
             "WAXSEAL_ALGORITHM",
@@ -96,7 +98,7 @@ fn what_is_wrong_is_named() {
         (
             "WAXSEAL_ISUER",
             "https://issuer.example",
-            vec!["WAXSEAL_ISUER", "--help"],
+            vec!["WAXSEAL_ISUER", "waxseal help settings"],
         ),
         ("WAXSEAL_MEMO", "64", vec!["memo", "64MiB", "--memo"]),
         ("WAXSEAL_MEMO", "-1MiB", vec!["memo"]),
@@ -110,6 +112,14 @@ fn what_is_wrong_is_named() {
             !String::from_utf8_lossy(&output.stderr).contains("hunter2"),
             "a secret is not printed"
         );
+    }
+    for (flag, word) in [
+        ("--audience", "audience"),
+        ("--data-dir", "data_dir"),
+        ("--keys-dir", "keys_dir"),
+        ("--mark-dir", "mark_dir"),
+    ] {
+        refused(&serve(&place).args([flag, ""]).output().unwrap(), &[word]);
     }
     for (text, words) in [
         ("listne = \"127.0.0.1:0\"", vec!["waxseal.toml", "listne"]),
@@ -126,16 +136,61 @@ fn what_is_wrong_is_named() {
     );
 }
 
+/// The service links of Kubernetes, for services whose names begin as the settings do, and what Compose passes for
+/// a variable that is not set.
 #[test]
-fn what_kubernetes_sets_for_a_service_of_this_name_is_no_setting() {
+fn service_links_and_empty_variables_are_left_alone() {
     let place = Place::new();
-    let mut command = program();
-    command.args(["keys", "list"]).current_dir(place.path());
-    command.envs([
+    place.add_user("alice");
+    let _server = place.serve();
+    let variables = [
         ("WAXSEAL_SERVICE_HOST", "10.0.0.1"),
         ("WAXSEAL_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("WAXSEAL_DB_SERVICE_HOST", "10.0.0.2"),
+        ("WAXSEAL_DB_SERVICE_PORT_POSTGRES", "5432"),
+        ("WAXSEAL_DB_PORT_5432_TCP_ADDR", "10.0.0.2"),
+        ("WAXSEAL_CONFIG", ""),
+        ("WAXSEAL_DATABASE", ""),
+        ("WAXSEAL_DATA_DIR", ""),
+        ("WAXSEAL_ISSUER", ""),
+        ("WAXSEAL_LEEWAY", ""),
+        ("WAXSEAL_ISUER", ""),
+    ];
+    for arguments in [
+        &["keys", "list"][..],
+        &["user", "list"],
+        &["revoke", "user", "alice"],
+    ] {
+        let mut command = program();
+        command.args(arguments).current_dir(place.path());
+        let output = command.envs(variables).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+    let mut command = serve(&place);
+    command.args([
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        "other",
+        "--mark-dir",
+        "m",
     ]);
-    assert!(command.output().unwrap().status.success());
+    command.env_remove("WAXSEAL_DATA_DIR").envs(variables);
+    Server::start(command);
+}
+
+#[test]
+fn an_issuer_whose_cookies_browsers_do_not_keep_is_warned_of() {
+    let place = Place::new();
+    let mut command = serve(&place);
+    command.args([
+        "--listen",
+        "127.0.0.1:0",
+        "--issuer",
+        "http://192.168.1.20:8080",
+    ]);
+    let log = Server::start(command).log();
+    assert!(log.contains("do not keep the session cookie"), "{log}");
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! Settings: flags over `WAXSEAL_*` over waxseal.toml over defaults. What is wrong is named.
 
 mod timeouts;
+pub mod variables;
 
-use std::env;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
-use clap::CommandFactory;
 use ipnet::IpNet;
 use serde::Deserialize;
 use waxseal::Settings;
@@ -18,7 +17,7 @@ use waxseal::embedded::{Database, Logout, mark_is_apart};
 use waxseal::http::SameSite;
 use waxseal::key::{Algorithm, Format};
 
-use crate::cli::{Cli, Flags, duration};
+use crate::cli::{Flags, duration};
 use crate::failure::Failure;
 use timeouts::Durations;
 
@@ -32,6 +31,8 @@ const MAX_MEMO: u64 = 65_536;
 pub struct Config {
     pub listen: SocketAddr,
     pub metrics_listen: Option<SocketAddr>,
+    /// Whether the issuer was set, and not made from the address to listen on.
+    issuer_is_set: bool,
     /// For how long the service says that it will stop before it does.
     pub stop_notice: Duration,
     pub settings: Settings,
@@ -72,7 +73,7 @@ struct File {
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
-    refuse_unknown_variables()?;
+    variables::refuse_unknown()?;
     let file = read_file(flags.config.as_deref())?;
     let pick = |flag: &Option<String>, file: Option<String>| flag.clone().or(file);
 
@@ -81,7 +82,9 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
     let metrics_listen = pick(&flags.metrics_listen, file.metrics_listen)
         .map(|text| address("metrics_listen", &text))
         .transpose()?;
-    let issuer = pick(&flags.issuer, file.issuer).unwrap_or_else(|| format!("http://{listen}"));
+    let issuer = pick(&flags.issuer, file.issuer);
+    let issuer_is_set = issuer.is_some();
+    let issuer = issuer.unwrap_or_else(|| format!("http://{listen}"));
     if !(issuer.starts_with("https://") || issuer.starts_with("http://"))
         || issuer.chars().any(|c| c.is_whitespace() || c.is_control())
     {
@@ -258,9 +261,44 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
     Ok(Config {
         listen,
         metrics_listen,
+        issuer_is_set,
         stop_notice,
         settings,
     })
+}
+
+impl Config {
+    /// Refuses an issuer that nobody set and no client can reach.
+    pub fn check_issuer(&self) -> Result<(), Failure> {
+        if self.issuer_is_set || !self.listen.ip().is_unspecified() {
+            return Ok(());
+        }
+        Err(Failure::Usage(format!(
+            "the setting issuer is not set, and {} is not an address that a client can use; set --issuer or WAXSEAL_ISSUER to the URL that clients use, such as https://auth.example",
+            self.listen
+        )))
+    }
+
+    /// Whether browsers do not keep the session cookie of the issuer.
+    pub fn loses_cookies(&self) -> bool {
+        loses_cookies(&self.settings.issuer)
+    }
+}
+
+/// Whether browsers do not keep a Secure cookie from this URL: it is neither HTTPS nor on the browser's own
+/// machine (W3C Secure Contexts, section 3.1).
+fn loses_cookies(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else {
+        return false;
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.parse::<SocketAddr>() {
+        Ok(address) => return !address.ip().is_loopback(),
+        Err(_) => authority.split(':').next().unwrap_or_default(),
+    };
+    let host = host.to_ascii_lowercase();
+    let is_local = host == "localhost" || host.ends_with(".localhost") || authority == "[::1]";
+    !is_local && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn address(key: &str, text: &str) -> Result<SocketAddr, Failure> {
@@ -350,32 +388,30 @@ fn place(text: &str, span: Option<Range<usize>>) -> String {
     }
 }
 
-/// A variable that nobody reads is a setting that somebody believes in.
-fn refuse_unknown_variables() -> Result<(), Failure> {
-    let command = Cli::command();
-    let known: Vec<_> = command
-        .get_arguments()
-        .filter_map(|argument| argument.get_env())
-        .collect();
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        // Kubernetes sets these for a service of the name waxseal.
-        let from_kubernetes =
-            text.starts_with("WAXSEAL_SERVICE_") || text.starts_with("WAXSEAL_PORT");
-        if text.starts_with("WAXSEAL_") && !from_kubernetes && !known.contains(&name.as_os_str()) {
-            return Err(Failure::Usage(format!(
-                "the variable {text} is no setting; see waxseal --help for those that are, or unset it"
-            )));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn browsers_keep_cookies_over_https_and_from_their_own_machine() {
+        for (url, loses) in [
+            ("http://192.168.1.20:8080", true),
+            ("http://auth.example", true),
+            ("http://localhost.example:8080/auth", true),
+            ("http://[2001:db8::1]:8080", true),
+            ("http://localhost:8080", false),
+            ("http://auth.localhost", false),
+            ("http://127.0.0.1/auth", false),
+            ("http://[::1]", false),
+            ("http://[::1]:8080", false),
+            ("https://auth.example", false),
+        ] {
+            assert_eq!(loses_cookies(url), loses, "{url}");
+        }
+    }
 
     #[test]
     fn every_setting_is_a_flag_a_variable_and_a_key() {

@@ -37,6 +37,13 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
 
+    config.check_issuer()?;
+    if config.loses_cookies() {
+        tracing::warn!(
+            issuer = config.settings.issuer,
+            "browsers do not keep the session cookie of an http:// issuer on another machine; put a proxy with TLS in front, and set the issuer to its https:// URL"
+        );
+    }
     // Before anything is made that is measured.
     let metrics = Metrics::bind(config)?;
     let _lock = match config.settings.database {

@@ -90,6 +90,7 @@ async fn verify(token: &str, config: &Config, output: Output) -> Result<(), Fail
         )));
     }
     let store = look_into_store(settings).await.map_err(Failure::refused)?;
+    config.check_issuer()?;
     let policy = Policy::new(&settings.issuer, &settings.audience, settings.timeouts)
         .map_err(Failure::refused)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
