@@ -99,14 +99,13 @@ pub fn router(services: Services) -> Router {
         .route("/login", post(login::login))
         .route("/logout", post(logout::logout))
         .route("/password", post(password::change))
+    let public = well_known::router().merge(oauth::metadata_router());
         .route("/session", get(session::session))
         .route("/session/renew", post(renew::renew))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", delete(sessions::end))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
-        .route("/.well-known/jwks.json", get(well_known::jwks))
-        .route("/.well-known/paserks.json", get(well_known::paserks))
         .layer((around.clone(), cookies.clone()))
         .merge(verify::router().layer((around.clone(), cookies.if_passed_on())))
         .merge(oauth::router().layer(around))
@@ -114,6 +113,7 @@ pub fn router(services: Services) -> Router {
         .merge(feed)
 }
 
+        .merge(public.layer(Around::public(&state.random)))
 /// The service's own pages, at `/` and below `/pages`. They use the resources, on the same origin.
 pub fn pages(random: &Arc<dyn Random>) -> Router {
     page_files::router().layer(Around::new(&Origins::default(), random))
