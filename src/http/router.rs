@@ -10,6 +10,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use super::caller::TrustedProxies;
+use super::clear_site_data::ClearSiteData;
 use super::layers::Around;
 use super::origins::Origins;
 use super::revocations::{Doorbell, Feed};
@@ -41,6 +42,8 @@ pub struct Services {
     pub limits: Arc<LoginLimits>,
     /// Carries sessions in cookies.
     pub cookies: SessionCookies,
+    /// What a logout asks the browser to delete.
+    pub clear_site_data: ClearSiteData,
     /// Whose word about addresses counts.
     pub proxies: TrustedProxies,
     /// Tells readers of the feed that there is news.
@@ -79,6 +82,7 @@ gives! {
     accounts: Arc<dyn Accounts>,
     limits: Arc<LoginLimits>,
     cookies: SessionCookies,
+    clear_site_data: ClearSiteData,
     proxies: TrustedProxies,
     doorbell: Doorbell,
     clock: Arc<dyn Clock>,
@@ -95,11 +99,11 @@ pub fn router(services: Services) -> Router {
         .layer(CompressionLayer::new().compress_when(WORTH_IT.and(NotForContentType::SSE)))
         .layer(around.clone())
         .with_state(Feed::of(&state));
+    let public = well_known::router().merge(oauth::metadata_router());
     Router::new()
         .route("/login", post(login::login))
         .route("/logout", post(logout::logout))
         .route("/password", post(password::change))
-    let public = well_known::router().merge(oauth::metadata_router());
         .route("/session", get(session::session))
         .route("/session/renew", post(renew::renew))
         .route("/sessions", get(sessions::list))
@@ -109,11 +113,11 @@ pub fn router(services: Services) -> Router {
         .layer((around.clone(), cookies.clone()))
         .merge(verify::router().layer((around.clone(), cookies.if_passed_on())))
         .merge(oauth::router().layer(around))
+        .merge(public.layer(Around::public(&state.random)))
         .with_state(state)
         .merge(feed)
 }
 
-        .merge(public.layer(Around::public(&state.random)))
 /// The service's own pages, at `/` and below `/pages`. They use the resources, on the same origin.
 pub fn pages(random: &Arc<dyn Random>) -> Router {
     page_files::router().layer(Around::new(&Origins::default(), random))
