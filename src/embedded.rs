@@ -31,7 +31,7 @@ use crate::http::caller::TrustedProxies;
 use crate::http::origins::Origins;
 use crate::http::revocations::Doorbell;
 use crate::http::session_cookies::SessionCookies;
-use crate::http::{Services, pages, router};
+use crate::http::{ClearSiteData, Services, pages, router};
 use crate::id::NodeId;
 use crate::inventory::Inventory;
 use crate::issuer::{Issuer, IssuerParts};
@@ -64,6 +64,7 @@ pub struct Waxseal {
     verifier: Arc<Verifier>,
     limits: Arc<LoginLimits>,
     cookies: SessionCookies,
+    clear_site_data: ClearSiteData,
     proxies: TrustedProxies,
     doorbell: Doorbell,
     keyring: Arc<SharedKeyring>,
@@ -183,6 +184,7 @@ impl Waxseal {
             verifier,
             limits: Arc::new(limits),
             cookies: SessionCookies::exchanging(origins, settings.same_site, exchange),
+            clear_site_data: settings.clear_site_data,
             proxies: TrustedProxies::new(&settings.trusted_proxies),
             keyring,
             keys: KeyFolder {
@@ -206,6 +208,7 @@ impl Waxseal {
             accounts: self.accounts(),
             limits: Arc::clone(&self.limits),
             cookies: self.cookies.clone(),
+            clear_site_data: self.clear_site_data,
             proxies: self.proxies.clone(),
             doorbell: self.doorbell.clone(),
             random: Arc::clone(&self.random),

@@ -201,7 +201,8 @@ impl Issuer {
     }
 
     /// Begins a session. Unknown and disabled users and wrong passwords take the same work and get
-    /// the same answer. A login that races a cut-off, a disabling or a new password loses.
+    /// the same answer. A login that races a cut-off, a disabling or a new password loses. White space around
+    /// the username is ignored.
     ///
     /// # Errors
     /// [`LoginError`].
@@ -230,15 +231,15 @@ impl Issuer {
     ) -> Result<Issued, LoginError> {
         let Self(parts, ..) = self;
         parts.follower.may_add()?;
-        let name = username.parse().unwrap_or_else(|_| Username::nobody());
+        let name = Username::typed(username).unwrap_or_else(|_| Username::nobody());
         // The time comes before what is read: a cut-off in between is then never before the lineage.
         let now = self.now();
         let start = parts.accounts.start_login(&name).await?;
-        let hash = start.user.as_ref().map(|user| user.password_hash.clone());
+        // A disabled user is nobody: a right password must not be found sooner than a wrong one.
+        let user = start.user.filter(|user| user.enabled);
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
         let checked = parts.hasher.check(password, hash).await?;
-        let Some(user) = start.user.filter(|user| user.enabled) else {
-            return Err(LoginError::Refused);
-        };
+        let user = user.ok_or(LoginError::Refused)?;
         match checked {
             Checked::Wrong => return Err(LoginError::Refused),
             Checked::Right => {}

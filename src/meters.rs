@@ -468,7 +468,7 @@ const HISTOGRAMS: [(&str, &str); 4] = [
     ),
     (
         "waxseal_hashing_duration_seconds",
-        "How long hashing a password took.",
+        "How long one run of Argon2 took.",
     ),
     (
         "waxseal_request_duration_seconds",

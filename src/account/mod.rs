@@ -28,6 +28,15 @@ impl Username {
         Self(String::new())
     }
 
+    /// The name that somebody typed at login: white space around it is not a part of it. Keyboards that
+    /// complete words, and copied text, add some.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for what is not a username.
+    pub fn typed(text: &str) -> Result<Self, InvalidId> {
+        text.trim().parse()
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -180,7 +189,7 @@ pub trait Accounts: Send + Sync + fmt::Debug {
     /// the login has lost.
     async fn begin_session(&self, begin: BeginSession) -> Result<bool, StoreError>;
 
-    /// Puts a stronger hash of the same password in the place of `old`.
+    /// Puts a better hash of the same password in the place of `old`.
     async fn upgrade_hash(
         &self,
         user: UserId,

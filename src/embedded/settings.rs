@@ -6,8 +6,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::account::limits::LoginRates;
-use crate::http::SameSite;
 use crate::http::origins::Origin;
+use crate::http::{ClearSiteData, SameSite};
 use crate::key::{Algorithm, Format};
 use crate::policy::Timeouts;
 use crate::store::sql::PostgresUrl;
@@ -65,6 +65,8 @@ pub struct Settings {
     pub allowed_origins: Vec<Origin>,
     /// When browsers send the session cookie with requests from other sites.
     pub same_site: SameSite,
+    /// What a logout asks the browser to delete, besides the session cookie.
+    pub clear_site_data: ClearSiteData,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How many logins may be tried.
@@ -101,6 +103,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             allowed_origins: Vec::new(),
             same_site: SameSite::default(),
+            clear_site_data: ClearSiteData::default(),
             trusted_proxies: Vec::new(),
             login_rates: LoginRates::default(),
             client_token_lifetime: Duration::from_secs(300),

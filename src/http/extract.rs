@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 
 use super::cookie;
 use super::live::Live;
+use super::origins;
 use super::problem::Problem;
 use super::service::{Principal, Service};
 use super::session_cookies::Seen;
@@ -31,8 +32,8 @@ pub enum Carrier {
 /// The app's state must give the verifier: `Arc<Verifier>: FromRef<S>`, for example by being it. Below the
 /// layer [`SessionCookies`] the token may come in the session cookie; requests that change something then
 /// must come from a page of the service's own origin, or of a listed one.
-/// `Option<Session>` is `None` only when neither an `Authorization` header nor that cookie was sent: a bad
-/// token is refused there too.
+/// `Option<Session>` is `None` only when neither a bearer token nor that cookie was sent. Credentials of
+/// another scheme in `Authorization`, such as `Basic`, are ignored. A bad token is refused there too.
 ///
 /// [`SessionCookies`]: super::session_cookies::SessionCookies
 #[derive(Clone, Debug)]
@@ -200,7 +201,7 @@ impl<'a> Presented<'a> {
                         #[cfg(feature = "server")]
                         has_cookie: true,
                     }))
-                    .ok_or(Problem::cross_site())
+                    .ok_or_else(|| origins::cookie_not_permitted(&parts.headers))
             }
         }
     }
@@ -227,24 +228,64 @@ impl<'a> Presented<'a> {
     }
 }
 
-/// The scheme, and the one space that ends it.
+/// The scheme, and the first of the spaces that end it (RFC 9110, section 11.4).
 const BEARER: &[u8] = b"bearer ";
 
-/// What follows `Bearer ` (RFC 6750, section 2.1). Every `Authorization` header counts: a second one, or
-/// another scheme is refused rather than guessed about.
+/// The one bearer token of a request (RFC 6750, section 2.1). Credentials of other schemes, such as those of
+/// a gate in front of the service, are not for us and are ignored.
+///
+/// # Errors
+/// 400 for two bearer tokens, for one that is empty, and for a header that is not the credentials of one
+/// scheme.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(Problem::malformed_credentials());
+    let mut token = None;
+    for value in headers.get_all(AUTHORIZATION) {
+        let found = bearer_in(value.as_bytes())?;
+        if token.is_some() && found.is_some() {
+            return Err(Problem::malformed_credentials());
+        }
+        token = token.or(found);
     }
-    let after_scheme = value.as_bytes().split_at_checked(BEARER.len());
-    let token = after_scheme
-        .filter(|(scheme, token)| scheme.eq_ignore_ascii_case(BEARER) && !token.is_empty())
-        .and_then(|(_, token)| str::from_utf8(token).ok());
-    token.ok_or(Problem::malformed_credentials()).map(Some)
+    Ok(token)
+}
+
+fn bearer_in(value: &[u8]) -> Result<Option<&str>, Problem> {
+    let token = match value.split_at_checked(BEARER.len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => token,
+        _ if is_of_another_scheme(value) => return Ok(None),
+        _ => return Err(Problem::malformed_credentials()),
+    };
+    let spaces = token.iter().take_while(|b| **b == b' ').count();
+    str::from_utf8(&token[spaces..])
+        .ok()
+        .filter(|token| !token.is_empty())
+        .map(Some)
+        .ok_or(Problem::malformed_credentials())
+}
+
+/// Whether a header has the credentials of one scheme that is not `Bearer`.
+///
+/// A single word is not taken for a scheme: it may be a token whose scheme was forgotten. A bearer token
+/// after a comma is not ignored: a proxy that joins two headers into one must not hide it.
+fn is_of_another_scheme(value: &[u8]) -> bool {
+    let mut words = value.splitn(2, |b| *b == b' ');
+    let (Some(scheme), Some(credentials)) = (words.next(), words.next()) else {
+        return false;
+    };
+    let is_bearer = |part: &[u8]| {
+        let word = part.trim_ascii().split(u8::is_ascii_whitespace).next();
+        word.is_some_and(|word| word.eq_ignore_ascii_case(BEARER.trim_ascii()))
+    };
+    !scheme.is_empty()
+        && scheme.iter().copied().all(is_token_character)
+        && !credentials.trim_ascii().is_empty()
+        && !value.split(|b| *b == b',').any(is_bearer)
+}
+
+/// Whether a scheme's name can have it (RFC 9110, section 5.6.2).
+const fn is_token_character(b: u8) -> bool {
+    b.is_ascii_alphanumeric()
+        || matches!(b, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 /// Whether it is one word of one header. What is not never verifies: it is asked of what did not.

@@ -15,8 +15,9 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    COOKIE, ORIGIN, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, ORIGIN, PRAGMA, REFERRER_POLICY, RETRY_AFTER,
+    SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -26,7 +27,7 @@ use http_body_util::Limited;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
-use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
+use tower_http::cors::{self, AllowCredentials, AllowOrigin, CorsLayer};
 use tower_layer::Layer;
 use tower_service::Service;
 use tracing::{Instrument, Span};
@@ -50,6 +51,17 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The other headers that instrumentation and libraries add to requests of a page: trace contexts (W3C Trace
+/// Context, W3C Baggage, Sentry), and what some clients send with each request.
+const ADDED_BY_LIBRARIES: [HeaderName; 6] = [
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("baggage"),
+    HeaderName::from_static("sentry-trace"),
+    HeaderName::from_static("x-requested-with"),
+    CACHE_CONTROL,
+    PRAGMA,
+];
 
 /// How long a browser may remember what the preflight said, in seconds.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
@@ -82,7 +94,7 @@ fn cors(origins: &Origins) -> CorsLayer {
             may_have_credentials.lists(origin)
         }))
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, ACTIVITY, REQUEST_ID])
+        .allow_headers(allowed_headers())
         .expose_headers([
             SESSION,
             RETRY_AFTER,
@@ -93,8 +105,32 @@ fn cors(origins: &Origins) -> CorsLayer {
         .max_age(PREFLIGHT_MAX_AGE)
 }
 
+fn allowed_headers() -> Vec<HeaderName> {
+    let ours = [
+        AUTHORIZATION,
+        CONTENT_TYPE,
+        ACTIVITY,
+        REQUEST_ID,
+        TRACEPARENT,
+    ];
+    ours.into_iter().chain(ADDED_BY_LIBRARIES).collect()
+}
+
+/// Every origin may read what is public, without credentials. The answer is the same for each origin, so a
+/// cache may give it to all of them.
+fn public_cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(cors::Any)
+        .allow_methods([Method::GET, Method::HEAD])
+        .allow_headers(cors::Any)
+        .expose_headers([REQUEST_ID])
+        .max_age(PREFLIGHT_MAX_AGE)
+}
+
 struct Rules {
     cors: CorsLayer,
+    /// Whether every origin may read the answers.
+    public: bool,
     durations: Durations,
     ids: RequestIds,
 }
@@ -105,8 +141,18 @@ pub(super) struct Around(Arc<Rules>);
 
 impl Around {
     pub(super) fn new(origins: &Origins, random: &Arc<dyn Random>) -> Self {
+        Self::with(cors(origins), false, random)
+    }
+
+    /// For public resources: every origin may read them.
+    pub(super) fn public(random: &Arc<dyn Random>) -> Self {
+        Self::with(public_cors(), true, random)
+    }
+
+    fn with(cors: CorsLayer, public: bool, random: &Arc<dyn Random>) -> Self {
         Self(Arc::new(Rules {
-            cors: cors(origins),
+            cors,
+            public,
             durations: Durations::default(),
             ids: RequestIds::new(Arc::clone(random)),
         }))
@@ -159,6 +205,7 @@ where
         let span = span(&request, &id, parent, trace.as_deref());
         let current = CurrentRequest::new(method.clone(), request.uri().clone(), id.clone(), trace);
         verify::never_a_preflight(&mut request);
+        let public = rules.public;
         // Nobody else is told anything by CORS.
         let asks_cors =
             request.method() == Method::OPTIONS || request.headers().contains_key(ORIGIN);
@@ -166,8 +213,14 @@ where
             let within = Within(self.inner.clone());
             Either::Left(rules.cors.layer(within).call(request).boxed())
         } else {
-            Either::Right(within(&mut self.inner, request).map(|mut response| {
-                response.headers_mut().append(VARY, CORS_VARY);
+            Either::Right(within(&mut self.inner, request).map(move |mut response| {
+                if public {
+                    // A cache may keep this answer for a page of another origin.
+                    let headers = response.headers_mut();
+                    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+                } else {
+                    response.headers_mut().append(VARY, CORS_VARY);
+                }
                 Ok(response)
             }))
         };

@@ -120,7 +120,7 @@ pub(super) async fn login(
     let Delivery(carrier) = credentials.delivery;
     let replaced = former.replaced(carrier)?;
     // What is no username is nobody's, whatever its length.
-    let username: Option<Username> = credentials.username.parse().ok();
+    let username = Username::typed(&credentials.username).ok();
     let account = username.map(|name| name.to_string()).unwrap_or_default();
     limits.admit_login(&account, caller.address).await?;
     let issued = issuer

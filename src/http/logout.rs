@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::clear_site_data::ClearSiteData;
 use super::extract::Session;
 use super::json::MaybeJson;
 use super::problem::Problem;
@@ -45,6 +46,7 @@ impl TryFrom<String> for WantedScope {
 pub(super) async fn logout(
     State(issuer): State<Arc<Issuer>>,
     State(cookies): State<SessionCookies>,
+    State(site_data): State<ClearSiteData>,
     session: Session,
     MaybeJson(wanted): MaybeJson<Wanted>,
 ) -> Result<Response, Problem> {
@@ -52,7 +54,9 @@ pub(super) async fn logout(
     let fenced = issuer.logout(session.verified(), scope).await?;
     let mut response = match scope {
         LogoutScope::Others => StatusCode::NO_CONTENT.into_response(),
-        LogoutScope::This | LogoutScope::All => Ended::own(&cookies, &session).into_response(),
+        LogoutScope::This | LogoutScope::All => {
+            Ended::own(&cookies, site_data, &session).into_response()
+        }
     };
     if let Some(fenced) = fenced {
         response
@@ -72,20 +76,20 @@ fn timing(fenced: &Fenced) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("fence"))
 }
 
-/// A session that its own request ended: 204, and nothing of it stays in the browser. Its cookie is taken
-/// away by name: to clear all `"cookies"` would reach those of sibling domains.
+/// A session that its own request ended: 204. The browser deletes its cookie, and what the settings say.
 pub(super) struct Ended(HeaderMap);
 
 impl Ended {
-    pub(super) fn own(cookies: &SessionCookies, session: &Session) -> Self {
+    pub(super) fn own(
+        cookies: &SessionCookies,
+        site_data: ClearSiteData,
+        session: &Session,
+    ) -> Self {
         let mut headers = HeaderMap::new();
         if session.has_cookie() {
             cookies.clear(&mut headers);
         }
-        headers.insert(
-            CLEAR_SITE_DATA,
-            HeaderValue::from_static(r#""cache", "storage""#),
-        );
+        headers.extend(site_data.header().map(|value| (CLEAR_SITE_DATA, value)));
         Self(headers)
     }
 }

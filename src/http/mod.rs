@@ -12,6 +12,8 @@ pub mod session_cookies;
 #[cfg(feature = "server")]
 pub mod caller;
 #[cfg(feature = "server")]
+mod clear_site_data;
+#[cfg(feature = "server")]
 mod health;
 #[cfg(feature = "server")]
 mod issued;
@@ -48,6 +50,8 @@ mod verify;
 #[cfg(feature = "server")]
 mod well_known;
 
+#[cfg(feature = "server")]
+pub use clear_site_data::{ClearSiteData, InvalidClearSiteData};
 pub use cookie::{NAME as COOKIE_NAME, SameSite};
 #[cfg(feature = "server")]
 pub use router::{Services, pages, router};

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
+use super::problem::Problem;
+
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The origin of a site that is trusted like the service itself: `https://app.example`, exactly as browsers
@@ -137,6 +139,16 @@ impl Origins {
         let looks = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
             && !headers.contains_key(axum::http::header::UPGRADE);
         looks || self.sender(headers) == Sender::Trusted
+    }
+}
+
+/// The refusal of a request that [`Origins::permit_cookie`] does not permit. Browsers send `Sec-Fetch-Site` or
+/// `Origin` with each request that changes something; without both it is not a page that sent it.
+pub(super) fn cookie_not_permitted(headers: &HeaderMap) -> Problem {
+    if headers.contains_key(SEC_FETCH_SITE) || headers.contains_key(ORIGIN) {
+        Problem::cross_site()
+    } else {
+        Problem::cookie_without_origin()
     }
 }
 

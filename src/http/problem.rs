@@ -61,7 +61,7 @@ impl Problem {
         }
     }
 
-    /// 401: nothing was sent (RFC 6750, section 3.1: no error code then).
+    /// 401: no token was sent (RFC 6750, section 3.1: no error code then).
     #[must_use]
     pub const fn no_credentials() -> Self {
         let problem = Self::new(
@@ -110,6 +110,16 @@ impl Problem {
             StatusCode::FORBIDDEN,
             "cross_site",
             "This must be sent by a page of this service's own origin, or of an allowed one.",
+        )
+    }
+
+    /// 403: a request that changes something has the session cookie and does not say which page sent it.
+    #[must_use]
+    pub const fn cookie_without_origin() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            "The session cookie came without Origin and Sec-Fetch-Site, which browsers send. A native app uses a bearer token: log in without delivery, and send Authorization: Bearer TOKEN.",
         )
     }
 

@@ -10,6 +10,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use super::caller::TrustedProxies;
+use super::clear_site_data::ClearSiteData;
 use super::layers::Around;
 use super::origins::Origins;
 use super::revocations::{Doorbell, Feed};
@@ -40,6 +41,8 @@ pub struct Services {
     pub limits: Arc<LoginLimits>,
     /// Carries sessions in cookies.
     pub cookies: SessionCookies,
+    /// What a logout asks the browser to delete.
+    pub clear_site_data: ClearSiteData,
     /// Whose word about addresses counts.
     pub proxies: TrustedProxies,
     /// Tells readers of the feed that there is news.
@@ -76,6 +79,7 @@ gives! {
     accounts: Arc<dyn Accounts>,
     limits: Arc<LoginLimits>,
     cookies: SessionCookies,
+    clear_site_data: ClearSiteData,
     proxies: TrustedProxies,
     doorbell: Doorbell,
 }
@@ -91,6 +95,7 @@ pub fn router(services: Services) -> Router {
         .layer(CompressionLayer::new().compress_when(WORTH_IT.and(NotForContentType::SSE)))
         .layer(around.clone())
         .with_state(Feed::of(&state));
+    let public = well_known::router().merge(oauth::metadata_router());
     Router::new()
         .route("/login", post(login::login))
         .route("/logout", post(logout::logout))
@@ -101,11 +106,10 @@ pub fn router(services: Services) -> Router {
         .route("/sessions/{id}", delete(sessions::end))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
-        .route("/.well-known/jwks.json", get(well_known::jwks))
-        .route("/.well-known/paserks.json", get(well_known::paserks))
         .layer((around.clone(), cookies.clone()))
         .merge(verify::router().layer((around.clone(), cookies.if_passed_on())))
         .merge(oauth::router().layer(around))
+        .merge(public.layer(Around::public(&state.random)))
         .with_state(state)
         .merge(feed)
 }

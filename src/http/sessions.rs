@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::clear_site_data::ClearSiteData;
 use super::extract::Session;
 use super::logout::Ended;
 use super::problem::Problem;
@@ -62,6 +63,7 @@ pub(super) async fn list(
 pub(super) async fn end(
     State(issuer): State<Arc<Issuer>>,
     State(cookies): State<SessionCookies>,
+    State(site_data): State<ClearSiteData>,
     Path(id): Path<String>,
     session: Session,
 ) -> Result<Response, Problem> {
@@ -72,7 +74,7 @@ pub(super) async fn end(
         return Err(missing);
     }
     if lineage == session.id().lineage {
-        return Ok(Ended::own(&cookies, &session).into_response());
+        return Ok(Ended::own(&cookies, site_data, &session).into_response());
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

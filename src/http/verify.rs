@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use axum::routing::any;
 
 use super::extract::Carrier;
+use super::origins;
 use super::problem::Problem;
 use super::router::AppState;
 use super::service::Principal;
@@ -70,7 +71,7 @@ impl FromRequestParts<AppState> for Asked {
                 })
         };
         if by_cookie && !METHODS.iter().all(permitted) {
-            return Err(Problem::cross_site());
+            return Err(origins::cookie_not_permitted(&parts.headers));
         }
         Ok(Self(principal))
     }

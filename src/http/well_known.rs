@@ -2,22 +2,30 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
 use serde::Serialize;
 
+use super::router::AppState;
 use crate::id::KeyId;
 use crate::schedule::MAX_AGE;
 use crate::verifier::Verifier;
+
+pub(super) fn router() -> Router<AppState> {
+    Router::new()
+        .route("/.well-known/jwks.json", get(jwks))
+        .route("/.well-known/paserks.json", get(paserks))
+}
 
 fn cached(body: impl Serialize) -> impl IntoResponse {
     let cache = format!("public, max-age={}", MAX_AGE.as_secs());
     ([(CACHE_CONTROL, cache)], Json(body))
 }
 
-pub(super) async fn jwks(State(verifier): State<Arc<Verifier>>) -> impl IntoResponse {
+async fn jwks(State(verifier): State<Arc<Verifier>>) -> impl IntoResponse {
     cached(verifier.jwks())
 }
 
@@ -33,7 +41,7 @@ struct Paserk {
     paserk: String,
 }
 
-pub(super) async fn paserks(State(verifier): State<Arc<Verifier>>) -> impl IntoResponse {
+async fn paserks(State(verifier): State<Arc<Verifier>>) -> impl IntoResponse {
     let keys = verifier
         .paserks()
         .into_iter()

@@ -86,6 +86,16 @@ fn what_is_wrong_is_named() {
         ("WAXSEAL_LISTEN", "[::]:0", vec!["issuer is not set"]),
         ("WAXSEAL_MARK_DIR", "data/mark", vec!["mark_dir", "data"]),
         (
+            "WAXSEAL_CLEAR_SITE_DATA",
+            "cookies",
+            vec![
+                "clear_site_data",
+                "\"cookies\"",
+                "--clear-site-data",
+                "none",
+            ],
+        ),
+        (
             "WAXSEAL_ALGORITHM",
             "HS256",
             vec!["algorithm", "HS256", "EdDSA or ES256"],

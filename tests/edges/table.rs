@@ -72,6 +72,12 @@ pub fn who_has_a_good_token_passes_with_its_identity(kind: &Kind) {
         assert_eq!(seen.identity(), of_session(own["id"].as_str().unwrap()));
     }
     assert_ne!(own["id"], session["id"]);
+    // Beside the credentials of a gate in front of it all.
+    let gate = "Authorization: Basic YTpi";
+    let beside = Request::get().cookie(&cookie).header(gate);
+    let (_, seen) = stage.passes("beside Basic", "/api/a", &beside);
+    assert_eq!(seen.identity(), of_session(own["id"].as_str().unwrap()));
+    stage.is_refused("Basic alone", "/api/a", &Request::get().header(gate), 401);
 
     let (token, client) = stage.service_token();
     let (_, seen) = stage.passes("service", "/api/a", &Request::get().bearer(&token));

@@ -302,6 +302,74 @@ async fn a_cookie_with_control_bytes_is_no_request() {
     }
 }
 
+/// A gate in front of the service has the browser send its credentials with each request. They are not for
+/// us: the cookie decides, and is touched, renewed and cleared as without them.
+#[tokio::test]
+async fn beside_credentials_of_another_scheme_the_cookie_decides() {
+    for scheme in [
+        "Basic YTpi",
+        "Negotiate YII=",
+        r#"Digest username="a", realm="b""#,
+    ] {
+        let house = of_alice().await;
+        let ask = async |method: &str, path: &str, token: &str, site: &str, body: Value| {
+            let headers = [
+                cookie(token),
+                ("authorization", scheme.to_owned()),
+                ("sec-fetch-site", site.to_owned()),
+            ];
+            let answer = house.send(request(method, path, headers, &body)).await;
+            (answer.status.as_u16(), jar(&answer))
+        };
+        let mut token = login(&house, "alice").await;
+        for path in ["/session", "/sessions", "/verify"] {
+            let answer = ask("GET", path, &token, "cross-site", Value::Null).await;
+            assert_eq!(answer, (200, Jar::Untouched), "{scheme}: {path}");
+        }
+        // Touched, and then renewed.
+        for _ in 0..4 {
+            house.pass(10 * MINUTE).await;
+            let answer = ask("GET", "/session", &token, "same-origin", Value::Null).await;
+            let (200, Jar::Set(next)) = answer else {
+                panic!("{scheme}: {answer:?}")
+            };
+            token = next;
+        }
+        let verified = house.waxseal.verifier().verify(&token).unwrap();
+        assert_eq!(verified.session_id().generation, 1);
+        let (status, renewed) =
+            ask("POST", "/session/renew", &token, "same-origin", Value::Null).await;
+        assert_eq!(status, 200, "{scheme}: {renewed:?}");
+        let wrong =
+            json!({ "current_password": "wrong", "new_password": "another horse entirely" });
+        for (site, status) in [("same-origin", 403), ("cross-site", 403)] {
+            let answer = ask("POST", "/password", &token, site, wrong.clone()).await;
+            assert_eq!(answer, (status, Jar::Untouched), "{scheme}");
+        }
+        assert_eq!(
+            ask("POST", "/logout", &token, "cross-site", Value::Null)
+                .await
+                .0,
+            403
+        );
+        let again = ask(
+            "POST",
+            "/login",
+            &token,
+            "same-origin",
+            credentials("alice", "cookie"),
+        );
+        let (200, Jar::Set(next)) = again.await else {
+            panic!("{scheme}: no login")
+        };
+        assert_eq!(house.verify(&token).await, 401, "the login replaced it");
+        let logout = ask("POST", "/logout", &next, "same-origin", Value::Null).await;
+        assert_eq!(logout, (204, Jar::Cleared), "{scheme}");
+        let dead = ask("GET", "/session", &next, "same-origin", Value::Null).await;
+        assert_eq!(dead, (401, Jar::Cleared), "{scheme}");
+    }
+}
+
 #[tokio::test]
 async fn a_cookie_and_a_bearer_token_agree_or_neither_counts() {
     let house = of_alice().await;
@@ -334,6 +402,11 @@ async fn a_cookie_and_a_bearer_token_agree_or_neither_counts() {
     for token in [&mine, &other, &bobs] {
         assert_eq!(house.verify(token).await, 200);
     }
+    // Nor does another scheme beside them hide it.
+    let headers = both(&mine, &other).into_iter();
+    let headers = headers.chain([("authorization", "Basic YTpi".to_owned())]);
+    let answer = house.send(request("GET", "/session", headers, &Value::Null));
+    assert_eq!(answer.await.code(), "invalid_request");
     // Whoever knows the token needs no cookie, and no page of ours.
     let headers = both(&mine, &mine);
     let agreed = request("GET", "/session", headers.clone(), &Value::Null);

@@ -1,4 +1,4 @@
-//! What scripts of other origins may send and read: those of listed origins everything, others nothing.
+//! What scripts of other origins may send and read: those of listed origins everything, others what is public.
 
 use serde_json::{Value, json};
 
@@ -111,9 +111,16 @@ async fn a_preflight_says_who_may_call_with_what() {
                     words(&answer, "access-control-allow-headers"),
                     [
                         "authorization",
+                        "baggage",
+                        "cache-control",
                         "content-type",
+                        "pragma",
+                        "sentry-trace",
+                        "traceparent",
+                        "tracestate",
                         "waxseal-activity",
-                        "x-request-id"
+                        "x-request-id",
+                        "x-requested-with"
                     ],
                     "{name}"
                 );
@@ -135,7 +142,6 @@ async fn an_answer_is_read_by_listed_origins_alone_whatever_it_is() {
         ("GET", "/sessions", true, Value::Null, 200),
         ("HEAD", "/verify", true, Value::Null, 200),
         ("GET", "/livez", false, Value::Null, 200),
-        ("GET", "/.well-known/jwks.json", false, Value::Null, 200),
         ("POST", "/session/renew", true, Value::Null, 200),
         ("POST", "/logout", true, json!({ "scope": "others" }), 204),
         ("GET", "/session", false, Value::Null, 401),
@@ -210,6 +216,60 @@ async fn so_is_what_says_that_there_were_too_many() {
         let answer = house.send(request("POST", "/login", headers, &wrong)).await;
         assert_eq!(answer.status, 429, "{answer:?}");
         holds_for(origin, "too many", &answer);
+    }
+}
+
+const PUBLIC: [&str; 3] = [
+    "/.well-known/jwks.json",
+    "/.well-known/paserks.json",
+    "/.well-known/oauth-authorization-server",
+];
+
+/// One answer for everybody, which a cache may keep: whoever asks first, and with which headers.
+#[tokio::test]
+async fn what_is_public_is_read_by_every_origin_without_credentials() {
+    let house = house().await;
+    for origin in origins() {
+        for path in PUBLIC {
+            for (method, status) in [("GET", 200), ("HEAD", 200), ("OPTIONS", 200), ("POST", 405)] {
+                let headers = origin.map(|origin| ("origin", origin)).into_iter().chain([
+                    ("access-control-request-method", "GET"),
+                    ("access-control-request-headers", "traceparent,x-other"),
+                    ("cookie", "__Host-Http-waxseal=nonsense"),
+                ]);
+                let answer = house
+                    .send(request(method, path, headers, &Value::Null))
+                    .await;
+                let name = format!("{method} {path} {origin:?}: {answer:?}");
+                assert_eq!(answer.status, status, "{name}");
+                assert_eq!(
+                    words(&answer, "access-control-allow-origin"),
+                    ["*"],
+                    "{name}"
+                );
+                let credentials = answer.headers.get("access-control-allow-credentials");
+                assert_eq!(credentials, None, "{name}");
+                assert!(!answer.headers.contains_key("vary"), "{name}");
+                assert!(!answer.headers.contains_key("set-cookie"), "{name}");
+                if method == "OPTIONS" {
+                    assert_eq!(
+                        words(&answer, "access-control-allow-methods"),
+                        ["get", "head"],
+                        "{name}"
+                    );
+                    assert_eq!(
+                        words(&answer, "access-control-allow-headers"),
+                        ["*"],
+                        "{name}"
+                    );
+                } else if status == 200 {
+                    assert_eq!(
+                        answer.headers["cache-control"], "public, max-age=600",
+                        "{name}"
+                    );
+                }
+            }
+        }
     }
 }
 

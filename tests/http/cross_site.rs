@@ -140,6 +140,10 @@ impl Scene {
         let name = format!("{change} {said:?}: {:?}", attempt.answer);
         assert_eq!(attempt.answer.status, 403, "{name}");
         assert_eq!(attempt.answer.code(), "cross_site", "{name}");
+        // A native app learns that the cookie is not its way, and a page that it is of another site.
+        let detail = attempt.answer.json()["detail"].to_string();
+        let told = detail.contains("bearer token: log in without delivery");
+        assert_eq!(told, NOTHING_SAID.contains(&said), "{name}");
         assert_eq!(jar(&attempt.answer), Jar::Untouched, "{name}");
         assert!(
             !attempt.answer.headers.contains_key("waxseal-session"),

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -19,7 +20,7 @@ use waxseal::time::{Clock, SystemClock};
 use waxseal::{Settings, Waxseal};
 
 use super::browser::{NOTHING, OWN_PAGE, request};
-use super::common::{Answer, House, PASSWORD, unlimited};
+use super::common::{Answer, CHEAP, House, PASSWORD, unlimited};
 
 const LOGINS: usize = 300;
 
@@ -59,8 +60,12 @@ async fn a_refused_login_says_the_same_of_everybody() {
         ("nobody", "wrong"),
         // What cannot be a username is nobody's.
         ("", PASSWORD),
-        (" alice", PASSWORD),
+        ("al ice", PASSWORD),
         ("alice\0", PASSWORD),
+        // Another form than the one that is hashed.
+        ("alice", "cafe\u{301} tisch lampe"),
+        ("dora", "cafe\u{301} tisch lampe"),
+        ("nobody", "cafe\u{301} tisch lampe"),
         ("' OR 1=1 --", PASSWORD),
         ("аlice", PASSWORD),
         (&*"x".repeat(65), PASSWORD),
@@ -92,6 +97,64 @@ async fn a_refused_login_says_the_same_of_everybody() {
         assert_eq!(answer.status, 400);
         assert_eq!(told(answer), told(&answers[0]));
     }
+}
+
+/// How often Argon2 runs is what a refused login takes.
+#[tokio::test]
+async fn a_refused_login_is_the_same_work_for_everybody() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    // One thread, so that the recorder of this test alone hears of it.
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let house = House::new().await;
+    let decomposed = "cafe\u{301} tisch lampe";
+    house.add_user("alice").await;
+    for name in ["dora", "gone"] {
+        let user = house.add_user(name).await;
+        let hasher = Hasher::new(CHEAP, 1, Arc::new(OsRandom::new())).unwrap();
+        let chosen = Password::chosen(decomposed.into(), name).unwrap();
+        let hash = hasher.hash(chosen).await.unwrap();
+        house.change_user(user, UserChange::Password(hash)).await;
+        let over = match name {
+            "dora" => UserChange::Disable,
+            _ => UserChange::Delete,
+        };
+        house.change_user(user, over).await;
+    }
+    let runs = async |name: &str, password: &str, status: u16| {
+        // A snapshot takes the samples out.
+        snapshotter.snapshot();
+        let login = body(name, password, None);
+        let answer = house.send(request("POST", "/login", NOTHING, &login)).await;
+        assert_eq!(answer.status, status, "{name} {password:?}");
+        let metrics = snapshotter.snapshot().into_vec();
+        let runs = metrics.into_iter().map(|(key, .., value)| match value {
+            DebugValue::Histogram(runs)
+                if key.key().name() == "waxseal_hashing_duration_seconds" =>
+            {
+                runs.len()
+            }
+            _ => 0,
+        });
+        runs.sum::<usize>()
+    };
+    for (password, expected) in [
+        (PASSWORD, 1),
+        ("wrong", 1),
+        ("", 1),
+        ("caf\u{e9} tisch lampe", 1),
+        (decomposed, 2),
+        ("two\u{3000}wrong horses", 2),
+    ] {
+        for name in ["alice", " ALICE ", "dora", "gone", "nobody", "", "no name"] {
+            if name.trim().eq_ignore_ascii_case("alice") && password == PASSWORD {
+                continue;
+            }
+            let refused = runs(name, password, 401).await;
+            assert_eq!(refused, expected, "{name:?} {password:?}");
+        }
+    }
+    assert_eq!(runs("alice", PASSWORD, 200).await, 1);
 }
 
 async fn add(waxseal: &Waxseal, hasher: &Hasher, name: &str) -> UserId {

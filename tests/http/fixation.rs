@@ -129,7 +129,7 @@ async fn a_login_that_fails_ends_nothing() {
 async fn a_cookie_login_puts_its_cookie_over_none_whose_session_goes_on() {
     type Along = fn(&str) -> Vec<(&'static str, String)>;
     let own_page = || (OWN_PAGE.0, OWN_PAGE.1.to_owned());
-    let cases: [(&str, Along); 5] = [
+    let cases: [(&str, Along); 6] = [
         ("alone", |held| vec![cookie(held)]),
         ("with a bearer token that agrees", |held| {
             vec![cookie(held), ("authorization", format!("Bearer {held}"))]
@@ -137,8 +137,11 @@ async fn a_cookie_login_puts_its_cookie_over_none_whose_session_goes_on() {
         ("with a bearer token that does not", |held| {
             vec![cookie(held), ("authorization", "Bearer x".to_owned())]
         }),
-        ("with a malformed Authorization", |held| {
+        ("with credentials of another scheme", |held| {
             vec![cookie(held), ("authorization", "Basic YTpi".to_owned())]
+        }),
+        ("with a malformed Authorization", |held| {
+            vec![cookie(held), ("authorization", "Bearer".to_owned())]
         }),
         ("twice", |held| vec![cookie(held), cookie(held)]),
     ];

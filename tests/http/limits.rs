@@ -177,7 +177,16 @@ async fn accounts_are_limited_alike_whether_or_not_there_are_any() {
         house.pass(Duration::from_millis(100)).await;
     }
     // Nor does the right password say anything then, nor another way to write the name.
-    for name in ["alice", "Alice", "ALICE", "dora", "nobody"] {
+    for name in [
+        "alice",
+        "Alice",
+        "ALICE",
+        " alice",
+        "alice \u{3000}\t",
+        "dora",
+        "nobody",
+        "nobody ",
+    ] {
         for delivery in ["cookie", "bearer"] {
             let login = request("POST", "/login", [OWN_PAGE], &credentials(name, delivery));
             let answer = house.send(login).await;
@@ -199,7 +208,7 @@ async fn of_many_who_try_at_once_so_many_are_let_through() {
     let mut tries = JoinSet::new();
     for n in 0..60 {
         let router = house.router.clone();
-        let name = ["alice", "Alice", "aLICE"][n % 3];
+        let name = ["alice", "Alice", " aLICE  "][n % 3];
         tries.spawn(async move {
             let response = router.oneshot(attempt(name, "wrong")).await.unwrap();
             response.status().as_u16()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::browser::{Jar, cookie, from_own_page, jar, login, request, sql};
+use super::browser::{Jar, cookie, from_own_page, jar, lineage, login, request, sql};
 use super::common::House;
 
 async fn of_alice() -> House {
@@ -28,6 +28,32 @@ async fn logging_out_with_both_takes_the_cookie_away() {
     }
 }
 
+/// An app on the same origin keeps its data, unless the settings say otherwise.
+#[tokio::test]
+async fn what_a_logout_deletes_beside_the_cookie_is_a_setting() {
+    for (setting, header) in [
+        ("cache", Some(r#""cache""#)),
+        ("cache,storage", Some(r#""cache", "storage""#)),
+        ("none", None),
+    ] {
+        let house = House::with(|settings| settings.clear_site_data = setting.parse().unwrap());
+        let house = house.await;
+        house.add_user("alice").await;
+        for path in ["/logout", "/sessions/"] {
+            let token = login(&house, "alice").await;
+            let (method, path) = match path {
+                "/logout" => ("POST", path.to_owned()),
+                _ => ("DELETE", format!("{path}{}", lineage(&house, &token))),
+            };
+            let answer = from_own_page(&house, method, &path, &token, Value::Null).await;
+            assert_eq!((answer.status.as_u16(), jar(&answer)), (204, Jar::Cleared));
+            let cleared = answer.headers.get("clear-site-data");
+            let cleared = cleared.map(|value| value.to_str().unwrap());
+            assert_eq!(cleared, header, "{setting}: {path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn logging_out_takes_the_cookie_away_unless_the_session_goes_on() {
     let house = of_alice().await;
@@ -45,7 +71,7 @@ async fn logging_out_takes_the_cookie_away_unless_the_session_goes_on() {
         if over {
             assert_eq!(jar(&answer), Jar::Cleared);
             // "cookies" would reach those of sibling domains, and "executionContexts" reloads pages.
-            assert_eq!(cleared.unwrap(), r#""cache", "storage""#, "{scope}");
+            assert_eq!(cleared.unwrap(), r#""cache""#, "{scope}");
             assert!(!answer.headers.contains_key("waxseal-session"));
         } else {
             assert_eq!((jar(&answer), cleared), (Jar::Untouched, None), "{scope}");

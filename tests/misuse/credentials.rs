@@ -26,6 +26,18 @@ async fn malformed(stage: &Stage, values: &[&str]) {
     }
 }
 
+/// What others send to others: a gate in front of the service, a proxy.
+const OTHER_SCHEMES: [&str; 8] = [
+    "Basic YTpi",
+    "basic YWxpY2U6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5",
+    "Negotiate YIIBhwYGKwYBBQUCoIIBezCCAXeg",
+    "NTLM TlRMTVNTUAABAAAA",
+    r#"Digest username="alice", realm="staging", uri="/session", response="0123""#,
+    "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=0123",
+    "Bearers x",
+    "Basic \u{e9}",
+];
+
 fn is_no_credentials(answer: &Answer) {
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{answer:?}");
     assert_eq!(answer.code(), "no_credentials");
@@ -47,12 +59,46 @@ async fn two_authorization_headers() {
             "Bearer ",
             "Bearer",
             "",
-            "Basic YTpi",
+            "nonsense",
         ];
         for second in pairs {
             malformed(&stage, &[&good, second]).await;
             malformed(&stage, &[second, &good]).await;
             malformed(&stage, &[&good, &good, second]).await;
+        }
+        for scheme in OTHER_SCHEMES {
+            malformed(&stage, &[&good, scheme, &other]).await;
+            malformed(&stage, &[scheme, "Bearer", scheme]).await;
+        }
+    }
+}
+
+/// They are not for us: the answer is the one without them.
+#[tokio::test]
+async fn credentials_of_another_scheme_are_ignored() {
+    for stage in Stage::of_each_format().await {
+        let good = format!("Bearer {}", stage.genuine);
+        let bad = format!("Bearer x{}", stage.genuine);
+        for scheme in OTHER_SCHEMES {
+            for path in RESOURCES.into_iter().chain([RENEWAL]) {
+                let ask = async |values: &[&str]| {
+                    let values: Vec<_> = values.iter().map(|value| value.as_bytes()).collect();
+                    send(&stage, path, &values).await
+                };
+                is_no_credentials(&ask(&[scheme]).await);
+                is_no_credentials(&ask(&[scheme, OTHER_SCHEMES[0]]).await);
+                for (first, second) in [(&*good, scheme), (scheme, &good)] {
+                    let answer = ask(&[first, second]).await;
+                    assert_eq!(
+                        answer.status,
+                        StatusCode::OK,
+                        "{first} {second}: {answer:?}"
+                    );
+                }
+                for (first, second) in [(&*bad, scheme), (scheme, &bad)] {
+                    stage.is_invalid_token(scheme, &ask(&[first, second]).await);
+                }
+            }
         }
     }
 }
@@ -69,6 +115,9 @@ async fn tokens_joined_by_a_comma() {
             format!("Bearer {token},Basic YTpi"),
             format!("Basic YTpi, Bearer {token}"),
             format!("Basic YTpi,Bearer {token}"),
+            format!("Negotiate YII=,\tbearer {token}"),
+            format!("Digest username=\"a\", Bearer {token}, realm=\"b\""),
+            "Basic YTpi, Bearer".to_owned(),
             format!("Bearer realm=\"waxseal\",token={token}"),
         ] {
             malformed(&stage, &[&value]).await;
@@ -97,33 +146,29 @@ async fn two_words_in_the_header() {
             format!("Bearer x {token}"),
             format!("Bearer Bearer {token}"),
             format!("Bearer {token} "),
-            format!("Bearer  {token}"),
             format!("Bearer\t{token}"),
+            format!("Bearer \t{token}"),
             format!(" Bearer {token}"),
             format!("Bearer {token}\t"),
-            format!("x Bearer {token}"),
         ] {
             malformed(&stage, &[&value]).await;
         }
     }
 }
 
+/// A token whose scheme was forgotten or misspelt is not nobody's.
 #[tokio::test]
-async fn another_scheme() {
+async fn what_has_no_scheme() {
     for stage in Stage::of_each_format().await {
         let token = &stage.genuine;
         for value in [
             token.clone(),
-            format!("Basic {token}"),
-            "Basic YWxpY2U6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5".to_owned(),
-            format!("DPoP {token}"),
-            format!("Token {token}"),
-            format!("JWT {token}"),
-            format!("MAC {token}"),
+            "Negotiate".to_owned(),
+            "Basic ".to_owned(),
             format!("Bearer: {token}"),
+            format!("Bearer, {token}"),
             format!("Bearer={token}"),
             format!("Bearer{token}"),
-            format!("Bearers {token}"),
             format!("\"Bearer\" {token}"),
             format!("B\u{435}arer {token}"),
         ] {
@@ -132,11 +177,11 @@ async fn another_scheme() {
     }
 }
 
-/// RFC 9110, section 11.1: the scheme's case means nothing.
+/// RFC 9110, section 11.1: the scheme's case means nothing. Section 11.4: spaces end it, one or more.
 #[tokio::test]
-async fn the_scheme_in_another_case_is_no_attack() {
+async fn the_scheme_in_another_case_and_with_several_spaces_is_no_attack() {
     for stage in Stage::of_each_format().await {
-        for scheme in ["bearer", "BEARER", "bEaReR"] {
+        for scheme in ["bearer", "BEARER", "bEaReR", "Bearer ", "bearer   "] {
             for path in RESOURCES {
                 let value = format!("{scheme} {}", stage.genuine);
                 let answer = send(&stage, path, &[value.as_bytes()]).await;

@@ -41,23 +41,33 @@ async fn ask(stage: &Stage, path: &str, values: &[&str]) -> Answer {
 }
 
 #[tokio::test]
-async fn nobody_only_without_a_header() {
+async fn nobody_only_without_a_bearer_token() {
     for stage in Stage::of_each_format().await {
-        let nobody = ask(&stage, "/who", &[]).await;
-        assert_eq!(
-            (nobody.status, nobody.body.as_slice()),
-            (StatusCode::OK, &b"nobody"[..])
-        );
-        let without = ask(&stage, "/must", &[]).await;
-        assert_eq!(without.status, StatusCode::UNAUTHORIZED);
-        assert_eq!(without.code(), "no_credentials");
+        let without: [&[&str]; 3] = [
+            &[],
+            &["Basic YTpi"],
+            &["Negotiate YII=", r#"Digest username="a", realm="b""#],
+        ];
+        for values in without {
+            let nobody = ask(&stage, "/who", values).await;
+            assert_eq!(
+                (nobody.status, nobody.body.as_slice()),
+                (StatusCode::OK, &b"nobody"[..]),
+                "{values:?}"
+            );
+            let without = ask(&stage, "/must", values).await;
+            assert_eq!(without.status, StatusCode::UNAUTHORIZED, "{values:?}");
+            assert_eq!(without.code(), "no_credentials", "{values:?}");
+        }
 
         let good = format!("Bearer {}", stage.genuine);
         let subject: String = serde_json::from_str(stage.claims.raw("sub")).unwrap();
         for path in ["/who", "/must"] {
-            let somebody = ask(&stage, path, &[&good]).await;
-            assert_eq!(somebody.status, StatusCode::OK);
-            assert_eq!(String::from_utf8(somebody.body).unwrap(), subject);
+            for values in [&[&*good][..], &["Basic YTpi", &good]] {
+                let somebody = ask(&stage, path, values).await;
+                assert_eq!(somebody.status, StatusCode::OK, "{values:?}");
+                assert_eq!(String::from_utf8(somebody.body).unwrap(), subject);
+            }
         }
     }
 }
@@ -90,9 +100,10 @@ async fn a_malformed_header_is_refused_where_none_is_needed() {
         let good = format!("Bearer {}", stage.genuine);
         let two = [good.as_str(), &good];
         let joined = format!("{good},{good}");
+        let hidden = format!("Basic YTpi, {good}");
         let values: [&[&str]; 7] = [
             &two,
-            &["Basic YTpi"],
+            &[&hidden],
             &["Bearer"],
             &["Bearer "],
             &[""],

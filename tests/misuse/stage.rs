@@ -175,6 +175,10 @@ impl Stage {
 
     /// Refused by the resources. What is no text at all cannot be put to the library.
     pub async fn refused_over_http(&self, name: &str, token: &[u8]) {
+        if token.starts_with(b" ") {
+            // Spaces before a token are not a part of it (RFC 9110, section 11.4).
+            return;
+        }
         let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ", token].concat()) else {
             // No request can carry it.
             return;

@@ -194,17 +194,23 @@ async fn a_missing_scope_is_403_and_named() {
 async fn nobody_and_nonsense_reach_nothing() {
     let house = House::new().await;
     let app = app(&house);
+    let of_another_scheme = [("authorization", "Basic YTpi")];
+    let of_the_feed = Request::get("/revocations").header("authorization", "Basic YTpi");
+    let answer = house.send(of_the_feed.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.code(), "no_credentials");
     for path in PATHS {
-        let answer = call(&app, path, &[]).await;
-        if path == "/maybe" {
-            assert_eq!(answer.body, b"nobody");
-        } else {
-            assert_eq!(
-                (answer.status.as_u16(), answer.code()),
-                (401, "no_credentials".to_owned())
-            );
-            let challenge = &answer.headers["www-authenticate"];
-            assert_eq!(challenge, r#"Bearer realm="waxseal""#);
+        for headers in [&[][..], &of_another_scheme] {
+            let answer = call(&app, path, headers).await;
+            if path == "/maybe" {
+                assert_eq!(answer.body, b"nobody");
+            } else {
+                assert_eq!(
+                    (answer.status.as_u16(), answer.code()),
+                    (401, "no_credentials".to_owned())
+                );
+                let challenge = &answer.headers["www-authenticate"];
+                assert_eq!(challenge, r#"Bearer realm="waxseal""#);
+            }
         }
         let answer = with_token(&app, path, "nonsense").await;
         assert_eq!(answer.code(), "invalid_token");

@@ -151,6 +151,14 @@ pub struct Flags {
         env = "WAXSEAL_SAME_SITE"
     )]
     pub same_site: Option<String>,
+    /// What a logout asks the browser to delete: a list of cache and storage, or none [default: cache]
+    #[arg(
+        long,
+        global = true,
+        value_name = "KINDS",
+        env = "WAXSEAL_CLEAR_SITE_DATA"
+    )]
+    pub clear_site_data: Option<String>,
     /// Proxies whose X-Forwarded-For is believed, separated by commas: 10.0.0.0/8, ::1
     #[arg(
         long,

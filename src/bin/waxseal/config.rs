@@ -14,7 +14,7 @@ use serde::Deserialize;
 use waxseal::Settings;
 use waxseal::account::limits::{LoginRates, Rate};
 use waxseal::embedded::{Database, Logout, mark_is_apart};
-use waxseal::http::SameSite;
+use waxseal::http::{ClearSiteData, SameSite};
 use waxseal::key::{Algorithm, Format};
 
 use crate::cli::{Flags, duration};
@@ -61,6 +61,7 @@ struct File {
     leeway: Option<String>,
     allowed_origins: Option<String>,
     same_site: Option<String>,
+    clear_site_data: Option<String>,
     trusted_proxies: Option<String>,
     login_limit_address: Option<String>,
     login_limit_account: Option<String>,
@@ -155,6 +156,16 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         Some("none") => SameSite::None,
         Some(other) => return Err(bad("same_site", other, "lax, strict or none")),
     };
+    let clear_site_data = match pick(&flags.clear_site_data, file.clear_site_data) {
+        None => ClearSiteData::default(),
+        Some(text) => text.parse().map_err(|_| {
+            bad(
+                "clear_site_data",
+                &text,
+                "a list of cache and storage, or none",
+            )
+        })?,
+    };
     let rate = |key, text: Option<String>, default| match text {
         None => Ok(default),
         Some(text) => parse_rate(&text)
@@ -237,6 +248,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         timeouts,
         allowed_origins,
         same_site,
+        clear_site_data,
         trusted_proxies,
         login_rates,
         client_token_lifetime,
@@ -436,6 +448,7 @@ mod tests {
             "leeway",
             "allowed_origins",
             "same_site",
+            "clear_site_data",
             "trusted_proxies",
             "login_limit_address",
             "login_limit_account",

@@ -24,8 +24,12 @@ pub(super) fn router() -> Router<AppState> {
         .route("/oauth/token", post(token::token))
         .route("/oauth/revoke", post(revoke::revoke))
         .route("/oauth/introspect", post(introspect::introspect))
-        .route(
-            "/.well-known/oauth-authorization-server",
-            get(metadata::metadata),
-        )
+}
+
+/// The metadata, which is public.
+pub(super) fn metadata_router() -> Router<AppState> {
+    Router::new().route(
+        "/.well-known/oauth-authorization-server",
+        get(metadata::metadata),
+    )
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use serde_json::json;
 use waxseal::account::UserChange;
-use waxseal::account::password::{Hasher, Password};
+use waxseal::account::password::{Hasher, Password, PasswordHash};
 use waxseal::id::UserId;
 use waxseal::random::SeededRandom;
 
@@ -49,13 +49,69 @@ async fn passwords_that_are_too_long() {
     }
 }
 
+/// A Mac and a PC, or two keyboards, write one password in two ways.
+#[tokio::test]
+async fn one_password_typed_on_two_machines() {
+    let house = House::new().await;
+    let user = house.add_user("alice").await;
+    for (one, other) in [
+        ("caf\u{e9} tisch lampe", "cafe\u{301} tisch lampe"),
+        (
+            "\u{1ead}p m\u{1eed} \u{111}\u{1ed3}ng",
+            "a\u{323}\u{302}p mu\u{31b}\u{309} \u{111}o\u{302}\u{300}ng",
+        ),
+        (
+            "\u{d328}\u{c2a4}\u{c6cc}\u{b4dc} \u{c5f4}\u{c1e0} 7kq",
+            "\u{1111}\u{1162}\u{1109}\u{1173}\u{110b}\u{116f}\u{1103}\u{1173} \u{110b}\u{1167}\u{11af}\u{1109}\u{116c} 7kq",
+        ),
+        ("two plain horses", "two\u{3000}plain\u{a0}horses"),
+    ] {
+        for (chosen, presented) in [(one, other), (other, one)] {
+            set_password(&house, user, chosen).await;
+            for typed in [chosen, presented] {
+                let answer = log_in(&house, "alice", typed).await;
+                assert_eq!(answer.status, StatusCode::OK, "{chosen:?} {typed:?}");
+            }
+            let token = log_in(&house, "alice", presented).await.json();
+            let token = token["access_token"].as_str().unwrap();
+            let change = json!({ "current_password": presented, "new_password": "\u{fc}ber das gr\u{fc}ne" });
+            let changed = house.post("/password", Some(token), Some(change)).await;
+            assert_eq!(changed.status, StatusCode::NO_CONTENT, "{changed:?}");
+            let typed = "u\u{308}ber das gru\u{308}ne";
+            assert_eq!(log_in(&house, "alice", typed).await.status, StatusCode::OK);
+        }
+    }
+}
+
+/// Hashes from before are of what was typed. Whoever types that again gets one of the form.
+#[tokio::test]
+async fn a_password_that_was_set_before_it_was_normalized() {
+    use argon2::password_hash::PasswordHasher;
+    let house = House::new().await;
+    let user = house.add_user("alice").await;
+    let (on_a_mac, on_a_pc) = ("cafe\u{301} tisch lampe", "caf\u{e9} tisch lampe");
+    let params = argon2::Params::new(CHEAP.memory_kib, CHEAP.passes, 1, None).unwrap();
+    let argon2 = argon2::Argon2::from(params);
+    let before: argon2::password_hash::phc::PasswordHash = argon2
+        .hash_password_with_salt(on_a_mac.as_bytes(), &[7; 16])
+        .unwrap();
+    let hash = PasswordHash::from_store(before.to_string());
+    house.change_user(user, UserChange::Password(hash)).await;
+    let answer = log_in(&house, "alice", on_a_pc).await;
+    is_problem("it is not known yet", &answer, 401, "invalid_credentials");
+    for typed in [on_a_mac, on_a_pc, on_a_mac] {
+        let answer = log_in(&house, "alice", typed).await;
+        assert_eq!(answer.status, StatusCode::OK, "{typed:?}");
+    }
+}
+
 #[tokio::test]
 async fn passwords_that_look_alike() {
     let house = House::new().await;
     let user = house.add_user("alice").await;
     let forms = [
         "caf\u{e9} tisch lampe",
-        "cafe\u{301} tisch lampe",
+        "cafe tisch lampe",
         "caf\u{e9} tisch lampe\0",
         "caf\u{e9} tisch lampe\0x",
         "\0caf\u{e9} tisch lampe",
@@ -64,6 +120,8 @@ async fn passwords_that_look_alike() {
         "Caf\u{e9} tisch lampe",
         "caf\u{e9} tisch lampe\n",
         "\u{ff43}af\u{e9} tisch lampe",
+        "caf\u{e9} tisch\u{200b} lampe",
+        "caf\u{e9}\ttisch lampe",
     ];
     for chosen in forms {
         set_password(&house, user, chosen).await;
@@ -87,8 +145,8 @@ async fn usernames_that_are_none() {
         "",
         "alice\0",
         "\0alice",
-        " alice",
-        "alice ",
+        "al ice",
+        "alice\u{200b}",
         "al\u{131}ce",
         "\u{ff41}lice",
         "alice'--",
@@ -114,6 +172,26 @@ async fn usernames_that_are_none() {
         log_in(&house, "alice", PASSWORD).await.status,
         StatusCode::OK
     );
+}
+
+/// Keyboards that complete words add a space, and copied text has more.
+#[tokio::test]
+async fn usernames_with_white_space_around_them() {
+    let (house, _) = good().await;
+    for space in [" ", "   ", "\t", "\r\n", "\u{a0}", "\u{3000}", "\u{2028}"] {
+        for name in [
+            format!("alice{space}"),
+            format!("{space}alice"),
+            format!("{space} Alice {space}"),
+        ] {
+            let answer = log_in(&house, &name, PASSWORD).await;
+            assert_eq!(answer.status, StatusCode::OK, "{name:?}");
+            let answer = log_in(&house, &name, "wrong").await;
+            is_problem(&name, &answer, 401, "invalid_credentials");
+        }
+        let answer = log_in(&house, space, PASSWORD).await;
+        is_problem(space, &answer, 401, "invalid_credentials");
+    }
 }
 
 #[tokio::test]

@@ -121,8 +121,17 @@ async fn a_strangers_app_is_protected() {
             place.get("/hello", Some("Bearer x.y.z")).await.0,
             StatusCode::UNAUTHORIZED
         );
+        // Credentials for somebody else are none here.
         assert_eq!(
-            place.get("/hello", Some("Basic eDp5")).await.0,
+            place.get("/hello", Some("Basic eDp5")).await,
+            (StatusCode::OK, "hello, stranger".to_owned())
+        );
+        assert_eq!(
+            place.get("/mine", Some("Basic eDp5")).await.0,
+            StatusCode::UNAUTHORIZED
+        );
+        assert_eq!(
+            place.get("/hello", Some("Bearer")).await.0,
             StatusCode::BAD_REQUEST
         );
 
@@ -167,11 +176,19 @@ async fn below_its_layer_the_cookie_counts_and_is_left_to_its_issuer() {
     let plain = stranger::app(Arc::clone(&place.verifier));
     let layered = plain.clone().layer(cookies);
     let get = async |app: &Router, cookie: &str| {
-        let request = Request::get("/mine").header("cookie", cookie);
-        let request = request.body(Body::empty()).unwrap();
-        let response = app.clone().oneshot(request).await.unwrap();
-        assert!(!response.headers().contains_key("set-cookie"), "{cookie}");
-        response.status()
+        let ask = async |authorization: Option<&str>| {
+            let mut request = Request::get("/mine").header("cookie", cookie);
+            if let Some(value) = authorization {
+                request = request.header("authorization", value);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            let response = app.clone().oneshot(request).await.unwrap();
+            assert!(!response.headers().contains_key("set-cookie"), "{cookie}");
+            response.status()
+        };
+        let status = ask(None).await;
+        assert_eq!(ask(Some("Basic eDp5")).await, status, "{cookie}");
+        status
     };
     let good = format!("theme=dark; {COOKIE_NAME}={token}");
     assert_eq!(get(&plain, &good).await, StatusCode::UNAUTHORIZED);
