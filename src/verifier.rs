@@ -64,7 +64,7 @@ impl Refusal {
             Self::UnknownKey => Verdict::UnknownKey,
             Self::Unacceptable(Unacceptable::Issuer) => Verdict::Issuer,
             Self::Unacceptable(Unacceptable::Audience) => Verdict::Audience,
-            Self::Unacceptable(Unacceptable::Future) => Verdict::Future,
+            Self::Unacceptable(Unacceptable::Future | Unacceptable::NotYet) => Verdict::Future,
             Self::Unacceptable(Unacceptable::Times) => Verdict::Times,
             Self::Unacceptable(Unacceptable::Expired) => Verdict::Expired,
             Self::NoSession => Verdict::NoSession,

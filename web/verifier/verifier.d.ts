@@ -26,6 +26,8 @@ interface CommonClaims {
   readonly client_id: string;
   /** Seconds since 1970, as all times. */
   readonly iat: number;
+  /** From when the token is good. Waxseal's issuer writes none. */
+  readonly nbf?: number;
   readonly exp: number;
   readonly jti: string;
   /** Words with one space between them. */
