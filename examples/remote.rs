@@ -46,6 +46,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .audience(&issuer)
         .audience("https://orders.example")
         .start()?;
+    // It goes on trying: until it is ready, tokens are refused with 503.
+    if let Err(cause) = verifier.ready().await {
+        eprintln!("{cause}");
+    }
     let ready = verifier.clone();
     let readyz = async move || match ready.is_fresh() {
         true => StatusCode::OK,

@@ -18,6 +18,8 @@ pub struct Claims {
     pub client_id: String,
     /// `iat`: when this token was signed.
     pub issued_at: Timestamp,
+    /// `nbf`: from when this token is good (RFC 7519, section 4.1.5), if it says so. The issuer writes none.
+    pub not_before: Option<Timestamp>,
     /// `exp`: the absolute end of this token.
     pub expires_at: Timestamp,
     /// `jti`: this token.
@@ -47,6 +49,8 @@ pub struct ClientClaims {
     pub audience: String,
     /// `iat`: when it was signed.
     pub issued_at: Timestamp,
+    /// `nbf`: from when it is good (RFC 7519, section 4.1.5), if it says so. The issuer writes none.
+    pub not_before: Option<Timestamp>,
     /// `exp`: its end.
     pub expires_at: Timestamp,
     /// `jti`: this token. The time in it says, to the millisecond, which cut-offs it is past.

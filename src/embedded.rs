@@ -6,6 +6,7 @@ mod measure;
 mod migrate;
 mod open_error;
 mod settings;
+mod sign_up;
 mod store;
 
 use keys::KeyFolder;

@@ -4,8 +4,10 @@ pub mod assertion;
 pub mod clients;
 pub mod feed;
 mod renewal;
+mod sign_up;
 
 pub use renewal::{Exchanged, RenewError};
+pub use sign_up::SignUpError;
 
 use std::sync::Arc;
 use std::time::Duration;

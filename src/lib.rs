@@ -3,7 +3,10 @@
 //! A [`Session`] argument makes an axum handler protected: signature, expiry and revocation are
 //! checked in memory, with no call home. [`Service`] is a service that calls, [`Principal`] either, and
 //! [`Scoped`] one with the scopes that a handler needs. [`Waxseal`] is the whole service in one process;
-//! [`Verifier::remote`] verifies in another.
+//! [`Verifier::remote`] verifies in another, and [`Verifier::ready`] waits until it can or returns why it cannot.
+//!
+//! `examples/embedded.rs` is a whole app with Waxseal in its process, `examples/sign_up.rs` one that signs its users
+//! up, and `examples/remote.rs` a service in another process.
 
 #![warn(clippy::unwrap_used)]
 

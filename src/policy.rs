@@ -113,6 +113,9 @@ pub enum Unacceptable {
     /// `iat` or `auth_time` lies further in the future than the leeway.
     #[error("issued in the future")]
     Future,
+    /// `nbf` lies further in the future than the leeway.
+    #[error("not good yet: its nbf is in the future")]
+    NotYet,
     /// Its times contradict each other or the lifetime cap.
     #[error("its times cannot be true")]
     Times,
@@ -245,7 +248,13 @@ impl Policy {
 
     /// Checks a session's claims, whomever they are meant for.
     pub(crate) fn check_issued(&self, claims: &Claims, now: Timestamp) -> Result<(), Unacceptable> {
-        self.check_times(&claims.issuer, claims.issued_at, claims.expires_at, now)?;
+        let Claims {
+            issued_at,
+            not_before,
+            expires_at,
+            ..
+        } = *claims;
+        self.check_times(&claims.issuer, issued_at, not_before, expires_at, now)?;
         if claims.auth_time > now.plus(self.timeouts.leeway) {
             return Err(Unacceptable::Future);
         }
@@ -265,7 +274,13 @@ impl Policy {
         claims: &ClientClaims,
         now: Timestamp,
     ) -> Result<(), Unacceptable> {
-        self.check_times(&claims.issuer, claims.issued_at, claims.expires_at, now)?;
+        let ClientClaims {
+            issued_at,
+            not_before,
+            expires_at,
+            ..
+        } = *claims;
+        self.check_times(&claims.issuer, issued_at, not_before, expires_at, now)?;
         if claims.expires_at <= claims.issued_at.plus(LIFETIME_CAP) {
             Ok(())
         } else {
@@ -288,6 +303,7 @@ impl Policy {
         &self,
         issuer: &str,
         issued_at: Timestamp,
+        not_before: Option<Timestamp>,
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<(), Unacceptable> {
@@ -298,7 +314,9 @@ impl Policy {
             Err(Unacceptable::Expired)
         } else if issued_at > now.plus(leeway) {
             Err(Unacceptable::Future)
-        } else if issued_at >= expires_at {
+        } else if not_before.is_some_and(|from| from > now.plus(leeway)) {
+            Err(Unacceptable::NotYet)
+        } else if issued_at >= expires_at || not_before.is_some_and(|from| from >= expires_at) {
             Err(Unacceptable::Times)
         } else {
             Ok(())

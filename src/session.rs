@@ -34,6 +34,7 @@ pub fn begin(
         audience: policy.audience().to_owned(),
         client_id: LOGIN_CLIENT.to_owned(),
         issued_at: begun,
+        not_before: None,
         expires_at: idle_deadline(timeouts, now, session_expiry),
         token_id: TokenId::new(now, random),
         session_id: SessionId {
@@ -87,6 +88,7 @@ pub fn due(claims: &Claims, timeouts: &Timeouts, now: Timestamp, asked: bool) ->
 pub fn touch(claims: &Claims, timeouts: &Timeouts, now: Timestamp, random: &dyn Random) -> Claims {
     Claims {
         issued_at: now.whole_second(),
+        not_before: None,
         expires_at: idle_deadline(timeouts, now, claims.session_expiry),
         token_id: TokenId::new(now, random),
         ..claims.clone()

@@ -1,6 +1,7 @@
 //! Verification: one function, one order, no call home.
 
 mod memo;
+mod ready;
 #[cfg(feature = "server")]
 mod said;
 mod verified;
@@ -25,6 +26,8 @@ use memo::Memo;
 use verified::Signed;
 
 pub use memo::MEMO_BYTES;
+pub use ready::NotReady;
+pub(crate) use ready::{Faults, Followed};
 #[cfg(feature = "server")]
 pub(crate) use said::Values;
 pub use verified::{Superseded, Verified, VerifiedClaims, VerifiedClient};
@@ -64,7 +67,7 @@ impl Refusal {
             Self::UnknownKey => Verdict::UnknownKey,
             Self::Unacceptable(Unacceptable::Issuer) => Verdict::Issuer,
             Self::Unacceptable(Unacceptable::Audience) => Verdict::Audience,
-            Self::Unacceptable(Unacceptable::Future) => Verdict::Future,
+            Self::Unacceptable(Unacceptable::Future | Unacceptable::NotYet) => Verdict::Future,
             Self::Unacceptable(Unacceptable::Times) => Verdict::Times,
             Self::Unacceptable(Unacceptable::Expired) => Verdict::Expired,
             Self::NoSession => Verdict::NoSession,
@@ -94,6 +97,8 @@ pub struct Verifier {
     clock: Arc<dyn Clock>,
     memo: Arc<Memo>,
     meters: Arc<Meters>,
+    /// Where its issuer is in another process.
+    followed: Option<Followed>,
 }
 
 #[derive(Debug, Default)]
@@ -122,6 +127,7 @@ impl Verifier {
             clock,
             memo: Arc::new(Memo::of(MEMO_BYTES)),
             meters: Arc::default(),
+            followed: None,
         }
     }
 
@@ -155,6 +161,15 @@ impl Verifier {
             clock: Arc::clone(&self.clock),
             memo: Arc::clone(&self.memo),
             meters: Arc::clone(&self.meters),
+            followed: self.followed.clone(),
+        }
+    }
+
+    /// The same, for an issuer in another process, of which is heard so.
+    pub(crate) fn following(&self, followed: Followed) -> Self {
+        Self {
+            followed: Some(followed),
+            ..self.shared()
         }
     }
 
@@ -323,6 +338,26 @@ impl Verifier {
         let left = end.millis().saturating_sub(self.clock.now().millis());
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
         left.min(self.freshness.left(self.clock.uptime()))
+    }
+
+    /// Waits until the verifier can judge tokens: with a remote issuer, until its keys and its revocations have
+    /// been read. It returns within 5 seconds.
+    ///
+    /// A cause that does not pass by itself, such as a wrong secret, is returned as soon as it is known. One that
+    /// may pass, such as a refused connection, is returned after 4 seconds. Either way the verifier goes on trying
+    /// in the background, so that a later call can succeed.
+    ///
+    /// # Errors
+    /// [`NotReady`] says what happened and what to do.
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// let verifier = waxseal::Verifier::remote("https://auth.example", "client-01a2…", "wxs_…").start()?;
+    /// verifier.ready().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn ready(&self) -> Result<(), NotReady> {
+        ready::wait(self.followed.as_ref(), || self.is_fresh()).await
     }
 
     /// Whether the list can be believed now.

@@ -213,3 +213,25 @@ fn every_test_that_the_docs_name_is_there() {
         assert!(there, "{} has no test {test:?}", file.display());
     }
 }
+
+/// What says that it is under two licences comes with their texts.
+#[test]
+fn the_two_licences_are_there() {
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let texts = ["LICENSE-MIT", "LICENSE-APACHE"].map(|name| (name, read(&root().join(name))));
+    let [(_, mit), (_, apache)] = &texts;
+    assert!(mit.contains("Copyright (c) The Waxseal developers"));
+    assert!(mit.contains("THE SOFTWARE IS PROVIDED \"AS IS\""));
+    assert!(apache.contains("Version 2.0, January 2004") && apache.contains("APPENDIX"));
+    for (folder, manifest) in [
+        ("", "Cargo.toml"),
+        ("web/client", "package.json"),
+        ("web/verifier", "package.json"),
+    ] {
+        let folder = root().join(folder);
+        assert!(read(&folder.join(manifest)).contains("\"MIT OR Apache-2.0\""));
+        for (name, text) in &texts {
+            assert_eq!(&read(&folder.join(name)), text, "{}", folder.display());
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Why a service does not open.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ use crate::store::mark::{Mark, MarkError};
 use crate::time::Timestamp;
 
 /// Why a service does not open.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// A folder cannot be used.
@@ -103,4 +104,11 @@ pub enum OpenError {
     /// Argon2 does not start.
     #[error(transparent)]
     Hashing(#[from] HashingFailed),
+}
+
+/// As `Display`: a program whose `main` returns the error prints it so.
+impl fmt::Debug for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

@@ -117,6 +117,17 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The defaults, for a service whose tokens are of `issuer` and meant for `issuer`: the URL at which browsers
+    /// and other services reach it.
+    #[must_use]
+    pub fn for_issuer(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audience: issuer.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// What new keys of the format that is issued sign with.
     #[must_use]
     pub const fn signing_algorithm(&self) -> Algorithm {

@@ -42,6 +42,8 @@ mod session;
 #[cfg(feature = "server")]
 mod sessions;
 #[cfg(feature = "server")]
+mod sign_up;
+#[cfg(feature = "server")]
 mod timing;
 #[cfg(feature = "server")]
 mod trace_context;

@@ -154,6 +154,26 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "unacceptable_password", detail)
     }
 
+    /// 400: a username that nobody can have.
+    #[must_use]
+    pub const fn unacceptable_username() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "unacceptable_username",
+            "A username has 1 to 64 characters of a-z, 0-9 and . _ - @ +.",
+        )
+    }
+
+    /// 409: a username that somebody has.
+    #[must_use]
+    pub const fn username_taken() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "username_taken",
+            "There is a user of that name already. Choose another.",
+        )
+    }
+
     /// 429: too many attempts.
     #[must_use]
     pub const fn too_many_requests(limited: Limited) -> Self {

@@ -229,6 +229,7 @@ impl Issuer {
             client: client.id,
             audience: audience.to_owned(),
             issued_at,
+            not_before: None,
             expires_at: issued_at.plus(parts.client_token_lifetime).whole_second(),
             token_id: TokenId::new(time, &*parts.random),
             scopes,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::issuer::{AskError, Issuer, KeysError};
-use crate::id::KeyId;
+use super::fault::Unproven;
+use super::issuer::{Issuer, KeysError};
 use crate::keyring::SharedKeyring;
 use crate::meters::{Counters, KeyFetches, Questions};
 use crate::random::Random;
@@ -19,7 +19,7 @@ use crate::revocation::list::RevocationList;
 use crate::time::{Clock, Timestamp};
 use crate::token::statement::{REVOCATIONS, UntrustedStatement};
 use crate::token::{Malformed, base64url};
-use crate::verifier::Verifier;
+use crate::verifier::{Faults, Verifier};
 
 /// How often the keys are fetched again: well within the time for which an issuer lets them be kept.
 const KEYS_EVERY: Duration = Duration::from_secs(240);
@@ -39,31 +39,13 @@ const TIDY: Duration = Duration::from_secs(60);
 /// A stream that is silent for so long, heartbeats included, is dead.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// Why the list is not known to be fresh.
-#[derive(Debug, thiserror::Error)]
-enum Unproven {
-    #[error("{1}; in the issuer's log it is the request {0}")]
-    Ask(String, #[source] AskError),
-    #[error("the page: {0}")]
-    Malformed(#[from] Malformed),
-    #[error("the page is signed with the key {0}, which is unknown")]
-    UnknownKey(KeyId),
-    #[error("the page is signed with the key {0}, which is revoked")]
-    RevokedKey(KeyId),
-    #[error("the issuer's keys: {0}")]
-    Keys(#[from] KeysError),
-    #[error(transparent)]
-    Page(#[from] BadPage),
-    #[error(
-        "this machine's clock and the issuer's differ by more than the leeway: {here} here, {there} there"
-    )]
-    Clock { here: Timestamp, there: Timestamp },
-}
-
 /// What is kept fresh, and from whom.
 pub(super) struct Follow {
     pub(super) issuer: Issuer,
+    /// Where the issuer is reached.
+    pub(super) at: String,
     pub(super) name: String,
+    pub(super) faults: Faults,
     pub(super) keyring: Arc<SharedKeyring>,
     pub(super) list: Arc<RevocationList>,
     pub(super) freshness: Arc<Freshness>,
@@ -181,6 +163,8 @@ impl Follow {
                 _ => {}
             }
             failing = caught_up.is_err();
+            let fault = caught_up.as_ref().err();
+            self.faults.report(fault.map(|cause| cause.told(&self.at)));
             let wait = if failing { poll.min(TRY_AGAIN) } else { poll };
             tokio::time::sleep(PAUSE).await;
             tokio::select! {
@@ -200,6 +184,12 @@ impl Follow {
             let page = self.issuer.page(reading.next(), &nonce).await;
             let page = page.map_err(|cause| Unproven::Ask(nonce.clone(), cause))?;
             let statement = self.open(&page.page)?;
+            if statement.iss != self.name {
+                return Err(Unproven::OtherName {
+                    expected: self.name.clone(),
+                    said: statement.iss,
+                });
+            }
             self.check_clock(before, Timestamp::from_millis(statement.now))?;
             let question = Question {
                 issuer: &self.name,

@@ -1,5 +1,6 @@
 //! The issuer, as a verifier in another process asks it: its keys, a token for the feed, the feed's pages.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,10 +45,45 @@ pub enum KeysError {
 pub enum AskError {
     /// Nothing came, or nothing good.
     #[error("{0}: {1}")]
-    Http(&'static str, #[source] HttpError),
+    Http(Doing, #[source] HttpError),
     /// What came is not what the issuer sends.
     #[error("{0}: the answer is not what was asked for")]
-    Malformed(&'static str),
+    Malformed(Doing),
+}
+
+/// What the issuer is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Doing {
+    /// Its keys.
+    Keys,
+    /// A token for the feed.
+    Token,
+    /// A page of the feed.
+    Page,
+    /// The stream of the feed.
+    Stream,
+}
+
+impl Doing {
+    /// Where it is asked for.
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::Keys => "/.well-known/jwks.json",
+            Self::Token => "/oauth/token",
+            Self::Page | Self::Stream => "/revocations",
+        }
+    }
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keys => "getting the keys",
+            Self::Token => "getting a token for the feed",
+            Self::Page => "reading the feed",
+            Self::Stream => "listening to the feed",
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -106,7 +142,7 @@ impl Issuer {
     /// Its public keys, of both formats: those that verify as long as they are published.
     pub(super) async fn keys(&self) -> Result<Keyring, KeysError> {
         let get = |path| self.http.get(path, Credentials::None, None, SMALL_BYTES);
-        let jwks = get("/.well-known/jwks.json").await?;
+        let jwks = get(Doing::Keys.path()).await?;
         let paserks = get("/.well-known/paserks.json").await?;
         let mut keys = Keyring::keys_of_jwks(&jwks)?;
         let paserks: Paserks = serde_json::from_slice(&paserks).map_err(|_| KeysError::Paserks)?;
@@ -124,7 +160,6 @@ impl Issuer {
     }
 
     async fn token(&self) -> Result<SecretString, AskError> {
-        const DOING: &str = "getting a token for the feed";
         let mut held = self.held.lock().await;
         let asked = self.clock.uptime();
         if let Some(held) = held.as_ref().filter(|held| asked < held.until) {
@@ -135,11 +170,11 @@ impl Issuer {
         let form = "grant_type=client_credentials&scope=revocations%3Aread";
         let granted = self
             .http
-            .post_form("/oauth/token", Credentials::Basic(&pair), form)
+            .post_form(Doing::Token.path(), Credentials::Basic(&pair), form)
             .await
-            .map_err(|cause| AskError::Http(DOING, cause))?;
+            .map_err(|cause| AskError::Http(Doing::Token, cause))?;
         let granted: Granted =
-            serde_json::from_slice(&granted).map_err(|_| AskError::Malformed(DOING))?;
+            serde_json::from_slice(&granted).map_err(|_| AskError::Malformed(Doing::Token))?;
         let lifetime = Duration::from_secs(granted.expires_in.min(24 * 3600));
         *held = Some(Held {
             token: granted.access_token.clone(),
@@ -150,18 +185,19 @@ impl Issuer {
 
     /// The token may have been revoked, or its key: the next question gets another.
     async fn refused(&self, error: &HttpError) {
-        if matches!(error, HttpError::Status(status) if [401, 403].contains(&status.as_u16())) {
+        if matches!(error, HttpError::Status { status, .. } if [401, 403].contains(&status.as_u16()))
+        {
             *self.held.lock().await = None;
         }
     }
 
     /// The page of the feed after some place. The nonce names the question in the issuer's log too.
     pub(super) async fn page(&self, after: After, nonce: &str) -> Result<Page, AskError> {
-        const DOING: &str = "reading the feed";
-        let path = match after {
-            After::Delta(seq) => format!("/revocations?after={seq}&nonce={nonce}"),
-            After::Snapshot(seq) => format!("/revocations?snapshot={seq}&nonce={nonce}"),
+        let from = match after {
+            After::Delta(seq) => format!("after={seq}"),
+            After::Snapshot(seq) => format!("snapshot={seq}"),
         };
+        let path = format!("{}?{from}&nonce={nonce}", Doing::Page.path());
         let token = self.token().await?;
         let answer = self
             .http
@@ -173,10 +209,10 @@ impl Issuer {
             )
             .await;
         match answer {
-            Ok(body) => serde_json::from_slice(&body).map_err(|_| AskError::Malformed(DOING)),
+            Ok(body) => serde_json::from_slice(&body).map_err(|_| AskError::Malformed(Doing::Page)),
             Err(cause) => {
                 self.refused(&cause).await;
-                Err(AskError::Http(DOING, cause))
+                Err(AskError::Http(Doing::Page, cause))
             }
         }
     }
@@ -189,12 +225,13 @@ impl Issuer {
     ) -> Result<(), AskError> {
         let token = self.token().await?;
         let credentials = Credentials::Bearer(token.expose_secret());
-        let heard = self.http.listen("/revocations", credentials, silence, rung);
+        let path = Doing::Stream.path();
+        let heard = self.http.listen(path, credentials, silence, rung);
         match heard.await {
             Ok(()) => Ok(()),
             Err(cause) => {
                 self.refused(&cause).await;
-                Err(AskError::Http("listening to the feed", cause))
+                Err(AskError::Http(Doing::Stream, cause))
             }
         }
     }

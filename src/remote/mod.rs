@@ -1,9 +1,11 @@
 //! Verification in another process: the issuer's keys and its revocation feed, kept fresh.
 
+mod fault;
 mod follow;
 mod issuer;
 mod requests;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,14 +20,14 @@ use crate::random::{OsRandom, Random};
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
 use crate::time::{Clock, SystemClock};
-use crate::verifier::{MEMO_BYTES, Verifier};
+use crate::verifier::{Followed, MEMO_BYTES, Verifier};
 use follow::Follow;
 use issuer::Issuer;
 use requests::{BadBase, Http};
 
-/// Why a remote verifier does not start. That its issuer cannot be reached is no reason: it starts, and refuses
-/// with 503 until it can.
-#[derive(Debug, thiserror::Error)]
+/// Why a remote verifier does not start. It starts if its issuer cannot be reached, and refuses tokens with 503 until
+/// it can: [`Verifier::ready`] returns why.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoteError {
     /// Not a URL of a service.
@@ -45,6 +47,13 @@ pub enum RemoteError {
     /// The operating system's certificates cannot be used.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[source] std::io::Error),
+}
+
+/// As `Display`: a program whose `main` returns the error prints it so.
+impl fmt::Debug for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// What a remote verifier is made from. See [`Verifier::remote`].
@@ -67,10 +76,11 @@ impl Verifier {
     /// credentials of a client that has the scope `revocations:read`.
     ///
     /// ```no_run
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
     /// let verifier = waxseal::Verifier::remote("https://auth.example", "client-01a2…", "wxs_…")
     ///     .audience("https://orders.example")
     ///     .start()?;
+    /// verifier.ready().await?;
     /// # Ok(()) }
     /// ```
     #[must_use]
@@ -139,7 +149,8 @@ impl Remote {
     }
 
     /// Starts it on the tokio runtime that this is called on. It goes on until the last handle to it is
-    /// dropped. [`Verifier::is_fresh`] says whether it is ready.
+    /// dropped. [`Verifier::ready`] waits until it is ready or returns why it is not; [`Verifier::is_fresh`] is for
+    /// readiness probes.
     ///
     /// # Errors
     /// [`RemoteError`] for settings that are wrong.
@@ -172,11 +183,14 @@ impl Remote {
             Arc::clone(&freshness),
             Arc::clone(&self.clock),
         );
-        let verifier = Arc::new(verifier.with_memo(self.memo));
+        let (faults, followed) = Followed::at(&at);
+        let verifier = Arc::new(verifier.with_memo(self.memo).following(followed));
         let issuer = Issuer::new(http, client, self.client_secret, Arc::clone(&self.clock));
         let follow = Follow {
             issuer,
+            at,
             name: self.issuer,
+            faults,
             keyring,
             list,
             freshness,

@@ -1,6 +1,7 @@
 //! HTTP as a verifier needs it: nothing is followed, nothing is endless.
 
-use std::io::Read;
+use std::error::Error;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
 
 /// The largest page of the feed that is taken, in bytes, both before and after it is unpacked: several times
 /// what the issuer sends.
@@ -30,10 +32,18 @@ pub enum HttpError {
     Timeout(Duration),
     /// There is no connection, or it broke.
     #[error("the connection failed: {0}")]
-    Connection(Box<dyn std::error::Error + Send + Sync>),
+    Connection(String),
+    /// The other end did not show that it is who it should be, or does not speak TLS.
+    #[error("the TLS connection failed: {0}")]
+    Tls(String),
     /// It is a refusal.
-    #[error("the answer is {0}")]
-    Status(StatusCode),
+    #[error("the answer is {status}")]
+    Status {
+        /// Its status.
+        status: StatusCode,
+        /// The code in its body, if it is one of an issuer.
+        code: Option<String>,
+    },
     /// It is larger than anything that the issuer sends.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
@@ -41,6 +51,9 @@ pub enum HttpError {
     #[error("the answer cannot be unpacked")]
     Encoding,
 }
+
+/// How long the body of a refusal may take to come: the status says nearly as much.
+const FOR_A_CODE: Duration = Duration::from_millis(500);
 
 /// What the issuer's log names a request by.
 const REQUEST_ID: &str = "x-request-id";
@@ -126,11 +139,15 @@ impl Http {
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, HttpError> {
         let response = self.client.request(request).await;
-        let response = response.map_err(|cause| HttpError::Connection(cause.into()))?;
-        if response.status() != StatusCode::OK {
-            return Err(HttpError::Status(response.status()));
+        let response = response.map_err(|cause| broken(&cause))?;
+        match response.status() {
+            StatusCode::OK => Ok(response),
+            status => {
+                let code = tokio::time::timeout(FOR_A_CODE, code(response)).await;
+                let code = code.ok().flatten();
+                Err(HttpError::Status { status, code })
+            }
         }
-        Ok(response)
     }
 
     async fn whole(
@@ -146,7 +163,7 @@ impl Http {
             let body = Limited::new(body, limit).collect().await;
             let body = body.map_err(|cause| match cause.is::<LengthLimitError>() {
                 true => HttpError::TooLarge(limit),
-                false => HttpError::Connection(cause),
+                false => broken(&*cause),
             })?;
             let body = body.to_bytes();
             if gzip {
@@ -204,7 +221,7 @@ impl Http {
             .await
             .map_err(timeout)?
         {
-            frame.map_err(|cause| HttpError::Connection(cause.into()))?;
+            frame.map_err(|cause| broken(&cause))?;
             heard();
         }
         Ok(())
@@ -213,7 +230,47 @@ impl Http {
 
 fn finish(request: http::request::Builder, body: Bytes) -> Result<Request<Full<Bytes>>, HttpError> {
     let request = request.body(Full::new(body));
-    request.map_err(|cause| HttpError::Connection(cause.into()))
+    request.map_err(|cause| broken(&cause))
+}
+
+/// Why there is no connection, down to the first cause: what is outermost says only that there is none.
+fn broken(cause: &(dyn Error + 'static)) -> HttpError {
+    let (mut causes, mut tls) = (vec![cause.to_string()], false);
+    let mut next = Some(cause);
+    while let Some(cause) = next {
+        tls |= cause.is::<rustls::Error>();
+        // An I/O error gives the error that it was made from in no other way.
+        let within = cause.downcast_ref().and_then(io::Error::get_ref);
+        next = match within {
+            Some(within) => Some(within as &(dyn Error + 'static)),
+            None => cause.source(),
+        };
+        let text = next.map(ToString::to_string);
+        causes.extend(text.filter(|text| causes.last().is_none_or(|last| !last.contains(text))));
+    }
+    let causes = causes.join(": ");
+    if tls {
+        HttpError::Tls(causes)
+    } else {
+        HttpError::Connection(causes)
+    }
+}
+
+/// The code in a refusal, as OAuth (RFC 6749, section 5.2) or a problem of an issuer's own has it.
+async fn code(response: Response<Incoming>) -> Option<String> {
+    let body = Limited::new(response.into_body(), SMALL_BYTES).collect();
+    let body = body.await.ok()?.to_bytes();
+    let Code { error, code } = serde_json::from_slice(&body).ok()?;
+    let is_word = |code: &String| {
+        (1..=40).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    };
+    error.or(code).filter(is_word)
+}
+
+#[derive(Deserialize)]
+struct Code {
+    error: Option<String>,
+    code: Option<String>,
 }
 
 /// A small answer may unpack to any size: it is unpacked only as far as it may go.

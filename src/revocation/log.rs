@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 /// The store did not do what it was asked, or cannot say that it did. Nothing may be concluded but
 /// "try again".
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("the store failed to {doing}: {cause}")]
 pub struct StoreError {
     doing: &'static str,
@@ -28,6 +28,13 @@ impl StoreError {
             doing,
             cause: cause.into(),
         }
+    }
+}
+
+/// As `Display`: a program whose `main` returns the error prints it so.
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

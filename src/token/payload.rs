@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 const LAST_SECOND: i64 = 253_402_300_799;
 
 /// What there may be in a token, in the order in which [`Payload`] writes it.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "iss",
     "sub",
     "aud",
@@ -31,6 +31,8 @@ const NAMES: [&str; 13] = [
     "sid",
     "amr",
     "scope",
+    // Last, because the issuer writes none and names are expected in this order.
+    "nbf",
 ];
 
 type Members<'a> = [Option<Value<'a>>; NAMES.len()];
@@ -62,6 +64,7 @@ fn session_claims(members: &Members<'_>, format: Format) -> Result<Claims, Malfo
         sid,
         amr,
         scope,
+        nbf,
     ] = members;
     // Half a client's token is neither.
     if id::<ClientId>(client_id, "client_id").is_ok() {
@@ -73,6 +76,7 @@ fn session_claims(members: &Members<'_>, format: Format) -> Result<Claims, Malfo
         audience: text(aud, "aud")?,
         client_id: text(client_id, "client_id")?,
         issued_at: time(iat, "iat", format)?,
+        not_before: not_before(nbf, format)?,
         expires_at: time(exp, "exp", format)?,
         token_id: id(jti, "jti")?,
         session_id: id(sid, "sid")?,
@@ -103,6 +107,7 @@ fn client_claims(
         sid,
         amr,
         scope,
+        nbf,
     ] = members;
     if id::<ClientId>(client_id, "client_id")? != client {
         return Err(Malformed::Claims("client_id"));
@@ -125,6 +130,7 @@ fn client_claims(
         client,
         audience: text(aud, "aud")?,
         issued_at: time(iat, "iat", format)?,
+        not_before: not_before(nbf, format)?,
         expires_at: time(exp, "exp", format)?,
         token_id: id(jti, "jti")?,
         scopes,
@@ -176,6 +182,17 @@ impl<'a> Payload<'a> {
         }
         Ok(())
     }
+
+    fn not_before<M: SerializeMap>(
+        &self,
+        map: &mut M,
+        from: Option<Timestamp>,
+    ) -> Result<(), M::Error> {
+        match from {
+            None => Ok(()),
+            Some(from) => self.times(map, &[("nbf", from)]),
+        }
+    }
 }
 
 impl Serialize for Payload<'_> {
@@ -195,6 +212,7 @@ impl Serialize for Payload<'_> {
                     ("session_expiry", claims.session_expiry),
                 ];
                 self.times(&mut map, &times)?;
+                self.not_before(&mut map, claims.not_before)?;
                 map.serialize_entry("jti", &claims.token_id)?;
                 map.serialize_entry("sid", &claims.session_id)?;
                 map.serialize_entry("amr", &claims.methods)?;
@@ -209,6 +227,7 @@ impl Serialize for Payload<'_> {
                 map.serialize_entry("client_id", &claims.client)?;
                 let times = [("iat", claims.issued_at), ("exp", claims.expires_at)];
                 self.times(&mut map, &times)?;
+                self.not_before(&mut map, claims.not_before)?;
                 map.serialize_entry("jti", &claims.token_id)?;
                 map.serialize_entry("scope", &claims.scopes.to_string())?;
                 map.end()
@@ -231,6 +250,13 @@ fn time(
     }
     .filter(|time| (0..=LAST_SECOND).contains(&time.secs()))
     .ok_or(Malformed::Claims(name))
+}
+
+fn not_before(value: &Option<Value<'_>>, format: Format) -> Result<Option<Timestamp>, Malformed> {
+    match value {
+        None => Ok(None),
+        Some(_) => time(value, "nbf", format).map(Some),
+    }
 }
 
 fn text(value: &Option<Value<'_>>, name: &'static str) -> Result<String, Malformed> {

@@ -106,6 +106,11 @@ fn what_is_wrong_is_named() {
             vec!["database", "\"mysql\""],
         ),
         (
+            "WAXSEAL_DATABASE",
+            "postgres://user:hunter2@a.example:5432,b.example:5432/db?target_session_attrs=read-write",
+            vec!["the setting database", "several hosts", "writable primary"],
+        ),
+        (
             "WAXSEAL_ISUER",
             "https://issuer.example",
             vec!["WAXSEAL_ISUER", "waxseal help settings"],

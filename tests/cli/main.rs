@@ -10,6 +10,7 @@ mod folder;
 mod clients;
 mod commands;
 mod configuration;
+mod first_hour;
 mod import;
 mod keys;
 mod nodes;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::common::{Place, Server, program};
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -15,7 +15,7 @@ pub fn blocks(language: &str) -> Vec<String> {
     blocks_of("README.md", language)
 }
 
-fn blocks_of(page: &str, language: &str) -> Vec<String> {
+pub fn blocks_of(page: &str, language: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(page)).unwrap();
     let fence = format!("```{language}\n");
     text.split(&fence)
@@ -85,7 +85,7 @@ fn run(commands: &[&str], place: &Path, url: &str) -> Vec<String> {
 }
 
 /// Cargo as somebody would call it: not as it runs under a test of its own.
-fn shell(script: &str) -> Command {
+pub fn shell(script: &str) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", script]);
     for (name, _) in std::env::vars_os() {
@@ -178,73 +178,6 @@ fn the_other_commands_succeed() {
             );
         }
     }
-}
-
-#[test]
-fn the_example_is_the_one_that_runs() {
-    let example = fs::read_to_string(root().join("examples/embedded.rs")).unwrap();
-    assert_eq!(blocks("rust")[0], example);
-    let run = blocks("console")
-        .into_iter()
-        .find(|block| block.contains("--example"))
-        .unwrap();
-    let place = Place::new();
-    place.add_user("alice");
-    let run = run.trim().strip_prefix("$ cargo run").unwrap();
-    let manifest = root().join("Cargo.toml");
-    let mut command = shell(&format!(
-        "exec cargo run --manifest-path '{}' {run}",
-        manifest.display()
-    ));
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |folder| root().join(folder));
-    command
-        .current_dir(place.path())
-        .env("CARGO_TARGET_DIR", target);
-    let mut child = command.stdin(Stdio::null()).spawn().unwrap();
-    let get = |path: &str, token: &str| {
-        let curl = Command::new("curl")
-            .args([
-                "-s",
-                "--retry",
-                "120",
-                "--retry-connrefused",
-                "--retry-delay",
-                "1",
-                "-w",
-                "%{http_code}",
-            ])
-            .args([
-                "-H",
-                &format!("Authorization: Bearer {token}"),
-                &format!("http://127.0.0.1:3000{path}"),
-            ])
-            .output()
-            .unwrap();
-        String::from_utf8(curl.stdout).unwrap()
-    };
-    let refused = get("/hello", "x");
-    let login = Command::new("curl")
-        .args(["-s", "http://127.0.0.1:3000/login", "--json"])
-        .arg(format!(
-            r#"{{"username": "alice", "password": "{}"}}"#,
-            super::common::PASSWORD
-        ))
-        .output()
-        .unwrap();
-    let login: serde_json::Value = serde_json::from_slice(&login.stdout).unwrap_or_default();
-    let token = login["access_token"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    let hello = get("/hello", &token);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(refused.ends_with("401"), "{refused}");
-    assert!(
-        hello.starts_with("hello, ") && hello.ends_with("\n200"),
-        "{hello}"
-    );
 }
 
 #[test]

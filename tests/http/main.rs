@@ -16,5 +16,6 @@ mod own_app;
 mod own_sessions;
 mod password;
 mod session;
+mod sign_up;
 mod taken_away;
 mod verify;

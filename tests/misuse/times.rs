@@ -12,11 +12,15 @@ use crate::stage::{DATES, Stage, of_algorithm};
 /// No number of whole seconds that a date can be.
 async fn no_date(claim: &'static str) {
     for stage in Stage::of_each_format().await {
-        let good = stage.second(claim);
-        let missing = stage.seal(&stage.header, &stage.claims.without(claim));
-        stage
-            .refused_for("missing", &missing, Malformed::Claims(claim))
-            .await;
+        // The issuer writes no `nbf`, and nobody needs one.
+        let is_needed = claim != "nbf";
+        let good = stage.second(if is_needed { claim } else { "iat" });
+        if is_needed {
+            let missing = stage.seal(&stage.header, &stage.claims.without(claim));
+            stage
+                .refused_for("missing", &missing, Malformed::Claims(claim))
+                .await;
+        }
         for raw in [
             format!("\"{good}\""),
             r#""never""#.to_owned(),
@@ -69,7 +73,7 @@ macro_rules! no_date {
 }
 
 mod missing_or_no_whole_number {
-    no_date!(exp iat auth_time renew_at session_expiry);
+    no_date!(exp iat nbf auth_time renew_at session_expiry);
 }
 
 /// Set together, in seconds from the start of the clock.
@@ -228,6 +232,47 @@ async fn iat_in_the_future() {
                 )
                 .await;
         }
+    }
+}
+
+#[tokio::test]
+async fn nbf_in_the_future() {
+    for stage in Stage::of_each_format().await {
+        let leeway = i64::try_from(stage.house.settings.timeouts.leeway.as_secs()).unwrap();
+        let from = |nbf| stage.with_claim("nbf", &stage.date(START.secs() + nbf));
+        for nbf in [-START.secs(), -1, 0, 1, leeway] {
+            stage.accepted("within leeway", &from(nbf)).await;
+        }
+        for nbf in [leeway + 1, 60, 86_400, 1_000_000_000] {
+            stage
+                .refused_for("beyond", &from(nbf), Unacceptable::NotYet)
+                .await;
+        }
+        for nbf in [3, 4] {
+            let claims = stage
+                .claims
+                .with("exp", &stage.date(START.secs() + 3))
+                .with("nbf", &stage.date(START.secs() + nbf));
+            stage
+                .refused_for(
+                    "at or after exp",
+                    &stage.seal(&stage.header, &claims),
+                    Unacceptable::Times,
+                )
+                .await;
+        }
+        // Also one that is remembered, when the clock is set back.
+        let token = from(leeway);
+        stage.accepted("at the edge", &token).await;
+        stage
+            .house
+            .clock
+            .step_to(START.minus(Duration::from_millis(1)));
+        stage
+            .refused_for("a moment before", &token, Unacceptable::NotYet)
+            .await;
+        stage.house.clock.step_to(START);
+        stage.accepted("at the edge again", &token).await;
     }
 }
 

@@ -72,6 +72,11 @@ async fn its_times_are_whole_and_near() {
         ("iat", json!(i64::MAX), json!(now - HOUR)),
         ("iat", json!("now"), json!(0)),
         ("nbf", json!(now + 6), json!(now + 5)),
+        ("nbf", json!(i64::MAX), json!(now - HOUR)),
+        ("nbf", json!(-1), json!(0)),
+        ("nbf", json!(now.to_string()), json!(now)),
+        ("nbf", json!(1_800_000_000.5), json!(now)),
+        ("nbf", Value::Null, json!(now)),
         ("nbf", json!(true), json!(now)),
     ]
     .into_iter()

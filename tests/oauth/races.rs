@@ -152,6 +152,7 @@ impl World {
                 client: self.client,
                 audience: ISSUER.to_owned(),
                 issued_at,
+                not_before: None,
                 expires_at: issued_at.plus(Duration::from_secs(300)),
                 token_id: token,
                 scopes: "".parse().unwrap(),

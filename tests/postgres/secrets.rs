@@ -4,7 +4,7 @@ use std::fs;
 
 use waxseal::Settings;
 use waxseal::embedded::Database;
-use waxseal::store::sql::PostgresUrl;
+use waxseal::store::sql::{BadPostgresUrl, PostgresUrl};
 
 use super::common::{Place, program};
 use super::stage::is_secret;
@@ -40,6 +40,40 @@ fn a_library_shows_where_it_is_alone() {
     ] {
         let cause = wrong.parse::<PostgresUrl>().unwrap_err();
         is_secret(&format!("{cause} {cause:?} {cause:#?}"));
+    }
+}
+
+#[test]
+fn a_list_of_hosts_is_refused_for_what_it_is() {
+    let user = "postgres://waxseal:an%3Aopen%40sea@";
+    for hosts in [
+        "a.example,b.example/waxseal",
+        "a.example:5432,b.example:5432/waxseal",
+        "a.example:5432,b.example:5432/waxseal?target_session_attrs=read-write",
+        "a.example,/waxseal",
+        ",/waxseal",
+        "a.example%2Cb.example/waxseal",
+        "[::1]:5432,[::2]:5432/waxseal",
+        "/waxseal?host=a.example,b.example",
+        "/waxseal?host=a.example%2cb.example",
+        "a.example?host=b.example,c.example",
+        "/waxseal?sslmode=require&hostaddr=10.0.0.1,10.0.0.2",
+        "a.example/waxseal?port=5432,5433",
+    ] {
+        let cause = format!("{user}{hosts}").parse::<PostgresUrl>().unwrap_err();
+        assert_eq!(cause, BadPostgresUrl::SeveralHosts, "{hosts}");
+        let said = format!("{cause} {cause:?} {cause:#?}");
+        is_secret(&said);
+        assert!(!said.contains("example"), "{said}");
+    }
+    // A comma elsewhere is none of these.
+    for good in [
+        "postgres://waxseal:an,open,sea@db.example/waxseal",
+        "postgres://wax,seal@db.example/wax,seal",
+        "postgres://waxseal@db.example/waxseal?application_name=a,b#a,b",
+        "postgres:///waxseal?host=/run/postgresql",
+    ] {
+        good.parse::<PostgresUrl>().unwrap();
     }
 }
 

@@ -142,6 +142,51 @@ pub const SESSIONS: &[(&str, Forgery, Verdict)] = &[
     ("exp: null", |s| s.claim("exp", "null"), Refused),
     ("iat: missing", |s| s.without_claim("iat"), Refused),
     (
+        "nbf: past",
+        |s| s.claim("nbf", &(s.second("iat") - DAY).to_string()),
+        Session,
+    ),
+    (
+        "nbf: in ten minutes",
+        |s| s.claim("nbf", &(s.second("iat") + 600).to_string()),
+        Refused,
+    ),
+    (
+        "nbf: the end of the year 9999",
+        |s| s.claim("nbf", "253402300799"),
+        Refused,
+    ),
+    (
+        "nbf: beyond the year 9999",
+        |s| s.claim("nbf", "253402300800"),
+        Refused,
+    ),
+    (
+        "nbf: near 2^64",
+        |s| s.claim("nbf", "18446744073709551615"),
+        Refused,
+    ),
+    (
+        "nbf: a text",
+        |s| s.claim("nbf", &quoted(s.claims.raw("iat"))),
+        Refused,
+    ),
+    (
+        "nbf: a fraction",
+        |s| s.claim("nbf", &format!("{}.5", s.claims.raw("iat"))),
+        Refused,
+    ),
+    ("nbf: negative", |s| s.claim("nbf", "-1"), Refused),
+    ("nbf: null", |s| s.claim("nbf", "null"), Refused),
+    (
+        "nbf: twice",
+        |s| {
+            let once = s.claims.with("nbf", s.claims.raw("iat"));
+            s.seal(&s.header, &once.and("nbf", s.claims.raw("iat")))
+        },
+        Refused,
+    ),
+    (
         "auth_time: missing",
         |s| s.without_claim("auth_time"),
         Refused,
@@ -323,6 +368,17 @@ pub const CLIENTS: &[(&str, Forgery, Verdict)] = &[
         |s| s.moved(&[("iat", 600), ("exp", 600)]),
         Refused,
     ),
+    (
+        "nbf: past",
+        |s| s.claim("nbf", s.claims.raw("iat")),
+        Service,
+    ),
+    (
+        "nbf: in a minute",
+        |s| s.claim("nbf", &(s.second("iat") + 60).to_string()),
+        Refused,
+    ),
+    ("nbf: a text", |s| s.claim("nbf", r#""now""#), Refused),
     (
         "good for a day",
         |s| s.claim("exp", &(s.second("iat") + DAY).to_string()),

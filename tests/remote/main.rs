@@ -25,5 +25,6 @@ mod long;
 mod metrics;
 mod outages;
 mod readers;
+mod ready;
 mod service;
 mod settings;

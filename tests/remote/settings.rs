@@ -14,11 +14,16 @@ use super::liar::Liar;
 
 /// Adds another reader of the feed.
 pub async fn another_client(liar: &Liar, name: &str) -> (String, SecretString) {
+    client_with(liar, name, "revocations:read").await
+}
+
+/// Adds a client with these scopes.
+pub async fn client_with(liar: &Liar, name: &str, scopes: &str) -> (String, SecretString) {
     let (secret, digest) = SecretDigest::make(&OsRandom::new());
     let client = Client {
         id: ClientId::new(liar.house.clock.now(), &OsRandom::new()),
         name: name.parse().unwrap(),
-        scopes: "revocations:read".parse().unwrap(),
+        scopes: scopes.parse().unwrap(),
         audiences: Vec::new(),
         enabled: true,
         created_at: liar.house.clock.now(),

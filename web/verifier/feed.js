@@ -45,6 +45,14 @@ export function chain(before, entry) {
 /** @param {Entry[]} entries */
 export const digest = (entries) => entries.reduce(chain, sha256('waxseal-revocations'));
 
+/** An issuer that is another than the one that was asked. */
+export class OtherName extends Error {
+  /** @param {unknown} said @param {string} expected */
+  constructor(said, expected) {
+    super(`the issuer says that it is ${JSON.stringify(said)}, and not ${JSON.stringify(expected)}`);
+  }
+}
+
 /** A log that is read over the feed: first a snapshot, which has gaps, then what follows it, which has none. */
 export class Reading {
   /** @type {Cursor} */
@@ -61,7 +69,8 @@ export class Reading {
    */
   take(question, said, wire) {
     const { iss, aud, nonce, now, age, after, after_hash: afterHash, snapshot, more, seq, hash, entries: signed, horizon, newest } = said;
-    if (iss !== question.issuer || aud !== question.clientId || nonce !== question.nonce) throw new Error('the page answers another question');
+    if (iss !== question.issuer) throw new OtherName(iss, question.issuer);
+    if (aud !== question.clientId || nonce !== question.nonce) throw new Error('the page answers another question');
     const whole = [now, age, after, seq, horizon, newest].every(isWhole) && Number(age) >= 0;
     if (!whole || typeof snapshot !== 'boolean' || typeof more !== 'boolean' || typeof hash !== 'string') throw new Error('the page is malformed');
     const entries = (Array.isArray(wire) ? wire : [null]).map(readEntry);

@@ -10,9 +10,13 @@ export class BadStatus extends Error {
   /** @param {string} path @param {number} status */
   constructor(path, status) {
     super(`${path} answered ${status}`);
+    this.path = path;
     this.status = status;
   }
 }
+
+/** No answer in time. */
+export class Late extends Error {}
 
 export class Requests {
   #at;
@@ -58,7 +62,7 @@ export class Requests {
     const [name] = path.split('?');
     const abort = new AbortController();
     this.#open.add(abort);
-    const late = () => abort.abort(new Error(`${name} did not answer in time`));
+    const late = () => abort.abort(new Late(`${name} did not answer in time`));
     let timer = setTimeout(late, timeout);
     const receive = async () => {
       const answer = await this.#fetch(this.#at + path, { ...init, redirect: 'error', signal: abort.signal });

@@ -71,7 +71,7 @@ export function readClaims(said) {
   const read = (/** @type {string} */ name, /** @type {(it: any) => unknown} */ fits) => (fits(said[name]) ? /** @type {any} */ (said[name]) : refuse(`claim ${name}`));
   const text = (/** @type {string} */ name) => read(name, (it) => typeof it === 'string');
   const time = (/** @type {string} */ name) => read(name, (it) => Number.isInteger(it) && it >= 0 && it <= LAST_SECOND);
-  const common = { iss: text('iss'), aud: text('aud'), iat: time('iat'), exp: time('exp'), jti: read('jti', isId), scope: text('scope') };
+  const common = { iss: text('iss'), aud: text('aud'), iat: time('iat'), exp: time('exp'), jti: read('jti', isId), scope: text('scope'), ...(said.nbf !== undefined && { nbf: time('nbf') }) };
   if (isClientId(said.sub)) {
     const id = read('client_id', (it) => it === said.sub);
     SESSION_CLAIMS.forEach((name) => read(name, (it) => it === undefined));
@@ -89,12 +89,13 @@ export function readClaims(said) {
 
 /** Checks issuer, audience and times. `now` is in ms. @param {Verified} verified @param {{ issuer: string, audiences: string[], leeway: number }} policy @param {number} now */
 export function checkClaims({ kind, claims }, { issuer, audiences, leeway }, now) {
-  const { iss, aud, iat, exp } = claims;
+  const { iss, aud, iat, nbf = iat, exp } = claims;
   if (!audiences.includes(aud)) refuse('meant for another audience');
   if (iss !== issuer) refuse("another issuer's");
   if (now >= exp * 1000 + leeway) refuse('expired');
   if (iat * 1000 > now + leeway) refuse('issued in the future');
-  if (iat >= exp) refuse('its times cannot be true');
+  if (nbf * 1000 > now + leeway) refuse('not good yet: its nbf is in the future');
+  if (iat >= exp || nbf >= exp) refuse('its times cannot be true');
   if (kind === 'client') {
     if (exp > iat + LIFETIME_CAP) refuse('its times cannot be true');
     return;

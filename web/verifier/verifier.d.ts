@@ -26,6 +26,8 @@ interface CommonClaims {
   readonly client_id: string;
   /** Seconds since 1970, as all times. */
   readonly iat: number;
+  /** From when the token is good. Waxseal's issuer writes none. */
+  readonly nbf?: number;
   readonly exp: number;
   readonly jti: string;
   /** Words with one space between them. */
@@ -53,7 +55,11 @@ export type Verified =
 export class Verifier {
   /** Throws a `TypeError` for options that are wrong. That the issuer cannot be reached is no reason. */
   constructor(options: Options);
-  /** Done when everything up to now has been read. It waits for an issuer that is down; `close` rejects it. */
+  /**
+   * Done when everything up to now has been read. It is rejected within 5 seconds with an `Error` that says what
+   * happened and what to do: at once if the cause does not pass by itself, such as a wrong secret, and after 4 seconds
+   * if it may, such as a refused connection. The verifier goes on trying, so that a later call can succeed.
+   */
   ready(): Promise<void>;
   /** Whether tokens can be judged now: for a readiness probe. */
   readonly fresh: boolean;

@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PATIENCE, describe, mayPass, notReady } from './fault.js';
 import { Reading } from './feed.js';
 import { RevocationList } from './list.js';
 import { BadStatus, Requests } from './requests.js';
@@ -35,6 +36,7 @@ export class Refusal extends Error {
   }
 }
 
+const closed = () => new Error('the verifier is closed');
 const stale = () => new Refusal('unavailable', new Error('the revocation list is not provably fresh'));
 
 /** @implements {PublicVerifier} */
@@ -45,6 +47,7 @@ export class Verifier {
   #bound;
   #clock;
   #log;
+  #at;
   #requests;
   #list = new RevocationList();
   #reading = new Reading();
@@ -62,9 +65,8 @@ export class Verifier {
   /** Aborted when the bell rings. */
   #bell = new AbortController();
   #closing = new AbortController();
-  /** @type {{ resolve: () => void, reject: (why: Error) => void }} */
-  #first;
-  #ready;
+  /** Who waits for the outcome of the next question: an error, or null. @type {Set<(outcome: unknown) => void>} */
+  #waiting = new Set();
 
   /** @param {Options} options */
   constructor({ issuer, clientId, clientSecret, audience = issuer, at = issuer, maxStaleness = 5, leeway = 5, fetch = globalThis.fetch, clock, log = console.warn }) {
@@ -73,6 +75,7 @@ export class Verifier {
     if (!issuer || !isClientId(clientId) || !clientSecret || !audiences.length || audiences.includes('')) throw new TypeError('issuer, clientId and clientSecret are needed, and audiences must not be empty');
     const local = ['localhost', '127.0.0.1', '[::1]'].includes(base.hostname);
     if (base.protocol !== 'https:' && !(base.protocol === 'http:' && local)) throw new TypeError('the issuer is reached over https://, or on this machine');
+    if (base.username || base.password) throw new TypeError('the address of the issuer has no name and no password in it');
     if (!(maxStaleness >= 1 && maxStaleness <= 3600)) throw new TypeError('maxStaleness is 1 to 3600 seconds');
     if (!(leeway >= 0 && leeway <= MAX_LEEWAY)) throw new TypeError('leeway is 0 to 60 seconds');
     this.#clientId = clientId;
@@ -81,16 +84,34 @@ export class Verifier {
     this.#bound = maxStaleness * 1000;
     this.#clock = clock ?? { now: () => Date.now(), uptime: () => performance.now() };
     this.#log = log;
+    this.#at = at;
     this.#requests = new Requests(base.href, fetch, Math.min(this.#bound, ANSWER_WITHIN));
-    this.#first = /** @type {any} */ ({});
-    this.#ready = new Promise((resolve, reject) => { this.#first = { resolve: () => resolve(undefined), reject }; });
-    this.#ready.catch(() => {});
     this.#follow();
     this.#listen();
   }
 
   /** @returns {Promise<void>} */
-  ready() { return this.#ready; }
+  ready() {
+    return new Promise((resolve, reject) => {
+      if (this.fresh) return resolve();
+      if (this.#closing.signal.aborted) return reject(closed());
+      /** @type {unknown} */ let last = null;
+      const end = (/** @type {Error | null} */ error) => {
+        clearTimeout(timer);
+        this.#waiting.delete(hear);
+        if (error) reject(error);
+        else resolve();
+      };
+      const hear = (/** @type {unknown} */ outcome) => {
+        last = outcome;
+        if (this.#closing.signal.aborted) end(closed());
+        else if (this.fresh) end(null);
+        else if (outcome !== null && !mayPass(outcome)) end(notReady(outcome, this.#at));
+      };
+      const timer = setTimeout(() => end(notReady(last, this.#at)), PATIENCE);
+      this.#waiting.add(hear);
+    });
+  }
 
   get fresh() {
     if (this.#closing.signal.aborted || !this.#proven) return false;
@@ -102,7 +123,7 @@ export class Verifier {
     this.#closing.abort();
     this.#bell.abort();
     this.#requests.close();
-    this.#first.reject(new Error('the verifier is closed'));
+    this.#waiting.forEach((hear) => hear(null));
   }
 
   /** In this order: size, shape, header, key, signature, claims, time and audience, revocation, freshness. @param {string} token */
@@ -200,17 +221,22 @@ export class Verifier {
     const closing = this.#closing.signal;
     while (!closing.aborted) {
       this.#bell = new AbortController();
-      let trouble = null;
+      /** @type {unknown} */ let fault = null;
+      /** @type {string | null} */ let trouble = null;
       const asked = this.#keys.size ? this.#keysAsked + COOL_DOWN : -Infinity;
       if (this.#clock.uptime() >= Math.max(asked, this.#keysFetched + KEEP_KEYS)) {
-        await this.#fetchKeys().catch((error) => { trouble = `the keys: ${describe(error)}`; });
+        await this.#fetchKeys().catch((error) => {
+          fault = error;
+          trouble = `the keys: ${describe(error)}`;
+        });
       }
       try {
         while (!(await this.#readPage()));
-        this.#first.resolve();
       } catch (error) {
+        fault ??= error;
         trouble ??= describe(error);
       }
+      this.#waiting.forEach((hear) => hear(fault));
       this.#say(trouble);
       await sleep(PAUSE);
       // An issuer that rings and cannot be read is not asked more often for that.
@@ -221,8 +247,16 @@ export class Verifier {
 
   /** The stream is a doorbell: whatever comes proves nothing, and is a reason to ask. */
   async #listen() {
-    await this.#ready.catch(() => {});
     const { signal } = this.#closing;
+    // After the first good answer: the token for the feed is asked for once, and not by both.
+    await new Promise((resolve) => {
+      const hear = (/** @type {unknown} */ outcome) => {
+        if (outcome !== null && !this.fresh) return;
+        this.#waiting.delete(hear);
+        resolve(undefined);
+      };
+      this.#waiting.add(hear);
+    });
     while (!signal.aborted) {
       try {
         const headers = { ...(await this.#authorization()), Accept: 'text/event-stream' };
@@ -241,10 +275,4 @@ export class Verifier {
     else this.#log('waxseal: the revocations can be read again');
     this.#trouble = trouble;
   }
-}
-
-/** An error and what caused it. @param {unknown} error @returns {string} */
-function describe(error) {
-  const { message = String(error), cause } = /** @type {Error} */ (Object(error));
-  return cause === undefined ? message : `${message}: ${describe(cause)}`;
 }

@@ -16,6 +16,7 @@ use waxseal::account::limits::{LoginRates, Rate};
 use waxseal::embedded::{Database, Logout, mark_is_apart};
 use waxseal::http::{ClearSiteData, SameSite};
 use waxseal::key::{Algorithm, Format};
+use waxseal::store::sql::BadPostgresUrl;
 
 use crate::cli::{Flags, duration};
 use crate::failure::Failure;
@@ -345,8 +346,13 @@ fn parse_database(text: Option<String>) -> Result<Database, Failure> {
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     let is_word = |text: &&str| text.bytes().all(|b| b.is_ascii_lowercase());
     let kind = scheme.filter(is_word).unwrap_or("another text");
-    let url = text.parse().map_err(|_| bad("database", kind, wanted))?;
-    Ok(Database::Postgres(url))
+    let refused = |why| match why {
+        BadPostgresUrl::SeveralHosts => Failure::Usage(format!(
+            "the setting database is {why}; it is set by --database, WAXSEAL_DATABASE or {FILE}"
+        )),
+        _ => bad("database", kind, wanted),
+    };
+    Ok(Database::Postgres(text.parse().map_err(refused)?))
 }
 
 fn parse_rate(text: &str) -> Option<Rate> {

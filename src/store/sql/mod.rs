@@ -61,12 +61,29 @@ const READERS: u32 = 4;
 #[derive(Clone)]
 pub struct PostgresUrl(Box<PgConnectOptions>);
 
-/// A text that is no address of a PostgreSQL database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not an address such as postgres://user:password@host:5432/database, in which a password has its special characters percent-encoded"
-)]
-pub struct BadPostgresUrl;
+/// Why a text is not the address of a PostgreSQL database. It never contains the text, which may hold a password.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadPostgresUrl {
+    /// It has another form.
+    #[error(
+        "not an address such as postgres://user:password@host:5432/database, in which a password has its special characters percent-encoded"
+    )]
+    Malformed,
+    /// It lists several hosts. Only one writable primary may take the commits, and a list does not say which one
+    /// that is.
+    #[error(
+        "an address of several hosts, and must be an address of one: that of the writable primary, or of a virtual IP address or a proxy that leads to it"
+    )]
+    SeveralHosts,
+}
+
+/// As `Display`: a program whose `main` returns the error prints it so.
+impl fmt::Debug for BadPostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl FromStr for PostgresUrl {
     type Err = BadPostgresUrl;
@@ -74,16 +91,33 @@ impl FromStr for PostgresUrl {
     fn from_str(text: &str) -> Result<Self, BadPostgresUrl> {
         let schemes = ["postgres://", "postgresql://"];
         let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
-        let rest = rest.ok_or(BadPostgresUrl)?;
+        let rest = rest.ok_or(BadPostgresUrl::Malformed)?;
         // The end of a password that is not encoded would be taken for a name, which is no secret.
         let mut parts = rest.splitn(2, ['/', '?', '#']);
-        if parts.nth(1).is_some_and(|behind| behind.contains('@')) {
-            return Err(BadPostgresUrl);
+        let authority = parts.next().unwrap_or_default();
+        if parts.next().is_some_and(|behind| behind.contains('@')) {
+            return Err(BadPostgresUrl::Malformed);
         }
-        let options: PgConnectOptions = text.parse().map_err(|_| BadPostgresUrl)?;
+        if lists_hosts(authority, rest) {
+            return Err(BadPostgresUrl::SeveralHosts);
+        }
+        let options: PgConnectOptions = text.parse().map_err(|_| BadPostgresUrl::Malformed)?;
         let options = options.application_name("waxseal");
         Ok(Self(Box::new(options.disable_statement_logging())))
     }
+}
+
+/// Whether it is an address of several hosts, as libpq takes it. sqlx would look up a list as one name.
+fn lists_hosts(authority: &str, rest: &str) -> bool {
+    let hosts = authority.rsplit('@').next().unwrap_or_default();
+    let query = rest.split('#').next().unwrap_or_default().split_once('?');
+    let query = query.map(|(_, query)| query.as_bytes()).unwrap_or_default();
+    let mut parameters = form_urlencoded::parse(query);
+    hosts.contains(',')
+        || hosts.to_ascii_lowercase().contains("%2c")
+        || parameters.any(|(name, value)| {
+            ["host", "hostaddr", "port"].contains(&&*name) && value.contains(',')
+        })
 }
 
 impl fmt::Debug for PostgresUrl {

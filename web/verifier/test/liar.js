@@ -79,6 +79,7 @@ export class Liar {
     }
     if (pathname === '/oauth/token') {
       this.asked.token += 1;
+      if (this.lies.token) return this.lies.token(response);
       return json({ access_token: 'good', token_type: 'Bearer', expires_in: 300 });
     }
     if (request.headers.accept === 'text/event-stream') {
@@ -107,6 +108,9 @@ export class Liar {
     return json(body);
   }
 }
+
+/** Until it is ready: on a busy machine one call may give up. */
+export const ready = (verifier) => until('it is ready', () => verifier.ready().then(() => true, () => false));
 
 /** Until it holds, which takes a while; sixty seconds are a failure. */
 export async function until(what, holds) {

@@ -1,0 +1,78 @@
+//! A user who signs up.
+
+use std::fmt;
+
+use secrecy::SecretString;
+
+use super::Issuer;
+use crate::account::password::{BadPassword, HashingFailed};
+use crate::account::{AddUserError, User, Username};
+use crate::id::UserId;
+use crate::revocation::log::StoreError;
+
+/// Why a user was not added. `Display` and `Debug` show the same sentence.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum SignUpError {
+    /// The text cannot be a username: see [`Username`].
+    #[error("a username has 1 to 64 characters of a-z, 0-9 and . _ - @ +")]
+    Username,
+    /// The password may not be set.
+    #[error(transparent)]
+    Password(#[from] BadPassword),
+    /// There is a user of that name.
+    #[error("there is a user of that name already")]
+    Taken,
+    /// The password could not be hashed now.
+    #[error(transparent)]
+    Hashing(#[from] HashingFailed),
+    /// The store failed. Whether the user was added is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// As `Display`: a program whose `main` returns the error prints it so.
+impl fmt::Debug for SignUpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<AddUserError> for SignUpError {
+    fn from(error: AddUserError) -> Self {
+        match error {
+            AddUserError::Taken => Self::Taken,
+            AddUserError::Store(cause) => Self::Store(cause),
+        }
+    }
+}
+
+impl Issuer {
+    /// Adds a user who may log in at once. White space around the name is left out. The password is judged by the
+    /// rules for a new password ([`Password::chosen`](crate::account::password::Password::chosen)).
+    ///
+    /// It does not limit how often it is called, and it says whether a name is taken: an app that lets anybody call
+    /// it must limit that.
+    ///
+    /// # Errors
+    /// [`SignUpError`].
+    pub async fn sign_up(
+        &self,
+        username: &str,
+        password: impl Into<SecretString>,
+    ) -> Result<User, SignUpError> {
+        let Self(parts, ..) = self;
+        let username: Username = username.trim().parse().map_err(|_| SignUpError::Username)?;
+        let password = parts.hasher.choose(password.into(), username.clone());
+        let hash = parts.hasher.hash(password.await??).await?;
+        let now = parts.clock.now();
+        let user = User {
+            id: UserId::new(now, &*parts.random),
+            username,
+            enabled: true,
+            created_at: now,
+        };
+        parts.accounts.add_user(&user, &hash).await?;
+        Ok(user)
+    }
+}

@@ -1,0 +1,73 @@
+//! A user whom an app signs up: what is taken, and what a handler tells somebody who is refused.
+
+use axum::response::IntoResponse;
+use http_body_util::BodyExt;
+use serde_json::json;
+use waxseal::http::problem::Problem;
+use waxseal::issuer::SignUpError;
+
+use super::common::{Answer, House, PASSWORD};
+
+/// What the caller of a handler gets.
+async fn told(error: SignUpError) -> Answer {
+    let (parts, body) = Problem::from(error).into_response().into_parts();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.collect().await.unwrap().to_bytes().to_vec(),
+    }
+}
+
+#[tokio::test]
+async fn who_signs_up_logs_in_at_once() {
+    let house = House::new().await;
+    let user = house.waxseal.sign_up(" Alice\t", PASSWORD).await.unwrap();
+    assert_eq!(user.username.as_str(), "alice");
+    assert!(user.enabled);
+    let token = house.login("alice").await;
+    let session = house.get("/session", &token).await;
+    assert_eq!(session.json()["subject"], json!(user.id));
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_why_and_nobody_was_added() {
+    let house = House::new().await;
+    house.waxseal.sign_up("alice", PASSWORD).await.unwrap();
+    let long = "a".repeat(65);
+    for (username, password, status, code) in [
+        ("", PASSWORD, 400, "unacceptable_username"),
+        (" ", PASSWORD, 400, "unacceptable_username"),
+        ("b ob", PASSWORD, 400, "unacceptable_username"),
+        ("bøb", PASSWORD, 400, "unacceptable_username"),
+        (&long, PASSWORD, 400, "unacceptable_username"),
+        ("bob", "short", 400, "unacceptable_password"),
+        ("bob", "password1", 400, "unacceptable_password"),
+        ("bob", &"x".repeat(1025), 400, "unacceptable_password"),
+        ("robertina1", "robertina1", 400, "unacceptable_password"),
+        ("alice", PASSWORD, 409, "username_taken"),
+        ("ALICE ", "another horse battery", 409, "username_taken"),
+    ] {
+        let error = house.waxseal.sign_up(username, password).await.unwrap_err();
+        let said = error.to_string();
+        assert_eq!(format!("{error:?}"), said);
+        assert!(password.is_empty() || !said.contains(password), "{said}");
+        let answer = told(error).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code().as_str()),
+            (status, code),
+            "{username:?}"
+        );
+    }
+    assert_eq!(house.waxseal.accounts().users().await.unwrap().len(), 1);
+    // The password of who was there first is the one that counts.
+    house.login("alice").await;
+}
+
+#[tokio::test]
+async fn a_random_password_can_be_set_and_is_another_each_time() {
+    let house = House::new().await;
+    let [one, other] = [(); 2].map(|()| house.waxseal.random_password());
+    assert_ne!(one, other);
+    assert_eq!(one.len(), 22);
+    house.waxseal.sign_up("admin", one).await.unwrap();
+}
