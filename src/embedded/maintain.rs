@@ -7,7 +7,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::Waxseal;
 use crate::revocation::follower::FollowError;
-use crate::revocation::log::Cursor;
+use crate::revocation::log::{Cursor, RevocationLog};
 use crate::revocation::register::Keeper;
 
 /// How often the log is read for what other processes wrote.
@@ -152,9 +152,21 @@ impl Waxseal {
         }
     }
 
+    /// Keeps how far the clock has got, as it is kept every minute: a clock that is set back before the next start
+    /// revives nothing. Nodes that share a database do that for each other.
+    async fn keep_time(&self) {
+        if !self.keys.is_own {
+            return;
+        }
+        if let Err(cause) = self.store.raise_horizon(self.list.expired_until()).await {
+            tracing::warn!(%cause, "how far the clock has got could not be kept");
+        }
+    }
+
     /// Ends this node's serving: it refuses every token from now on, and no logout waits for it any more. Call
     /// it once nothing is served any more.
     pub async fn leave(&self) {
+        self.keep_time().await;
         if let Err(cause) = self.follower.leave().await {
             tracing::warn!(%cause, "this node could not be taken out of the register; logouts may wait for it once");
         }

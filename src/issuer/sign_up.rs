@@ -62,10 +62,10 @@ impl Issuer {
         password: impl Into<SecretString>,
     ) -> Result<User, SignUpError> {
         let Self(parts, ..) = self;
-        let username: Username = username.trim().parse().map_err(|_| SignUpError::Username)?;
+        let username = Username::typed(username).map_err(|_| SignUpError::Username)?;
         let password = parts.hasher.choose(password.into(), username.clone());
         let hash = parts.hasher.hash(password.await??).await?;
-        let now = parts.clock.now();
+        let now = self.now();
         let user = User {
             id: UserId::new(now, &*parts.random),
             username,

@@ -113,6 +113,18 @@ fn a_key_that_others_can_reach_is_refused() {
     }
 }
 
+/// A Secret is mounted as links to files in a folder that `..data` leads to, and chmod does nothing there.
+#[test]
+fn a_mounted_secret_that_others_can_reach_is_refused_with_the_setting_of_its_volume() {
+    let folder = Keys::new();
+    let path = folder.write("mine.pem", &new_ed25519());
+    symlink(folder.path(), folder.path().join("..data")).unwrap();
+    set_mode(&path, 0o644);
+    let text = load(folder.path()).unwrap_err().to_string();
+    assert!(text.contains("has mode 0644"), "{text}");
+    assert!(text.ends_with("set: defaultMode: 0440"), "{text}");
+}
+
 #[test]
 fn one_file_that_others_can_reach_refuses_the_folder() {
     let folder = Keys::new();

@@ -261,3 +261,14 @@ async fn a_lost_log_ends_every_session_that_the_keys_have_signed() {
         assert_eq!(house.verify(&new).await, 200, "only once");
     }
 }
+
+/// Its keys are as old as its log: nothing can have been lost.
+#[tokio::test]
+async fn an_install_where_nobody_has_logged_in_ends_nothing_when_it_starts_again() {
+    let mut house = House::new().await;
+    for _ in 0..2 {
+        house = house.restart(|_| {}).await;
+        let head = house.waxseal.log().read(0, 0).await.unwrap().head;
+        assert_eq!(head.cursor.seq, 0);
+    }
+}
