@@ -1,10 +1,17 @@
 //! The command line.
 
-use std::io::Write;
+mod flags;
+mod help;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
-use serde::Serialize;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use flags::Flags;
+pub use help::command;
+
+use crate::output::Output;
 
 /// Stateless signed-token sessions that can be revoked at once.
 ///
@@ -12,11 +19,11 @@ use serde::Serialize;
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
-    #[command(flatten)]
-    pub flags: Flags,
-    /// Print results as JSON
+    /// Print results, and an error, as JSON
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    pub flags: Flags,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -25,200 +32,6 @@ impl Cli {
     pub const fn output(&self) -> Output {
         Output { json: self.json }
     }
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Settings")]
-pub struct Flags {
-    /// The file of settings [default: waxseal.toml, if it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "WAXSEAL_CONFIG")]
-    pub config: Option<String>,
-    /// The address and port to listen on [default: 127.0.0.1:8080]
-    #[arg(
-        long,
-        global = true,
-        value_name = "ADDRESS:PORT",
-        env = "WAXSEAL_LISTEN"
-    )]
-    pub listen: Option<String>,
-    /// The address and port that answers GET /metrics, for operators alone [default: none]
-    #[arg(
-        long,
-        global = true,
-        value_name = "ADDRESS:PORT",
-        env = "WAXSEAL_METRICS_LISTEN"
-    )]
-    pub metrics_listen: Option<String>,
-    /// The folder of the database [default: data]
-    #[arg(long, global = true, value_name = "FOLDER", env = "WAXSEAL_DATA_DIR")]
-    pub data_dir: Option<String>,
-    /// The folder of the private keys [default: keys]
-    #[arg(long, global = true, value_name = "FOLDER", env = "WAXSEAL_KEYS_DIR")]
-    pub keys_dir: Option<String>,
-    /// The folder of the mark, which shows an older copy of the database; not in the data folder [default: mark]
-    #[arg(long, global = true, value_name = "FOLDER", env = "WAXSEAL_MARK_DIR")]
-    pub mark_dir: Option<String>,
-    /// The issuer in tokens, `iss` [default: http:// and the address to listen on]
-    #[arg(long, global = true, value_name = "URL", env = "WAXSEAL_ISSUER")]
-    pub issuer: Option<String>,
-    /// The audience in tokens, `aud` [default: the issuer]
-    #[arg(long, global = true, value_name = "URL", env = "WAXSEAL_AUDIENCE")]
-    pub audience: Option<String>,
-    /// Where users and revocations are kept: sqlite, or postgres://… for several nodes [default: sqlite]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DATABASE",
-        env = "WAXSEAL_DATABASE",
-        hide_env_values = true
-    )]
-    pub database: Option<String>,
-    /// What tokens are written in: jwt or paseto [default: jwt]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FORMAT",
-        env = "WAXSEAL_TOKEN_FORMAT"
-    )]
-    pub token_format: Option<String>,
-    /// Which formats verify, separated by commas [default: what is issued]
-    #[arg(long, global = true, value_name = "FORMATS", env = "WAXSEAL_ACCEPT")]
-    pub accept: Option<String>,
-    /// What new keys for JWTs sign with: EdDSA or ES256 [default: EdDSA]
-    #[arg(
-        long,
-        global = true,
-        value_name = "ALGORITHM",
-        env = "WAXSEAL_ALGORITHM"
-    )]
-    pub algorithm: Option<String>,
-    /// A session ends when it was not used for so long: 15m, 90s [default: 15m]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DURATION",
-        env = "WAXSEAL_IDLE_TIMEOUT"
-    )]
-    pub idle_timeout: Option<String>,
-    /// A session ends so long after login, at most 24h [default: 2h]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DURATION",
-        env = "WAXSEAL_ABSOLUTE_TIMEOUT"
-    )]
-    pub absolute_timeout: Option<String>,
-    /// A session gets a new session ID after so long [default: 30m]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DURATION",
-        env = "WAXSEAL_RENEWAL_TIMEOUT"
-    )]
-    pub renewal_timeout: Option<String>,
-    /// Requests move the idle deadline at most this often [default: 1m, or a quarter of a short idle timeout]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DURATION",
-        env = "WAXSEAL_TOUCH_INTERVAL"
-    )]
-    pub touch_interval: Option<String>,
-    /// How long a session ID stays good after it was renewed [default: 30s, or a quarter of a short timeout]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DURATION",
-        env = "WAXSEAL_RENEWAL_GRACE"
-    )]
-    pub renewal_grace: Option<String>,
-    /// How far clocks may differ, at most 60s [default: 5s]
-    #[arg(long, global = true, value_name = "DURATION", env = "WAXSEAL_LEEWAY")]
-    pub leeway: Option<String>,
-    /// Other origins whose pages may use the service, separated by commas: https://app.example
-    #[arg(
-        long,
-        global = true,
-        value_name = "ORIGINS",
-        env = "WAXSEAL_ALLOWED_ORIGINS"
-    )]
-    pub allowed_origins: Option<String>,
-    /// The session cookie's SameSite: lax, strict or none [default: lax]
-    #[arg(
-        long,
-        global = true,
-        value_name = "SAMESITE",
-        env = "WAXSEAL_SAME_SITE"
-    )]
-    pub same_site: Option<String>,
-    /// What a logout asks the browser to delete: a list of cache and storage, or none [default: cache]
-    #[arg(
-        long,
-        global = true,
-        value_name = "KINDS",
-        env = "WAXSEAL_CLEAR_SITE_DATA"
-    )]
-    pub clear_site_data: Option<String>,
-    /// Proxies whose X-Forwarded-For is believed, separated by commas: 10.0.0.0/8, ::1
-    #[arg(
-        long,
-        global = true,
-        value_name = "NETWORKS",
-        env = "WAXSEAL_TRUSTED_PROXIES"
-    )]
-    pub trusted_proxies: Option<String>,
-    /// How long a client's token is good, at most 1h [default: 5m]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DURATION",
-        env = "WAXSEAL_CLIENT_TOKEN_LIFETIME"
-    )]
-    pub client_token_lifetime: Option<String>,
-    /// Tokens are refused once the revocation list may be older than this, at most 1h [default: 5s]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DURATION",
-        env = "WAXSEAL_MAX_STALENESS"
-    )]
-    pub max_staleness: Option<String>,
-    /// What a logout's answer promises of other nodes: bounded, that they refuse within max_staleness; fenced, that they
-    /// refuse already [default: bounded]
-    #[arg(long, global = true, value_name = "PROMISE", env = "WAXSEAL_LOGOUT")]
-    pub logout: Option<String>,
-    /// With fenced logouts, how long a node may serve on what it knows, and a silent one delay a logout [default: 2s]
-    #[arg(long, global = true, value_name = "DURATION", env = "WAXSEAL_LEASE")]
-    pub lease: Option<String>,
-    /// After SIGTERM, for how long GET /readyz says that the service stops while it still serves, so that balancers
-    /// turn to others first; at most 1h [default: 0s]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DURATION",
-        env = "WAXSEAL_STOP_NOTICE"
-    )]
-    pub stop_notice: Option<String>,
-    /// How much of the tokens that have verified is remembered, to spare checking their signatures again; 0 for
-    /// nothing [default: 64MiB]
-    #[arg(long, global = true, value_name = "SIZE", env = "WAXSEAL_MEMO")]
-    pub memo: Option<String>,
-    /// Logins from one address (IPv6: /64), so many over a time [default: 20/1m]
-    #[arg(
-        long,
-        global = true,
-        value_name = "RATE",
-        env = "WAXSEAL_LOGIN_LIMIT_ADDRESS"
-    )]
-    pub login_limit_address: Option<String>,
-    /// Logins at one account, so many over a time [default: 10/1m]
-    #[arg(
-        long,
-        global = true,
-        value_name = "RATE",
-        env = "WAXSEAL_LOGIN_LIMIT_ACCOUNT"
-    )]
-    pub login_limit_account: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -261,11 +74,28 @@ pub enum Command {
     },
     /// Go on with an older copy of the database that was put back: ends everything from before
     Restored,
+    /// Show every setting, with its variable and default
+    Settings,
+    /// Print a shell's completion script
+    Completions { shell: Shell },
+    /// Print the manual page, or write the pages of all commands
+    Man {
+        /// The folder to write them to, such as /usr/share/man/man1
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum UserAction {
-    /// Add a user; without --password-stdin a random password is made and printed once
+    /// Add a user. Asks for the password on a terminal; elsewhere makes a random one and prints it once
     Add(WithPassword),
     /// List the users
     List,
@@ -273,7 +103,7 @@ pub enum UserAction {
     Disable { name: String },
     /// Let a user log in again
     Enable { name: String },
-    /// Set a new password, and end all of the user's sessions
+    /// Set a new password, and end all of the user's sessions. Takes the password as `user add` does
     Passwd(WithPassword),
     /// Delete a user, and end all of the user's sessions
     Delete { name: String },
@@ -283,8 +113,11 @@ pub enum UserAction {
 pub struct WithPassword {
     pub name: String,
     /// Read the password from standard input: all of it, but for one line end
-    #[arg(long)]
+    #[arg(long, conflicts_with = "generate")]
     pub password_stdin: bool,
+    /// Make a random password and print it once, on a terminal too
+    #[arg(long)]
+    pub generate: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -394,36 +227,4 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .filter(|seconds| *seconds <= 3650 * 86_400)
         .map(Duration::from_secs)
         .ok_or_else(wanted)
-}
-
-/// Results: for people, or as JSON.
-#[derive(Clone, Copy, Debug)]
-pub struct Output {
-    json: bool,
-}
-
-impl Output {
-    /// Prints one result on stdout.
-    pub fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) {
-        let text = if self.json {
-            serde_json::json!(value).to_string()
-        } else {
-            text()
-        };
-        if !text.is_empty() {
-            say(&text);
-        }
-    }
-
-    /// Prints a line for people, who see what happens as it does.
-    pub fn line(self, text: impl FnOnce() -> String) {
-        if !self.json {
-            say(&text());
-        }
-    }
-}
-
-fn say(text: &str) {
-    // A reader that has seen enough and left is no failure of ours.
-    let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use secrecy::ExposeSecret;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use waxseal::account::client::{
     Changed, Client, ClientChange, ClientKeys, ClientName, Clients, SecretDigest,
 };
@@ -13,10 +13,15 @@ use waxseal::random::OsRandom;
 use waxseal::scope::Scopes;
 use waxseal::time::{Clock, SystemClock};
 
-use crate::cli::{ClientAction, Output};
+use crate::cli::ClientAction;
 use crate::config::Config;
 use crate::ended::Ended;
 use crate::failure::Failure;
+use crate::output::Output;
+use crate::table::table;
+
+/// What shows the result of a change.
+const SEE: &str = "waxseal client list";
 
 /// More than any set of keys has.
 const MAX_KEYS_BYTES: u64 = 64 * 1024;
@@ -63,14 +68,21 @@ pub async fn run(action: ClientAction, config: &Config, output: Output) -> Resul
     };
     let client = find(&store, &name).await?;
     let seq = change(&store, &client, wanted).await?;
-    let mut value = json!({ "client_id": client.id, "name": client.name.as_str() });
-    let text = format!("{} {done}", client.name);
+    let mut value = shown(&as_it_is(&store, client.clone()).await);
+    let done = format!("{} {done}", client.name);
     let Some(seq) = seq else {
-        output.print(&value, || text);
-        return Ok(());
+        return output.receipt().finish(&value.into(), &done, SEE);
     };
-    value["seq"] = seq.into();
-    Ended::by(seq, value, text).say(store, config, output).await
+    value.insert("seq".to_owned(), seq.into());
+    let ended = Ended::by(seq, value.into(), done, SEE);
+    ended.say(store, config, output.receipt()).await
+}
+
+/// The client after a change. One that is deleted, or cannot be read any more, as it was.
+async fn as_it_is(clients: &dyn Clients, client: Client) -> Client {
+    let now = clients.client_named(&client.name).await;
+    let same = |now: &Client| now.id == client.id;
+    now.ok().flatten().filter(same).unwrap_or(client)
 }
 
 fn wanted(name: &str, scope: &str, audiences: Vec<String>) -> Result<Client, Failure> {
@@ -137,8 +149,9 @@ pub async fn find(clients: &dyn Clients, name: &str) -> Result<Client, Failure> 
     found.map_err(Failure::refused)?.ok_or_else(missing)
 }
 
-fn shown(client: &Client) -> Value {
-    json!({
+/// A client as JSON: the same members in every command.
+fn shown(client: &Client) -> Map<String, Value> {
+    let value = json!({
         "client_id": client.id,
         "name": client.name.as_str(),
         "scope": client.scopes.to_string(),
@@ -147,7 +160,8 @@ fn shown(client: &Client) -> Value {
         "created_at": client.created_at,
         "secrets": client.secrets.len(),
         "keys": client.keys.as_ref().map_or(0, |keys| keys.candidates(None).count()),
-    })
+    });
+    value.as_object().cloned().unwrap_or_default()
 }
 
 async fn add(
@@ -156,73 +170,85 @@ async fn add(
     keys: Option<ClientKeys>,
     output: Output,
 ) -> Result<(), Failure> {
-    let secret = match keys {
+    let (name, id) = (client.name.clone(), client.id);
+    let taken = || {
+        Failure::refused(format!(
+            "there is a client {name} already; make a new secret with: waxseal client rotate-secret {name}"
+        ))
+    };
+    let there = clients.client_named(&name).await;
+    if there.map_err(Failure::refused)?.is_some() {
+        return Err(taken());
+    }
+    let receipt = match keys {
         Some(keys) => {
             client.keys = Some(keys);
-            None
+            output.receipt()
         }
         None => {
             let (secret, digest) = SecretDigest::make(&OsRandom::new());
             client.secrets.push(digest);
-            Some(secret)
+            let secret = secret.expose_secret();
+            let mut value = shown(&client);
+            value.insert("client_secret".to_owned(), secret.into());
+            let text = format!("client_id: {id}\nclient_secret: {secret} (shown once)");
+            output.show_secret("secret", value, &text)?
         }
     };
-    let mut value = shown(&client);
-    let name = client.name.clone();
-    let id = client.id;
-    if !clients.add_client(client).await.map_err(Failure::refused)? {
-        return Err(Failure::refused(format!(
-            "there is a client {name} already; make a new secret with: waxseal client rotate-secret {name}"
-        )));
+    let value = shown(&client);
+    match clients.add_client(client).await {
+        Ok(true) => {
+            let done = if receipt.has_secret() {
+                format!("{name} added")
+            } else {
+                format!("{name} added\nclient_id: {id}")
+            };
+            receipt.finish(&value.into(), &done, SEE)
+        }
+        Ok(false) => Err(receipt.void(taken())),
+        Err(why) => Err(receipt.void(Failure::refused(why))),
     }
-    if let Some(secret) = &secret {
-        value["client_secret"] = secret.expose_secret().into();
-    }
-    output.print(&value, || match &secret {
-        Some(secret) => format!(
-            "{name} added\nclient_id: {id}\nclient_secret: {} (shown once)",
-            secret.expose_secret()
-        ),
-        None => format!("{name} added\nclient_id: {id}"),
-    });
-    Ok(())
 }
 
 async fn rotate_secret(clients: &dyn Clients, name: &str, output: Output) -> Result<(), Failure> {
     let client = find(clients, name).await?;
     let (secret, digest) = SecretDigest::make(&OsRandom::new());
-    change(clients, &client, ClientChange::AddSecret(digest)).await?;
-    let secret = secret.expose_secret();
-    let value =
-        json!({ "client_id": client.id, "name": client.name.as_str(), "client_secret": secret });
-    output.print(&value, || {
-        format!(
-            "{name} has a new secret; the one from before is good too, until: waxseal client rotate-secret {name} --finish\nclient_id: {}\nclient_secret: {secret} (shown once)",
-            client.id,
-            name = client.name
-        )
-    });
-    Ok(())
+    let (id, name, secret) = (client.id, &client.name, secret.expose_secret());
+    let value = json!({ "client_id": id, "name": name.as_str(), "client_secret": secret });
+    let value = value.as_object().cloned().unwrap_or_default();
+    let text = format!("client_id: {id}\nclient_secret: {secret} (shown once)");
+    let receipt = output.show_secret("secret", value, &text)?;
+    if let Err(failure) = change(clients, &client, ClientChange::AddSecret(digest)).await {
+        return Err(receipt.void(failure));
+    }
+    let done = format!(
+        "{name} has a new secret; the one from before is good too, until: waxseal client rotate-secret {name} --finish"
+    );
+    let value = shown(&as_it_is(clients, client.clone()).await);
+    receipt.finish(&value.into(), &done, SEE)
 }
 
 async fn list(clients: &dyn Clients, output: Output) -> Result<(), Failure> {
     let clients = clients.clients().await.map_err(Failure::refused)?;
     let rows: Vec<_> = clients.iter().map(shown).collect();
     output.print(&rows, || {
-        let line = |client: &Client| {
+        let row = |client: &Client| {
             let state = if client.enabled {
                 "enabled"
             } else {
                 "disabled"
             };
-            format!(
-                "{}  {:8}  {}  {}  {}",
-                client.id, state, client.created_at, client.name, client.scopes
-            )
+            [
+                client.id.to_string(),
+                state.to_owned(),
+                client.created_at.to_string(),
+                client.name.to_string(),
+                client.scopes.to_string(),
+            ]
         };
-        clients.iter().map(line).collect::<Vec<_>>().join("\n")
-    });
-    Ok(())
+        let rows: Vec<_> = clients.iter().map(row).collect();
+        table(["CLIENT ID", "STATE", "CREATED", "NAME", "SCOPE"], &rows)
+    })
 }
 
 /// Changes the client; gives the `seq` of the revocation, if that ended its tokens.

@@ -1,5 +1,6 @@
 //! What ends something says that it is done once that is so: where logouts are fenced, at every node.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +15,9 @@ use waxseal::revocation::register::{Register, over_after};
 use waxseal::store::sql::SqlStore;
 use waxseal::time::{Clock, SystemClock, Timestamp};
 
-use crate::cli::Output;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::{Output, Receipt};
 
 /// Of a file it cannot be said that no server serves by it.
 const UNREGISTERED: &str = "a server on a SQLite file whose logouts are bounded is not entered anywhere: if one runs here it reads the log itself, and refuses within its max_staleness";
@@ -25,9 +26,10 @@ const UNREGISTERED: &str = "a server on a SQLite file whose logouts are bounded 
 #[derive(Debug)]
 pub struct Ended {
     seq: i64,
-    value: Value,
+    /// The result as JSON.
+    pub value: Value,
     text: String,
-    shown_once: bool,
+    see: &'static str,
     committed: Instant,
 }
 
@@ -54,21 +56,15 @@ impl Instant {
 }
 
 impl Ended {
-    /// That the entry `seq` has just been committed.
-    pub fn by(seq: i64, value: Value, text: String) -> Self {
+    /// That the entry `seq` has just been committed. The command `see` shows the result.
+    pub fn by(seq: i64, value: Value, text: String, see: &'static str) -> Self {
         Self {
             seq,
             value,
             text,
-            shown_once: false,
+            see,
             committed: Instant::now(),
         }
-    }
-
-    /// It carries a secret that was made, which must be shown whatever becomes of the rest.
-    pub const fn with_secret(mut self, secret: bool) -> Self {
-        self.shown_once = secret;
-        self
     }
 
     /// Says that it is done: where logouts are fenced, once no node accepts what was ended.
@@ -76,21 +72,19 @@ impl Ended {
         mut self,
         store: SqlStore,
         config: &Config,
-        output: Output,
+        receipt: Receipt,
     ) -> Result<(), Failure> {
         if config.settings.logout == Logout::Fenced {
             let register: Arc<dyn Register> = Arc::new(store);
-            match self.wait(register, config).await {
-                Ok(()) => {}
-                Err(cause) if self.shown_once => {
-                    output.print(&self.value, || self.text.clone());
-                    return Err(self.not_known(&cause));
+            if let Err(cause) = self.wait(register, config).await {
+                if receipt.has_secret() {
+                    // It counts: what was shown must be a whole result, whatever becomes of the rest.
+                    receipt.finish(&self.value, &self.text, self.see)?;
                 }
-                Err(cause) => return Err(self.not_known(&cause)),
+                return Err(self.not_known(&cause));
             }
         }
-        output.print(&self.value, || self.text);
-        Ok(())
+        receipt.finish(&self.value, &self.text, self.see)
     }
 
     async fn wait(
@@ -158,10 +152,17 @@ impl Ended {
         output: Output,
     ) -> Result<(), Failure> {
         let settings = &config.settings;
-        output.line(|| self.text.clone());
+        // An output that fails ends no waiting.
+        let lost = RefCell::new(None);
+        let say = |text: String| {
+            if let Err(cause) = output.line(|| text) {
+                lost.borrow_mut().get_or_insert(cause);
+            }
+        };
+        say(self.text.clone());
         let (seq, committed) = (self.seq, self.committed);
         let mut explanation = Explanation::new(seq, committed.uptime);
-        let tell = |known: &Known| output.line(|| line(known, committed));
+        let tell = |known: &Known| say(line(known, committed));
         let watched = watch(
             &mut explanation,
             &store,
@@ -191,9 +192,17 @@ impl Ended {
         self.value["explain"] = json!({
             "written_at": committed.wall, "nodes": nodes, "registered": !alone, "last_use": last,
         });
-        output.line(|| summary(alone, nodes.is_empty(), settings.max_staleness, last));
-        output.print(&self.value, String::new);
-        Ok(())
+        say(summary(
+            alone,
+            nodes.is_empty(),
+            settings.max_staleness,
+            last,
+        ));
+        if let Some(lost) = lost.take() {
+            return Err(lost.after(&self.text, self.see));
+        }
+        let text = if output.json { &*self.text } else { "" };
+        output.receipt().finish(&self.value, text, self.see)
     }
 }
 

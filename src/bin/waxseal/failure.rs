@@ -3,6 +3,10 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use serde_json::json;
+
+use crate::streams;
+
 /// The exit code of something that is due: for monitoring, neither a success nor a failure.
 const DUE: u8 = 3;
 
@@ -11,6 +15,8 @@ const DUE: u8 = 3;
 pub enum Failure {
     /// Exit code 1: it was refused, or it failed.
     Refused(String),
+    /// Exit code 1: standard output could not be written. The message says what was changed.
+    Output(String),
     /// Exit code 2: it was asked wrongly, in a flag, a variable or the file.
     Usage(String),
     /// Exit code 3: it is in order, and something is due.
@@ -23,14 +29,36 @@ impl Failure {
         Self::Refused(why.to_string())
     }
 
-    /// Says it, and gives the exit code.
-    pub fn report(self) -> ExitCode {
-        let (why, code) = match self {
-            Self::Refused(why) => (why, 1),
-            Self::Usage(why) => (why, 2),
-            Self::Due(why) => (why, DUE),
+    /// What happened, and what to do.
+    pub fn message(&self) -> &str {
+        let (Self::Refused(why) | Self::Output(why) | Self::Usage(why) | Self::Due(why)) = self;
+        why
+    }
+
+    /// The same failure, with more to say.
+    pub fn with(mut self, more: &str) -> Self {
+        let (Self::Refused(why) | Self::Output(why) | Self::Usage(why) | Self::Due(why)) =
+            &mut self;
+        why.push_str(more);
+        self
+    }
+
+    /// Says it on stderr, as one line of JSON if `json` is set, and gives the exit code. It is the same whether or
+    /// not stderr can be written.
+    pub fn report(self, json: bool) -> ExitCode {
+        let (name, code) = match self {
+            Self::Refused(_) => ("refused", 1),
+            Self::Output(_) => ("output", 1),
+            Self::Usage(_) => ("usage", 2),
+            Self::Due(_) => ("due", DUE),
         };
-        eprintln!("waxseal: {why}");
+        let why = self.message();
+        if json {
+            let error = json!({ "error": { "code": name, "message": why } });
+            let _ = streams::err(&format!("{error}\n"));
+        } else {
+            streams::note(why);
+        }
         ExitCode::from(code)
     }
 }

@@ -18,10 +18,16 @@ use waxseal::schedule::{self, Planned, Rotation, Times};
 use waxseal::store::key_folder::{self, Change, KeyFile};
 use waxseal::time::{Clock, SystemClock, Timestamp};
 
-use crate::cli::{KeysAction, Output};
+use crate::cli::KeysAction;
 use crate::config::Config;
 use crate::ended::Ended;
 use crate::failure::Failure;
+use crate::output::Output;
+use crate::streams;
+use crate::table::table;
+
+/// What shows the result of a change.
+const SEE: &str = "waxseal keys list";
 
 pub async fn run(action: KeysAction, config: &Config, output: Output) -> Result<(), Failure> {
     let (folder, now) = (&config.settings.keys_dir, SystemClock.now());
@@ -31,8 +37,7 @@ pub async fn run(action: KeysAction, config: &Config, output: Output) -> Result<
         KeysAction::List => {
             let keyring = key_folder::keyring(folder).map_err(Failure::refused)?;
             let revoked = revoked_keys(config).await?;
-            print(&keyring, &revoked, now, None, output);
-            Ok(())
+            print(&keyring, &revoked, now, output)
         }
         KeysAction::Plan { every } => plan(config, every, now, output).await,
         KeysAction::Rotate { every, dry_run } => rotate(config, every, dry_run, output).await,
@@ -103,35 +108,34 @@ fn rows(plan: &[Planned], revoked: &HashSet<KeyId>, now: Timestamp) -> Vec<Value
 }
 
 fn text(rows: &[Value]) -> String {
+    let columns = [
+        ("STATE", "state"),
+        ("ALGORITHM", "algorithm"),
+        ("SIGNS FROM", "signs_from"),
+        ("SIGNS UNTIL", "signs_until"),
+        ("VERIFIES UNTIL", "verifies_until"),
+        ("KEY ID", "kid"),
+    ];
     let cell = |row: &Value, name: &str| row[name].as_str().unwrap_or("-").to_owned();
-    let line = |row: &Value| {
-        format!(
-            "{:9}  {:9}  signs {} to {}, verifies to {}  {}",
-            cell(row, "state"),
-            cell(row, "algorithm"),
-            cell(row, "signs_from"),
-            cell(row, "signs_until"),
-            cell(row, "verifies_until"),
-            cell(row, "kid"),
-        )
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    let row = |row: &Value| columns.map(|(_, name)| cell(row, name));
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    table(columns.map(|(header, _)| header), &rows)
+}
+
+/// One key as JSON: the same members in every command.
+fn row_of(rows: &[Value], kid: &KeyId) -> Option<Value> {
+    let of_key = |row: &&Value| row["kid"] == kid.to_string();
+    rows.iter().find(of_key).cloned()
 }
 
 fn print(
     keyring: &Keyring,
     revoked: &HashSet<KeyId>,
     now: Timestamp,
-    done: Option<String>,
     output: Output,
-) {
+) -> Result<(), Failure> {
     let rows = rows(keyring.plan(), revoked, now);
-    match done {
-        None => output.print(&rows, || text(&rows)),
-        Some(done) => output.print(&json!({ "done": done, "timeline": rows }), || {
-            format!("{done}\n{}", text(&rows))
-        }),
-    }
+    output.print(&rows, || text(&rows))
 }
 
 async fn plan(
@@ -149,7 +153,7 @@ async fn plan(
     let Ok(rotation) = schedule::rotate(&mut would_be, algorithm, now, Some(every), || {
         Ok::<_, Infallible>(placeholder.clone())
     });
-    print(&keyring, &revoked, now, None, output);
+    print(&keyring, &revoked, now, output)?;
     let format = algorithm.format();
     refuse_not_yet(keyring.plan(), format, &revoked, now)?;
     if schedule::signer(keyring.plan(), format, now, |kid| revoked.contains(kid)).is_none() {
@@ -207,10 +211,9 @@ async fn rotate(
         schedule::check(&plan).map_err(Failure::refused)?;
         let rows = rows(&plan, &revoked, now);
         let done = format!("would be: {}", describe(&rotation));
-        output.print(&json!({ "done": done, "timeline": rows }), || {
+        return output.print(&json!({ "done": done, "timeline": rows }), || {
             format!("{done}\n{}", text(&rows))
         });
-        return Ok(());
     }
     let mut change = Change::begin(folder).map_err(Failure::refused)?;
     let (revoked, now) = (revoked_keys(config).await?, SystemClock.now());
@@ -227,8 +230,11 @@ async fn rotate(
     change.plan = plan;
     change.commit().map_err(Failure::refused)?;
     let keyring = key_folder::keyring(folder).map_err(Failure::refused)?;
-    print(&keyring, &revoked, now, Some(describe(&rotation)), output);
-    Ok(())
+    let rows = rows(keyring.plan(), &revoked, now);
+    let done = describe(&rotation);
+    let value = json!({ "done": done, "timeline": rows });
+    let done = format!("{done}\n{}", text(&rows));
+    output.receipt().finish(&value, &done, SEE)
 }
 
 /// A rotation does not help where every key begins in the future.
@@ -284,7 +290,7 @@ async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failur
             .find(|key| *key.public().kid() == wanted),
         // A folder that is in disorder, perhaps because of this very key, does not hold up its end.
         Err(why) => {
-            eprintln!("waxseal: {why}");
+            streams::note(&why.to_string());
             None
         }
     };
@@ -309,15 +315,28 @@ async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failur
             .await
             .map_err(Failure::refused)?;
     }
-    let value = json!({ "seq": seq, "scope": "key", "key": wanted });
-    let ended = Ended::by(seq, value, format!("revoked key {wanted} (seq {seq})"));
+    let mut value = json!({ "kid": wanted, "seq": seq, "scope": "key", "key": wanted });
+    let done = format!("revoked key {wanted} (seq {seq})");
+    let mut ended = Ended::by(seq, Value::Null, done, SEE);
     if let Err(why) = take_out_of_folder(config, &wanted) {
-        let why = match why {
-            Failure::Refused(why) | Failure::Usage(why) | Failure::Due(why) => why,
-        };
-        eprintln!("waxseal: the key is revoked, but stays in the key folder: {why}");
+        let why = why.message();
+        streams::note(&format!(
+            "the key is revoked, but stays in the key folder: {why}"
+        ));
     }
-    ended.say(store, config, output).await
+    // A folder in disorder has no row for it.
+    if let Ok(keyring) = key_folder::keyring(folder) {
+        let rows = rows(keyring.plan(), &HashSet::from([wanted.clone()]), now);
+        for (name, member) in row_of(&rows, &wanted)
+            .iter()
+            .flat_map(Value::as_object)
+            .flatten()
+        {
+            value[name] = member.clone();
+        }
+    }
+    ended.value = value;
+    ended.say(store, config, output.receipt()).await
 }
 
 fn take_out_of_folder(config: &Config, kid: &KeyId) -> Result<(), Failure> {
@@ -341,10 +360,9 @@ fn prune(folder: &Path, output: Output) -> Result<(), Failure> {
     if !gone.is_empty() {
         change.commit().map_err(Failure::refused)?;
     }
-    output.print(&json!({ "removed": gone }), || {
-        format!("removed {} keys", gone.len())
-    });
-    Ok(())
+    let done = format!("removed {} keys", gone.len());
+    let value = json!({ "removed": gone });
+    output.receipt().finish(&value, &done, SEE)
 }
 
 async fn import(config: &Config, output: Output) -> Result<(), Failure> {
@@ -397,15 +415,14 @@ async fn import(config: &Config, output: Output) -> Result<(), Failure> {
         algorithm,
         times,
     });
+    let rows = rows(&change.plan, &HashSet::new(), now);
     change.commit().map_err(Failure::refused)?;
     let role = if first {
         "the first key, and signs"
     } else {
         "a successor"
     };
-    output.print(
-        &json!({ "kid": kid, "algorithm": algorithm.name() }),
-        || format!("{kid} is {role}"),
-    );
-    Ok(())
+    let value = row_of(&rows, &kid).unwrap_or_default();
+    let done = format!("{kid} is {role}");
+    output.receipt().finish(&value, &done, SEE)
 }

@@ -11,11 +11,17 @@ mod keys;
 mod lines;
 mod metrics;
 mod migrate;
+mod misuse;
+mod output;
+mod packaging;
 mod passwords;
 mod patience;
 mod restored;
 mod revoke;
 mod serve;
+mod streams;
+mod table;
+mod terminal;
 mod token;
 mod traces;
 mod user;
@@ -28,6 +34,7 @@ use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command};
 use failure::Failure;
+use output::Output;
 
 /// Of what is written in C too, by its feature `override`: SQLite asks the usual one for so much at once that it
 /// gives memory back to the system and takes it again at each statement.
@@ -36,34 +43,33 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let parsed = config::variables::command()
-        .try_get_matches()
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let matches = cli::command().try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return misused(&error),
+        Err(error) => return misuse::answer(&error),
     };
-    match run(cli).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
-}
-
-/// Help, or what is wrong with the arguments; but no address, which may have a password in it.
-fn misused(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() && error.to_string().contains("://") {
-        let why = "an address is where none can be, and is not shown: it may have a password in it; see waxseal --help";
-        return Failure::Usage(why.to_owned()).report();
-    }
-    error.exit()
-}
-
-async fn run(cli: Cli) -> Result<(), Failure> {
-    let config = config::load(&cli.flags)?;
     let output = cli.output();
-    let command = cli.command.unwrap_or(Command::Serve);
-    if !matches!(command, Command::Serve) {
-        say_warnings();
+    match run(cli, output).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(output.json),
+    }
+}
+
+async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
+    let command = match cli.command.unwrap_or(Command::Serve) {
+        // These look at no setting.
+        Command::Settings => return misuse::show_settings(),
+        Command::Completions { shell } => return packaging::completions(shell),
+        Command::Man { out } => return packaging::man(out.as_deref()),
+        command => command,
+    };
+    let config = config::load(&cli.flags)?;
+    match command {
+        Command::Serve => {}
+        Command::Migrate { .. } if std::io::stderr().is_terminal() => {
+            say("waxseal=warn,waxseal::store::sql::moving=info");
+        }
+        _ => say("waxseal=warn"),
     }
     match command {
         Command::Serve => serve::run(&config).await,
@@ -74,14 +80,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Revoke { target, explain } => revoke::run(target, explain, &config, output).await,
         Command::Migrate { to } => migrate::run(to.as_deref(), &config, output).await,
         Command::Restored => restored::run(&config, output).await,
+        Command::Settings | Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }
 
 /// What the library warns of, an operator at the command line must see too.
-fn say_warnings() {
+fn say(filter: &str) {
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new("waxseal=warn"))
-        .with_writer(std::io::stderr)
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(streams::Log)
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .without_time()

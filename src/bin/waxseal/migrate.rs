@@ -4,9 +4,9 @@ use serde_json::json;
 use waxseal::embedded::{self, Database, database_file, moved_file};
 use waxseal::store::sql::{Moved, PostgresUrl};
 
-use crate::cli::Output;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::serve;
 
 pub async fn run(to: Option<&str>, config: &Config, output: Output) -> Result<(), Failure> {
@@ -30,13 +30,12 @@ pub async fn run(to: Option<&str>, config: &Config, output: Output) -> Result<()
         "sessions": counts.sessions, "revocations": counts.revocations,
         "assertions": counts.assertions, "aside": aside.to_string(),
     });
-    output.print(&value, || {
-        format!(
-            "moved to {to}: users {}, clients {}, sessions {}, revocations {}, the log at seq {seq}\nwhat was here is now {aside}; nothing reads it any more\nnext:\n  set WAXSEAL_DATABASE to the address, here and at each node\n  copy the keys in {keys} to each other node; its mark is its own\n  start: waxseal serve",
-            counts.users, counts.clients, counts.sessions, counts.revocations,
-        )
-    });
-    Ok(())
+    let done = format!(
+        "moved to {to}: users {}, clients {}, sessions {}, revocations {}, the log at seq {seq}\nwhat was here is now {aside}; nothing reads it any more\nnext:\n  set WAXSEAL_DATABASE to the address, here and at each node\n  copy the keys in {keys} to each other node; its mark is its own\n  start: waxseal serve",
+        counts.users, counts.clients, counts.sessions, counts.revocations,
+    );
+    let see = "waxseal user list, with WAXSEAL_DATABASE set to that address";
+    output.receipt().finish(&value, &done, see)
 }
 
 /// The flag may show a password to everybody on this machine; the variable does not.

@@ -1,6 +1,6 @@
-//! Passwords on their way in: from standard input, or made at random.
+//! Passwords on their way in: typed, from standard input, or made at random.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read, stdin};
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -8,7 +8,29 @@ use waxseal::account::password::{Cost, Hasher, MAX_BYTES, Password, PasswordHash
 use waxseal::random::{OsRandom, Random};
 use waxseal::token::base64url;
 
+use crate::cli::WithPassword;
 use crate::failure::Failure;
+use crate::terminal;
+
+/// The password of a user, and where it is from.
+pub struct Chosen {
+    pub text: String,
+    /// It was made at random: nobody knows it yet.
+    pub made: bool,
+}
+
+/// The password that the flags ask for. Without one it is typed, or made where standard input is no terminal.
+pub fn chosen(wanted: &WithPassword) -> Result<Chosen, Failure> {
+    let given = |text| Chosen { text, made: false };
+    if wanted.password_stdin {
+        return from_stdin().map(given);
+    }
+    if !wanted.generate && stdin().is_terminal() {
+        return terminal::new_password(&wanted.name).map(given);
+    }
+    let text = random(&OsRandom::new());
+    Ok(Chosen { text, made: true })
+}
 
 /// A password of 128 random bits that can be typed.
 pub fn random(random: &dyn Random) -> String {
@@ -18,11 +40,11 @@ pub fn random(random: &dyn Random) -> String {
 }
 
 /// All of standard input, but for one line end.
-pub fn from_stdin() -> Result<String, Failure> {
+fn from_stdin() -> Result<String, Failure> {
     let mut text = String::new();
     // Two bytes more than a password and a line end may have, to tell a longer one.
     let limit = MAX_BYTES as u64 + 3;
-    std::io::stdin()
+    stdin()
         .lock()
         .take(limit)
         .read_to_string(&mut text)

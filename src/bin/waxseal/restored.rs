@@ -3,9 +3,9 @@
 use serde_json::json;
 use waxseal::embedded::{self, Database, Restored, database_file};
 
-use crate::cli::Output;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::serve;
 
 /// What the log does not have: in a copy it is as it was then.
@@ -54,17 +54,15 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
         "seq": seq, "marked_seq": marked, "unknown_from": known_until, "unknown_until": until,
         "as_in_the_copy": AS_IN_THE_COPY, "check": CHECK,
     });
-    output.print(&value, || {
-        let from = known_until.map_or("its beginning".to_owned(), |from| from.to_string());
-        let lost = match marked {
-            Some(marked) => format!("the copy has seq {seq}, the mark had {marked}"),
-            None => format!("the copy has seq {seq}, there was no mark that could be read"),
-        };
-        format!(
-            "every session and every client's token from before is ended ({lost})\nwhat happened between {from} and {until} cannot be known; these are as in the copy:\n  {}\ncheck them:\n  {}",
-            AS_IN_THE_COPY.join("\n  "),
-            CHECK.join("\n  "),
-        )
-    });
-    Ok(())
+    let from = known_until.map_or("its beginning".to_owned(), |from| from.to_string());
+    let lost = match marked {
+        Some(marked) => format!("the copy has seq {seq}, the mark had {marked}"),
+        None => format!("the copy has seq {seq}, there was no mark that could be read"),
+    };
+    let done = format!(
+        "every session and every client's token from before is ended ({lost})\nwhat happened between {from} and {until} cannot be known; these are as in the copy:\n  {}\ncheck them:\n  {}",
+        AS_IN_THE_COPY.join("\n  "),
+        CHECK.join("\n  "),
+    );
+    output.receipt().finish(&value, &done, CHECK[0])
 }

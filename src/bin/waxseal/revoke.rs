@@ -9,11 +9,15 @@ use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, cut_off_expiry};
 use waxseal::time::{Clock, SystemClock};
 
-use crate::cli::{Output, RevokeTarget};
+use crate::cli::RevokeTarget;
 use crate::config::Config;
 use crate::ended::Ended;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::{client, user};
+
+/// A revocation has no list: what it did shows at the token.
+const SEE: &str = "waxseal token verify";
 
 pub async fn run(
     target: RevokeTarget,
@@ -81,11 +85,11 @@ pub async fn run(
     };
     let value = json!({ "seq": seq, "scope": scope, "key": key });
     let text = format!("revoked {scope} {key} (seq {seq})").replace("  ", " ");
-    let ended = Ended::by(seq, value, text);
+    let ended = Ended::by(seq, value, text, SEE);
     if explain {
         ended.explain(store, config, output).await
     } else {
-        ended.say(store, config, output).await
+        ended.say(store, config, output.receipt()).await
     }
 }
 

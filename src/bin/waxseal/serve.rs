@@ -1,12 +1,14 @@
 //! `waxseal serve`.
 
 use std::fs::File;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use waxseal::Waxseal;
 use waxseal::embedded::{Database, make_data_dir};
@@ -17,7 +19,7 @@ use crate::failure::Failure;
 use crate::metrics::{self, Metrics};
 use crate::patience::Patience;
 use crate::traces::Traces;
-use crate::{passwords, user};
+use crate::{passwords, streams, user};
 
 /// How long requests under way may take to finish once the service is told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -25,6 +27,9 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// How long a client of HTTP/2 may be silent before it is asked whether it is there. What is asked is news to whoever
 /// watches the connection, so this is shorter than that one waits.
 const PING: Duration = Duration::from_secs(10);
+
+/// How many connections wait to be accepted, at most: the system may have a lower limit of its own.
+const WAITING: u32 = 4096;
 
 pub async fn run(config: &Config) -> Result<(), Failure> {
     let traces = Traces::start()?;
@@ -44,7 +49,9 @@ async fn serve(config: &Config) -> Result<(), Failure> {
             "browsers do not keep the session cookie of an http:// issuer on another machine; put a proxy with TLS in front, and set the issuer to its https:// URL"
         );
     }
-    // Before anything is made that is measured.
+    // Before anything is made: a port that is taken leaves no traces.
+    let port = Port::take(config.listen)?;
+    // And before anything is made that is measured.
     let metrics = Metrics::bind(config)?;
     let _lock = match config.settings.database {
         Database::Sqlite => Some(lock(config)?),
@@ -63,7 +70,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         _ = interrupt.recv() => return stopped_early(),
     };
 
-    let (listener, address) = bind(config.listen, "--listen")?;
+    let (listener, address) = port.listen()?;
     let handle = Handle::new();
     let server = server(listener, handle.clone())?;
     let metrics = metrics.map(|metrics| metrics.serve(&waxseal)).transpose()?;
@@ -107,13 +114,45 @@ fn stopped_early() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes a port, or names the flag that chooses another.
+/// The service's port, taken. Until the service is ready to answer it refuses connections, so that balancers and
+/// clients turn to others instead of waiting.
+struct Port {
+    socket: TcpSocket,
+    wanted: SocketAddr,
+}
+
+impl Port {
+    fn take(wanted: SocketAddr) -> Result<Self, Failure> {
+        let socket = match wanted {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let refused = |cause| not_listening(wanted, "--listen", &cause);
+        let socket = socket.map_err(refused)?;
+        // Connections of a service that ran here before may still be ending.
+        socket.set_reuseaddr(true).map_err(refused)?;
+        socket.bind(wanted).map_err(refused)?;
+        Ok(Self { socket, wanted })
+    }
+
+    fn listen(self) -> Result<(TcpListener, SocketAddr), Failure> {
+        let wanted = self.wanted;
+        let refused = |cause| not_listening(wanted, "--listen", &cause);
+        let listener = self.socket.listen(WAITING).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok((listener.into_std().map_err(refused)?, address))
+    }
+}
+
+fn not_listening(address: SocketAddr, flag: &str, cause: &io::Error) -> Failure {
+    Failure::refused(format!(
+        "cannot listen on {address}: {cause}; choose another address with {flag}"
+    ))
+}
+
+/// Takes a port and listens, or names the flag that chooses another.
 pub fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
-    let refused = |cause| {
-        Failure::refused(format!(
-            "cannot listen on {address}: {cause}; choose another address with {flag}"
-        ))
-    };
+    let refused = |cause| not_listening(address, flag, &cause);
     let listener = TcpListener::bind(address).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
@@ -161,18 +200,29 @@ async fn first_user(waxseal: &Waxseal) -> Result<(), Failure> {
     if !accounts.users().await.map_err(Failure::refused)?.is_empty() {
         return Ok(());
     }
+    let user = user::new_user("admin")?;
     let password = passwords::random(&OsRandom::new());
-    if let Err(failure) = user::create(&*accounts, "admin", password.clone()).await {
-        // Another node that starts at the same moment may have made it.
-        let users = accounts.users().await.map_err(Failure::refused)?;
-        return if users.is_empty() {
-            Err(failure)
-        } else {
-            Ok(())
-        };
+    let hash = passwords::hash(password.clone(), user.username.as_str()).await?;
+    // The password is shown before the user is made. A user whose password nobody has seen would keep the next start
+    // from making another.
+    let shown = streams::err(&format!(
+        "waxseal: there was no user, so one is made. This is shown once:\n  username: admin\n  password: {password}\n"
+    ));
+    shown.map_err(|cause| {
+        Failure::refused(format!(
+            "there is no user, and none was made: the password of the first one could not be shown on standard error: {cause}. Start with a standard error that can be written, or add a user with: waxseal user add NAME"
+        ))
+    })?;
+    let Err(failure) = user::insert(&*accounts, &user, &hash).await else {
+        return Ok(());
+    };
+    // Another node that starts at the same moment may have made it.
+    let users = accounts.users().await;
+    if users.is_ok_and(|users| !users.is_empty()) {
+        streams::note(
+            "the password shown here is not valid: another node made the first user at the same moment, and shows its password",
+        );
+        return Ok(());
     }
-    eprintln!(
-        "waxseal: there was no user, so one was made. This is shown once:\n  username: admin\n  password: {password}"
-    );
-    Ok(())
+    Err(failure.with("; the password that was shown is not valid"))
 }

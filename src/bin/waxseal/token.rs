@@ -18,9 +18,11 @@ use waxseal::token::payload::Payload;
 use waxseal::token::{MAX_TOKEN_BYTES, base64url};
 use waxseal::verifier::Verified;
 
-use crate::cli::{Output, TokenAction};
+use crate::cli::TokenAction;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::Output;
+use crate::streams;
 
 pub async fn run(action: TokenAction, config: &Config, output: Output) -> Result<(), Failure> {
     let token = from_stdin()?;
@@ -74,9 +76,8 @@ fn inspect(token: &str, output: Output) -> Result<(), Failure> {
             "it is not a JWT, and not a PASETO v4.public, whose parts are base64url and JSON",
         )
     })?;
-    eprintln!("waxseal: nothing of this is verified; to verify it: waxseal token verify");
-    output.print(&value, || format!("{value:#}"));
-    Ok(())
+    streams::note("nothing of this is verified; to verify it: waxseal token verify");
+    output.print(&value, || format!("{value:#}"))
 }
 
 /// Looks, and makes nothing: neither keys nor a log.
@@ -122,6 +123,5 @@ async fn verify(token: &str, config: &Config, output: Output) -> Result<(), Fail
         Verified::Client(client) => Payload::of_client(client.claims(), Format::Jwt),
     };
     let value = json!({ "verified": true, "kid": verified.kid(), "claims": claims });
-    output.print(&value, || format!("{value:#}"));
-    Ok(())
+    output.print(&value, || format!("{value:#}"))
 }

@@ -26,6 +26,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::failure::Failure;
 use crate::lines::Lines;
+use crate::streams;
 
 /// The standard variables that name a collector. Without one of them nothing is exported.
 const ENDPOINTS: [&str; 2] = [
@@ -51,8 +52,9 @@ impl Traces {
         let ansi = std::io::stderr().is_terminal();
         let log = tracing_subscriber::fmt::layer()
             .event_format(Lines::new(ansi))
-            .with_writer(std::io::stderr)
+            .with_writer(streams::Log)
             .with_ansi(ansi)
+            .log_internal_errors(false)
             .with_filter(filter.and(logged));
         let named = |name: &&&str| env::var(**name).is_ok_and(|url| !url.is_empty());
         let provider = match ENDPOINTS.iter().find(named) {

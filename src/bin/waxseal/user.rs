@@ -1,17 +1,23 @@
 //! `waxseal user`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use waxseal::account::password::PasswordHash;
 use waxseal::account::{Accounts, AddUserError, User, UserChange, Username};
 use waxseal::embedded::{look_into_store, open_or_make_store, open_store};
 use waxseal::id::UserId;
 use waxseal::random::OsRandom;
 use waxseal::time::{Clock, SystemClock};
 
-use crate::cli::{Output, UserAction, WithPassword};
+use crate::cli::{UserAction, WithPassword};
 use crate::config::Config;
 use crate::ended::Ended;
 use crate::failure::Failure;
-use crate::passwords;
+use crate::output::{Output, Receipt};
+use crate::passwords::{self, Chosen};
+use crate::table::table;
+
+/// What shows the result of a change.
+const SEE: &str = "waxseal user list";
 
 pub async fn run(action: UserAction, config: &Config, output: Output) -> Result<(), Failure> {
     let opened = match action {
@@ -26,53 +32,38 @@ pub async fn run(action: UserAction, config: &Config, output: Output) -> Result<
         UserAction::List => list(&store, output).await,
         UserAction::Disable { name } => {
             let ended = change(&store, &name, UserChange::Disable, "disabled").await?;
-            ended.say(store, config, output).await
+            ended.say(store, config, output.receipt()).await
         }
         UserAction::Delete { name } => {
             let ended = change(&store, &name, UserChange::Delete, "deleted").await?;
-            ended.say(store, config, output).await
+            ended.say(store, config, output.receipt()).await
         }
         UserAction::Enable { name } => {
-            let user = find(&store, &name).await?;
+            let mut user = find(&store, &name).await?;
             store.enable_user(user.id).await.map_err(Failure::refused)?;
-            output.print(
-                &json!({ "id": user.id, "username": user.username.as_str() }),
-                || format!("{} enabled", user.username),
-            );
-            Ok(())
+            user.enabled = true;
+            let done = format!("{} enabled", user.username);
+            output.receipt().finish(&shown(&user).into(), &done, SEE)
         }
         UserAction::Passwd(wanted) => {
-            let ended = passwd(&store, &wanted).await?;
-            ended.say(store, config, output).await
+            let (ended, receipt) = passwd(&store, &wanted, output).await?;
+            ended.say(store, config, receipt).await
         }
     }
 }
 
-/// Adds a user with that password.
-pub async fn create(
-    accounts: &dyn Accounts,
-    name: &str,
-    password: String,
-) -> Result<User, Failure> {
+/// A user that is not added yet.
+pub fn new_user(name: &str) -> Result<User, Failure> {
     let username: Username = name
         .parse()
         .map_err(|why| Failure::Usage(format!("{name:?} is {why}")))?;
-    let hash = passwords::hash(password, username.as_str()).await?;
     let now = SystemClock.now();
-    let user = User {
+    Ok(User {
         id: UserId::new(now, &OsRandom::new()),
         username,
         enabled: true,
         created_at: now,
-    };
-    match accounts.add_user(&user, &hash).await {
-        Ok(()) => Ok(user),
-        Err(AddUserError::Taken) => Err(Failure::refused(format!(
-            "there is a user {} already; set a new password with: waxseal user passwd {}",
-            user.username, user.username
-        ))),
-        Err(why) => Err(Failure::refused(why)),
-    }
+    })
 }
 
 /// The user of that name, or a refusal that says what to do.
@@ -86,25 +77,26 @@ pub async fn find(accounts: &dyn Accounts, name: &str) -> Result<User, Failure> 
         .ok_or_else(missing)
 }
 
-/// The password that is wanted, and what to show of it.
-fn wanted_password(wanted: &WithPassword) -> Result<(String, Option<String>), Failure> {
-    if wanted.password_stdin {
-        return Ok((passwords::from_stdin()?, None));
-    }
-    let made = passwords::random(&OsRandom::new());
-    Ok((made.clone(), Some(made)))
+/// A user as JSON: the same members in every command.
+fn shown(user: &User) -> Map<String, Value> {
+    let value = json!({
+        "id": user.id,
+        "username": user.username.as_str(),
+        "enabled": user.enabled,
+        "created_at": user.created_at,
+    });
+    value.as_object().cloned().unwrap_or_default()
 }
 
-fn with_password(user: &User, done: &str, made: Option<&str>) -> (Value, String) {
-    let mut value = json!({ "id": user.id, "username": user.username.as_str() });
-    if let Some(made) = made {
-        value["password"] = made.into();
+/// Shows the password, if it was made and nobody knows it, before it counts.
+fn receipt(user: &User, chosen: &Chosen, output: Output) -> Result<Receipt, Failure> {
+    if !chosen.made {
+        return Ok(output.receipt());
     }
-    let text = match made {
-        Some(made) => format!("{} {done}, password: {made}", user.username),
-        None => format!("{} {done}", user.username),
-    };
-    (value, text)
+    let mut value = shown(user);
+    value.insert("password".to_owned(), chosen.text.as_str().into());
+    let text = format!("{} gets the password: {}", user.username, chosen.text);
+    output.show_secret("password", value, &text)
 }
 
 async fn add(
@@ -112,40 +104,76 @@ async fn add(
     wanted: &WithPassword,
     output: Output,
 ) -> Result<(), Failure> {
-    let (password, made) = wanted_password(wanted)?;
-    let user = create(accounts, &wanted.name, password).await?;
-    let (value, text) = with_password(&user, "added", made.as_deref());
-    output.print(&value, || text);
-    Ok(())
+    let user = new_user(&wanted.name)?;
+    let there = accounts.user(&user.username).await;
+    if there.map_err(Failure::refused)?.is_some() {
+        return Err(taken(&user));
+    }
+    let chosen = passwords::chosen(wanted)?;
+    let hash = passwords::hash(chosen.text.clone(), user.username.as_str()).await?;
+    let receipt = receipt(&user, &chosen, output)?;
+    match insert(accounts, &user, &hash).await {
+        Ok(()) => {
+            let done = format!("{} added", user.username);
+            receipt.finish(&shown(&user).into(), &done, SEE)
+        }
+        Err(failure) => Err(receipt.void(failure)),
+    }
 }
 
-async fn passwd(accounts: &dyn Accounts, wanted: &WithPassword) -> Result<Ended, Failure> {
+pub async fn insert(
+    accounts: &dyn Accounts,
+    user: &User,
+    hash: &PasswordHash,
+) -> Result<(), Failure> {
+    match accounts.add_user(user, hash).await {
+        Ok(()) => Ok(()),
+        Err(AddUserError::Taken) => Err(taken(user)),
+        Err(why) => Err(Failure::refused(why)),
+    }
+}
+
+fn taken(user: &User) -> Failure {
+    Failure::refused(format!(
+        "there is a user {} already; set a new password with: waxseal user passwd {}",
+        user.username, user.username
+    ))
+}
+
+async fn passwd(
+    accounts: &dyn Accounts,
+    wanted: &WithPassword,
+    output: Output,
+) -> Result<(Ended, Receipt), Failure> {
     let user = find(accounts, &wanted.name).await?;
-    let (password, made) = wanted_password(wanted)?;
-    let hash = passwords::hash(password, user.username.as_str()).await?;
-    let seq = apply(accounts, &user, UserChange::Password(hash)).await?;
-    let done = "has a new password and no sessions";
-    let (value, text) = with_password(&user, done, made.as_deref());
-    Ok(Ended::by(seq, value, text).with_secret(made.is_some()))
+    let chosen = passwords::chosen(wanted)?;
+    let hash = passwords::hash(chosen.text.clone(), user.username.as_str()).await?;
+    let receipt = receipt(&user, &chosen, output)?;
+    match apply(accounts, &user, UserChange::Password(hash)).await {
+        Ok(seq) => {
+            let done = "has a new password and no sessions";
+            Ok((ended(&user, seq, done), receipt))
+        }
+        Err(failure) => Err(receipt.void(failure)),
+    }
 }
 
 async fn list(accounts: &dyn Accounts, output: Output) -> Result<(), Failure> {
     let users = accounts.users().await.map_err(Failure::refused)?;
-    let rows: Vec<_> = users
-        .iter()
-        .map(|user| json!({ "id": user.id, "username": user.username.as_str(), "enabled": user.enabled, "created_at": user.created_at }))
-        .collect();
+    let rows: Vec<_> = users.iter().map(shown).collect();
     output.print(&rows, || {
-        let line = |user: &User| {
+        let row = |user: &User| {
             let state = if user.enabled { "enabled" } else { "disabled" };
-            format!(
-                "{}  {:8}  {}  {}",
-                user.id, state, user.created_at, user.username
-            )
+            [
+                user.id.to_string(),
+                state.to_owned(),
+                user.created_at.to_string(),
+                user.username.to_string(),
+            ]
         };
-        users.iter().map(line).collect::<Vec<_>>().join("\n")
-    });
-    Ok(())
+        let rows: Vec<_> = users.iter().map(row).collect();
+        table(["ID", "STATE", "CREATED", "USERNAME"], &rows)
+    })
 }
 
 async fn change(
@@ -154,11 +182,17 @@ async fn change(
     change: UserChange,
     done: &str,
 ) -> Result<Ended, Failure> {
-    let user = find(accounts, name).await?;
+    let mut user = find(accounts, name).await?;
+    let disables = matches!(change, UserChange::Disable);
     let seq = apply(accounts, &user, change).await?;
-    let value = json!({ "id": user.id, "username": user.username.as_str(), "seq": seq });
-    let text = format!("{} {done}, all sessions ended", user.username);
-    Ok(Ended::by(seq, value, text))
+    user.enabled &= !disables;
+    Ok(ended(&user, seq, &format!("{done}, all sessions ended")))
+}
+
+fn ended(user: &User, seq: i64, done: &str) -> Ended {
+    let mut value = shown(user);
+    value.insert("seq".to_owned(), seq.into());
+    Ended::by(seq, value.into(), format!("{} {done}", user.username), SEE)
 }
 
 /// Changes the user; gives the `seq` of the revocation that ended the sessions.

@@ -234,11 +234,35 @@ async fn all(db: &mut Db<'_>) -> sqlx::Result<Moved> {
 
 async fn copy_all(source: &mut Db<'_>, target: &mut Db<'_>) -> Result<(), StoreError> {
     let text = String::new;
-    copy(source, target, sql::REVOCATIONS, i64::MIN, PAGE).await?;
-    copy(source, target, sql::USERS, text(), PAGE).await?;
-    copy(source, target, sql::SESSIONS, text(), PAGE).await?;
-    copy(source, target, sql::CLIENTS, text(), CLIENTS_AT_ONCE).await?;
-    copy(source, target, sql::ASSERTIONS, Vec::<u8>::new(), PAGE).await?;
+    let counts = step("look at the database", all(source)).await?.counts;
+    let of = Progress::of;
+    let mut progress = of("revocations", counts.revocations);
+    copy(
+        source,
+        target,
+        sql::REVOCATIONS,
+        i64::MIN,
+        PAGE,
+        &mut progress,
+    )
+    .await?;
+    let mut progress = of("users", counts.users);
+    copy(source, target, sql::USERS, text(), PAGE, &mut progress).await?;
+    let mut progress = of("sessions", counts.sessions);
+    copy(source, target, sql::SESSIONS, text(), PAGE, &mut progress).await?;
+    let mut progress = of("clients", counts.clients);
+    copy(
+        source,
+        target,
+        sql::CLIENTS,
+        text(),
+        CLIENTS_AT_ONCE,
+        &mut progress,
+    )
+    .await?;
+    let mut progress = of("assertions", counts.assertions);
+    let start = Vec::<u8>::new();
+    copy(source, target, sql::ASSERTIONS, start, PAGE, &mut progress).await?;
     let head = async {
         set_head(target, &reader::head(source).await?).await?;
         let leeway: i64 = source.query(statements::LEEWAY).one().await?.get(0)?;
@@ -249,6 +273,34 @@ async fn copy_all(source: &mut Db<'_>, target: &mut Db<'_>) -> Result<(), StoreE
     step("copy the log's head", head).await.map(drop)
 }
 
+/// How much of a table is copied. Says so in the log ten times at most, however large the table is.
+struct Progress {
+    what: &'static str,
+    all: i64,
+    done: i64,
+    tenths: i64,
+}
+
+impl Progress {
+    const fn of(what: &'static str, all: i64) -> Self {
+        Self {
+            what,
+            all,
+            done: 0,
+            tenths: 0,
+        }
+    }
+
+    fn add(&mut self, rows: i64) {
+        self.done += rows;
+        let tenths = self.done.saturating_mul(10) / self.all.max(1);
+        if tenths > self.tenths {
+            self.tenths = tenths;
+            tracing::info!("copied {} of {} {}", self.done, self.all, self.what);
+        }
+    }
+}
+
 /// Copies a table in the order of its primary key, page by page: neither side has more than one in memory.
 async fn copy<K: Value + Column>(
     source: &mut Db<'_>,
@@ -256,6 +308,7 @@ async fn copy<K: Value + Column>(
     (read, write): (&'static str, &'static str),
     start: K,
     limit: i64,
+    progress: &mut Progress,
 ) -> Result<(), StoreError> {
     let mut after = Some(start);
     while let Some(key) = after.take() {
@@ -270,9 +323,13 @@ async fn copy<K: Value + Column>(
                 let cause = "not every row of a page was taken".to_owned();
                 return Err(sqlx::Error::Protocol(cause));
             }
-            row.get::<K>(1).map(Some)
+            row.get::<K>(1).map(|last| Some((rows, last)))
         };
-        after = step("copy the database", page).await?;
+        let copied = step("copy the database", page).await?;
+        after = copied.map(|(rows, last)| {
+            progress.add(rows);
+            last
+        });
     }
     Ok(())
 }
@@ -286,6 +343,7 @@ async fn compare_all(
     if differ.is_some() {
         return Ok(differ);
     }
+    tracing::info!("comparing the two revocation logs");
     let mut place = Place::start();
     while !place.done {
         if !step("compare the two", next_page(source, target, &mut place)).await? {

@@ -9,10 +9,10 @@ use crate::failure::Failure;
 
 const PREFIX: &str = "WAXSEAL_";
 
-/// The command line, where an empty variable counts as unset: Docker Compose passes `NAME=` for a variable that
-/// its own environment does not have.
-pub fn command() -> Command {
-    Cli::command().mut_args(|argument| {
+/// The command, for which an empty variable counts as unset: Docker Compose passes `NAME=` for a variable that its
+/// own environment does not have.
+pub fn empty_is_unset(command: Command) -> Command {
+    command.mut_args(|argument| {
         let value = argument.get_env().and_then(env::var_os);
         match value.is_some_and(|value| value.is_empty()) {
             true => argument.env(None::<&str>),

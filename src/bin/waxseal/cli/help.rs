@@ -1,0 +1,156 @@
+//! What the help of each command shows: the settings that the command uses. The others are taken too, and hidden.
+
+use clap::{Arg, Command, CommandFactory};
+
+use super::Cli;
+use crate::config::variables;
+
+const POINTER: &str = "Every setting, with its variable and default: waxseal help settings";
+
+/// What opens a database to look into it.
+const LOOK: &[&str] = &["json", "config", "data_dir", "database", "leeway"];
+/// What opens one to change it, beside that.
+const CHANGE: &[&str] = &["mark_dir"];
+/// What waits until no node accepts any more what was ended.
+const END: &[&str] = &["logout", "lease", "max_staleness"];
+const KEYS: &[&str] = &["keys_dir"];
+const ROTATE: &[&str] = &["keys_dir", "token_format", "algorithm"];
+
+enum Shown {
+    All,
+    These(&'static [&'static [&'static str]]),
+}
+
+/// The settings that the help of a command shows.
+fn shown(command: &str) -> Option<Shown> {
+    use Shown::{All, These};
+    Some(match command {
+        "" => These(&[&[
+            "json", "config", "listen", "data_dir", "keys_dir", "mark_dir", "issuer", "database",
+        ]]),
+        "serve" | "settings" => All,
+        "user" | "client" | "keys" | "token" | "revoke" | "completions" | "man" => These(&[]),
+        "user list" | "client list" => These(&[LOOK]),
+        "user add"
+        | "user enable"
+        | "client add"
+        | "client rotate-secret"
+        | "client set-keys"
+        | "client enable"
+        | "restored" => These(&[LOOK, CHANGE]),
+        "user disable" | "user passwd" | "user delete" | "client disable" | "client delete"
+        | "revoke session" | "revoke user" | "revoke client" | "revoke all" => {
+            These(&[LOOK, CHANGE, END])
+        }
+        "keys list" => These(&[LOOK, KEYS]),
+        "keys plan" | "keys rotate" => These(&[LOOK, ROTATE]),
+        "keys revoke" => These(&[LOOK, CHANGE, END, KEYS]),
+        "keys prune" => These(&[&["json", "config"], KEYS]),
+        "keys import" => These(&[LOOK, KEYS, &["token_format"]]),
+        "token inspect" => These(&[&["json", "config"]]),
+        "token verify" => These(&[
+            LOOK,
+            KEYS,
+            &["token_format", "accept", "issuer", "audience", "listen"],
+        ]),
+        "migrate" => These(&[LOOK, CHANGE, KEYS]),
+        _ => return None,
+    })
+}
+
+/// The command line, with help that fits each command.
+pub fn command() -> Command {
+    let root = variables::empty_is_unset(Cli::command());
+    let is_global = |argument: &&Arg| argument.is_global_set();
+    let globals: Vec<_> = root.get_arguments().filter(is_global).cloned().collect();
+    // What a variable is set to may be a secret that stands in the wrong one.
+    let root = root.mut_args(|argument| fitted("", argument.hide_env_values(true)));
+    with_fitting_help(root.after_help(POINTER), "", &globals)
+}
+
+/// clap gives a command no global argument that it has already.
+fn with_fitting_help(command: Command, path: &str, globals: &[Arg]) -> Command {
+    command.mut_subcommands(|inner| {
+        let path = format!("{path} {}", inner.get_name());
+        let path = path.trim_start();
+        let fitted = |argument: &Arg| fitted(path, argument.clone().hide_env_values(true));
+        // `client add` has an --audience of its own.
+        let own: Vec<_> = inner
+            .get_arguments()
+            .map(|own| own.get_id().clone())
+            .collect();
+        let new = globals
+            .iter()
+            .filter(|global| !own.contains(global.get_id()));
+        let inner = inner.args(new.map(fitted));
+        let inner = match shown(path) {
+            Some(Shown::All) => inner,
+            _ => inner.after_help(POINTER),
+        };
+        with_fitting_help(inner, path, globals)
+    })
+}
+
+fn fitted(command: &str, argument: Arg) -> Arg {
+    let id = argument.get_id().to_string();
+    let hidden = match shown(command) {
+        Some(Shown::These(groups)) => {
+            let named = groups.iter().any(|group| group.contains(&id.as_str()));
+            argument.is_global_set() && !named
+        }
+        Some(Shown::All) => id == "json",
+        None => false,
+    };
+    argument.hide(hidden)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn every_command(command: &Command, path: &str, found: &mut Vec<String>) {
+        found.push(path.to_owned());
+        for inner in command.get_subcommands() {
+            let path = format!("{path} {}", inner.get_name());
+            every_command(inner, path.trim_start(), found);
+        }
+    }
+
+    #[test]
+    fn every_command_says_which_settings_it_uses_and_each_is_one() {
+        command().debug_assert();
+        let root = Cli::command();
+        let mut all = Vec::new();
+        every_command(&root, "", &mut all);
+        assert!(all.len() > 30, "{all:?}");
+        for path in all {
+            match shown(&path) {
+                Some(Shown::These(groups)) => {
+                    for id in groups.iter().copied().flatten() {
+                        let known = root.get_arguments().any(|known| known.get_id() == id);
+                        assert!(known, "{path} names {id}");
+                    }
+                }
+                Some(Shown::All) => {}
+                None => panic!("{path:?} is in no list of settings"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_that_is_hidden_is_taken_wherever_it_was() {
+        for words in [
+            "waxseal --memo 1MiB user add bob",
+            "waxseal user --memo 1MiB add bob",
+            "waxseal user add bob --memo 1MiB",
+        ] {
+            let words: Vec<_> = words.split(' ').collect();
+            let by = |matches| <Cli as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+            let fitted = by(command().try_get_matches_from(&words).unwrap());
+            assert_eq!(fitted.flags.memo.as_deref(), Some("1MiB"), "{words:?}");
+            assert_eq!(Cli::parse_from(&words).flags.memo, fitted.flags.memo);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Links `closed.c` into the `waxseal` command. The library is Rust alone and needs none of it.
+
+fn main() {
+    println!("cargo::rerun-if-changed=src/bin/waxseal/streams/closed.c");
+    #[cfg(feature = "server")]
+    for object in cc::Build::new()
+        .file("src/bin/waxseal/streams/closed.c")
+        .compile_intermediates()
+    {
+        println!("cargo::rustc-link-arg-bin=waxseal={}", object.display());
+    }
+}

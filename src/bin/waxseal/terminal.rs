@@ -1,0 +1,104 @@
+//! Passwords that are typed: asked for twice, and not shown.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// What Ctrl-C sends.
+const CANCEL: u8 = 3;
+
+/// A new password, typed twice on the terminal that standard input is.
+pub fn new_password(name: &str) -> Result<String, Failure> {
+    let failed = |cause: io::Error| {
+        Failure::refused(format!(
+            "no password could be read from the terminal: {cause}; nothing was changed"
+        ))
+    };
+    let _silent = Silent::begin().map_err(failed)?;
+    let first = ask(&format!("New password for {name}: "))?;
+    let second = ask("The same password again: ")?;
+    if *first != *second {
+        return Err(Failure::refused(
+            "the two passwords differ; nothing was changed",
+        ));
+    }
+    Ok(first.to_string())
+}
+
+fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    show(prompt);
+    let line = read_line();
+    show("\n");
+    let refused = |why: &str| Failure::refused(format!("{why}; nothing was changed"));
+    match line {
+        Ok(Some(line)) if line.is_empty() => Err(refused("no password was typed")),
+        Ok(Some(line)) => match std::str::from_utf8(&line) {
+            Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+            Err(_) => Err(refused("the password that was typed is not UTF-8")),
+        },
+        Ok(None) => Err(refused("no password was typed")),
+        Err(cause) => Err(refused(&format!("no password could be read: {cause}"))),
+    }
+}
+
+/// On standard error, or on the terminal itself if that goes elsewhere.
+fn show(text: &str) {
+    if io::stderr().is_terminal() {
+        let _ = crate::streams::err(text);
+    } else if let Ok(terminal) = io::stdin().as_fd().try_clone_to_owned() {
+        let _ = std::fs::File::from(terminal).write_all(text.as_bytes());
+    }
+}
+
+/// A line without its end; none if it was cancelled or nothing more comes.
+fn read_line() -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(4096));
+    let mut input = io::stdin().lock();
+    loop {
+        let chunk = input.fill_buf()?;
+        let end = chunk.iter().position(|byte| [b'\n', CANCEL].contains(byte));
+        let Some(end) = end else {
+            let read = chunk.len();
+            line.extend_from_slice(chunk);
+            input.consume(read);
+            if read == 0 {
+                return Ok(None);
+            }
+            continue;
+        };
+        let cancelled = chunk[end] == CANCEL;
+        line.extend_from_slice(&chunk[..end]);
+        input.consume(end + 1);
+        return Ok((!cancelled).then_some(line));
+    }
+}
+
+/// The terminal shows nothing of what is typed until this is dropped.
+struct Silent {
+    before: Termios,
+}
+
+impl Silent {
+    fn begin() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        // Ctrl-C ends the line instead of the process, which would leave the terminal silent for the shell.
+        silent.local_modes.remove(LocalModes::ISIG);
+        silent.special_codes[SpecialCodeIndex::VEOL] = CANCEL;
+        tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+    }
+}
