@@ -53,6 +53,10 @@ async fn the_readmes_way_to_several_nodes() {
     assert_eq!(first.len(), 3);
     let done = shell(&first.join("\n"), &places[0]).output().unwrap();
     assert!(done.status.success(), "{done:?}");
+    assert!(
+        done.stderr.is_empty(),
+        "no progress without a terminal: {done:?}"
+    );
     let [export, ..] = &first[..] else { panic!() };
     let serve = commands("serve --listen", &url, &places[1]).join("\n");
     let start = |place| Server::start(shell(&format!("{export}\nexec {serve}"), place));

@@ -1,5 +1,6 @@
 //! An output that cannot be written: closed, full, or read by nobody. Every command of the tree is in the table.
 
+mod shown_first;
 mod start;
 
 use std::collections::BTreeSet;

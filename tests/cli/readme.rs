@@ -159,8 +159,9 @@ fn the_other_commands_succeed() {
     place.add_user("alice");
     let server = place.serve();
     std::os::unix::fs::symlink(root().join("scripts"), place.path().join("scripts")).unwrap();
-    for wanted in ["user list", "keys plan", "rotate-keys"] {
-        let sessions = blocks("console");
+    let mut sessions = blocks("console");
+    sessions.extend(blocks_of("docs/cli.md", "console"));
+    for wanted in ["user list", "keys plan", "rotate-keys", "completions bash"] {
         let block = sessions
             .iter()
             .find(|block| block.contains(wanted))

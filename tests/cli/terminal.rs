@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use super::common::postgres::Postgres;
 use super::common::{Place, Server, program, program_at};
 
 const TYPED: &str = "a password that is typed";
@@ -104,4 +105,17 @@ async fn one_is_made_on_a_terminal_if_that_is_asked_for() {
     assert_eq!(log_in(&server, password).await, 200);
     let both = ["user", "passwd", "alice", "--generate", "--password-stdin"];
     assert_eq!(place.run(&both, "").status.code(), Some(2));
+}
+
+#[test]
+fn a_move_to_postgresql_tells_how_far_it_is() {
+    let postgres = Postgres::start();
+    let place = Place::new();
+    place.add_user("alice");
+    let url = postgres.url();
+    let moved = type_at(&place, &["migrate", "--to", &url], &[]);
+    assert_eq!(moved.status, 0, "{}", moved.seen);
+    for words in ["copied 1 of 1 users", "comparing", "moved to postgres://"] {
+        assert!(moved.seen.contains(words), "{words} in {}", moved.seen);
+    }
 }

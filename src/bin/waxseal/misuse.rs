@@ -37,7 +37,7 @@ pub fn answer(error: &clap::Error) -> ExitCode {
     ];
     let missing = missing.contains(&error.kind());
     if !missing && quotes_address(error, &typed) {
-        let why = "an address is where none can be, and is not shown: it may have a password in it; see waxseal --help";
+        let why = "an argument looks like an address where none is expected. It is not shown, because it may contain a password; see waxseal --help";
         return Failure::Usage(why.to_owned()).report(json);
     }
     if json {
