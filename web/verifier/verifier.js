@@ -211,7 +211,7 @@ export class Verifier {
     this.#list.raiseHorizon(brought.horizon);
     // A clock that is off misjudges what has expired.
     if (brought.now < wall - leeway || brought.now > answered + leeway) throw new Error("this clock and the issuer's differ by more than the leeway");
-    this.#list.observe(answered - leeway);
+    this.#list.observe(answered, leeway);
     if (brought.complete) this.#proven = { uptime: uptime - brought.age, wall: wall - brought.age };
     return brought.complete;
   }
