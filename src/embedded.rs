@@ -216,10 +216,11 @@ impl Waxseal {
         })
     }
 
-    /// The service's own pages, at `/` and below `/pages`: sign in, look at sessions, change the password.
-    /// They need [`Waxseal::router`] on the same origin.
+    /// The service's own pages, at `/` and below `/pages`: sign in, look at sessions, change the password. Also
+    /// `/favicon.ico`, `/robots.txt` and `/.well-known/change-password`: an app that has one of these paths already
+    /// cannot merge this router. They need [`Waxseal::router`] on the same origin.
     pub fn pages(&self) -> Router {
-        pages(&self.random)
+        pages(&self.cookies, &self.random)
     }
 
     /// The layer that lets handlers of one's own take sessions from the cookie: put it around their router.

@@ -114,7 +114,9 @@ pub fn router(services: Services) -> Router {
         .merge(feed)
 }
 
-/// The service's own pages, at `/` and below `/pages`. They use the resources, on the same origin.
-pub fn pages(random: &Arc<dyn Random>) -> Router {
-    page_files::router().layer(Around::new(&Origins::default(), random))
+/// The service's own pages, at `/` and below `/pages`, and what browsers look for on any site: `/favicon.ico`,
+/// `/robots.txt` and `/.well-known/change-password`. The pages use the resources, on the same origin, and send
+/// people on to the origins that the cookies allow.
+pub fn pages(cookies: &SessionCookies, random: &Arc<dyn Random>) -> Router {
+    page_files::router(cookies.origins()).layer(Around::new(&Origins::default(), random))
 }

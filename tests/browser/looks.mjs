@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  AxeBuilder, cookieOf, expectNoise, expectRefusal, fillSignIn, heading, job, newBrowser, open, play, press, raw, signedIn,
+  at, AxeBuilder, cookieOf, expectNoise, expectRefusal, fillSignIn, heading, job, newBrowser, open, play, press, raw, signedIn,
   signedOut, signIn,
 } from './stage.mjs';
 
@@ -140,6 +140,24 @@ async function unreachable() {
   await heading(page, 'Sign in').waitFor();
 }
 
+/** What is shown instead of the form and of the session. */
+async function instead() {
+  const plain = new URL(job.url);
+  plain.hostname = 'waxseal.test';
+  const page = await open(await newBrowser({ viewport: job.size }), at(plain.origin));
+  await heading(page, 'Sign-in needs HTTPS').waitFor();
+  await look(page, 'plain-http');
+
+  const back = await open(await newBrowser({ viewport: job.size }), `${job.url}/?return_to=/livez`);
+  await back.clock.setFixedTime(new Date()); // however slow the machine is, it went there just now
+  await heading(back, 'Sign in').waitFor();
+  await fillSignIn(back, 'alice', job.password);
+  await back.waitForURL(`${job.url}/livez`);
+  await back.goto(`${job.url}/?return_to=/livez`);
+  await heading(back, 'You are signed in').waitFor();
+  await look(back, 'sent-back');
+}
+
 play(async () => {
   const userAgent = 'Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0';
   await signedIn(await newBrowser({ userAgent }));
@@ -147,5 +165,6 @@ play(async () => {
   await signInViews(context);
   await endings(context, await sessionViews(context));
   await unreachable();
+  await instead();
   assert.deepEqual(faults, []);
 });

@@ -1,36 +1,14 @@
-//! The service in a real browser: the program itself, Debian's Chromium, and a script for each scenario,
-//! which `playwright-core` plays. What every scenario needs is in `stage.mjs`.
+//! The service in a real browser: the program itself, Chromium, and a script for each scenario.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
-use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 
-use common::{ISSUER, PASSWORD, Place, Server, program};
+use common::chromium;
+use common::{ISSUER, Place, Server, program};
 use serde_json::{Value, json};
-
-const CHROMIUM: &str = "/usr/bin/chromium";
-
-fn here(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-/// The packages that drive the browser. A test that found none of it and passed would say nothing.
-fn packages() -> PathBuf {
-    let wanted = std::fs::read(here("tests/browser/package-lock.json")).unwrap();
-    let stamp = here("target/browser/installed.json");
-    let installed = std::fs::read(&stamp).is_ok_and(|installed| installed == wanted);
-    assert!(
-        installed && Path::new(CHROMIUM).exists(),
-        "{CHROMIUM}, or what the lock file has in {}, is missing; run scripts/test-setup first",
-        stamp.display()
-    );
-    stamp.with_file_name("node_modules")
-}
 
 /// A port that nobody listens on just now, for what must be named before it listens.
 fn free_port() -> u16 {
@@ -43,56 +21,23 @@ fn play(scenario: &str, flags: &[&str]) {
     play_with(scenario, flags, json!({}));
 }
 
-fn play_with(scenario: &str, flags: &[&str], more: Value) {
-    let packages = packages();
+fn play_with(scenario: &str, flags: &[&str], mut more: Value) {
+    // The issuer is none of the browser's URLs: what decides is what the browser says of its requests.
+    let own = ["--listen", "127.0.0.1:0", "--issuer", ISSUER];
+    let (_place, server) = serve(&[&own[..], flags].concat());
+    more["pid"] = json!(server.child.id());
+    chromium::play(scenario, &server.url, more, || server.log());
+}
+
+/// The program with these flags, and the users alice and mallory.
+fn serve(flags: &[&str]) -> (Place, Server) {
     let place = Place::new();
     place.add_user("alice");
     place.add_user("mallory");
     let mut command = program();
-    command
-        // The issuer is none of the browser's URLs: what decides is what the browser says of its requests.
-        .args(["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER])
-        .args(flags)
-        .current_dir(place.path());
+    command.arg("serve").args(flags).current_dir(place.path());
     let server = Server::start(command);
-
-    let mut job = json!({
-        "url": server.url,
-        "pid": server.child.id(),
-        "password": PASSWORD,
-        "chromium": CHROMIUM,
-        "packages": packages,
-        "client": here("web/client/waxseal.js"),
-        "pictures": here("target/browser"),
-        "scenario": scenario,
-    });
-    let Value::Object(more) = more else {
-        panic!("{more}");
-    };
-    job.as_object_mut().unwrap().extend(more);
-
-    // The script ends by itself after two minutes. If it could not, this ends it, and the browser with it.
-    let mut child = Command::new("timeout")
-        .args(["--kill-after=5", "150", "node"])
-        .arg(here("tests/browser").join(format!("{scenario}.mjs")))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(job.to_string().as_bytes()).unwrap();
-    drop(input);
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    print!("{said}");
-    assert!(
-        output.status.success(),
-        "{scenario}: {}\n{said}\n{}\nthe server said:\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr),
-        server.log()
-    );
+    (place, server)
 }
 
 #[test]
@@ -172,4 +117,36 @@ fn a_bearer_token_serves_all_tabs_of_a_page_of_ones_own_and_goes_nowhere_else() 
 #[test]
 fn pages_of_other_sites_and_of_other_ports_change_nothing() {
     play("other_sites", &[]);
+}
+
+#[test]
+fn after_sign_in_a_person_goes_where_the_link_says_and_never_to_a_strangers_site() {
+    let port = free_port();
+    let listed = format!("http://localhost:{port}");
+    let listed = format!("{listed},https://app.example");
+    play_with(
+        "return_to",
+        &["--allowed-origins", &listed],
+        json!({ "port": port }),
+    );
+}
+
+/// An address of this machine that is not loopback, if it has one. Nothing is sent.
+fn lan_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    socket.connect((Ipv4Addr::new(198, 51, 100, 1), 9)).ok()?;
+    let address = socket.local_addr().unwrap().ip();
+    (!address.is_loopback()).then_some(address)
+}
+
+#[test]
+fn the_pages_say_why_nobody_can_sign_in_over_plain_http_or_without_cookies() {
+    // Else Chromium is told to find a name at loopback, which is no secure context either.
+    let host = lan_address().map_or("waxseal.test".to_owned(), |address| address.to_string());
+    let port = free_port();
+    let plain = format!("http://{host}:{port}");
+    let listen = format!("0.0.0.0:{port}");
+    let (_place, server) = serve(&["--listen", &listen, "--issuer", &plain]);
+    let more = json!({ "loopback": format!("http://127.0.0.1:{port}") });
+    chromium::play("plain_http", &plain, more, || server.log());
 }

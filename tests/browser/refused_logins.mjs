@@ -16,12 +16,14 @@ play(async () => {
   const stays = await signedIn(await newBrowser(), 'mallory');
   const page = await open(await newBrowser());
 
+  await page.getByLabel('Username').fill(' ');
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.locator('#username-error', { hasText: 'Enter your username.' }).waitFor();
   await page.locator('#password-error', { hasText: 'Enter your password.' }).waitFor();
 
   for (const password of ['wrong', 'still wrong', 'wrong again']) {
-    await fillSignIn(page, 'alice', password);
+    // White space around a name comes with what is pasted.
+    await fillSignIn(page, '\u00a0 alice\t', password);
     await problem(page, 'The username or the password is wrong.');
     assert.deepEqual(await typed(page), ['alice', password]);
   }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import {
-  COOKIE, cookieOf, job, heading, left, newBrowser, open, play, press, raw, sessionId, signedOut, signIn, until,
+  COOKIE, cookieOf, hasFocus, job, heading, left, newBrowser, open, play, press, raw, sessionId, signedOut, signIn, until,
 } from './stage.mjs';
 
 /** Everything that a script of the page can read, and keep. */
@@ -68,6 +68,7 @@ play(async () => {
   const context = await newBrowser();
   const page = await open(context);
   await heading(page, 'Sign in').waitFor();
+  assert.ok(await hasFocus(page.getByLabel('Username')), 'one can type at once');
   assert.equal(await cookieOf(context), undefined, 'no cookie before the login');
   await signIn(page);
 

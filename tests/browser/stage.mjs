@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -22,10 +23,14 @@ const WATCHDOG = 120_000;
 const args = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--no-proxy-server',
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  '--host-resolver-rules=MAP waxseal.test 127.0.0.1',
 ];
+// Playwright switches the back-forward cache off, and users have it on.
+const ignoreDefaultArgs = ['--disable-back-forward-cache'];
 
 let browser;
 const contexts = [];
+const profiles = [];
 const servers = [];
 const noise = []; // what the console, the content security policy and uncaught errors said
 const strangers = []; // requests to hosts that have no part in the scenario
@@ -40,8 +45,6 @@ export async function play(scenario) {
   }, WATCHDOG);
   let failed = false;
   try {
-    // Playwright switches the back-forward cache off, and users have it on.
-    const ignoreDefaultArgs = ['--disable-back-forward-cache'];
     browser = await chromium.launch({ executablePath: job.chromium, args, ignoreDefaultArgs });
     await scenario();
     await heardNothing();
@@ -50,6 +53,10 @@ export async function play(scenario) {
     console.error(error);
     if (noise.length) console.error('heard:', noise);
     await picturesOfFailure().catch((cause) => console.error(cause));
+  }
+  for (const { context, folder } of profiles) {
+    await context.close();
+    rmSync(folder, { recursive: true, force: true });
   }
   await browser?.close();
   for (const server of servers) server.close();
@@ -77,7 +84,21 @@ async function heardNothing() {
 
 /** A browser of its own: what one context stores, the others do not see. */
 export async function newBrowser(options = {}) {
-  const context = await browser.newContext({ locale: 'en-GB', ...options });
+  return watched(await browser.newContext({ locale: 'en-GB', ...options }));
+}
+
+/** One whose user has set these of Chromium's preferences. */
+export async function newBrowserWithPreferences(preferences) {
+  const folder = mkdtempSync(join(tmpdir(), 'waxseal-profile-'));
+  mkdirSync(join(folder, 'Default'));
+  writeFileSync(join(folder, 'Default', 'Preferences'), JSON.stringify(preferences));
+  const options = { executablePath: job.chromium, args, ignoreDefaultArgs, locale: 'en-GB' };
+  const context = await chromium.launchPersistentContext(folder, options);
+  profiles.push({ context, folder });
+  return watched(context);
+}
+
+async function watched(context) {
   context.setDefaultTimeout(PATIENCE);
   contexts.push(context);
   context.on('request', (request) => {
@@ -119,6 +140,12 @@ export async function serve(answer, port = 0) {
   const taken = server.address().port;
   for (const host of ['localhost', '127.0.0.1']) hosts.add(`${host}:${taken}`);
   return taken;
+}
+
+/** Another address that belongs to the scenario. */
+export function at(url) {
+  hosts.add(new URL(url).host);
+  return url;
 }
 
 /** The service by the name `localhost`, which is another site than its address. */
@@ -170,6 +197,8 @@ export async function open(context, url = job.url) {
   return page;
 }
 
+export const hasFocus = (field) => field.evaluate((element) => element === document.activeElement);
+
 export const heading = (page, name) => page.getByRole('heading', { level: 1, name, exact: true });
 
 export async function fillSignIn(page, username, password) {
@@ -198,6 +227,9 @@ export const reasons = {
   idle: 'You were signed out, because nothing had happened for as long as the idle timeout is.',
   absolute: 'Your session had lasted as long as a session may. Sign in again to go on.',
   refused: 'Your session is no longer accepted: it was ended from elsewhere, or it had run out.',
+  noCookie: 'You are not signed in, because your browser did not keep the session cookie. Allow cookies for this site. '
+    + 'If they are allowed, open this page at its https:// address: many browsers keep the cookie only there.',
+  onward: 'Sign in to open the page that you asked for.',
 };
 
 /** Waits for the sign-in view, which must say this reason and have nothing of the session left. */
@@ -207,6 +239,7 @@ export async function signedOut(page, reason) {
   assert.ok(await page.locator('#who').isHidden() && await page.locator('#views').isHidden());
   assert.equal(await page.locator('#who-name').textContent(), '');
   assert.equal(await page.locator('#session-id').count(), 0);
+  assert.ok(await hasFocus(page.getByLabel('Username')), 'one can type at once');
   assert.equal(await page.getByRole('dialog').count(), 0);
 }
 

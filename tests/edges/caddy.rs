@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::stage::{Kind, installed};
 
-const CADDY: Kind = Kind {
+pub const CADDY: Kind = Kind {
     configuration: "Caddyfile",
     written: |ip, port| format!("{ip}:{port}"),
     strips_unknown: true,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::stage::{Kind, installed};
 
-const ENVOY: Kind = Kind {
+pub const ENVOY: Kind = Kind {
     configuration: "envoy.yaml",
     written: |ip, port| format!("address: {ip}, port_value: {port}"),
     strips_unknown: true,

@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+mod browser;
 mod caddy;
 mod curl;
 mod envoy;

@@ -5,22 +5,47 @@ use std::process::Command;
 
 use super::stage::Kind;
 
-const NGINX: Kind = Kind {
+pub const NGINX: Kind = Kind {
     configuration: "nginx.conf",
     written: |ip, port| format!("{ip}:{port}"),
     strips_unknown: false,
     says_when: true,
-    change: |text, folder, _| {
-        // Debian's defaults are folders of the system's.
-        let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| {
-            let path = folder.join(name);
-            format!("{name}_temp_path {};\n", path.display())
-        });
-        let within = format!("http {{\naccess_log off;\n{}", folders.concat());
-        *text = text.replacen("http {\n", &within, 1);
-    },
+    change: |text, folder, _| within_folder(text, folder),
     command,
 };
+
+/// With Waxseal below a path.
+pub const BELOW_A_PATH: Kind = Kind {
+    configuration: "nginx-below-a-path.conf",
+    ..NGINX
+};
+
+/// The user and the password of [`BEHIND_BASIC`].
+pub const GATE: [&str; 2] = ["tester", "staging only"];
+
+/// With a gate before everything, as staging sites have one.
+pub const BEHIND_BASIC: Kind = Kind {
+    change: |text, folder, _| {
+        within_folder(text, folder);
+        let [user, password] = GATE;
+        let users = folder.join("users");
+        std::fs::write(&users, format!("{user}:{{PLAIN}}{password}\n")).unwrap();
+        let users = users.display();
+        let gate = format!("server {{\nauth_basic staging;\nauth_basic_user_file {users};\n");
+        *text = text.replacen("server {\n", &gate, 1);
+    },
+    ..NGINX
+};
+
+/// Debian's defaults are folders of the system's.
+fn within_folder(text: &mut String, folder: &Path) {
+    let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| {
+        let path = folder.join(name);
+        format!("{name}_temp_path {};\n", path.display())
+    });
+    let within = format!("http {{\naccess_log off;\n{}", folders.concat());
+    *text = text.replacen("http {\n", &within, 1);
+}
 
 fn command(configuration: &Path, folder: &Path) -> Command {
     let mut command = Command::new("/usr/sbin/nginx");

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, Method, Uri};
-use axum::response::{AppendHeaders, IntoResponse};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -14,6 +14,10 @@ use tokio::runtime::Runtime;
 pub const COOKIES: [&str; 2] = ["theme=dark; Path=/", "seen=1"];
 /// What it says of caches: a session cookie must not get into one.
 pub const CACHE: &str = "public, max-age=60";
+/// A page that it refuses to everybody by itself, with 401.
+pub const REFUSES: &str = "/api/refuses";
+/// A page that sends everybody to sign in.
+pub const SENDS_BACK: &str = "/api/sends-back";
 
 /// A request as it arrived.
 #[derive(Debug)]
@@ -79,7 +83,18 @@ async fn answer(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> impl IntoResponse {
+) -> Response {
+    // Else the browser would not ask again.
+    let cache = if uri.path() == SENDS_BACK {
+        "no-store"
+    } else {
+        CACHE
+    };
+    let answer = match uri.path() {
+        REFUSES => StatusCode::UNAUTHORIZED.into_response(),
+        SENDS_BACK => Redirect::to(&format!("/?return_to={SENDS_BACK}")).into_response(),
+        _ => "the service answers".into_response(),
+    };
     requests.lock().unwrap().push(Seen {
         method: method.to_string(),
         path: uri.to_string(),
@@ -87,9 +102,5 @@ async fn answer(
         body,
     });
     let cookies = COOKIES.map(|cookie| ("set-cookie", cookie));
-    (
-        AppendHeaders(cookies),
-        [("cache-control", CACHE)],
-        "the service answers",
-    )
+    (AppendHeaders(cookies), [("cache-control", cache)], answer).into_response()
 }

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::common::{House, PASSWORD};
 use super::curl::{OTHER_SITE, OWN_PAGE, Request};
-use super::service::{CACHE, COOKIES};
+use super::service::{CACHE, COOKIES, REFUSES};
 use super::stage::{Edge, Kind, PAUSE, Stage, TRIES};
 
 /// The table, for one kind of proxy.
@@ -24,6 +24,7 @@ macro_rules! holds_for {
         crate::table::holds_for! { $kind;
             who_has_a_good_token_passes_with_its_identity
             who_has_none_does_not_pass
+            who_opens_a_page_is_led_to_sign_in_and_back
             a_logout_is_refused_at_once
             a_forged_identity_never_reaches_the_service
             another_site_changes_nothing_by_the_cookie
@@ -118,6 +119,40 @@ pub fn who_has_none_does_not_pass(kind: &Kind) {
         "/api/a",
         &Request::get().bearer(&token).cookie(&token),
     );
+}
+
+pub fn who_opens_a_page_is_led_to_sign_in_and_back(kind: &Kind) {
+    let stage = Stage::new(kind);
+    let page = "/api/page?x=1&y=%2F%20z";
+    let html = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
+    let navigation = Request::get().header("Sec-Fetch-Mode: navigate");
+    let dead = navigation.clone().cookie("dead");
+    for (name, request) in [
+        ("a navigation", &navigation),
+        ("over plain HTTP", &Request::get().header(html)),
+        ("with a dead cookie", &dead),
+    ] {
+        let answer = stage.is_refused(name, page, request, 302);
+        let location = format!("/?return_to={page}");
+        assert_eq!(answer.all("location"), [location], "{name}");
+        assert_eq!(answer.all("cache-control"), ["no-store"], "{name}");
+    }
+    let answer = stage.is_refused("dead", page, &dead, 302);
+    assert_eq!(answer.session_cookie(), Some(""), "it is cleared");
+
+    let script = Request::get().header("Sec-Fetch-Mode: cors").header(html);
+    let form = Request::of("POST").header("Sec-Fetch-Mode: navigate");
+    let json = Request::get().header("Accept: application/json");
+    for (name, request) in [("a script", script), ("a form", form), ("JSON", json)] {
+        let answer = stage.is_refused(name, page, &request, 401);
+        let challenge = answer.all("www-authenticate");
+        assert_eq!(challenge, [r#"Bearer realm="waxseal""#], "{name}");
+    }
+    // The service's own 401 is its own.
+    let (token, _) = stage.login_for_bearer();
+    let answer = stage.send(REFUSES, &navigation.bearer(&token));
+    assert_eq!((answer.status, stage.service.seen().len()), (401, 1));
+    assert_eq!(answer.all("location"), Vec::<&str>::new());
 }
 
 pub fn a_logout_is_refused_at_once(kind: &Kind) {
@@ -276,6 +311,7 @@ pub fn no_other_spelling_of_a_path_gets_past(kind: &Kind) {
         "/.verify/api/a",
         "/verify/api/a",
         "/@unanswered",
+        "/@sign_in",
     ] {
         let answer = stage.send(path, &Request::get());
         let seen = stage.service.seen();

@@ -14,6 +14,7 @@ mod fixation;
 mod limits;
 mod own_app;
 mod own_sessions;
+mod pages;
 mod password;
 mod session;
 mod sign_up;

@@ -6,7 +6,7 @@ const waxseal = new Waxseal({ baseUrl: new URL('https://auth.example'), delivery
 
 waxseal.addEventListener('changed', ({ detail }) => detail.session.id satisfies string);
 waxseal.addEventListener('about-to-end', ({ detail }) => detail.timeout satisfies 'idle' | 'absolute');
-waxseal.addEventListener('ended', ({ detail }) => detail.reason satisfies 'logout' | 'idle' | 'absolute' | 'refused', { once: true });
+waxseal.addEventListener('ended', ({ detail }) => detail.reason satisfies 'logout' | 'idle' | 'absolute' | 'refused' | 'no-cookie', { once: true });
 // @ts-expect-error: it has no session any more
 waxseal.addEventListener('ended', ({ detail }) => detail.session);
 

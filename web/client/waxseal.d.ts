@@ -14,8 +14,11 @@ export interface Session {
 /** What became of the session: nothing, a later idle deadline, or a new session ID. */
 export type Did = 'kept' | 'touched' | 'renewed';
 
-/** `refused`: the server does not accept it any more, for example because it was ended from elsewhere. */
-export type EndReason = 'logout' | 'idle' | 'absolute' | 'refused';
+/**
+ * `refused`: the server does not accept it any more, for example because it was ended from elsewhere.
+ * `no-cookie`: the browser did not keep the cookie of the login, because cookies are blocked or the page is not HTTPS.
+ */
+export type EndReason = 'logout' | 'idle' | 'absolute' | 'refused' | 'no-cookie';
 
 export interface Options {
   /** Where Waxseal is. Default: this page's origin. */

@@ -179,6 +179,7 @@ export class Waxseal extends EventTarget {
   #clock = new Clock();
   /** @type {State | null} */ #state = null;
   /** @type {Session | null} */ #session = null;
+  #unproven = false; // a login set the cookie, and no request has carried it yet
   /** @type {Known | null} */ #over = null; // what ended last: what is still under way must not bring it back
   #lead = 0; // how long before the end it is said
   #warned = 0; // the deadline that `about-to-end` was sent for
@@ -235,7 +236,9 @@ export class Waxseal extends EventTarget {
     const sent = this.#clock.elapsed();
     const response = await this.#send('login', { username, password, delivery: this.#cookie ? 'cookie' : 'bearer' });
     if (!response.ok) throw await problemOf(response);
-    return this.#take(await this.#read(response, sent), 'renewed', { asked: true });
+    const state = await this.#read(response, sent);
+    this.#unproven = this.#cookie;
+    return this.#take(state, 'renewed', { asked: true });
   }
 
   /** @param {'this' | 'others' | 'all'} [scope] */
@@ -314,6 +317,7 @@ export class Waxseal extends EventTarget {
     this.#clock.hear(now, sent);
     clearTimeout(this.#askingAgain);
     this.#askingAgain = this.#unanswered = 0;
+    this.#unproven = false;
     return state;
   }
 
@@ -357,6 +361,7 @@ export class Waxseal extends EventTarget {
   async #heed(response) {
     const said = this.#cookie ? readHeader(response.headers.get('Waxseal-Session')) : null;
     if (said) {
+      this.#unproven = false;
       const { did, now, ...times } = said;
       this.#clock.hearsay(now);
       const state = { ...(this.#state ?? { created: NaN, token: null, renewFrom: NaN }), ...times };
@@ -382,6 +387,7 @@ export class Waxseal extends EventTarget {
         if (asked?.token && asked === this.#state) await this.#askTabs();
         if (this.#state && asked !== this.#state) continue; // it was about the one before
         if (!asked) return;
+        if (this.#unproven && (await problemOf(response)).code === 'no_credentials') return this.#end(asked, 'no-cookie');
         // The wall clock is heard here, because it goes on while the machine sleeps.
         const { at, timeout } = endOf(asked);
         return this.#end(asked, this.#clock.now() + Math.max(0, this.#clock.lost()) >= at ? timeout : 'refused');

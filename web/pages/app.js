@@ -1,13 +1,16 @@
 // Waxseal's own pages: which view is shown, who is signed in, and what is said about it.
 
-import { Waxseal } from '/pages/waxseal.js';
+import { base } from './base.js';
 import { watchTheEnd } from './ending.js';
+import { openGoingOn, openInsecure } from './instead.js';
 import { openPassword } from './password.js';
 import { explain } from './problems.js';
 import { Requests } from './requests.js';
+import { findReturn } from './return-to.js';
 import { openSession } from './session.js';
 import { openSessions } from './sessions.js';
 import { openSignIn } from './sign-in.js';
+import { Waxseal } from './waxseal.js';
 
 // The views for who is signed in, by the address's hash. Each has a <template>, and a function that brings it to life.
 const views = {
@@ -17,15 +20,18 @@ const views = {
 };
 
 const byId = (id) => document.getElementById(id);
-const client = new Waxseal();
+const client = new Waxseal({ baseUrl: base });
 const requests = new Requests(client);
-const app = { client, requests, enter, signOut, tell, warn, who: () => byId('who-name').textContent };
+const destination = () => returning?.url ?? null;
+const app = { client, requests, enter, signOut, tell, warn, stay, destination, who: () => byId('who-name').textContent };
 
 let lineage = null; // of the session that is shown; null while nobody is signed in
 let leaving = false; // whether it is this tab that signs out
+let asked = false; // whether it is known who was signed in when the page was opened
+let returning = null; // what findReturn says: where to go instead of showing the session
 let closing = new AbortController(); // aborted when the view goes: its listeners and timers end with it
 
-/** Shows a view. The focus goes to its heading, unless the page has only just been opened. */
+/** Shows a view. The focus goes to its first field, or to its heading unless the page has only just been opened. */
 function show(template, open, reason) {
   const main = byId('main');
   const opened = !main.querySelector('h1');
@@ -37,7 +43,8 @@ function show(template, open, reason) {
   open(main, app, closing.signal, reason);
   const heading = main.querySelector('h1');
   document.title = `${heading.textContent} · Waxseal`;
-  if (!opened) heading.focus();
+  const first = main.querySelector('[data-first]');
+  if (first || !opened) (first ?? heading).focus();
 }
 
 /** Shows the view that the address names. */
@@ -51,13 +58,36 @@ function route() {
   show(...views[chosen]);
 }
 
+/** The person wants to be here, and not where the address of this page leads. */
+function stay() {
+  if (lineage) returning = null;
+  route();
+}
+
 /** Somebody is signed in: here, in another tab, or since before the page was opened. */
 function enter() {
   const now = client.session.id.split('.')[0];
   if (lineage === now) return;
   lineage = now;
+  if (asked && destination()) confirm(now);
+  else open(now);
+}
+
+/** Goes on only with a session that holds: who comes back from there without a cookie is not told why. */
+async function confirm(now) {
+  let problem = '';
+  await client.restore().catch((error) => { problem = explain(error); });
+  if (lineage !== now) return; // it does not hold, and that has been said
+  if (problem) returning = null;
+  open(now);
+  warn(problem);
+}
+
+function open(now) {
   byId('views').hidden = byId('who').hidden = false;
-  route();
+  if (destination()) show('going-on-view', openGoingOn, !asked);
+  else route();
+  if (returning && !destination()) warn('The address that this page was to lead to is not allowed, so you stay here.');
   nameWho(now);
 }
 
@@ -81,7 +111,10 @@ function leave(reason) {
   byId('views').hidden = byId('who').hidden = true;
   byId('who-name').textContent = '';
   // Who was signed out comes back to where they were; whoever signs in after a sign-out begins at the beginning.
-  if (reason === 'here') history.replaceState(null, '', '#/session');
+  if (reason === 'here') {
+    returning = null;
+    history.replaceState(null, '', `${location.pathname}#/session`);
+  }
   show('sign-in-view', openSignIn, reason);
 }
 
@@ -108,9 +141,12 @@ function warn(text) {
 }
 
 async function start() {
+  if (!isSecureContext) return show('insecure-view', openInsecure);
   try {
+    returning = await findReturn();
     if (await requests.named('GET /session', true, () => client.restore())) enter();
     else leave();
+    asked = true;
   } catch (error) {
     show('unreachable-view', (main, _, signal) => {
       main.querySelector('#unreachable-why').textContent = explain(error);
@@ -126,7 +162,7 @@ client.addEventListener('ended', ({ detail }) => {
 });
 byId('sign-out').addEventListener('click', () => signOut('this'));
 addEventListener('hashchange', () => {
-  if (location.hash !== '#main') route(); // that is the skip link, and no view
+  if (location.hash !== '#main') stay(); // that is the skip link, and no view
 });
 watchTheEnd(app);
 start();

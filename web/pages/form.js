@@ -40,6 +40,7 @@ export function handleForm(form, { send, concerns, signal }) {
     event.preventDefault();
     if (busy || wait.waiting) return;
     problemText.textContent = '';
+    for (const field of form.querySelectorAll('[data-trimmed]')) field.value = field.value.trim();
     for (const field of required) say(field, field.value ? '' : field.dataset.missing);
     const missing = required.find((field) => !field.value);
     if (missing) return missing.focus();

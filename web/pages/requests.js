@@ -1,5 +1,6 @@
 // The pages' requests, and a log of what each did to the session.
 
+import { base } from './base.js';
 import { refusal } from './problems.js';
 
 const kept = 20;
@@ -17,10 +18,10 @@ export class Requests extends EventTarget {
     client.addEventListener('changed', ({ detail }) => this.#note(detail));
   }
 
-  /** A response that is a success; anything else is thrown, as the client throws a Problem. */
+  /** A response of that path of Waxseal's, if it is a success; anything else is thrown, as the client throws a Problem. */
   async fetch(path, init = {}) {
     const name = `${init.method ?? 'GET'} ${path}`;
-    const response = await this.named(name, init.background, () => this.#client.fetch(path, init));
+    const response = await this.named(name, init.background, () => this.#client.fetch(new URL(`.${path}`, base), init));
     if (!response.ok) throw await refusal(response);
     return response;
   }

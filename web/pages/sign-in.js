@@ -7,11 +7,21 @@ const reasons = {
   idle: 'You were signed out, because nothing had happened for as long as the idle timeout is.',
   absolute: 'Your session had lasted as long as a session may. Sign in again to go on.',
   refused: 'Your session is no longer accepted: it was ended from elsewhere, or it had run out.',
+  'no-cookie': 'You are not signed in, because your browser did not keep the session cookie. Allow cookies for this site. '
+    + 'If they are allowed, open this page at its https:// address: many browsers keep the cookie only there.',
 };
 
-export function openSignIn(main, { client, requests, enter }, signal, reason) {
+/** What is said above the form: why the last session ended, or else where the person goes from here. */
+function introduction(reason, url) {
+  if (reason) return reasons[reason] ?? reasons.refused;
+  if (!url) return '';
+  // Not the path: whoever wrote the link could put a message there.
+  return url.origin === location.origin ? 'Sign in to open the page that you asked for.' : `Sign in to go on to ${url.origin}.`;
+}
+
+export function openSignIn(main, { client, requests, enter, destination }, signal, reason) {
   const form = main.querySelector('form');
-  if (reason) main.querySelector('#reason').textContent = reasons[reason] ?? reasons.refused;
+  main.querySelector('#reason').textContent = introduction(reason, destination());
   handleForm(form, {
     signal,
     concerns: ({ code }) => code === 'invalid_credentials' ? ['username', 'password'] : [],

@@ -1,0 +1,27 @@
+// A gate with Basic authentication stands before everything, as before many staging sites: the browser sends its
+// credentials with each request, beside the session cookie.
+
+import assert from 'node:assert/strict';
+import { COOKIE, expectRefusal, fillSignIn, heading, job, newBrowser, open, play, press, signedOut } from './stage.mjs';
+
+// Chromium fetches icons by itself, without the credentials at first.
+for (const path of ['/pages/icon.svg', '/favicon.ico']) expectRefusal(401, path);
+
+play(async () => {
+  const context = await newBrowser({ httpCredentials: job.gate });
+  const link = `${job.url}/api/page`;
+  const page = await open(context, link);
+  await heading(page, 'Sign in').waitFor();
+  await fillSignIn(page, 'alice', job.password);
+  await page.waitForURL(link);
+  await page.getByText('the service answers').waitFor();
+
+  const pages = await open(context);
+  await heading(pages, 'Your session').waitFor();
+  assert.equal(await press(pages), 'kept');
+  await pages.getByRole('link', { name: 'All sessions' }).click();
+  await pages.getByText('This session', { exact: true }).waitFor();
+  await pages.getByRole('button', { name: 'Sign out', exact: true }).click();
+  await signedOut(pages, 'here');
+  assert.ok((await context.cookies()).every(({ name }) => name !== COOKIE), 'only the cookies of the service are left');
+});
