@@ -238,8 +238,12 @@ const BEARER: &[u8] = b"bearer ";
 /// 400 for two bearer tokens, for one that is empty, and for a header that is not the credentials of one
 /// scheme.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let mut token = None;
-    for value in headers.get_all(AUTHORIZATION) {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(first) = values.next() else {
+        return Ok(None);
+    };
+    let mut token = bearer_in(first.as_bytes())?;
+    for value in values {
         let found = bearer_in(value.as_bytes())?;
         if token.is_some() && found.is_some() {
             return Err(Problem::malformed_credentials());
@@ -250,17 +254,18 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 fn bearer_in(value: &[u8]) -> Result<Option<&str>, Problem> {
-    let token = match value.split_at_checked(BEARER.len()) {
+    let mut token = match value.split_at_checked(BEARER.len()) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => token,
         _ if is_of_another_scheme(value) => return Ok(None),
         _ => return Err(Problem::malformed_credentials()),
     };
-    let spaces = token.iter().take_while(|b| **b == b' ').count();
-    str::from_utf8(&token[spaces..])
-        .ok()
-        .filter(|token| !token.is_empty())
-        .map(Some)
-        .ok_or(Problem::malformed_credentials())
+    while let [b' ', rest @ ..] = token {
+        token = rest;
+    }
+    match str::from_utf8(token) {
+        Ok(token) if !token.is_empty() => Ok(Some(token)),
+        _ => Err(Problem::malformed_credentials()),
+    }
 }
 
 /// Whether a header has the credentials of one scheme that is not `Bearer`.
