@@ -24,7 +24,7 @@ pub(super) struct Details {
     keys: &'static str,
 }
 
-/// Tokens can be issued here, and told good from bad.
+/// Tokens can be told good from bad here.
 pub(super) async fn readyz(
     State(verifier): State<Arc<Verifier>>,
     State(issuer): State<Arc<Issuer>>,
@@ -41,16 +41,17 @@ pub(super) async fn readyz(
             "The revocation list is not provably fresh.",
         ));
     }
-    if !issuer.can_sign() {
-        tracing::warn!("not ready: no key signs now; run: waxseal keys plan");
+    // Whatever is wrong, the clock or the keys: by this clock no token is good yet.
+    if let Some(why) = issuer.not_yet() {
+        tracing::warn!("not ready: {why}");
         return Err(Problem::unavailable(
-            "No key signs now, so nobody can log in.",
+            "No key signs yet, so nobody can log in.",
         ));
     }
-    let keys = if verifier.keys_are_current() {
-        "current"
-    } else {
-        "broken"
+    let keys = match (verifier.keys_are_current(), issuer.can_sign()) {
+        (false, _) => "broken",
+        (true, false) => "none_signs",
+        (true, true) => "current",
     };
     Ok(Json(Details {
         revocations: "fresh",

@@ -76,7 +76,7 @@ async fn keys_that_signed_are_left_alone_and_the_service_says_that_none_signs() 
         assert_eq!(login(&house).await, StatusCode::SERVICE_UNAVAILABLE);
         let (status, body) = readyz(&house).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert!(body.contains("No key signs"), "{body}");
+        assert!(body.contains("No key signs yet"), "{body}");
         let why = house.waxseal.issuer().not_yet().unwrap().to_string();
         assert!(why.contains("set it right"), "{why}");
         assert_eq!(published(&house), dates);
