@@ -155,6 +155,8 @@ async function start() {
   }
 }
 
+// First, because it closes its dialog: behind a modal dialog nothing takes the focus.
+watchTheEnd(app);
 client.addEventListener('changed', enter);
 client.addEventListener('ended', ({ detail }) => {
   // Without a session shown, sign-in is: it stays, and so does what was typed.
@@ -164,5 +166,4 @@ byId('sign-out').addEventListener('click', () => signOut('this'));
 addEventListener('hashchange', () => {
   if (location.hash !== '#main') stay(); // that is the skip link, and no view
 });
-watchTheEnd(app);
 start();
