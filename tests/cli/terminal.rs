@@ -28,6 +28,10 @@ fn type_at(place: &Place, arguments: &[&str], steps: &[(&str, &str)]) -> Termina
     assert!(output.status.success(), "{output:?}");
     let done: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(done["left"], 0, "{done}");
+    assert_eq!(
+        done["echoes"], true,
+        "the terminal is left as it was: {done}"
+    );
     Terminal {
         seen: done["seen"].as_str().unwrap().to_owned(),
         status: done["status"].as_i64().unwrap(),

@@ -129,7 +129,8 @@ impl Port {
         };
         let refused = |cause| not_listening(wanted, "--listen", &cause);
         let socket = socket.map_err(refused)?;
-        // Connections of a service that ran here before may still be ending.
+        // Connections of a service that ran here before may still be ending. It lets two services take the port that
+        // start at the same moment; the second one fails when it listens.
         socket.set_reuseaddr(true).map_err(refused)?;
         socket.bind(wanted).map_err(refused)?;
         Ok(Self { socket, wanted })
