@@ -8,8 +8,8 @@ await verifier.ready();
 
 createServer(async (request, response) => {
   try {
-    const [scheme, token = ''] = (request.headers.authorization ?? '').split(' ');
-    const who: Verified = await verifier.verify(scheme === 'Bearer' ? token : '');
+    const [, token = ''] = /^bearer +(.*)$/i.exec(request.headers.authorization ?? '') ?? [];
+    const who: Verified = await verifier.verify(token);
     response.end(who.kind === 'session' ? `session ${who.claims.sid} of ${who.subject}` : `client ${who.subject}: ${who.claims.scope}`);
     // @ts-expect-error: a client has no session
     if (who.kind === 'client') who.claims.sid;
