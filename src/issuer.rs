@@ -5,9 +5,11 @@ pub mod clients;
 pub mod feed;
 mod renewal;
 mod sign_up;
+mod signing;
 
 pub use renewal::{Exchanged, RenewError};
 pub use sign_up::SignUpError;
+pub use signing::SignError;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,10 +37,9 @@ use crate::revocation::list::RevocationList;
 use crate::revocation::log::{RevocationLog, Revoke, StoreError};
 use crate::revocation::reading::Broken;
 use crate::revocation::{Reason, session_revocation_expiry};
-use crate::schedule::{self, NotYet};
+use crate::schedule;
 use crate::session;
 use crate::time::{Clock, Timestamp};
-use crate::token::{self, SigningFailed};
 use crate::verifier::VerifiedClaims;
 
 /// A new session and its token.
@@ -66,18 +67,6 @@ pub enum LoginError {
     /// There is no token for the session.
     #[error(transparent)]
     Signing(#[from] SignError),
-}
-
-/// Why a token is not signed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignError {
-    /// No key signs now: the clock is before the first key's turn, or every key is revoked.
-    #[error("no key signs now; run: waxseal keys plan")]
-    NoSigningKey,
-    /// The key did not sign.
-    #[error(transparent)]
-    Failed(#[from] SigningFailed),
 }
 
 /// Why a password is not changed.
@@ -283,17 +272,6 @@ impl Issuer {
         Ok(issued)
     }
 
-    fn sign(&self, claims: Claims, now: Timestamp) -> Result<Issued, SignError> {
-        let Self(parts, ..) = self;
-        let keyring = parts.keyring.load();
-        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
-        let key = keyring
-            .signing(parts.format, now, revoked)
-            .ok_or(SignError::NoSigningKey)?;
-        let token = token::sign(&claims, key)?;
-        Ok(Issued { token, claims })
-    }
-
     /// Measures how the log, the signing key and the hashing of passwords are, for a recorder of the crate
     /// `metrics`. Call it when the metrics are read.
     pub async fn measure(&self) {
@@ -322,34 +300,6 @@ impl Issuer {
             .and_then(Result::ok)
             .map(|page| page.head.cursor.seq);
         issuing.head.set(head.map_or(f64::NAN, |seq| seq as f64));
-    }
-
-    /// Whether a key signs now.
-    #[must_use]
-    pub fn can_sign(&self) -> bool {
-        let Self(parts, ..) = self;
-        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
-        let keyring = parts.keyring.load();
-        let key = keyring.signing(parts.format, self.now(), revoked);
-        key.is_some()
-    }
-
-    /// Why no key signs, if it is because every key begins in the future.
-    #[must_use]
-    pub fn not_yet(&self) -> Option<NotYet> {
-        let Self(parts, ..) = self;
-        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
-        let keyring = parts.keyring.load();
-        schedule::not_yet(keyring.plan(), parts.format, self.now(), revoked)
-    }
-
-    /// Whether what is signed now is signed with that key.
-    fn signs_with(&self, kid: &KeyId, now: Timestamp) -> bool {
-        let Self(parts, ..) = self;
-        let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
-        let keyring = parts.keyring.load();
-        let key = keyring.signing(parts.format, now, revoked);
-        key.is_some_and(|key| key.public().kid() == kid)
     }
 
     /// Changes a user's own password, and ends the user's other sessions.
