@@ -25,6 +25,9 @@ pub enum OpenError {
         /// Why.
         cause: io::Error,
     },
+    /// There is no database where one is to be opened.
+    #[error("there is no database at {path}; run this in the folder where the service runs, or set --data-dir or WAXSEAL_DATA_DIR", path = .0.display())]
+    NoDatabase(PathBuf),
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyFolderError),

@@ -269,9 +269,12 @@ async fn open_unmarked(
             let path = database_file(settings);
             // It has password hashes in it. SQLite's other files take its mode.
             let mode = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));
-            mode.map_err(|cause| OpenError::Folder {
-                path: path.clone(),
-                cause,
+            mode.map_err(|cause| match cause.kind() {
+                ErrorKind::NotFound => OpenError::NoDatabase(path.clone()),
+                _ => OpenError::Folder {
+                    path: path.clone(),
+                    cause,
+                },
             })?;
             let opened = SqlStore::open(&path, mark).await;
             opened.map_err(failed(path.display().to_string()))

@@ -32,6 +32,10 @@ play(async () => {
   const tab = await open(context, `${job.url}/#/sessions`);
   await tab.getByText('This session', { exact: true }).waitFor();
 
+  // Where an OAuth client looks for the metadata.
+  const metadata = await context.request.get(new URL('/.well-known/oauth-authorization-server/auth', job.url).href);
+  assert.equal((await metadata.json()).issuer, job.url);
+
   // Where a password manager leads.
   await page.goto(`${job.url}/.well-known/change-password`);
   await heading(page, 'Change your password').waitFor();

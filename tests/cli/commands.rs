@@ -35,6 +35,20 @@ pub async fn ends(server: &Server, client: &reqwest::Client, token: &str) -> boo
     false
 }
 
+#[test]
+fn a_folder_without_a_database_is_told_where_to_look() {
+    let place = Place::new();
+    for command in [
+        &["user", "list"][..],
+        &["client", "list"],
+        &["revoke", "all"],
+    ] {
+        let words = ["no database at data/waxseal.db", "--data-dir"];
+        refused(&place.run(command, ""), 1, &words);
+    }
+    assert!(!place.path().join("data").exists());
+}
+
 #[tokio::test]
 async fn users_are_added_changed_and_deleted_beside_a_server() {
     let place = Place::new();

@@ -47,7 +47,8 @@ fn from_stdin() -> Result<String, Failure> {
     let token = text.trim_end_matches(['\r', '\n']).to_owned();
     if token.is_empty() {
         return Err(Failure::Usage(
-            "standard input has no token; try: echo \"$TOKEN\" | waxseal token verify".to_owned(),
+            "standard input has no token; give it one: echo \"$TOKEN\" | waxseal token …"
+                .to_owned(),
         ));
     }
     Ok(token)
