@@ -131,7 +131,10 @@ impl Waxseal {
         let fence = fence
             .map(|register| Fence::new(register, Arc::clone(&clock), Some(node), settings.bound()));
         // Keys that were there may have signed sessions that another log knew to be over.
-        if store.begin_log(had_keys, clock.now()).await? {
+        let (id, newest) = keys::identity(&keyring.load());
+        // A clock that is behind the keys is behind what they signed.
+        let at = clock.now().max(newest);
+        if store.begin_log(had_keys, id, at).await? {
             tracing::warn!(
                 keys = %settings.keys_dir.display(),
                 "the keys are older than the revocation log, which is new: tokens that they signed before now are refused"

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::{Database, OpenError, Settings, Waxseal};
+use crate::crypto::sha256;
 use crate::key::Format;
+use crate::keyring::Keyring;
 use crate::random::OsRandom;
 use crate::schedule::{self, LEAD};
 use crate::store::key_folder::{self, Change, KeyFolderError};
@@ -85,6 +87,21 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
     Ok(had_keys)
 }
 
+/// Tells these keys from others, by the one that signed first, and when the newest of them was published. The
+/// former is the same after a rotation, and when the keys are dated anew; it is never 0.
+pub(super) fn identity(keyring: &Keyring) -> (i64, Timestamp) {
+    let turns = keyring
+        .plan()
+        .iter()
+        .filter(|key| key.times.signs_from.is_some());
+    let first = turns.min_by_key(|key| (key.times.signs_from, key.kid.clone()));
+    let digest = first.map(|first| sha256(first.kid.as_str().as_bytes()));
+    let [a, b, c, d, ..] = digest.unwrap_or_default();
+    let id = i64::from(u32::from_be_bytes([a, b, c, d])) + 1;
+    let published = keyring.plan().iter().map(|key| key.times.published);
+    (id, published.max().unwrap_or(Timestamp::EPOCH))
+}
+
 /// Dates the first keys of each format anew if they begin to sign in the future. Call it only if nothing was
 /// signed with them: then they were made by a clock that was ahead, and nobody knows them yet. True if it did.
 ///
@@ -137,7 +154,8 @@ impl Waxseal {
             self.meters.cannot_sign.store(false, Ordering::Relaxed);
             return;
         }
-        if self.keys.is_own && self.list.is_unused() {
+        // A log with an entry may be one that took the place of another, by which the keys were used.
+        if self.keys.is_own && self.list.is_unused() && self.list.applied() == 0 {
             let (folder, now) = (self.keys.path.clone(), self.issuer.now());
             let date = move || date_anew(&folder, now);
             match tokio::task::spawn_blocking(date).await {

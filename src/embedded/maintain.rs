@@ -158,6 +158,8 @@ impl Waxseal {
         if !self.keys.is_own {
             return;
         }
+        let leeway = self.verifier.policy().timeouts().leeway;
+        self.list.observe(self.clock.now(), leeway);
         if let Err(cause) = self.store.raise_horizon(self.list.expired_until()).await {
             tracing::warn!(%cause, "how far the clock has got could not be kept");
         }

@@ -87,7 +87,15 @@ impl Issuer {
             Some(Dead::Superseded) => return Err(RenewError::Superseded),
             None | Some(Dead::Revoked(_)) => return Err(RenewError::Over),
         }
-        match session::due(claims, timeouts, now, asked) {
+        // What was over by a clock that was set back since is over.
+        let seen = parts
+            .list
+            .seen(claims.session_id.lineage, now, timeouts.leeway);
+        let due = match seen < claims.expires_at {
+            true => session::due(claims, timeouts, now, asked),
+            false => Due::Over,
+        };
+        match due {
             Due::Over if asked => Err(RenewError::Over),
             Due::Over | Due::Nothing => Ok(Exchanged::Kept),
             // By this node's clock it is not due, by another's it was: the old one must not be put over the new.

@@ -307,7 +307,7 @@ impl RevocationList {
 
     /// The latest time that counts for a session of that lineage. A lineage that begins after the clock was
     /// set back is past the horizon: for it, what the clock had shown before does not count.
-    fn seen(&self, lineage: Lineage, now: Timestamp, leeway: Duration) -> Timestamp {
+    pub(crate) fn seen(&self, lineage: Lineage, now: Timestamp, leeway: Duration) -> Timestamp {
         let shown = |time: &AtomicI64| Timestamp::from_millis(time.load(Ordering::SeqCst));
         let horizon = self.horizon();
         let seen = now.max(shown(&self.shown)).max(self.latest().plus(leeway));
@@ -371,10 +371,11 @@ impl RevocationList {
             self.step_back((latest, expired), (shown, believable));
             return now;
         }
-        self.shown.fetch_max(believable, Ordering::SeqCst);
+        // In this order: who sees what was shown, to step back from it, sees what had expired by it too.
         if expired > latest {
             self.latest.fetch_max(expired, Ordering::SeqCst);
         }
+        self.shown.fetch_max(believable, Ordering::SeqCst);
         now.max(Timestamp::from_millis(shown))
     }
 

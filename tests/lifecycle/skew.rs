@@ -13,7 +13,8 @@ use waxseal::revocation::list::RevocationList;
 use waxseal::time::{Clock, ManualClock, Timestamp};
 use waxseal::verifier::{Refusal, Verifier};
 
-use crate::stage::Event::Visit;
+use crate::stage::Carrier::Bearer;
+use crate::stage::Event::{Renew, Visit};
 use crate::stage::Verdict::Renewed;
 use crate::stage::{Stage, State};
 
@@ -156,6 +157,23 @@ async fn an_issuer_whose_clock_is_set_back_within_the_leeway_goes_on() {
         stage.house.clock.step_to(stage.at(92));
         let (verdict, _) = stage.take(Visit, &touched).await;
         assert!(!verdict.is_good());
+    }
+}
+
+/// What the issuer called over is exchanged for nothing, however far the clock is set back.
+#[tokio::test]
+async fn a_token_at_its_end_stays_there_when_the_clock_is_set_back() {
+    for back in [1, 1999, 2001, 3000, 600_000] {
+        for stage in Stage::of_each_format().await {
+            let token = stage.login().await;
+            stage.until(901).await;
+            let (_, new) = stage.take(Renew(Bearer), &token).await;
+            assert!(new.is_none());
+            let to = stage.at(901).minus(Duration::from_millis(back));
+            stage.house.clock.step_to(to);
+            let (verdict, new) = stage.take(Renew(Bearer), &token).await;
+            assert!(new.is_none(), "set back by {back} ms: {verdict:?}");
+        }
     }
 }
 

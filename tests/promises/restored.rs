@@ -1,6 +1,7 @@
 //! Promise 4, when an older copy of the log is put back under a running service: it is noticed, what
 //! was learned still binds, and no logout is lost in silence.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -271,4 +272,24 @@ async fn an_install_where_nobody_has_logged_in_ends_nothing_when_it_starts_again
         let head = house.waxseal.log().read(0, 0).await.unwrap().head;
         assert_eq!(head.cursor.seq, 0);
     }
+}
+
+/// Nobody has logged in by the new log, and it was begun with keys of its own.
+#[tokio::test]
+async fn keys_that_are_put_back_beside_a_new_log_end_what_they_have_signed() {
+    let lost = House::new().await;
+    lost.add_user("alice").await;
+    let token = lost.login("alice").await;
+    let house = House::new().await;
+    let (from, to) = (&lost.settings.keys_dir, house.settings.keys_dir.clone());
+    let put_back = async || {
+        fs::remove_dir_all(&to).unwrap();
+        fs::create_dir(&to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    };
+    let house = house.restart_after(put_back).await;
+    assert_eq!(house.verify(&token).await, 401);
 }

@@ -206,7 +206,7 @@ async fn add(
             receipt.finish(&value.into(), &done, SEE)
         }
         Ok(false) => Err(receipt.void(taken())),
-        Err(why) => Err(receipt.void(Failure::refused(why))),
+        Err(why) => Err(receipt.void(Failure::unknown(why))),
     }
 }
 
@@ -260,7 +260,7 @@ pub async fn change(
     let changed = clients
         .change_client(client.id, change, SystemClock.now())
         .await;
-    match changed.map_err(Failure::refused)? {
+    match changed.map_err(Failure::unknown)? {
         Changed::Done => Ok(None),
         Changed::Revoked(seq) => Ok(Some(seq)),
         Changed::Unknown => Err(Failure::refused(format!(

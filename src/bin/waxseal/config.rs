@@ -369,8 +369,13 @@ fn parse_format(text: &str) -> Option<Format> {
 }
 
 fn bad(key: &str, value: &str, wanted: &str) -> Failure {
+    // An address in the wrong place may have a password in it.
+    let value = match value.contains('@') {
+        true => "not shown here".to_owned(),
+        false => format!("{value:?}"),
+    };
     Failure::Usage(format!(
-        "the setting {key} is {value:?}, but must be {wanted}; it is set by --{flag}, {variable} or {FILE}",
+        "the setting {key} is {value}, but must be {wanted}; it is set by --{flag}, {variable} or {FILE}",
         flag = key.replace('_', "-"),
         variable = format_args!("WAXSEAL_{}", key.to_uppercase()),
     ))

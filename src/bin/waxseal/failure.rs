@@ -15,6 +15,8 @@ const DUE: u8 = 3;
 pub enum Failure {
     /// Exit code 1: it was refused, or it failed.
     Refused(String),
+    /// Exit code 1: the store failed, and whether the change was made is not known.
+    Unknown(String),
     /// Exit code 1: standard output could not be written. The message says what was changed.
     Output(String),
     /// Exit code 2: it was asked wrongly, in a flag, a variable or the file.
@@ -29,16 +31,28 @@ impl Failure {
         Self::Refused(why.to_string())
     }
 
+    /// The store failed to make a change, for the reason given.
+    pub fn unknown(why: impl Display) -> Self {
+        Self::Unknown(why.to_string())
+    }
+
     /// What happened, and what to do.
     pub fn message(&self) -> &str {
-        let (Self::Refused(why) | Self::Output(why) | Self::Usage(why) | Self::Due(why)) = self;
+        let (Self::Refused(why)
+        | Self::Unknown(why)
+        | Self::Output(why)
+        | Self::Usage(why)
+        | Self::Due(why)) = self;
         why
     }
 
     /// The same failure, with more to say.
     pub fn with(mut self, more: &str) -> Self {
-        let (Self::Refused(why) | Self::Output(why) | Self::Usage(why) | Self::Due(why)) =
-            &mut self;
+        let (Self::Refused(why)
+        | Self::Unknown(why)
+        | Self::Output(why)
+        | Self::Usage(why)
+        | Self::Due(why)) = &mut self;
         why.push_str(more);
         self
     }
@@ -47,7 +61,7 @@ impl Failure {
     /// not stderr can be written.
     pub fn report(self, json: bool) -> ExitCode {
         let (name, code) = match self {
-            Self::Refused(_) => ("refused", 1),
+            Self::Refused(_) | Self::Unknown(_) => ("refused", 1),
             Self::Output(_) => ("output", 1),
             Self::Usage(_) => ("usage", 2),
             Self::Due(_) => ("due", DUE),

@@ -131,7 +131,7 @@ impl Receipt {
         written.map_err(|lost| lost.after(&format!("{done}{shown}"), see))
     }
 
-    /// The change did not come about: a secret that was shown does not count.
+    /// The change failed: a secret that was shown does not count, or nobody knows whether it does.
     pub fn void(self, failure: Failure) -> Failure {
         if self.secret.is_empty() {
             return failure;
@@ -139,7 +139,11 @@ impl Receipt {
         // The line ends. What is in it stays half an object.
         let _ = streams::out(if self.output.json { "\n" } else { "" });
         let secret = self.secret;
-        failure.with(&format!("; the {secret} that was shown is not valid"))
+        let counts = match failure {
+            Failure::Unknown(_) => "may be valid or not: keep it secret, and run the command again",
+            _ => "is not valid",
+        };
+        failure.with(&format!("; the {secret} that was shown {counts}"))
     }
 }
 

@@ -129,7 +129,7 @@ pub async fn insert(
     match accounts.add_user(user, hash).await {
         Ok(()) => Ok(()),
         Err(AddUserError::Taken) => Err(taken(user)),
-        Err(why) => Err(Failure::refused(why)),
+        Err(why) => Err(Failure::unknown(why)),
     }
 }
 
@@ -204,6 +204,6 @@ pub async fn apply(
     let seq = accounts
         .change_user(user.id, change, SystemClock.now())
         .await
-        .map_err(Failure::refused)?;
+        .map_err(Failure::unknown)?;
     seq.ok_or_else(|| Failure::refused(format!("the user {} was deleted meanwhile", user.username)))
 }

@@ -32,8 +32,8 @@ pub(super) async fn apply(
             head.head.horizon = head.head.horizon.max(*horizon);
             revoke(db, head, &Revoke::Everything, Reason::LogLost, *at).await
         }
-        Change::BeginLog { had_keys, at } => {
-            let begins = db.query(sql::BEGIN_LOG).execute().await? > 0;
+        Change::BeginLog { had_keys, keys, at } => {
+            let begins = db.query(sql::BEGIN_LOG).bind(*keys).execute().await? > 0;
             let used = head.head.cursor.seq > 0 || head.head.newest_lineage > Timestamp::EPOCH;
             if !begins || !had_keys || used {
                 return Ok(Done::No);

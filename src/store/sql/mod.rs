@@ -249,13 +249,20 @@ impl SqlStore {
             .await
     }
 
-    /// Begins the log for a service. If it is the first one and the log is empty, keys that the service had
-    /// are older than the log, and everything that they can have signed is ended. True if so.
+    /// Begins the log for a service. `keys` tells its keys from others, and is not 0. If the log is empty and was
+    /// not begun with these keys, those that the service had are older than the log, and everything that they can
+    /// have signed is ended. True if so.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn begin_log(&self, had_keys: bool, at: Timestamp) -> Result<bool, StoreError> {
-        match self.write(Change::BeginLog { had_keys, at }).await? {
+    pub async fn begin_log(
+        &self,
+        had_keys: bool,
+        keys: i64,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let begin = Change::BeginLog { had_keys, keys, at };
+        match self.write(begin).await? {
             Done::Revoked(_) => Ok(true),
             Done::No => Ok(false),
             other => Err(other.unexpected()),

@@ -268,7 +268,9 @@ async fn copy_all(source: &mut Db<'_>, target: &mut Db<'_>) -> Result<(), StoreE
         let leeway: i64 = source.query(statements::LEEWAY).one().await?.get(0)?;
         let query = target.query(statements::SET_LEEWAY).bind(leeway);
         query.execute().await?;
-        target.query(statements::BEGIN_LOG).execute().await
+        let begun: i64 = source.query(statements::BEGUN).one().await?.get(0)?;
+        let query = target.query(statements::BEGIN_LOG).bind(begun);
+        query.execute().await
     };
     step("copy the log's head", head).await.map(drop)
 }

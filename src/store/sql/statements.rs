@@ -16,8 +16,9 @@ pub(super) const SET_HEAD: &str = "UPDATE head SET seq = $1, hash = $2, compacte
 pub(super) const LEEWAY: &str = "SELECT leeway FROM head WHERE id = 1";
 pub(super) const SET_LEEWAY: &str = "UPDATE head SET leeway = $1 WHERE id = 1";
 
-/// Changes no row of a log that a service has begun before.
-pub(super) const BEGIN_LOG: &str = "UPDATE head SET begun = 1 WHERE id = 1 AND begun = 0";
+/// Changes no row of a log that was begun with the same keys before.
+pub(super) const BEGIN_LOG: &str = "UPDATE head SET begun = $1 WHERE id = 1 AND begun <> $1";
+pub(super) const BEGUN: &str = "SELECT begun FROM head WHERE id = 1";
 
 /// A list of entries in JSON, their hashes in hexadecimal.
 pub(super) const APPEND: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) SELECT value ->> 'seq', value ->> 'scope', value ->> 'key', value ->> 'from', value ->> 'spared', value ->> 'expires_at', value ->> 'reason', value ->> 'at', unhex(value ->> 'hash'), value ->> 'grace_until' FROM json_each($1)"#;

@@ -46,10 +46,11 @@ pub(super) enum Change {
     Forget(Timestamp),
     UpgradeHash(UserId, PasswordHash, PasswordHash),
     Client(ClientWrite),
-    /// Ends everything from before if no service has begun this log and it is empty, where there are keys
-    /// that are older than it.
+    /// Ends everything from before if the log is empty and no service has begun it with these keys, where there
+    /// were keys before it.
     BeginLog {
         had_keys: bool,
+        keys: i64,
         at: Timestamp,
     },
     /// An older copy was put back, or the log is new: ends everything, past a newest lineage and a horizon

@@ -1,2 +1,3 @@
--- 1 once a service has begun this log. Keys that a service has with a log that was not begun are older than it.
+-- Tells the keys with which a service has begun this log; 0 before that. Keys that a service has with a log that was
+-- not begun with them are older than it.
 ALTER TABLE head ADD COLUMN begun BIGINT NOT NULL DEFAULT 0;
