@@ -35,6 +35,7 @@ impl Installation {
         node.ok(&["client", "rotate-secret", "stock"], "");
         let service =
             ["client_id", "client_secret"].map(|name| added[name].as_str().unwrap().to_owned());
+        node.ok(&["revoke", "all"], "");
         let mut dead = vec![login(&http, &node.url, "bob").await];
         node.ok(&["user", "disable", "bob"], "");
         dead.push(login(&http, &node.url, "alice").await);
@@ -148,7 +149,7 @@ const ROWS: [&str; 6] = [
     r#"SELECT lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, coalesce(address, ''), coalesce(browser, '') FROM session ORDER BY lineage"#,
     r#"SELECT id, name, scopes, audiences, CASE WHEN enabled THEN 1 ELSE 0 END, created_at, coalesce(HEX(secret), ''), coalesce(HEX(former), ''), coalesce(keys, ''), version, newest, "from" FROM client ORDER BY id"#,
     "SELECT HEX(digest), expires_at FROM assertion ORDER BY expires_at",
-    "SELECT seq, HEX(hash), compacted, horizon, newest_lineage, everything_from, everything_version, leeway FROM head",
+    "SELECT seq, HEX(hash), compacted, horizon, newest_lineage, everything_from, everything_version, leeway, begun FROM head",
 ];
 
 fn at_server(sql: &str) -> String {
