@@ -424,16 +424,8 @@ fn formats_that_are_none_are_refused_by_name() {
             ["token_format", "\"JWT\"", "WAXSEAL_TOKEN_FORMAT"],
         ),
         (
-            vec![("WAXSEAL_TOKEN_FORMAT", "")],
-            ["token_format", "\"\"", "jwt or paseto"],
-        ),
-        (
             vec![("WAXSEAL_ACCEPT", "jwt,saml")],
             ["accept", "\"jwt,saml\"", "jwt,paseto"],
-        ),
-        (
-            vec![("WAXSEAL_ACCEPT", "")],
-            ["accept", "WAXSEAL_ACCEPT", "--accept"],
         ),
         (
             vec![("WAXSEAL_ACCEPT", "paseto")],
