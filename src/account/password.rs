@@ -84,8 +84,8 @@ impl Password {
         form.expose_secret()
     }
 
-    /// What a hash may be of: the form that is hashed today, and what was typed, of which hashes from
-    /// before are.
+    /// The texts that a hash may be made from: the form that is hashed today, then the text as it was typed.
+    /// Older hashes are made from the latter.
     fn forms(&self) -> impl Iterator<Item = &str> {
         let forms = self.mapped.iter().chain([&self.typed]);
         forms.map(ExposeSecret::expose_secret)

@@ -25,7 +25,7 @@ pub enum OpenError {
         /// Why.
         cause: io::Error,
     },
-    /// There is no database where one is to be opened.
+    /// The file of the database does not exist.
     #[error("there is no database at {path}; run this in the folder where the service runs, or set --data-dir or WAXSEAL_DATA_DIR", path = .0.display())]
     NoDatabase(PathBuf),
     /// The keys cannot be used.

@@ -1,4 +1,4 @@
-//! Why the revocation list is not known to be fresh: for the log, and for whoever waits until it is.
+//! Why the revocation list is not known to be fresh: for the log, and for callers of `Verifier::ready`.
 
 use std::fmt::Display;
 

@@ -51,7 +51,7 @@ pub enum AskError {
     Malformed(Doing),
 }
 
-/// What the issuer is asked for.
+/// A kind of request to the issuer.
 #[derive(Clone, Copy, Debug)]
 pub enum Doing {
     /// Its keys.
@@ -65,7 +65,7 @@ pub enum Doing {
 }
 
 impl Doing {
-    /// Where it is asked for.
+    /// The path of the request.
     pub(super) const fn path(self) -> &'static str {
         match self {
             Self::Keys => "/.well-known/jwks.json",

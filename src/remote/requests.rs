@@ -233,7 +233,7 @@ fn finish(request: http::request::Builder, body: Bytes) -> Result<Request<Full<B
     request.map_err(|cause| broken(&cause))
 }
 
-/// Why there is no connection, down to the first cause: what is outermost says only that there is none.
+/// The whole chain of causes: the outermost error says only that there is no connection.
 fn broken(cause: &(dyn Error + 'static)) -> HttpError {
     let (mut causes, mut tls) = (vec![cause.to_string()], false);
     let mut next = Some(cause);

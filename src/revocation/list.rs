@@ -371,7 +371,7 @@ impl RevocationList {
             self.step_back((latest, expired), (shown, believable));
             return now;
         }
-        // In this order: who sees what was shown, to step back from it, sees what had expired by it too.
+        // In this order: a thread that steps back from `shown` must see the `latest` that belongs to it.
         if expired > latest {
             self.latest.fetch_max(expired, Ordering::SeqCst);
         }

@@ -19,7 +19,7 @@ pub struct Chosen {
     pub made: bool,
 }
 
-/// The password that the flags ask for. Without one it is typed, or made where standard input is no terminal.
+/// The password that the flags ask for. Without a flag a person types it on a terminal; elsewhere it is made.
 pub fn chosen(wanted: &WithPassword) -> Result<Chosen, Failure> {
     let given = |text| Chosen { text, made: false };
     if wanted.password_stdin {
