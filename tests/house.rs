@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The rooms, from the inside out. A file may use what stands before it, and its own room.
 const ROOMS: [&[&str]; 21] = [
@@ -175,6 +176,141 @@ fn the_clock_and_the_randomness_have_one_door_each() {
         let door = path.ends_with("src/time.rs") || path.ends_with("src/random.rs");
         assert_eq!(excused, door, "{}", path.display());
     }
+}
+
+/// Whether a licence expression (SPDX, annex D; `/` is an older `OR`) is met by the licences in the list.
+fn is_licensed(expression: &str, allowed: &[&str]) -> bool {
+    let spaced = expression.replace('/', " OR ");
+    let spaced = spaced.replace('(', " ( ").replace(')', " ) ");
+    let words: Vec<_> = spaced.split_whitespace().collect();
+    let mut rest = words.as_slice();
+    let met = alternatives(&mut rest, allowed);
+    assert!(rest.is_empty(), "{expression}: {rest:?}");
+    met
+}
+
+fn alternatives(words: &mut &[&str], allowed: &[&str]) -> bool {
+    let mut met = false;
+    loop {
+        let mut all = true;
+        loop {
+            all &= licence(words, allowed);
+            match words {
+                ["AND", rest @ ..] => *words = rest,
+                _ => break,
+            }
+        }
+        met |= all;
+        match words {
+            ["OR", rest @ ..] => *words = rest,
+            _ => return met,
+        }
+    }
+}
+
+fn licence(words: &mut &[&str], allowed: &[&str]) -> bool {
+    let (met, rest) = match *words {
+        ["(", rest @ ..] => {
+            let mut inner = rest;
+            let met = alternatives(&mut inner, allowed);
+            let [")", rest @ ..] = inner else {
+                panic!("{inner:?}")
+            };
+            (met, rest)
+        }
+        [name, "WITH", exception, rest @ ..] => (
+            allowed.contains(&&*format!("{name} WITH {exception}")),
+            rest,
+        ),
+        [name, rest @ ..] => (allowed.contains(name), rest),
+        [] => panic!("a licence is missing"),
+    };
+    *words = rest;
+    met
+}
+
+/// `cargo deny` looks at more, and has to be installed.
+#[test]
+fn the_crates_are_as_deny_toml_says() {
+    let deny = fs::read_to_string(root().join("deny.toml")).unwrap();
+    let deny: toml::Table = deny.parse().unwrap();
+    let crates = |list: &str| -> Vec<&str> {
+        let rows = deny["bans"][list].as_array().unwrap().iter();
+        rows.map(|row| row["crate"].as_str().unwrap()).collect()
+    };
+    let texts = |value: &toml::Value| -> Vec<String> {
+        let rows = value.as_array().unwrap().iter();
+        rows.map(|row| row.as_str().unwrap().to_owned()).collect()
+    };
+    let (twice, banned) = (crates("skip"), crates("deny"));
+    let allowed = texts(&deny["licenses"]["allow"]);
+    let allowed: Vec<_> = allowed.iter().map(String::as_str).collect();
+    let registries = texts(&deny["sources"]["allow-registry"]);
+    let target = texts(&deny["graph"]["targets"]).remove(0);
+
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .args(["--all-features", "--filter-platform", &target])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let graph: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut versions = BTreeMap::new();
+    for package in graph["packages"].as_array().unwrap() {
+        let text = |key: &str| package[key].as_str().unwrap_or_default();
+        let name = text("name");
+        *versions.entry(name).or_insert(0) += 1;
+        assert!(!banned.contains(&name), "{name}");
+        if package["source"].is_null() {
+            continue;
+        }
+        let source = text("source").trim_start_matches("registry+");
+        assert!(registries.contains(&source.to_owned()), "{name}: {source}");
+        let licence = text("license");
+        assert!(is_licensed(licence, &allowed), "{name}: {licence}");
+    }
+    assert!(versions.len() > 100, "{versions:?}");
+    for (name, count) in versions {
+        assert_eq!(count > 1, twice.contains(&name), "{name}: {count}");
+    }
+    for (expression, met) in [
+        ("GPL-3.0-only", false),
+        ("MIT OR GPL-3.0-only", true),
+        ("MIT AND GPL-3.0-only", false),
+        ("(GPL-3.0-only OR MIT) AND ISC", true),
+        ("Apache-2.0 WITH LLVM-exception", false),
+        ("Unlicense/MIT", true),
+    ] {
+        assert_eq!(is_licensed(expression, &allowed), met, "{expression}");
+    }
+    let bench = fs::read_to_string(root().join("bench/peers/Cargo.lock")).unwrap();
+    for name in banned {
+        assert!(!bench.contains(&format!("\nname = \"{name}\"\n")), "{name}");
+    }
+}
+
+/// What is built is what was tested: the versions in Cargo.lock.
+#[test]
+fn every_command_keeps_to_the_lock_file() {
+    let mut seen = 0;
+    for name in ["scripts/test", "scripts/bench", ".ci/nightly", "README.md"] {
+        let text = fs::read_to_string(root().join(name)).unwrap();
+        for line in text.lines().filter(|line| !line.contains("printf")) {
+            let verbs = [
+                "bench", "build", "clippy", "doc", "install", "run", "test", "tree",
+            ];
+            let command = verbs.iter().any(|verb| {
+                let command = format!("cargo {verb}");
+                line.ends_with(&command) || line.contains(&format!("{command} "))
+            });
+            if command {
+                seen += 1;
+                assert!(line.contains(" --locked"), "{name}: {line}");
+            }
+        }
+    }
+    assert!(seen > 15, "{seen}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //! A machine is noisy and differs from the next one, so each line sets two things side by side in one
 //! run: they take turns in short rounds, and the line has the median of the rounds' ratios.
 //!
-//! `cargo bench --bench verify` measures, in a few minutes. With `--quick`, `--test` or
-//! `WAXSEAL_BENCH_QUICK=1`, and wherever cargo does not ask for a measurement (`cargo test --benches`),
+//! `cargo bench --locked --bench verify` measures, in a few minutes. With `--quick`, `--test` or
+//! `WAXSEAL_BENCH_QUICK=1`, and wherever cargo does not ask for a measurement (`cargo test --locked --benches`),
 //! it only proves that it works. Names of sections, `memo` or `start` for example, leave the others out.
 
 mod expiry;

@@ -102,7 +102,7 @@ pub fn shell(script: &str) -> Command {
 /// Starts the service with the README's first command, as it stands.
 fn first_command(place: &Place) -> Server {
     let first = blocks("sh")[0].trim().to_owned();
-    assert_eq!(first, "cargo run");
+    assert_eq!(first, "cargo run --locked");
     let mut command = shell(&format!("exec {first}"));
     command.current_dir(root());
     command

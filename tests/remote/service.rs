@@ -66,7 +66,7 @@ fn program() -> &'static Path {
             }
         }
         let built = cargo
-            .args(["build", "--quiet", "--example", "remote"])
+            .args(["build", "--locked", "--quiet", "--example", "remote"])
             .current_dir(root)
             .status();
         assert!(built.unwrap().success());

@@ -206,7 +206,7 @@ impl Found<'_> {
 
     fn micro(&self, text: &mut String) -> Result<()> {
         writeln!(text, "\n## Within the process\n")?;
-        writeln!(text, "`cargo bench --bench verify` said:\n")?;
+        writeln!(text, "`cargo bench --locked --bench verify` said:\n")?;
         writeln!(text, "```text\n{}\n```", self.setup.micro.trim_end())?;
         Ok(())
     }

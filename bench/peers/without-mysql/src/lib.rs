@@ -1,0 +1,1 @@
+//! Nothing: no program here uses MySQL.
