@@ -106,9 +106,18 @@ fn help_shows_the_settings_that_the_command_uses() {
         assert_eq!(shown, names, "{command}: {help}");
         help
     };
-    let store = ["config", "data_dir", "database", "leeway", "mark_dir"];
-    let help = named("user add", &store);
-    assert!(help.lines().count() < 30, "{help}");
+    let store = [
+        "config",
+        "data_dir",
+        "database",
+        "database_insecure",
+        "leeway",
+        "mark_dir",
+    ];
+    let mut chooses = [&store[..], &["forbidden_password_words", "issuer"]].concat();
+    chooses.sort_unstable();
+    let help = named("user add", &chooses);
+    assert!(help.lines().count() < 36, "{help}");
     named("client rotate-secret", &store);
     named("keys prune", &["config", "keys_dir"]);
     named("token inspect", &["config"]);

@@ -101,6 +101,17 @@ impl Postgres {
         format!("postgres://{ROLE}:{password}@127.0.0.1:{port}/{ROLE}")
     }
 
+    /// Has it answer with TLS, by a certificate and its key in PEM.
+    pub fn use_tls(&self, certificate: &str, key: &str) {
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            template::put(&self.data().join(name), text);
+        }
+        self.sql("ALTER SYSTEM SET ssl = on; SELECT pg_reload_conf();");
+        wait("new connections can have TLS", || {
+            self.sql("SHOW ssl") == "on"
+        });
+    }
+
     /// What it has said on standard error since it was made.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()

@@ -18,6 +18,7 @@ mod nodes;
 
 mod clocks;
 mod drill;
+mod link;
 mod outages;
 mod paused;
 mod refused;

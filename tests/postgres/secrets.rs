@@ -9,7 +9,7 @@ use waxseal::store::sql::{BadPostgresUrl, PostgresUrl};
 use super::common::{Place, program};
 use super::stage::is_secret;
 
-const URL: &str = "postgres://waxseal:an%3Aopen%40sea@db.example:5432/waxseal";
+const URL: &str = "postgres://waxseal:an%3Aopen%40sea@db.example:5432/waxseal?sslmode=verify-full";
 
 #[test]
 fn a_library_shows_where_it_is_alone() {
@@ -37,6 +37,7 @@ fn a_library_shows_where_it_is_alone() {
         "mysql://waxseal:an%3Aopen%40sea@db.example/waxseal",
         "postgres:waxseal:an%3Aopen%40sea@db.example/waxseal",
         "an%3Aopen%40sea",
+        "postgres://waxseal:an%3Aopen%40sea@db.example/waxseal",
     ] {
         let cause = wrong.parse::<PostgresUrl>().unwrap_err();
         is_secret(&format!("{cause} {cause:?} {cause:#?}"));
@@ -68,9 +69,9 @@ fn a_list_of_hosts_is_refused_for_what_it_is() {
     }
     // A comma elsewhere is none of these.
     for good in [
-        "postgres://waxseal:an,open,sea@db.example/waxseal",
-        "postgres://wax,seal@db.example/wax,seal",
-        "postgres://waxseal@db.example/waxseal?application_name=a,b#a,b",
+        "postgres://waxseal:an,open,sea@localhost/waxseal",
+        "postgres://wax,seal@localhost/wax,seal",
+        "postgres://waxseal@localhost/waxseal?application_name=a,b#a,b",
         "postgres:///waxseal?host=/run/postgresql",
     ] {
         good.parse::<PostgresUrl>().unwrap();

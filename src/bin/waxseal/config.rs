@@ -1,5 +1,6 @@
 //! Settings: flags over `WAXSEAL_*` over waxseal.toml over defaults. What is wrong is named.
 
+pub mod database;
 mod timeouts;
 pub mod variables;
 
@@ -13,13 +14,13 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use waxseal::Settings;
 use waxseal::account::limits::{LoginRates, Rate};
-use waxseal::embedded::{Database, Logout, mark_is_apart};
+use waxseal::embedded::{Logout, mark_is_apart};
 use waxseal::http::{ClearSiteData, SameSite};
 use waxseal::key::{Algorithm, Format};
-use waxseal::store::sql::BadPostgresUrl;
 
 use crate::cli::{Flags, duration};
 use crate::failure::Failure;
+use database::Takes;
 use timeouts::Durations;
 
 const FILE: &str = "waxseal.toml";
@@ -36,6 +37,8 @@ pub struct Config {
     issuer_is_set: bool,
     /// For how long the service says that it will stop before it does.
     pub stop_notice: Duration,
+    /// Whether a database on another machine is taken without a check of its certificate.
+    pub takes: Takes,
     pub settings: Settings,
 }
 
@@ -51,6 +54,7 @@ struct File {
     issuer: Option<String>,
     audience: Option<String>,
     database: Option<String>,
+    database_insecure: Option<String>,
     algorithm: Option<String>,
     token_format: Option<String>,
     accept: Option<String>,
@@ -66,6 +70,7 @@ struct File {
     trusted_proxies: Option<String>,
     login_limit_address: Option<String>,
     login_limit_account: Option<String>,
+    forbidden_password_words: Option<String>,
     client_token_lifetime: Option<String>,
     max_staleness: Option<String>,
     logout: Option<String>,
@@ -93,7 +98,9 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         return Err(bad("issuer", &issuer, "an http:// or https:// URL"));
     }
     let audience = pick(&flags.audience, file.audience).unwrap_or_else(|| issuer.clone());
-    let database = parse_database(pick(&flags.database, file.database))?;
+    let insecure = pick(&flags.database_insecure, file.database_insecure);
+    let takes = database::takes(insecure.as_deref())?;
+    let database = database::parse(pick(&flags.database, file.database), takes)?;
     let logout = match pick(&flags.logout, file.logout).as_deref() {
         None | Some("bounded") => Logout::Bounded,
         Some("fenced") => Logout::Fenced,
@@ -185,6 +192,18 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
             rates.account,
         )?,
     };
+    let forbidden_password_words = list(
+        "forbidden_password_words",
+        pick(
+            &flags.forbidden_password_words,
+            file.forbidden_password_words,
+        ),
+        "words of 3 to 64 characters, separated by commas",
+        |word| {
+            let length = (3..=64).contains(&word.chars().count());
+            length.then(|| word.to_owned())
+        },
+    )?;
     let up_to_an_hour = |key, text: Option<String>, default| match text {
         None => Ok(default),
         Some(text) => duration(&text)
@@ -252,6 +271,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         clear_site_data,
         trusted_proxies,
         login_rates,
+        forbidden_password_words,
         client_token_lifetime,
         max_staleness,
         database,
@@ -276,6 +296,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         metrics_listen,
         issuer_is_set,
         stop_notice,
+        takes,
         settings,
     })
 }
@@ -334,25 +355,6 @@ fn list<T>(
     parts
         .map(|part| parse(part).ok_or_else(|| bad(key, part, wanted)))
         .collect()
-}
-
-/// It may carry a password: what is wrong with it is said without it.
-fn parse_database(text: Option<String>) -> Result<Database, Failure> {
-    let text = match text.as_deref() {
-        None | Some("sqlite") => return Ok(Database::Sqlite),
-        Some(text) => text,
-    };
-    let wanted = "sqlite or postgres://user:password@host:5432/database, in which a password has its special characters percent-encoded";
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-    let is_word = |text: &&str| text.bytes().all(|b| b.is_ascii_lowercase());
-    let kind = scheme.filter(is_word).unwrap_or("another text");
-    let refused = |why| match why {
-        BadPostgresUrl::SeveralHosts => Failure::Usage(format!(
-            "the setting database is {why}; it is set by --database, WAXSEAL_DATABASE or {FILE}"
-        )),
-        _ => bad("database", kind, wanted),
-    };
-    Ok(Database::Postgres(text.parse().map_err(refused)?))
 }
 
 fn parse_rate(text: &str) -> Option<Rate> {
@@ -448,6 +450,7 @@ mod tests {
             "issuer",
             "audience",
             "database",
+            "database_insecure",
             "algorithm",
             "token_format",
             "accept",
@@ -463,6 +466,7 @@ mod tests {
             "trusted_proxies",
             "login_limit_address",
             "login_limit_account",
+            "forbidden_password_words",
             "client_token_lifetime",
             "max_staleness",
             "logout",

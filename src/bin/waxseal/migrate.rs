@@ -4,7 +4,7 @@ use serde_json::json;
 use waxseal::embedded::{self, Database, database_file, moved_file};
 use waxseal::store::sql::{Moved, PostgresUrl};
 
-use crate::config::Config;
+use crate::config::{Config, database};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::serve;
@@ -41,9 +41,8 @@ pub async fn run(to: Option<&str>, config: &Config, output: Output) -> Result<()
 /// The flag may show a password to everybody on this machine; the variable does not.
 fn target(to: Option<&str>, config: &Config) -> Result<PostgresUrl, Failure> {
     match (to, &config.settings.database) {
-        (Some(text), _) => text
-            .parse()
-            .map_err(|why| Failure::Usage(format!("what --to says is {why}"))),
+        (Some(text), _) => database::address(text, config.takes)
+            .map_err(|why| Failure::Usage(format!("what --to says is {}", database::said(why)))),
         (None, Database::Postgres(url)) => Ok(url.clone()),
         (None, Database::Sqlite) => Err(Failure::Usage(
             "where to? Set WAXSEAL_DATABASE, or give --to postgres://…".to_owned(),

@@ -1,5 +1,6 @@
 //! What lasts, in either of two engines: SQLite in a file for one node, PostgreSQL for several.
 
+mod address;
 mod change;
 mod client;
 mod engine;
@@ -18,17 +19,13 @@ mod statements;
 mod user;
 mod writer;
 
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::ConnectOptions;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType};
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 
 use crate::account::limits::SharedLimits;
@@ -42,6 +39,7 @@ use crate::revocation::Reason;
 use crate::revocation::log::{Cursor, Head, Page, RevocationLog, Revoke, StoreError};
 use crate::store::mark::{Mark, MarkFile};
 use crate::time::Timestamp;
+pub use address::{BadPostgresUrl, PostgresUrl};
 use engine::{Connection, Readers};
 use limits::Limits;
 use marking::Cause;
@@ -56,84 +54,6 @@ const COMPACT_AT_ONCE: i64 = 512;
 
 /// How many connections to a server are for reading.
 const READERS: u32 = 4;
-
-/// The address of a PostgreSQL database, `postgres://…`. It may carry a password, and is not shown.
-#[derive(Clone)]
-pub struct PostgresUrl(Box<PgConnectOptions>);
-
-/// Why a text is not the address of a PostgreSQL database. It never contains the text, which may hold a password.
-#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BadPostgresUrl {
-    /// It has another form.
-    #[error(
-        "not an address such as postgres://user:password@host:5432/database, in which a password has its special characters percent-encoded"
-    )]
-    Malformed,
-    /// It lists several hosts. Only one writable primary may take the commits, and a list does not say which one
-    /// that is.
-    #[error(
-        "an address of several hosts, and must be an address of one: that of the writable primary, or of a virtual IP address or a proxy that leads to it"
-    )]
-    SeveralHosts,
-}
-
-/// As `Display`: a program whose `main` returns the error prints it so.
-impl fmt::Debug for BadPostgresUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for PostgresUrl {
-    type Err = BadPostgresUrl;
-
-    fn from_str(text: &str) -> Result<Self, BadPostgresUrl> {
-        let schemes = ["postgres://", "postgresql://"];
-        let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
-        let rest = rest.ok_or(BadPostgresUrl::Malformed)?;
-        // The end of a password that is not encoded would be taken for a name, which is no secret.
-        let mut parts = rest.splitn(2, ['/', '?', '#']);
-        let authority = parts.next().unwrap_or_default();
-        if parts.next().is_some_and(|behind| behind.contains('@')) {
-            return Err(BadPostgresUrl::Malformed);
-        }
-        if lists_hosts(authority, rest) {
-            return Err(BadPostgresUrl::SeveralHosts);
-        }
-        let options: PgConnectOptions = text.parse().map_err(|_| BadPostgresUrl::Malformed)?;
-        let options = options.application_name("waxseal");
-        Ok(Self(Box::new(options.disable_statement_logging())))
-    }
-}
-
-/// Whether it is an address of several hosts, as libpq takes it. sqlx would look up a list as one name.
-fn lists_hosts(authority: &str, rest: &str) -> bool {
-    let hosts = authority.rsplit('@').next().unwrap_or_default();
-    let query = rest.split('#').next().unwrap_or_default().split_once('?');
-    let query = query.map(|(_, query)| query.as_bytes()).unwrap_or_default();
-    let mut parameters = form_urlencoded::parse(query);
-    hosts.contains(',')
-        || hosts.to_ascii_lowercase().contains("%2c")
-        || parameters.any(|(name, value)| {
-            ["host", "hostaddr", "port"].contains(&&*name) && value.contains(',')
-        })
-}
-
-impl fmt::Debug for PostgresUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PostgresUrl({self})")
-    }
-}
-
-/// Where it is, without who may use it.
-impl fmt::Display for PostgresUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (host, port) = (self.0.get_host(), self.0.get_port());
-        let database = self.0.get_database().unwrap_or_default();
-        write!(f, "postgres://{host}:{port}/{database}")
-    }
-}
 
 /// How a log stands to a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,16 +109,19 @@ impl SqlStore {
         mark: Option<MarkFile>,
         skew: Option<Skew>,
     ) -> Result<Self, StoreError> {
-        let mut connection = postgres::connect_first(&url.0).await?;
+        if url.is_insecure() {
+            tracing::warn!(database = %url, "the connection to the database is not secured: whoever is in between can read the password and change the revocation log");
+        }
+        let mut connection = postgres::connect_first(url.options()).await?;
         postgres::check(&mut connection).await?;
         postgres::migrate(&mut connection).await?;
-        let readers = Readers::Postgres(postgres::pool(&url.0, READERS));
+        let readers = Readers::Postgres(postgres::pool(url.options(), READERS));
         let connection = Connection::Postgres(connection);
         let server = Server::Postgres(url.clone());
         let mut store = Self::new(connection, server, readers, mark, skew);
         let bell = store.bell.clone();
-        store.listening = Some(Listening::start((*url.0).clone(), bell));
-        store.limits = Some(Arc::new(Limits::new(&url.0)));
+        store.listening = Some(Listening::start(url.options().clone(), bell));
+        store.limits = Some(Arc::new(Limits::new(url.options())));
         Ok(store)
     }
 

@@ -133,7 +133,7 @@ impl Moving {
         url: &PostgresUrl,
         mark: Option<&Mark>,
     ) -> Result<(), MoveError> {
-        let mut connection = postgres::connect_first(&url.0).await?;
+        let mut connection = postgres::connect_first(url.options()).await?;
         postgres::check(&mut connection).await?;
         let mut transaction = step("begin", connection.begin()).await?;
         let target: &mut PgConnection = &mut transaction;

@@ -39,9 +39,15 @@ fn may_pass(cause: &sqlx::Error) -> bool {
         sqlx::Error::Database(cause) => cause.code().is_some_and(|code| {
             code.starts_with("08") || code.starts_with("53") || code.starts_with("57P")
         }),
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Io(cause) => tls_error(cause).is_none(),
+        sqlx::Error::PoolTimedOut => true,
         _ => false,
     }
+}
+
+/// What TLS found wrong: sqlx gives it as a failure of the socket.
+fn tls_error(cause: &std::io::Error) -> Option<&rustls::Error> {
+    cause.get_ref()?.downcast_ref()
 }
 
 async fn set(connection: &mut PgConnection) -> sqlx::Result<()> {
@@ -186,6 +192,14 @@ pub(super) fn explained(cause: Cause) -> Cause {
         Some(sqlx::Error::Database(cause)) => cause
             .try_downcast_ref::<PgDatabaseError>()
             .map(|cause| cause.code().to_owned()),
+        Some(sqlx::Error::Tls(_)) => return advised(cause, NO_TLS),
+        Some(sqlx::Error::Io(io)) => {
+            let advice = tls_error(io).map(advice_about_tls);
+            return match advice {
+                Some(advice) => advised(cause, advice),
+                None => cause,
+            };
+        }
         _ => None,
     };
     let advice = match code.as_deref() {
@@ -198,5 +212,25 @@ pub(super) fn explained(cause: Cause) -> Cause {
         Some("53100") => "its disk is full",
         _ => return cause,
     };
+    advised(cause, advice)
+}
+
+const NO_TLS: &str =
+    "turn TLS on at the server: its settings are ssl, ssl_cert_file and ssl_key_file";
+
+fn advice_about_tls(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as Bad;
+    match error {
+        rustls::Error::InvalidCertificate(
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. },
+        ) => "the server's certificate is for another host: use the name that is in it",
+        rustls::Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
+            "add sslrootcert=/path/to/ca.pem to the address, with the CA of the server's certificate"
+        }
+        _ => "check the server's certificate, and sslrootcert in the address",
+    }
+}
+
+fn advised(cause: Cause, advice: &str) -> Cause {
     format!("{cause}; {advice}").into()
 }

@@ -135,7 +135,7 @@ impl Server {
         Ok(match self {
             Self::Sqlite(options) => Connection::Sqlite(options.connect().await?),
             Self::Postgres(url) => {
-                let mut connection = postgres::connect(&url.0).await?;
+                let mut connection = postgres::connect(url.options()).await?;
                 // After a fail-over it is another server.
                 let checked = postgres::check(&mut connection).await;
                 checked.map_err(|cause| sqlx::Error::Configuration(cause.into()))?;

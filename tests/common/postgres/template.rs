@@ -109,6 +109,15 @@ pub fn folder() -> TempDir {
     folder
 }
 
+/// A file that the owner of the servers alone can read.
+pub fn put(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    if let Some((user, group)) = owner() {
+        chown(path, Some(user), Some(group)).unwrap();
+    }
+}
+
 fn run(folder: &Path, name: &str, arguments: &[&str], input: &str) {
     let mut words = as_owner(name).into_iter();
     let mut command = Command::new(words.next().unwrap());

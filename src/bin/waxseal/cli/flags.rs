@@ -48,6 +48,14 @@ pub struct Flags {
         hide_env_values = true
     )]
     pub database: Option<String>,
+    /// Whether to connect to a database on another machine without sslmode=verify-full or verify-ca: yes or no [default: no]
+    #[arg(
+        long,
+        global = true,
+        value_name = "YES",
+        env = "WAXSEAL_DATABASE_INSECURE"
+    )]
+    pub database_insecure: Option<String>,
     /// What tokens are written in: jwt or paseto [default: jwt]
     #[arg(
         long,
@@ -194,4 +202,12 @@ pub struct Flags {
         env = "WAXSEAL_LOGIN_LIMIT_ACCOUNT"
     )]
     pub login_limit_account: Option<String>,
+    /// Words that new passwords must not be made from, besides the username and the issuer's host, separated by commas [default: none]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WORDS",
+        env = "WAXSEAL_FORBIDDEN_PASSWORD_WORDS"
+    )]
+    pub forbidden_password_words: Option<String>,
 }

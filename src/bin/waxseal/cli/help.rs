@@ -8,11 +8,20 @@ use crate::config::variables;
 const POINTER: &str = "Every setting, with its variable and default: waxseal help settings";
 
 /// What opens a database to look into it.
-const LOOK: &[&str] = &["json", "config", "data_dir", "database", "leeway"];
+const LOOK: &[&str] = &[
+    "json",
+    "config",
+    "data_dir",
+    "database",
+    "database_insecure",
+    "leeway",
+];
 /// What opens one to change it, beside that.
 const CHANGE: &[&str] = &["mark_dir"];
 /// What waits until no node accepts any more what was ended.
 const END: &[&str] = &["logout", "lease", "max_staleness"];
+/// What new passwords are judged by.
+const PASSWORD: &[&str] = &["forbidden_password_words", "issuer"];
 const KEYS: &[&str] = &["keys_dir"];
 const ROTATE: &[&str] = &["keys_dir", "token_format", "algorithm"];
 
@@ -31,17 +40,16 @@ fn shown(command: &str) -> Option<Shown> {
         "serve" | "settings" => All,
         "user" | "client" | "keys" | "token" | "revoke" | "completions" | "man" => These(&[]),
         "user list" | "client list" => These(&[LOOK]),
-        "user add"
-        | "user enable"
+        "user add" => These(&[LOOK, CHANGE, PASSWORD]),
+        "user passwd" => These(&[LOOK, CHANGE, END, PASSWORD]),
+        "user enable"
         | "client add"
         | "client rotate-secret"
         | "client set-keys"
         | "client enable"
         | "restored" => These(&[LOOK, CHANGE]),
-        "user disable" | "user passwd" | "user delete" | "client disable" | "client delete"
-        | "revoke session" | "revoke user" | "revoke client" | "revoke all" => {
-            These(&[LOOK, CHANGE, END])
-        }
+        "user disable" | "user delete" | "client disable" | "client delete" | "revoke session"
+        | "revoke user" | "revoke client" | "revoke all" => These(&[LOOK, CHANGE, END]),
         "keys list" => These(&[LOOK, KEYS]),
         "keys plan" | "keys rotate" => These(&[LOOK, ROTATE]),
         "keys revoke" => These(&[LOOK, CHANGE, END, KEYS]),
