@@ -148,7 +148,8 @@ impl Waxseal {
         let issuer = Arc::new(Issuer::new(IssuerParts {
             accounts: Arc::clone(&store) as _,
             clients: Arc::clone(&store) as _,
-            hasher: Hasher::new(cost, permits, Arc::clone(&random))?,
+            hasher: Hasher::new(cost, permits, Arc::clone(&random))?
+                .with_rules(settings.password_rules()),
             log,
             follower: Arc::clone(&follower),
             fence,

@@ -1,6 +1,9 @@
 //! Passwords: Argon2id, on threads of its own, a bounded number at a time.
 
+mod common;
+mod disguise;
 mod opaque;
+mod rules;
 mod workers;
 
 use std::fmt;
@@ -16,6 +19,7 @@ use super::Username;
 use crate::meters::Hashing;
 use crate::random::Random;
 use crate::time::Stopwatch;
+pub use rules::PasswordRules;
 use workers::Workers;
 
 /// The shortest password that can be set, in code points of the form that is hashed (NIST SP 800-63B-4,
@@ -46,20 +50,17 @@ pub enum BadPassword {
     /// Shorter than [`MIN_CHARS`], as a new password.
     #[error("a new password has at least {MIN_CHARS} characters")]
     TooShort,
-    /// In a list of common passwords, made from the username, or a variation of either.
+    /// In a list of common or breached passwords, or a variation of one.
     #[error(
-        "that password is too common: it is in lists that attackers try first, or is made from the username"
+        "that password is too common: it, or a variation of it, is in lists that attackers try first"
     )]
     TooCommon,
+    /// Made from the username, from the name of the product or of the issuer's host, or from a forbidden word.
+    #[error(
+        "that password is made from the username, from the name of this service, or from a word that is forbidden here: attackers try those first"
+    )]
+    Expected,
 }
-
-/// How many characters are looked at for commonness: no list has longer ones, and the time that it takes to
-/// look at all that they could be made of grows faster than they do.
-const JUDGED_CHARS: usize = 40;
-
-/// A password that is found in fewer guesses is common. The lists that zxcvbn carries have some 30,000
-/// passwords and 60,000 words and names; their usual variations stay below this.
-const COMMON_GUESSES: u64 = 1_000_000;
 
 impl Password {
     /// A password to be checked.
@@ -91,23 +92,12 @@ impl Password {
         forms.map(ExposeSecret::expose_secret)
     }
 
-    /// A password to be set, by the user of that name. There are rules of length and against common
-    /// passwords, and none of composition (NIST SP 800-63B-4, section 3.1.1.2).
+    /// A password to be set by the user of that name, by the [`PasswordRules`] of a service without words of its own.
     ///
     /// # Errors
     /// [`BadPassword`].
     pub fn chosen(text: SecretString, username: &str) -> Result<Self, BadPassword> {
-        let password = Self::presented(text)?;
-        let text = password.form();
-        if text.chars().count() < MIN_CHARS {
-            return Err(BadPassword::TooShort);
-        }
-        let judged: String = text.chars().take(JUDGED_CHARS).collect();
-        let judged = zeroize::Zeroizing::new(judged);
-        if zxcvbn::zxcvbn(&judged, &[username, "waxseal"]).guesses() < COMMON_GUESSES {
-            return Err(BadPassword::TooCommon);
-        }
-        Ok(password)
+        PasswordRules::default().choose(text, username)
     }
 }
 
@@ -185,6 +175,7 @@ pub enum Checked {
 pub struct Hasher {
     argon2: Argon2<'static>,
     random: Arc<dyn Random>,
+    rules: Arc<PasswordRules>,
     workers: Workers,
     permits: Arc<Semaphore>,
     permitted: usize,
@@ -218,6 +209,7 @@ impl Hasher {
         Ok(Self {
             argon2,
             random,
+            rules: Arc::default(),
             workers: Workers::start(permitted).map_err(|_| HashingFailed::Broken)?,
             permits: Arc::new(Semaphore::new(permitted)),
             permitted,
@@ -225,6 +217,13 @@ impl Hasher {
             decoy,
             meters: Arc::default(),
         })
+    }
+
+    /// New passwords are judged by these rules.
+    #[must_use]
+    pub fn with_rules(mut self, rules: PasswordRules) -> Self {
+        self.rules = Arc::new(rules);
+        self
     }
 
     /// Hashes a password that was chosen.
@@ -242,8 +241,8 @@ impl Hasher {
         .await?
     }
 
-    /// Judges a password to be set by the user of that name, as [`Password::chosen`] does, off the threads
-    /// that serve: it can take longer than a hash.
+    /// Judges a password to be set by the user of that name, off the threads that serve: it can take
+    /// longer than a hash.
     ///
     /// # Errors
     /// [`HashingFailed`], and within [`BadPassword`].
@@ -252,7 +251,8 @@ impl Hasher {
         text: SecretString,
         username: Username,
     ) -> Result<Result<Password, BadPassword>, HashingFailed> {
-        self.blocking(move || Password::chosen(text, username.as_str()))
+        let rules = Arc::clone(&self.rules);
+        self.blocking(move || rules.choose(text, username.as_str()))
             .await
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::account::limits::LoginRates;
+use crate::account::password::PasswordRules;
 use crate::http::origins::Origin;
 use crate::http::{ClearSiteData, SameSite};
 use crate::key::{Algorithm, Format};
@@ -71,6 +72,9 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// How many logins may be tried.
     pub login_rates: LoginRates,
+    /// Words, each of 3 to 64 characters, that a new password must not be made from, besides the username and the
+    /// names of the product and of the issuer's host.
+    pub forbidden_password_words: Vec<String>,
     /// How long a client's token is good: 1 second to 1 hour.
     pub client_token_lifetime: Duration,
     /// How old the revocation list may be before tokens are refused rather than guessed about: 1 second to
@@ -106,6 +110,7 @@ impl Default for Settings {
             clear_site_data: ClearSiteData::default(),
             trusted_proxies: Vec::new(),
             login_rates: LoginRates::default(),
+            forbidden_password_words: Vec::new(),
             client_token_lifetime: Duration::from_secs(300),
             max_staleness: MAX_STALENESS,
             database: Database::default(),
@@ -132,6 +137,12 @@ impl Settings {
     #[must_use]
     pub const fn signing_algorithm(&self) -> Algorithm {
         self.algorithm_of(self.format)
+    }
+
+    /// The rules for new passwords.
+    #[must_use]
+    pub fn password_rules(&self) -> PasswordRules {
+        PasswordRules::new(&self.issuer, &self.forbidden_password_words)
     }
 
     /// For how long a node serves on what it knows.

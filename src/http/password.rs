@@ -45,7 +45,10 @@ impl From<BadPassword> for Problem {
             BadPassword::TooShort => "A new password has at least 8 characters.",
             BadPassword::TooLong => "A password has at most 1024 bytes.",
             BadPassword::TooCommon => {
-                "That password is too common: it is in lists that attackers try first, or is made from the username."
+                "That password is too common: it, or a variation of it, is in lists that attackers try first."
+            }
+            BadPassword::Expected => {
+                "That password is made from the username, from the name of this service, or from a word that is forbidden here: attackers try those first."
             }
         })
     }

@@ -156,6 +156,21 @@ fn bad_names_and_passwords_are_refused() {
         1,
         &["at most 1024"],
     );
+    place.add_user("alice");
+    let acme = ["--issuer", "https://auth.acme.example"];
+    let forbidden = ["--forbidden-password-words", "roadrunner, coyote"];
+    for (password, settings) in [
+        ("Welcome2024!", &[][..]),
+        ("alice@12345", &[]),
+        ("Acme2024!", &acme),
+        ("C0y0te@123", &forbidden),
+    ] {
+        for command in ["add", "passwd"] {
+            let name = if command == "add" { "alice2" } else { "alice" };
+            let arguments = [&["user", command, name, "--password-stdin"], settings].concat();
+            refused(&place.run(&arguments, password), 1, &["attackers try"]);
+        }
+    }
     refused(
         &place.run(&["user", "enable", "nobody"], ""),
         1,

@@ -44,6 +44,8 @@ async fn who_is_refused_is_told_why_and_nobody_was_added() {
         ("bob", "password1", 400, "unacceptable_password"),
         ("bob", &"x".repeat(1025), 400, "unacceptable_password"),
         ("robertina1", "robertina1", 400, "unacceptable_password"),
+        ("bob", "bob@12345", 400, "unacceptable_password"),
+        ("bob", "Issuer2024!", 400, "unacceptable_password"),
         ("alice", PASSWORD, 409, "username_taken"),
         ("ALICE ", "another horse battery", 409, "username_taken"),
     ] {

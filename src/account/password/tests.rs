@@ -124,11 +124,11 @@ fn common_passwords_are_refused_and_no_composition_is_asked_for() {
         "aaaaaaaa",
         "iloveyou",
         "drowssap",
-        "wilhelmina",
-        "Wilhelmina1",
-        "waxseal1",
     ] {
         assert_eq!(chosen(common), Err(BadPassword::TooCommon), "{common}");
+    }
+    for expected in ["wilhelmina", "Wilhelmina1", "waxseal1"] {
+        assert_eq!(chosen(expected), Err(BadPassword::Expected), "{expected}");
     }
     assert_eq!(chosen("x7!Kq"), Err(BadPassword::TooShort));
     assert_eq!(chosen("ſ€ñ7kq!"), Err(BadPassword::TooShort));

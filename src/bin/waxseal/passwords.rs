@@ -4,7 +4,8 @@ use std::io::{IsTerminal, Read, stdin};
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use waxseal::account::password::{Cost, Hasher, MAX_BYTES, Password, PasswordHash};
+use waxseal::Settings;
+use waxseal::account::password::{Cost, Hasher, MAX_BYTES, PasswordHash};
 use waxseal::random::{OsRandom, Random};
 use waxseal::token::base64url;
 
@@ -63,9 +64,15 @@ fn from_stdin() -> Result<String, Failure> {
 }
 
 /// The hash of a new password of the user of that name.
-pub async fn hash(text: String, username: &str) -> Result<PasswordHash, Failure> {
-    let password =
-        Password::chosen(SecretString::from(text), username).map_err(Failure::refused)?;
+pub async fn hash(
+    text: String,
+    username: &str,
+    settings: &Settings,
+) -> Result<PasswordHash, Failure> {
+    let rules = settings.password_rules();
+    let password = rules
+        .choose(SecretString::from(text), username)
+        .map_err(Failure::refused)?;
     let hasher =
         Hasher::new(Cost::default(), 1, Arc::new(OsRandom::new())).map_err(Failure::refused)?;
     hasher.hash(password).await.map_err(Failure::refused)

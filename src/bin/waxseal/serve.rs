@@ -10,9 +10,9 @@ use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
-use waxseal::Waxseal;
 use waxseal::embedded::{Database, make_data_dir};
 use waxseal::random::OsRandom;
+use waxseal::{Settings, Waxseal};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -60,7 +60,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let open = async {
         let opened = Waxseal::open(&config.settings).await;
         let waxseal = opened.map_err(Failure::refused)?;
-        first_user(&waxseal).await?;
+        first_user(&waxseal, &config.settings).await?;
         Ok::<_, Failure>(waxseal)
     };
     // It may wait for its database for long.
@@ -196,14 +196,14 @@ pub fn lock(config: &Config) -> Result<File, Failure> {
     Ok(file)
 }
 
-async fn first_user(waxseal: &Waxseal) -> Result<(), Failure> {
+async fn first_user(waxseal: &Waxseal, settings: &Settings) -> Result<(), Failure> {
     let accounts = waxseal.accounts();
     if !accounts.users().await.map_err(Failure::refused)?.is_empty() {
         return Ok(());
     }
     let user = user::new_user("admin")?;
     let password = passwords::random(&OsRandom::new());
-    let hash = passwords::hash(password.clone(), user.username.as_str()).await?;
+    let hash = passwords::hash(password.clone(), user.username.as_str(), settings).await?;
     // The password is shown before the user is made. A user whose password nobody has seen would keep the next start
     // from making another.
     let shown = streams::err(&format!(

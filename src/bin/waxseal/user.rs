@@ -28,7 +28,7 @@ pub async fn run(action: UserAction, config: &Config, output: Output) -> Result<
     };
     let store = opened.map_err(Failure::refused)?;
     match action {
-        UserAction::Add(wanted) => add(&store, &wanted, output).await,
+        UserAction::Add(wanted) => add(&store, &wanted, config, output).await,
         UserAction::List => list(&store, output).await,
         UserAction::Disable { name } => {
             let ended = change(&store, &name, UserChange::Disable, "disabled").await?;
@@ -46,7 +46,7 @@ pub async fn run(action: UserAction, config: &Config, output: Output) -> Result<
             output.receipt().finish(&shown(&user).into(), &done, SEE)
         }
         UserAction::Passwd(wanted) => {
-            let (ended, receipt) = passwd(&store, &wanted, output).await?;
+            let (ended, receipt) = passwd(&store, &wanted, config, output).await?;
             ended.say(store, config, receipt).await
         }
     }
@@ -102,6 +102,7 @@ fn receipt(user: &User, chosen: &Chosen, output: Output) -> Result<Receipt, Fail
 async fn add(
     accounts: &dyn Accounts,
     wanted: &WithPassword,
+    config: &Config,
     output: Output,
 ) -> Result<(), Failure> {
     let user = new_user(&wanted.name)?;
@@ -110,7 +111,8 @@ async fn add(
         return Err(taken(&user));
     }
     let chosen = passwords::chosen(wanted)?;
-    let hash = passwords::hash(chosen.text.clone(), user.username.as_str()).await?;
+    let (text, name) = (chosen.text.clone(), user.username.as_str());
+    let hash = passwords::hash(text, name, &config.settings).await?;
     let receipt = receipt(&user, &chosen, output)?;
     match insert(accounts, &user, &hash).await {
         Ok(()) => {
@@ -143,11 +145,13 @@ fn taken(user: &User) -> Failure {
 async fn passwd(
     accounts: &dyn Accounts,
     wanted: &WithPassword,
+    config: &Config,
     output: Output,
 ) -> Result<(Ended, Receipt), Failure> {
     let user = find(accounts, &wanted.name).await?;
     let chosen = passwords::chosen(wanted)?;
-    let hash = passwords::hash(chosen.text.clone(), user.username.as_str()).await?;
+    let (text, name) = (chosen.text.clone(), user.username.as_str());
+    let hash = passwords::hash(text, name, &config.settings).await?;
     let receipt = receipt(&user, &chosen, output)?;
     match apply(accounts, &user, UserChange::Password(hash)).await {
         Ok(seq) => {
