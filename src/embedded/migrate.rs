@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 
-use super::store::{database_file, mark_file, moved_file, refuse_moved, system};
+use super::store::{check_data_dir, database_file, mark_file, moved_file, refuse_moved, system};
 use super::{OpenError, Settings};
 use crate::store::mark::{Mark, MarkError};
 use crate::store::sql::{Continuation, MoveError, Moved, Moving, PostgresUrl};
@@ -16,6 +16,7 @@ use crate::store::sql::{Continuation, MoveError, Moved, Moving, PostgresUrl};
 pub async fn migrate(settings: &Settings, to: &PostgresUrl) -> Result<Moved, OpenError> {
     let path = database_file(settings);
     refuse_moved(settings)?;
+    check_data_dir(settings)?;
     let aside = moved_file(settings);
     if aside.exists() {
         return Err(OpenError::Aside(aside));

@@ -9,6 +9,7 @@ use crate::key::Format;
 use crate::policy::BadPolicy;
 use crate::revocation::follower::FollowError;
 use crate::revocation::log::StoreError;
+use crate::store::files::UnsafeFile;
 use crate::store::key_folder::KeyFolderError;
 use crate::store::mark::{Mark, MarkError};
 use crate::time::Timestamp;
@@ -28,6 +29,9 @@ pub enum OpenError {
     /// The file of the database does not exist.
     #[error("there is no database at {path}; run this in the folder where the service runs, or set --data-dir or WAXSEAL_DATA_DIR", path = .0.display())]
     NoDatabase(PathBuf),
+    /// Others may change a folder or a file.
+    #[error(transparent)]
+    Unsafe(#[from] UnsafeFile),
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyFolderError),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +13,13 @@ use crate::account::client::Clients;
 use crate::random::{OsRandom, Random};
 use crate::revocation::log::{Head, RevocationLog};
 use crate::revocation::register::{Register, Registered};
+use crate::store::files;
 use crate::store::mark::{Mark, MarkError, MarkFile, lies_in};
 use crate::store::sql::{Continuation, Skew, SqlStore};
 use crate::time::{Clock, SystemClock, Timestamp};
+
+/// The files of the data folder.
+const DATA_FILES: &[&str] = &["waxseal.db", "waxseal.db-wal", "waxseal.db-shm", "lock"];
 
 /// How often it is looked for nodes that serve.
 const LOOK: Duration = Duration::from_millis(100);
@@ -118,7 +122,7 @@ pub fn mark_is_apart(settings: &Settings) -> Result<(), OpenError> {
 /// Makes the data folder, for its owner alone, if it is not there.
 ///
 /// # Errors
-/// [`OpenError::Folder`].
+/// [`OpenError::Folder`]; [`OpenError::Unsafe`] if it, or a file in it, is there and others may change it.
 pub fn make_data_dir(settings: &Settings) -> Result<(), OpenError> {
     let folder = &settings.data_dir;
     let made = fs::DirBuilder::new()
@@ -128,7 +132,13 @@ pub fn make_data_dir(settings: &Settings) -> Result<(), OpenError> {
     made.map_err(|cause| OpenError::Folder {
         path: folder.clone(),
         cause,
-    })
+    })?;
+    check_data_dir(settings)
+}
+
+/// Refuses a data folder that others may change.
+pub(super) fn check_data_dir(settings: &Settings) -> Result<(), OpenError> {
+    files::check(&settings.data_dir, DATA_FILES).map_err(OpenError::from)
 }
 
 /// The clock and the randomness of tools.
@@ -148,6 +158,8 @@ pub(super) fn mark_file(
     random: &Arc<dyn Random>,
 ) -> Result<MarkFile, OpenError> {
     mark_is_apart(settings)?;
+    files::check(&settings.mark_dir, &["mark"])?;
+    files::warn_of_parent(&settings.mark_dir);
     let (clock, random) = (Arc::clone(clock), Arc::clone(random));
     Ok(MarkFile::new(&settings.mark_dir, clock, random))
 }
@@ -257,6 +269,18 @@ async fn open_by(
     Ok(store)
 }
 
+/// Says it if others could read the file so far.
+fn warn_of_readers(path: &Path) {
+    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o044 != 0 {
+        tracing::warn!(
+            path = %path.display(),
+            mode = %format_args!("{:04o}", mode & 0o7777),
+            "others could read the database, which has password hashes in it, and cannot from now on"
+        );
+    }
+}
+
 async fn open_unmarked(
     settings: &Settings,
     mark: Option<MarkFile>,
@@ -266,7 +290,10 @@ async fn open_unmarked(
     match &settings.database {
         Database::Sqlite => {
             refuse_moved(settings)?;
+            check_data_dir(settings)?;
+            files::warn_of_parent(&settings.data_dir);
             let path = database_file(settings);
+            warn_of_readers(&path);
             // It has password hashes in it. SQLite's other files take its mode.
             let mode = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));
             mode.map_err(|cause| match cause.kind() {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::files::{self, UnsafeFile};
 use crate::key::{Algorithm, Format, KeyError, SigningKey};
 use crate::keyring::{Keyring, KeyringError};
 use crate::schedule::{self, Times};
@@ -59,6 +60,9 @@ pub enum KeyFolderError {
         /// Whose it is.
         owner: u32,
     },
+    /// Others may change the folder.
+    #[error(transparent)]
+    Unsafe(#[from] UnsafeFile),
     /// Others than the owner may read or write the file.
     #[error("{path} has mode {mode:04o}, so that others can read or change the key; run: chmod 600 {path}", path = path.display())]
     Mode {
@@ -142,6 +146,10 @@ pub fn load(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
 }
 
 fn load_once(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
+    // Kubernetes mounts a Secret read-only in a folder of root's that says that everybody can write to it.
+    if !is_mounted(folder) {
+        files::check(folder, &[])?;
+    }
     let Some(entries) = manifest::read(folder)? else {
         return load_unscheduled(folder);
     };
@@ -228,6 +236,12 @@ fn load_file(path: PathBuf, format: Format, times: Times) -> Result<KeyFile, Key
         Ok(key) => Ok(KeyFile { path, key, times }),
         Err(why) => Err(KeyFolderError::Key { path, why }),
     }
+}
+
+/// Whether root has mounted a Kubernetes Secret as this folder.
+fn is_mounted(folder: &Path) -> bool {
+    let is_roots = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.uid() == 0);
+    is_secret(&folder.join(MANIFEST)) && is_roots(folder) && is_roots(&folder.join("..data"))
 }
 
 /// Whether the file is mounted from a Kubernetes Secret: its folder then has a link of this name to the files.

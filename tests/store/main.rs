@@ -9,6 +9,7 @@ mod stage;
 
 mod accounts;
 mod clients;
+mod files;
 mod inventory;
 mod limits;
 mod log;
