@@ -46,7 +46,7 @@ pub fn most_connections(limit: u64, wanted: Option<usize>) -> Result<usize, Fail
     match wanted {
         None => Ok(room.min(DEFAULT_MOST as usize)),
         Some(wanted) if wanted <= room => Ok(wanted),
-        Some(wanted) => Err(Failure::refused(format!(
+        Some(wanted) => Err(Failure::Usage(format!(
             "max_connections is {wanted}, but the limit on open files is {limit}, which leaves room for {room} connections; lower max_connections, or raise the limit: LimitNOFILE= in its systemd unit, --ulimit nofile= of Docker, or ulimit -n"
         ))),
     }
