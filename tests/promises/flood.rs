@@ -248,7 +248,7 @@ fn head(bytes: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_has_64_kib_and_those_that_are_not_ended_take_no_more() {
+async fn a_head_has_64_kib_and_requests_that_are_not_ended_take_no_more() {
     let place = place();
     let server = serve(&place);
     let at = address(&server);
@@ -268,15 +268,20 @@ async fn a_head_has_64_kib_and_those_that_are_not_ended_take_no_more() {
     }
     let before = resident(&server);
     let mut open = Vec::new();
-    let heads = [(60 * 1024, HOME), (360 * 1024, ELSEWHERE)];
-    for (bytes, from) in heads.into_iter().cycle().take(200) {
-        let mut stream = connect(at, from).await.unwrap();
-        let _ = stream.write_all(head(bytes).as_bytes()).await;
+    let body = "POST /login HTTP/1.1\r\nHost: waxseal\r\nContent-Type: application/json\r\nContent-Length: 16000\r\n\r\n{";
+    let requests = [
+        (head(60 * 1024), HOME),
+        (head(360 * 1024), ELSEWHERE),
+        (body.to_owned(), Ipv4Addr::new(127, 0, 0, 4)),
+    ];
+    for (request, from) in requests.iter().cycle().take(300) {
+        let mut stream = connect(at, *from).await.unwrap();
+        let _ = stream.write_all(request.as_bytes()).await;
         open.push(stream);
     }
     assert_eq!(status(60 * 1024).await, "200");
     let grown = resident(&server).saturating_sub(before);
-    assert!(grown < 20 * MIB, "{grown} bytes for 200 heads");
+    assert!(grown < 20 * MIB, "{grown} bytes for 300 requests");
 }
 
 /// A frame of HTTP/2 (RFC 9113, section 4.1).

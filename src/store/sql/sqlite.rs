@@ -10,14 +10,11 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
-use super::migration;
+use super::{READERS, migration};
 use crate::revocation::log::StoreError;
 
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How many read at once.
-const READERS: u32 = 4;
 
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
