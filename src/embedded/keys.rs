@@ -127,11 +127,17 @@ impl Waxseal {
         let loaded = tokio::task::spawn_blocking(reload).await;
         match loaded {
             Ok(Ok(keyring)) => {
+                self.meters.keys_unread.store(false, Ordering::Relaxed);
                 if !self.keyring.is_current() {
                     tracing::info!("the key folder is in order again");
                 }
                 if self.keyring.replace(keyring) {
                     tracing::info!("the keys changed");
+                }
+            }
+            Ok(Err(cause)) if cause.is_out_of_descriptors() => {
+                if !self.meters.keys_unread.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%cause, "the key folder cannot be read for now; the keys from before stay in use");
                 }
             }
             Ok(Err(cause)) => {

@@ -19,6 +19,8 @@ pub(super) struct Meters {
     pub(super) failing: AtomicBool,
     /// No key signs, and the log says so.
     pub(super) cannot_sign: AtomicBool,
+    /// The key folder could not be read for want of descriptors, and the log says so.
+    pub(super) keys_unread: AtomicBool,
     together: Together,
 }
 
@@ -31,6 +33,7 @@ impl Default for Meters {
             dropped: meters::compacted_revocations(),
             failing: AtomicBool::default(),
             cannot_sign: AtomicBool::default(),
+            keys_unread: AtomicBool::default(),
             together: Together::default(),
         }
     }

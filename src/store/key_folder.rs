@@ -111,6 +111,20 @@ pub enum KeyFolderError {
     },
 }
 
+impl KeyFolderError {
+    /// Whether the folder was not looked at, because no more files can be open in this process (EMFILE) or in the
+    /// system (ENFILE). It says nothing of the keys.
+    #[must_use]
+    pub fn is_out_of_descriptors(&self) -> bool {
+        use rustix::io::Errno;
+        let Self::Io { cause, .. } = self else {
+            return false;
+        };
+        let errno = Errno::from_io_error(cause);
+        matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+    }
+}
+
 /// A key, its times, and the file that it came from.
 #[derive(Debug)]
 pub struct KeyFile {

@@ -10,9 +10,9 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -207,13 +207,64 @@ fn newest(bytes: &[u8]) -> Option<(Mark, u64)> {
     slots.max_by_key(|(_, counter)| *counter)
 }
 
-/// The file of the mark. Processes take turns by a lock on its folder, and each use opens the file anew:
-/// one that was taken away must not be written to as if it were still there.
+/// The file of the mark. Processes take turns by a lock on its folder.
+///
+/// Folder and file stay open from the first use, so that a commit needs no new descriptor. Each use compares what is
+/// open with what the path names: a file that was removed or replaced is not written to as if it were still there.
 #[derive(Clone, Debug)]
 pub struct MarkFile {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    open: Arc<Mutex<Open>>,
+}
+
+/// What stays open. Whoever holds it is the only one in this process: a lock on a folder is one of all that use the
+/// same descriptor (flock(2)).
+#[derive(Debug, Default)]
+struct Open {
+    folder: Option<File>,
+    /// To read and write.
+    file: Option<File>,
+}
+
+/// What was open and is still what the path names; else nothing stays open.
+///
+/// # Errors
+/// The path names nothing, or cannot be looked at.
+fn still_named<'a>(open: &'a mut Option<File>, path: &Path) -> io::Result<Option<&'a File>> {
+    let named = fs::metadata(path)?;
+    if let Some(file) = &*open {
+        let known = file.metadata()?;
+        if (known.dev(), known.ino()) != (named.dev(), named.ino()) {
+            *open = None;
+        }
+    }
+    Ok(open.as_ref())
+}
+
+/// What the path names, opened if it is not open already.
+fn kept<'a>(
+    open: &'a mut Option<File>,
+    path: &Path,
+    options: &OpenOptions,
+) -> io::Result<&'a File> {
+    still_named(open, path)?;
+    match open {
+        Some(file) => Ok(file),
+        None => Ok(open.insert(options.open(path)?)),
+    }
+}
+
+/// A lock on the folder, until this is dropped.
+#[derive(Debug)]
+struct Turn<'a>(&'a File);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // It fails only for what is not open.
+        let _ = self.0.unlock();
+    }
 }
 
 impl MarkFile {
@@ -225,6 +276,7 @@ impl MarkFile {
             folder,
             clock,
             random,
+            open: Arc::default(),
         }
     }
 
@@ -233,10 +285,17 @@ impl MarkFile {
     /// # Errors
     /// [`MarkError`].
     pub fn read(&self) -> Result<Mark, MarkError> {
-        let folder = self.at(File::open(&self.folder))?;
+        let Open { folder, file } = &mut *self.open();
+        let folder = self.folder(folder)?;
         self.at(folder.lock_shared())?;
-        let file = self.at(File::open(self.path()))?;
-        self.newest_in(&file).map(|(mark, _)| mark)
+        let _turn = Turn(folder);
+        let path = self.path();
+        let read = match self.at(still_named(file, &path))? {
+            Some(file) => self.newest_in(file),
+            // Only a writer keeps it open: who reads it may not be allowed to write.
+            None => self.newest_in(&self.at(File::open(&path))?),
+        };
+        read.map(|(mark, _)| mark)
     }
 
     /// Moves it on to that head, never back, and has it on disk.
@@ -244,8 +303,9 @@ impl MarkFile {
     /// # Errors
     /// [`MarkError`]; nothing may then be concluded of what is on disk.
     pub fn advance(&self, head: &Head) -> Result<(), MarkError> {
-        let _folder = self.lock()?;
-        self.advance_locked(head)
+        let Open { folder, file } = &mut *self.open();
+        let _turn = self.lock(folder)?;
+        self.advance_locked(file, head)
     }
 
     /// Makes the folder, and the mark at that head; one that is there already is moved on.
@@ -253,9 +313,11 @@ impl MarkFile {
     /// # Errors
     /// [`MarkError`].
     pub fn make(&self, head: &Head) -> Result<(), MarkError> {
-        let folder = self.make_folder()?;
-        match self.advance_locked(head) {
-            Err(MarkError::Missing(_)) => self.put(&folder, head),
+        self.make_folder()?;
+        let Open { folder, file } = &mut *self.open();
+        let turn = self.lock(folder)?;
+        match self.advance_locked(file, head) {
+            Err(MarkError::Missing(_)) => self.put(&turn, file, head),
             done => done,
         }
     }
@@ -265,34 +327,44 @@ impl MarkFile {
     /// # Errors
     /// [`MarkError`].
     pub fn replace(&self, head: &Head) -> Result<(), MarkError> {
-        let folder = self.make_folder()?;
-        self.put(&folder, head)
+        self.make_folder()?;
+        let Open { folder, file } = &mut *self.open();
+        let turn = self.lock(folder)?;
+        self.put(&turn, file, head)
     }
 
-    fn lock(&self) -> Result<File, MarkError> {
-        let folder = self.at(File::open(&self.folder))?;
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn folder<'a>(&self, open: &'a mut Option<File>) -> Result<&'a File, MarkError> {
+        self.at(kept(open, &self.folder, File::options().read(true)))
+    }
+
+    fn lock<'a>(&self, folder: &'a mut Option<File>) -> Result<Turn<'a>, MarkError> {
+        let folder = self.folder(folder)?;
         self.at(folder.lock())?;
-        Ok(folder)
+        Ok(Turn(folder))
     }
 
-    /// Makes the folder if it is not there, and locks it.
-    fn make_folder(&self) -> Result<File, MarkError> {
+    /// Makes the folder if it is not there.
+    fn make_folder(&self) -> Result<(), MarkError> {
         let made = fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.folder);
         self.at(made)?;
         let real = self.at(self.folder.canonicalize())?;
-        if let Some(parent) = real.parent() {
-            self.at(File::open(parent).and_then(|parent| parent.sync_all()))?;
+        match real.parent() {
+            Some(parent) => self.at(File::open(parent).and_then(|parent| parent.sync_all())),
+            None => Ok(()),
         }
-        self.lock()
     }
 
-    fn advance_locked(&self, head: &Head) -> Result<(), MarkError> {
+    fn advance_locked(&self, open: &mut Option<File>, head: &Head) -> Result<(), MarkError> {
         let mut options = OpenOptions::new();
-        let file = self.at(options.read(true).write(true).open(self.path()))?;
-        let (mark, counter) = self.newest_in(&file)?;
+        let file = self.at(kept(open, &self.path(), options.read(true).write(true)))?;
+        let (mark, counter) = self.newest_in(file)?;
         if mark.is_before(head) {
             let new = Mark::of(head, mark.id, self.clock.now());
             let counter = counter + 1;
@@ -305,18 +377,19 @@ impl MarkFile {
         self.at(file.sync_data())
     }
 
-    fn put(&self, folder: &File, head: &Head) -> Result<(), MarkError> {
+    fn put(&self, turn: &Turn<'_>, open: &mut Option<File>, head: &Head) -> Result<(), MarkError> {
         let id = Some(MarkId::new(&*self.random));
         let mark = Mark::of(head, id, self.clock.now());
         let partial = self.folder.join(PARTIAL);
         let mut options = OpenOptions::new();
-        options.create(true).truncate(true).write(true).mode(0o600);
-        let mut file = self.at(options.open(&partial))?;
+        options.create(true).truncate(true).mode(0o600);
+        let mut file = self.at(options.read(true).write(true).open(&partial))?;
         // Both slots, so that one that cannot be read is always one that was torn.
         self.at(file.write_all(&[slot(&mark, 0), slot(&mark, 1)].concat()))?;
         self.at(file.sync_all())?;
         self.at(fs::rename(&partial, self.path()))?;
-        self.at(folder.sync_all())
+        *open = Some(file);
+        self.at(turn.0.sync_all())
     }
 
     /// Where it is.

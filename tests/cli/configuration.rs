@@ -118,6 +118,17 @@ fn what_is_wrong_is_named() {
         ("WAXSEAL_MEMO", "64", vec!["memo", "64MiB", "--memo"]),
         ("WAXSEAL_MEMO", "-1MiB", vec!["memo"]),
         ("WAXSEAL_MEMO", "65537MiB", vec!["memo", "65536MiB"]),
+        (
+            "WAXSEAL_MAX_CONNECTIONS",
+            "0",
+            vec!["max_connections", "--max-connections", "a number from 1"],
+        ),
+        ("WAXSEAL_MAX_CONNECTIONS", "8k", vec!["max_connections"]),
+        (
+            "WAXSEAL_MAX_CONNECTIONS",
+            "1000000000",
+            vec!["max_connections is 1000000000", "LimitNOFILE"],
+        ),
         ("WAXSEAL_CONFIG", "absent.toml", vec!["absent.toml"]),
     ];
     for (name, value, words) in wrong {

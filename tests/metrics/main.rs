@@ -6,6 +6,7 @@
 mod common;
 
 mod ages;
+mod connections;
 mod docs;
 mod otlp;
 mod port;

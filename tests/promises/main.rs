@@ -12,6 +12,7 @@ mod compaction;
 mod cut_offs;
 mod disk;
 mod durable;
+mod flood;
 mod forge;
 mod freshness;
 mod leaked_key;

@@ -199,4 +199,15 @@ async fn without_a_mark_nothing_is_written(stage: Stage) {
     assert!(cause.contains("damaged"), "{cause}");
     fs::write(&path, mark).unwrap();
     assert_eq!(write(&stage, &a).await.unwrap(), 2);
+
+    // A folder that took the place of the one that is open is the one that is written to.
+    let folder = path.parent().unwrap();
+    let aside = folder.with_extension("aside");
+    let before = fs::read(&path).unwrap();
+    fs::rename(folder, &aside).unwrap();
+    fs::create_dir(folder).unwrap();
+    fs::write(&path, &before).unwrap();
+    assert_eq!(write(&stage, &a).await.unwrap(), 3);
+    assert_eq!(stage.mark("a").read().unwrap().cursor.seq, 3);
+    assert_eq!(fs::read(aside.join("mark")).unwrap(), before);
 }

@@ -1,6 +1,7 @@
 //! Settings: flags over `WAXSEAL_*` over waxseal.toml over defaults. What is wrong is named.
 
 pub mod database;
+mod secure;
 mod timeouts;
 pub mod variables;
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub stop_notice: Duration,
     /// Whether a database on another machine is taken without a check of its certificate.
     pub takes: Takes,
+    /// How many connections may be open at once, if that is set.
+    pub max_connections: Option<usize>,
     pub settings: Settings,
 }
 
@@ -77,6 +80,7 @@ struct File {
     lease: Option<String>,
     stop_notice: Option<String>,
     memo: Option<String>,
+    max_connections: Option<String>,
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -251,6 +255,15 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
                 )
             })?,
     };
+    let max_connections = match pick(&flags.max_connections, file.max_connections) {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .ok()
+                .filter(|most| *most > 0)
+                .ok_or_else(|| bad("max_connections", &text, "a number from 1"))?,
+        ),
+    };
     let folder = |key, flag, file, default: &str| match pick(flag, file) {
         None => Ok(default.into()),
         Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
@@ -297,6 +310,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         issuer_is_set,
         stop_notice,
         takes,
+        max_connections,
         settings,
     })
 }
@@ -315,24 +329,8 @@ impl Config {
 
     /// Whether browsers do not keep the session cookie of the issuer.
     pub fn loses_cookies(&self) -> bool {
-        loses_cookies(&self.settings.issuer)
+        secure::loses_cookies(&self.settings.issuer)
     }
-}
-
-/// Whether browsers do not keep a Secure cookie from this URL: it is neither HTTPS nor on the browser's own
-/// machine (W3C Secure Contexts, section 3.1).
-fn loses_cookies(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else {
-        return false;
-    };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = match authority.parse::<SocketAddr>() {
-        Ok(address) => return !address.ip().is_loopback(),
-        Err(_) => authority.split(':').next().unwrap_or_default(),
-    };
-    let host = host.to_ascii_lowercase();
-    let is_local = host == "localhost" || host.ends_with(".localhost") || authority == "[::1]";
-    !is_local && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn address(key: &str, text: &str) -> Result<SocketAddr, Failure> {
@@ -421,24 +419,6 @@ mod tests {
     use crate::cli::Cli;
 
     #[test]
-    fn browsers_keep_cookies_over_https_and_from_their_own_machine() {
-        for (url, loses) in [
-            ("http://192.168.1.20:8080", true),
-            ("http://auth.example", true),
-            ("http://localhost.example:8080/auth", true),
-            ("http://[2001:db8::1]:8080", true),
-            ("http://localhost:8080", false),
-            ("http://auth.localhost", false),
-            ("http://127.0.0.1/auth", false),
-            ("http://[::1]", false),
-            ("http://[::1]:8080", false),
-            ("https://auth.example", false),
-        ] {
-            assert_eq!(loses_cookies(url), loses, "{url}");
-        }
-    }
-
-    #[test]
     fn every_setting_is_a_flag_a_variable_and_a_key() {
         let command = Cli::command();
         let keys = [
@@ -473,6 +453,7 @@ mod tests {
             "lease",
             "stop_notice",
             "memo",
+            "max_connections",
         ];
         for key in keys {
             let argument = command

@@ -5,6 +5,7 @@
 mod cli;
 mod client;
 mod config;
+mod connections;
 mod ended;
 mod failure;
 mod keys;

@@ -15,11 +15,16 @@ use tokio::task::JoinHandle;
 use waxseal::{Waxseal, meters};
 
 use crate::config::Config;
+use crate::connections::{self, Connections, Meters};
 use crate::failure::Failure;
 use crate::serve::{bind, server};
 
 /// How often what histograms have heard is summed up, so that it does not pile up when nobody asks.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The most connections of this port. A flood of it must not take what the service needs, nor one of the service keep
+/// the metrics from being read.
+const CONNECTIONS: usize = 32;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,6 +57,7 @@ impl Metrics {
             .and_then(PrometheusBuilder::install_recorder)
             .map_err(Failure::refused)?;
         meters::describe();
+        connections::describe();
         Ok(Some(Self {
             listener,
             address,
@@ -60,7 +66,7 @@ impl Metrics {
     }
 
     /// Serves them in a task of its own: what it tells of hangs without it.
-    pub fn serve(self, waxseal: &Waxseal) -> Result<Serving, Failure> {
+    pub fn serve(self, waxseal: &Waxseal, meters: Meters) -> Result<Serving, Failure> {
         let page = Page {
             waxseal: waxseal.clone(),
             recorder: self.recorder.clone(),
@@ -68,7 +74,8 @@ impl Metrics {
         let app = Router::new()
             .route("/metrics", get(metrics))
             .with_state(page);
-        let server = server(self.listener, Handle::new())?;
+        let connections = Connections::new(CONNECTIONS, &[], meters);
+        let server = server(self.listener, Handle::new(), connections)?;
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(UPKEEP).await;

@@ -20,6 +20,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Interval, MissedTickBehavior};
 use tower::Service;
 
+use crate::connections::{Admitted, Place};
+
 const TICK: Duration = Duration::from_secs(4);
 
 /// A client is not waited for any longer once so many ticks have gone by without anything: 12 to 16 seconds.
@@ -38,12 +40,12 @@ const MOST: Duration = TICK.saturating_mul(TICKS);
 #[derive(Clone, Copy, Debug)]
 pub struct Patience;
 
-impl<S> Accept<TcpStream, S> for Patience {
+impl<S> Accept<Admitted, S> for Patience {
     type Stream = Watched<TcpStream>;
     type Service = Noting<S>;
     type Future = Ready<io::Result<(Watched<TcpStream>, Noting<S>)>>;
 
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+    fn accept(&self, Admitted { stream, place }: Admitted, service: S) -> Self::Future {
         // An answer would else wait until the client has acknowledged the one before (RFC 9293, section 3.7.4). Linux
         // puts that off for 40 ms, and up to 500 are allowed (RFC 1122, section 4.2.3.2).
         if let Err(cause) = stream.set_nodelay(true) {
@@ -54,7 +56,7 @@ impl<S> Accept<TcpStream, S> for Patience {
             service,
             turn: Arc::clone(&turn),
         };
-        ready(Ok((Watched::new(stream, turn), service)))
+        ready(Ok((Watched::new(stream, turn, Some(place)), service)))
     }
 }
 
@@ -111,10 +113,12 @@ pub struct Watched<I> {
     /// Something of a request has come that is not answered yet.
     began: bool,
     ticks: Interval,
+    /// Freed after the stream is closed: fields are dropped in their order.
+    _place: Option<Place>,
 }
 
 impl<I> Watched<I> {
-    fn new(stream: I, turn: Arc<Turn>) -> Self {
+    fn new(stream: I, turn: Arc<Turn>, place: Option<Place>) -> Self {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first one is at once.
@@ -124,6 +128,7 @@ impl<I> Watched<I> {
             turn,
             began: false,
             ticks,
+            _place: place,
         }
     }
 
@@ -273,11 +278,12 @@ mod tests {
     use tokio::time::{sleep, timeout};
 
     use super::*;
+    use crate::connections::{Connections, Meters};
 
     fn connection(buffer: usize) -> (DuplexStream, Watched<DuplexStream>, Arc<Turn>) {
         let (client, server) = duplex(buffer);
         let turn = Arc::<Turn>::default();
-        (client, Watched::new(server, Arc::clone(&turn)), turn)
+        (client, Watched::new(server, Arc::clone(&turn), None), turn)
     }
 
     async fn is_given_up<T: std::fmt::Debug>(what: impl Future<Output = io::Result<T>>) -> bool {
@@ -312,7 +318,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (_client, accepted) = tokio::join!(client, listener.accept());
-        let (watched, _) = Patience.accept(accepted.unwrap().0, ()).await.unwrap();
+        let (stream, peer) = accepted.unwrap();
+        let place = Connections::new(1, &[], Meters::default()).admit(peer.ip());
+        let place = place.unwrap();
+        let (watched, _) = Patience
+            .accept(Admitted { stream, place }, ())
+            .await
+            .unwrap();
         assert!(watched.stream.nodelay().unwrap());
     }
 

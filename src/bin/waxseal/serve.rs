@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::{Handle, Server};
@@ -15,6 +16,7 @@ use waxseal::random::OsRandom;
 use waxseal::{Settings, Waxseal};
 
 use crate::config::Config;
+use crate::connections::{self, Connections, Gate, Meters, Peer};
 use crate::failure::Failure;
 use crate::metrics::{self, Metrics};
 use crate::patience::Patience;
@@ -27,6 +29,31 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// How long a client of HTTP/2 may be silent before it is asked whether it is there. What is asked is news to whoever
 /// watches the connection, so this is shorter than that one waits.
 const PING: Duration = Duration::from_secs(10);
+
+/// The most bytes of a request's head in HTTP/1.1. A longer one is answered with 431 (RFC 6585, section 5).
+const MAX_HEAD: usize = 64 * 1024;
+
+/// The same for HTTP/2, where one connection has many heads at once (RFC 9113, section 6.5.2:
+/// SETTINGS_MAX_HEADER_LIST_SIZE).
+const MAX_HEADER_LIST: u32 = 16 * 1024;
+
+/// The most requests at once on a connection of HTTP/2: not fewer than RFC 9113 recommends (section 6.5.2).
+const MAX_STREAMS: u32 = 100;
+
+/// The most streams of a connection that its client reset before they were looked at: more close it
+/// (CVE-2023-44487).
+const MAX_PENDING_RESETS: usize = 20;
+
+/// The most streams of a connection that were reset for an error of its client: more close it.
+const MAX_ERROR_RESETS: usize = 100;
+
+/// The bytes of bodies that a client of HTTP/2 may send ahead, on one stream and on the whole connection: a body that
+/// is accepted is at most 16 KiB, and 65,535 is the least that a connection starts with (RFC 9113, section 6.9.2).
+const STREAM_WINDOW: u32 = 16 * 1024;
+const CONNECTION_WINDOW: u32 = 65_535;
+
+/// The bytes of an answer that wait to be sent on a stream of HTTP/2.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// How many connections wait to be accepted, at most: the system may have a lower limit of its own.
 const WAITING: u32 = 4096;
@@ -53,6 +80,8 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let port = Port::take(config.listen)?;
     // And before anything is made that is measured.
     let metrics = Metrics::bind(config)?;
+    let descriptors = connections::raise_limit();
+    let most = connections::most_connections(descriptors, config.max_connections)?;
     let _lock = match config.settings.database {
         Database::Sqlite => Some(lock(config)?),
         Database::Postgres(_) => None,
@@ -72,8 +101,13 @@ async fn serve(config: &Config) -> Result<(), Failure> {
 
     let (listener, address) = port.listen()?;
     let handle = Handle::new();
-    let server = server(listener, handle.clone())?;
-    let metrics = metrics.map(|metrics| metrics.serve(&waxseal)).transpose()?;
+    let meters = Meters::default();
+    let proxies = &config.settings.trusted_proxies;
+    let connections = Connections::new(most, proxies, meters.of_service(most));
+    let server = server(listener, handle.clone(), connections)?;
+    let metrics = metrics.map(|metrics| metrics.serve(&waxseal, meters));
+    let metrics = metrics.transpose()?;
+    tracing::debug!(descriptors, connections = most, "limits");
     tracing::info!("listening on http://{address}");
 
     let app = waxseal.router().merge(waxseal.pages());
@@ -160,20 +194,28 @@ pub fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
-/// A server that waits for nobody for ever.
+/// A server whose connections, and the memory of each, are limited, and which waits for no client without end.
 pub fn server(
     listener: TcpListener,
-    handle: Handle<SocketAddr>,
-) -> Result<Server<SocketAddr, Patience>, Failure> {
-    let mut server = axum_server::from_tcp(listener)
-        .map_err(Failure::refused)?
+    handle: Handle<Peer>,
+    connections: Arc<Connections>,
+) -> Result<Server<Peer, Patience>, Failure> {
+    let gate = Gate::new(listener, connections).map_err(Failure::refused)?;
+    let mut server = Server::<Peer>::from_listener(gate)
         .handle(handle)
         .acceptor(Patience);
-    server
-        .http_builder()
-        .http2()
+    let http = server.http_builder();
+    http.http1().max_buf_size(MAX_HEAD);
+    http.http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING);
+        .keep_alive_interval(PING)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER);
     Ok(server)
 }
 

@@ -10,7 +10,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
-use super::migration;
+use super::{READERS, migration};
 use crate::revocation::log::StoreError;
 
 /// How long a writer waits for another process's transaction.
@@ -58,12 +58,26 @@ pub(super) fn migrations() -> Migrator {
     ])
 }
 
+/// Readers that are open from the start and stay open: a connection opens the database and its log (`-wal`), and no
+/// descriptor may be left for them later.
 pub(super) async fn readers(options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
-    SqlitePoolOptions::new()
-        .max_connections(4)
+    let failed = |cause| StoreError::new("open the database", cause);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .idle_timeout(None)
+        .max_lifetime(None)
         // A local file does not go away between two uses; the question costs a thread's hop.
         .test_before_acquire(false)
         .connect_with(options.pragma("query_only", "on"))
         .await
-        .map_err(|cause| StoreError::new("open the database", cause))
+        .map_err(failed)?;
+    let mut opened = Vec::new();
+    for _ in 0..READERS {
+        let mut reader = pool.acquire().await.map_err(failed)?;
+        // SQLite opens the log with the first read.
+        let read = sqlx::query("SELECT count(*) FROM sqlite_schema");
+        read.execute(&mut *reader).await.map_err(failed)?;
+        opened.push(reader);
+    }
+    Ok(pool)
 }

@@ -186,6 +186,15 @@ pub struct Flags {
     /// nothing [default: 64MiB]
     #[arg(long, global = true, value_name = "SIZE", env = "WAXSEAL_MEMO")]
     pub memo: Option<String>,
+    /// Connections that may be open at once, an eighth of them from one address (IPv6: /64) [default: 8192, or as many
+    /// as the limit on open files has room for]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NUMBER",
+        env = "WAXSEAL_MAX_CONNECTIONS"
+    )]
+    pub max_connections: Option<String>,
     /// Logins from one address (IPv6: /64), so many over a time [default: 20/1m]
     #[arg(
         long,
