@@ -16,8 +16,8 @@ use super::Username;
 use crate::meters::Hashing;
 use crate::random::Random;
 use crate::time::Stopwatch;
-pub use queue::{Claim, Class};
 use queue::Queue;
+pub use queue::{Claim, Class};
 use workers::Workers;
 
 /// The shortest password that can be set, in code points of the form that is hashed (NIST SP 800-63B-4,
