@@ -11,6 +11,7 @@ mod cors;
 mod cross_site;
 mod enumeration;
 mod fixation;
+mod flood;
 mod limits;
 mod own_app;
 mod own_sessions;

@@ -314,7 +314,7 @@ mod tests {
         for _ in 0..9 {
             failures.count(account(u64::MAX), NOW).unwrap();
         }
-        for n in 0..2 * REMEMBERED as u64 {
+        for n in 0..REMEMBERED as u64 + 10 {
             failures.count(account(n), NOW + SECOND).unwrap();
             assert!(failures.kept() <= REMEMBERED);
         }
