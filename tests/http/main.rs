@@ -12,6 +12,7 @@ mod cross_site;
 mod enumeration;
 mod fixation;
 mod flood;
+mod known_networks;
 mod limits;
 mod own_app;
 mod own_sessions;
