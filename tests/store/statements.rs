@@ -30,15 +30,12 @@ const POSTGRES_ALONE: [&str; 19] = [
     "FORGET_OTHER_NETWORKS",
     "FORGET_NETWORKS",
 ];
-const SQLITE_ALONE: [&str; 11] = [
+const SQLITE_ALONE: [&str; 8] = [
     "APPEND",
     "DROP",
     "ENTRIES",
     "FORGET_SESSIONS",
     "NOTE_NETWORK",
-    "DROP_OTHER_NETWORKS",
-    "OLD_NETWORK",
-    "DROP_NETWORKS",
     "KEPT_FAILURES",
     "KEEP_FAILURES",
     "DROP_FAILURES",
