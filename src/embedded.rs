@@ -176,7 +176,7 @@ impl Waxseal {
             key: "login_limit",
             why: "must be a rate that can be kept",
         })?;
-        let limits = limits.together(store.shared_limits());
+        let limits = limits.stored(store.limit_stores()).await?;
         let origins = Origins::new(&settings.issuer, &settings.allowed_origins);
         let exchange = Arc::clone(&issuer) as _;
         let waxseal = Self {

@@ -19,7 +19,9 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::account::client::Clients;
-use crate::account::password::{BadPassword, Checked, Hasher, HashingFailed, Password};
+use crate::account::password::{
+    BadPassword, Checked, Claim, Class, Hasher, HashingFailed, Password,
+};
 use crate::account::{Accounts, BeginSession, UserChange, Username};
 use crate::claims::Claims;
 use crate::id::{KeyId, Lineage, UserId};
@@ -67,6 +69,14 @@ pub enum LoginError {
     /// There is no token for the session.
     #[error(transparent)]
     Signing(#[from] SignError),
+}
+
+impl LoginError {
+    /// Whether the password was not looked at, because too many wait.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Hashing(HashingFailed::Busy))
+    }
 }
 
 /// Why a password is not changed.
@@ -203,8 +213,23 @@ impl Issuer {
         password: Password,
         origin: Origin,
     ) -> Result<Issued, LoginError> {
+        self.login_in(Class::Shared, username, password, origin)
+            .await
+    }
+
+    /// As [`login`](Self::login), with the class in which the password waits to be checked.
+    ///
+    /// # Errors
+    /// [`LoginError`].
+    pub async fn login_in(
+        &self,
+        class: Class,
+        username: &str,
+        password: Password,
+        origin: Origin,
+    ) -> Result<Issued, LoginError> {
         let begun = self.2.logins.begun(Login::Failed);
-        let issued = self.begin(username, password, origin);
+        let issued = self.begin(class, username, password, origin);
         let issued = issued.instrument(tracing::debug_span!("login")).await;
         match &issued {
             Ok(_) => begun.ended(Login::LetIn),
@@ -216,6 +241,7 @@ impl Issuer {
 
     async fn begin(
         &self,
+        class: Class,
         username: &str,
         password: Password,
         origin: Origin,
@@ -229,7 +255,7 @@ impl Issuer {
         // A disabled user is nobody: a right password must not be found sooner than a wrong one.
         let user = start.user.filter(|user| user.enabled);
         let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let checked = parts.hasher.check(password, hash).await?;
+        let checked = parts.hasher.check_in(class, password, hash).await?;
         let user = user.ok_or(LoginError::Refused)?;
         match checked {
             Checked::Wrong => return Err(LoginError::Refused),
@@ -315,16 +341,18 @@ impl Issuer {
         let Self(parts, ..) = self;
         let user = parts.accounts.login_user(session.subject()).await?;
         let user = user.ok_or(PasswordError::Refused)?;
+        let claim = Claim::session_of(session.subject());
+        let class = Class::Reserved(claim);
         let checked = parts
             .hasher
-            .check(current, Some(user.password_hash))
+            .check_in(class, current, Some(user.password_hash))
             .await?;
         if matches!(checked, Checked::Wrong) {
             return Err(PasswordError::Refused);
         }
-        let new = parts.hasher.choose(new, user.username).await??;
+        let new = parts.hasher.choose(class, new, user.username).await??;
         let change = UserChange::OwnPassword {
-            hash: parts.hasher.hash(new).await?,
+            hash: parts.hasher.hash_in(class, new).await?,
             spared: session.session_id().lineage,
             version: user.version,
         };

@@ -1,19 +1,29 @@
-//! How many logins are tried: at one account, and from one address (GCRA).
+//! How many logins fail: at one account, and from one address.
 
+mod gcra;
 mod local;
 mod shared;
+mod slowdown;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use shared::{Counted, Digest, Reached, SharedLimits, Whereabouts};
+pub use shared::{
+    Counted, Counting, Digest, KeptLimits, KnownNetworks, LimitStores, NETWORKS, REMEMBERED,
+    SharedLimits, Whereabouts,
+};
+pub use slowdown::{KeptFailures, LONGEST_WAIT, Slowdown};
+use tokio::sync::Semaphore;
 
+use super::password::{Claim, Class};
+use crate::id::UserId;
 use crate::meters::{Counters, Login};
 use crate::revocation::log::StoreError;
 use crate::time::Clock;
 use local::Local;
+use shared::{account_digest, sessions_digest};
 
 /// The policy that limits what comes from one address.
 const ADDRESS: &str = "address";
@@ -35,7 +45,11 @@ impl Rate {
     pub fn new(burst: u32, window: Duration) -> Option<Self> {
         let burst = NonZeroU32::new(burst)?;
         let rate = Self { burst, window };
-        local::quota(rate).map(|_| rate)
+        rate.can_be_kept().then_some(rate)
+    }
+
+    fn can_be_kept(self) -> bool {
+        !self.period().is_zero()
     }
 
     /// After which time one more is let through.
@@ -45,12 +59,13 @@ impl Rate {
     }
 }
 
-/// The rates of logins.
+/// The rates of logins that fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoginRates {
     /// From one address; of IPv6, from one /64.
     pub address: Rate,
-    /// At one account.
+    /// At one account: from each network that its owner is known from, and from all others together. The latter are
+    /// slowed further by consecutive failures: see [`Slowdown`].
     pub account: Rate,
 }
 
@@ -80,6 +95,26 @@ pub struct TooMany {
     pub retry_after: Duration,
 }
 
+impl TooMany {
+    const fn of(policy: &'static str, rate: Rate, retry_after: Duration) -> Self {
+        Self {
+            policy,
+            rate,
+            retry_after,
+        }
+    }
+
+    /// An account that consecutive failures have slowed: one attempt each `wait`, of which `left` is left.
+    #[must_use]
+    pub const fn slowed(wait: Duration, left: Duration) -> Self {
+        let rate = Rate {
+            burst: NonZeroU32::MIN,
+            window: wait,
+        };
+        Self::of(ACCOUNT, rate, left)
+    }
+}
+
 /// Why a login must not be tried now.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -98,36 +133,95 @@ impl From<TooMany> for NotAdmitted {
     }
 }
 
-/// Counts logins. Nobody is locked out by them, only slowed: an account whose limit a stranger uses up
-/// still has one of its own for each network that its owner has logged in from before.
+/// An attempt that was let through. It is counted as a failure already: say so if it is none.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Attempt(By);
+
+#[derive(Clone, Copy, Debug)]
+enum By {
+    /// Somebody at a network that the account's owner is known from.
+    Owner(Whereabouts, IpAddr),
+    /// Anybody.
+    Stranger(Digest, Option<(Whereabouts, IpAddr)>),
+    /// Somebody who has a session.
+    Session(Digest),
+}
+
+impl Attempt {
+    /// The class in which its password is hashed.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        let Self(by) = self;
+        match by {
+            By::Owner(at, network) => Class::Reserved(Claim {
+                of: at.network,
+                network: Some(*network),
+            }),
+            By::Session(of) => Class::Reserved(Claim {
+                of: *of,
+                network: None,
+            }),
+            By::Stranger(..) => Class::Shared,
+        }
+    }
+}
+
+/// How many look into the store at a time whether somebody is known whose address is spent.
+const LOOKUPS: usize = 64;
+
+/// Limits attempts that fail. An attempt is counted before it is made, and given back if it succeeds: attempts at the
+/// same time do not exceed a limit.
 ///
-/// One of several nodes counts by itself first, so that a flood at it does not reach what they share, and then
-/// with the others.
+/// - Whoever logs in from a network that the account's owner is known from has a limit for the two, which nobody
+///   elsewhere and no attempt at another account uses up.
+/// - Everybody else shares the limit of their address, and is slowed by consecutive failures at the account.
+///
+/// An account that does not exist is limited as one that does.
 #[derive(Debug)]
 pub struct LoginLimits {
     local: Local,
-    shared: Option<Arc<dyn SharedLimits>>,
+    stores: Option<LimitStores>,
+    clock: Arc<dyn Clock>,
+    lookups: Semaphore,
     logins: Counters<Login>,
 }
 
 impl LoginLimits {
-    /// Limits of these rates. None if one of them cannot be kept.
+    /// Limits of these rates, in memory. None if one of them cannot be kept.
     #[must_use]
     pub fn new(rates: LoginRates, clock: Arc<dyn Clock>) -> Option<Self> {
         Some(Self {
-            local: Local::new(rates, clock)?,
-            shared: None,
+            local: Local::new(rates)?,
+            stores: None,
+            clock,
+            lookups: Semaphore::const_new(LOOKUPS),
             logins: Counters::default(),
         })
     }
 
-    /// The same, counted together with other nodes.
-    #[must_use]
-    pub fn together(self, shared: Option<Arc<dyn SharedLimits>>) -> Self {
-        Self { shared, ..self }
+    /// The same, with stores: what was counted before goes on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn stored(self, stores: LimitStores) -> Result<Self, StoreError> {
+        if let Counting::Here(kept) = &stores.counting {
+            let kept = kept.kept().await?;
+            let (now, wall) = (self.clock.uptime(), self.clock.now());
+            self.local.failures().resume(&kept, now, wall);
+        }
+        let stores = Some(stores);
+        Ok(Self { stores, ..self })
     }
 
-    /// As [`admit`](Self::admit), for a login.
+    fn shared(&self) -> Option<&dyn SharedLimits> {
+        match &self.stores.as_ref()?.counting {
+            Counting::Here(_) => None,
+            Counting::Together(shared) => Some(&**shared),
+        }
+    }
+
+    /// Counts a login at `account`, whether or not there is one of that name.
     ///
     /// # Errors
     /// [`NotAdmitted`]: it must not be tried now.
@@ -135,7 +229,7 @@ impl LoginLimits {
         &self,
         account: &str,
         address: Option<IpAddr>,
-    ) -> Result<(), NotAdmitted> {
+    ) -> Result<Attempt, NotAdmitted> {
         let admitted = self.admit(account, address).await;
         admitted.inspect_err(|cause| {
             self.logins.count(match cause {
@@ -145,78 +239,203 @@ impl LoginLimits {
         })
     }
 
-    /// Counts an attempt at `account`, whether or not there is one of that name. The address comes first:
-    /// one that has used up its own limit cannot use up an account's.
+    /// The address comes first: one that has used up its own limit cannot slow an account. What it takes up is given
+    /// back to an owner who is known there.
+    async fn admit(&self, account: &str, address: Option<IpAddr>) -> Result<Attempt, NotAdmitted> {
+        let now = self.clock.uptime();
+        let Some(network) = address.map(network) else {
+            return self.admit_stranger(account_digest(account), None).await;
+        };
+        let at = Whereabouts::of(account, network);
+        if self.local.knows(&at) {
+            return self.admit_owner(at, network).await;
+        }
+        let counted = self.local.count_address(network, now);
+        if self.learn(&at, counted).await? {
+            if counted.is_ok() {
+                self.local.give_back_address(network, now);
+            }
+            return self.admit_owner(at, network).await;
+        }
+        counted?;
+        self.admit_stranger(at.account, Some((at, network))).await
+    }
+
+    async fn admit_owner(&self, at: Whereabouts, network: IpAddr) -> Result<Attempt, NotAdmitted> {
+        self.local.count_owner(&at, self.clock.uptime())?;
+        self.count(By::Owner(at, network)).await
+    }
+
+    async fn admit_stranger(
+        &self,
+        account: Digest,
+        from: Option<(Whereabouts, IpAddr)>,
+    ) -> Result<Attempt, NotAdmitted> {
+        self.count_failure(account, self.clock.uptime())?;
+        self.count(By::Stranger(account, from)).await
+    }
+
+    /// Counts an attempt of somebody who has a session of that user, such as one to change the password. It is a
+    /// limit of its own: whoever has no session cannot use it up.
     ///
     /// # Errors
     /// [`NotAdmitted`]: it must not be tried now.
-    pub async fn admit(&self, account: &str, address: Option<IpAddr>) -> Result<(), NotAdmitted> {
-        let (network, rates) = (address.map(network), self.local.rates());
-        if let Some(network) = network {
-            self.local.count_address(network)?;
-        }
-        let known = match network {
-            Some(network) if self.knows(account, network).await? => Some(network),
-            _ => None,
-        };
-        self.local.count_account(account, known)?;
-        let Some(shared) = &self.shared else {
-            return Ok(());
-        };
-        let from = network.map(|network| Counted::address(&rates, network));
-        let at = Counted::account(&rates, account, known);
-        let counted: Vec<_> = from.into_iter().chain([at]).collect();
-        match shared.count(&counted).await? {
-            None => Ok(()),
-            Some(reached) => Err(TooMany {
-                policy: reached.counted.policy,
-                rate: reached.counted.rate,
-                retry_after: reached.retry_after,
-            }
-            .into()),
+    pub async fn admit_session(&self, user: UserId) -> Result<Attempt, NotAdmitted> {
+        let user = sessions_digest(&user.to_string());
+        self.count_failure(user, self.clock.uptime())?;
+        self.count(By::Session(user)).await
+    }
+
+    /// Where nodes count together, one by itself only remembers for a moment whom they refused: a flood at it does
+    /// not reach what they share.
+    fn count_failure(&self, account: Digest, now: Duration) -> Result<(), TooMany> {
+        match self.shared() {
+            None => self.local.count_account(account, now),
+            Some(_) => self.local.refused(&account, now),
         }
     }
 
-    /// Asks the others only of what is not known here, and before the account is counted: a flood at this node
-    /// must not keep an owner out who is known at another.
-    async fn knows(&self, account: &str, network: IpAddr) -> Result<bool, StoreError> {
-        if self.local.knows(account, network) {
-            return Ok(true);
+    async fn count(&self, by: By) -> Result<Attempt, NotAdmitted> {
+        if let Some(shared) = self.shared()
+            && let Some(too_many) = shared.count(&self.counted(&by)).await?
+        {
+            if let (By::Stranger(account, _) | By::Session(account), ACCOUNT) =
+                (by, too_many.policy)
+            {
+                let now = self.clock.uptime();
+                self.local.note_refused(account, too_many, now);
+            }
+            return Err(too_many.into());
         }
-        let Some(shared) = &self.shared else {
+        Ok(Attempt(by))
+    }
+
+    /// What nodes count together of such an attempt.
+    fn counted(&self, by: &By) -> Vec<Counted> {
+        let rates = self.local.rates();
+        let failures = |account| Counted::Failures {
+            account,
+            slowdown: self.local.failures().slowdown(),
+        };
+        match by {
+            By::Owner(at, _) => vec![Counted::owner(&rates, at)],
+            By::Session(user) => vec![failures(*user)],
+            By::Stranger(account, from) => {
+                let address = from.map(|(_, network)| Counted::address(&rates, network));
+                let account = failures(*account);
+                address.into_iter().chain([account]).collect()
+            }
+        }
+    }
+
+    /// Asks the store whether the owner of that account is known from there. It is asked too if the address is spent,
+    /// because owners may be behind it, but then by so many at a time only.
+    async fn learn(
+        &self,
+        at: &Whereabouts,
+        counted: Result<(), TooMany>,
+    ) -> Result<bool, NotAdmitted> {
+        let Some(LimitStores { networks, .. }) = &self.stores else {
             return Ok(false);
         };
-        let knows = shared.knows(&Whereabouts::of(account, network)).await?;
+        let knows = match counted {
+            Ok(()) => networks.knows(at).await?,
+            Err(too_many) => {
+                let permit = self.lookups.try_acquire();
+                let _permit = permit.map_err(|_| too_many)?;
+                networks.knows(at).await.map_err(|_| too_many)?
+            }
+        };
         if knows {
-            self.local.remember(account, network);
+            self.local.learned(at);
         }
         Ok(knows)
     }
 
-    /// Remembers that the owner of `account` is to be found at that address. What cannot be told to the others
-    /// costs the owner a place of their own there, and is no reason to fail.
-    pub async fn succeeded(&self, account: &str, address: Option<IpAddr>) {
-        let Some(network) = address.map(network) else {
-            return;
-        };
-        self.local.remember(account, network);
-        let Some(shared) = &self.shared else {
-            return;
-        };
-        if let Err(cause) = shared.remember(&Whereabouts::of(account, network)).await {
-            tracing::warn!(%cause, "the other nodes do not know where a user logged in from");
+    /// An attempt succeeded: it does not count, and if it was a stranger's, neither do the failures before it.
+    /// Whoever logged in is known at that network from now on. What cannot be told to the store costs the owner
+    /// a limit of their own, and is no reason to fail.
+    pub async fn succeeded(&self, attempt: Attempt) {
+        let Attempt(by) = attempt;
+        let now = self.clock.uptime();
+        match by {
+            By::Owner(at, _) => self.local.give_back_owner(&at, now),
+            By::Session(account) => self.local.forgive(&account),
+            By::Stranger(account, from) => {
+                self.local.forgive(&account);
+                if let Some((_, network)) = from {
+                    self.local.give_back_address(network, now);
+                }
+            }
+        }
+        if let Some(shared) = self.shared()
+            && let Err(cause) = shared.forgive(&self.counted(&by)).await
+        {
+            tracing::warn!(%cause, "a login that succeeded is counted as a failure");
+        }
+        if let By::Owner(at, _) | By::Stranger(_, Some((at, _))) = by {
+            self.remember(&at, now).await;
         }
     }
 
-    /// Forgets those who have not been counted for as long as it takes to be let through again. Call it now
-    /// and then: nothing else keeps the memory and the table small.
+    async fn remember(&self, at: &Whereabouts, now: Duration) {
+        if self.local.note(at, now)
+            && let Some(stores) = &self.stores
+            && let Err(cause) = stores.networks.remember(at, self.clock.now()).await
+        {
+            tracing::warn!(%cause, "where a user logged in from could not be noted");
+        }
+    }
+
+    /// An attempt was let through and not made.
+    pub async fn not_made(&self, attempt: Attempt) {
+        let Attempt(by) = attempt;
+        let now = self.clock.uptime();
+        match by {
+            By::Owner(at, _) => self.local.give_back_owner(&at, now),
+            By::Session(account) => self.local.failures().give_back(&account, now),
+            By::Stranger(account, from) => {
+                self.local.failures().give_back(&account, now);
+                if let Some((_, network)) = from {
+                    self.local.give_back_address(network, now);
+                }
+            }
+        }
+        if let Some(shared) = self.shared()
+            && let Err(cause) = shared.give_back(&self.counted(&by)).await
+        {
+            tracing::debug!(%cause, "an attempt that was not made is counted as a failure");
+        }
+    }
+
+    /// Forgets those who have not been counted for as long as it takes to be let through again, and keeps the
+    /// failures at accounts over a restart. Call it now and then, and before the process ends: nothing else keeps
+    /// the memory and the tables small.
     pub async fn tidy(&self) {
-        self.local.tidy();
-        let Some(shared) = &self.shared else {
+        let (now, wall) = (self.clock.uptime(), self.clock.now());
+        self.local.tidy(now);
+        let Some(LimitStores { networks, counting }) = &self.stores else {
             return;
         };
-        if let Err(cause) = shared.tidy().await {
-            tracing::warn!(%cause, "login limits that are over could not be dropped");
+        let kept = match counting {
+            Counting::Together(shared) => {
+                let slowdown = self.local.failures().slowdown();
+                shared.tidy(slowdown.memory()).await
+            }
+            Counting::Here(store) => {
+                let changed = self.local.failures().changed(now, wall);
+                if changed.is_empty() {
+                    Ok(())
+                } else {
+                    let kept = store.keep(changed.clone(), wall).await;
+                    kept.inspect_err(|_| self.local.failures().not_kept(&changed))
+                }
+            }
+        };
+        for done in [kept, networks.forget_networks(wall).await] {
+            if let Err(cause) = done {
+                tracing::warn!(%cause, "login limits could not be kept, or those that are over dropped");
+            }
         }
     }
 }
@@ -233,132 +452,4 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::time::{ManualClock, Timestamp};
-
-    const ALICE: &str = "alice";
-
-    fn limits() -> (LoginLimits, Arc<ManualClock>) {
-        let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000)));
-        let limits = LoginLimits::new(LoginRates::default(), Arc::clone(&clock) as _).unwrap();
-        (limits, clock)
-    }
-
-    fn at(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
-    }
-
-    /// What one node by itself says.
-    async fn admit(
-        limits: &LoginLimits,
-        account: &str,
-        address: Option<IpAddr>,
-    ) -> Result<(), TooMany> {
-        match limits.admit(account, address).await {
-            Err(NotAdmitted::TooMany(too_many)) => Err(too_many),
-            Err(NotAdmitted::Store(cause)) => panic!("it asked nobody: {cause}"),
-            Ok(()) => Ok(()),
-        }
-    }
-
-    #[tokio::test]
-    async fn an_address_is_limited_whichever_accounts_it_tries() {
-        let (limits, clock) = limits();
-        for n in 0..20 {
-            assert_eq!(
-                admit(&limits, &n.to_string(), at("203.0.113.7")).await,
-                Ok(())
-            );
-        }
-        let refused = admit(&limits, "another", at("203.0.113.7"))
-            .await
-            .unwrap_err();
-        assert_eq!(refused.policy, "address");
-        assert_eq!(refused.retry_after, Duration::from_secs(3));
-        assert_eq!(admit(&limits, "another", at("203.0.113.8")).await, Ok(()));
-        clock.advance(Duration::from_millis(2999));
-        assert!(admit(&limits, "another", at("203.0.113.7")).await.is_err());
-        clock.advance(Duration::from_millis(1));
-        assert_eq!(admit(&limits, "another", at("203.0.113.7")).await, Ok(()));
-        assert!(admit(&limits, "another", at("203.0.113.7")).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn of_ipv6_a_subscriber_has_a_whole_64() {
-        let (limits, _) = limits();
-        for n in 0..20 {
-            let address = at(&format!("2001:db8:1:2::{n:x}"));
-            assert_eq!(admit(&limits, &n.to_string(), address).await, Ok(()));
-        }
-        assert!(
-            admit(&limits, "x", at("2001:db8:1:2:ffff::1"))
-                .await
-                .is_err()
-        );
-        assert_eq!(admit(&limits, "x", at("2001:db8:1:3::1")).await, Ok(()));
-        // One and the same address, written in two ways.
-        for n in 0..20 {
-            assert_eq!(
-                admit(&limits, &format!("y{n}"), at("::ffff:192.0.2.1")).await,
-                Ok(())
-            );
-        }
-        assert!(admit(&limits, "y", at("192.0.2.1")).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_stranger_slows_an_account_and_does_not_lock_its_owner_out() {
-        let (limits, clock) = limits();
-        let home = at("198.51.100.1");
-        assert_eq!(admit(&limits, ALICE, home).await, Ok(()));
-        limits.succeeded(ALICE, home).await;
-        for n in 1..10 {
-            assert_eq!(
-                admit(&limits, ALICE, at(&format!("203.0.113.{n}"))).await,
-                Ok(())
-            );
-        }
-        let flood = admit(&limits, ALICE, at("203.0.113.99")).await.unwrap_err();
-        assert_eq!(
-            (flood.policy, flood.retry_after),
-            ("account", Duration::from_secs(6))
-        );
-        // Whoever is known there has a limit of their own, and the flood goes on.
-        for _ in 0..10 {
-            assert_eq!(admit(&limits, ALICE, home).await, Ok(()));
-        }
-        assert!(admit(&limits, ALICE, home).await.is_err());
-        assert!(admit(&limits, ALICE, None).await.is_err());
-        // And whoever is not waits seconds, not for ever.
-        clock.advance(Duration::from_secs(6));
-        assert_eq!(admit(&limits, ALICE, at("192.0.2.77")).await, Ok(()));
-    }
-
-    #[tokio::test]
-    async fn what_is_over_is_forgotten_and_what_is_not_is_kept() {
-        let (limits, clock) = limits();
-        for n in 0..1000 {
-            let address = IpAddr::from([203, 0, (n / 250) as u8, (n % 250) as u8]);
-            admit(&limits, &n.to_string(), Some(address)).await.unwrap();
-        }
-        for _ in 0..10 {
-            admit(&limits, ALICE, None).await.unwrap();
-        }
-        clock.advance(Duration::from_secs(30));
-        limits.tidy().await;
-        assert_eq!(limits.local.kept(), (0, 1));
-        for _ in 0..5 {
-            assert_eq!(admit(&limits, ALICE, None).await, Ok(()));
-        }
-        assert!(admit(&limits, ALICE, None).await.is_err());
-    }
-
-    #[test]
-    fn a_rate_that_cannot_be_kept_is_none() {
-        assert!(Rate::new(0, Duration::from_secs(1)).is_none());
-        assert!(Rate::new(1, Duration::ZERO).is_none());
-        assert!(Rate::new(u32::MAX, Duration::from_nanos(1)).is_none());
-        assert!(Rate::new(1_000_000, Duration::from_secs(1)).is_some());
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 mod common;
 mod disguise;
 mod opaque;
+mod queue;
 mod rules;
 mod workers;
 
@@ -12,13 +13,14 @@ use std::sync::Arc;
 use argon2::password_hash::phc;
 use argon2::{Argon2, Params, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use super::Username;
 use crate::meters::Hashing;
 use crate::random::Random;
 use crate::time::Stopwatch;
+use queue::Queue;
+pub use queue::{Claim, Class};
 pub use rules::PasswordRules;
 use workers::Workers;
 
@@ -144,9 +146,6 @@ impl Default for Cost {
     }
 }
 
-/// How many passwords wait for a permit at most: about what is done before a caller gives up.
-const WAITING: usize = 128;
-
 /// Hashing did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -177,9 +176,7 @@ pub struct Hasher {
     random: Arc<dyn Random>,
     rules: Arc<PasswordRules>,
     workers: Workers,
-    permits: Arc<Semaphore>,
-    permitted: usize,
-    waiting: Semaphore,
+    queue: Arc<Queue>,
     decoy: PasswordHash,
     meters: Arc<Hashing>,
 }
@@ -211,9 +208,7 @@ impl Hasher {
             random,
             rules: Arc::default(),
             workers: Workers::start(permitted).map_err(|_| HashingFailed::Broken)?,
-            permits: Arc::new(Semaphore::new(permitted)),
-            permitted,
-            waiting: Semaphore::new(WAITING),
+            queue: Arc::new(Queue::new(permitted)),
             decoy,
             meters: Arc::default(),
         })
@@ -226,14 +221,26 @@ impl Hasher {
         self
     }
 
-    /// Hashes a password that was chosen.
+    /// Hashes a password that was chosen, in the shared class.
     ///
     /// # Errors
     /// [`HashingFailed`].
     pub async fn hash(&self, password: Password) -> Result<PasswordHash, HashingFailed> {
+        self.hash_in(Class::Shared, password).await
+    }
+
+    /// As [`hash`](Self::hash), in that class.
+    ///
+    /// # Errors
+    /// [`HashingFailed`].
+    pub async fn hash_in(
+        &self,
+        class: Class,
+        password: Password,
+    ) -> Result<PasswordHash, HashingFailed> {
         let (argon2, random) = (self.argon2.clone(), Arc::clone(&self.random));
         let meters = Arc::clone(&self.meters);
-        self.blocking(move || {
+        self.blocking(class, move || {
             timed(&meters, || {
                 hash(&argon2, password.form().as_bytes(), &*random)
             })
@@ -248,17 +255,16 @@ impl Hasher {
     /// [`HashingFailed`], and within [`BadPassword`].
     pub async fn choose(
         &self,
+        class: Class,
         text: SecretString,
         username: Username,
     ) -> Result<Result<Password, BadPassword>, HashingFailed> {
         let rules = Arc::clone(&self.rules);
-        self.blocking(move || rules.choose(text, username.as_str()))
+        self.blocking(class, move || rules.choose(text, username.as_str()))
             .await
     }
 
-    /// Checks a password. Without a hash to check against the same work is done and the answer is no: how
-    /// often Argon2 runs before a refusal depends on what was typed alone. It runs twice if the form that is
-    /// hashed differs from what was typed.
+    /// Checks a password, in the shared class: see [`check_in`](Self::check_in).
     ///
     /// # Errors
     /// [`HashingFailed`].
@@ -267,11 +273,26 @@ impl Hasher {
         password: Password,
         against: Option<PasswordHash>,
     ) -> Result<Checked, HashingFailed> {
+        self.check_in(Class::Shared, password, against).await
+    }
+
+    /// Checks a password. Without a hash to check against the same work is done and the answer is no: how
+    /// often Argon2 runs before a refusal depends on what was typed alone. It runs twice if the form that is
+    /// hashed differs from what was typed.
+    ///
+    /// # Errors
+    /// [`HashingFailed`].
+    pub async fn check_in(
+        &self,
+        class: Class,
+        password: Password,
+        against: Option<PasswordHash>,
+    ) -> Result<Checked, HashingFailed> {
         let (argon2, random) = (self.argon2.clone(), Arc::clone(&self.random));
         let meters = Arc::clone(&self.meters);
         let known = against.is_some();
         let against = against.unwrap_or_else(|| self.decoy.clone());
-        self.blocking(move || {
+        self.blocking(class, move || {
             let phc = phc::PasswordHash::new(&against.0).map_err(|_| HashingFailed::Broken)?;
             let matches = |form: &&str| {
                 let verified = timed(&meters, || argon2.verify_password(form.as_bytes(), &phc));
@@ -299,30 +320,22 @@ impl Hasher {
 
     /// Measures the queue, as it is now.
     pub fn measure(&self) {
-        let running = self.permitted - self.permits.available_permits();
-        let here = WAITING - self.waiting.available_permits();
+        let (running, waiting) = self.queue.running_and_waiting();
         self.meters.running.set(running as f64);
-        // One whose caller went away is at work, and has no place any more.
-        self.meters.waiting.set(here.saturating_sub(running) as f64);
+        self.meters.waiting.set(waiting as f64);
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
+        class: Class,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashingFailed> {
-        let _place = self
-            .waiting
-            .try_acquire()
-            .map_err(|_| HashingFailed::Busy)?;
+        let mut place = self.queue.enter(class).ok_or(HashingFailed::Busy)?;
         let stopwatch = Stopwatch::start();
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|_| HashingFailed::Broken)?;
+        let turn = place.turn().await.ok_or(HashingFailed::Broken)?;
         self.meters.waited.record(stopwatch.seconds());
         let hashed = self.workers.run(move || {
-            // The permit goes with the work: a caller who went away does not free it early.
-            let _permit = permit;
+            let _turn = turn;
             work()
         });
         hashed

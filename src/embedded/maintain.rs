@@ -169,6 +169,7 @@ impl Waxseal {
     /// it once nothing is served any more.
     pub async fn leave(&self) {
         self.keep_time().await;
+        self.limits.tidy().await;
         if let Err(cause) = self.follower.leave().await {
             tracing::warn!(%cause, "this node could not be taken out of the register; logouts may wait for it once");
         }

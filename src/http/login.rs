@@ -122,11 +122,19 @@ pub(super) async fn login(
     // What is no username is nobody's, whatever its length.
     let username = Username::typed(&credentials.username).ok();
     let account = username.map(|name| name.to_string()).unwrap_or_default();
-    limits.admit_login(&account, caller.address).await?;
-    let issued = issuer
-        .login(&credentials.username, password, caller.origin())
-        .await?;
-    limits.succeeded(&account, caller.address).await;
+    let attempt = limits.admit_login(&account, caller.address).await?;
+    let (class, origin) = (attempt.class(), caller.origin());
+    let issued = issuer.login_in(class, &credentials.username, password, origin);
+    let issued = match issued.await {
+        Ok(issued) => issued,
+        Err(cause) => {
+            if cause.is_busy() {
+                limits.not_made(attempt).await;
+            }
+            return Err(cause.into());
+        }
+    };
+    limits.succeeded(attempt).await;
     match replaced {
         Some(Replaced::Good(session)) => issuer.replace(&session).await?,
         Some(Replaced::Reused(superseded)) => issuer.reused(&superseded).await?,

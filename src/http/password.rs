@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::caller::Caller;
 use super::extract::Session;
 use super::json::{Json, SecretText};
 use super::problem::Problem;
@@ -21,21 +20,25 @@ pub(super) struct Change {
     new_password: SecretText,
 }
 
-/// Who holds a session does not guess its password without limit either. It is a limit of its own: whoever
-/// holds none cannot use it up, so it is not counted under a text that can be sent as a username.
+/// Whoever holds a session does not guess its password without limit either.
 pub(super) async fn change(
     State(issuer): State<Arc<Issuer>>,
     State(limits): State<Arc<LoginLimits>>,
     session: Session,
-    caller: Caller,
     Json(change): Json<Change>,
 ) -> Result<StatusCode, Problem> {
-    let account = format!("user {}", session.subject());
-    limits.admit(&account, caller.address).await?;
     let current = Password::presented(change.current_password.0)?;
-    issuer
-        .change_password(session.verified(), current, change.new_password.0)
-        .await?;
+    let attempt = limits.admit_session(session.subject()).await?;
+    let changed = issuer.change_password(session.verified(), current, change.new_password.0);
+    let changed = changed.await;
+    match &changed {
+        Ok(()) | Err(PasswordError::Unacceptable(_) | PasswordError::Settle(_)) => {
+            limits.succeeded(attempt).await;
+        }
+        Err(PasswordError::Hashing(HashingFailed::Busy)) => limits.not_made(attempt).await,
+        Err(_) => {}
+    }
+    changed?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use secrecy::SecretString;
 
 use super::Issuer;
-use crate::account::password::{BadPassword, HashingFailed};
+use crate::account::password::{BadPassword, Class, HashingFailed};
 use crate::account::{AddUserError, User, Username};
 use crate::id::UserId;
 use crate::revocation::log::StoreError;
@@ -63,7 +63,9 @@ impl Issuer {
     ) -> Result<User, SignUpError> {
         let Self(parts, ..) = self;
         let username = Username::typed(username).map_err(|_| SignUpError::Username)?;
-        let password = parts.hasher.choose(password.into(), username.clone());
+        let password = parts
+            .hasher
+            .choose(Class::Shared, password.into(), username.clone());
         let hash = parts.hasher.hash(password.await??).await?;
         let now = self.now();
         let user = User {

@@ -11,6 +11,8 @@ mod cors;
 mod cross_site;
 mod enumeration;
 mod fixation;
+mod flood;
+mod known_networks;
 mod limits;
 mod own_app;
 mod own_sessions;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use waxseal::account::limits::{LoginLimits, LoginRates, NotAdmitted, Rate, TooMany};
-use waxseal::store::sql::SqlStore;
+use waxseal::account::limits::{
+    Attempt, Counting, LoginLimits, LoginRates, NotAdmitted, Rate, TooMany,
+};
 use waxseal::time::{Clock, ManualClock, SystemClock};
 
 use super::stage::START;
@@ -25,18 +26,17 @@ fn rates(address: u32, account: u32) -> LoginRates {
 }
 
 /// A node of its own, whose clocks stand, and are wrong.
-async fn node(stage: &Stage, rates: LoginRates, off: Duration) -> (SqlStore, LoginLimits) {
-    let store = stage.look().await;
+async fn node(stage: &Stage, rates: LoginRates, off: Duration) -> LoginLimits {
+    let store = Arc::new(stage.look().await);
     let clock = Arc::new(ManualClock::at(START.plus(off)));
     let limits = LoginLimits::new(rates, clock).unwrap();
-    let limits = limits.together(Some(store.shared_limits().unwrap()));
-    (store, limits)
+    limits.stored(store.limit_stores()).await.unwrap()
 }
 
 async fn nodes(stage: &Stage, rates: LoginRates, count: u32) -> Vec<Arc<LoginLimits>> {
     let mut all = Vec::new();
     for n in 0..count {
-        all.push(Arc::new(node(stage, rates, n * HOUR).await.1));
+        all.push(Arc::new(node(stage, rates, n * HOUR).await));
     }
     all
 }
@@ -45,8 +45,19 @@ fn at(address: &str) -> Option<IpAddr> {
     Some(address.parse().unwrap())
 }
 
+/// An attempt that is let through, and fails.
+async fn fail(limits: &LoginLimits, account: &str, address: Option<IpAddr>) {
+    let _: Attempt = limits.admit_login(account, address).await.unwrap();
+}
+
+/// An attempt that is let through, and succeeds.
+async fn succeed(limits: &LoginLimits, account: &str, address: Option<IpAddr>) {
+    let attempt = limits.admit_login(account, address).await.unwrap();
+    limits.succeeded(attempt).await;
+}
+
 async fn refused(limits: &LoginLimits, account: &str, address: Option<IpAddr>) -> TooMany {
-    match limits.admit(account, address).await {
+    match limits.admit_login(account, address).await {
         Err(NotAdmitted::TooMany(too_many)) => too_many,
         other => panic!("{other:?}"),
     }
@@ -63,8 +74,8 @@ async fn admitted(
         for node in nodes {
             let (node, (account, address)) = (Arc::clone(node), whom(n));
             trying.spawn(async move {
-                match node.admit(&account, address).await {
-                    Ok(()) => true,
+                match node.admit_login(&account, address).await {
+                    Ok(_) => true,
                     Err(NotAdmitted::TooMany(_)) => false,
                     Err(cause) => panic!("{cause}"),
                 }
@@ -77,7 +88,8 @@ async fn admitted(
 
 #[tokio::test]
 async fn sqlite_has_one_node() {
-    assert!(Stage::sqlite().look().await.shared_limits().is_none());
+    let store = Arc::new(Stage::sqlite().look().await);
+    assert!(matches!(store.limit_stores().counting, Counting::Here(_)));
 }
 
 #[tokio::test]
@@ -107,7 +119,7 @@ async fn an_address_that_is_refused_uses_nothing_up_at_an_account() {
     let others = |n: u32| ("alice".to_owned(), at(&format!("198.51.100.{n}")));
     assert_eq!(admitted(&nodes, 20, others).await, 2);
     let too_many = refused(&nodes[0], "alice", at("192.0.2.1")).await;
-    assert_eq!((too_many.policy, too_many.rate.burst.get()), ("account", 5));
+    assert_eq!((too_many.policy, too_many.rate.burst.get()), ("account", 1));
 }
 
 #[tokio::test]
@@ -121,7 +133,7 @@ async fn the_time_to_wait_is_that_of_all_nodes_and_enough() {
         10
     );
     // One that has counted nothing by itself.
-    let (_store, fresh) = node(&stage, rates(MANY, BURST), 9 * HOUR).await;
+    let fresh = node(&stage, rates(MANY, BURST), 9 * HOUR).await;
     let wait = refused(&fresh, "alice", None).await.retry_after;
     let earliest = period.saturating_sub(SystemClock.uptime() - began + Duration::from_secs(1));
     assert!((earliest..=period).contains(&wait), "{wait:?}");
@@ -132,11 +144,11 @@ async fn the_time_to_wait_is_that_of_all_nodes_and_enough() {
         ..rates(MANY, BURST)
     };
     for name in ["bob", "carol"] {
-        let (_store, first) = node(&stage, quick, Duration::ZERO).await;
+        let first = node(&stage, quick, Duration::ZERO).await;
         let mut waits = Vec::new();
         while waits.is_empty() {
-            match first.admit(name, None).await {
-                Ok(()) => {}
+            match first.admit_login(name, None).await {
+                Ok(_) => {}
                 Err(NotAdmitted::TooMany(too_many)) => waits.push(too_many.retry_after),
                 Err(cause) => panic!("{cause}"),
             }
@@ -144,8 +156,8 @@ async fn the_time_to_wait_is_that_of_all_nodes_and_enough() {
         let wait = waits[0];
         assert!(wait <= second, "{wait:?}");
         tokio::time::sleep(wait).await;
-        let (_store, other) = node(&stage, quick, Duration::ZERO).await;
-        other.admit(name, None).await.unwrap();
+        let other = node(&stage, quick, Duration::ZERO).await;
+        fail(&other, name, None).await;
     }
 }
 
@@ -154,17 +166,16 @@ async fn an_owner_who_is_known_at_one_node_is_known_at_all() {
     let stage = Stage::postgres();
     let nodes = nodes(&stage, rates(MANY, BURST), 2).await;
     let home = at("2001:db8:1:2::1");
-    nodes[0].admit("alice", home).await.unwrap();
-    nodes[0].succeeded("alice", home).await;
+    succeed(&nodes[0], "alice", home).await;
     // Until it is used up, at the nodes themselves as well as where they share it.
     let strangers = |n: u32| ("alice".to_owned(), at(&format!("203.0.113.{n}")));
-    assert_eq!(admitted(&nodes, 60, strangers).await, BURST as usize - 1);
+    assert_eq!(admitted(&nodes, 60, strangers).await, BURST as usize);
     for node in &nodes {
         refused(node, "alice", at("203.0.113.99")).await;
         refused(node, "alice", None).await;
     }
     let owner = |n: u32| ("alice".to_owned(), at(&format!("2001:db8:1:2::{n:x}")));
-    let (_store, late) = node(&stage, rates(MANY, BURST), HOUR).await;
+    let late = node(&stage, rates(MANY, BURST), HOUR).await;
     let later = [nodes.clone(), vec![Arc::new(late)]].concat();
     assert_eq!(admitted(&later[1..], 40, owner).await, BURST as usize);
     // Another's account is not known from there.
@@ -175,26 +186,24 @@ async fn an_owner_who_is_known_at_one_node_is_known_at_all() {
 #[tokio::test]
 async fn of_one_account_some_networks_are_remembered() {
     let stage = Stage::postgres();
-    let (_store, limits) = node(&stage, rates(MANY, MANY), Duration::ZERO).await;
-    limits.succeeded("bob", at("192.0.2.1")).await;
+    let limits = node(&stage, rates(MANY, MANY), Duration::ZERO).await;
+    succeed(&limits, "bob", at("192.0.2.1")).await;
     for n in 0..40 {
-        limits
-            .succeeded("alice", at(&format!("203.0.113.{n}")))
-            .await;
+        succeed(&limits, "alice", at(&format!("203.0.113.{n}"))).await;
     }
-    limits.succeeded("alice", None).await;
+    succeed(&limits, "alice", None).await;
     let counts = "SELECT string_agg(n::text, ' ' ORDER BY n) FROM (SELECT count(*) AS n FROM login_network GROUP BY account) AS counts";
     assert_eq!(stage.ask(counts), "1 32");
     // The newest ones.
     let rates = rates(MANY, BURST);
-    let (_store, other) = node(&stage, rates, Duration::ZERO).await;
+    let other = node(&stage, rates, Duration::ZERO).await;
     let other = [Arc::new(other)];
     assert_eq!(
         admitted(&other, 20, |_| ("alice".to_owned(), None)).await,
         10
     );
     refused(&other[0], "alice", at("203.0.113.7")).await;
-    other[0].admit("alice", at("203.0.113.8")).await.unwrap();
+    fail(&other[0], "alice", at("203.0.113.8")).await;
     // And not for ever.
     let age = |days: u32| {
         let nanos = (days * 24 * HOUR).as_nanos();
@@ -211,22 +220,29 @@ async fn of_one_account_some_networks_are_remembered() {
 #[tokio::test]
 async fn what_is_over_is_dropped_and_what_is_not_is_kept() {
     let stage = Stage::postgres();
-    let (_store, limits) = node(&stage, rates(MANY, 1), Duration::ZERO).await;
-    limits.admit("alice", None).await.unwrap();
+    let limits = node(&stage, rates(1, 1), Duration::ZERO).await;
+    fail(&limits, "alice", at("192.0.2.1")).await;
     stage.ask("INSERT INTO login_limit SELECT sha256(n::text::bytea), n FROM generate_series(1, 2500) AS n");
-    let rows = || stage.ask("SELECT count(*) FROM login_limit");
-    assert_eq!(rows(), "2501");
+    stage.ask("INSERT INTO login_failure SELECT sha256(n::text::bytea), 50, n FROM generate_series(1, 2500) AS n");
+    let rows = || {
+        stage.ask("SELECT (SELECT count(*) FROM login_limit) || ' ' || (SELECT count(*) FROM login_failure)")
+    };
+    assert_eq!(rows(), "2501 2501");
     limits.tidy().await;
-    assert_eq!(rows(), "1");
-    let (_store, other) = node(&stage, rates(MANY, 1), Duration::ZERO).await;
-    refused(&other, "alice", None).await;
+    assert_eq!(rows(), "1 1");
+    let other = node(&stage, rates(1, 1), Duration::ZERO).await;
+    let address = refused(&other, "bob", at("192.0.2.1")).await;
+    assert_eq!(address.policy, "address");
+    let account = refused(&other, "alice", None).await;
+    assert_eq!(account.policy, "account");
 }
 
-/// The stated error: one more burst a key.
+/// The stated error: one more burst a key. The networks of owners are not lost.
 #[tokio::test]
 async fn a_crash_of_the_server_costs_one_burst() {
     let stage = Stage::alone();
     let before = nodes(&stage, rates(MANY, BURST), 2).await;
+    succeed(&before[0], "alice", at("192.0.2.1")).await;
     let alice = |_| ("alice".to_owned(), None);
     assert_eq!(admitted(&before, 20, alice).await, BURST as usize);
     let server = stage.server().unwrap();
@@ -239,44 +255,87 @@ async fn a_crash_of_the_server_costs_one_burst() {
     server.start_again();
     let later = nodes(&stage, rates(MANY, BURST), 2).await;
     assert_eq!(admitted(&later, 20, alice).await, 0);
+    succeed(&later[0], "alice", at("192.0.2.1")).await;
 }
 
 /// By a clock that was set back, what was counted is in a future that no attempts can have led to.
 #[tokio::test]
 async fn a_clock_of_the_server_that_was_set_back_locks_nobody_out() {
     let stage = Stage::postgres();
-    let nodes = nodes(&stage, rates(MANY, BURST), 1).await;
-    nodes[0].admit("alice", None).await.unwrap();
+    let nodes = nodes(&stage, rates(BURST, BURST), 1).await;
+    fail(&nodes[0], "alice", at("192.0.2.1")).await;
+    for _ in 0..BURST {
+        fail(&nodes[0], "bob", None).await;
+    }
+    refused(&nodes[0], "bob", None).await;
     let year = (365 * 24 * HOUR).as_nanos();
-    let back = format!("UPDATE login_limit SET tat = tat + {year}");
-    stage.ask(&back);
-    nodes[0].admit("alice", None).await.unwrap();
-    let wait = refused(&nodes[0], "alice", None).await.retry_after;
-    assert!(wait <= HOUR / BURST, "{wait:?}");
+    stage.ask(&format!("UPDATE login_limit SET tat = tat + {year}"));
+    stage.ask(&format!("UPDATE login_failure SET last = last + {year}"));
+    // One that has refused nobody by itself.
+    let other = node(&stage, rates(BURST, BURST), Duration::ZERO).await;
+    fail(&other, "alice", at("192.0.2.1")).await;
+    let address = refused(&other, "alice", at("192.0.2.1")).await;
+    assert_eq!(address.policy, "address");
+    assert!(address.retry_after <= HOUR / BURST, "{address:?}");
+    fail(&other, "bob", None).await;
+    let account = refused(&other, "bob", None).await;
+    assert!(account.retry_after <= 2 * HOUR / BURST, "{account:?}");
+}
+
+/// NIST SP 800-63B-4, section 3.2.2: all nodes slow an account as one would.
+#[tokio::test]
+async fn consecutive_failures_slow_an_account_at_all_nodes_until_a_login_succeeds() {
+    let stage = Stage::postgres();
+    let nodes = async || nodes(&stage, rates(MANY, BURST), 2).await;
+    let alice = |_| ("alice".to_owned(), None);
+    assert_eq!(admitted(&nodes().await, 20, alice).await, BURST as usize);
+    let pass = |time: Duration| {
+        let nanos = time.as_nanos();
+        stage.ask(&format!("UPDATE login_failure SET last = last - {nanos}"))
+    };
+    for minutes in [6, 12, 15, 15] {
+        // Nodes that do not remember what they said a moment ago.
+        let nodes = nodes().await;
+        let wait = refused(&nodes[0], "alice", None).await.rate.window;
+        assert_eq!(wait, Duration::from_secs(minutes * 60));
+        pass(wait);
+        assert_eq!(admitted(&nodes[1..], 20, alice).await, 1, "{minutes} min");
+    }
+    pass(Duration::from_secs(15 * 60));
+    // One that was not made leaves the account as it was, and may be made at once.
+    let nodes = nodes().await;
+    let attempt = nodes[0].admit_login("alice", None).await.unwrap();
+    nodes[0].not_made(attempt).await;
+    succeed(&nodes[0], "alice", None).await;
+    assert_eq!(admitted(&nodes, 20, alice).await, BURST as usize);
+    // Failures are forgotten by themselves after four hours.
+    pass(4 * HOUR + Duration::from_secs(1));
+    let late = [Arc::new(node(&stage, rates(MANY, BURST), HOUR).await)];
+    assert_eq!(admitted(&late, 20, alice).await, BURST as usize);
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_lets_nobody_in_and_says_so_in_time() {
     let stage = Stage::alone();
-    let (_store, limits) = node(&stage, rates(5, 5), Duration::ZERO).await;
-    limits.admit("alice", at("192.0.2.1")).await.unwrap();
+    let limits = node(&stage, rates(5, 5), Duration::ZERO).await;
+    let attempt = limits.admit_login("alice", at("192.0.2.1")).await.unwrap();
     stage.server().unwrap().pause();
     let bound = Duration::from_secs(60);
-    let asked = tokio::time::timeout(bound, limits.admit("alice", at("192.0.2.1")));
+    let asked = tokio::time::timeout(bound, limits.admit_login("alice", at("192.0.2.1")));
     let asked = asked.await.expect("it answers in time");
     assert!(matches!(asked, Err(NotAdmitted::Store(_))), "{asked:?}");
     // What can be refused without it is refused without it: these count here, and get no further.
     for _ in 0..3 {
-        let asked = limits.admit("alice", at("192.0.2.1"));
+        let asked = limits.admit_login("alice", at("192.0.2.1"));
         let asked = tokio::time::timeout(Duration::from_millis(1), asked).await;
         assert!(asked.is_err(), "{asked:?}");
     }
     let too_many = refused(&limits, "alice", at("192.0.2.1")).await;
     assert_eq!(too_many.policy, "address");
     // A login that has been let in is not lost for want of a note.
-    let note = tokio::time::timeout(bound, limits.succeeded("alice", at("192.0.2.1")));
+    let note = tokio::time::timeout(bound, limits.succeeded(attempt));
     note.await.expect("it answers in time");
     stage.server().unwrap().resume();
-    let (_store, other) = node(&stage, rates(5, 5), Duration::ZERO).await;
-    other.admit("alice", at("192.0.2.1")).await.unwrap();
+    let other = node(&stage, rates(5, 5), Duration::ZERO).await;
+    fail(&other, "alice", at("192.0.2.1")).await;
 }

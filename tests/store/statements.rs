@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr, Sqlite
 use super::stage::Stage;
 
 /// Those that are written for one engine, because the other has no such thing.
-const POSTGRES_ALONE: [&str; 15] = [
+const POSTGRES_ALONE: [&str; 19] = [
     "HEAD_AT_PRIMARY",
     "LOCK_HEAD",
     "APPEND_AT_SERVER",
@@ -21,12 +21,25 @@ const POSTGRES_ALONE: [&str; 15] = [
     "COUNT_LOGIN",
     "WAIT_FOR_LOGIN",
     "FORGET_LOGINS",
-    "KNOWN_NETWORK",
+    "GIVE_LOGIN_BACK",
+    "COUNT_FAILURE",
+    "LAST_FAILURE",
+    "GIVE_FAILURE_BACK",
+    "FORGET_FAILURES",
     "ADD_NETWORK",
     "FORGET_OTHER_NETWORKS",
     "FORGET_NETWORKS",
 ];
-const SQLITE_ALONE: [&str; 4] = ["APPEND", "DROP", "ENTRIES", "FORGET_SESSIONS"];
+const SQLITE_ALONE: [&str; 8] = [
+    "APPEND",
+    "DROP",
+    "ENTRIES",
+    "FORGET_SESSIONS",
+    "NOTE_NETWORK",
+    "KEPT_FAILURES",
+    "KEEP_FAILURES",
+    "DROP_FAILURES",
+];
 
 /// The text of string literals and of the macro `now`, up to the semicolon.
 fn text_of(mut rest: &str, now: &str) -> String {

@@ -1,75 +1,55 @@
-//! What this node counts by itself, in memory.
+//! What this process counts by itself, in memory.
 
-use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::{Clock as GovernorClock, Reference};
-use governor::middleware::NoOpMiddleware;
-use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter};
 use moka::sync::Cache;
 
-use super::{ACCOUNT, ADDRESS, LoginRates, Rate, TooMany};
-use crate::time::Clock;
+use super::gcra::Gcra;
+use super::shared::{Digest, Whereabouts};
+use super::slowdown::{Failures, Slowdown};
+use super::{ACCOUNT, ADDRESS, LoginRates, TooMany};
 
-/// For how many accounts and networks it is remembered that they belong together. Forgetting one costs its
-/// owner a place of their own in a flood, and nothing else.
-const REMEMBERED: u64 = 100_000;
+/// For how many accounts and networks it is remembered here that they belong together. Forgetting one costs a look
+/// into the store.
+const KNOWN: u64 = 100_000;
 
-/// The time that the limits go by: it counts suspension, and no step of the wall clock opens them.
-#[derive(Clone, Debug)]
-struct Uptime(Arc<dyn Clock>);
+/// For how many accounts it is remembered that all nodes together refused an attempt. Forgetting one costs a question
+/// to the store.
+const REFUSED: u64 = 10_000;
 
-impl GovernorClock for Uptime {
-    type Instant = Duration;
+/// How long it is remembered at most: a login at another node ends the wait.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
 
-    fn now(&self) -> Duration {
-        self.0.uptime()
-    }
-}
+/// How old the note of a network may be before it is written again.
+const NOTED: Duration = Duration::from_secs(24 * 3600);
 
-type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, Uptime, NoOpMiddleware<Duration>>;
-
+#[derive(Debug)]
 pub(super) struct Local {
     rates: LoginRates,
-    addresses: Limiter<IpAddr>,
-    accounts: Limiter<(String, Option<IpAddr>)>,
-    known: Cache<(String, IpAddr), ()>,
-    uptime: Uptime,
-}
-
-impl fmt::Debug for Local {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Local")
-            .field("rates", &self.rates)
-            .finish_non_exhaustive()
-    }
-}
-
-/// None if it is no rate that can be kept.
-pub(super) fn quota(rate: Rate) -> Option<Quota> {
-    Quota::with_period(rate.period()).map(|quota| quota.allow_burst(rate.burst))
+    addresses: Gcra<IpAddr>,
+    /// By account and network.
+    owners: Gcra<Digest>,
+    failures: Failures,
+    /// The accounts and networks that belong together, and when this process noted it last.
+    known: Cache<Digest, Option<Duration>>,
+    /// What was said of each account, and when.
+    refused: Cache<Digest, (Duration, TooMany)>,
 }
 
 impl Local {
-    pub(super) fn new(rates: LoginRates, clock: Arc<dyn Clock>) -> Option<Self> {
-        let uptime = Uptime(clock);
+    /// None if it is no rate that can be kept.
+    pub(super) fn new(rates: LoginRates) -> Option<Self> {
+        if !rates.address.can_be_kept() || !rates.account.can_be_kept() {
+            return None;
+        }
         Some(Self {
-            addresses: RateLimiter::new(
-                quota(rates.address)?,
-                DashMapStateStore::default(),
-                uptime.clone(),
-            ),
-            accounts: RateLimiter::new(
-                quota(rates.account)?,
-                DashMapStateStore::default(),
-                uptime.clone(),
-            ),
             rates,
-            known: Cache::new(REMEMBERED),
-            uptime,
+            addresses: Gcra::new(rates.address),
+            owners: Gcra::new(rates.account),
+            failures: Failures::new(Slowdown::of(rates.account)),
+            known: Cache::new(KNOWN),
+            refused: Cache::new(REFUSED),
         })
     }
 
@@ -77,55 +57,92 @@ impl Local {
         self.rates
     }
 
-    pub(super) fn count_address(&self, network: IpAddr) -> Result<(), TooMany> {
-        self.check(&self.addresses, &network, ADDRESS, self.rates.address)
+    pub(super) const fn failures(&self) -> &Failures {
+        &self.failures
     }
 
-    /// At the account, or at what it has for one network that its owner is known from.
-    pub(super) fn count_account(
-        &self,
-        account: &str,
-        known: Option<IpAddr>,
-    ) -> Result<(), TooMany> {
-        let key = (account.to_owned(), known);
-        self.check(&self.accounts, &key, ACCOUNT, self.rates.account)
+    pub(super) fn count_address(&self, network: IpAddr, now: Duration) -> Result<(), TooMany> {
+        let taken = self.addresses.take(network, now);
+        taken.map_err(|wait| TooMany::of(ADDRESS, self.rates.address, wait))
     }
 
-    pub(super) fn knows(&self, account: &str, network: IpAddr) -> bool {
-        self.known.contains_key(&(account.to_owned(), network))
+    pub(super) fn count_owner(&self, at: &Whereabouts, now: Duration) -> Result<(), TooMany> {
+        let taken = self.owners.take(at.network, now);
+        taken.map_err(|wait| TooMany::of(ACCOUNT, self.rates.account, wait))
     }
 
-    pub(super) fn remember(&self, account: &str, network: IpAddr) {
-        self.known.insert((account.to_owned(), network), ());
+    pub(super) fn count_account(&self, account: Digest, now: Duration) -> Result<(), TooMany> {
+        let counted = self.failures.count(account, now);
+        counted.map_err(|waits| TooMany::slowed(waits.wait, waits.left))
     }
 
-    pub(super) fn tidy(&self) {
-        self.addresses.retain_recent();
-        self.accounts.retain_recent();
-        self.addresses.shrink_to_fit();
-        self.accounts.shrink_to_fit();
+    pub(super) fn give_back_address(&self, network: IpAddr, now: Duration) {
+        self.addresses.give_back(&network, now);
     }
 
-    /// For how many addresses and accounts something is kept.
-    #[cfg(test)]
-    pub(super) fn kept(&self) -> (usize, usize) {
-        (self.addresses.len(), self.accounts.len())
+    pub(super) fn give_back_owner(&self, at: &Whereabouts, now: Duration) {
+        self.owners.give_back(&at.network, now);
     }
 
-    fn check<K: std::hash::Hash + Eq + Clone>(
-        &self,
-        limiter: &Limiter<K>,
-        key: &K,
-        policy: &'static str,
-        rate: Rate,
-    ) -> Result<(), TooMany> {
-        limiter.check_key(key).map_err(|not_until| {
-            let now = self.uptime.now();
-            TooMany {
-                policy,
-                rate,
-                retry_after: not_until.earliest_possible().duration_since(now).into(),
-            }
+    /// What all nodes together said of that account a moment ago.
+    pub(super) fn refused(&self, account: &Digest, now: Duration) -> Result<(), TooMany> {
+        let Some((at, too_many)) = self.refused.get(account) else {
+            return Ok(());
+        };
+        let passed = now.saturating_sub(at);
+        if passed >= REFUSED_FOR.min(too_many.retry_after) {
+            return Ok(());
+        }
+        let retry_after = too_many.retry_after.saturating_sub(passed);
+        Err(TooMany {
+            retry_after,
+            ..too_many
         })
+    }
+
+    pub(super) fn note_refused(&self, account: Digest, too_many: TooMany, now: Duration) {
+        self.refused.insert(account, (now, too_many));
+    }
+
+    /// An attempt at that account succeeded.
+    pub(super) fn forgive(&self, account: &Digest) {
+        self.failures.forgive(account);
+        self.refused.invalidate(account);
+    }
+
+    pub(super) fn knows(&self, at: &Whereabouts) -> bool {
+        self.known.contains_key(&at.network)
+    }
+
+    /// The store knows it.
+    pub(super) fn learned(&self, at: &Whereabouts) {
+        self.known.insert(at.network, None);
+    }
+
+    /// Whether it is time to note it again.
+    pub(super) fn note(&self, at: &Whereabouts, now: Duration) -> bool {
+        let noted = self.known.get(&at.network).flatten();
+        let is_new = noted.is_some_and(|noted| now < noted.saturating_add(NOTED));
+        if !is_new {
+            self.known.insert(at.network, Some(now));
+        }
+        !is_new
+    }
+
+    pub(super) fn tidy(&self, now: Duration) {
+        self.addresses.tidy(now);
+        self.owners.tidy(now);
+        self.failures.tidy(now);
+        self.refused.run_pending_tasks();
+    }
+
+    /// For how many addresses, owners and accounts something is kept.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> (usize, usize, usize) {
+        (
+            self.addresses.kept(),
+            self.owners.kept(),
+            self.failures.kept(),
+        )
     }
 }

@@ -8,7 +8,7 @@ use super::engine::Db;
 use super::marking::Marking;
 use super::reader::HeadRow;
 use super::writer::{Change, Done};
-use super::{client, session, statements as sql, user};
+use super::{client, limits, session, statements as sql, user};
 use crate::revocation::log::{Cursor, Entry, Revoke};
 use crate::revocation::{
     ALL, Reason, Revocation, Target, cut_off_expiry, session_revocation_expiry,
@@ -54,6 +54,7 @@ pub(super) async fn apply(
         Change::Renew(renew) => session::renew(db, head, renew).await,
         Change::Forget(until) => session::forget(db, *until).await,
         Change::Client(write) => client::write(db, head, write).await,
+        Change::Limit(write) => limits::write(db, write).await,
         Change::UpgradeHash(user, old, new) => user::upgrade_hash(db, *user, old, new).await,
     }
 }

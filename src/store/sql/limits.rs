@@ -1,38 +1,101 @@
-//! What nodes count together: how many logins are tried. By connections of its own, so that a flood of logins
-//! keeps nobody else waiting.
+//! How many logins fail, and from which networks owners are known. By connections of its own, so that a flood of
+//! logins keeps nobody else waiting.
+//!
+//! Nodes count together in PostgreSQL. With SQLite the one process counts in memory, and keeps here what must last.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 
-use super::engine::Readers;
+use super::engine::{Db, Readers};
 use super::marking::Cause;
-use super::{postgres, statements as sql, within_limit};
-use crate::account::limits::{Counted, Reached, SharedLimits, Whereabouts};
+use super::reader::{time, unreadable};
+use super::writer::{Change, Done};
+use super::{SqlStore, postgres, sqlite, statements as sql, within_limit};
+use crate::account::limits::{
+    Counted, KeptFailures, KeptLimits, KnownNetworks, NETWORKS, REMEMBERED, Rate, SharedLimits,
+    Slowdown, TooMany, Whereabouts,
+};
 use crate::revocation::log::StoreError;
+use crate::time::Timestamp;
 
 const CONNECTIONS: u32 = 2;
 
 /// Longer than any window that is of use, and short enough to be added to a time.
 const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
-/// From how many networks an account's owner is known: so many at most that one user cannot fill the table.
-const NETWORKS: i64 = 32;
-/// How long one is remembered that the owner does not come from any more.
-const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 3600);
-/// How old the note may be before it is written again.
-const NOTED: Duration = Duration::from_secs(24 * 3600);
+/// How old the note of a network may be before it is written again. Nodes note less often by themselves.
+const NOTED: Duration = Duration::from_secs(12 * 3600);
+
+/// For how many accounts failures are read when a process starts.
+const KEPT: i64 = 100_000;
 
 /// How many rows one statement drops: nobody who is counted waits for longer than that takes.
 const FORGET_AT_ONCE: i64 = 1000;
+
+/// What is written about limits in SQLite.
+#[derive(Debug)]
+pub(super) enum LimitWrite {
+    Note(Whereabouts, Timestamp),
+    /// Those that were noted at or before then.
+    DropNetworks(Timestamp),
+    Keep(Vec<KeptFailures>, Timestamp),
+}
+
+pub(super) async fn write(db: &mut Db<'_>, write: &LimitWrite) -> sqlx::Result<Done> {
+    match write {
+        LimitWrite::Note(at, now) => {
+            let query = db.query(sql::NOTE_NETWORK).bind(at.account.to_vec());
+            let query = query.bind(at.network.to_vec()).bind(now.millis());
+            query.execute().await?;
+            let query = db.query(sql::DROP_OTHER_NETWORKS);
+            let query = query.bind(at.account.to_vec()).bind(NETWORKS);
+            query.execute().await?;
+            Ok(Done::Yes)
+        }
+        LimitWrite::DropNetworks(until) => {
+            let query = db.query(sql::DROP_NETWORKS).bind(until.millis());
+            let dropped = query.bind(FORGET_AT_ONCE).execute().await?;
+            Ok(Done::Forgotten(dropped))
+        }
+        LimitWrite::Keep(failures, now) => {
+            let hex = |digest: &[u8]| -> String {
+                digest.iter().map(|byte| format!("{byte:02x}")).collect()
+            };
+            let rows = failures.iter().map(|kept| {
+                json!({
+                    "account": hex(&kept.account),
+                    "failures": kept.failures,
+                    "expires_at": kept.expires_at.millis(),
+                })
+            });
+            let rows = json!(rows.collect::<Vec<_>>()).to_string();
+            db.query(sql::KEEP_FAILURES).bind(rows).execute().await?;
+            let query = db.query(sql::DROP_FAILURES).bind(now.millis());
+            query.execute().await?;
+            Ok(Done::Yes)
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Limits(Readers);
 
 impl Limits {
-    pub(super) fn new(options: &PgConnectOptions) -> Self {
+    pub(super) fn postgres(options: &PgConnectOptions) -> Self {
         Self(Readers::Postgres(postgres::pool(options, CONNECTIONS)))
+    }
+
+    pub(super) fn sqlite(options: SqliteConnectOptions) -> Self {
+        Self(Readers::Sqlite(sqlite::lookups(options, CONNECTIONS)))
+    }
+
+    /// Whether nodes count together here.
+    pub(super) const fn are_shared(&self) -> bool {
+        matches!(self, Self(Readers::Postgres(_)))
     }
 
     async fn ask<T>(
@@ -40,40 +103,92 @@ impl Limits {
         doing: &'static str,
         work: impl Future<Output = sqlx::Result<T>>,
     ) -> Result<T, StoreError> {
+        let Self(readers) = self;
         let work = async { work.await.map_err(Cause::from) };
-        let done = within_limit(self.0.limit(), work).await;
+        let done = within_limit(readers.limit(), work).await;
         done.map_err(|cause| StoreError::new(doing, cause))
     }
 
-    async fn count_all(&self, all: &[Counted]) -> sqlx::Result<Option<Reached>> {
-        let mut reader = self.0.reader().await?;
-        let mut reached = None;
+    async fn knows(&self, at: &Whereabouts) -> sqlx::Result<bool> {
+        let Self(readers) = self;
+        let (account, network) = (at.account.to_vec(), at.network.to_vec());
+        let known = readers.optional(sql::KNOWN_NETWORK, |query| {
+            query.bind(account).bind(network)
+        });
+        Ok(known.await?.is_some())
+    }
+
+    async fn note(&self, at: &Whereabouts) -> sqlx::Result<()> {
+        let Self(readers) = self;
+        let mut reader = readers.reader().await?;
+        let mut db = reader.db();
+        let query = db.query(sql::ADD_NETWORK).bind(at.account.to_vec());
+        let query = query.bind(at.network.to_vec()).bind(nanos(NOTED));
+        if query.execute().await? > 0 {
+            let query = db.query(sql::FORGET_OTHER_NETWORKS);
+            let query = query.bind(at.account.to_vec()).bind(NETWORKS);
+            query.execute().await?;
+        }
+        reader.done().await
+    }
+
+    /// Each is committed by itself: nobody waits for another's row with one of their own in hand.
+    async fn count_all(&self, all: &[Counted]) -> sqlx::Result<Option<TooMany>> {
+        let Self(readers) = self;
+        let mut reader = readers.reader().await?;
         for counted in all {
-            // Each is committed by itself: nobody waits for another's row with one of their own in hand.
-            let (period, ahead) = gcra(counted);
             let mut db = reader.db();
-            let query = db.query(sql::COUNT_LOGIN).bind(counted.key.to_vec());
-            if query.bind(period).bind(ahead).optional().await?.is_some() {
-                continue;
+            let refused = match counted {
+                Counted::Rate { policy, key, rate } => {
+                    let wait = count_login(&mut db, key, *rate).await?;
+                    wait.map(|retry_after| TooMany {
+                        policy,
+                        rate: *rate,
+                        retry_after,
+                    })
+                }
+                Counted::Failures { account, slowdown } => {
+                    count_failure(&mut db, account, slowdown).await?
+                }
+            };
+            if refused.is_some() {
+                reader.done().await?;
+                return Ok(refused);
             }
-            let query = db.query(sql::WAIT_FOR_LOGIN).bind(counted.key.to_vec());
-            // One that was over just then, and dropped.
-            let row = query.bind(ahead).optional().await?;
-            let wait = row.map_or(Ok(0), |row| row.get::<i64>(0))?;
-            reached = Some(Reached {
-                counted: *counted,
-                retry_after: Duration::from_nanos(u64::try_from(wait).unwrap_or(0)),
-            });
-            break;
         }
         reader.done().await?;
-        Ok(reached)
+        Ok(None)
+    }
+
+    /// Gives one back of each. What failed before it is forgotten as well if it succeeded.
+    async fn give_back_all(&self, all: &[Counted], succeeded: bool) -> sqlx::Result<()> {
+        let Self(readers) = self;
+        let mut reader = readers.reader().await?;
+        for counted in all {
+            let mut db = reader.db();
+            let query = match counted {
+                Counted::Rate { key, rate, .. } => {
+                    let query = db.query(sql::GIVE_LOGIN_BACK).bind(key.to_vec());
+                    query.bind(nanos(rate.period()))
+                }
+                Counted::Failures { account, .. } if succeeded => {
+                    db.query(sql::FORGIVE_FAILURES).bind(account.to_vec())
+                }
+                Counted::Failures { account, slowdown } => {
+                    let query = db.query(sql::GIVE_FAILURE_BACK).bind(account.to_vec());
+                    query.bind(nanos(slowdown.longest))
+                }
+            };
+            query.execute().await?;
+        }
+        reader.done().await
     }
 
     /// Drops what is that much older than it must be, a few rows at a time.
     async fn forget(&self, statement: &'static str, older: Duration) -> sqlx::Result<()> {
+        let Self(readers) = self;
         loop {
-            let mut reader = self.0.reader().await?;
+            let mut reader = readers.reader().await?;
             let mut db = reader.db();
             let query = db.query(statement).bind(nanos(older));
             let dropped = query.bind(FORGET_AT_ONCE).execute().await?;
@@ -89,49 +204,135 @@ fn nanos(time: Duration) -> i64 {
     i64::try_from(time.min(LONGEST).as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// The time that one takes up, and how far ahead the others may have taken it up before.
-fn gcra(counted: &Counted) -> (i64, i64) {
-    let period = counted.rate.period();
-    let ahead = period.saturating_mul(counted.rate.burst.get() - 1);
-    (nanos(period), nanos(ahead))
+fn from_nanos(nanos: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+/// How long until one can be counted, if none can now.
+async fn count_login(db: &mut Db<'_>, key: &[u8], rate: Rate) -> sqlx::Result<Option<Duration>> {
+    let ahead = rate.period().saturating_mul(rate.burst.get() - 1);
+    let query = db.query(sql::COUNT_LOGIN).bind(key.to_vec());
+    let query = query.bind(nanos(rate.period())).bind(nanos(ahead));
+    if query.optional().await?.is_some() {
+        return Ok(None);
+    }
+    let query = db.query(sql::WAIT_FOR_LOGIN).bind(key.to_vec());
+    let row = query.bind(nanos(ahead)).optional().await?;
+    // One that was over just then is dropped.
+    let wait = row.map_or(Ok(0), |row| row.get::<i64>(0))?;
+    Ok(Some(from_nanos(wait)))
+}
+
+async fn count_failure(
+    db: &mut Db<'_>,
+    account: &[u8],
+    slowdown: &Slowdown,
+) -> sqlx::Result<Option<TooMany>> {
+    let free = i64::from(slowdown.free);
+    let (first, longest) = (nanos(slowdown.first), nanos(slowdown.longest));
+    let query = db.query(sql::COUNT_FAILURE).bind(account.to_vec());
+    let query = query.bind(free).bind(first).bind(longest);
+    let query = query.bind(nanos(slowdown.memory()));
+    if query.optional().await?.is_some() {
+        return Ok(None);
+    }
+    let query = db.query(sql::LAST_FAILURE).bind(account.to_vec());
+    // One that was forgiven just then is no reason to wait.
+    let (wait, passed) = match query.optional().await? {
+        Some(row) => {
+            let failures = u32::try_from(row.get::<i64>(0)?).unwrap_or(u32::MAX);
+            (slowdown.wait(failures), from_nanos(row.get(1)?))
+        }
+        None => (slowdown.first, slowdown.first),
+    };
+    Ok(Some(TooMany::slowed(wait, wait.saturating_sub(passed))))
 }
 
 #[async_trait]
 impl SharedLimits for Limits {
-    async fn count(&self, counted: &[Counted]) -> Result<Option<Reached>, StoreError> {
+    async fn count(&self, counted: &[Counted]) -> Result<Option<TooMany>, StoreError> {
         self.ask("count a login", self.count_all(counted)).await
     }
 
-    async fn knows(&self, whereabouts: &Whereabouts) -> Result<bool, StoreError> {
-        let (account, network) = (whereabouts.account.to_vec(), whereabouts.network.to_vec());
-        let known = self.0.optional(sql::KNOWN_NETWORK, |query| {
-            query.bind(account).bind(network)
-        });
-        let row = self.ask("look up where a user logs in from", known).await?;
-        Ok(row.is_some())
+    async fn give_back(&self, counted: &[Counted]) -> Result<(), StoreError> {
+        let given_back = self.give_back_all(counted, false);
+        self.ask("give back a login that was not tried", given_back)
+            .await
     }
 
-    async fn remember(&self, whereabouts: &Whereabouts) -> Result<(), StoreError> {
-        let remember = async {
-            let (account, network) = (whereabouts.account.to_vec(), whereabouts.network.to_vec());
-            let mut reader = self.0.reader().await?;
-            let mut db = reader.db();
-            let query = db.query(sql::ADD_NETWORK).bind(account.clone());
-            let query = query.bind(network).bind(nanos(NOTED));
-            if query.execute().await? > 0 {
-                let query = db.query(sql::FORGET_OTHER_NETWORKS).bind(account);
-                query.bind(NETWORKS).execute().await?;
-            }
-            reader.done().await
-        };
-        self.ask("note where a user logs in from", remember).await
+    async fn forgive(&self, counted: &[Counted]) -> Result<(), StoreError> {
+        let forgiven = self.give_back_all(counted, true);
+        self.ask("forget the failures before a login", forgiven)
+            .await
     }
 
-    async fn tidy(&self) -> Result<(), StoreError> {
+    async fn tidy(&self, memory: Duration) -> Result<(), StoreError> {
         let tidy = async {
             self.forget(sql::FORGET_LOGINS, Duration::ZERO).await?;
-            self.forget(sql::FORGET_NETWORKS, REMEMBERED).await
+            self.forget(sql::FORGET_FAILURES, memory).await
         };
         self.ask("drop login limits that are over", tidy).await
+    }
+}
+
+#[async_trait]
+impl KnownNetworks for SqlStore {
+    async fn knows(&self, at: &Whereabouts) -> Result<bool, StoreError> {
+        let doing = "look up where a user logs in from";
+        self.limits.ask(doing, self.limits.knows(at)).await
+    }
+
+    async fn remember(&self, at: &Whereabouts, now: Timestamp) -> Result<(), StoreError> {
+        if self.limits.are_shared() {
+            let doing = "note where a user logs in from";
+            return self.limits.ask(doing, self.limits.note(at)).await;
+        }
+        let note = Change::Limit(LimitWrite::Note(*at, now));
+        self.write(note).await.map(drop)
+    }
+
+    async fn forget_networks(&self, now: Timestamp) -> Result<(), StoreError> {
+        let doing = "drop where users do not log in from any more";
+        let Limits(readers) = &*self.limits;
+        if self.limits.are_shared() {
+            let forget = self.limits.forget(sql::FORGET_NETWORKS, REMEMBERED);
+            return self.limits.ask(doing, forget).await;
+        }
+        let until = now.minus(REMEMBERED);
+        loop {
+            // A write costs a sync to disk, and there is nearly always nothing to drop.
+            let old = readers.optional(sql::OLD_NETWORK, |query| query.bind(until.millis()));
+            if self.limits.ask(doing, old).await?.is_none() {
+                return Ok(());
+            }
+            let drop_some = Change::Limit(LimitWrite::DropNetworks(until));
+            self.write(drop_some).await?;
+        }
+    }
+}
+
+#[async_trait]
+impl KeptLimits for SqlStore {
+    async fn kept(&self) -> Result<Vec<KeptFailures>, StoreError> {
+        let Limits(readers) = &*self.limits;
+        let kept = async {
+            let rows = readers.all(sql::KEPT_FAILURES, |query| query.bind(KEPT));
+            let rows = rows.await?;
+            let kept = rows.iter().map(|row| {
+                let account: Vec<u8> = row.get(0)?;
+                Ok(KeptFailures {
+                    account: account.try_into().map_err(|_| unreadable("digest"))?,
+                    failures: u32::try_from(row.get::<i64>(1)?).unwrap_or(u32::MAX),
+                    expires_at: time(row, 2)?,
+                })
+            });
+            kept.collect()
+        };
+        self.limits.ask("read which logins failed", kept).await
+    }
+
+    async fn keep(&self, changed: Vec<KeptFailures>, now: Timestamp) -> Result<(), StoreError> {
+        let keep = Change::Limit(LimitWrite::Keep(changed, now));
+        self.write(keep).await.map(drop)
     }
 }

@@ -28,7 +28,7 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType};
 use tokio::sync::watch;
 
-use crate::account::limits::SharedLimits;
+use crate::account::limits::{Counting, LimitStores};
 use crate::account::password::PasswordHash;
 use crate::account::{
     Accounts, AddUserError, BeginSession, LoginStart, LoginUser, User, UserChange, Username,
@@ -76,8 +76,7 @@ pub struct SqlStore {
     attendance: Attendance,
     bell: watch::Sender<u64>,
     listening: Option<Listening>,
-    /// Where there may be other nodes.
-    limits: Option<Arc<Limits>>,
+    limits: Arc<Limits>,
 }
 
 impl SqlStore {
@@ -94,8 +93,9 @@ impl SqlStore {
         migrated.map_err(not_migrated)?;
         let readers = Readers::Sqlite(sqlite::readers(options.clone()).await?);
         let connection = Connection::Sqlite(connection);
+        let limits = Limits::sqlite(options.clone());
         let server = Server::Sqlite(Box::new(options));
-        Ok(Self::new(connection, server, readers, mark, None))
+        Ok(Self::new(connection, server, readers, limits, mark, None))
     }
 
     /// Opens a PostgreSQL database of its own, which may be empty, and brings its schema up to date: once, whichever
@@ -118,10 +118,10 @@ impl SqlStore {
         let readers = Readers::Postgres(postgres::pool(url.options(), READERS));
         let connection = Connection::Postgres(connection);
         let server = Server::Postgres(url.clone());
-        let mut store = Self::new(connection, server, readers, mark, skew);
+        let limits = Limits::postgres(url.options());
+        let mut store = Self::new(connection, server, readers, limits, mark, skew);
         let bell = store.bell.clone();
         store.listening = Some(Listening::start(url.options().clone(), bell));
-        store.limits = Some(Arc::new(Limits::new(url.options())));
         Ok(store)
     }
 
@@ -129,6 +129,7 @@ impl SqlStore {
         connection: Connection,
         server: Server,
         readers: Readers,
+        limits: Limits,
         mark: Option<MarkFile>,
         skew: Option<Skew>,
     ) -> Self {
@@ -140,15 +141,20 @@ impl SqlStore {
             attendance,
             bell: watch::Sender::new(0),
             listening: None,
-            limits: None,
+            limits: Arc::new(limits),
         }
     }
 
-    /// What all nodes of this database count together: none by SQLite, which has one node.
+    /// What login limits are kept in. All nodes of a PostgreSQL database count together.
     #[must_use]
-    pub fn shared_limits(&self) -> Option<Arc<dyn SharedLimits>> {
-        let limits = self.limits.clone()?;
-        Some(limits as _)
+    pub fn limit_stores(self: &Arc<Self>) -> LimitStores {
+        let networks = Arc::clone(self) as _;
+        let counting = if self.limits.are_shared() {
+            Counting::Together(Arc::clone(&self.limits) as _)
+        } else {
+            Counting::Here(Arc::clone(self) as _)
+        };
+        LimitStores { networks, counting }
     }
 
     /// By how many milliseconds this node's clock was ahead of the server's when it last proved its freshness.

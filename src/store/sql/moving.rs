@@ -263,6 +263,10 @@ async fn copy_all(source: &mut Db<'_>, target: &mut Db<'_>) -> Result<(), StoreE
     let mut progress = of("assertions", counts.assertions);
     let start = Vec::<u8>::new();
     copy(source, target, sql::ASSERTIONS, start, PAGE, &mut progress).await?;
+    // Without them every owner would be a stranger. There are too few to tell how far it is.
+    let mut progress = of("networks of users", i64::MAX);
+    let start = Vec::<u8>::new();
+    copy(source, target, sql::NETWORKS, start, PAGE, &mut progress).await?;
     let head = async {
         set_head(target, &reader::head(source).await?).await?;
         let leeway: i64 = source.query(statements::LEEWAY).one().await?.get(0)?;

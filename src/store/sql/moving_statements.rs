@@ -40,3 +40,9 @@ pub(super) const ASSERTIONS: (&str, &str) = (
     "SELECT count(*), max(digest), json_group_array(json_object('digest', hex(digest), 'expires_at', expires_at)) FROM (SELECT * FROM assertion WHERE digest > $1 ORDER BY digest LIMIT $2)",
     "INSERT INTO assertion (digest, expires_at) SELECT decode(digest, 'hex'), expires_at FROM json_to_recordset(CAST($1 AS json)) AS r (digest TEXT, expires_at BIGINT)",
 );
+
+/// When a network was noted is in milliseconds there, and in nanoseconds here.
+pub(super) const NETWORKS: (&str, &str) = (
+    "SELECT count(*), max(network), json_group_array(json_object('account', hex(account), 'network', hex(network), 'seen', seen)) FROM (SELECT * FROM login_network WHERE network > $1 ORDER BY network LIMIT $2)",
+    "INSERT INTO login_network (account, network, seen) SELECT decode(account, 'hex'), decode(network, 'hex'), seen * 1000000 FROM json_to_recordset(CAST($1 AS json)) AS r (account TEXT, network TEXT, seen BIGINT)",
+);

@@ -55,6 +55,7 @@ pub(super) fn migrations() -> Migrator {
         migration(3, "clients", include_str!("sqlite/0003_clients.sql")),
         migration(4, "nodes", include_str!("sqlite/0004_nodes.sql")),
         migration(5, "begun", include_str!("sqlite/0005_begun.sql")),
+        migration(6, "limits", include_str!("sqlite/0006_limits.sql")),
     ])
 }
 
@@ -80,4 +81,13 @@ pub(super) async fn readers(options: SqliteConnectOptions) -> Result<SqlitePool,
         opened.push(reader);
     }
     Ok(pool)
+}
+
+/// Connections for what strangers cause to be looked up, apart from those of others. They are made when they are
+/// needed.
+pub(super) fn lookups(options: SqliteConnectOptions, size: u32) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(size)
+        .test_before_acquire(false)
+        .connect_lazy_with(options.pragma("query_only", "on"))
 }

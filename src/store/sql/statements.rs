@@ -117,6 +117,41 @@ pub(super) const WAIT_FOR_LOGIN: &str = concat!(
     now!(),
     " FROM login_limit WHERE key = $1"
 );
+/// Gives one attempt back: $2 is the time that it takes up.
+pub(super) const GIVE_LOGIN_BACK: &str = "UPDATE login_limit SET tat = tat - $2 WHERE key = $1";
+
+/// Counts a failure. No row if the last one is not long enough ago: nothing is waited for before $2 failures, then $3, and
+/// twice as much with each more, up to $4. $5 is how long failures are remembered. One that is ahead of the time (by
+/// more than a second) was written before the clock was set back, and is no reason to wait.
+pub(super) const COUNT_FAILURE: &str = concat!(
+    "INSERT INTO login_failure AS slowed (account, failures, last) VALUES ($1, 1, ",
+    now!(),
+    ") ON CONFLICT (account) DO UPDATE SET failures = CASE WHEN slowed.last < ",
+    now!(),
+    " - $5 THEN 1 ELSE slowed.failures + 1 END, last = ",
+    now!(),
+    " WHERE slowed.last + CASE WHEN slowed.failures < $2 THEN 0 ELSE least($4, $3 * power(2, least(slowed.failures - $2, 31)))::bigint END <= ",
+    now!(),
+    " OR slowed.last > ",
+    now!(),
+    " + 1000000000 RETURNING 1"
+);
+/// How many failures there are, and how long ago the last one is.
+pub(super) const LAST_FAILURE: &str = concat!(
+    "SELECT failures, ",
+    now!(),
+    " - last FROM login_failure WHERE account = $1"
+);
+/// The next attempt does not wait: $2 is the longest wait.
+pub(super) const GIVE_FAILURE_BACK: &str =
+    "UPDATE login_failure SET failures = failures - 1, last = last - $2 WHERE account = $1";
+pub(super) const FORGIVE_FAILURES: &str = "DELETE FROM login_failure WHERE account = $1";
+pub(super) const FORGET_FAILURES: &str = concat!(
+    "DELETE FROM login_failure WHERE account IN (SELECT account FROM login_failure WHERE last <= ",
+    now!(),
+    " - $1 OR failures <= 0 LIMIT $2 FOR UPDATE SKIP LOCKED)"
+);
+
 /// Whoever is being counted now is left for the next time.
 pub(super) const FORGET_LOGINS: &str = concat!(
     "DELETE FROM login_limit WHERE key IN (SELECT key FROM login_limit WHERE tat <= ",
@@ -132,6 +167,19 @@ pub(super) const ADD_NETWORK: &str = concat!(
     ") ON CONFLICT (account, network) DO UPDATE SET seen = excluded.seen WHERE known.seen < excluded.seen - $3"
 );
 pub(super) const FORGET_OTHER_NETWORKS: &str = "DELETE FROM login_network WHERE account = $1 AND network IN (SELECT network FROM login_network WHERE account = $1 ORDER BY seen DESC OFFSET $2)";
+
+/// By the time of the one process that writes, $3 and $1.
+pub(super) const NOTE_NETWORK: &str = "INSERT INTO login_network (account, network, seen) VALUES ($1, $2, $3) ON CONFLICT (network) DO UPDATE SET seen = max(seen, excluded.seen)";
+pub(super) const DROP_OTHER_NETWORKS: &str = "DELETE FROM login_network WHERE account = $1 AND network IN (SELECT network FROM login_network WHERE account = $1 ORDER BY seen DESC LIMIT -1 OFFSET $2)";
+pub(super) const OLD_NETWORK: &str = "SELECT 1 FROM login_network WHERE seen <= $1 LIMIT 1";
+pub(super) const DROP_NETWORKS: &str = "DELETE FROM login_network WHERE network IN (SELECT network FROM login_network WHERE seen <= $1 LIMIT $2)";
+pub(super) const KEPT_FAILURES: &str =
+    "SELECT account, failures, expires_at FROM login_failure ORDER BY failures DESC LIMIT $1";
+/// A list of accounts in JSON, their digests in hexadecimal.
+pub(super) const KEEP_FAILURES: &str = "INSERT INTO login_failure (account, failures, expires_at) SELECT unhex(value ->> 'account'), value ->> 'failures', value ->> 'expires_at' FROM json_each($1) WHERE TRUE ON CONFLICT (account) DO UPDATE SET failures = excluded.failures, expires_at = excluded.expires_at";
+pub(super) const DROP_FAILURES: &str =
+    "DELETE FROM login_failure WHERE failures <= 0 OR expires_at <= $1";
+
 pub(super) const FORGET_NETWORKS: &str = concat!(
     "DELETE FROM login_network WHERE (account, network) IN (SELECT account, network FROM login_network WHERE seen <= ",
     now!(),

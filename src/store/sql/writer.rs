@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::change::{apply, write_appended};
 use super::client::ClientWrite;
 use super::engine::{Connection, Db};
+use super::limits::LimitWrite;
 use super::marking::{self, Cause, Marking};
 use super::reader::{self, HeadRow};
 use super::skew::Skew;
@@ -46,6 +47,7 @@ pub(super) enum Change {
     Forget(Timestamp),
     UpgradeHash(UserId, PasswordHash, PasswordHash),
     Client(ClientWrite),
+    Limit(LimitWrite),
     /// Ends everything from before if the log is empty and no service has begun it with these keys, where there
     /// were keys before it.
     BeginLog {

@@ -143,17 +143,18 @@ impl Installation {
 }
 
 /// What both engines must have the same.
-const ROWS: [&str; 6] = [
+const ROWS: [&str; 7] = [
     r#"SELECT seq, scope, key, "from", coalesce(spared, ''), expires_at, reason, at, coalesce(grace_until, -1), HEX(hash) FROM revocation ORDER BY seq"#,
     r#"SELECT id, username, password_hash, CASE WHEN enabled THEN 1 ELSE 0 END, created_at, version, newest_lineage, "from", coalesce(spared, '') FROM "user" ORDER BY id"#,
     r#"SELECT lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, coalesce(address, ''), coalesce(browser, '') FROM session ORDER BY lineage"#,
     r#"SELECT id, name, scopes, audiences, CASE WHEN enabled THEN 1 ELSE 0 END, created_at, coalesce(HEX(secret), ''), coalesce(HEX(former), ''), coalesce(keys, ''), version, newest, "from" FROM client ORDER BY id"#,
     "SELECT HEX(digest), expires_at FROM assertion ORDER BY expires_at",
     "SELECT seq, HEX(hash), compacted, horizon, newest_lineage, everything_from, everything_version, leeway, begun FROM head",
+    "SELECT HEX(account), HEX(network) FROM login_network ORDER BY network",
 ];
 
 fn at_server(sql: &str) -> String {
-    ["hash", "secret", "former", "digest"]
+    ["hash", "secret", "former", "digest", "account", "network"]
         .iter()
         .fold(sql.to_owned(), |sql, column| {
             sql.replace(
@@ -201,6 +202,7 @@ async fn all_that_there_is_moves_and_goes_on() {
         rows[0].lines().count() >= 4 && rows[2].contains(r#"It's "a\browser" $1 {}"#),
         "{rows:?}"
     );
+    assert!(!rows[6].is_empty(), "alice is known at a network");
     let seq: i64 = rows[5].split('|').next().unwrap().parse().unwrap();
     assert_eq!(
         (&done["seq"], &done["users"], &done["clients"]),

@@ -1,0 +1,87 @@
+//! Who is known at a network has limits that nobody else uses up, and a restart does not change that.
+
+use std::time::Duration;
+
+use sqlx::{Connection, SqliteConnection};
+
+use super::common::{House, PASSWORD};
+use super::limits::{attempt, from, limited, try_from, wait};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Before and after a restart, at which a process forgets what it has in memory.
+#[tokio::test]
+async fn a_neighbour_at_names_that_do_not_exist_does_not_shut_out_whom_the_address_is_known_for() {
+    let mut house = limited().await;
+    let office = "198.51.100.1";
+    let login = async |house: &House| {
+        let login = attempt("alice", PASSWORD);
+        house.send(from(office, login)).await.status
+    };
+    assert_eq!(login(&house).await, 200);
+    for restarted in [false, true] {
+        if restarted {
+            house = house.restart(|_| {}).await;
+        }
+        let mut refused = 0;
+        for n in 0..40 {
+            let answer = try_from(&house, office, &format!("nobody{n}")).await;
+            refused += usize::from(answer.status == 429);
+            if n % 2 == 0 {
+                assert_eq!(login(&house).await, 200, "{n}, restarted: {restarted}");
+            }
+            house.pass(SECOND / 2).await;
+        }
+        assert!(refused >= 10, "{refused}");
+        // Somebody who is not known there shares the neighbour's limit.
+        while try_from(&house, office, "nobody").await.status == 401 {}
+        let other = try_from(&house, office, "bob").await;
+        wait(&other, "address", 20, 60);
+    }
+}
+
+/// A restart in good order keeps what slows an account as well as who is known.
+#[tokio::test]
+async fn a_restart_makes_no_owner_a_stranger_and_no_guess_sooner() {
+    let house = limited().await;
+    let home = async |house: &House| {
+        let login = attempt("alice", PASSWORD);
+        house.send(from("198.51.100.1", login)).await.status
+    };
+    assert_eq!(home(&house).await, 200);
+    for n in 0..15 {
+        let peer = format!("203.0.113.{n}");
+        while try_from(&house, &peer, "alice").await.status == 429 {
+            house.pass(SECOND).await;
+        }
+    }
+    house.pass(100 * SECOND).await;
+    let refused = try_from(&house, "203.0.113.99", "alice").await;
+    assert_eq!(wait(&refused, "account", 1, 192), 92);
+    house.waxseal.leave().await;
+    let house = house.restart(|_| {}).await;
+    let refused = try_from(&house, "203.0.113.99", "alice").await;
+    assert_eq!(wait(&refused, "account", 1, 192), 92);
+    assert_eq!(home(&house).await, 200);
+    // For 90 days after the last login from there, and for 32 networks.
+    for n in 0..40 {
+        house.pass(Duration::from_secs(900)).await;
+        let login = from(&format!("192.0.2.{n}"), attempt("alice", PASSWORD));
+        assert_eq!(house.send(login).await.status, 200, "{n}");
+    }
+    assert_eq!(known(&house).await, 32);
+    for (days, kept) in [(89, 32), (2, 0)] {
+        house.pass(Duration::from_secs(days * 86_400)).await;
+        house.waxseal.leave().await;
+        assert_eq!(known(&house).await, kept);
+    }
+}
+
+/// How many networks are kept.
+async fn known(house: &House) -> i64 {
+    let file = house.settings.data_dir.join("waxseal.db");
+    let url = format!("sqlite:{}", file.display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let count = sqlx::query_scalar("SELECT count(*) FROM login_network");
+    count.fetch_one(&mut connection).await.unwrap()
+}
