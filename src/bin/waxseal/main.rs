@@ -16,6 +16,7 @@ mod output;
 mod packaging;
 mod passwords;
 mod patience;
+mod repeats;
 mod restored;
 mod revoke;
 mod serve;
