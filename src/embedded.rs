@@ -32,7 +32,7 @@ use crate::http::caller::TrustedProxies;
 use crate::http::origins::Origins;
 use crate::http::revocations::Doorbell;
 use crate::http::session_cookies::SessionCookies;
-use crate::http::{ClearSiteData, Services, pages, router};
+use crate::http::{ClearSiteData, ClientQuotas, Services, pages, router};
 use crate::id::NodeId;
 use crate::inventory::Inventory;
 use crate::issuer::{Issuer, IssuerParts};
@@ -64,6 +64,7 @@ pub struct Waxseal {
     issuer: Arc<Issuer>,
     verifier: Arc<Verifier>,
     limits: Arc<LoginLimits>,
+    quotas: Arc<ClientQuotas>,
     cookies: SessionCookies,
     clear_site_data: ClearSiteData,
     proxies: TrustedProxies,
@@ -187,6 +188,7 @@ impl Waxseal {
             issuer,
             verifier,
             limits: Arc::new(limits),
+            quotas: ClientQuotas::new(&clock),
             cookies: SessionCookies::exchanging(origins, settings.same_site, exchange),
             clear_site_data: settings.clear_site_data,
             proxies: TrustedProxies::new(&settings.trusted_proxies),
@@ -211,6 +213,7 @@ impl Waxseal {
             verifier: Arc::clone(&self.verifier),
             accounts: self.accounts(),
             limits: Arc::clone(&self.limits),
+            quotas: Arc::clone(&self.quotas),
             cookies: self.cookies.clone(),
             clear_site_data: self.clear_site_data,
             proxies: self.proxies.clone(),
