@@ -12,6 +12,7 @@ mod cross_site;
 mod enumeration;
 mod fixation;
 mod limits;
+mod log_floods;
 mod own_app;
 mod own_sessions;
 mod pages;

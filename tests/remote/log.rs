@@ -9,7 +9,7 @@ use waxseal::id::TokenId;
 use waxseal::policy::MAX_LEEWAY;
 use waxseal::random::OsRandom;
 use waxseal::revocation::Reason;
-use waxseal::revocation::feed::{After, BadPage, PAGE, Question, Reading};
+use waxseal::revocation::feed::{After, BadPage, PAGE, Page, Question, Reading};
 use waxseal::revocation::log::Revoke;
 use waxseal::time::{Clock, ManualClock};
 use waxseal::verifier::Refusal;
@@ -39,7 +39,8 @@ async fn fill(liar: &Liar, many: u32, lifetime: Duration) {
 /// Everything of a page but for its signature.
 async fn page(liar: &Liar, after: After) -> (waxseal::revocation::feed::Statement, usize) {
     let issuer = liar.house.waxseal.issuer();
-    let page = issuer.feed_page(liar.client, after, "n").await.unwrap();
+    let page = issuer.feed_page(liar.client, after, "n", false);
+    let page: Page = serde_json::from_slice(&page.await.unwrap().bytes).unwrap();
     (said(&page), page.entries.len())
 }
 
