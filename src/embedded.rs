@@ -177,6 +177,7 @@ impl Waxseal {
             why: "must be a rate that can be kept",
         })?;
         let limits = limits.together(store.shared_limits());
+        let clients = Clients::clients(&*store).await?;
         let origins = Origins::new(&settings.issuer, &settings.allowed_origins);
         let exchange = Arc::clone(&issuer) as _;
         let waxseal = Self {
@@ -188,7 +189,7 @@ impl Waxseal {
             issuer,
             verifier,
             limits: Arc::new(limits),
-            quotas: ClientQuotas::new(&clock),
+            quotas: ClientQuotas::new(&clock, clients.iter().map(|client| client.id)),
             cookies: SessionCookies::exchanging(origins, settings.same_site, exchange),
             clear_site_data: settings.clear_site_data,
             proxies: TrustedProxies::new(&settings.trusted_proxies),

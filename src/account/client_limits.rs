@@ -77,23 +77,34 @@ impl Arrival {
 
 /// Limits failed authentications by the network that they come from.
 ///
-/// Only failures count, so clients behind one address do not use up each other's limit. A client that authenticated
-/// from a network within the last day is not limited there: a neighbour who guesses does not shut it out. Secrets have
-/// 256 random bits and keys cannot be guessed, so its limit would protect nothing.
+/// Only failures count, so clients behind one address do not use up each other's limit. A neighbour who guesses shuts
+/// none of them out:
+///
+/// - A client that authenticated from a network within the last day is not limited there. Secrets have 256 random bits
+///   and keys cannot be guessed, so a limit would protect nothing.
+/// - Any other client that exists has a limit of its own at each network. Client IDs have 74 random bits: who guesses
+///   them does not find it.
+/// - All who name no client that is known to exist share the network's limit.
 #[derive(Debug)]
 pub struct ClientLimits {
     clock: Arc<dyn Clock>,
-    failures: Cache<IpAddr, Arrival>,
+    failures: Cache<(IpAddr, Option<ClientId>), Arrival>,
+    existing: Cache<ClientId, ()>,
     known: Cache<(ClientId, IpAddr), Duration>,
 }
 
 impl ClientLimits {
-    /// Nothing has failed yet, and nobody is known.
+    /// Nothing has failed yet. These clients exist; one that is added later is known to exist once it authenticates.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, clients: impl IntoIterator<Item = ClientId>) -> Self {
+        let existing = Cache::new(REMEMBERED);
+        for client in clients {
+            existing.insert(client, ());
+        }
         Self {
             clock,
             failures: Cache::new(REMEMBERED),
+            existing,
             known: Cache::new(REMEMBERED),
         }
     }
@@ -114,8 +125,8 @@ impl ClientLimits {
         if self.knows(client, network, now) {
             return Ok(());
         }
-        let arrival = self.failures.get(&network).unwrap_or_default();
-        arrival.check(FAILURES, now)
+        let arrival = self.failures.get(&self.counted(client, network));
+        arrival.unwrap_or_default().check(FAILURES, now)
     }
 
     /// Counts one that failed.
@@ -127,7 +138,7 @@ impl ClientLimits {
         if self.knows(client, network, now) {
             return;
         }
-        let failures = self.failures.entry(network);
+        let failures = self.failures.entry(self.counted(client, network));
         failures.and_compute_with(|known| {
             let before = known.map(moka::Entry::into_value).unwrap_or_default();
             Op::Put(before.counted(FAILURES, now))
@@ -136,9 +147,16 @@ impl ClientLimits {
 
     /// Remembers that the client is to be found there.
     pub fn succeeded(&self, client: ClientId, address: Option<IpAddr>) {
+        self.existing.insert(client, ());
         if let Some(network) = address.map(network) {
             self.known.insert((client, network), self.clock.uptime());
         }
+    }
+
+    /// Whose limit it is.
+    fn counted(&self, client: Option<ClientId>, network: IpAddr) -> (IpAddr, Option<ClientId>) {
+        let exists = |client: &ClientId| self.existing.contains_key(client);
+        (network, client.filter(exists))
     }
 
     fn knows(&self, client: Option<ClientId>, network: IpAddr, now: Duration) -> bool {
@@ -287,10 +305,29 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_exists_has_a_limit_of_its_own_where_it_is_new() {
+        let limits = ClientLimits::new(clock() as _, [client(7)]);
+        let home = at("198.51.100.1");
+        for n in 100..200 {
+            limits.failed(Some(client(n)), home);
+        }
+        assert!(limits.admit(Some(client(8)), home).is_err());
+        assert_eq!(limits.admit(Some(client(7)), home), Ok(()));
+        for _ in 0..20 {
+            limits.failed(Some(client(7)), home);
+        }
+        assert!(limits.admit(Some(client(7)), home).is_err());
+        assert_eq!(limits.admit(None, at("198.51.100.2")), Ok(()));
+        // One that was added meanwhile, and authenticated elsewhere.
+        limits.succeeded(client(9), at("198.51.100.2"));
+        assert_eq!(limits.admit(Some(client(9)), home), Ok(()));
+    }
+
+    #[test]
     fn a_network_fails_so_often_and_then_after_exactly_as_long_as_was_said() {
         let clock = clock();
-        let limits = ClientLimits::new(Arc::clone(&clock) as _);
-        for n in 0..20 {
+        let limits = ClientLimits::new(Arc::clone(&clock) as _, [client(7)]);
+        for n in 100..120 {
             let from = at(&format!("2001:db8:1:2::{n:x}"));
             assert_eq!(limits.admit(Some(client(n)), from), Ok(()));
             limits.failed(Some(client(n)), from);
@@ -318,7 +355,7 @@ mod tests {
     #[test]
     fn a_client_that_is_known_there_is_not_shut_out_by_a_neighbour() {
         let clock = clock();
-        let limits = ClientLimits::new(Arc::clone(&clock) as _);
+        let limits = ClientLimits::new(Arc::clone(&clock) as _, [client(7)]);
         let (home, good) = (at("198.51.100.1"), client(1));
         limits.succeeded(good, home);
         for _ in 0..100 {

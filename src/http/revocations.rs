@@ -199,12 +199,9 @@ pub(super) async fn revocations(
         let heartbeat = KeepAlive::new().interval(HEARTBEAT);
         return Ok(Sse::new(rings).keep_alive(heartbeat).into_response());
     }
-    let page = feed.issuer.feed_page(
-        reader.client(),
-        place,
-        &asked.nonce,
-        takes_gzip(&headers),
-    );
+    let page = feed
+        .issuer
+        .feed_page(reader.client(), place, &asked.nonce, takes_gzip(&headers));
     let page = page.await?;
     let mut response = Body::from(page.bytes).into_response();
     let headers = response.headers_mut();

@@ -113,9 +113,7 @@ impl Pages {
             clients.retain(|_, turns| !turns.is_idle(OF_ONE));
         }
         let turns = clients.entry(client);
-        turns
-            .or_insert_with(|| Turns::new(OF_ONE, WAITING))
-            .clone()
+        turns.or_insert_with(|| Turns::new(OF_ONE, WAITING)).clone()
     }
 
     fn find(&self, asked: After) -> Option<Arc<Made>> {

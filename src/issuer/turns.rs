@@ -35,7 +35,11 @@ struct State {
 impl State {
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let is_longs = self.short_in_a_row >= SHORT_IN_A_ROW && !self.long.is_empty();
-        let short = if is_longs { None } else { self.short.pop_front() };
+        let short = if is_longs {
+            None
+        } else {
+            self.short.pop_front()
+        };
         match short {
             Some(short) => {
                 self.short_in_a_row += 1;
@@ -135,29 +139,27 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-
     use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
 
     use super::*;
+
+    type Waiting<'a> = BoxFuture<'a, Result<Turn, Full>>;
 
     /// Who gets turns, one after the other, if all of these wait.
     fn order(waiting: &[Length]) -> Vec<usize> {
         let turns = Turns::new(1, usize::MAX);
         let held = turns.take(Length::Long).now_or_never().unwrap().unwrap();
-        let mut futures: Vec<_> = waiting
+        let mut futures: Vec<Option<Waiting<'_>>> = waiting
             .iter()
-            .map(|length| Some(Box::pin(turns.take(*length))))
+            .map(|length| Some(turns.take(*length).boxed()))
             .collect();
-        let poll = |futures: &mut Vec<Option<_>>| {
+        let poll = |futures: &mut Vec<Option<Waiting<'_>>>| {
             let ready = futures.iter_mut().enumerate().find_map(|(at, future)| {
-                let turn = pin!(future.as_mut()?).now_or_never()?;
-                Some((at, turn))
+                let turn = future.as_mut()?.now_or_never()?;
+                Some((at, turn.unwrap()))
             });
-            ready.map(|(at, turn): (usize, Result<Turn, Full>)| {
-                futures[at] = None;
-                (at, turn.unwrap())
-            })
+            ready.inspect(|(at, _)| futures[*at] = None)
         };
         assert!(poll(&mut futures).is_none());
         drop(held);
@@ -176,10 +178,7 @@ mod tests {
         assert_eq!(order(&[Long, Short, Long, Short]), [1, 3, 0, 2]);
         let mut many = vec![Long, Long];
         many.extend([Short; 10]);
-        assert_eq!(
-            order(&many),
-            [2, 3, 4, 5, 6, 7, 8, 9, 0, 10, 11, 1]
-        );
+        assert_eq!(order(&many), [2, 3, 4, 5, 6, 7, 8, 9, 0, 10, 11, 1]);
     }
 
     #[test]
@@ -193,7 +192,10 @@ mod tests {
         assert_eq!(take().now_or_never().unwrap().unwrap_err(), Full);
         drop(gone);
         let mut another = Box::pin(take());
-        assert!(another.as_mut().now_or_never().is_none(), "there is a place again");
+        assert!(
+            another.as_mut().now_or_never().is_none(),
+            "there is a place again"
+        );
         drop(held);
         // It has its turn, and goes away before it knows.
         drop(stays);

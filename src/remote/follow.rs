@@ -173,7 +173,9 @@ impl Follow {
             self.faults.report(fault.map(|cause| cause.told(&self.at)));
             let wait = match fault {
                 None => poll,
-                Some(cause) => until_next(cause.retry_after(), left, self.bound).max(poll.min(TRY_AGAIN)),
+                Some(cause) => {
+                    until_next(cause.retry_after(), left, self.bound).max(poll.min(TRY_AGAIN))
+                }
             };
             tokio::time::sleep(PAUSE).await;
             tokio::select! {
@@ -284,7 +286,11 @@ mod tests {
             (None, 4000, 0),
         ] {
             let wanted = Duration::from_millis(wait);
-            let until = until_next(told.map(Duration::from_millis), Duration::from_millis(left), bound);
+            let until = until_next(
+                told.map(Duration::from_millis),
+                Duration::from_millis(left),
+                bound,
+            );
             assert_eq!(until, wanted, "{told:?} {left}");
         }
     }

@@ -156,7 +156,10 @@ mod tests {
                 let plain = entries.page(statement, false).unwrap();
                 assert!(!plain.gzip);
                 let page: Page = serde_json::from_slice(&plain.bytes).unwrap();
-                assert_eq!((page.page.as_str(), page.entries.len() as i64), (statement, count));
+                assert_eq!(
+                    (page.page.as_str(), page.entries.len() as i64),
+                    (statement, count)
+                );
                 let packed = entries.page(statement, true).unwrap();
                 assert_eq!(packed.gzip, plain.bytes.len() >= WORTH_IT);
                 if packed.gzip {

@@ -52,7 +52,11 @@ fn nobody(turn: Turn) -> String {
 /// All that a stranger can send. What has no answer is a connection that is given up.
 const KINDS: [(&str, bool, fn(Turn) -> Vec<u8>); 18] = [
     ("unknown clients", true, |turn| {
-        form("/oauth/token", &nobody(turn), "grant_type=client_credentials")
+        form(
+            "/oauth/token",
+            &nobody(turn),
+            "grant_type=client_credentials",
+        )
     }),
     ("malformed clients", true, |_| {
         form("/oauth/introspect", "Authorization: Basic !\r\n", "token=x")
@@ -70,17 +74,30 @@ const KINDS: [(&str, bool, fn(Turn) -> Vec<u8>); 18] = [
     }),
     ("long passwords", true, |turn| {
         let long = "x".repeat(2000);
-        let body = format!(r#"{{"username":"user{}","password":"{long}"}}"#, turn.number);
+        let body = format!(
+            r#"{{"username":"user{}","password":"{long}"}}"#,
+            turn.number
+        );
         json("/login", "", &body)
     }),
     ("malformed JSON", true, |turn| {
         json("/login", "", &format!("{{\"username\": {}", turn.number))
     }),
     ("unknown paths", true, |turn| {
-        request("GET", &format!("/made/up/{}/{}", turn.number, "a".repeat(4000)), "", "")
+        request(
+            "GET",
+            &format!("/made/up/{}/{}", turn.number, "a".repeat(4000)),
+            "",
+            "",
+        )
     }),
     ("unknown methods", true, |turn| {
-        request(&format!("BREW{}{}", turn.number, "X".repeat(500)), "/verify", "", "")
+        request(
+            &format!("BREW{}{}", turn.number, "X".repeat(500)),
+            "/verify",
+            "",
+            "",
+        )
     }),
     ("broken tokens", true, |turn| {
         let headers = format!("Authorization: Bearer eyJ0eXAi.e30.{}\r\n", turn.number);
@@ -90,7 +107,9 @@ const KINDS: [(&str, bool, fn(Turn) -> Vec<u8>); 18] = [
         let headers = format!("Cookie: __Host-Http-waxseal={}\r\n", turn.number);
         request("GET", "/session", &headers, "")
     }),
-    ("the feed without a token", true, |_| request("GET", "/revocations", "", "")),
+    ("the feed without a token", true, |_| {
+        request("GET", "/revocations", "", "")
+    }),
     ("passwords without a session", true, |_| {
         json("/password", "", r#"{"current":"x","new":"y"}"#)
     }),
@@ -110,9 +129,16 @@ const KINDS: [(&str, bool, fn(Turn) -> Vec<u8>); 18] = [
         json("/login", &headers, "{}")
     }),
     ("huge heads", false, |_| {
-        request("GET", "/", &format!("X-Much: {}\r\n", "y".repeat(500_000)), "")
+        request(
+            "GET",
+            "/",
+            &format!("X-Much: {}\r\n", "y".repeat(500_000)),
+            "",
+        )
     }),
-    ("heads that end early", false, |_| b"GET /verify HTTP/1.1\r\nHo".to_vec()),
+    ("heads that end early", false, |_| {
+        b"GET /verify HTTP/1.1\r\nHo".to_vec()
+    }),
     ("bodies that end early", false, |_| {
         b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{".to_vec()
     }),
@@ -120,7 +146,9 @@ const KINDS: [(&str, bool, fn(Turn) -> Vec<u8>); 18] = [
         let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         let mut number = turn.number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         for _ in 0..500 {
-            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            number = number
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             sent.push((number >> 56) as u8);
         }
         sent
@@ -189,7 +217,10 @@ async fn strangers_write_little_into_the_log_whatever_they_send() {
     floods.join_all().await;
     assert!(server.terminate().success());
     assert!(server.says("stopping: "), "the log has no end");
-    assert!(server.says("more="), "what was repeated is told with a count");
+    assert!(
+        server.says("more="),
+        "what was repeated is told with a count"
+    );
     let log = server.log();
     let mut all = 0;
     for ((name, ..), sent) in KINDS.iter().zip(&sent) {
@@ -197,10 +228,16 @@ async fn strangers_write_little_into_the_log_whatever_they_send() {
         assert!(sent > 0, "{name}");
         all += sent;
     }
-    println!("{all} requests in {seconds} s wrote {} bytes, {} lines", log.len(), log.lines().count());
+    println!(
+        "{all} requests in {seconds} s wrote {} bytes, {} lines",
+        log.len(),
+        log.lines().count()
+    );
     let limit = if seconds < 60 { 20_000 } else { 100_000 };
     assert!(log.len() < limit, "{} bytes: {log}", log.len());
-    let loud = log.lines().find(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+    let loud = log
+        .lines()
+        .find(|line| line.contains(" WARN ") || line.contains(" ERROR "));
     assert_eq!(loud, None);
     let longest = log.lines().map(str::len).max();
     assert!(longest < Some(1000), "{log}");

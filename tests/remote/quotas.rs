@@ -66,7 +66,11 @@ async fn greedy(
     counts: Arc<[AtomicU64; 3]>,
 ) {
     let address = url.strip_prefix("http://").unwrap();
-    let question = if connection.is_multiple_of(2) { "snapshot=0" } else { "after=0" };
+    let question = if connection.is_multiple_of(2) {
+        "snapshot=0"
+    } else {
+        "after=0"
+    };
     let request = format!(
         "GET /revocations?{question}&nonce=n HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer {token}\r\n\r\n"
     );
@@ -84,10 +88,15 @@ async fn greedy(
             let (status, left) = loop {
                 let head = answer[..have].windows(4).position(|end| end == b"\r\n\r\n");
                 if let Some(end) = head {
-                    let text = std::str::from_utf8(&answer[..end]).unwrap().to_ascii_lowercase();
+                    let text = std::str::from_utf8(&answer[..end])
+                        .unwrap()
+                        .to_ascii_lowercase();
                     let length = text.split("content-length: ").nth(1).unwrap();
                     let length: usize = length.lines().next().unwrap().parse().unwrap();
-                    break (text[9..12].to_owned(), (length + end + 4).saturating_sub(have));
+                    break (
+                        text[9..12].to_owned(),
+                        (length + end + 4).saturating_sub(have),
+                    );
                 }
                 match stream.read(&mut answer[have..]).await {
                     Ok(read @ 1..) => have += read,
@@ -121,10 +130,19 @@ async fn greedy(
     clippy::disallowed_methods,
     reason = "real processes are measured on the real clock"
 )]
-async fn asked(http: &reqwest::Client, url: &str, token: &str, times: usize) -> Vec<(u16, Duration)> {
+async fn asked(
+    http: &reqwest::Client,
+    url: &str,
+    token: &str,
+    times: usize,
+) -> Vec<(u16, Duration)> {
     let mut all = Vec::with_capacity(times);
     for n in 0..times {
-        let question = if n % 10 == 0 { "snapshot=0" } else { "after=6000" };
+        let question = if n % 10 == 0 {
+            "snapshot=0"
+        } else {
+            "after=6000"
+        };
         let began = Instant::now();
         let answer = http.get(format!("{url}/revocations?{question}&nonce=n{n}"));
         let answer = answer.bearer_auth(token).header("accept-encoding", "gzip");
@@ -144,7 +162,10 @@ async fn a_reader_on_many_connections_keeps_no_other_reader_waiting() {
     let seconds = std::env::var("WAXSEAL_CROWD_SECONDS").ok();
     let seconds = seconds.map(|seconds| seconds.parse::<usize>().unwrap());
     let place = Place::new();
-    let readers = [Client::reader(&place, "greedy"), Client::reader(&place, "other")];
+    let readers = [
+        Client::reader(&place, "greedy"),
+        Client::reader(&place, "other"),
+    ];
     let server = place.serve();
     let descriptors = raise(None).min(raise(Some(Pid::from_child(&server.child))));
     let wanted: u64 = if seconds.is_some() { 900 } else { 200 };
@@ -155,13 +176,27 @@ async fn a_reader_on_many_connections_keeps_no_other_reader_waiting() {
     for reader in &readers {
         tokens.push(reader.token(&http, &server.url).await);
     }
-    let (stop, counts) = (Arc::new(AtomicBool::new(false)), Arc::<[AtomicU64; 3]>::default());
+    let (stop, counts) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::<[AtomicU64; 3]>::default(),
+    );
     let mut crowd = JoinSet::new();
     for connection in 0..connections {
         let (stop, counts) = (Arc::clone(&stop), Arc::clone(&counts));
-        crowd.spawn(greedy(server.url.clone(), tokens[0].clone(), connection, stop, counts));
+        crowd.spawn(greedy(
+            server.url.clone(),
+            tokens[0].clone(),
+            connection,
+            stop,
+            counts,
+        ));
     }
-    let answered = || counts.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
+    let answered = || {
+        counts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum::<u64>()
+    };
     until("the crowd is there", async || answered() > connections).await;
     let times = seconds.map_or(30, |seconds| seconds * 20);
     let mut other = asked(&http, &server.url, &tokens[1], times).await;
@@ -179,12 +214,17 @@ async fn a_reader_on_many_connections_keeps_no_other_reader_waiting() {
     );
     // One page is made at a time, and so many wait.
     assert!(connections <= 257 || limited > 0);
-    assert!(seconds.is_none() || p99 < Duration::from_millis(250), "{p99:?}");
+    assert!(
+        seconds.is_none() || p99 < Duration::from_millis(250),
+        "{p99:?}"
+    );
 }
 
 async fn stream(http: &reqwest::Client, server: &Server, token: &str) -> reqwest::Response {
     let stream = http.get(format!("{}/revocations", server.url));
-    let stream = stream.bearer_auth(token).header("accept", "text/event-stream");
+    let stream = stream
+        .bearer_auth(token)
+        .header("accept", "text/event-stream");
     stream.send().await.unwrap()
 }
 
@@ -204,9 +244,15 @@ async fn a_reader_has_so_many_streams_and_its_verifiers_go_on_without() {
     }
     let refused = stream(&http, &server, &token).await;
     assert_eq!(refused.status(), 429);
-    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    assert_eq!(
+        refused.headers()["content-type"],
+        "application/problem+json"
+    );
     assert_eq!(refused.headers()["retry-after"], "1");
-    assert_eq!(refused.headers()["ratelimit-policy"], "\"streams\";q=16;w=1");
+    assert_eq!(
+        refused.headers()["ratelimit-policy"],
+        "\"streams\";q=16;w=1"
+    );
     let problem: Value = refused.json().await.unwrap();
     assert_eq!(problem["code"], "too_many_requests");
     // Another client has its own, and a verifier of the first asks all the same.
@@ -262,6 +308,9 @@ async fn a_page_that_was_made_before_is_never_older_than_the_question() {
         let (said, entries) = ask("snapshot=0", "three").await;
         assert_eq!((said["seq"].as_i64(), entries.len()), (Some(n), n as usize));
         let (said, entries) = ask("after=1", "four").await;
-        assert_eq!((said["seq"].as_i64(), entries.len()), (Some(n), n as usize - 1));
+        assert_eq!(
+            (said["seq"].as_i64(), entries.len()),
+            (Some(n), n as usize - 1)
+        );
     }
 }

@@ -21,12 +21,12 @@ pub struct ClientQuotas {
 }
 
 impl ClientQuotas {
-    /// Nothing was asked for yet.
+    /// Nothing was asked for yet. These clients exist.
     #[must_use]
-    pub fn new(clock: &Arc<dyn Clock>) -> Arc<Self> {
+    pub fn new(clock: &Arc<dyn Clock>, clients: impl IntoIterator<Item = ClientId>) -> Arc<Self> {
         let quotas = |quota| Quotas::new(quota, Arc::clone(clock));
         Arc::new(Self {
-            failures: ClientLimits::new(Arc::clone(clock)),
+            failures: ClientLimits::new(Arc::clone(clock), clients),
             tokens: quotas(Quota::TOKENS),
             introspections: quotas(Quota::INTROSPECTIONS),
             streams: quotas(Quota::STREAMS),

@@ -56,7 +56,13 @@ impl<K, T> Default for Episodes<K, T> {
 
 impl<K: Eq + Hash, T: Clone> Episodes<K, T> {
     /// Notes an occurrence at `now`. Whether it begins an episode, which is to be told at once.
-    pub fn begins(&mut self, kind: K, detail: u64, now: Duration, what: impl FnOnce() -> T) -> bool {
+    pub fn begins(
+        &mut self,
+        kind: K,
+        detail: u64,
+        now: Duration,
+        what: impl FnOnce() -> T,
+    ) -> bool {
         let Self(running) = self;
         let mut key = Key {
             kind,
@@ -176,7 +182,11 @@ mod tests {
         assert!(episodes.begins(1, 0, SECOND, || "another kind"));
         let Episodes(running) = &episodes;
         assert_eq!(running.len(), DETAILS + 2);
-        let told: u64 = episodes.due(100 * SECOND).iter().map(|told| told.more).sum();
+        let told: u64 = episodes
+            .due(100 * SECOND)
+            .iter()
+            .map(|told| told.more)
+            .sum();
         assert_eq!(told as usize, 100_000 - (DETAILS + 1));
     }
 }
