@@ -32,6 +32,10 @@ use crate::verifier::Verifier;
 /// How often a stream without news shows that it is alive. It proves nothing else.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
+/// How long a question beyond the quota waits for its refusal: a reader that asks again at once, on hundreds of
+/// connections, then costs little. It is less than a verifier with the strictest bound waits for an answer.
+const HELD: Duration = Duration::from_millis(400);
+
 /// What the feed needs. Its verifier takes tokens that are meant for the feed, which no other does.
 #[derive(Clone, Debug)]
 pub(super) struct Feed {
@@ -191,10 +195,14 @@ pub(super) async fn revocations(
     let streams = accept.is_some_and(|accept| accept.trim().starts_with("text/event-stream"));
     if streams {
         let quota = feed.quotas.streams();
-        let begun = quota.begin(reader.client()).map_err(|after| {
-            tracing::info!("a reader of the feed has as many streams as it may");
-            over("streams", quota.at_a_time(), after)
-        })?;
+        let begun = match quota.begin(reader.client()) {
+            Ok(begun) => begun,
+            Err(after) => {
+                tracing::info!("a reader of the feed has as many streams as it may");
+                tokio::time::sleep(HELD).await;
+                return Err(over("streams", quota.at_a_time(), after));
+            }
+        };
         let rings = reader.live().guard(feed.doorbell.rings(begun));
         let heartbeat = KeepAlive::new().interval(HEARTBEAT);
         return Ok(Sse::new(rings).keep_alive(heartbeat).into_response());
@@ -202,7 +210,11 @@ pub(super) async fn revocations(
     let page = feed
         .issuer
         .feed_page(reader.client(), place, &asked.nonce, takes_gzip(&headers));
-    let page = page.await?;
+    let page = page.await;
+    if matches!(page, Err(FeedError::Crowded)) {
+        tokio::time::sleep(HELD).await;
+    }
+    let page = page?;
     let mut response = Body::from(page.bytes).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

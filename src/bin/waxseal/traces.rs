@@ -29,8 +29,9 @@ use crate::lines::Lines;
 use crate::repeats::Repeats;
 use crate::streams;
 
-/// What is logged if `RUST_LOG` says nothing. Statements that are slow under a flood are no fault of the database.
-const LOGGED: &str = "info,sqlx::query=error";
+/// What is logged if `RUST_LOG` says nothing. sqlx warns of statements and connections that are slow, as they are under
+/// a flood.
+const LOGGED: &str = "info,sqlx=error";
 
 /// The standard variables that name a collector. Without one of them nothing is exported.
 const ENDPOINTS: [&str; 2] = [
