@@ -32,7 +32,7 @@ use crate::http::caller::TrustedProxies;
 use crate::http::origins::Origins;
 use crate::http::revocations::Doorbell;
 use crate::http::session_cookies::SessionCookies;
-use crate::http::{ClearSiteData, Services, pages, router};
+use crate::http::{ClearSiteData, ClientQuotas, Services, pages, router};
 use crate::id::NodeId;
 use crate::inventory::Inventory;
 use crate::issuer::{Issuer, IssuerParts};
@@ -64,6 +64,7 @@ pub struct Waxseal {
     issuer: Arc<Issuer>,
     verifier: Arc<Verifier>,
     limits: Arc<LoginLimits>,
+    quotas: Arc<ClientQuotas>,
     cookies: SessionCookies,
     clear_site_data: ClearSiteData,
     proxies: TrustedProxies,
@@ -177,6 +178,7 @@ impl Waxseal {
             why: "must be a rate that can be kept",
         })?;
         let limits = limits.stored(store.limit_stores()).await?;
+        let clients = Clients::clients(&*store).await?;
         let origins = Origins::new(&settings.issuer, &settings.allowed_origins);
         let exchange = Arc::clone(&issuer) as _;
         let waxseal = Self {
@@ -188,6 +190,7 @@ impl Waxseal {
             issuer,
             verifier,
             limits: Arc::new(limits),
+            quotas: ClientQuotas::new(&clock, clients.iter().map(|client| client.id)),
             cookies: SessionCookies::exchanging(origins, settings.same_site, exchange),
             clear_site_data: settings.clear_site_data,
             proxies: TrustedProxies::new(&settings.trusted_proxies),
@@ -212,6 +215,7 @@ impl Waxseal {
             verifier: Arc::clone(&self.verifier),
             accounts: self.accounts(),
             limits: Arc::clone(&self.limits),
+            quotas: Arc::clone(&self.quotas),
             cookies: self.cookies.clone(),
             clear_site_data: self.clear_site_data,
             proxies: self.proxies.clone(),

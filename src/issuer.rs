@@ -6,6 +6,7 @@ pub mod feed;
 mod renewal;
 mod sign_up;
 mod signing;
+mod turns;
 
 pub use renewal::{Exchanged, RenewError};
 pub use sign_up::SignUpError;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::account::client::Clients;
@@ -167,7 +167,7 @@ pub struct IssuerParts {
 
 /// Begins and ends sessions.
 #[derive(Debug)]
-pub struct Issuer(IssuerParts, Semaphore, Meters);
+pub struct Issuer(IssuerParts, feed::Pages, Meters);
 
 #[derive(Debug, Default)]
 struct Meters {
@@ -182,14 +182,11 @@ struct Meters {
 /// How long the log's head is waited for when it is measured.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many pages of the feed are made at a time.
-const FEED_PAGES: usize = 2;
-
 impl Issuer {
     /// An issuer of these parts.
     #[must_use]
     pub fn new(parts: IssuerParts) -> Self {
-        Self(parts, Semaphore::const_new(FEED_PAGES), Meters::default())
+        Self(parts, feed::Pages::default(), Meters::default())
     }
 
     /// The time that the issuer goes by: the latest that its clock has shown.

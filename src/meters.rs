@@ -74,18 +74,21 @@ labels! {
     ClientAuthentication: "waxseal_client_authentications_total", "outcome" {
         Good "good",
         Refused "refused",
+        Limited "limited",
         Failed "failed",
     }
     /// Whether a client got a token.
     ClientTokens: "waxseal_client_tokens_total", "outcome" {
         Issued "issued",
         Refused "refused",
+        Limited "limited",
         Failed "failed",
     }
     /// What a reader of the feed was given.
     FeedPages: "waxseal_feed_pages_total", "kind" {
         Delta "delta",
         Snapshot "snapshot",
+        Limited "limited",
         Failed "failed",
     }
     /// How a compaction of the log ended.

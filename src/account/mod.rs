@@ -1,6 +1,7 @@
 //! Users, who may log in, and clients.
 
 pub mod client;
+pub mod client_limits;
 pub mod limits;
 pub mod password;
 

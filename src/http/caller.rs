@@ -25,7 +25,7 @@ pub struct TrustedProxies(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     networks: Vec<IpNet>,
-    warned: AtomicBool,
+    told: AtomicBool,
 }
 
 impl TrustedProxies {
@@ -34,7 +34,7 @@ impl TrustedProxies {
     pub fn new(networks: &[IpNet]) -> Self {
         Self(Arc::new(Inner {
             networks: networks.to_vec(),
-            warned: AtomicBool::new(false),
+            told: AtomicBool::new(false),
         }))
     }
 
@@ -43,10 +43,10 @@ impl TrustedProxies {
         networks.iter().any(|network| network.contains(&address))
     }
 
-    /// Once: it would be said for every request, and a stranger can cause it.
-    fn warn(&self, why: &str) {
-        if !self.0.warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!("logins cannot be told apart by address: {why}");
+    /// Once: it would be said for every request. It is no warning, because a stranger can cause it.
+    fn tell(&self, why: &str) {
+        if !self.0.told.swap(true, Ordering::Relaxed) {
+            tracing::info!("logins cannot be told apart by address: {why}");
         }
     }
 
@@ -105,12 +105,12 @@ where
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let proxies = TrustedProxies::from_ref(state);
         match peer {
-            None => proxies.warn(
+            None => proxies.tell(
                 "the server gives no ConnectInfo; serve with into_make_service_with_connect_info",
             ),
             Some(ConnectInfo(peer)) if parts.headers.contains_key(X_FORWARDED_FOR) => {
                 if !proxies.trusts(peer.ip().to_canonical()) {
-                    proxies.warn("a request came with X-Forwarded-For from an address that is not among trusted_proxies; if that is your proxy, list it");
+                    proxies.tell("a request came with X-Forwarded-For from an address that is not among trusted_proxies; if that is your proxy, list it");
                 }
             }
             Some(_) => {}

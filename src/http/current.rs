@@ -12,6 +12,10 @@ tokio::task_local! {
     static CURRENT: CurrentRequest;
 }
 
+/// How much of a method and of a path a line shows, in characters: a stranger chooses both.
+const METHOD_CHARS: usize = 20;
+const PATH_CHARS: usize = 200;
+
 /// A request, as a line of the log names it. It shows no query, which may have what does not belong in a log.
 #[derive(Clone, Debug)]
 pub struct CurrentRequest {
@@ -62,9 +66,13 @@ pub(super) fn in_current_request<T>(task: impl Future<Output = T>) -> impl Futur
 
 impl fmt::Display for CurrentRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (method, path) = (&self.method, self.uri.path());
+        let (method, path) = (self.method.as_str(), self.uri.path());
+        let path = path.get(..PATH_CHARS).unwrap_or(path);
         let id = self.id.to_str().unwrap_or_default();
-        write!(f, "request{{method={method} path={path:?} id={id:?}")?;
+        write!(
+            f,
+            "request{{method={method:.METHOD_CHARS$} path={path:?} id={id:?}"
+        )?;
         if let Some(trace) = &self.trace {
             write!(f, " trace={trace}")?;
         }

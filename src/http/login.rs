@@ -185,7 +185,11 @@ impl From<LoginError> for Problem {
                 tracing::info!("a login was refused");
                 Self::invalid_credentials()
             }
-            LoginError::Store(_) | LoginError::Hashing(HashingFailed::Busy) => {
+            LoginError::Hashing(HashingFailed::Busy) => {
+                tracing::info!("a login was refused: too many passwords are being checked");
+                Self::unavailable("Nobody can log in just now. Try again.")
+            }
+            LoginError::Store(_) => {
                 tracing::error!(cause = %error, "a login failed");
                 Self::unavailable("Nobody can log in just now. Try again.")
             }

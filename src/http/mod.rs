@@ -56,6 +56,8 @@ mod well_known;
 pub use clear_site_data::{ClearSiteData, InvalidClearSiteData};
 pub use cookie::{NAME as COOKIE_NAME, SameSite};
 #[cfg(feature = "server")]
+pub use oauth::ClientQuotas;
+#[cfg(feature = "server")]
 pub use router::{Services, pages, router};
 
 #[cfg(feature = "server")]

@@ -59,12 +59,15 @@ impl From<BadPassword> for Problem {
 
 impl From<HashingFailed> for Problem {
     fn from(error: HashingFailed) -> Self {
-        tracing::error!(cause = %error, "a password could not be hashed");
         match error {
             HashingFailed::Busy => {
+                tracing::info!("a password was not looked at: too many are being checked");
                 Self::unavailable("Too many passwords are being checked. Try again.")
             }
-            HashingFailed::Broken => Self::internal(),
+            HashingFailed::Broken => {
+                tracing::error!(cause = %error, "a password could not be hashed");
+                Self::internal()
+            }
         }
     }
 }

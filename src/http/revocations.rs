@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRef, Query, State};
-use axum::http::HeaderMap;
-use axum::http::header::ACCEPT;
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, stream};
@@ -16,11 +16,13 @@ use metrics::Gauge;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::problem::Problem;
+use super::oauth::ClientQuotas;
+use super::problem::{Limited, Problem};
 use super::router::AppState;
 use super::service::{RequiredScopes, Scoped, Service};
+use crate::account::client_limits::{Begun, RetryAfter};
 use crate::issuer::Issuer;
-use crate::issuer::feed::FeedError;
+use crate::issuer::feed::{FeedError, WAITING};
 use crate::meters;
 use crate::revocation::feed::{After, MAX_NONCE_BYTES};
 use crate::revocation::list::RevocationList;
@@ -30,12 +32,17 @@ use crate::verifier::Verifier;
 /// How often a stream without news shows that it is alive. It proves nothing else.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
+/// How long a question beyond the quota waits for its refusal: a reader that asks again at once, on hundreds of
+/// connections, then costs little. It is less than a verifier with the strictest bound waits for an answer.
+const HELD: Duration = Duration::from_millis(400);
+
 /// What the feed needs. Its verifier takes tokens that are meant for the feed, which no other does.
 #[derive(Clone, Debug)]
 pub(super) struct Feed {
     issuer: Arc<Issuer>,
     verifier: Arc<Verifier>,
     doorbell: Doorbell,
+    quotas: Arc<ClientQuotas>,
 }
 
 impl Feed {
@@ -45,6 +52,7 @@ impl Feed {
             issuer: Arc::clone(&state.issuer),
             verifier: Arc::new(state.verifier.also_for(audience)),
             doorbell: state.doorbell.clone(),
+            quotas: Arc::clone(&state.quotas),
         }
     }
 }
@@ -119,11 +127,11 @@ impl Doorbell {
     }
 
     /// The newest `seq` now, and whenever there is a newer one. Who reads slowly gets the newest, and
-    /// nothing is kept for anybody.
-    fn rings(&self) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
+    /// nothing is kept for anybody. `begun` is dropped with the stream.
+    fn rings(&self, begun: Begun) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
         let mut news = self.list.news();
         news.mark_changed();
-        let state = (news, self.closing.subscribe(), Open::new(&self.open));
+        let state = (news, self.closing.subscribe(), Open::new(&self.open, begun));
         stream::unfold(state, |(mut news, mut closing, open)| async move {
             let rings = tokio::select! {
                 biased;
@@ -139,19 +147,37 @@ impl Doorbell {
 }
 
 /// A stream, for as long as it is open.
-struct Open(Gauge);
+struct Open {
+    open: Gauge,
+    _begun: Begun,
+}
 
 impl Open {
-    fn new(open: &Gauge) -> Self {
+    fn new(open: &Gauge, begun: Begun) -> Self {
         open.increment(1.0);
-        Self(open.clone())
+        Self {
+            open: open.clone(),
+            _begun: begun,
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        self.open.decrement(1.0);
     }
+}
+
+/// Whether an answer may be compressed (RFC 9110, section 12.5.3): `gzip` is named, and not with the weight 0.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(ACCEPT_ENCODING).iter();
+    let named = named.filter_map(|value| value.to_str().ok());
+    let mut named = named.flat_map(|value| value.split(','));
+    named.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").map(str::parse::<f32>);
+        name.trim().eq_ignore_ascii_case("gzip") && weight != Some(Ok(0.0))
+    })
 }
 
 pub(super) async fn revocations(
@@ -168,15 +194,46 @@ pub(super) async fn revocations(
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     let streams = accept.is_some_and(|accept| accept.trim().starts_with("text/event-stream"));
     if streams {
-        let rings = reader.live().guard(feed.doorbell.rings());
+        let quota = feed.quotas.streams();
+        let begun = match quota.begin(reader.client()) {
+            Ok(begun) => begun,
+            Err(after) => {
+                tracing::info!("a reader of the feed has as many streams as it may");
+                tokio::time::sleep(HELD).await;
+                return Err(over("streams", quota.at_a_time(), after));
+            }
+        };
+        let rings = reader.live().guard(feed.doorbell.rings(begun));
         let heartbeat = KeepAlive::new().interval(HEARTBEAT);
         return Ok(Sse::new(rings).keep_alive(heartbeat).into_response());
     }
     let page = feed
         .issuer
-        .feed_page(reader.client(), place, &asked.nonce)
-        .await?;
-    Ok(Json(page).into_response())
+        .feed_page(reader.client(), place, &asked.nonce, takes_gzip(&headers));
+    let page = page.await;
+    if matches!(page, Err(FeedError::Crowded)) {
+        tokio::time::sleep(HELD).await;
+    }
+    let page = page?;
+    let mut response = Body::from(page.bytes).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if page.gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}
+
+/// 429: a client has as much as it may at a time.
+fn over(policy: &'static str, quota: usize, after: RetryAfter) -> Problem {
+    let seconds = after.seconds();
+    Problem::too_many_requests(Limited {
+        policy,
+        quota: u32::try_from(quota).unwrap_or(u32::MAX),
+        window: seconds,
+        retry_after: seconds,
+    })
 }
 
 impl From<FeedError> for Problem {
@@ -184,10 +241,38 @@ impl From<FeedError> for Problem {
         match error {
             FeedError::Store(error) => error.into(),
             FeedError::Signing(error) => error.into(),
+            FeedError::Crowded => {
+                tracing::info!("a reader of the feed asks more than it may at a time");
+                over("pages", WAITING + 1, RetryAfter(Duration::from_secs(1)))
+            }
             FeedError::Stale => {
                 tracing::warn!("a page of the feed was refused: the list is not provably fresh");
                 Self::unavailable("The revocation list is not provably fresh.")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_compressed_for_those_who_take_it() {
+        for (value, takes) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("deflate , gzip ; q=1", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0.000", false),
+            ("br, gzipped", false),
+            ("identity", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(value));
+            assert_eq!(takes_gzip(&headers), takes, "{value}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
     }
 }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
-use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use super::caller::TrustedProxies;
 use super::clear_site_data::ClearSiteData;
 use super::layers::Around;
+use super::oauth::ClientQuotas;
 use super::origins::Origins;
 use super::revocations::{Doorbell, Feed};
 use super::session_cookies::SessionCookies;
@@ -25,9 +24,6 @@ use crate::issuer::Issuer;
 use crate::random::Random;
 use crate::verifier::Verifier;
 
-/// Smaller answers cost more to compress than to send.
-const WORTH_IT: SizeAbove = SizeAbove::new(2048);
-
 /// What the resources need.
 #[derive(Debug)]
 pub struct Services {
@@ -39,6 +35,8 @@ pub struct Services {
     pub accounts: Arc<dyn Accounts>,
     /// Counts logins.
     pub limits: Arc<LoginLimits>,
+    /// Counts what clients ask for.
+    pub quotas: Arc<ClientQuotas>,
     /// Carries sessions in cookies.
     pub cookies: SessionCookies,
     /// What a logout asks the browser to delete.
@@ -78,6 +76,7 @@ gives! {
     verifier: Arc<Verifier>,
     accounts: Arc<dyn Accounts>,
     limits: Arc<LoginLimits>,
+    quotas: Arc<ClientQuotas>,
     cookies: SessionCookies,
     clear_site_data: ClearSiteData,
     proxies: TrustedProxies,
@@ -92,7 +91,6 @@ pub fn router(services: Services) -> Router {
     let around = Around::new(cookies.origins(), &state.random);
     let feed = Router::new()
         .route("/revocations", get(revocations::revocations))
-        .layer(CompressionLayer::new().compress_when(WORTH_IT.and(NotForContentType::SSE)))
         .layer(around.clone())
         .with_state(Feed::of(&state));
     let public = well_known::router().merge(oauth::metadata_router());

@@ -26,6 +26,20 @@ pub enum ClientCredentials {
     Assertion(String, Option<ClientId>),
 }
 
+impl ClientCredentials {
+    /// Whose they say they are. It proves nothing.
+    #[must_use]
+    pub fn claimed(&self) -> Option<ClientId> {
+        match self {
+            Self::Secret(id, _) => Some(*id),
+            Self::Assertion(text, _) => {
+                let assertion = UntrustedAssertion::parse(text).ok()?;
+                Some(assertion.client())
+            }
+        }
+    }
+}
+
 /// A client that has shown who it is.
 #[derive(Debug)]
 pub struct AuthenticatedClient {

@@ -1,6 +1,7 @@
 //! Why the revocation list is not known to be fresh: for the log, and for callers of `Verifier::ready`.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -36,6 +37,19 @@ pub(super) enum Unproven {
 }
 
 impl Unproven {
+    /// After how long the issuer asks to be asked again.
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Ask(_, cause) => cause.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// Whether the issuer said that it was asked too much.
+    pub(super) fn is_over_quota(&self) -> bool {
+        matches!(self, Self::Ask(_, cause) if cause.is_over_quota())
+    }
+
     /// What to tell who waits, and what to do about it. `at` is where the issuer is reached.
     pub(super) fn told(&self, at: &str) -> NotReady {
         match self {
@@ -86,7 +100,7 @@ fn http(at: &str, doing: Doing, cause: &HttpError) -> NotReady {
         HttpError::Status { status, .. } if may_pass(*status) => NotReady::passing(format_args!(
             "the issuer at {at} cannot answer now: {cause} to {what}: look at its log"
         )),
-        HttpError::Status { status, code } => {
+        HttpError::Status { status, code, .. } => {
             let code = code.as_deref().unwrap_or("no code");
             let answer = format!("{} {code}", status.as_u16());
             match (doing, status.as_u16()) {

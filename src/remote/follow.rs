@@ -155,21 +155,32 @@ impl Follow {
                 Ok(()) => Questions::Answered,
                 Err(_) => Questions::Failed,
             });
-            match &caught_up {
-                Ok(()) if failing => tracing::info!("the revocation feed is followed again"),
-                Err(cause) if !failing => {
+            let fault = caught_up.as_ref().err();
+            let left = self.freshness.left(self.clock.uptime());
+            match fault {
+                None if failing => tracing::info!("the revocation feed is followed again"),
+                // Other processes of the same client ask too, and there is time to ask again.
+                Some(cause) if cause.is_over_quota() && !left.is_zero() => {
+                    tracing::debug!(%cause, "the issuer is asked again later");
+                }
+                Some(cause) if !failing => {
                     tracing::error!(%cause, "the revocation feed cannot be followed; tokens will be refused");
+                    failing = true;
                 }
                 _ => {}
             }
-            failing = caught_up.is_err();
-            let fault = caught_up.as_ref().err();
+            failing &= fault.is_some();
             self.faults.report(fault.map(|cause| cause.told(&self.at)));
-            let wait = if failing { poll.min(TRY_AGAIN) } else { poll };
+            let wait = match fault {
+                None => poll,
+                Some(cause) => {
+                    until_next(cause.retry_after(), left, self.bound).max(poll.min(TRY_AGAIN))
+                }
+            };
             tokio::time::sleep(PAUSE).await;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = bell.notified(), if !failing => {}
+                () = bell.notified(), if caught_up.is_ok() => {}
             }
         }
     }
@@ -236,12 +247,51 @@ impl Follow {
         }
     }
 
+    /// A stream is a convenience: its refusals are obeyed to the letter.
     async fn listen(&self, bell: &Notify) {
         loop {
+            let mut wait = TRY_AGAIN;
             if let Err(cause) = self.issuer.listen(SILENCE, || bell.notify_one()).await {
                 tracing::debug!(%cause, "the feed's stream broke; it is asked all the same");
+                let told = cause.retry_after().unwrap_or_default();
+                wait = wait.max(told.min(SILENCE));
             }
-            tokio::time::sleep(TRY_AGAIN).await;
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// How long to wait after a refusal: as long as it says, but so that the list can still be proven in time, which takes
+/// half of the time that is left. Once the list is too old there is nothing to save, and the wait is at most the bound.
+fn until_next(told: Option<Duration>, left: Duration, bound: Duration) -> Duration {
+    let longest = if left.is_zero() { bound } else { left / 2 };
+    told.unwrap_or_default().min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_obeyed_as_long_as_the_list_stays_fresh() {
+        let bound = Duration::from_secs(5);
+        for (told, left, wait) in [
+            (Some(1000), 4000, 1000),
+            (Some(3000), 4000, 2000),
+            (Some(3_600_000), 4000, 2000),
+            (Some(1000), 500, 250),
+            (Some(1000), 0, 1000),
+            (Some(60_000), 0, 5000),
+            (Some(0), 4000, 0),
+            (None, 4000, 0),
+        ] {
+            let wanted = Duration::from_millis(wait);
+            let until = until_next(
+                told.map(Duration::from_millis),
+                Duration::from_millis(left),
+                bound,
+            );
+            assert_eq!(until, wanted, "{told:?} {left}");
         }
     }
 }

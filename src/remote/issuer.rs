@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -49,6 +50,28 @@ pub enum AskError {
     /// What came is not what the issuer sends.
     #[error("{0}: the answer is not what was asked for")]
     Malformed(Doing),
+}
+
+impl AskError {
+    /// After how long the issuer asks to be asked again, if it said that it has too much to do or cannot answer now.
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Http(
+                _,
+                HttpError::Status {
+                    status: StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE,
+                    retry_after,
+                    ..
+                },
+            ) => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the issuer said that it was asked too much.
+    pub(super) fn is_over_quota(&self) -> bool {
+        matches!(self, Self::Http(_, HttpError::Status { status, .. }) if *status == StatusCode::TOO_MANY_REQUESTS)
+    }
 }
 
 /// A kind of request to the issuer.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::read::GzDecoder;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER,
+};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -43,6 +45,8 @@ pub enum HttpError {
         status: StatusCode,
         /// The code in its body, if it is one of an issuer.
         code: Option<String>,
+        /// After how long it asks to be tried again (RFC 9110, section 10.2.3), if it says so in seconds.
+        retry_after: Option<Duration>,
     },
     /// It is larger than anything that the issuer sends.
     #[error("the answer is larger than {0} bytes")]
@@ -143,9 +147,14 @@ impl Http {
         match response.status() {
             StatusCode::OK => Ok(response),
             status => {
+                let retry_after = retry_after(&response);
                 let code = tokio::time::timeout(FOR_A_CODE, code(response)).await;
                 let code = code.ok().flatten();
-                Err(HttpError::Status { status, code })
+                Err(HttpError::Status {
+                    status,
+                    code,
+                    retry_after,
+                })
             }
         }
     }
@@ -254,6 +263,11 @@ fn broken(cause: &(dyn Error + 'static)) -> HttpError {
     } else {
         HttpError::Connection(causes)
     }
+}
+
+fn retry_after<T>(response: &Response<T>) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.parse().ok().map(Duration::from_secs)
 }
 
 /// The code in a refusal, as OAuth (RFC 6749, section 5.2) or a problem of an issuer's own has it.

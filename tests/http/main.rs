@@ -14,6 +14,7 @@ mod fixation;
 mod flood;
 mod known_networks;
 mod limits;
+mod log_floods;
 mod own_app;
 mod own_sessions;
 mod pages;

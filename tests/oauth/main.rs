@@ -14,6 +14,7 @@ mod cut_offs;
 mod extractors;
 mod foreign_assertions;
 mod introspect;
+mod limits;
 mod mixed;
 mod races;
 mod revoke;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use waxseal::Verifier;
-use waxseal::id::TokenId;
+use waxseal::id::{ClientId, TokenId};
 use waxseal::policy::MAX_LEEWAY;
 use waxseal::random::OsRandom;
 use waxseal::revocation::Reason;
-use waxseal::revocation::feed::{After, BadPage, PAGE, Question, Reading};
+use waxseal::revocation::feed::{After, BadPage, PAGE, Page, Question, Reading};
 use waxseal::revocation::log::Revoke;
 use waxseal::time::{Clock, ManualClock};
 use waxseal::verifier::Refusal;
@@ -38,9 +38,14 @@ async fn fill(liar: &Liar, many: u32, lifetime: Duration) {
 
 /// Everything of a page but for its signature.
 async fn page(liar: &Liar, after: After) -> (waxseal::revocation::feed::Statement, usize) {
-    let issuer = liar.house.waxseal.issuer();
-    let page = issuer.feed_page(liar.client, after, "n").await.unwrap();
+    let page = whole_page(liar, liar.client, after).await;
     (said(&page), page.entries.len())
+}
+
+async fn whole_page(liar: &Liar, client: ClientId, after: After) -> Page {
+    let issuer = liar.house.waxseal.issuer();
+    let page = issuer.feed_page(client, after, "n", false).await.unwrap();
+    serde_json::from_slice(&page.bytes).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,11 +143,7 @@ async fn a_log_that_is_replaced_between_two_pages_of_a_snapshot_is_begun_again()
 
     let mut reading = Reading::default();
     let mut take = async |from: &Liar| {
-        let page = from.house.waxseal.issuer();
-        let page = page
-            .feed_page(liar.client, reading.next(), "n")
-            .await
-            .unwrap();
+        let page = whole_page(from, liar.client, reading.next()).await;
         let question = Question {
             issuer: ISSUER,
             client: liar.client,
@@ -161,9 +162,7 @@ async fn a_log_that_is_replaced_between_two_pages_of_a_snapshot_is_begun_again()
 #[tokio::test]
 async fn a_page_that_promises_more_and_has_nothing_is_refused() {
     let liar = Liar::new().await;
-    let issuer = liar.house.waxseal.issuer();
-    let place = Reading::default().next();
-    let page = issuer.feed_page(liar.client, place, "n").await.unwrap();
+    let page = whole_page(&liar, liar.client, Reading::default().next()).await;
     let mut statement = said(&page);
     statement.more = true;
     let question = Question {

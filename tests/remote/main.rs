@@ -24,6 +24,7 @@ mod log;
 mod long;
 mod metrics;
 mod outages;
+mod quotas;
 mod readers;
 mod ready;
 mod service;

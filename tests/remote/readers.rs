@@ -20,6 +20,8 @@ use super::common::{ISSUER, Place, Server};
 use super::service::{Client, http, until};
 
 const READERS: usize = 199;
+/// How many of them share a client: as many as may have a stream at a time, less one for the one that is stuck.
+const OF_A_CLIENT: usize = 15;
 const LOGOUTS: usize = 30;
 
 /// A reader that asks for all there is, and reads none of it.
@@ -106,7 +108,10 @@ fn shown(delays: &[Duration]) -> String {
 async fn a_reader_that_is_stuck_holds_back_neither_the_others_nor_memory() {
     let place = Place::new();
     place.add_user("alice");
-    let reader = Client::reader(&place, "reader");
+    let clients = READERS.div_ceil(OF_A_CLIENT);
+    let clients: Vec<_> = (0..clients)
+        .map(|n| Client::reader(&place, &format!("reader{n}")))
+        .collect();
     let server = place.serve();
     let http = http();
     // A page of the feed for the stuck reader to leave is 90 KB.
@@ -128,8 +133,9 @@ async fn a_reader_that_is_stuck_holds_back_neither_the_others_nor_memory() {
         written.unwrap();
     }
     let readers: Vec<_> = (0..READERS)
-        .map(|_| {
-            Verifier::remote(ISSUER, &reader.id, reader.secret.clone())
+        .map(|n| {
+            let client = &clients[n / OF_A_CLIENT];
+            Verifier::remote(ISSUER, &client.id, client.secret.clone())
                 .at(&server.url)
                 .start()
                 .unwrap()
@@ -141,7 +147,7 @@ async fn a_reader_that_is_stuck_holds_back_neither_the_others_nor_memory() {
     let alone = delays(&server, &http, &readers).await;
     let before = memory(&server);
 
-    let token = reader.token(&http, &server.url).await;
+    let token = clients[0].token(&http, &server.url).await;
     let _stream = stuck(&server.url, &token, "text/event-stream", "/revocations").await;
     let _pages = stuck(&server.url, &token, "application/json", "/revocations").await;
     let beside = delays(&server, &http, &readers).await;

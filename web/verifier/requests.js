@@ -7,11 +7,13 @@ const MAX_BODY = 4 * 1024 * 1024;
 
 /** An answer that is not 200. */
 export class BadStatus extends Error {
-  /** @param {string} path @param {number} status */
-  constructor(path, status) {
+  /** @param {string} path @param {number} status @param {string | null} retryAfter */
+  constructor(path, status, retryAfter) {
     super(`${path} answered ${status}`);
     this.path = path;
     this.status = status;
+    // In ms; a date instead of seconds is not something that an issuer sends.
+    this.retryAfter = [429, 503].includes(status) && /^\d{1,9}$/.test(retryAfter ?? '') ? Number(retryAfter) * 1000 : 0;
   }
 }
 
@@ -66,7 +68,7 @@ export class Requests {
     let timer = setTimeout(late, timeout);
     const receive = async () => {
       const answer = await this.#fetch(this.#at + path, { ...init, redirect: 'error', signal: abort.signal });
-      if (answer.status !== 200) throw new BadStatus(String(name), answer.status);
+      if (answer.status !== 200) throw new BadStatus(String(name), answer.status, answer.headers.get('retry-after'));
       for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (answer.body ?? []))) {
         if (lasts) {
           clearTimeout(timer);

@@ -241,8 +241,16 @@ export class Verifier {
       await sleep(PAUSE);
       // An issuer that rings and cannot be read is not asked more often for that.
       const signal = trouble === null ? this.#bell.signal : closing;
-      await sleep(Math.min(this.#bound / 4, POLL_AT_LEAST_EACH), undefined, { signal }).catch(() => {});
+      const wait = Math.max(Math.min(this.#bound / 4, POLL_AT_LEAST_EACH), this.#untilNext(fault));
+      await sleep(wait, undefined, { signal }).catch(() => {});
     }
+  }
+
+  /** How long a refusal asks to wait, but so that the list can still be proven in time: at most half of the time that is left. Once the list is too old, at most the bound. @param {unknown} fault */
+  #untilNext(fault) {
+    const told = fault instanceof BadStatus ? fault.retryAfter : 0;
+    const age = this.#proven ? this.#clock.uptime() - this.#proven.uptime : Infinity;
+    return Math.min(told, this.fresh ? (this.#bound - age) / 2 : this.#bound);
   }
 
   /** The stream is a doorbell: whatever comes proves nothing, and is a reason to ask. */
@@ -258,13 +266,15 @@ export class Verifier {
       this.#waiting.add(hear);
     });
     while (!signal.aborted) {
+      let wait = POLL_AT_LEAST_EACH;
       try {
         const headers = { ...(await this.#authorization()), Accept: 'text/event-stream' };
         await this.#authorized(() => this.#requests.stream('/revocations', { headers }, SILENCE, () => this.#bell.abort()));
-      } catch {
+      } catch (error) {
         // Asking goes on without it, and says what is wrong.
+        if (error instanceof BadStatus) wait = Math.max(wait, Math.min(error.retryAfter, SILENCE));
       }
-      await sleep(POLL_AT_LEAST_EACH, undefined, { signal }).catch(() => {});
+      await sleep(wait, undefined, { signal }).catch(() => {});
     }
   }
 

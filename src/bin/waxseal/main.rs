@@ -17,6 +17,7 @@ mod output;
 mod packaging;
 mod passwords;
 mod patience;
+mod repeats;
 mod restored;
 mod revoke;
 mod serve;

@@ -26,7 +26,12 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::failure::Failure;
 use crate::lines::Lines;
+use crate::repeats::Repeats;
 use crate::streams;
+
+/// What is logged if `RUST_LOG` says nothing. sqlx warns of statements and connections that are slow, as they are under
+/// a flood.
+const LOGGED: &str = "info,sqlx=error";
 
 /// The standard variables that name a collector. Without one of them nothing is exported.
 const ENDPOINTS: [&str; 2] = [
@@ -41,12 +46,19 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES: usize = 64 * 1024;
 
 /// What exports spans, until it is told to stop.
-pub struct Traces(Option<SdkTracerProvider>);
+pub struct Traces {
+    provider: Option<SdkTracerProvider>,
+    repeats: Repeats,
+}
 
 impl Traces {
     /// Starts the log, and the export if there is a collector.
     pub fn start() -> Result<Self, Failure> {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+        let repeats = Repeats::default();
+        // Whoever asks for more than that looks at each request.
+        let is_usual = filter.max_level_hint() <= Some(LevelFilter::INFO);
+        let repeated = is_usual.then(|| repeats.clone());
         // The hint is the laxest, so that the other filter's counts.
         let logged = filter_fn(is_logged).with_max_level_hint(LevelFilter::TRACE);
         let ansi = std::io::stderr().is_terminal();
@@ -55,7 +67,7 @@ impl Traces {
             .with_writer(streams::Log)
             .with_ansi(ansi)
             .log_internal_errors(false)
-            .with_filter(filter.and(logged));
+            .with_filter(filter.and(logged).and(repeated));
         let named = |name: &&&str| env::var(**name).is_ok_and(|url| !url.is_empty());
         let provider = match ENDPOINTS.iter().find(named) {
             None => None,
@@ -74,12 +86,14 @@ impl Traces {
             // No layer at all: one that is absent would have every span made, for nobody.
             None => registry.init(),
         }
-        Ok(Self(provider))
+        tokio::spawn(repeats.clone().tell());
+        Ok(Self { provider, repeats })
     }
 
-    /// Sends what is left.
+    /// Tells and sends what is left.
     pub async fn stop(self) {
-        if let Some(provider) = self.0 {
+        self.repeats.tell_all();
+        if let Some(provider) = self.provider {
             // It blocks until the collector has answered.
             let stopped = tokio::task::spawn_blocking(move || provider.shutdown()).await;
             if !matches!(stopped, Ok(Ok(()))) {

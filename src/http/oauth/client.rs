@@ -14,6 +14,8 @@ use zeroize::Zeroizing;
 
 use super::error::OauthError;
 use super::form::Form;
+use super::quotas::ClientQuotas;
+use crate::http::caller::{Caller, TrustedProxies};
 use crate::id::ClientId;
 use crate::issuer::Issuer;
 use crate::issuer::clients::{AuthenticatedClient, ClientCredentials};
@@ -29,6 +31,8 @@ pub(super) struct FromClient {
 impl<S> FromRequest<S> for FromClient
 where
     Arc<Issuer>: FromRef<S>,
+    Arc<ClientQuotas>: FromRef<S>,
+    TrustedProxies: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = OauthError;
@@ -37,10 +41,27 @@ where
         let (mut parts, body) = request.into_parts();
         let headers = HeaderMap::from_request_parts(&mut parts, state).await;
         let headers = headers.unwrap_or_default();
+        let Ok(caller) = Caller::from_request_parts(&mut parts, state).await;
         let form = Form::from_request(Request::from_parts(parts, body), state).await?;
-        let credentials = credentials(&headers, &form)?;
+        let credentials = credentials(&headers, &form);
+        let claimed = credentials.as_ref().ok();
+        let claimed = claimed.and_then(ClientCredentials::claimed);
+        let quotas = Arc::<ClientQuotas>::from_ref(state);
+        quotas.admit(claimed, caller.address)?;
         let issuer = Arc::<Issuer>::from_ref(state);
-        let client = issuer.authenticate_client(&credentials).await?;
+        let client = match credentials {
+            Ok(credentials) => {
+                let client = issuer.authenticate_client(&credentials).await;
+                client.map_err(OauthError::from)
+            }
+            Err(error) => Err(error),
+        };
+        match &client {
+            Ok(client) => quotas.authenticated(client.client().id, caller.address),
+            Err(error) if error.is_invalid_client() => quotas.failed(claimed, caller.address),
+            Err(_) => {}
+        }
+        let client = client?;
         Ok(Self { client, form })
     }
 }

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::account::client_limits::RetryAfter;
 use crate::issuer::clients::{ClientError, ClientTokenError};
 use crate::issuer::{LogoutError, SignError};
 use crate::verifier::Refusal;
@@ -16,6 +17,8 @@ pub(in super::super) struct OauthError {
     status: StatusCode,
     code: &'static str,
     description: &'static str,
+    /// In how many seconds to try again.
+    retry_after: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -30,7 +33,24 @@ impl OauthError {
             status: StatusCode::BAD_REQUEST,
             code,
             description,
+            retry_after: None,
         }
+    }
+
+    /// 429 (RFC 6585, section 4). RFC 6749 has no code for it in an answer of the token endpoint: this is the one that
+    /// its section 4.1.2.1 has for a server which cannot answer now.
+    pub(super) fn too_many(after: RetryAfter, description: &'static str) -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            code: "temporarily_unavailable",
+            description,
+            retry_after: Some(after.seconds()),
+        }
+    }
+
+    /// Whether it says that the client is not who it says.
+    pub(super) fn is_invalid_client(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
     }
 
     pub(super) const fn invalid_request(description: &'static str) -> Self {
@@ -43,6 +63,7 @@ impl OauthError {
             status: StatusCode::UNAUTHORIZED,
             code: "invalid_client",
             description: "The client is unknown or disabled, or its secret or assertion is not good. Authenticate with client_secret_basic or private_key_jwt.",
+            retry_after: None,
         }
     }
 
@@ -84,6 +105,7 @@ impl OauthError {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: "temporarily_unavailable",
             description,
+            retry_after: Some(1),
         }
     }
 
@@ -100,10 +122,12 @@ impl OauthError {
             ),
             _ => ("invalid_request", "The request could not be read."),
         };
+        let waits = matches!(status, StatusCode::SERVICE_UNAVAILABLE);
         Self {
             status,
             code,
             description,
+            retry_after: if waits { Some(1) } else { None },
         }
     }
 }
@@ -116,16 +140,13 @@ impl IntoResponse for OauthError {
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
-        match self.status {
+        if self.is_invalid_client() {
             // RFC 6749, section 5.2: the scheme that the client may use.
-            StatusCode::UNAUTHORIZED => {
-                let challenge = HeaderValue::from_static(r#"Basic realm="waxseal""#);
-                headers.insert(WWW_AUTHENTICATE, challenge);
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
+            let challenge = HeaderValue::from_static(r#"Basic realm="waxseal""#);
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

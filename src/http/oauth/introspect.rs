@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::client::FromClient;
 use super::error::{OauthError, undecided};
+use super::quotas::ClientQuotas;
 use crate::scope::INTROSPECT;
 use crate::verifier::{Verified, Verifier};
 
@@ -84,8 +85,10 @@ impl Active {
 /// that client than its reader needs to know, unless an operator says that this one may ask.
 pub(super) async fn introspect(
     State(verifier): State<Arc<Verifier>>,
+    State(quotas): State<Arc<ClientQuotas>>,
     FromClient { client, form }: FromClient,
 ) -> Result<Json<Introspected>, OauthError> {
+    let _begun = quotas.introspection(client.client().id)?;
     let token = form.get("token");
     let token = token.ok_or(OauthError::invalid_request("There is no token."))?;
     let client = client.client();

@@ -6,6 +6,7 @@ mod error;
 mod form;
 mod introspect;
 mod metadata;
+mod quotas;
 mod revoke;
 mod token;
 
@@ -14,6 +15,7 @@ use axum::routing::{get, post};
 
 use super::router::AppState;
 pub(super) use error::OauthError;
+pub use quotas::ClientQuotas;
 
 /// What the paths begin with where every refusal is OAuth's, also that of a layer.
 pub(super) const PATHS: &str = "/oauth/";

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::client::FromClient;
 use super::error::OauthError;
+use super::quotas::ClientQuotas;
 use crate::issuer::Issuer;
 use crate::scope::Scopes;
 
@@ -26,8 +27,10 @@ struct Granted {
 
 pub(super) async fn token(
     State(issuer): State<Arc<Issuer>>,
+    State(quotas): State<Arc<ClientQuotas>>,
     FromClient { client, form }: FromClient,
 ) -> Result<impl IntoResponse, OauthError> {
+    let _begun = quotas.token(client.client().id)?;
     match form.get("grant_type") {
         Some("client_credentials") => {}
         Some(_) => return Err(OauthError::unsupported_grant_type()),

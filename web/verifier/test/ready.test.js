@@ -98,3 +98,17 @@ describe('it is rejected with the cause', { concurrency: 8 }, () => {
     await assert.rejects(verifier.ready(), /the verifier is closed/);
   });
 });
+
+scene('an issuer that asks to be left alone for long is asked again in half of the time that is left, and not before', async (liar) => {
+  const verifier = liar.verifier({ ...quiet, maxStaleness: 4 });
+  await ready(verifier);
+  liar.lies = { response: (response) => response.writeHead(429, { 'Retry-After': '3600' }).end('{"code":"too_many_requests"}') };
+  const asked = () => liar.asked.pages.length;
+  const before = asked();
+  await until('it is told', () => asked() > before);
+  await new Promise((resolve) => { setTimeout(resolve, 1300); });
+  // Without the header it asks each second.
+  assert.equal(asked(), before + 1);
+  liar.lies = {};
+  await until('it asks again', () => asked() > before + 1);
+});

@@ -1,0 +1,169 @@
+//! Lines of the log that requests cause again and again are written once, and then counted: a stranger who sends
+//! requests as fast as possible writes a few lines, and the operator still reads what happened and how often.
+
+mod episodes;
+
+use std::fmt::{self, Write};
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tracing::callsite::Identifier;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata};
+use tracing_subscriber::layer::{Context, Filter};
+use waxseal::http::current::CurrentRequest;
+use waxseal::time::{Clock, SystemClock};
+
+use episodes::{Episodes, Told};
+
+/// How much of a line is kept to tell it again, in bytes.
+const KEPT_BYTES: usize = 300;
+
+/// How often it is looked at what is to be told.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A line, to be told again.
+#[derive(Clone, Debug)]
+struct Line {
+    level: Level,
+    text: String,
+}
+
+/// Counts repeated lines. All clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Repeats(Arc<Mutex<Episodes<Identifier, Line>>>);
+
+impl Repeats {
+    /// Tells, for as long as it is polled, what was counted.
+    pub async fn tell(self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let due = self.with(|episodes| episodes.due(SystemClock.uptime()));
+            due.into_iter().for_each(write);
+        }
+    }
+
+    /// Tells all that was counted, because the program ends.
+    pub fn tell_all(&self) {
+        let all = self.with(|episodes| episodes.all(SystemClock.uptime()));
+        all.into_iter().for_each(write);
+    }
+
+    fn with<T>(&self, task: impl FnOnce(&mut Episodes<Identifier, Line>) -> T) -> T {
+        let Self(episodes) = self;
+        task(&mut episodes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<S> Filter<S> for Repeats {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    /// Lines that are about no request come from the service's own tasks, which a stranger does not drive.
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        if CurrentRequest::get().is_none() {
+            return true;
+        }
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let metadata = event.metadata();
+        let detail = fields.hash.finish();
+        let line = || Line {
+            level: *metadata.level(),
+            text: fields.text(),
+        };
+        let now = SystemClock.uptime();
+        self.with(|episodes| episodes.begins(metadata.callsite(), detail, now, line))
+    }
+}
+
+/// At the level of the first line, so that whoever reads only errors reads this too.
+fn write(told: Told<Line>) {
+    let Line { level, text } = told.what;
+    let (more, seconds) = (told.more, told.within.as_secs());
+    let end = if told.over {
+        format!("within {seconds} s, and it is over")
+    } else {
+        format!("in the last {seconds} s, and it goes on")
+    };
+    match level {
+        Level::ERROR => tracing::error!(more, "{text}: repeated {end}"),
+        Level::WARN => tracing::warn!(more, "{text}: repeated {end}"),
+        _ => tracing::info!(more, "{text}: repeated {end}"),
+    }
+}
+
+/// The message of an event, and its other fields.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: String,
+    hash: DefaultHasher,
+}
+
+impl Fields {
+    fn text(self) -> String {
+        self.message + &self.others
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let Self {
+            message,
+            others,
+            hash,
+        } = self;
+        let (text, name) = match field.name() {
+            "message" => (message, None),
+            name => (others, Some(name)),
+        };
+        let mut text = Kept { text, hash };
+        // It never fails.
+        let _ = match name {
+            None => write!(text, "{value:?}"),
+            Some(name) => write!(text, " {name}={value:?}"),
+        };
+    }
+}
+
+/// Hashes all that is written, and keeps its beginning.
+struct Kept<'a> {
+    text: &'a mut String,
+    hash: &'a mut DefaultHasher,
+}
+
+impl Write for Kept<'_> {
+    fn write_str(&mut self, written: &str) -> fmt::Result {
+        self.hash.write(written.as_bytes());
+        let room = KEPT_BYTES.saturating_sub(self.text.len());
+        let end = written.floor_char_boundary(room);
+        self.text.push_str(&written[..end]);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_line_is_bounded_and_what_is_compared_is_all_of_it() {
+        let mut hashes = Vec::new();
+        for end in ["1", "2"] {
+            let (mut text, mut hash) = (String::new(), DefaultHasher::new());
+            let mut kept = Kept {
+                text: &mut text,
+                hash: &mut hash,
+            };
+            for written in ["ä".repeat(100_000).as_str(), end] {
+                kept.write_str(written).unwrap();
+            }
+            assert_eq!(text.len(), KEPT_BYTES);
+            hashes.push(hash.finish());
+        }
+        assert_ne!(hashes[0], hashes[1]);
+    }
+}

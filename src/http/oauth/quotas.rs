@@ -1,0 +1,85 @@
+//! What clients may ask for, and how often strangers may try to be one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::error::OauthError;
+use crate::account::client_limits::{Begun, ClientLimits, Quota, Quotas, RetryAfter};
+use crate::id::ClientId;
+use crate::meters::{ClientAuthentication, ClientTokens, Counters};
+use crate::time::Clock;
+
+/// The limits and quotas of clients. There is one for all routers of a service.
+#[derive(Debug)]
+pub struct ClientQuotas {
+    failures: ClientLimits,
+    tokens: Arc<Quotas>,
+    introspections: Arc<Quotas>,
+    streams: Arc<Quotas>,
+    authentications: Counters<ClientAuthentication>,
+    client_tokens: Counters<ClientTokens>,
+}
+
+impl ClientQuotas {
+    /// Nothing was asked for yet. These clients exist.
+    #[must_use]
+    pub fn new(clock: &Arc<dyn Clock>, clients: impl IntoIterator<Item = ClientId>) -> Arc<Self> {
+        let quotas = |quota| Quotas::new(quota, Arc::clone(clock));
+        Arc::new(Self {
+            failures: ClientLimits::new(Arc::clone(clock), clients),
+            tokens: quotas(Quota::TOKENS),
+            introspections: quotas(Quota::INTROSPECTIONS),
+            streams: quotas(Quota::STREAMS),
+            authentications: Counters::default(),
+            client_tokens: Counters::default(),
+        })
+    }
+
+    pub(super) fn admit(
+        &self,
+        claimed: Option<ClientId>,
+        address: Option<IpAddr>,
+    ) -> Result<(), OauthError> {
+        self.failures.admit(claimed, address).map_err(|after| {
+            self.authentications.count(ClientAuthentication::Limited);
+            tracing::info!("clients were not looked at: too many from their network were refused");
+            OauthError::too_many(
+                after,
+                "Too many clients from this network were refused. Wait as long as Retry-After says.",
+            )
+        })
+    }
+
+    pub(super) fn failed(&self, claimed: Option<ClientId>, address: Option<IpAddr>) {
+        self.failures.failed(claimed, address);
+    }
+
+    pub(super) fn authenticated(&self, client: ClientId, address: Option<IpAddr>) {
+        self.failures.succeeded(client, address);
+    }
+
+    pub(super) fn token(&self, client: ClientId) -> Result<Begun, OauthError> {
+        let begun = self.tokens.begin(client);
+        begun.map_err(|after| {
+            self.client_tokens.count(ClientTokens::Limited);
+            over(after)
+        })
+    }
+
+    pub(super) fn introspection(&self, client: ClientId) -> Result<Begun, OauthError> {
+        self.introspections.begin(client).map_err(over)
+    }
+
+    /// The streams of the feed.
+    pub(in super::super) const fn streams(&self) -> &Arc<Quotas> {
+        &self.streams
+    }
+}
+
+fn over(after: RetryAfter) -> OauthError {
+    tracing::info!("a client asked for more than its quota");
+    OauthError::too_many(
+        after,
+        "The client asks for more than its quota. Wait as long as Retry-After says.",
+    )
+}

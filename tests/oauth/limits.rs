@@ -1,0 +1,166 @@
+//! How often strangers may try to be a client, and how much a client may ask for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use super::common::{Answer, House};
+use super::stage::{Service, add_client, ask, basic, error, form, send_as};
+
+const PATHS: [&str; 3] = ["/oauth/token", "/oauth/introspect", "/oauth/revoke"];
+const FAILURES: usize = 20;
+
+/// A request that came over a connection from that address, or from that one behind a trusted proxy.
+async fn from(house: &House, peer: &str, path: &str, authorization: &str) -> Answer {
+    let body = form(&[("grant_type", "client_credentials"), ("token", "none")]);
+    let request = Request::post(path)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", authorization);
+    let (peer, request) = match peer.split_once(" behind ") {
+        None => (peer, request),
+        Some((client, proxy)) => (proxy, request.header("x-forwarded-for", client)),
+    };
+    let mut request = request.body(Body::from(body)).unwrap();
+    let peer = SocketAddr::new(peer.parse().unwrap(), 50_000);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    house.send(request).await
+}
+
+/// The seconds that a refusal asks to wait.
+fn wait(answer: &Answer) -> u64 {
+    assert_eq!(
+        error(answer),
+        (429, "temporarily_unavailable".to_owned()),
+        "{answer:?}"
+    );
+    assert!(!answer.headers.contains_key("www-authenticate"));
+    answer.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+async fn house() -> (House, Service) {
+    let house = House::with(|settings| {
+        settings.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let client = add_client(&house, "billing", "orders:read", &[]).await;
+    // Which clients exist is read when the service starts.
+    let house = house.restart(|_| {}).await;
+    (house, client)
+}
+
+#[tokio::test]
+async fn a_network_that_guesses_is_limited_at_every_endpoint_together() {
+    let (house, client) = house().await;
+    let nobody = basic("client-01a20636-65df-7d0c-a454-25cc62cdf196", "wxs_x");
+    let another = basic("client-01a20636-65df-7d0c-a454-25cc62cdf197", "wxs_x");
+    let added = add_client(&house, "added", "orders:read", &[]).await;
+    let network = [
+        "2001:db8:1:2::1",
+        "2001:db8:1:2:ffff::9",
+        "2001:db8:1:2::3 behind 10.0.0.1",
+    ];
+    for n in 0..FAILURES {
+        let who = [&nobody, &another, "Basic !"][n % 3];
+        let answer = from(&house, network[n % 3], PATHS[n / 3 % 3], who).await;
+        assert_eq!(answer.status, 401, "{n}: {answer:?}");
+    }
+    for path in PATHS {
+        for peer in network {
+            assert_eq!(wait(&from(&house, peer, path, &nobody).await), 3);
+            // One that is not known to exist is limited with the right secret too.
+            assert_eq!(wait(&from(&house, peer, path, &added.basic()).await), 3);
+            // One that is has a limit of its own, which the guesses of others do not use up.
+            let good = from(&house, peer, path, &client.basic()).await;
+            assert_eq!(good.status, 200, "{good:?}");
+        }
+        let elsewhere = from(&house, "2001:db8:1:3::1", path, &nobody).await;
+        assert_eq!(elsewhere.status, 401, "{elsewhere:?}");
+        let proxy = from(&house, "10.0.0.1", path, &nobody).await;
+        assert_eq!(proxy.status, 401, "{proxy:?}");
+    }
+    house.pass(Duration::from_secs(3)).await;
+    assert_eq!(
+        from(&house, network[0], PATHS[0], &nobody).await.status,
+        401
+    );
+    wait(&from(&house, network[0], PATHS[0], &nobody).await);
+    let elsewhere = from(&house, "2001:db8:1:4::1", PATHS[0], &added.basic()).await;
+    assert_eq!(elsewhere.status, 200, "{elsewhere:?}");
+    let good = from(&house, network[0], PATHS[0], &added.basic()).await;
+    assert_eq!(good.status, 200, "{good:?}");
+}
+
+#[tokio::test]
+async fn a_client_is_not_shut_out_by_a_neighbour_and_uses_up_no_limit() {
+    let (house, client) = house().await;
+    let home = "198.51.100.1";
+    for _ in 0..FAILURES * 2 {
+        let answer = from(&house, home, PATHS[0], &client.basic()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let wrong = basic(&client.id.to_string(), "wxs_x");
+    let nobody = basic("client-01a20636-65df-7d0c-a454-25cc62cdf196", "wxs_x");
+    for n in 0..FAILURES * 10 {
+        let answer = from(&house, home, PATHS[0], &nobody).await;
+        let expected = if n < FAILURES { 401 } else { 429 };
+        assert_eq!(answer.status, expected, "{n}: {answer:?}");
+        // The neighbour may know the client's ID, but not its secret.
+        assert_eq!(from(&house, home, PATHS[0], &wrong).await.status, 401);
+        if n % FAILURES == 0 {
+            let good = from(&house, home, PATHS[1], &client.basic()).await;
+            assert_eq!(good.status, 200, "{n}: {good:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_gets_so_many_tokens_and_another_is_not_kept_waiting() {
+    let (house, client) = house().await;
+    let other = add_client(&house, "shipping", "orders:read", &[]).await;
+    for n in 0..600 {
+        let answer = ask(&house, &client, &[]).await;
+        assert_eq!(answer.status, 200, "{n}: {answer:?}");
+    }
+    assert_eq!(wait(&ask(&house, &client, &[]).await), 1);
+    assert_eq!(ask(&house, &other, &[]).await.status, 200);
+    // What ends tokens is never limited.
+    let ended = send_as(&house, &client, "/oauth/revoke", &[("token", "none")]).await;
+    assert_eq!(ended.status, 200, "{ended:?}");
+    house.pass(Duration::from_millis(100)).await;
+    assert_eq!(ask(&house, &client, &[]).await.status, 200);
+    wait(&ask(&house, &client, &[]).await);
+}
+
+#[tokio::test]
+async fn a_client_asks_about_so_many_tokens_at_a_time() {
+    let (house, client) = house().await;
+    let mut asked = JoinSet::new();
+    for _ in 0..500 {
+        let body = form(&[("token", "none")]);
+        let request = Request::post("/oauth/introspect")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("authorization", client.basic())
+            .body(Body::from(body))
+            .unwrap();
+        asked.spawn(house.router.clone().oneshot(request));
+    }
+    let answers = asked.join_all().await;
+    for answer in answers {
+        let status = answer.unwrap().status().as_u16();
+        assert!([200, 429].contains(&status), "{status}");
+    }
+    // All have ended, and leave nothing behind.
+    for _ in 0..100 {
+        let answer = send_as(&house, &client, "/oauth/introspect", &[("token", "none")]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+}
