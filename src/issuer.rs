@@ -3,10 +3,12 @@
 pub mod assertion;
 pub mod clients;
 pub mod feed;
+mod own_password;
 mod renewal;
 mod sign_up;
 mod signing;
 
+pub use own_password::PasswordError;
 pub use renewal::{Exchanged, RenewError};
 pub use sign_up::SignUpError;
 pub use signing::SignError;
@@ -14,12 +16,11 @@ pub use signing::SignError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::account::client::Clients;
-use crate::account::password::{BadPassword, Checked, Hasher, HashingFailed, Password};
+use crate::account::password::{Checked, Hasher, HashingFailed, Password};
 use crate::account::{Accounts, BeginSession, UserChange, Username};
 use crate::claims::Claims;
 use crate::id::{KeyId, Lineage, UserId};
@@ -67,27 +68,6 @@ pub enum LoginError {
     /// There is no token for the session.
     #[error(transparent)]
     Signing(#[from] SignError),
-}
-
-/// Why a password is not changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PasswordError {
-    /// The current password is wrong, or it or the user changed meanwhile.
-    #[error("the current password is wrong")]
-    Refused,
-    /// The new one is no good.
-    #[error(transparent)]
-    Unacceptable(#[from] BadPassword),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// It is written, and where it is known is not certain.
-    #[error(transparent)]
-    Settle(#[from] LogoutError),
-    /// A password could not be hashed.
-    #[error(transparent)]
-    Hashing(#[from] HashingFailed),
 }
 
 /// Why a logout is not certain. Nothing is lost: the token still works, and the caller can try again.
@@ -300,39 +280,6 @@ impl Issuer {
             .and_then(Result::ok)
             .map(|page| page.head.cursor.seq);
         issuing.head.set(head.map_or(f64::NAN, |seq| seq as f64));
-    }
-
-    /// Changes a user's own password, and ends the user's other sessions.
-    ///
-    /// # Errors
-    /// [`PasswordError`].
-    pub async fn change_password(
-        &self,
-        session: &VerifiedClaims,
-        current: Password,
-        new: SecretString,
-    ) -> Result<(), PasswordError> {
-        let Self(parts, ..) = self;
-        let user = parts.accounts.login_user(session.subject()).await?;
-        let user = user.ok_or(PasswordError::Refused)?;
-        let checked = parts
-            .hasher
-            .check(current, Some(user.password_hash))
-            .await?;
-        if matches!(checked, Checked::Wrong) {
-            return Err(PasswordError::Refused);
-        }
-        let new = parts.hasher.choose(new, user.username).await??;
-        let change = UserChange::OwnPassword {
-            hash: parts.hasher.hash(new).await?,
-            spared: session.session_id().lineage,
-            version: user.version,
-        };
-        let at = self.now();
-        let changed = parts.accounts.change_user(user.id, change, at).await?;
-        let seq = changed.ok_or(PasswordError::Refused)?;
-        self.settle(seq).await.map(drop)?;
-        Ok(())
     }
 
     /// A user's sessions that may be alive, the newest first. One that was idle for too long is left out

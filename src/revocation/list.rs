@@ -63,6 +63,13 @@ impl Ended {
         let generation = i64::from(generation);
         generation < self.from || (generation == self.from && now >= self.grace_until)
     }
+
+    /// Whether the session has a later generation. `from` itself has a successor only if a renewal ended it.
+    fn follows(&self, generation: u32) -> bool {
+        let generation = i64::from(generation);
+        let was_renewed = self.grace_until < Timestamp::NEVER;
+        generation < self.from || (generation == self.from && was_renewed)
+    }
 }
 
 impl Merge for Ended {
@@ -338,7 +345,7 @@ impl RevocationList {
     #[must_use]
     pub fn is_renewed(&self, session: SessionId) -> bool {
         let ended = self.sessions.get(&session.lineage);
-        ended.is_some_and(|ended| i64::from(session.generation) <= ended.from)
+        ended.is_some_and(|ended| ended.follows(session.generation))
     }
 
     fn everything_cut_off(&self, lineage: Lineage) -> bool {

@@ -16,6 +16,7 @@ mod own_app;
 mod own_sessions;
 mod pages;
 mod password;
+mod password_copies;
 mod session;
 mod sign_up;
 mod taken_away;

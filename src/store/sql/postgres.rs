@@ -127,6 +127,7 @@ fn migrations() -> Migrator {
         migration(1, "init", include_str!("postgres/0001_init.sql")),
         migration(2, "limits", include_str!("postgres/0002_limits.sql")),
         migration(3, "begun", include_str!("postgres/0003_begun.sql")),
+        migration(5, "accounts", include_str!("postgres/0005_accounts.sql")),
     ])
 }
 

@@ -55,6 +55,7 @@ pub(super) fn migrations() -> Migrator {
         migration(3, "clients", include_str!("sqlite/0003_clients.sql")),
         migration(4, "nodes", include_str!("sqlite/0004_nodes.sql")),
         migration(5, "begun", include_str!("sqlite/0005_begun.sql")),
+        migration(7, "accounts", include_str!("sqlite/0007_accounts.sql")),
     ])
 }
 

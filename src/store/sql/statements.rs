@@ -57,9 +57,12 @@ pub(super) const UPGRADE_HASH: &str =
 
 pub(super) const BEGIN_SESSION: &str = r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser) VALUES ($1, $2, $3, $4, 0, $5, 0, $6, $7, $8)"#;
 pub(super) const SESSIONS: &str = r#"SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE "user" = $1 AND session_expiry > $2 ORDER BY auth_time DESC, lineage DESC LIMIT 500"#;
-pub(super) const GENERATION: &str = r#"SELECT generation, renew_at, grace_until FROM session WHERE lineage = $1 AND "user" = $2 AND auth_time = $3 AND session_expiry = $4"#;
+pub(super) const GENERATION: &str = r#"SELECT generation, renew_at, grace_until, raised FROM session WHERE lineage = $1 AND "user" = $2 AND auth_time = $3 AND session_expiry = $4"#;
 pub(super) const SESSION: &str = r#"SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE lineage = $1 AND "user" = $2"#;
 pub(super) const RENEW: &str = "UPDATE session SET generation = $2, renew_at = $3, grace_until = $4, idle_end = $5 WHERE lineage = $1";
+/// No grace: `grace_until` is 0.
+pub(super) const RAISE: &str = "UPDATE session SET generation = $2, raised = $2, renew_at = $3, grace_until = 0, idle_end = $4 WHERE lineage = $1";
+pub(super) const RAISED: &str = "SELECT raised FROM session WHERE lineage = $1";
 pub(super) const FORGET_SESSIONS: &str =
     "DELETE FROM session WHERE lineage IN (SELECT value FROM json_each($1))";
 pub(super) const FORGET_SESSIONS_AT_SERVER: &str =
