@@ -52,6 +52,15 @@ pub struct Issued {
     pub claims: Claims,
 }
 
+/// A session that a login began.
+#[derive(Clone)]
+pub struct LoggedIn {
+    /// The session and its token.
+    pub issued: Issued,
+    /// Until when the user must change the initial password, if it is one.
+    pub password_change_required_by: Option<Timestamp>,
+}
+
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -171,8 +180,8 @@ impl Issuer {
             .observe(parts.clock.now(), parts.policy.timeouts().leeway)
     }
 
-    /// Begins a session. Unknown and disabled users and wrong passwords take the same work and get
-    /// the same answer. A login that races a cut-off, a disabling or a new password loses. White space around
+    /// Begins a session. Unknown and disabled users, wrong passwords and initial passwords that are dead take the
+    /// same work and get the same answer. A login that races a cut-off, a disabling or a new password loses. White space around
     /// the username is ignored.
     ///
     /// # Errors
@@ -182,16 +191,16 @@ impl Issuer {
         username: &str,
         password: Password,
         origin: Origin,
-    ) -> Result<Issued, LoginError> {
+    ) -> Result<LoggedIn, LoginError> {
         let begun = self.2.logins.begun(Login::Failed);
-        let issued = self.begin(username, password, origin);
-        let issued = issued.instrument(tracing::debug_span!("login")).await;
-        match &issued {
+        let login = self.begin(username, password, origin);
+        let login = login.instrument(tracing::debug_span!("login")).await;
+        match &login {
             Ok(_) => begun.ended(Login::LetIn),
             Err(LoginError::Refused) => begun.ended(Login::Refused),
             Err(_) => {}
         }
-        issued
+        login
     }
 
     async fn begin(
@@ -199,15 +208,16 @@ impl Issuer {
         username: &str,
         password: Password,
         origin: Origin,
-    ) -> Result<Issued, LoginError> {
+    ) -> Result<LoggedIn, LoginError> {
         let Self(parts, ..) = self;
         parts.follower.may_add()?;
         let name = Username::typed(username).unwrap_or_else(|_| Username::nobody());
         // The time comes before what is read: a cut-off in between is then never before the lineage.
         let now = self.now();
         let start = parts.accounts.start_login(&name).await?;
-        // A disabled user is nobody: a right password must not be found sooner than a wrong one.
+        // Whoever may not log in is nobody: a right password must not be found sooner than a wrong one.
         let user = start.user.filter(|user| user.enabled);
+        let user = user.filter(|user| self.password_lives(user));
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let checked = parts.hasher.check(password, hash).await?;
         let user = user.ok_or(LoginError::Refused)?;
@@ -249,7 +259,10 @@ impl Issuer {
             return Err(LoginError::Refused);
         }
         parts.list.note_lineage(lineage_time);
-        Ok(issued)
+        Ok(LoggedIn {
+            issued,
+            password_change_required_by: user.password_change_required_by,
+        })
     }
 
     /// Measures how the log, the signing key and the hashing of passwords are, for a recorder of the crate

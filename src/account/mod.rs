@@ -6,6 +6,7 @@ pub mod password;
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -73,7 +74,13 @@ pub struct User {
     pub enabled: bool,
     /// When the user was added.
     pub created_at: Timestamp,
+    /// Until when the user must have changed the initial password: it is dead from then on. None once it was
+    /// changed, and for a user whose first password lasts.
+    pub password_change_required_by: Option<Timestamp>,
 }
+
+/// For how long an initial password is good: one that the service made and showed once (OWASP ASVS 5.0, 6.4.1).
+pub const INITIAL_PASSWORD_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// What a login reads before it checks a password, in one look at the store.
 #[derive(Clone, Debug)]
@@ -97,6 +104,9 @@ pub struct LoginUser {
     pub password_hash: PasswordHash,
     /// Whether the user may log in.
     pub enabled: bool,
+    /// Until when the user must have changed the initial password: it is dead from then on. None once it was
+    /// changed, and for a user whose first password lasts.
+    pub password_change_required_by: Option<Timestamp>,
     /// Changes with every change of the password or of `enabled`, and with every cut-off.
     pub version: i64,
 }

@@ -18,7 +18,7 @@ use super::session_cookies::{Did, SessionCookies};
 use crate::account::Username;
 use crate::account::limits::{LoginLimits, NotAdmitted, TooMany};
 use crate::account::password::{HashingFailed, Password};
-use crate::issuer::{Issuer, LoginError, SignError};
+use crate::issuer::{Issuer, LoggedIn, LoginError, SignError};
 use crate::verifier::{Refusal, Superseded, VerifiedClaims, Verifier};
 
 #[derive(Deserialize)]
@@ -123,7 +123,10 @@ pub(super) async fn login(
     let username = Username::typed(&credentials.username).ok();
     let account = username.map(|name| name.to_string()).unwrap_or_default();
     limits.admit_login(&account, caller.address).await?;
-    let issued = issuer
+    let LoggedIn {
+        issued,
+        password_change_required_by,
+    } = issuer
         .login(&credentials.username, password, caller.origin())
         .await?;
     limits.succeeded(&account, caller.address).await;
@@ -132,6 +135,7 @@ pub(super) async fn login(
         Some(Replaced::Reused(superseded)) => issuer.reused(&superseded).await?,
         None => {}
     }
+    let respond = respond.requiring_password_change_by(password_change_required_by);
     Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
 }
 

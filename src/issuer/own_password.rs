@@ -4,10 +4,11 @@ use secrecy::SecretString;
 
 use super::{Issued, Issuer, LogoutError, SignError};
 use crate::account::password::{BadPassword, Checked, HashingFailed, Password};
-use crate::account::{OwnPassword, OwnPasswordChange};
+use crate::account::{INITIAL_PASSWORD_LIFETIME, LoginUser, OwnPassword, OwnPasswordChange};
 use crate::inventory::Raise;
 use crate::revocation::log::StoreError;
 use crate::session;
+use crate::time::Timestamp;
 use crate::verifier::VerifiedClaims;
 
 /// Why a password is not changed.
@@ -39,6 +40,21 @@ pub enum PasswordError {
 }
 
 impl Issuer {
+    /// Whether an initial password that must be changed by then is dead. The latest time that the clock has ever
+    /// shown decides: a clock that is set back revives no password.
+    #[must_use]
+    pub fn initial_password_is_over(&self, change_required_by: Timestamp) -> bool {
+        let Self(parts, ..) = self;
+        let set = change_required_by.minus(INITIAL_PASSWORD_LIFETIME);
+        let leeway = parts.policy.timeouts().leeway;
+        parts.list.seen(set, self.now(), leeway) >= change_required_by
+    }
+
+    pub(super) fn password_lives(&self, user: &LoginUser) -> bool {
+        let by = user.password_change_required_by;
+        !by.is_some_and(|by| self.initial_password_is_over(by))
+    }
+
     /// Changes a user's own password, and gives the token with which the session goes on.
     ///
     /// The token has the session's next generation. When this answers `Ok`, all earlier tokens of the session and
@@ -59,10 +75,10 @@ impl Issuer {
         let Self(parts, ..) = self;
         let user = parts.accounts.login_user(session.subject()).await?;
         let user = user.ok_or(PasswordError::Refused)?;
-        let checked = parts
-            .hasher
-            .check(current, Some(user.password_hash))
-            .await?;
+        // A dead password proves nothing here either.
+        let lives = self.password_lives(&user);
+        let hash = lives.then(|| user.password_hash.clone());
+        let checked = parts.hasher.check(current, hash).await?;
         if matches!(checked, Checked::Wrong) {
             return Err(PasswordError::Refused);
         }
@@ -73,7 +89,9 @@ impl Issuer {
         let (timeouts, presented) = (parts.policy.timeouts(), claims.session_id);
         // It was good when the request came, and hashing takes long.
         let dead = parts.list.dead(claims, session.kid(), at, timeouts.leeway);
-        let seen = parts.list.seen(presented.lineage, at, timeouts.leeway);
+        let seen = parts
+            .list
+            .seen(presented.lineage.created_at(), at, timeouts.leeway);
         if dead.is_some() || seen >= claims.expires_at || !session::is_from_login(claims) {
             return Err(PasswordError::SessionOver);
         }

@@ -88,9 +88,8 @@ impl Issuer {
             None | Some(Dead::Revoked(_)) => return Err(RenewError::Over),
         }
         // What was over by a clock that was set back since is over.
-        let seen = parts
-            .list
-            .seen(claims.session_id.lineage, now, timeouts.leeway);
+        let began = claims.session_id.lineage.created_at();
+        let seen = parts.list.seen(began, now, timeouts.leeway);
         let due = match seen < claims.expires_at {
             true => session::due(claims, timeouts, now, asked),
             false => Due::Over,

@@ -166,6 +166,7 @@ async fn add(waxseal: &Waxseal, hasher: &Hasher, name: &str) -> UserId {
         username: name.parse().unwrap(),
         enabled: true,
         created_at: SystemClock.now(),
+        password_change_required_by: None,
     };
     let hash = hasher.hash(password).await.unwrap();
     waxseal.accounts().add_user(&user, &hash).await.unwrap();

@@ -11,6 +11,7 @@ mod cors;
 mod cross_site;
 mod enumeration;
 mod fixation;
+mod initial_password;
 mod limits;
 mod own_app;
 mod own_sessions;

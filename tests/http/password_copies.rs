@@ -38,12 +38,19 @@ async fn a_copy_of_the_old_token_gains_nothing_and_ends_nothing() {
             false => by_cookie(&house, &copy, body).await,
         };
         let mine = new_token(&answer, bearer);
-        for again in ["at once", "after a restart", "by a clock that was set back", "later"] {
+        for again in [
+            "at once",
+            "after a restart",
+            "by a clock that was set back",
+            "later",
+        ] {
             match again {
                 "after a restart" => house = house.restart(|_| {}).await,
                 "by a clock that was set back" => {
                     let start = house.clock.now();
-                    house.clock.step_to(start.minus(Duration::from_millis(1500)));
+                    house
+                        .clock
+                        .step_to(start.minus(Duration::from_millis(1500)));
                 }
                 "later" => house.pass(Duration::from_secs(100)).await,
                 _ => {}

@@ -260,7 +260,9 @@ impl Stage {
         }
         match event {
             Event::Verify | Event::Read => (Verdict::Good, None),
-            Event::Renew(Carrier::Bearer) | Event::Password(Carrier::Bearer) => self.renewed_by_bearer(&answer, token, &presented),
+            Event::Renew(Carrier::Bearer) | Event::Password(Carrier::Bearer) => {
+                self.renewed_by_bearer(&answer, token, &presented)
+            }
             _ => {
                 let new = cookie.map(|cookie| cookie.expect("cleared by a good answer"));
                 let verdict = self.header(&answer, new.as_deref());

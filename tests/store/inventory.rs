@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use waxseal::id::{SessionId, UserId};
 use waxseal::account::{Accounts, OwnPassword, OwnPasswordChange};
+use waxseal::id::{SessionId, UserId};
 use waxseal::inventory::{Entered, Inventory, Raise, Renew, Renewed};
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target, session_revocation_expiry};
@@ -152,10 +152,16 @@ async fn what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_t
         store.change_own_password(change).await.unwrap()
     };
     let (minute, at) = (Duration::from_secs(60), START.plus(HOUR / 2));
-    assert!(matches!(renew(0, at).await.unwrap(), Renewed::Current { generation: 1, .. }));
+    assert!(matches!(
+        renew(0, at).await.unwrap(),
+        Renewed::Current { generation: 1, .. }
+    ));
     // In the grace of the renewal, it is the session's next generation too.
     let changed = change(0, at).await;
-    assert!(matches!(changed, OwnPasswordChange::Done { generation: 2, .. }), "{changed:?}");
+    assert!(
+        matches!(changed, OwnPasswordChange::Done { generation: 2, .. }),
+        "{changed:?}"
+    );
     // Whatever the clock shows.
     for time in [at, at.minus(HOUR), at.plus(minute)] {
         for generation in [0, 1] {
@@ -171,7 +177,10 @@ async fn what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_t
     assert_eq!(renew(1, later).await.unwrap(), Renewed::Superseded);
     assert_eq!(renew(2, later.plus(minute)).await.unwrap(), Renewed::Reused);
     for (generation, expected) in [(0, true), (1, true), (2, false), (3, false)] {
-        let ended = store.ended_by_a_change(presented(generation)).await.unwrap();
+        let ended = store
+            .ended_by_a_change(presented(generation))
+            .await
+            .unwrap();
         assert_eq!(ended, expected, "{generation}");
     }
     let unknown = SessionId {

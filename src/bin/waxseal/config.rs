@@ -1,6 +1,7 @@
 //! Settings: flags over `WAXSEAL_*` over waxseal.toml over defaults. What is wrong is named.
 
 mod timeouts;
+mod values;
 pub mod variables;
 
 use std::fs;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 use waxseal::Settings;
+use waxseal::account::Username;
 use waxseal::account::limits::{LoginRates, Rate};
 use waxseal::embedded::{Database, Logout, mark_is_apart};
 use waxseal::http::{ClearSiteData, SameSite};
@@ -24,9 +26,6 @@ use timeouts::Durations;
 
 const FILE: &str = "waxseal.toml";
 
-/// The largest memo, in mebibytes.
-const MAX_MEMO: u64 = 65_536;
-
 /// The settings of the service, and where it listens.
 #[derive(Debug)]
 pub struct Config {
@@ -36,6 +35,8 @@ pub struct Config {
     issuer_is_set: bool,
     /// For how long the service says that it will stop before it does.
     pub stop_notice: Duration,
+    /// Whom a start without any user adds; none if nobody is to be added.
+    pub first_user: Option<Username>,
     pub settings: Settings,
 }
 
@@ -72,6 +73,7 @@ struct File {
     lease: Option<String>,
     stop_notice: Option<String>,
     memo: Option<String>,
+    first_user: Option<String>,
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -215,23 +217,8 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
             .filter(|time| time.as_secs() <= 3600)
             .ok_or_else(|| bad("stop_notice", &text, "a duration from 0s to 1h"))?,
     };
-    let memo = match pick(&flags.memo, file.memo) {
-        None => default.memo,
-        Some(text) => text
-            .strip_suffix("MiB")
-            .unwrap_or(if text == "0" { "0" } else { "" })
-            .parse()
-            .ok()
-            .filter(|mebibytes| *mebibytes <= MAX_MEMO)
-            .map(|mebibytes: u64| mebibytes * 1024 * 1024)
-            .ok_or_else(|| {
-                bad(
-                    "memo",
-                    &text,
-                    "a size such as 64MiB, at most 65536MiB, or 0",
-                )
-            })?,
-    };
+    let memo = values::memo(pick(&flags.memo, file.memo), default.memo)?;
+    let first_user = values::first_user(pick(&flags.first_user, file.first_user))?;
     let folder = |key, flag, file, default: &str| match pick(flag, file) {
         None => Ok(default.into()),
         Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
@@ -276,6 +263,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         metrics_listen,
         issuer_is_set,
         stop_notice,
+        first_user,
         settings,
     })
 }
@@ -469,6 +457,7 @@ mod tests {
             "lease",
             "stop_notice",
             "memo",
+            "first_user",
         ];
         for key in keys {
             let argument = command

@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod ended;
 mod failure;
+mod first_user;
 mod keys;
 mod lines;
 mod metrics;

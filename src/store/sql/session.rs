@@ -208,22 +208,14 @@ async fn ended_by_a_change(readers: &Readers, session: SessionId) -> sqlx::Resul
     Ok(session.generation < generation(&row, 0)?)
 }
 
-async fn list(
-    readers: &Readers,
-    user: UserId,
-    since: Timestamp,
-) -> sqlx::Result<Vec<Entered>> {
+async fn list(readers: &Readers, user: UserId, since: Timestamp) -> sqlx::Result<Vec<Entered>> {
     let rows = readers.all(sql::SESSIONS, |query| {
         query.bind(user.to_string()).bind(since.millis())
     });
     rows.await?.iter().map(listed).collect()
 }
 
-async fn find(
-    readers: &Readers,
-    user: UserId,
-    lineage: Lineage,
-) -> sqlx::Result<Option<Entered>> {
+async fn find(readers: &Readers, user: UserId, lineage: Lineage) -> sqlx::Result<Option<Entered>> {
     let row = readers.optional(sql::SESSION, |query| {
         query.bind(lineage.to_string()).bind(user.to_string())
     });

@@ -166,6 +166,7 @@ pub(super) async fn add(
         .bind(user.username.as_str())
         .bind(password.as_str())
         .bind(user.created_at.millis())
+        .bind(user.password_change_required_by.map(Timestamp::millis))
         .execute()
         .await?;
     Ok(Done::of(added == 1))
