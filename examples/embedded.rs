@@ -13,8 +13,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let waxseal = Waxseal::open(&Settings::for_issuer(&url)).await?;
     if waxseal.accounts().users().await?.is_empty() {
         let password = waxseal.random_password();
-        println!("first user: admin, password: {password} (shown only once)");
-        waxseal.sign_up("admin", password).await?;
+        println!("first user: admin, password: {password} (shown once, works for one hour)");
+        waxseal.add_with_initial_password("admin", password).await?;
     }
     tokio::spawn(waxseal.clone().maintain());
 

@@ -87,6 +87,26 @@ pub struct Renew {
     pub idle_end: Timestamp,
 }
 
+/// A session whose generations so far all end at once, because of a change of the session such as its user's new
+/// password.
+#[derive(Clone, Copy, Debug)]
+pub struct Raise {
+    /// The session ID that was presented.
+    pub presented: SessionId,
+    /// Whose session the token says that it is.
+    pub user: UserId,
+    /// When the user logged in.
+    pub auth_time: Timestamp,
+    /// The absolute end.
+    pub session_expiry: Timestamp,
+    /// Now.
+    pub at: Timestamp,
+    /// When the next generation is due.
+    pub renew_at: Timestamp,
+    /// When the next generation has been idle for too long at the latest.
+    pub idle_end: Timestamp,
+}
+
 /// What became of a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewed {
@@ -99,6 +119,8 @@ pub enum Renewed {
     },
     /// The generation that was presented was renewed longer ago than the grace.
     Reused,
+    /// The generation that was presented was ended by a change of the session. This is no sign of theft.
+    Superseded,
     /// There is no such session, or it never had that generation.
     Unknown,
 }
@@ -116,6 +138,10 @@ pub trait Inventory: Send + Sync + fmt::Debug {
     /// Gives a session its next generation, and writes to the revocation log when the one before dies,
     /// in one transaction. Of many who ask at once, one is first, and the others get what it got.
     async fn renew(&self, renew: Renew) -> Result<Renewed, StoreError>;
+
+    /// Whether a change of the session ended that generation, and not a renewal: then it is no sign of theft that
+    /// it is presented again.
+    async fn ended_by_a_change(&self, session: SessionId) -> Result<bool, StoreError>;
 
     /// Forgets sessions that ended at or before `until`. Gives how many.
     async fn forget(&self, until: Timestamp) -> Result<u64, StoreError>;

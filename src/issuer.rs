@@ -3,11 +3,13 @@
 pub mod assertion;
 pub mod clients;
 pub mod feed;
+mod own_password;
 mod renewal;
 mod sign_up;
 mod signing;
 mod turns;
 
+pub use own_password::PasswordError;
 pub use renewal::{Exchanged, RenewError};
 pub use sign_up::SignUpError;
 pub use signing::SignError;
@@ -15,13 +17,10 @@ pub use signing::SignError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use tracing::Instrument;
 
 use crate::account::client::Clients;
-use crate::account::password::{
-    BadPassword, Checked, Claim, Class, Hasher, HashingFailed, Password,
-};
+use crate::account::password::{Checked, Class, Hasher, HashingFailed, Password};
 use crate::account::{Accounts, BeginSession, UserChange, Username};
 use crate::claims::Claims;
 use crate::id::{KeyId, Lineage, UserId};
@@ -53,6 +52,15 @@ pub struct Issued {
     pub claims: Claims,
 }
 
+/// A session that a login began.
+#[derive(Clone)]
+pub struct LoggedIn {
+    /// The session and its token.
+    pub issued: Issued,
+    /// Until when the user must change the initial password, if it is one.
+    pub password_change_required_by: Option<Timestamp>,
+}
+
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -77,27 +85,6 @@ impl LoginError {
     pub const fn is_busy(&self) -> bool {
         matches!(self, Self::Hashing(HashingFailed::Busy))
     }
-}
-
-/// Why a password is not changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PasswordError {
-    /// The current password is wrong, or it or the user changed meanwhile.
-    #[error("the current password is wrong")]
-    Refused,
-    /// The new one is no good.
-    #[error(transparent)]
-    Unacceptable(#[from] BadPassword),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// It is written, and where it is known is not certain.
-    #[error(transparent)]
-    Settle(#[from] LogoutError),
-    /// A password could not be hashed.
-    #[error(transparent)]
-    Hashing(#[from] HashingFailed),
 }
 
 /// Why a logout is not certain. Nothing is lost: the token still works, and the caller can try again.
@@ -198,8 +185,8 @@ impl Issuer {
             .observe(parts.clock.now(), parts.policy.timeouts().leeway)
     }
 
-    /// Begins a session. Unknown and disabled users and wrong passwords take the same work and get
-    /// the same answer. A login that races a cut-off, a disabling or a new password loses. White space around
+    /// Begins a session. Unknown and disabled users, wrong passwords and initial passwords that are dead take the
+    /// same work and get the same answer. A login that races a cut-off, a disabling or a new password loses. White space around
     /// the username is ignored.
     ///
     /// # Errors
@@ -209,7 +196,7 @@ impl Issuer {
         username: &str,
         password: Password,
         origin: Origin,
-    ) -> Result<Issued, LoginError> {
+    ) -> Result<LoggedIn, LoginError> {
         self.login_in(Class::Shared, username, password, origin)
             .await
     }
@@ -224,16 +211,16 @@ impl Issuer {
         username: &str,
         password: Password,
         origin: Origin,
-    ) -> Result<Issued, LoginError> {
+    ) -> Result<LoggedIn, LoginError> {
         let begun = self.2.logins.begun(Login::Failed);
-        let issued = self.begin(class, username, password, origin);
-        let issued = issued.instrument(tracing::debug_span!("login")).await;
-        match &issued {
+        let login = self.begin(class, username, password, origin);
+        let login = login.instrument(tracing::debug_span!("login")).await;
+        match &login {
             Ok(_) => begun.ended(Login::LetIn),
             Err(LoginError::Refused) => begun.ended(Login::Refused),
             Err(_) => {}
         }
-        issued
+        login
     }
 
     async fn begin(
@@ -242,15 +229,16 @@ impl Issuer {
         username: &str,
         password: Password,
         origin: Origin,
-    ) -> Result<Issued, LoginError> {
+    ) -> Result<LoggedIn, LoginError> {
         let Self(parts, ..) = self;
         parts.follower.may_add()?;
         let name = Username::typed(username).unwrap_or_else(|_| Username::nobody());
         // The time comes before what is read: a cut-off in between is then never before the lineage.
         let now = self.now();
         let start = parts.accounts.start_login(&name).await?;
-        // A disabled user is nobody: a right password must not be found sooner than a wrong one.
+        // Whoever may not log in is nobody: a right password must not be found sooner than a wrong one.
         let user = start.user.filter(|user| user.enabled);
+        let user = user.filter(|user| self.password_lives(user));
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let checked = parts.hasher.check_in(class, password, hash).await?;
         let user = user.ok_or(LoginError::Refused)?;
@@ -292,7 +280,10 @@ impl Issuer {
             return Err(LoginError::Refused);
         }
         parts.list.note_lineage(lineage_time);
-        Ok(issued)
+        Ok(LoggedIn {
+            issued,
+            password_change_required_by: user.password_change_required_by,
+        })
     }
 
     /// Measures how the log, the signing key and the hashing of passwords are, for a recorder of the crate
@@ -323,41 +314,6 @@ impl Issuer {
             .and_then(Result::ok)
             .map(|page| page.head.cursor.seq);
         issuing.head.set(head.map_or(f64::NAN, |seq| seq as f64));
-    }
-
-    /// Changes a user's own password, and ends the user's other sessions.
-    ///
-    /// # Errors
-    /// [`PasswordError`].
-    pub async fn change_password(
-        &self,
-        session: &VerifiedClaims,
-        current: Password,
-        new: SecretString,
-    ) -> Result<(), PasswordError> {
-        let Self(parts, ..) = self;
-        let user = parts.accounts.login_user(session.subject()).await?;
-        let user = user.ok_or(PasswordError::Refused)?;
-        let claim = Claim::session_of(session.subject());
-        let class = Class::Reserved(claim);
-        let checked = parts
-            .hasher
-            .check_in(class, current, Some(user.password_hash))
-            .await?;
-        if matches!(checked, Checked::Wrong) {
-            return Err(PasswordError::Refused);
-        }
-        let new = parts.hasher.choose(class, new, user.username).await??;
-        let change = UserChange::OwnPassword {
-            hash: parts.hasher.hash_in(class, new).await?,
-            spared: session.session_id().lineage,
-            version: user.version,
-        };
-        let at = self.now();
-        let changed = parts.accounts.change_user(user.id, change, at).await?;
-        let seq = changed.ok_or(PasswordError::Refused)?;
-        self.settle(seq).await.map(drop)?;
-        Ok(())
     }
 
     /// A user's sessions that may be alive, the newest first. One that was idle for too long is left out

@@ -7,11 +7,12 @@ pub mod password;
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::id::{InvalidId, Lineage, UserId};
-use crate::inventory::Entered;
+use crate::inventory::{Entered, Raise};
 use crate::revocation::Reason;
 use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
@@ -74,7 +75,13 @@ pub struct User {
     pub enabled: bool,
     /// When the user was added.
     pub created_at: Timestamp,
+    /// Until when the user must have changed the initial password: it is dead from then on. None once it was
+    /// changed, and for a user whose first password lasts.
+    pub password_change_required_by: Option<Timestamp>,
 }
+
+/// For how long an initial password is good: one that the service made and showed once (OWASP ASVS 5.0, 6.4.1).
+pub const INITIAL_PASSWORD_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// What a login reads before it checks a password, in one look at the store.
 #[derive(Clone, Debug)]
@@ -98,6 +105,9 @@ pub struct LoginUser {
     pub password_hash: PasswordHash,
     /// Whether the user may log in.
     pub enabled: bool,
+    /// Until when the user must have changed the initial password: it is dead from then on. None once it was
+    /// changed, and for a user whose first password lasts.
+    pub password_change_required_by: Option<Timestamp>,
     /// Changes with every change of the password or of `enabled`, and with every cut-off.
     pub version: i64,
 }
@@ -133,16 +143,6 @@ pub enum AddUserError {
 pub enum UserChange {
     /// A new password.
     Password(PasswordHash),
-    /// A new password that the user chose, in a session that goes on. It loses to whatever changed the
-    /// user since the old password was read.
-    OwnPassword {
-        /// The new one.
-        hash: PasswordHash,
-        /// The session that goes on.
-        spared: Lineage,
-        /// The user's version when the old one was read.
-        version: i64,
-    },
     /// May not log in any more.
     Disable,
     /// Is gone.
@@ -154,6 +154,36 @@ pub enum UserChange {
         /// Why.
         reason: Reason,
     },
+}
+
+/// A new password that the user chose, in a session that goes on under a new session ID. It loses to whatever
+/// changed the user since the old password was read.
+#[derive(Clone, Debug)]
+pub struct OwnPassword {
+    /// Who.
+    pub user: UserId,
+    /// The new one.
+    pub hash: PasswordHash,
+    /// The user's version when the old one was read.
+    pub version: i64,
+    /// The session that goes on.
+    pub session: Raise,
+}
+
+/// What became of a user's own change of the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnPasswordChange {
+    /// It is written, with every entry of the log up to `seq`.
+    Done {
+        /// The last of its entries.
+        seq: i64,
+        /// The generation of the session that goes on. Every earlier one is dead.
+        generation: u32,
+    },
+    /// The user was changed after the old password was read. Nothing is written.
+    Lost,
+    /// The session is over, or the generation that was presented is. Nothing is written.
+    SessionOver,
 }
 
 /// What the durable store of users can do.
@@ -176,6 +206,13 @@ pub trait Accounts: Send + Sync + fmt::Debug {
         change: UserChange,
         at: Timestamp,
     ) -> Result<Option<i64>, StoreError>;
+
+    /// Sets the user's own new password, ends the user's other sessions, and gives the session that goes on its
+    /// next generation without a grace, all in one transaction.
+    async fn change_own_password(
+        &self,
+        change: OwnPassword,
+    ) -> Result<OwnPasswordChange, StoreError>;
 
     /// Lets a user log in again. False if there is no such user.
     async fn enable_user(&self, user: UserId) -> Result<bool, StoreError>;

@@ -12,7 +12,7 @@ use crate::token::base64url;
 use crate::verifier::Verifier;
 
 impl Waxseal {
-    /// Adds a user who may log in at once, for an app's own sign-up and for a first user. White space around the
+    /// Adds a user who may log in at once, for an app's own sign-up. White space around the
     /// name is left out. The password has 8 characters to 1024 bytes and is not a common one.
     ///
     /// It does not limit how often it is called, and it says whether a name is taken: an app that lets anybody call
@@ -21,6 +21,20 @@ impl Waxseal {
     /// # Errors
     /// [`SignUpError`]. As a [`Problem`](crate::http::problem::Problem) it is a refusal for the caller of a handler:
     /// 400 `unacceptable_username`, 400 `unacceptable_password`, 409 `username_taken` or 503 `unavailable`.
+    pub async fn sign_up(
+        &self,
+        username: &str,
+        password: impl Into<SecretString>,
+    ) -> Result<User, SignUpError> {
+        self.issuer.sign_up(username, password).await
+    }
+
+    /// Adds a user with an initial password, for a first user. The password is good for one hour; the answer of each
+    /// login says by when it must be changed. After the hour it is refused as a wrong one is, and an operator sets
+    /// another. Show the password before the user is added: one whose password nobody has seen is of no use.
+    ///
+    /// # Errors
+    /// [`SignUpError`].
     ///
     /// ```no_run
     /// # use waxseal::{Settings, Waxseal};
@@ -28,17 +42,18 @@ impl Waxseal {
     /// let waxseal = Waxseal::open(&Settings::default()).await?;
     /// if waxseal.accounts().users().await?.is_empty() {
     ///     let password = waxseal.random_password();
-    ///     println!("username admin, password {password}: this is shown once");
-    ///     waxseal.sign_up("admin", password).await?;
+    ///     println!("username admin, password {password}: shown once, good for one hour");
+    ///     waxseal.add_with_initial_password("admin", password).await?;
     /// }
     /// # Ok(()) }
     /// ```
-    pub async fn sign_up(
+    pub async fn add_with_initial_password(
         &self,
         username: &str,
         password: impl Into<SecretString>,
     ) -> Result<User, SignUpError> {
-        self.issuer.sign_up(username, password).await
+        let added = self.issuer.add_with_initial_password(username, password);
+        added.await
     }
 
     /// A password of 22 characters that nobody guesses: 128 random bits.

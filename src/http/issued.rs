@@ -37,6 +37,9 @@ struct Body {
     token_type: Option<&'static str>,
     /// Seconds until the token's absolute end.
     expires_in: i64,
+    /// By when the user must change the initial password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_change_required_by: Option<Timestamp>,
     session: SessionView,
 }
 
@@ -44,6 +47,7 @@ struct Body {
 pub(super) struct Respond {
     cookies: SessionCookies,
     now: Timestamp,
+    password_change_required_by: Option<Timestamp>,
 }
 
 impl<S> FromRequestParts<S> for Respond
@@ -58,11 +62,18 @@ where
         Ok(Self {
             cookies: SessionCookies::from_ref(state),
             now: Arc::<Issuer>::from_ref(state).now(),
+            password_change_required_by: None,
         })
     }
 }
 
 impl Respond {
+    /// Says besides by when the user must change the initial password, if that is so.
+    pub(super) fn requiring_password_change_by(mut self, by: Option<Timestamp>) -> Self {
+        self.password_change_required_by = by;
+        self
+    }
+
     /// A session that only the leeway still carried, and its cookie, which is of no use any more.
     pub(super) fn over(self) -> Response {
         let mut response = Problem::invalid_token().into_response();
@@ -77,11 +88,16 @@ impl Respond {
         claims: Claims,
         token: String,
     ) -> Response {
-        let now = self.now;
+        let Self {
+            cookies,
+            now,
+            password_change_required_by,
+        } = self;
         let body = |token: Option<String>| Body {
             token_type: token.as_ref().map(|_| "Bearer"),
             access_token: token,
             expires_in: claims.expires_at.secs() - now.secs(),
+            password_change_required_by,
             session: SessionView::new(&claims, now),
         };
         match carrier {
@@ -94,7 +110,7 @@ impl Respond {
                     token: (did != Did::Kept).then_some(token),
                     now,
                 };
-                self.cookies.put(response.headers_mut(), &after);
+                cookies.put(response.headers_mut(), &after);
                 response
             }
         }

@@ -18,7 +18,7 @@ use super::session_cookies::{Did, SessionCookies};
 use crate::account::Username;
 use crate::account::limits::{LoginLimits, NotAdmitted, TooMany};
 use crate::account::password::{HashingFailed, Password};
-use crate::issuer::{Issuer, LoginError, SignError};
+use crate::issuer::{Issuer, LoggedIn, LoginError, SignError};
 use crate::verifier::{Refusal, Superseded, VerifiedClaims, Verifier};
 
 #[derive(Deserialize)]
@@ -124,9 +124,12 @@ pub(super) async fn login(
     let account = username.map(|name| name.to_string()).unwrap_or_default();
     let attempt = limits.admit_login(&account, caller.address).await?;
     let (class, origin) = (attempt.class(), caller.origin());
-    let issued = issuer.login_in(class, &credentials.username, password, origin);
-    let issued = match issued.await {
-        Ok(issued) => issued,
+    let login = issuer.login_in(class, &credentials.username, password, origin);
+    let LoggedIn {
+        issued,
+        password_change_required_by,
+    } = match login.await {
+        Ok(login) => login,
         Err(cause) => {
             if cause.is_busy() {
                 limits.not_made(attempt).await;
@@ -140,6 +143,7 @@ pub(super) async fn login(
         Some(Replaced::Reused(superseded)) => issuer.reused(&superseded).await?,
         None => {}
     }
+    let respond = respond.requiring_password_change_by(password_change_required_by);
     Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
 }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 
 use super::extract::Session;
+use super::issued::Respond;
 use super::json::{Json, SecretText};
 use super::problem::Problem;
+use super::session_cookies::Did;
 use crate::account::limits::LoginLimits;
 use crate::account::password::{BadPassword, HashingFailed, Password};
 use crate::issuer::{Issuer, PasswordError};
@@ -20,26 +22,35 @@ pub(super) struct Change {
     new_password: SecretText,
 }
 
+/// Answers as a login does, with the token under which the session goes on.
+///
 /// Whoever holds a session does not guess its password without limit either.
 pub(super) async fn change(
     State(issuer): State<Arc<Issuer>>,
     State(limits): State<Arc<LoginLimits>>,
+    respond: Respond,
     session: Session,
     Json(change): Json<Change>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let current = Password::presented(change.current_password.0)?;
     let attempt = limits.admit_session(session.subject()).await?;
     let changed = issuer.change_password(session.verified(), current, change.new_password.0);
     let changed = changed.await;
     match &changed {
-        Ok(()) | Err(PasswordError::Unacceptable(_) | PasswordError::Settle(_)) => {
-            limits.succeeded(attempt).await;
-        }
         Err(PasswordError::Hashing(HashingFailed::Busy)) => limits.not_made(attempt).await,
-        Err(_) => {}
+        Err(PasswordError::Refused | PasswordError::Store(_) | PasswordError::Hashing(_)) => {}
+        // The current password was right.
+        Ok(_)
+        | Err(
+            PasswordError::Unacceptable(_)
+            | PasswordError::SessionOver
+            | PasswordError::Settle(_)
+            | PasswordError::Signing(_),
+        ) => limits.succeeded(attempt).await,
     }
-    changed?;
-    Ok(StatusCode::NO_CONTENT)
+    let issued = changed?;
+    let carrier = session.carrier();
+    Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
 }
 
 impl From<BadPassword> for Problem {
@@ -72,16 +83,24 @@ impl From<HashingFailed> for Problem {
     }
 }
 
+/// If it was changed, the session's token is dead and the new one is not known.
+const NOT_CERTAIN: &str = "Whether the password was changed is not certain. Try again. If the session is refused, log in with the new password.";
+
 impl From<PasswordError> for Problem {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Refused => Self::wrong_password(),
+            PasswordError::SessionOver => Self::invalid_token(),
             PasswordError::Unacceptable(error) => error.into(),
             PasswordError::Hashing(error) => error.into(),
-            PasswordError::Store(error) => error.into(),
+            PasswordError::Signing(error) => error.into(),
+            PasswordError::Store(cause) => {
+                tracing::error!(%cause, "a change of a password failed");
+                Self::unavailable(NOT_CERTAIN)
+            }
             PasswordError::Settle(cause) => {
                 tracing::error!(%cause, "a new password is written, and where that is known is not certain");
-                Self::unavailable("Whether the password was changed is not certain. Try again.")
+                Self::unavailable(NOT_CERTAIN)
             }
         }
     }

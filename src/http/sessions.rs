@@ -23,6 +23,9 @@ use crate::time::Timestamp;
 #[derive(Serialize)]
 pub(super) struct Inventory {
     username: String,
+    /// By when the user must change the initial password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_change_required_by: Option<Timestamp>,
     sessions: Vec<Listed>,
 }
 
@@ -53,6 +56,9 @@ pub(super) async fn list(
         current: entry.lineage == session.id().lineage,
     };
     Ok(Json(Inventory {
+        password_change_required_by: user
+            .as_ref()
+            .and_then(|user| user.password_change_required_by),
         username: user
             .map(|user| user.username.to_string())
             .unwrap_or_default(),

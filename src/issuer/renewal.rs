@@ -31,7 +31,7 @@ pub enum RenewError {
     /// The token is at its end, or its session is over.
     #[error("the session is over")]
     Over,
-    /// The token's session ID was renewed, and its grace ended while the request was answered.
+    /// The token's session ID has a successor, and it ended while the request was answered.
     #[error("the session has a newer session ID")]
     Superseded,
     /// The token's session ID was renewed longer ago than the grace: the session was ended.
@@ -88,9 +88,8 @@ impl Issuer {
             None | Some(Dead::Revoked(_)) => return Err(RenewError::Over),
         }
         // What was over by a clock that was set back since is over.
-        let seen = parts
-            .list
-            .seen(claims.session_id.lineage, now, timeouts.leeway);
+        let began = claims.session_id.lineage.created_at();
+        let seen = parts.list.seen(began, now, timeouts.leeway);
         let due = match seen < claims.expires_at {
             true => session::due(claims, timeouts, now, asked),
             false => Due::Over,
@@ -139,6 +138,7 @@ impl Issuer {
                             .await?;
                         Err(RenewError::Reused)
                     }
+                    Renewed::Superseded => Err(RenewError::Superseded),
                     Renewed::Unknown => Err(RenewError::Over),
                 }
             }
@@ -157,15 +157,23 @@ impl Issuer {
     /// Ends a session whose superseded token was presented to be exchanged: two parties have it, and
     /// nobody can tell which of them is the user. One that is at its end is nothing to exchange.
     ///
+    /// A token that a change of the session ended, such as a new password, ends nothing: the change has decided
+    /// who goes on, and whoever has the old token must not be able to log the user out.
+    ///
     /// # Errors
     /// [`LogoutError`]: the session may be alive.
     pub async fn reused(&self, superseded: &Superseded) -> Result<(), LogoutError> {
-        let lineage = superseded.session_id().lineage;
+        let Self(parts, ..) = self;
+        let session_id = superseded.session_id();
         let at_its_end = self.now() >= superseded.expires_at();
-        if at_its_end || self.0.list.session_revoked(lineage) {
+        if at_its_end || parts.list.session_revoked(session_id.lineage) {
             return Ok(());
         }
-        self.end_reused(superseded.session_id(), superseded.session_expiry())
+        if parts.inventory.ended_by_a_change(session_id).await? {
+            tracing::debug!(%session_id, "a session ID that a change of the session ended was presented again");
+            return Ok(());
+        }
+        self.end_reused(session_id, superseded.session_expiry())
             .await
     }
 

@@ -1,12 +1,13 @@
 //! A user who signs up.
 
 use std::fmt;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
 use super::Issuer;
 use crate::account::password::{BadPassword, Class, HashingFailed};
-use crate::account::{AddUserError, User, Username};
+use crate::account::{AddUserError, INITIAL_PASSWORD_LIFETIME, User, Username};
 use crate::id::UserId;
 use crate::revocation::log::StoreError;
 
@@ -61,11 +62,35 @@ impl Issuer {
         username: &str,
         password: impl Into<SecretString>,
     ) -> Result<User, SignUpError> {
+        self.add(username, password.into(), None).await
+    }
+
+    /// Adds a user with an initial password, which somebody else made: it is good for one hour
+    /// ([`INITIAL_PASSWORD_LIFETIME`]), and until it is changed every login says by when it must be. Otherwise as
+    /// [`sign_up`](Self::sign_up).
+    ///
+    /// # Errors
+    /// [`SignUpError`].
+    pub async fn add_with_initial_password(
+        &self,
+        username: &str,
+        password: impl Into<SecretString>,
+    ) -> Result<User, SignUpError> {
+        let lifetime = Some(INITIAL_PASSWORD_LIFETIME);
+        self.add(username, password.into(), lifetime).await
+    }
+
+    async fn add(
+        &self,
+        username: &str,
+        password: SecretString,
+        password_lifetime: Option<Duration>,
+    ) -> Result<User, SignUpError> {
         let Self(parts, ..) = self;
         let username = Username::typed(username).map_err(|_| SignUpError::Username)?;
         let password = parts
             .hasher
-            .choose(Class::Shared, password.into(), username.clone());
+            .choose(Class::Shared, password, username.clone());
         let hash = parts.hasher.hash(password.await??).await?;
         let now = self.now();
         let user = User {
@@ -73,6 +98,7 @@ impl Issuer {
             username,
             enabled: true,
             created_at: now,
+            password_change_required_by: password_lifetime.map(|lifetime| now.plus(lifetime)),
         };
         parts.accounts.add_user(&user, &hash).await?;
         Ok(user)

@@ -63,6 +63,13 @@ impl Ended {
         let generation = i64::from(generation);
         generation < self.from || (generation == self.from && now >= self.grace_until)
     }
+
+    /// Whether the session has a later generation. `from` itself has a successor only if a renewal ended it.
+    fn follows(&self, generation: u32) -> bool {
+        let generation = i64::from(generation);
+        let was_renewed = self.grace_until < Timestamp::NEVER;
+        generation < self.from || (generation == self.from && was_renewed)
+    }
 }
 
 impl Merge for Ended {
@@ -261,7 +268,7 @@ impl RevocationList {
             return Some(Dead::Revoked(Scope::Everything));
         }
         if let Some(ended) = ended {
-            let seen = self.seen(session.lineage, now, leeway);
+            let seen = self.seen(session.lineage.created_at(), now, leeway);
             if ended.ends(session.generation, seen) {
                 return Some(Dead::Superseded);
             }
@@ -305,13 +312,13 @@ impl RevocationList {
         Timestamp::from_millis(self.latest.load(Ordering::SeqCst))
     }
 
-    /// The latest time that counts for a session of that lineage. A lineage that begins after the clock was
+    /// The latest time that counts for what began at `began`, such as a lineage. One that begins after the clock was
     /// set back is past the horizon: for it, what the clock had shown before does not count.
-    pub(crate) fn seen(&self, lineage: Lineage, now: Timestamp, leeway: Duration) -> Timestamp {
+    pub(crate) fn seen(&self, began: Timestamp, now: Timestamp, leeway: Duration) -> Timestamp {
         let shown = |time: &AtomicI64| Timestamp::from_millis(time.load(Ordering::SeqCst));
         let horizon = self.horizon();
         let seen = now.max(shown(&self.shown)).max(self.latest().plus(leeway));
-        if lineage.created_at() <= horizon {
+        if began <= horizon {
             seen.max(shown(&self.shown_before))
                 .max(horizon.plus(leeway))
         } else {
@@ -338,7 +345,7 @@ impl RevocationList {
     #[must_use]
     pub fn is_renewed(&self, session: SessionId) -> bool {
         let ended = self.sessions.get(&session.lineage);
-        ended.is_some_and(|ended| i64::from(session.generation) <= ended.from)
+        ended.is_some_and(|ended| ended.follows(session.generation))
     }
 
     fn everything_cut_off(&self, lineage: Lineage) -> bool {

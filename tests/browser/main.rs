@@ -69,6 +69,17 @@ fn sessions_are_seen_and_ended_from_another_browser_and_by_a_new_password() {
 }
 
 #[test]
+fn the_first_user_changes_the_initial_password_and_both_tabs_go_on() {
+    let place = Place::new();
+    let server = place.serve();
+    let log = server.log();
+    let mut lines = log.lines();
+    let initial = lines.find_map(|line| line.strip_prefix("  password: "));
+    let more = json!({ "initial": initial.unwrap() });
+    chromium::play("new_password", &server.url, more, || server.log());
+}
+
+#[test]
 fn a_refused_login_says_why_and_keeps_what_was_typed() {
     play("refused_logins", &["--login-limit-account", "3/18s"]);
 }

@@ -102,6 +102,31 @@ async function outlivesAnOutage(context, [one, two]) {
   }
 }
 
+/** A new password ends every token so far, also the one that the other tab has, and no session of the two. */
+async function aNewPassword(tabs) {
+  const [one, two] = tabs;
+  const passwords = [job.password, 'another horse entirely', job.password];
+  for (const [changes, tab] of [one, two].entries()) {
+    const before = [...tokens];
+    const id = await idOf(one);
+    const { status } = await raw('GET', '/session', { bearer: before.at(-1) });
+    assert.equal(status, 200, 'the last one is good');
+    const changed = await tab.evaluate(
+      ([current, next]) => client.changePassword(current, next).then(({ id }) => id), passwords.slice(changes),
+    );
+    assert.notEqual(changed, id);
+    await until('both tabs have the new session ID', async () => await idOf(one) === changed && await idOf(two) === changed);
+    for (const bearer of before) {
+      assert.equal((await raw('GET', '/session', { bearer })).status, 401);
+      assert.equal((await raw('POST', '/session/renew', { bearer })).status, 401);
+    }
+    for (const tab of tabs) {
+      assert.equal(await fetched(tab, `${service}/session`), 200);
+      assert.deepEqual(await events(tab, 'ended'), []);
+    }
+  }
+}
+
 async function endsByItself(tabs) {
   for (const tab of tabs) {
     const [{ timeout, seconds }] = await until('about-to-end', async () => {
@@ -148,6 +173,7 @@ play(async () => {
   await renewsOnce([two, one], 2);
   await outlivesAnOutage(context, [one, two]);
   await storesNothing(context, [one, two]);
+  await aNewPassword([one, two]);
   await endsByItself([one, two]);
   await endedElsewhere([one, two]);
 });

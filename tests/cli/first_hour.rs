@@ -88,7 +88,8 @@ fn the_app_in_the_readme_makes_a_first_user_who_signs_in() {
     let mut server = start(place.path(), &commands[0]);
     let first = printed(&mut server);
     let password = first.strip_prefix("first user: admin, password: ");
-    let password = password.and_then(|rest| rest.strip_suffix(" (shown only once)\n"));
+    let password =
+        password.and_then(|rest| rest.strip_suffix(" (shown once, works for one hour)\n"));
     let password = password.unwrap_or_else(|| panic!("{first:?}"));
 
     let (status, head, page) = curl(&[&server.url]);

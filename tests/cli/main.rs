@@ -11,6 +11,7 @@ mod clients;
 mod commands;
 mod configuration;
 mod first_hour;
+mod first_user;
 mod help;
 mod import;
 mod keys;

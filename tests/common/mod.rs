@@ -174,6 +174,7 @@ impl House {
             username,
             enabled: true,
             created_at: self.clock.now(),
+            password_change_required_by: None,
         };
         self.waxseal
             .accounts()

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 use waxseal::account::password::{Cost, Hasher, Password};
-use waxseal::account::{User, UserChange};
+use waxseal::account::{INITIAL_PASSWORD_LIFETIME, User, UserChange};
 use waxseal::id::UserId;
 use waxseal::random::OsRandom;
 use waxseal::time::{Clock, SystemClock};
@@ -121,6 +121,10 @@ async fn a_refused_login_is_the_same_work_for_everybody() {
         };
         house.change_user(user, over).await;
     }
+    // Her initial password is dead by then.
+    let erin = house.waxseal.add_with_initial_password("erin", PASSWORD);
+    erin.await.unwrap();
+    house.pass(INITIAL_PASSWORD_LIFETIME).await;
     let runs = async |name: &str, password: &str, status: u16| {
         // A snapshot takes the samples out.
         snapshotter.snapshot();
@@ -146,7 +150,9 @@ async fn a_refused_login_is_the_same_work_for_everybody() {
         (decomposed, 2),
         ("two\u{3000}wrong horses", 2),
     ] {
-        for name in ["alice", " ALICE ", "dora", "gone", "nobody", "", "no name"] {
+        for name in [
+            "alice", " ALICE ", "dora", "gone", "erin", "nobody", "", "no name",
+        ] {
             if name.trim().eq_ignore_ascii_case("alice") && password == PASSWORD {
                 continue;
             }
@@ -166,6 +172,7 @@ async fn add(waxseal: &Waxseal, hasher: &Hasher, name: &str) -> UserId {
         username: name.parse().unwrap(),
         enabled: true,
         created_at: SystemClock.now(),
+        password_change_required_by: None,
     };
     let hash = hasher.hash(password).await.unwrap();
     waxseal.accounts().add_user(&user, &hash).await.unwrap();

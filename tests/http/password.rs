@@ -6,31 +6,59 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use waxseal::account::UserChange;
+use waxseal::id::SessionId;
 
 use super::browser::{Jar, from_own_page, jar, lineage, listed, login, request, sql};
 use super::common::{Answer, House, PASSWORD};
 
-const NEW: &str = "another horse entirely";
+pub const NEW: &str = "another horse entirely";
 
-async fn of_alice_and_bob() -> House {
+pub async fn of_alice_and_bob() -> House {
     let house = House::new().await;
     house.add_user("alice").await;
     house.add_user("bob").await;
     house
 }
 
-fn change(current: &str, new: &str) -> Value {
+pub fn change(current: &str, new: &str) -> Value {
     json!({ "current_password": current, "new_password": new })
 }
 
-async fn by_cookie(house: &House, token: &str, body: Value) -> Answer {
+pub async fn by_cookie(house: &House, token: &str, body: Value) -> Answer {
     from_own_page(house, "POST", "/password", token, body).await
 }
 
+pub fn id(house: &House, token: &str) -> SessionId {
+    house.waxseal.verifier().verify(token).unwrap().session_id()
+}
+
 /// What a login with that password is answered.
-async fn logs_in(house: &House, name: &str, password: &str) -> u16 {
+pub async fn logs_in(house: &House, name: &str, password: &str) -> u16 {
     let body = json!({ "username": name, "password": password });
     house.post("/login", None, Some(body)).await.status.as_u16()
+}
+
+/// The token under which the session goes on after a change.
+pub fn new_token(answer: &Answer, bearer: bool) -> String {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let body = answer.json();
+    let in_body = body["access_token"].as_str().map(str::to_owned);
+    let in_cookie = match jar(answer) {
+        Jar::Set(token) => Some(token),
+        Jar::Untouched => None,
+        Jar::Cleared => panic!("{answer:?}"),
+    };
+    // In one place, and nowhere else.
+    let (token, nothing) = if bearer {
+        assert_eq!(body["token_type"], "Bearer");
+        (in_body, in_cookie)
+    } else {
+        let said = answer.headers["waxseal-session"].to_str().unwrap();
+        assert!(said.starts_with("did=renewed, "), "{said}");
+        (in_cookie, in_body)
+    };
+    assert_eq!(nothing, None);
+    token.unwrap()
 }
 
 /// No answer repeats a password, a token or a hash.
@@ -59,11 +87,12 @@ async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
         } else {
             by_cookie(&house, &mine, change(PASSWORD, NEW)).await
         };
-        assert_eq!(answer.status, 204, "{answer:?}");
-        assert!(answer.body.is_empty());
-        assert_eq!(jar(&answer), Jar::Untouched);
         assert!(!answer.headers.contains_key("clear-site-data"));
         says_no_secret(&answer, &[PASSWORD, NEW, &mine]);
+        let (was, mine) = (mine, new_token(&answer, bearer));
+        let (sid, before_sid) = (id(&house, &mine), answer.json()["session"]["id"].clone());
+        assert_eq!((sid.generation, before_sid), (1, json!(sid.to_string())));
+        assert_eq!(house.verify(&was).await, 401);
         for token in [&before, &after] {
             assert_eq!(house.verify(token).await, 401);
         }
@@ -77,7 +106,7 @@ async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
         // And for good.
         let house = house.restart(|_| {}).await;
         assert_eq!(house.verify(&mine).await, 200);
-        for token in [&before, &after] {
+        for token in [&was, &before, &after] {
             assert_eq!(house.verify(token).await, 401);
         }
         assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
@@ -190,10 +219,11 @@ async fn a_password_is_long_enough_and_uncommon_and_no_more_is_asked_of_it() {
         &two_bytes_each(512),
         "the last one of them",
     ];
-    let mut current = PASSWORD;
+    let (mut current, mut mine) = (PASSWORD, mine);
     for new in good {
         let answer = by_cookie(&house, &mine, change(current, new)).await;
-        assert_eq!(answer.status, 204, "{new:?}: {answer:?}");
+        assert_eq!(answer.status, 200, "{new:?}: {answer:?}");
+        mine = new_token(&answer, false);
         assert_eq!(logs_in(&house, "wilhelmina", new).await, 200, "{new:?}");
         assert_eq!(logs_in(&house, "wilhelmina", current).await, 401);
         // Nothing is cut off, and nothing is trimmed.
@@ -306,7 +336,7 @@ async fn of_two_changes_at_once_one_wins() {
         );
         let won: Vec<_> = [&one, &two]
             .iter()
-            .map(|answer| answer.status == 204)
+            .map(|answer| answer.status == 200)
             .collect();
         assert_eq!(
             won.iter().filter(|won| **won).count(),
@@ -319,15 +349,17 @@ async fn of_two_changes_at_once_one_wins() {
         {
             let status = logs_in(&house, "alice", password).await;
             assert_eq!(status == 200, *won, "{round}");
+            // With the session that set it goes on the new token alone.
+            assert_eq!(house.verify(token).await, 401, "{round}");
             if *won {
-                assert_eq!(house.verify(token).await, 200, "{round}");
+                let token = new_token(answer, true);
+                assert_eq!(house.verify(&token).await, 200, "{round}");
             } else {
                 let code = answer.code();
                 assert!(
                     ["wrong_password", "invalid_token"].contains(&code.as_str()),
                     "{round}: {answer:?}"
                 );
-                assert_eq!(house.verify(token).await == 200, first == second, "{round}");
             }
         }
         assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
@@ -338,7 +370,7 @@ async fn of_two_changes_at_once_one_wins() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_with_the_old_password_that_races_the_change_loses() {
     let house = of_alice_and_bob().await;
-    let mine = house.login("alice").await;
+    let mut mine = house.login("alice").await;
     let passwords = [PASSWORD, NEW];
     for round in 0..20 {
         let (current, new) = (passwords[round % 2], passwords[(round + 1) % 2]);
@@ -354,7 +386,7 @@ async fn a_login_with_the_old_password_that_races_the_change_loses() {
             house.post("/password", Some(&mine), Some(change(current, new))),
             logins
         );
-        assert_eq!(changed.status, 204, "{round}: {changed:?}");
+        mine = new_token(&changed, true);
         for answer in answers {
             if answer.status == 200 {
                 let body = answer.json();
@@ -389,7 +421,7 @@ async fn a_change_that_could_not_be_written_is_none() {
     assert_eq!(logs_in(&house, "alice", NEW).await, 401);
     assert_eq!(logs_in(&house, "alice", PASSWORD).await, 200);
     let answer = by_cookie(&house, &mine, change(PASSWORD, NEW)).await;
-    assert_eq!(answer.status, 204);
+    assert_eq!(answer.status, 200);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use waxseal::time::{Clock, Timestamp};
 use crate::common::START;
 use crate::reference::{Limits, Model, Said, Token};
 use crate::stage::Carrier::{Bearer, Cookie};
-use crate::stage::Event::{self, Logout, Poll, Renew, Verify, Visit};
+use crate::stage::Event::{self, Logout, Password, Poll, Renew, Verify, Visit};
 use crate::stage::{Stage, Verdict};
 
 #[derive(Clone, Debug)]
@@ -65,6 +65,7 @@ fn honest() -> impl Strategy<Value = Step> {
         8 => event().prop_map(Step::SendSlowly),
         6 => any::<Index>().prop_map(Step::Arrive),
         1 => select(vec![Logout(Cookie), Logout(Bearer)]).prop_map(Step::Send),
+        1 => Just(Step::Send(Password(Cookie))),
     ]
 }
 
@@ -74,6 +75,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => Just(Renew(Bearer)),
         1 => Just(Logout(Cookie)),
         1 => Just(Logout(Bearer)),
+        1 => select(vec![Password(Cookie), Password(Bearer)]),
     ];
     prop_oneof![
         24 => honest(),
@@ -248,7 +250,10 @@ impl World {
         if let Some((_, former)) = former {
             // A good one is ended, as by a logout, and so is a superseded one, for theft.
             let said = self.model.present(former, Verify);
-            let stolen = said == Said::Superseded && self.model.now() < former.idle;
+            let raised = self.model.sessions[former.session].raised;
+            let stolen = said == Said::Superseded
+                && former.generation >= raised
+                && self.model.now() < former.idle;
             self.model.sessions[former.session].over |= said == Said::Kept || stolen;
         }
         let token = self.model.begin();
@@ -276,6 +281,9 @@ impl World {
         let (name, expected, given) = match said {
             Said::Dead => ("dead", dead, None),
             Said::Superseded if after.over => ("theft", Verdict::Refused, None),
+            Said::Superseded if token.generation < after.raised => {
+                ("superseded by a password", Verdict::Refused, None)
+            }
             Said::Superseded => ("superseded", Verdict::Refused, None),
             Said::Kept => ("kept", kept, None),
             // The table has what its answer should say besides.
@@ -283,7 +291,10 @@ impl World {
             Said::Touched(token) => ("touched", Verdict::Touched(token.state()), Some(token)),
             Said::Renewed(token) => {
                 let first = after.generation > before.generation;
-                let name = ["renewed again", "renewed"][usize::from(first)];
+                let name = match event {
+                    Password(_) => "password changed",
+                    _ => ["renewed again", "renewed"][usize::from(first)],
+                };
                 (name, Verdict::Renewed(token.state()), Some(token))
             }
         };
@@ -314,7 +325,9 @@ impl World {
             self.present(index, Verify).await;
         }
         let log = self.stage.log().await;
-        let renewed = log.iter().filter(|reason| **reason == "renewed").count();
+        // A change of the password writes two entries, for this session and for the others.
+        let written = |of: &str| log.iter().filter(|reason| **reason == of).count();
+        let renewed = written("renewed") + written("password_changed") / 2;
         let generations = self.model.sessions.iter().map(|session| session.generation);
         assert_eq!(u32::try_from(renewed).unwrap(), generations.sum::<u32>());
     }
@@ -376,7 +389,7 @@ fn whatever_happens_the_service_says_what_the_model_says() {
     );
     // An answer may be on its way for longer than is good for its session.
     let seen = play(lives(), steps, |_| 20_000, |_| {});
-    assert_eq!(seen.len(), 8, "{seen:?}");
+    assert_eq!(seen.len(), 10, "{seen:?}");
     let rarest = seen.values().min().unwrap();
     assert!(*rarest >= 10, "the lives prove too little: {seen:?}");
 }

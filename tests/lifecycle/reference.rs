@@ -1,7 +1,7 @@
 //! The rules of sessions in a few lines, that know nothing of how they are kept.
 
 use crate::stage::Carrier::Cookie;
-use crate::stage::Event::{self, Logout, Renew, Visit};
+use crate::stage::Event::{self, Logout, Password, Renew, Visit};
 use crate::stage::State;
 
 /// The timeouts, in seconds.
@@ -40,6 +40,8 @@ pub struct Session {
     /// In milliseconds.
     pub grace_until: i64,
     pub over: bool,
+    /// Every generation before it was ended by a change of the password.
+    pub raised: u32,
 }
 
 /// What becomes of a token that is presented.
@@ -48,7 +50,7 @@ pub enum Said {
     Dead,
     Superseded,
     Kept,
-    /// Let in, and nothing to exchange: the leeway alone carries it.
+    /// Nothing to exchange: the leeway alone carries it.
     AtItsEnd,
     Touched(Token),
     Renewed(Token),
@@ -93,6 +95,29 @@ impl Model {
         }
     }
 
+    /// All other sessions end, and this one goes on in its next generation alone.
+    fn change_password(&mut self, token: Token) -> Said {
+        let (limits, now) = (self.limits, self.now());
+        if now >= token.idle {
+            return Said::AtItsEnd;
+        }
+        for (other, session) in self.sessions.iter_mut().enumerate() {
+            session.over |= other != token.session;
+        }
+        let session = &mut self.sessions[token.session];
+        session.generation += 1;
+        session.renew = now + limits.renewal;
+        session.raised = session.generation;
+        session.grace_until = 0;
+        Said::Renewed(Token {
+            generation: session.generation,
+            renew: session.renew,
+            issued: now,
+            idle: token.end.min(now + limits.idle),
+            ..token
+        })
+    }
+
     pub fn present(&mut self, token: Token, event: Event) -> Said {
         let (limits, now) = (self.limits, self.now());
         let session = &mut self.sessions[token.session];
@@ -101,9 +126,14 @@ impl Model {
         }
         let behind = session.generation.saturating_sub(token.generation);
         if behind > 1 || (behind == 1 && self.shown >= session.grace_until) {
-            let exchanged = matches!(event, Visit | Renew(_) | Logout(Cookie));
-            session.over = exchanged && now < token.idle;
+            // A request for a new password with the cookie is activity too.
+            let exchanged = matches!(event, Visit | Renew(_) | Logout(Cookie) | Password(Cookie));
+            let stolen = exchanged && token.generation >= session.raised;
+            session.over = stolen && now < token.idle;
             return Said::Superseded;
+        }
+        if let Password(_) = event {
+            return self.change_password(token);
         }
         session.over = matches!(event, Logout(_));
         if !matches!(event, Visit | Renew(_)) {

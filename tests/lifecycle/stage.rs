@@ -45,6 +45,8 @@ pub enum Event {
     Renew(Carrier),
     /// `POST /logout`.
     Logout(Carrier),
+    /// `POST /password`, with the right one, which stays what it is.
+    Password(Carrier),
 }
 
 impl Event {
@@ -52,7 +54,7 @@ impl Event {
         match self {
             Self::Visit | Self::Poll => Carrier::Cookie,
             Self::Read | Self::Verify => Carrier::Bearer,
-            Self::Renew(carrier) | Self::Logout(carrier) => carrier,
+            Self::Renew(carrier) | Self::Logout(carrier) | Self::Password(carrier) => carrier,
         }
     }
 
@@ -63,6 +65,16 @@ impl Event {
             Self::Verify => Request::get("/verify"),
             Self::Renew(_) => Request::post("/session/renew"),
             Self::Logout(_) => Request::post("/logout"),
+            Self::Password(_) => {
+                Request::post("/password").header("content-type", "application/json")
+            }
+        };
+        let body = match self {
+            Self::Password(_) => {
+                let body = json!({ "current_password": PASSWORD, "new_password": PASSWORD });
+                Body::from(body.to_string())
+            }
+            _ => Body::empty(),
         };
         let request = match self.carrier() {
             Carrier::Cookie => request
@@ -70,7 +82,7 @@ impl Event {
                 .header("sec-fetch-site", "same-origin"),
             Carrier::Bearer => request.header("authorization", format!("Bearer {token}")),
         };
-        request.body(Body::empty()).unwrap()
+        request.body(body).unwrap()
     }
 }
 
@@ -248,11 +260,13 @@ impl Stage {
         }
         match event {
             Event::Verify | Event::Read => (Verdict::Good, None),
-            Event::Renew(Carrier::Bearer) => self.renewed_by_bearer(&answer, token, &presented),
+            Event::Renew(Carrier::Bearer) | Event::Password(Carrier::Bearer) => {
+                self.renewed_by_bearer(&answer, token, &presented)
+            }
             _ => {
                 let new = cookie.map(|cookie| cookie.expect("cleared by a good answer"));
                 let verdict = self.header(&answer, new.as_deref());
-                if let Event::Renew(_) = event {
+                if let Event::Renew(_) | Event::Password(_) = event {
                     let body = answer.json();
                     assert!(body.get("access_token").is_none(), "{}", what());
                     assert!(body.get("token_type").is_none(), "{}", what());

@@ -344,7 +344,7 @@ async fn login(house: &House) -> Result<String, LoginError> {
     issuer
         .login("alice", password, Origin::default())
         .await
-        .map(|issued| issued.token)
+        .map(|login| login.issued.token)
 }
 
 fn alive(house: &House, token: &str) -> bool {

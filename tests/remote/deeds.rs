@@ -1,9 +1,10 @@
 //! The table of cases that the verifier in Rust and the one in JavaScript share: what is done at the issuer, and
 //! what becomes of which token.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::common::PASSWORD;
 use super::javascript::{Both, GRACE, Verdict, claims};
@@ -42,6 +43,8 @@ enum Which {
     This,
     /// The same session with a later idle deadline.
     Touched,
+    /// The same session after a change of the password.
+    Changed,
     /// The same user's other session.
     Other,
     /// Somebody else's session.
@@ -57,7 +60,9 @@ enum Which {
     /// The client gets it afterwards.
     CalledLater,
 }
-use Which::{Called, CalledAgain, CalledLater, Later, Other, OtherClient, Stranger, This, Touched};
+use Which::{
+    Called, CalledAgain, CalledLater, Changed, Later, Other, OtherClient, Stranger, This, Touched,
+};
 
 const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
     (
@@ -115,7 +120,12 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
     ),
     (
         Deed::ChangePassword,
-        &[(Other, Refused), (This, Session), (Stranger, Session)],
+        &[
+            (This, Refused),
+            (Other, Refused),
+            (Changed, Session),
+            (Stranger, Session),
+        ],
     ),
     (
         Deed::SetPassword,
@@ -203,6 +213,7 @@ struct Cast {
     client: Client,
     this: String,
     touched: String,
+    changed: OnceLock<String>,
     other: String,
     stranger: String,
     called: String,
@@ -239,6 +250,7 @@ impl Cast {
         Self {
             this,
             touched,
+            changed: OnceLock::new(),
             other: login(&user).await,
             stranger: login(&stranger).await,
             called: call(&client).await,
@@ -253,6 +265,7 @@ impl Cast {
         match which {
             This => self.this.clone(),
             Touched => self.touched.clone(),
+            Changed => self.changed.get().unwrap().clone(),
             Other => self.other.clone(),
             Stranger => self.stranger.clone(),
             Called => self.called.clone(),
@@ -302,7 +315,10 @@ impl Cast {
             }
             Deed::ChangePassword => {
                 let body = json!({ "current_password": PASSWORD, "new_password": "another horse battery" });
-                both.post("/password", &self.this, Some(body)).await;
+                let answer = both.post("/password", &self.this, Some(body)).await;
+                let answer: Value = answer.json().await.unwrap();
+                let token = answer["access_token"].as_str().unwrap().to_owned();
+                self.changed.set(token).unwrap();
             }
             Deed::SetPassword => cli(
                 &["user", "passwd", &self.user, "--password-stdin"],
@@ -335,7 +351,7 @@ async fn the_table_holds(algorithm: &str) {
         let cast = Cast::new(&both, row, needs_touched).await;
         for (which, _) in cases {
             let token = match which {
-                Later | CalledLater => continue,
+                Changed | Later | CalledLater => continue,
                 _ => cast.token(&both, *which).await,
             };
             let good = match which {

@@ -1,11 +1,14 @@
 //! Users.
 
-use waxseal::account::{Accounts, AddUserError, BeginSession, UserChange};
+use waxseal::account::{
+    Accounts, AddUserError, BeginSession, OwnPassword, OwnPasswordChange, UserChange,
+};
 use waxseal::inventory::Inventory;
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target};
 use waxseal::time::Timestamp;
 
+use super::inventory::raise;
 use super::stage::START;
 use super::stage::{HOUR, Stage, hash};
 
@@ -159,23 +162,36 @@ async fn ones_own_password_spares_ones_session_and_loses_to_another(stage: Stage
     let mine = stage.begin(&store, "alice", START).await.unwrap();
     stage.begin(&store, "alice", START).await.unwrap();
     let read = store.login_user(alice).await.unwrap().unwrap().version;
-    let own = |text: &str| UserChange::OwnPassword {
+    let own = |text: &str, generation, version| OwnPassword {
+        user: alice,
         hash: hash(text),
-        spared: mine.lineage,
-        version: read,
+        version,
+        session: raise(alice, &mine, generation, START),
     };
-    let first = store.change_user(alice, own("first"), START).await.unwrap();
-    assert_eq!(first, Some(1));
-    assert_eq!(
-        store
-            .change_user(alice, own("second"), START)
-            .await
-            .unwrap(),
-        None
-    );
-    let entry = store.read(0, 1).await.unwrap().entries.remove(0).revocation;
-    assert_eq!(entry.spared, Some(mine.lineage));
-    assert_eq!(store.sessions(alice, START).await.unwrap(), [mine]);
+    let change = async |own| store.change_own_password(own).await.unwrap();
+    let first = change(own("first", 0, read)).await;
+    let (seq, generation) = (2, 1);
+    assert_eq!(first, OwnPasswordChange::Done { seq, generation });
+    let second = change(own("second", 1, read)).await;
+    assert_eq!(second, OwnPasswordChange::Lost);
+    // A generation that is over changes no password, nor does that of another session.
+    let read = store.login_user(alice).await.unwrap().unwrap().version;
+    for generation in [0, 2] {
+        let third = change(own("third", generation, read)).await;
+        assert_eq!(third, OwnPasswordChange::SessionOver, "{generation}");
+    }
+    let page = store.read(0, 9).await.unwrap();
+    let entries: Vec<_> = page.entries.iter().map(|entry| &entry.revocation).collect();
+    let [raised, cut_off] = entries[..] else {
+        panic!("{entries:?}")
+    };
+    assert_eq!(raised.target, Target::Session(mine.lineage));
+    assert_eq!((raised.from, raised.grace_until), (1, None));
+    assert_eq!(raised.reason, Reason::PasswordChanged);
+    assert_eq!(cut_off.spared, Some(mine.lineage));
+    let sessions = store.sessions(alice, START).await.unwrap();
+    let lineages: Vec<_> = sessions.iter().map(|session| session.lineage).collect();
+    assert_eq!(lineages, [mine.lineage]);
     let user = store.login_user(alice).await.unwrap().unwrap();
     assert_eq!(user.password_hash.as_str(), "first");
 }

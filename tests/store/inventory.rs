@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use waxseal::account::{Accounts, OwnPassword, OwnPasswordChange};
 use waxseal::id::{SessionId, UserId};
-use waxseal::inventory::{Entered, Inventory, Renew, Renewed};
+use waxseal::inventory::{Entered, Inventory, Raise, Renew, Renewed};
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target, session_revocation_expiry};
 use waxseal::time::Timestamp;
@@ -16,6 +17,7 @@ use super::stage::{HOUR, Stage};
 on_both_engines! {
     sessions_are_listed_newest_first_until_their_end
     a_renewal_is_written_and_repeated_within_its_grace
+    what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_theft
     of_many_renewals_at_once_one_is_first
     what_is_not_the_session_is_not_renewed
     sessions_are_forgotten_by_their_end
@@ -37,6 +39,27 @@ fn renewal(user: UserId, session: &Entered, generation: u32, at: Timestamp) -> R
         grace: GRACE,
         renew_at: at.plus(HOUR / 2),
         idle_end: at.plus(HOUR),
+    }
+}
+
+/// A raise of that session by who presents that generation.
+pub fn raise(user: UserId, session: &Entered, generation: u32, at: Timestamp) -> Raise {
+    let Renew {
+        presented,
+        auth_time,
+        session_expiry,
+        renew_at,
+        idle_end,
+        ..
+    } = renewal(user, session, generation, at);
+    Raise {
+        presented,
+        user,
+        auth_time,
+        session_expiry,
+        at,
+        renew_at,
+        idle_end,
     }
 }
 
@@ -107,6 +130,64 @@ async fn a_renewal_is_written_and_repeated_within_its_grace(stage: Stage) {
     // Two generations ago is theft at any time.
     assert_eq!(renew(0, later).await.unwrap(), Renewed::Reused);
     assert_eq!(store.read(0, 9).await.unwrap().head.cursor.seq, 2);
+}
+
+async fn what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_theft(stage: Stage) {
+    let store = stage.node("a").await;
+    let alice = stage.add_user(&store, "alice").await;
+    let session = stage.begin(&store, "alice", START).await.unwrap();
+    let presented = |generation| SessionId {
+        lineage: session.lineage,
+        generation,
+    };
+    let renew = |generation, at| store.renew(renewal(alice, &session, generation, at));
+    let change = async |generation, at| {
+        let read = store.login_user(alice).await.unwrap().unwrap();
+        let change = OwnPassword {
+            user: alice,
+            hash: read.password_hash,
+            version: read.version,
+            session: raise(alice, &session, generation, at),
+        };
+        store.change_own_password(change).await.unwrap()
+    };
+    let (minute, at) = (Duration::from_secs(60), START.plus(HOUR / 2));
+    assert!(matches!(
+        renew(0, at).await.unwrap(),
+        Renewed::Current { generation: 1, .. }
+    ));
+    // In the grace of the renewal, it is the session's next generation too.
+    let changed = change(0, at).await;
+    assert!(
+        matches!(changed, OwnPasswordChange::Done { generation: 2, .. }),
+        "{changed:?}"
+    );
+    // Whatever the clock shows.
+    for time in [at, at.minus(HOUR), at.plus(minute)] {
+        for generation in [0, 1] {
+            let renewed = renew(generation, time).await.unwrap();
+            assert_eq!(renewed, Renewed::Superseded, "{generation}");
+        }
+    }
+    // A renewal after it is as any other.
+    let later = at.plus(HOUR / 2);
+    let next = renew(2, later).await.unwrap();
+    assert!(matches!(next, Renewed::Current { generation: 3, .. }));
+    assert_eq!(renew(2, later).await.unwrap(), next);
+    assert_eq!(renew(1, later).await.unwrap(), Renewed::Superseded);
+    assert_eq!(renew(2, later.plus(minute)).await.unwrap(), Renewed::Reused);
+    for (generation, expected) in [(0, true), (1, true), (2, false), (3, false)] {
+        let ended = store
+            .ended_by_a_change(presented(generation))
+            .await
+            .unwrap();
+        assert_eq!(ended, expected, "{generation}");
+    }
+    let unknown = SessionId {
+        lineage: stage.lineage(START),
+        generation: 0,
+    };
+    assert!(!store.ended_by_a_change(unknown).await.unwrap());
 }
 
 async fn of_many_renewals_at_once_one_is_first(stage: Stage) {

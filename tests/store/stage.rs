@@ -207,6 +207,7 @@ impl Stage {
             username: name.parse().unwrap(),
             enabled: true,
             created_at: START,
+            password_change_required_by: None,
         }
     }
 

@@ -53,6 +53,11 @@ export class Waxseal extends EventTarget {
   logout(scope?: 'this' | 'others' | 'all'): Promise<void>;
   /** A later idle deadline, or a new session ID when that is due. One renewal for all tabs. */
   renew(): Promise<Session>;
+  /**
+   * Sets a new password. The session goes on under a new session ID in all tabs, and the user's other sessions end.
+   * Throws `Problem` if it is refused. If the answer is lost, the session may have ended: log in with the new password.
+   */
+  changePassword(currentPassword: string, newPassword: string): Promise<Session>;
   /** As `fetch`, within the session. `background` says that the request is no sign of a user: a poll. */
   fetch(input: RequestInfo | URL, init?: RequestInit & { background?: boolean }): Promise<Response>;
   /** No more events and timers. The session goes on. */

@@ -261,6 +261,29 @@ export class Waxseal extends EventTarget {
     return (this.#renewing ??= this.#renewInTurn().finally(() => { this.#renewing = null; }));
   }
 
+  /** @param {string} currentPassword @param {string} newPassword */
+  async changePassword(currentPassword, newPassword) {
+    const body = { current_password: currentPassword, new_password: newPassword };
+    return this.#inTurn(async () => {
+      for (;;) {
+        if (!this.#state) await this.restore();
+        const asked = this.#state;
+        if (!asked) throw noSession();
+        const sent = this.#clock.elapsed();
+        const response = await this.#send('password', body);
+        if (response.ok) {
+          const state = await this.#read(response, sent);
+          if (this.#state && lineage(this.#state) === lineage(state)) return this.#take(state, 'renewed', { asked: true });
+          throw noSession(); // it was ended, or replaced by a login, meanwhile
+        }
+        if (response.status !== 401) throw await problemOf(response);
+        // The token may be one that another tab has replaced.
+        await this.#check();
+        if (this.#state === asked) throw await problemOf(response);
+      }
+    });
+  }
+
   /** @param {RequestInfo | URL} input @param {RequestInit & { background?: boolean }} [init] */
   async fetch(input, init = {}) {
     const request = new Request(input, init);
@@ -325,9 +348,13 @@ export class Waxseal extends EventTarget {
     if (!this.#state) await this.restore();
     const before = this.#state;
     if (!before) throw noSession();
-    const renew = () => this.#renewUnlessDone(before);
+    return this.#inTurn(() => this.#renewUnlessDone(before));
+  }
+
+  /** One at a time in all tabs: what gives the session a new ID. @param {() => Promise<Session>} work @returns {Promise<Session>} */
+  #inTurn(work) {
     const locks = globalThis.navigator?.locks;
-    return /** @type {Promise<Session>} */ (locks ? locks.request(this.#name, renew) : renew());
+    return /** @type {Promise<Session>} */ (locks ? locks.request(this.#name, work) : work());
   }
 
   /** @param {State} before */

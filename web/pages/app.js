@@ -11,6 +11,7 @@ import { openSession } from './session.js';
 import { openSessions } from './sessions.js';
 import { openSignIn } from './sign-in.js';
 import { Waxseal } from './waxseal.js';
+import { timeOfDay, writeTime } from './words.js';
 
 // The views for who is signed in, by the address's hash. Each has a <template>, and a function that brings it to life.
 const views = {
@@ -26,6 +27,7 @@ const destination = () => returning?.url ?? null;
 const app = { client, requests, enter, signOut, tell, warn, stay, destination, who: () => byId('who-name').textContent };
 
 let lineage = null; // of the session that is shown; null while nobody is signed in
+let generation = null; // of that session
 let leaving = false; // whether it is this tab that signs out
 let asked = false; // whether it is known who was signed in when the page was opened
 let returning = null; // what findReturn says: where to go instead of showing the session
@@ -66,8 +68,14 @@ function stay() {
 
 /** Somebody is signed in: here, in another tab, or since before the page was opened. */
 function enter() {
-  const now = client.session.id.split('.')[0];
-  if (lineage === now) return;
+  const [now, latest] = client.session.id.split('.');
+  const renewed = generation !== latest;
+  generation = latest;
+  if (lineage === now) {
+    // The new password may be why.
+    if (renewed && byId('change-required').textContent) nameWho(now);
+    return;
+  }
   lineage = now;
   if (asked && destination()) confirm(now);
   else open(now);
@@ -95,8 +103,9 @@ function open(now) {
 async function nameWho(of) {
   byId('who-as').hidden = true;
   try {
-    const { username } = await (await requests.fetch('/sessions', { background: true })).json();
+    const { username, password_change_required_by: by } = await (await requests.fetch('/sessions', { background: true })).json();
     if (lineage !== of) return;
+    requireChange(by && new Date(by));
     byId('who-name').textContent = username;
     byId('who-as').hidden = false;
   } catch (error) {
@@ -104,9 +113,20 @@ async function nameWho(of) {
   }
 }
 
+/** Says on every page that an initial password must be changed by then, if it is one. */
+function requireChange(by) {
+  const notice = byId('change-required');
+  notice.replaceChildren();
+  if (!by) return;
+  const text = byId(Date.now() < by ? 'change-required-text' : 'change-missed-text').content.cloneNode(true);
+  writeTime(text.querySelector('time'), by, timeOfDay);
+  notice.append(text);
+}
+
 /** Nobody is signed in. */
 function leave(reason) {
   lineage = null;
+  requireChange(null);
   requests.clear();
   byId('views').hidden = byId('who').hidden = true;
   byId('who-name').textContent = '';

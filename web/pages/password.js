@@ -2,7 +2,7 @@ import { handleForm } from './form.js';
 
 const about = { wrong_password: ['current'], unacceptable_password: ['new'] };
 
-export function openPassword(main, { requests, tell, who }, signal) {
+export function openPassword(main, { client, requests, tell, who }, signal) {
   const form = main.querySelector('form');
   form.elements.username.value = who();
   handleForm(form, {
@@ -10,11 +10,7 @@ export function openPassword(main, { requests, tell, who }, signal) {
     concerns: ({ code }) => about[code] ?? [],
     async send(values) {
       form.elements.username.value = who();
-      await requests.fetch('/password', {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/json' },
-        body: JSON.stringify({ current_password: values.current, new_password: values.new }),
-      });
+      await requests.named('POST /password', false, () => client.changePassword(values.current, values.new));
       form.reset();
       tell('Your password is changed, and your other sessions are ended. This one goes on.');
     },

@@ -3,6 +3,7 @@
 pub mod database;
 mod secure;
 mod timeouts;
+mod values;
 pub mod variables;
 
 use std::fs;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 use waxseal::Settings;
+use waxseal::account::Username;
 use waxseal::account::limits::{LoginRates, Rate};
 use waxseal::embedded::{Logout, mark_is_apart};
 use waxseal::http::{ClearSiteData, SameSite};
@@ -25,9 +27,6 @@ use database::Takes;
 use timeouts::Durations;
 
 const FILE: &str = "waxseal.toml";
-
-/// The largest memo, in mebibytes.
-const MAX_MEMO: u64 = 65_536;
 
 /// The settings of the service, and where it listens.
 #[derive(Debug)]
@@ -42,6 +41,8 @@ pub struct Config {
     pub takes: Takes,
     /// How many connections may be open at once, if that is set.
     pub max_connections: Option<usize>,
+    /// Whom a start without any user adds; none if nobody is to be added.
+    pub first_user: Option<Username>,
     pub settings: Settings,
 }
 
@@ -81,6 +82,7 @@ struct File {
     stop_notice: Option<String>,
     memo: Option<String>,
     max_connections: Option<String>,
+    first_user: Option<String>,
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -238,23 +240,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
             .filter(|time| time.as_secs() <= 3600)
             .ok_or_else(|| bad("stop_notice", &text, "a duration from 0s to 1h"))?,
     };
-    let memo = match pick(&flags.memo, file.memo) {
-        None => default.memo,
-        Some(text) => text
-            .strip_suffix("MiB")
-            .unwrap_or(if text == "0" { "0" } else { "" })
-            .parse()
-            .ok()
-            .filter(|mebibytes| *mebibytes <= MAX_MEMO)
-            .map(|mebibytes: u64| mebibytes * 1024 * 1024)
-            .ok_or_else(|| {
-                bad(
-                    "memo",
-                    &text,
-                    "a size such as 64MiB, at most 65536MiB, or 0",
-                )
-            })?,
-    };
+    let memo = values::memo(pick(&flags.memo, file.memo), default.memo)?;
     let max_connections = match pick(&flags.max_connections, file.max_connections) {
         None => None,
         Some(text) => Some(
@@ -264,6 +250,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
                 .ok_or_else(|| bad("max_connections", &text, "a number from 1"))?,
         ),
     };
+    let first_user = values::first_user(pick(&flags.first_user, file.first_user))?;
     let folder = |key, flag, file, default: &str| match pick(flag, file) {
         None => Ok(default.into()),
         Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
@@ -311,6 +298,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         stop_notice,
         takes,
         max_connections,
+        first_user,
         settings,
     })
 }
@@ -454,6 +442,7 @@ mod tests {
             "stop_notice",
             "memo",
             "max_connections",
+            "first_user",
         ];
         for key in keys {
             let argument = command

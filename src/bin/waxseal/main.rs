@@ -8,6 +8,7 @@ mod config;
 mod connections;
 mod ended;
 mod failure;
+mod first_user;
 mod keys;
 mod lines;
 mod metrics;

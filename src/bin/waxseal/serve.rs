@@ -11,17 +11,16 @@ use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
+use waxseal::Waxseal;
 use waxseal::embedded::{Database, make_data_dir};
-use waxseal::random::OsRandom;
-use waxseal::{Settings, Waxseal};
 
 use crate::config::Config;
 use crate::connections::{self, Connections, Gate, Meters, Peer};
 use crate::failure::Failure;
+use crate::first_user;
 use crate::metrics::{self, Metrics};
 use crate::patience::Patience;
 use crate::traces::Traces;
-use crate::{passwords, streams, user};
 
 /// How long requests under way may take to finish once the service is told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -89,7 +88,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let open = async {
         let opened = Waxseal::open(&config.settings).await;
         let waxseal = opened.map_err(Failure::refused)?;
-        first_user(&waxseal, &config.settings).await?;
+        first_user::make(&waxseal, config).await?;
         Ok::<_, Failure>(waxseal)
     };
     // It may wait for its database for long.
@@ -236,39 +235,4 @@ pub fn lock(config: &Config) -> Result<File, Failure> {
         refused("another server runs on this data folder; stop it, or set --data-dir".to_owned())
     })?;
     Ok(file)
-}
-
-async fn first_user(waxseal: &Waxseal, settings: &Settings) -> Result<(), Failure> {
-    let accounts = waxseal.accounts();
-    if !accounts.users().await.map_err(Failure::refused)?.is_empty() {
-        return Ok(());
-    }
-    let user = user::new_user("admin")?;
-    let password = passwords::random(&OsRandom::new());
-    let hash = passwords::hash(password.clone(), user.username.as_str(), settings).await?;
-    // The password is shown before the user is made. A user whose password nobody has seen would keep the next start
-    // from making another.
-    let shown = streams::err(&format!(
-        "waxseal: there was no user, so one is made. This is shown once:\n  username: admin\n  password: {password}\n"
-    ));
-    shown.map_err(|cause| {
-        Failure::refused(format!(
-            "there is no user, and none was made: the password of the first one could not be shown on standard error: {cause}. Start with a standard error that can be written, or add a user with: waxseal user add NAME"
-        ))
-    })?;
-    let Err(failure) = user::insert(&*accounts, &user, &hash).await else {
-        return Ok(());
-    };
-    // Another node that starts at the same moment may have made it.
-    let users = accounts.users().await.unwrap_or_default();
-    if users.iter().any(|known| known.id == user.id) {
-        return Ok(());
-    }
-    if !users.is_empty() {
-        streams::note(
-            "the password shown here is not valid: another node made the first user at the same moment, and shows its password",
-        );
-        return Ok(());
-    }
-    Err(failure.with("; the password that was shown may be valid or not: keep it secret"))
 }

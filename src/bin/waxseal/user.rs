@@ -63,6 +63,7 @@ pub fn new_user(name: &str) -> Result<User, Failure> {
         username,
         enabled: true,
         created_at: now,
+        password_change_required_by: None,
     })
 }
 
@@ -84,6 +85,7 @@ fn shown(user: &User) -> Map<String, Value> {
         "username": user.username.as_str(),
         "enabled": user.enabled,
         "created_at": user.created_at,
+        "password_change_required_by": user.password_change_required_by,
     });
     value.as_object().cloned().unwrap_or_default()
 }
@@ -148,7 +150,8 @@ async fn passwd(
     config: &Config,
     output: Output,
 ) -> Result<(Ended, Receipt), Failure> {
-    let user = find(accounts, &wanted.name).await?;
+    let mut user = find(accounts, &wanted.name).await?;
+    user.password_change_required_by = None;
     let chosen = passwords::chosen(wanted)?;
     let (text, name) = (chosen.text.clone(), user.username.as_str());
     let hash = passwords::hash(text, name, &config.settings).await?;

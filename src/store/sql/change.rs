@@ -49,6 +49,10 @@ pub(super) async fn apply(
         Change::Leeway(leeway, at) => change_leeway(db, head, *leeway, *at).await,
         Change::AddUser(user, password) => user::add(db, user, password).await,
         Change::User(user, change, at) => user::change(db, head, *user, change, *at).await,
+        Change::OwnPassword(change) => {
+            let done = user::change_own_password(db, head, change).await?;
+            Ok(Done::OwnPassword(done))
+        }
         Change::EnableUser(user) => user::enable(db, *user).await,
         Change::BeginSession(begin) => session::begin(db, head, begin).await,
         Change::Renew(renew) => session::renew(db, head, renew).await,
@@ -59,15 +63,15 @@ pub(super) async fn apply(
     }
 }
 
-/// The next entry: its `seq` and hash follow from the head, in the transaction that moves the head. It is
-/// written with the others of the transaction, by [`write_appended`].
-pub(super) fn append(head: &mut HeadRow, mut revocation: Revocation) -> Done {
+/// The next entry: its `seq`, which this gives, and its hash follow from the head, in the transaction that moves the
+/// head. It is written with the others of the transaction, by [`write_appended`].
+pub(super) fn append(head: &mut HeadRow, mut revocation: Revocation) -> i64 {
     revocation.seq = head.head.cursor.seq + 1;
     let hash = revocation.chain(&head.head.cursor.hash);
     let seq = revocation.seq;
     head.head.cursor = Cursor { seq, hash };
     head.appended.push(Entry { revocation, hash });
-    Done::Revoked(seq)
+    seq
 }
 
 /// Writes all that was appended: one statement, however many callers it is of.
@@ -142,7 +146,7 @@ async fn revoke(
         reason,
         at,
     };
-    Ok(append(head, revocation))
+    Ok(Done::Revoked(append(head, revocation)))
 }
 
 /// The first lineage time that is good after a cut-off at `at`: past now, and past every lineage

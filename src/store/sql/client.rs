@@ -152,7 +152,7 @@ async fn change(
         reason,
         at,
     };
-    Ok(append(head, revocation))
+    Ok(Done::Revoked(append(head, revocation)))
 }
 
 /// A token whose client changed since it was read is not handed out; one that is is known to every

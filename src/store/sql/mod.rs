@@ -31,10 +31,10 @@ use tokio::sync::watch;
 use crate::account::limits::{Counting, LimitStores};
 use crate::account::password::PasswordHash;
 use crate::account::{
-    Accounts, AddUserError, BeginSession, LoginStart, LoginUser, User, UserChange, Username,
+    Accounts, AddUserError, BeginSession, LoginStart, LoginUser, OwnPassword, OwnPasswordChange,
+    User, UserChange, Username,
 };
-use crate::id::{Lineage, UserId};
-use crate::inventory::{Entered, Inventory, Renew, Renewed};
+use crate::id::UserId;
 use crate::revocation::Reason;
 use crate::revocation::log::{Cursor, Head, Page, RevocationLog, Revoke, StoreError};
 use crate::store::mark::{Mark, MarkFile};
@@ -355,6 +355,16 @@ impl Accounts for SqlStore {
         }
     }
 
+    async fn change_own_password(
+        &self,
+        change: OwnPassword,
+    ) -> Result<OwnPasswordChange, StoreError> {
+        match self.write(Change::OwnPassword(change)).await? {
+            Done::OwnPassword(done) => Ok(done),
+            other => Err(other.unexpected()),
+        }
+    }
+
     async fn enable_user(&self, user: UserId) -> Result<bool, StoreError> {
         self.write(Change::EnableUser(user)).await?.yes_or_no()
     }
@@ -382,36 +392,5 @@ impl Accounts for SqlStore {
         self.write(Change::UpgradeHash(user, old.clone(), new.clone()))
             .await?;
         Ok(())
-    }
-}
-
-#[async_trait]
-impl Inventory for SqlStore {
-    async fn sessions(&self, user: UserId, since: Timestamp) -> Result<Vec<Entered>, StoreError> {
-        let read = session::list(&self.readers, user, since);
-        self.read("list the sessions", read).await
-    }
-
-    async fn session(&self, user: UserId, lineage: Lineage) -> Result<Option<Entered>, StoreError> {
-        let read = session::find(&self.readers, user, lineage);
-        self.read("find the session", read).await
-    }
-
-    async fn renew(&self, renew: Renew) -> Result<Renewed, StoreError> {
-        match self.write(Change::Renew(renew)).await? {
-            Done::Renewed(renewed) => Ok(renewed),
-            other => Err(other.unexpected()),
-        }
-    }
-
-    async fn forget(&self, until: Timestamp) -> Result<u64, StoreError> {
-        let mut all = 0;
-        loop {
-            match self.write(Change::Forget(until)).await? {
-                Done::Forgotten(0) => return Ok(all),
-                Done::Forgotten(some) => all += some,
-                other => return Err(other.unexpected()),
-            }
-        }
     }
 }

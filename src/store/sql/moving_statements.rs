@@ -22,13 +22,13 @@ pub(super) const REVOCATIONS: (&str, &str) = (
 );
 
 pub(super) const USERS: (&str, &str) = (
-    r#"SELECT count(*), max(id), json_group_array(json_object('id', id, 'username', username, 'password_hash', password_hash, 'enabled', enabled, 'created_at', created_at, 'version', version, 'newest_lineage', newest_lineage, 'from', "from", 'spared', spared)) FROM (SELECT * FROM user WHERE id > $1 ORDER BY id LIMIT $2)"#,
-    r#"INSERT INTO "user" (id, username, password_hash, enabled, created_at, version, newest_lineage, "from", spared) SELECT id, username, password_hash, enabled <> 0, created_at, version, newest_lineage, "from", spared FROM json_to_recordset(CAST($1 AS json)) AS r (id TEXT, username TEXT, password_hash TEXT, enabled BIGINT, created_at BIGINT, version BIGINT, newest_lineage BIGINT, "from" BIGINT, spared TEXT)"#,
+    r#"SELECT count(*), max(id), json_group_array(json_object('id', id, 'username', username, 'password_hash', password_hash, 'enabled', enabled, 'created_at', created_at, 'version', version, 'newest_lineage', newest_lineage, 'from', "from", 'spared', spared, 'password_change_required_by', password_change_required_by)) FROM (SELECT * FROM user WHERE id > $1 ORDER BY id LIMIT $2)"#,
+    r#"INSERT INTO "user" (id, username, password_hash, enabled, created_at, version, newest_lineage, "from", spared, password_change_required_by) SELECT id, username, password_hash, enabled <> 0, created_at, version, newest_lineage, "from", spared, password_change_required_by FROM json_to_recordset(CAST($1 AS json)) AS r (id TEXT, username TEXT, password_hash TEXT, enabled BIGINT, created_at BIGINT, version BIGINT, newest_lineage BIGINT, "from" BIGINT, spared TEXT, password_change_required_by BIGINT)"#,
 );
 
 pub(super) const SESSIONS: (&str, &str) = (
-    r#"SELECT count(*), max(lineage), json_group_array(json_object('lineage', lineage, 'user', "user", 'auth_time', auth_time, 'session_expiry', session_expiry, 'generation', generation, 'renew_at', renew_at, 'grace_until', grace_until, 'idle_end', idle_end, 'address', address, 'browser', browser)) FROM (SELECT * FROM session WHERE lineage > $1 ORDER BY lineage LIMIT $2)"#,
-    r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser) SELECT lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser FROM json_to_recordset(CAST($1 AS json)) AS r (lineage TEXT, "user" TEXT, auth_time BIGINT, session_expiry BIGINT, generation BIGINT, renew_at BIGINT, grace_until BIGINT, idle_end BIGINT, address TEXT, browser TEXT)"#,
+    r#"SELECT count(*), max(lineage), json_group_array(json_object('lineage', lineage, 'user', "user", 'auth_time', auth_time, 'session_expiry', session_expiry, 'generation', generation, 'renew_at', renew_at, 'grace_until', grace_until, 'idle_end', idle_end, 'address', address, 'browser', browser, 'raised', raised)) FROM (SELECT * FROM session WHERE lineage > $1 ORDER BY lineage LIMIT $2)"#,
+    r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser, raised) SELECT lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser, raised FROM json_to_recordset(CAST($1 AS json)) AS r (lineage TEXT, "user" TEXT, auth_time BIGINT, session_expiry BIGINT, generation BIGINT, renew_at BIGINT, grace_until BIGINT, idle_end BIGINT, address TEXT, browser TEXT, raised BIGINT)"#,
 );
 
 pub(super) const CLIENTS: (&str, &str) = (

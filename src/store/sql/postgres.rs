@@ -134,6 +134,7 @@ fn migrations() -> Migrator {
         migration(2, "limits", include_str!("postgres/0002_limits.sql")),
         migration(3, "begun", include_str!("postgres/0003_begun.sql")),
         migration(4, "failures", include_str!("postgres/0004_failures.sql")),
+        migration(5, "accounts", include_str!("postgres/0005_accounts.sql")),
     ])
 }
 

@@ -48,6 +48,11 @@ pub(super) fn time(row: &Row, column: usize) -> sqlx::Result<Timestamp> {
     row.get(column).map(Timestamp::from_millis)
 }
 
+fn maybe_time(row: &Row, column: usize) -> sqlx::Result<Option<Timestamp>> {
+    let millis: Option<i64> = row.get(column)?;
+    Ok(millis.map(Timestamp::from_millis))
+}
+
 pub(super) fn parsed<T: std::str::FromStr>(
     row: &Row,
     column: usize,
@@ -171,6 +176,7 @@ fn user_row(row: &Row) -> sqlx::Result<User> {
         username: parsed(row, 1, "username")?,
         enabled: row.get(2)?,
         created_at: time(row, 3)?,
+        password_change_required_by: maybe_time(row, 4)?,
     })
 }
 
@@ -191,6 +197,7 @@ fn login_user_row(row: &Row) -> sqlx::Result<LoginUser> {
         password_hash: PasswordHash::from_store(row.get(2)?),
         enabled: row.get(3)?,
         version: row.get(4)?,
+        password_change_required_by: maybe_time(row, 5)?,
     })
 }
 
@@ -210,7 +217,7 @@ pub(super) async fn start_login(readers: &Readers, name: &Username) -> sqlx::Res
     let user = match row {
         None => None,
         Some(row) => {
-            first_lineage = first_lineage.max(row.get(5)?);
+            first_lineage = first_lineage.max(row.get(6)?);
             Some(login_user_row(&row)?)
         }
     };

@@ -2,15 +2,19 @@
 
 use std::net::IpAddr;
 
+use async_trait::async_trait;
+
+use super::SqlStore;
 use super::change::append;
 use super::engine::{Db, Readers, Row};
 use super::reader::{HeadRow, parsed, time, unreadable};
 use super::statements as sql;
 use super::user::session_user;
-use super::writer::Done;
+use super::writer::{Change, Done};
 use crate::account::BeginSession;
 use crate::id::{Lineage, SessionId, UserId};
-use crate::inventory::{Entered, Origin, Renew, Renewed};
+use crate::inventory::{Entered, Inventory, Origin, Raise, Renew, Renewed};
+use crate::revocation::log::StoreError;
 use crate::revocation::{Reason, Revocation, Target, session_revocation_expiry};
 use crate::time::Timestamp;
 
@@ -65,28 +69,23 @@ pub(super) async fn renew(
         lineage,
         generation: presented,
     } = renew.presented;
-    let row = db
-        .query(sql::GENERATION)
-        .bind(lineage.to_string())
-        .bind(renew.user.to_string())
-        .bind(renew.auth_time.millis())
-        .bind(renew.session_expiry.millis())
-        .optional()
-        .await?;
-    let Some(row) = row else {
+    let query = db.query(sql::GENERATION).bind(lineage.to_string());
+    let query = query.bind(renew.user.to_string());
+    let query = query.bind(renew.auth_time.millis());
+    let query = query.bind(renew.session_expiry.millis());
+    let Some(row) = query.optional().await? else {
         return Ok(Done::Renewed(Renewed::Unknown));
     };
-    let (current, renew_at) = (generation(&row)?, time(&row, 1)?);
-    let grace_until = time(&row, 2)?;
-    let within_grace = presented.checked_add(1) == Some(current) && renew.at < grace_until;
+    let (current, renew_at) = (generation(&row, 0)?, time(&row, 1)?);
     let next = match current.checked_add(1) {
         Some(next) if presented == current => next,
         _ => {
             return Ok(Done::Renewed(match () {
-                () if within_grace => Renewed::Current {
+                () if within_grace(&row, presented, renew.at)? => Renewed::Current {
                     generation: current,
                     renew_at,
                 },
+                () if presented < generation(&row, 3)? => Renewed::Superseded,
                 () if presented < current => Renewed::Reused,
                 () => Renewed::Unknown,
             }));
@@ -101,22 +100,88 @@ pub(super) async fn renew(
         .bind(renew.idle_end.millis())
         .execute()
         .await?;
-    let expires_at = session_revocation_expiry(lineage.created_at().max(renew.session_expiry));
-    let revocation = Revocation {
-        seq: 0,
-        target: Target::Session(lineage),
-        from: i64::from(next),
-        grace_until: Some(grace_until),
-        spared: None,
-        expires_at,
-        reason: Reason::Renewed,
-        at: renew.at,
-    };
-    append(head, revocation);
+    append(
+        head,
+        Revocation {
+            grace_until: Some(grace_until),
+            ..raised_entry(
+                lineage,
+                next,
+                renew.session_expiry,
+                Reason::Renewed,
+                renew.at,
+            )
+        },
+    );
     Ok(Done::Renewed(Renewed::Current {
         generation: next,
         renew_at: renew.renew_at,
     }))
+}
+
+/// Gives a session its next generation and ends all before it at once, without a grace. Gives the generation, or
+/// none if there is no such session or the generation that was presented is over.
+///
+/// The `reason` is why the session changed: its user's new password, for example. It is not
+/// [`Reason::Renewed`], which says that a generation before it is a sign of theft.
+pub(super) async fn raise(
+    db: &mut Db<'_>,
+    head: &mut HeadRow,
+    raise: &Raise,
+    reason: Reason,
+) -> sqlx::Result<Option<u32>> {
+    let SessionId {
+        lineage,
+        generation: presented,
+    } = raise.presented;
+    let query = db.query(sql::GENERATION).bind(lineage.to_string());
+    let query = query.bind(raise.user.to_string());
+    let query = query.bind(raise.auth_time.millis());
+    let query = query.bind(raise.session_expiry.millis());
+    let Some(row) = query.optional().await? else {
+        return Ok(None);
+    };
+    let current = generation(&row, 0)?;
+    let good = presented == current || within_grace(&row, presented, raise.at)?;
+    let Some(next) = current.checked_add(1).filter(|_| good) else {
+        return Ok(None);
+    };
+    db.query(sql::RAISE)
+        .bind(lineage.to_string())
+        .bind(i64::from(next))
+        .bind(raise.renew_at.millis())
+        .bind(raise.idle_end.millis())
+        .execute()
+        .await?;
+    let entry = raised_entry(lineage, next, raise.session_expiry, reason, raise.at);
+    append(head, entry);
+    Ok(Some(next))
+}
+
+/// Whether a generation was renewed, and its grace lasts.
+fn within_grace(row: &Row, presented: u32, at: Timestamp) -> sqlx::Result<bool> {
+    let before = presented.checked_add(1) == Some(generation(row, 0)?);
+    Ok(before && at < time(row, 2)?)
+}
+
+/// The entry that ends every generation before `next`, without a grace.
+fn raised_entry(
+    lineage: Lineage,
+    next: u32,
+    session_expiry: Timestamp,
+    reason: Reason,
+    at: Timestamp,
+) -> Revocation {
+    Revocation {
+        seq: 0,
+        target: Target::Session(lineage),
+        from: i64::from(next),
+        grace_until: None,
+        spared: None,
+        expires_at: session_revocation_expiry(lineage.created_at().max(session_expiry)),
+        reason,
+        at,
+    }
 }
 
 pub(super) async fn forget(db: &mut Db<'_>, until: Timestamp) -> sqlx::Result<Done> {
@@ -129,27 +194,28 @@ pub(super) async fn forget(db: &mut Db<'_>, until: Timestamp) -> sqlx::Result<Do
     Ok(Done::Forgotten(forgotten))
 }
 
-fn generation(row: &Row) -> sqlx::Result<u32> {
-    let generation = row.get::<i64>(0)?.try_into();
+fn generation(row: &Row, column: usize) -> sqlx::Result<u32> {
+    let generation = row.get::<i64>(column)?.try_into();
     generation.map_err(|_| unreadable("generation"))
 }
 
-pub(super) async fn list(
-    readers: &Readers,
-    user: UserId,
-    since: Timestamp,
-) -> sqlx::Result<Vec<Entered>> {
+async fn ended_by_a_change(readers: &Readers, session: SessionId) -> sqlx::Result<bool> {
+    let lineage = session.lineage.to_string();
+    let row = readers.optional(sql::RAISED, |query| query.bind(lineage));
+    let Some(row) = row.await? else {
+        return Ok(false);
+    };
+    Ok(session.generation < generation(&row, 0)?)
+}
+
+async fn list(readers: &Readers, user: UserId, since: Timestamp) -> sqlx::Result<Vec<Entered>> {
     let rows = readers.all(sql::SESSIONS, |query| {
         query.bind(user.to_string()).bind(since.millis())
     });
     rows.await?.iter().map(listed).collect()
 }
 
-pub(super) async fn find(
-    readers: &Readers,
-    user: UserId,
-    lineage: Lineage,
-) -> sqlx::Result<Option<Entered>> {
+async fn find(readers: &Readers, user: UserId, lineage: Lineage) -> sqlx::Result<Option<Entered>> {
     let row = readers.optional(sql::SESSION, |query| {
         query.bind(lineage.to_string()).bind(user.to_string())
     });
@@ -171,4 +237,40 @@ fn listed(row: &Row) -> sqlx::Result<Entered> {
         idle_end: time(row, 4)?,
         origin: Origin::new(address, browser.as_deref()),
     })
+}
+
+#[async_trait]
+impl Inventory for SqlStore {
+    async fn sessions(&self, user: UserId, since: Timestamp) -> Result<Vec<Entered>, StoreError> {
+        let read = list(&self.readers, user, since);
+        self.read("list the sessions", read).await
+    }
+
+    async fn session(&self, user: UserId, lineage: Lineage) -> Result<Option<Entered>, StoreError> {
+        let read = find(&self.readers, user, lineage);
+        self.read("find the session", read).await
+    }
+
+    async fn renew(&self, renew: Renew) -> Result<Renewed, StoreError> {
+        match self.write(Change::Renew(renew)).await? {
+            Done::Renewed(renewed) => Ok(renewed),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    async fn ended_by_a_change(&self, session: SessionId) -> Result<bool, StoreError> {
+        let read = ended_by_a_change(&self.readers, session);
+        self.read("find the session", read).await
+    }
+
+    async fn forget(&self, until: Timestamp) -> Result<u64, StoreError> {
+        let mut all = 0;
+        loop {
+            match self.write(Change::Forget(until)).await? {
+                Done::Forgotten(0) => return Ok(all),
+                Done::Forgotten(some) => all += some,
+                other => return Err(other.unexpected()),
+            }
+        }
+    }
 }

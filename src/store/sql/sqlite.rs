@@ -56,6 +56,7 @@ pub(super) fn migrations() -> Migrator {
         migration(4, "nodes", include_str!("sqlite/0004_nodes.sql")),
         migration(5, "begun", include_str!("sqlite/0005_begun.sql")),
         migration(6, "limits", include_str!("sqlite/0006_limits.sql")),
+        migration(7, "accounts", include_str!("sqlite/0007_accounts.sql")),
     ])
 }
 

@@ -33,21 +33,19 @@ pub(super) const DROP: &str =
     "DELETE FROM revocation WHERE seq IN (SELECT value FROM json_each($1))";
 pub(super) const DROP_AT_SERVER: &str = "DELETE FROM revocation WHERE seq IN (SELECT CAST(json_array_elements_text(CAST($1 AS json)) AS BIGINT))";
 
-pub(super) const USERS: &str =
-    r#"SELECT id, username, enabled, created_at FROM "user" ORDER BY username"#;
-pub(super) const USER: &str =
-    r#"SELECT id, username, enabled, created_at FROM "user" WHERE username = $1"#;
-pub(super) const ADD_USER: &str = r#"INSERT INTO "user" (id, username, password_hash, enabled, created_at, version, newest_lineage, "from") VALUES ($1, $2, $3, TRUE, $4, 0, 0, 0) ON CONFLICT DO NOTHING"#;
-pub(super) const LOGIN_USER: &str = r#"SELECT id, username, password_hash, enabled, version, "from" FROM "user" WHERE username = $1"#;
-pub(super) const LOGIN_USER_BY_ID: &str =
-    r#"SELECT id, username, password_hash, enabled, version, "from" FROM "user" WHERE id = $1"#;
+pub(super) const USERS: &str = r#"SELECT id, username, enabled, created_at, password_change_required_by FROM "user" ORDER BY username"#;
+pub(super) const USER: &str = r#"SELECT id, username, enabled, created_at, password_change_required_by FROM "user" WHERE username = $1"#;
+pub(super) const ADD_USER: &str = r#"INSERT INTO "user" (id, username, password_hash, enabled, created_at, password_change_required_by, version, newest_lineage, "from") VALUES ($1, $2, $3, TRUE, $4, $5, 0, 0, 0) ON CONFLICT DO NOTHING"#;
+pub(super) const LOGIN_USER: &str = r#"SELECT id, username, password_hash, enabled, version, password_change_required_by, "from" FROM "user" WHERE username = $1"#;
+pub(super) const LOGIN_USER_BY_ID: &str = r#"SELECT id, username, password_hash, enabled, version, password_change_required_by, "from" FROM "user" WHERE id = $1"#;
 pub(super) const SESSION_USER: &str =
     r#"SELECT enabled, version, newest_lineage, "from", spared FROM "user" WHERE id = $1"#;
 pub(super) const SET_NEWEST_LINEAGE: &str =
     r#"UPDATE "user" SET newest_lineage = $2 WHERE id = $1"#;
 pub(super) const CUT_OFF_USER: &str =
     r#"UPDATE "user" SET version = version + 1, "from" = $2, spared = $3 WHERE id = $1"#;
-pub(super) const SET_PASSWORD: &str = r#"UPDATE "user" SET password_hash = $2 WHERE id = $1"#;
+pub(super) const SET_PASSWORD: &str =
+    r#"UPDATE "user" SET password_hash = $2, password_change_required_by = NULL WHERE id = $1"#;
 pub(super) const DISABLE_USER: &str = r#"UPDATE "user" SET enabled = FALSE WHERE id = $1"#;
 pub(super) const ENABLE_USER: &str =
     r#"UPDATE "user" SET enabled = TRUE, version = version + 1 WHERE id = $1"#;
@@ -57,9 +55,12 @@ pub(super) const UPGRADE_HASH: &str =
 
 pub(super) const BEGIN_SESSION: &str = r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser) VALUES ($1, $2, $3, $4, 0, $5, 0, $6, $7, $8)"#;
 pub(super) const SESSIONS: &str = r#"SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE "user" = $1 AND session_expiry > $2 ORDER BY auth_time DESC, lineage DESC LIMIT 500"#;
-pub(super) const GENERATION: &str = r#"SELECT generation, renew_at, grace_until FROM session WHERE lineage = $1 AND "user" = $2 AND auth_time = $3 AND session_expiry = $4"#;
+pub(super) const GENERATION: &str = r#"SELECT generation, renew_at, grace_until, raised FROM session WHERE lineage = $1 AND "user" = $2 AND auth_time = $3 AND session_expiry = $4"#;
 pub(super) const SESSION: &str = r#"SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE lineage = $1 AND "user" = $2"#;
 pub(super) const RENEW: &str = "UPDATE session SET generation = $2, renew_at = $3, grace_until = $4, idle_end = $5 WHERE lineage = $1";
+/// No grace: `grace_until` is 0.
+pub(super) const RAISE: &str = "UPDATE session SET generation = $2, raised = $2, renew_at = $3, grace_until = 0, idle_end = $4 WHERE lineage = $1";
+pub(super) const RAISED: &str = "SELECT raised FROM session WHERE lineage = $1";
 pub(super) const FORGET_SESSIONS: &str =
     "DELETE FROM session WHERE lineage IN (SELECT value FROM json_each($1))";
 pub(super) const FORGET_SESSIONS_AT_SERVER: &str =

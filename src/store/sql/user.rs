@@ -3,10 +3,10 @@
 use super::change::{append, cut_off};
 use super::engine::{Db, Row};
 use super::reader::HeadRow;
-use super::statements as sql;
 use super::writer::Done;
+use super::{session, statements as sql};
 use crate::account::password::PasswordHash;
-use crate::account::{User, UserChange};
+use crate::account::{OwnPassword, OwnPasswordChange, User, UserChange};
 use crate::id::{Lineage, UserId};
 use crate::revocation::{Reason, Revocation, Target, cut_off_expiry};
 use crate::time::Timestamp;
@@ -23,13 +23,11 @@ pub(super) async fn change(
 ) -> sqlx::Result<Done> {
     let id = user.to_string();
     let known = session_user(db, &id).await?;
-    let Some((_, version, newest_lineage, before, already_spared)) = known else {
+    let Some((_, _, newest_lineage, before, already_spared)) = known else {
         return Ok(Done::No);
     };
     let spared: Option<Lineage> = match change {
         UserChange::EndSessions { spared, .. } => *spared,
-        UserChange::OwnPassword { version: read, .. } if *read != version => return Ok(Done::No),
-        UserChange::OwnPassword { spared, .. } => Some(*spared),
         UserChange::Password(_) | UserChange::Disable | UserChange::Delete => None,
     };
     let spares = spared.map(|lineage| lineage.to_string());
@@ -44,27 +42,14 @@ pub(super) async fn change(
     } else {
         cut_off(at, newest_lineage, before)
     };
-    db.query(sql::CUT_OFF_USER)
-        .bind(&id)
-        .bind(from)
-        .bind(&spares)
-        .execute()
-        .await?;
+    set_cut_off(db, &id, from, spares.as_deref()).await?;
     if again {
         return Ok(Done::Revoked(head.head.cursor.seq));
     }
-    db.query(sql::FORGET_OTHERS)
-        .bind(&id)
-        .bind(spares.unwrap_or_default())
-        .execute()
-        .await?;
+    forget_others(db, &id, spares.as_deref()).await?;
     let reason = match change {
-        UserChange::Password(hash) | UserChange::OwnPassword { hash, .. } => {
-            db.query(sql::SET_PASSWORD)
-                .bind(&id)
-                .bind(hash.as_str())
-                .execute()
-                .await?;
+        UserChange::Password(hash) => {
+            set_password(db, &id, hash).await?;
             Reason::PasswordChanged
         }
         UserChange::Disable => {
@@ -77,18 +62,84 @@ pub(super) async fn change(
         }
         UserChange::EndSessions { reason, .. } => *reason,
     };
-    let expires_at = cut_off_expiry(at, from);
-    let revocation = Revocation {
+    let revocation = cut_off_entry(user, from, spared, reason, at);
+    Ok(Done::Revoked(append(head, revocation)))
+}
+
+/// The session that goes on gets its next generation, and all its tokens so far end with the other sessions.
+pub(super) async fn change_own_password(
+    db: &mut Db<'_>,
+    head: &mut HeadRow,
+    change: &OwnPassword,
+) -> sqlx::Result<OwnPasswordChange> {
+    let OwnPassword {
+        user,
+        hash,
+        version: read,
+        session: raise,
+    } = change;
+    let id = user.to_string();
+    let known = session_user(db, &id).await?;
+    let Some((_, version, newest_lineage, before, _)) = known else {
+        return Ok(OwnPasswordChange::Lost);
+    };
+    if version != *read {
+        return Ok(OwnPasswordChange::Lost);
+    }
+    let reason = Reason::PasswordChanged;
+    let Some(generation) = session::raise(db, head, raise, reason).await? else {
+        return Ok(OwnPasswordChange::SessionOver);
+    };
+    let spared = raise.presented.lineage;
+    let spares = spared.to_string();
+    let from = cut_off(raise.at, newest_lineage, before);
+    set_cut_off(db, &id, from, Some(&spares)).await?;
+    forget_others(db, &id, Some(&spares)).await?;
+    set_password(db, &id, hash).await?;
+    let revocation = cut_off_entry(*user, from, Some(spared), reason, raise.at);
+    let seq = append(head, revocation);
+    Ok(OwnPasswordChange::Done { seq, generation })
+}
+
+async fn set_cut_off(
+    db: &mut Db<'_>,
+    id: &str,
+    from: i64,
+    spares: Option<&str>,
+) -> sqlx::Result<()> {
+    let query = db.query(sql::CUT_OFF_USER).bind(id).bind(from);
+    let query = query.bind(spares.map(str::to_owned));
+    query.execute().await.map(drop)
+}
+
+async fn forget_others(db: &mut Db<'_>, id: &str, spares: Option<&str>) -> sqlx::Result<()> {
+    let query = db.query(sql::FORGET_OTHERS).bind(id);
+    let query = query.bind(spares.unwrap_or_default());
+    query.execute().await.map(drop)
+}
+
+async fn set_password(db: &mut Db<'_>, id: &str, hash: &PasswordHash) -> sqlx::Result<()> {
+    let query = db.query(sql::SET_PASSWORD).bind(id).bind(hash.as_str());
+    query.execute().await.map(drop)
+}
+
+fn cut_off_entry(
+    user: UserId,
+    from: i64,
+    spared: Option<Lineage>,
+    reason: Reason,
+    at: Timestamp,
+) -> Revocation {
+    Revocation {
         seq: 0,
         target: Target::User(user),
         from,
         grace_until: None,
         spared,
-        expires_at,
+        expires_at: cut_off_expiry(at, from),
         reason,
         at,
-    };
-    Ok(append(head, revocation))
+    }
 }
 
 pub(super) async fn session_user(db: &mut Db<'_>, id: &str) -> sqlx::Result<Option<SessionUser>> {
@@ -115,6 +166,7 @@ pub(super) async fn add(
         .bind(user.username.as_str())
         .bind(password.as_str())
         .bind(user.created_at.millis())
+        .bind(user.password_change_required_by.map(Timestamp::millis))
         .execute()
         .await?;
     Ok(Done::of(added == 1))

@@ -15,7 +15,7 @@ use super::reader::{self, HeadRow};
 use super::skew::Skew;
 use super::{PostgresUrl, postgres, statements as sql, within_limit};
 use crate::account::password::PasswordHash;
-use crate::account::{BeginSession, User, UserChange};
+use crate::account::{BeginSession, OwnPassword, OwnPasswordChange, User, UserChange};
 use crate::id::UserId;
 use crate::inventory::{Renew, Renewed};
 use crate::meters;
@@ -40,6 +40,7 @@ pub(super) enum Change {
     Follow(Cursor),
     AddUser(User, PasswordHash),
     User(UserId, UserChange, Timestamp),
+    OwnPassword(OwnPassword),
     EnableUser(UserId),
     BeginSession(BeginSession),
     Renew(Renew),
@@ -70,6 +71,7 @@ pub(super) enum Done {
     No,
     Revoked(i64),
     Renewed(Renewed),
+    OwnPassword(OwnPasswordChange),
     Forgotten(u64),
 }
 
@@ -82,7 +84,9 @@ impl Done {
         match self {
             Self::Yes => Ok(true),
             Self::No => Ok(false),
-            Self::Revoked(_) | Self::Renewed(_) | Self::Forgotten(_) => Err(self.unexpected()),
+            Self::Revoked(_) | Self::Renewed(_) | Self::OwnPassword(_) | Self::Forgotten(_) => {
+                Err(self.unexpected())
+            }
         }
     }
 
@@ -268,13 +272,12 @@ impl Writing {
         let mut head = before.clone();
         let mut done = Vec::with_capacity(batch.len());
         for job in batch {
-            // Whoever does not hear of a renewal any more must not be taken for a thief later.
-            let renews = matches!(job.change, Change::Renew(_));
-            let unheard = renews && (job.reply.is_closed() || marking.is_stuck());
-            done.push(if unheard {
-                Done::Renewed(Renewed::Unknown)
-            } else {
-                apply(db, &mut head, &job.change, &marking).await?
+            // A caller who gets no answer keeps the token that it has: it must not end here.
+            let unheard = job.reply.is_closed() || marking.is_stuck();
+            done.push(match &job.change {
+                Change::Renew(_) if unheard => Done::Renewed(Renewed::Unknown),
+                Change::OwnPassword(_) if unheard => Done::OwnPassword(OwnPasswordChange::Lost),
+                change => apply(db, &mut head, change, &marking).await?,
             });
         }
         forget_ended(db, batch).await?;

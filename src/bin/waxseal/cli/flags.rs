@@ -195,6 +195,10 @@ pub struct Flags {
         env = "WAXSEAL_MAX_CONNECTIONS"
     )]
     pub max_connections: Option<String>,
+    /// Whom the first start adds, with a password that it shows once and that is good for one hour; or none
+    /// [default: admin]
+    #[arg(long, global = true, value_name = "NAME", env = "WAXSEAL_FIRST_USER")]
+    pub first_user: Option<String>,
     /// Logins from one address (IPv6: /64), so many over a time [default: 20/1m]
     #[arg(
         long,

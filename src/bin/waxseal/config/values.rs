@@ -1,0 +1,38 @@
+//! Settings that are one value each.
+
+use waxseal::account::Username;
+
+use super::bad;
+use crate::failure::Failure;
+
+/// The largest memo, in mebibytes.
+const MAX_MEMO: u64 = 65_536;
+
+/// The size of the memo in bytes, from `64MiB` or `0`.
+pub fn memo(text: Option<String>, default: u64) -> Result<u64, Failure> {
+    let Some(text) = text else {
+        return Ok(default);
+    };
+    let number = match text.as_str() {
+        "0" => Some("0"),
+        text => text.strip_suffix("MiB"),
+    };
+    let mebibytes = number.and_then(|number| number.parse::<u64>().ok());
+    let mebibytes = mebibytes.filter(|mebibytes| *mebibytes <= MAX_MEMO);
+    let bytes = mebibytes.map(|mebibytes| mebibytes * 1024 * 1024);
+    bytes.ok_or_else(|| {
+        let wanted = "a size such as 64MiB, at most 65536MiB, or 0";
+        bad("memo", &text, wanted)
+    })
+}
+
+/// Whom a start without any user adds, or none.
+pub fn first_user(text: Option<String>) -> Result<Option<Username>, Failure> {
+    let text = text.as_deref().unwrap_or("admin");
+    if text == "none" {
+        return Ok(None);
+    }
+    let wanted = "a username of 1 to 64 characters of a-z 0-9 . _ - @ +, or none";
+    let username = text.parse().map_err(|_| bad("first_user", text, wanted))?;
+    Ok(Some(username))
+}

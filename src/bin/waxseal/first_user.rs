@@ -1,0 +1,72 @@
+//! The first user, whom a start without any user adds with an initial password.
+
+use waxseal::Waxseal;
+use waxseal::account::{INITIAL_PASSWORD_LIFETIME, User};
+use waxseal::random::OsRandom;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::{passwords, streams, user};
+
+/// Adds the first user if there is no user, and reminds of each initial password that was not changed yet.
+pub async fn make(waxseal: &Waxseal, config: &Config) -> Result<(), Failure> {
+    let accounts = waxseal.accounts();
+    let users = accounts.users().await.map_err(Failure::refused)?;
+    if !users.is_empty() {
+        users.iter().for_each(|user| remind(waxseal, user));
+        return Ok(());
+    }
+    let Some(username) = &config.first_user else {
+        streams::note(
+            "there is no user, and first_user is none. Add one with: waxseal user add NAME",
+        );
+        return Ok(());
+    };
+    let mut user = user::new_user(username.as_str())?;
+    let by = user.created_at.plus(INITIAL_PASSWORD_LIFETIME);
+    let by = by.whole_second();
+    user.password_change_required_by = Some(by);
+    let password = passwords::random(&OsRandom::new());
+    let hash = passwords::hash(password.clone(), username.as_str(), &config.settings).await?;
+    // The password is shown before the user is made. A user whose password nobody has seen would keep the next start
+    // from making another.
+    let shown = streams::err(&format!(
+        "waxseal: there was no user, so one is made. This is shown once:\n  username: {username}\n  password: {password}\nwaxseal: this password works for one hour, until {by}. Sign in and change it, or run: waxseal user passwd {username}\n"
+    ));
+    shown.map_err(|cause| {
+        Failure::refused(format!(
+            "there is no user, and none was made: the password of the first one could not be shown on standard error: {cause}. Start with a standard error that can be written, or add a user with: waxseal user add NAME"
+        ))
+    })?;
+    let Err(failure) = user::insert(&*accounts, &user, &hash).await else {
+        return Ok(());
+    };
+    // Another node that starts at the same moment may have made it.
+    let users = accounts.users().await.unwrap_or_default();
+    if users.iter().any(|known| known.id == user.id) {
+        return Ok(());
+    }
+    if !users.is_empty() {
+        streams::note(
+            "the password shown here is not valid: another node made the first user at the same moment, and shows its password",
+        );
+        return Ok(());
+    }
+    Err(failure.with("; the password that was shown may be valid or not: keep it secret"))
+}
+
+fn remind(waxseal: &Waxseal, user: &User) {
+    let Some(by) = user.password_change_required_by else {
+        return;
+    };
+    let name = &user.username;
+    streams::note(&if waxseal.issuer().initial_password_is_over(by) {
+        format!(
+            "the initial password of {name} was not changed by {by} and does not work any more. Set a new one with: waxseal user passwd {name}"
+        )
+    } else {
+        format!(
+            "{name} still has the initial password, which works until {by}. Sign in and change it, or run: waxseal user passwd {name}"
+        )
+    });
+}
