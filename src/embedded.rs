@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use axum::Router;
+use axum::http::HeaderValue;
 
 use crate::account::Accounts;
 use crate::account::client::Clients;
@@ -32,7 +33,7 @@ use crate::http::caller::TrustedProxies;
 use crate::http::origins::Origins;
 use crate::http::revocations::Doorbell;
 use crate::http::session_cookies::SessionCookies;
-use crate::http::{ClearSiteData, Services, pages, router};
+use crate::http::{ClearSiteData, Services, hsts, pages, router};
 use crate::id::NodeId;
 use crate::inventory::Inventory;
 use crate::issuer::{Issuer, IssuerParts};
@@ -66,6 +67,7 @@ pub struct Waxseal {
     limits: Arc<LoginLimits>,
     cookies: SessionCookies,
     clear_site_data: ClearSiteData,
+    hsts: Option<HeaderValue>,
     proxies: TrustedProxies,
     doorbell: Doorbell,
     keyring: Arc<SharedKeyring>,
@@ -189,6 +191,7 @@ impl Waxseal {
             limits: Arc::new(limits),
             cookies: SessionCookies::exchanging(origins, settings.same_site, exchange),
             clear_site_data: settings.clear_site_data,
+            hsts: hsts::value(&settings.issuer, settings.hsts),
             proxies: TrustedProxies::new(&settings.trusted_proxies),
             keyring,
             keys: KeyFolder {
@@ -213,6 +216,7 @@ impl Waxseal {
             limits: Arc::clone(&self.limits),
             cookies: self.cookies.clone(),
             clear_site_data: self.clear_site_data,
+            hsts: self.hsts.clone(),
             proxies: self.proxies.clone(),
             doorbell: self.doorbell.clone(),
             random: Arc::clone(&self.random),
@@ -223,7 +227,7 @@ impl Waxseal {
     /// `/favicon.ico`, `/robots.txt` and `/.well-known/change-password`: an app that has one of these paths already
     /// cannot merge this router. They need [`Waxseal::router`] on the same origin.
     pub fn pages(&self) -> Router {
-        pages(&self.cookies, &self.random)
+        pages(&self.cookies, self.hsts.clone(), &self.random)
     }
 
     /// The layer that lets handlers of one's own take sessions from the cookie: put it around their router.

@@ -1,6 +1,8 @@
 //! Settings: flags over `WAXSEAL_*` over waxseal.toml over defaults. What is wrong is named.
 
+mod issuer;
 mod timeouts;
+mod tls;
 pub mod variables;
 
 use std::fs;
@@ -21,6 +23,7 @@ use waxseal::store::sql::BadPostgresUrl;
 use crate::cli::{Flags, duration};
 use crate::failure::Failure;
 use timeouts::Durations;
+pub use tls::TlsFiles;
 
 const FILE: &str = "waxseal.toml";
 
@@ -32,6 +35,8 @@ const MAX_MEMO: u64 = 65_536;
 pub struct Config {
     pub listen: SocketAddr,
     pub metrics_listen: Option<SocketAddr>,
+    /// The certificate and the key, if the service speaks TLS.
+    pub tls: Option<TlsFiles>,
     /// Whether the issuer was set, and not made from the address to listen on.
     issuer_is_set: bool,
     /// For how long the service says that it will stop before it does.
@@ -45,6 +50,8 @@ pub struct Config {
 struct File {
     listen: Option<String>,
     metrics_listen: Option<String>,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
     data_dir: Option<String>,
     keys_dir: Option<String>,
     mark_dir: Option<String>,
@@ -63,6 +70,7 @@ struct File {
     allowed_origins: Option<String>,
     same_site: Option<String>,
     clear_site_data: Option<String>,
+    hsts: Option<String>,
     trusted_proxies: Option<String>,
     login_limit_address: Option<String>,
     login_limit_account: Option<String>,
@@ -84,9 +92,14 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
     let metrics_listen = pick(&flags.metrics_listen, file.metrics_listen)
         .map(|text| address("metrics_listen", &text))
         .transpose()?;
+    let tls = tls::read(
+        pick(&flags.tls_cert, file.tls_cert),
+        pick(&flags.tls_key, file.tls_key),
+    )?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let issuer = pick(&flags.issuer, file.issuer);
     let issuer_is_set = issuer.is_some();
-    let issuer = issuer.unwrap_or_else(|| format!("http://{listen}"));
+    let issuer = issuer.unwrap_or_else(|| format!("{scheme}://{listen}"));
     if !(issuer.starts_with("https://") || issuer.starts_with("http://"))
         || issuer.chars().any(|c| c.is_whitespace() || c.is_control())
     {
@@ -250,6 +263,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         allowed_origins,
         same_site,
         clear_site_data,
+        hsts: issuer::hsts(pick(&flags.hsts, file.hsts), default.hsts)?,
         trusted_proxies,
         login_rates,
         client_token_lifetime,
@@ -274,6 +288,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
     Ok(Config {
         listen,
         metrics_listen,
+        tls,
         issuer_is_set,
         stop_notice,
         settings,
@@ -294,24 +309,8 @@ impl Config {
 
     /// Whether browsers do not keep the session cookie of the issuer.
     pub fn loses_cookies(&self) -> bool {
-        loses_cookies(&self.settings.issuer)
+        issuer::loses_cookies(&self.settings.issuer)
     }
-}
-
-/// Whether browsers do not keep a Secure cookie from this URL: it is neither HTTPS nor on the browser's own
-/// machine (W3C Secure Contexts, section 3.1).
-fn loses_cookies(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else {
-        return false;
-    };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = match authority.parse::<SocketAddr>() {
-        Ok(address) => return !address.ip().is_loopback(),
-        Err(_) => authority.split(':').next().unwrap_or_default(),
-    };
-    let host = host.to_ascii_lowercase();
-    let is_local = host == "localhost" || host.ends_with(".localhost") || authority == "[::1]";
-    !is_local && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn address(key: &str, text: &str) -> Result<SocketAddr, Failure> {
@@ -419,29 +418,13 @@ mod tests {
     use crate::cli::Cli;
 
     #[test]
-    fn browsers_keep_cookies_over_https_and_from_their_own_machine() {
-        for (url, loses) in [
-            ("http://192.168.1.20:8080", true),
-            ("http://auth.example", true),
-            ("http://localhost.example:8080/auth", true),
-            ("http://[2001:db8::1]:8080", true),
-            ("http://localhost:8080", false),
-            ("http://auth.localhost", false),
-            ("http://127.0.0.1/auth", false),
-            ("http://[::1]", false),
-            ("http://[::1]:8080", false),
-            ("https://auth.example", false),
-        ] {
-            assert_eq!(loses_cookies(url), loses, "{url}");
-        }
-    }
-
-    #[test]
     fn every_setting_is_a_flag_a_variable_and_a_key() {
         let command = Cli::command();
         let keys = [
             "listen",
             "metrics_listen",
+            "tls_cert",
+            "tls_key",
             "data_dir",
             "keys_dir",
             "mark_dir",
@@ -460,6 +443,7 @@ mod tests {
             "allowed_origins",
             "same_site",
             "clear_site_data",
+            "hsts",
             "trusted_proxies",
             "login_limit_address",
             "login_limit_account",

@@ -17,6 +17,7 @@ use waxseal::{Waxseal, meters};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::serve::{bind, server};
+use crate::tls::{self, Tls};
 
 /// How often what histograms have heard is summed up, so that it does not pile up when nobody asks.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -34,6 +35,7 @@ pub struct Metrics {
 #[derive(Clone)]
 struct Page {
     waxseal: Waxseal,
+    tls: Option<Tls>,
     recorder: PrometheusHandle,
 }
 
@@ -60,9 +62,10 @@ impl Metrics {
     }
 
     /// Serves them in a task of its own: what it tells of hangs without it.
-    pub fn serve(self, waxseal: &Waxseal) -> Result<Serving, Failure> {
+    pub fn serve(self, waxseal: &Waxseal, tls: Option<Tls>) -> Result<Serving, Failure> {
         let page = Page {
             waxseal: waxseal.clone(),
+            tls,
             recorder: self.recorder.clone(),
         };
         let app = Router::new()
@@ -94,6 +97,7 @@ pub async fn failed(serving: Option<Serving>) -> Failure {
 
 async fn metrics(State(page): State<Page>, headers: HeaderMap) -> impl IntoResponse {
     page.waxseal.measure().await;
+    tls::measure(page.tls.as_ref());
     let text = page.recorder.render();
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let (content_type, text) = match accept {

@@ -6,18 +6,24 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
+use axum::ServiceExt;
 use axum_server::{Handle, Server};
+use futures_util::future::Either;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use waxseal::Waxseal;
 use waxseal::embedded::{Database, make_data_dir};
+use waxseal::http::OneHost;
 use waxseal::random::OsRandom;
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::metrics::{self, Metrics};
 use crate::patience::Patience;
+use crate::tls::Tls;
 use crate::traces::Traces;
 use crate::{passwords, streams, user};
 
@@ -49,6 +55,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
             "browsers do not keep the session cookie of an http:// issuer on another machine; put a proxy with TLS in front, and set the issuer to its https:// URL"
         );
     }
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     // Before anything is made: a port that is taken leaves no traces.
     let port = Port::take(config.listen)?;
     // And before anything is made that is measured.
@@ -73,10 +80,20 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let (listener, address) = port.listen()?;
     let handle = Handle::new();
     let server = server(listener, handle.clone())?;
-    let metrics = metrics.map(|metrics| metrics.serve(&waxseal)).transpose()?;
-    tracing::info!("listening on http://{address}");
+    let metrics = metrics.map(|metrics| metrics.serve(&waxseal, tls.clone())).transpose()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tracing::info!("listening on {scheme}://{address}");
 
-    let app = waxseal.router().merge(waxseal.pages());
+    let app = OneHost::new(waxseal.router().merge(waxseal.pages()));
+    let app = ServiceExt::<Request<Incoming>>::into_make_service_with_connect_info::<SocketAddr>(app);
+    let serving = match tls {
+        None => Either::Left(server.serve(app)),
+        Some(tls) => {
+            let server = server.map(|patience| tls.acceptor(patience));
+            tls.follow();
+            Either::Right(server.serve(app))
+        }
+    };
     let stop = async {
         let notice = tokio::select! {
             _ = terminate.recv() => config.stop_notice,
@@ -100,7 +117,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         std::future::pending::<()>().await;
     };
     let served = tokio::select! {
-        served = server.serve(app.into_make_service_with_connect_info::<SocketAddr>()) => served.map_err(Failure::refused),
+        served = serving => served.map_err(Failure::refused),
         failed = metrics::failed(metrics) => Err(failed),
         () = waxseal.clone().maintain() => Ok(()),
         () = stop => Ok(()),
