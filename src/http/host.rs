@@ -73,7 +73,9 @@ pub(super) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || ends_in_localhost(host)
         || host == "[::1]"
-        || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+        || host
+            .parse()
+            .is_ok_and(|address: Ipv4Addr| address.is_loopback())
 }
 
 /// A service that answers 400 to requests that do not say for which host they are, before they reach `S`
@@ -129,7 +131,10 @@ fn has_one_host<B>(request: &Request<B>) -> bool {
             // In HTTP/1.1 the target is what counts (RFC 9112, section 3.2.2).
             let agrees = request.version() < Version::HTTP_2
                 || authority.is_none_or(|authority| {
-                    authority.as_str().as_bytes().eq_ignore_ascii_case(line.as_bytes())
+                    authority
+                        .as_str()
+                        .as_bytes()
+                        .eq_ignore_ascii_case(line.as_bytes())
                 });
             is_host && agrees
         }
@@ -163,7 +168,14 @@ mod tests {
 
     #[test]
     fn this_machine_has_few_names() {
-        for host in ["localhost", "LOCALHOST", "a.localhost", "127.0.0.1", "127.8.9.1", "[::1]"] {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "a.localhost",
+            "127.0.0.1",
+            "127.8.9.1",
+            "[::1]",
+        ] {
             assert!(is_loopback(host), "{host}");
         }
         for host in [

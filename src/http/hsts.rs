@@ -30,9 +30,21 @@ mod tests {
     #[test]
     fn only_an_https_issuer_elsewhere_has_it() {
         for (issuer, max_age, expected) in [
-            ("https://auth.example", Some(MAX_AGE), Some("max-age=31536000")),
-            ("https://auth.example/path", Some(Duration::ZERO), Some("max-age=0")),
-            ("HTTPS://auth.example:8443", Some(Duration::from_secs(60)), Some("max-age=60")),
+            (
+                "https://auth.example",
+                Some(MAX_AGE),
+                Some("max-age=31536000"),
+            ),
+            (
+                "https://auth.example/path",
+                Some(Duration::ZERO),
+                Some("max-age=0"),
+            ),
+            (
+                "HTTPS://auth.example:8443",
+                Some(Duration::from_secs(60)),
+                Some("max-age=60"),
+            ),
             ("https://auth.example", None, None),
             ("http://auth.example", Some(MAX_AGE), None),
             ("https://localhost:8443", Some(MAX_AGE), None),

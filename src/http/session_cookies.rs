@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, VARY};
 #[cfg(feature = "server")]
 use axum::http::Uri;
+use axum::http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::Either;

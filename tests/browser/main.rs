@@ -7,8 +7,11 @@ mod common;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 
 use common::chromium;
-use common::{ISSUER, Place, Server, program};
+use common::{Place, Server, program};
 use serde_json::{Value, json};
+
+/// An issuer on the browser's machine, at a port where nobody is.
+const OTHER_PORT: &str = "http://127.0.0.1:9";
 
 /// A port that nobody listens on just now, for what must be named before it listens.
 fn free_port() -> u16 {
@@ -22,8 +25,8 @@ fn play(scenario: &str, flags: &[&str]) {
 }
 
 fn play_with(scenario: &str, flags: &[&str], mut more: Value) {
-    // The issuer is none of the browser's URLs: what decides is what the browser says of its requests.
-    let own = ["--listen", "127.0.0.1:0", "--issuer", ISSUER];
+    // The issuer's port is none of the browser's URLs: what decides is what the browser says of its requests.
+    let own = ["--listen", "127.0.0.1:0", "--issuer", OTHER_PORT];
     let (_place, server) = serve(&[&own[..], flags].concat());
     more["pid"] = json!(server.child.id());
     chromium::play(scenario, &server.url, more, || server.log());

@@ -10,13 +10,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::common::{ISSUER, PASSWORD, Place, Server, program};
+use super::common::{PASSWORD, Place, Server, program};
 use super::curl::{Answer, OWN_PAGE, Request};
 use super::service::{Seen, Service};
 
 /// How often something is looked for before it counts as not there, and how long between.
 pub const TRIES: usize = 600;
 pub const PAUSE: Duration = Duration::from_millis(100);
+
+/// An issuer on this machine, as the proxies are.
+pub const ISSUER: &str = "http://127.0.0.1:9";
 
 /// How a proxy is started.
 pub struct Kind {

@@ -80,12 +80,15 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let (listener, address) = port.listen()?;
     let handle = Handle::new();
     let server = server(listener, handle.clone())?;
-    let metrics = metrics.map(|metrics| metrics.serve(&waxseal, tls.clone())).transpose()?;
+    let metrics = metrics
+        .map(|metrics| metrics.serve(&waxseal, tls.clone()))
+        .transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!("listening on {scheme}://{address}");
 
     let app = OneHost::new(waxseal.router().merge(waxseal.pages()));
-    let app = ServiceExt::<Request<Incoming>>::into_make_service_with_connect_info::<SocketAddr>(app);
+    let app =
+        ServiceExt::<Request<Incoming>>::into_make_service_with_connect_info::<SocketAddr>(app);
     let serving = match tls {
         None => Either::Left(server.serve(app)),
         Some(tls) => {

@@ -59,8 +59,8 @@ impl Tls {
     /// Reads the files.
     pub fn open(files: &TlsFiles) -> Result<Self, Failure> {
         let loaded = read(files).and_then(|content| Ok((server_config(files, &content)?, content)));
-        let ((config, expires), content) = loaded
-            .map_err(|why| Failure::refused(format!("TLS cannot be served: {why}")))?;
+        let ((config, expires), content) =
+            loaded.map_err(|why| Failure::refused(format!("TLS cannot be served: {why}")))?;
         warn_if_expired(expires);
         Ok(Self {
             files: files.clone(),
@@ -180,7 +180,10 @@ fn server_config(files: &TlsFiles, content: &Content) -> Result<(ServerConfig, i
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content.certificate).collect();
     let chain = chain.map_err(|cause| at(path, format_args!("it is not PEM: {cause}")))?;
     let first = chain.first().ok_or_else(|| {
-        at(path, "it has no certificate: a PEM file with BEGIN CERTIFICATE is needed")
+        at(
+            path,
+            "it has no certificate: a PEM file with BEGIN CERTIFICATE is needed",
+        )
     })?;
     let expires = expiry::not_after(first).unwrap_or(UNKNOWN);
     let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(|cause| match cause {

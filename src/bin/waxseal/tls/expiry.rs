@@ -30,7 +30,9 @@ fn element(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         0..=0x7f => (usize::from(first), rest),
         0x81..=0x83 => {
             let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let length = bytes.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte));
+            let length = bytes
+                .iter()
+                .fold(0, |length, byte| (length << 8) | usize::from(*byte));
             (length, rest)
         }
         _ => return None,
@@ -67,7 +69,9 @@ fn time(input: &[u8]) -> Option<(i64, &[u8])> {
 
 fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| {
-        digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0'))
+        digit
+            .is_ascii_digit()
+            .then(|| number * 10 + u32::from(digit - b'0'))
     })
 }
 
