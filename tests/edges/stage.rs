@@ -25,6 +25,8 @@ pub const ISSUER: &str = "http://127.0.0.1:9";
 pub struct Kind {
     /// Its configuration in `examples/proxies`.
     pub configuration: &'static str,
+    /// `http`, or `https` if the test adds TLS to it.
+    pub scheme: &'static str,
     /// How the configuration writes addresses.
     pub written: fn(ip: &str, port: &str) -> String,
     /// It takes out what begins with `X-Waxseal-` without knowing it.
@@ -116,7 +118,7 @@ impl Edge {
         });
         assert!(listens, "{}", said());
         Self {
-            url: format!("http://{own}"),
+            url: format!("{}://{own}", kind.scheme),
             service,
             _proxy: proxy,
             _folder: folder,

@@ -10,40 +10,24 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::common::{PASSWORD, Place, Server, program};
+use super::common::{PASSWORD, Place, Server, certificate, program};
 
-/// A folder with `cert.pem` and `key.pem`.
-struct Pair(TempDir);
+/// A certificate and its key.
+struct Pair {
+    certificate: PathBuf,
+    key: PathBuf,
+    folder: TempDir,
+}
 
 impl Pair {
     fn new(days: u32) -> Self {
         let folder = TempDir::new().unwrap();
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-            ])
-            .args(["-nodes", "-keyout", "key.pem", "-out", "cert.pem"])
-            .args(["-days", &days.to_string(), "-subj", "/CN=localhost"])
-            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
-        fs::set_permissions(folder.path().join("key.pem"), mode(0o600)).unwrap();
-        Self(folder)
-    }
-
-    fn certificate(&self) -> PathBuf {
-        self.0.path().join("cert.pem")
-    }
-
-    fn key(&self) -> PathBuf {
-        self.0.path().join("key.pem")
+        let [certificate, key] = certificate::make(folder.path(), days);
+        Self {
+            certificate,
+            key,
+            folder,
+        }
     }
 }
 
@@ -84,7 +68,7 @@ fn curl(pair: &Pair, arguments: &[&str]) -> Output {
             "60",
             "--cacert",
         ])
-        .arg(pair.certificate())
+        .arg(&pair.certificate)
         .args(arguments)
         .output()
         .unwrap()
@@ -115,7 +99,7 @@ fn served(server: &Server) -> String {
 fn it_speaks_tls_1_2_and_1_3_with_http_2_and_nothing_older() {
     let (place, pair) = (Place::new(), Pair::new(30));
     place.add_user("alice");
-    let server = Server::start(serve(&place, &pair.certificate(), &pair.key()));
+    let server = Server::start(serve(&place, &pair.certificate, &pair.key));
     let url = format!("{}/livez", server.url);
     let version = [
         "--output",
@@ -255,17 +239,17 @@ fn days_left(server: &Server) -> f64 {
 fn changed_files_are_used_without_a_restart_and_a_broken_pair_is_not() {
     let (old, new) = (Pair::new(30), Pair::new(60));
     let (place, mounted) = (Place::new(), Mounted::new());
-    mounted.swap("v1", &old.certificate(), &old.key());
+    mounted.swap("v1", &old.certificate, &old.key);
     let [certificate, key] = ["cert.pem", "key.pem"].map(|name| mounted.0.path().join(name));
     let server = Server::start(serve(&place, &certificate, &key));
     let [old_pem, new_pem] =
-        [&old, &new].map(|pair| fs::read_to_string(pair.certificate()).unwrap());
+        [&old, &new].map(|pair| fs::read_to_string(&pair.certificate).unwrap());
     assert_eq!(served(&server), old_pem);
     assert!((29.9..=30.0).contains(&days_left(&server)));
     let mut kept = Kept::open(&server);
     assert!(kept.is_alive());
 
-    mounted.swap("v2", &new.certificate(), &old.key());
+    mounted.swap("v2", &new.certificate, &old.key);
     assert!(
         server.says("does not match the certificate"),
         "{}",
@@ -283,7 +267,7 @@ fn changed_files_are_used_without_a_restart_and_a_broken_pair_is_not() {
     assert_eq!(served(&server), old_pem);
     assert!(kept.is_alive());
 
-    mounted.swap("v3", &new.certificate(), &new.key());
+    mounted.swap("v3", &new.certificate, &new.key);
     assert!(
         server.says("the new certificate is in use"),
         "{}",
@@ -297,39 +281,35 @@ fn changed_files_are_used_without_a_restart_and_a_broken_pair_is_not() {
 #[test]
 fn files_that_cannot_be_served_refuse_to_start_and_are_named() {
     let (one, other) = (Pair::new(30), Pair::new(30));
-    let open = one.0.path().join("open.pem");
-    fs::copy(one.key(), &open).unwrap();
+    let open = one.folder.path().join("open.pem");
+    fs::copy(&one.key, &open).unwrap();
     fs::set_permissions(&open, mode(0o644)).unwrap();
-    let empty = one.0.path().join("empty.pem");
+    let empty = one.folder.path().join("empty.pem");
     fs::write(&empty, "nothing\n").unwrap();
     fs::set_permissions(&empty, mode(0o600)).unwrap();
-    let locked = one.0.path().join("locked.pem");
+    let locked = one.folder.path().join("locked.pem");
     let encrypted = Command::new("openssl")
         .args(["pkcs8", "-topk8", "-passout", "pass:secret", "-in"])
-        .arg(one.key())
+        .arg(&one.key)
         .arg("-out")
         .arg(&locked)
         .status();
     assert!(encrypted.unwrap().success());
     fs::set_permissions(&locked, mode(0o600)).unwrap();
-    let missing = one.0.path().join("missing.pem");
+    let missing = one.folder.path().join("missing.pem");
     for (certificate, key, words) in [
-        (&missing, &one.key(), "missing.pem: No such file"),
-        (&one.certificate(), &missing, "missing.pem: No such file"),
-        (&one.0.path().to_owned(), &one.key(), "it is not a file"),
-        (&empty, &one.key(), "empty.pem: it has no certificate"),
+        (&missing, &one.key, "missing.pem: No such file"),
+        (&one.certificate, &missing, "missing.pem: No such file"),
+        (&one.folder.path().to_owned(), &one.key, "it is not a file"),
+        (&empty, &one.key, "empty.pem: it has no certificate"),
+        (&one.certificate, &empty, "empty.pem: it has no private key"),
+        (&one.certificate, &locked, "without a passphrase"),
         (
-            &one.certificate(),
-            &empty,
-            "empty.pem: it has no private key",
-        ),
-        (&one.certificate(), &locked, "without a passphrase"),
-        (
-            &one.certificate(),
-            &other.key(),
+            &one.certificate,
+            &other.key,
             "does not match the certificate",
         ),
-        (&one.certificate(), &open, "chmod 600"),
+        (&one.certificate, &open, "chmod 600"),
     ] {
         let place = Place::new();
         let Err(said) = Server::try_start(serve(&place, certificate, key)) else {

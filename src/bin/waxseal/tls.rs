@@ -217,7 +217,58 @@ fn at(path: &Path, why: impl std::fmt::Display) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use axum_server::accept::{Accept, DefaultAcceptor};
+    use tokio::time::{sleep, timeout};
+
     use super::*;
+
+    /// Made by openssl in this folder.
+    fn files(folder: &Path) -> TlsFiles {
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
+            .args([
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-subj",
+                "/CN=localhost",
+            ])
+            .args(["-keyout", "key.pem", "-out", "cert.pem"])
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.join(name));
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        TlsFiles { certificate, key }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_that_takes_too_long_is_given_up() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let tls = Tls::open(&files(folder.path())).unwrap();
+        let (mut client, server) = tokio::io::duplex(64);
+        let accepted = tls.acceptor(DefaultAcceptor::new()).accept(server, ());
+        let trickles = async {
+            // The head of a record that never comes whole.
+            for byte in [0x16, 3, 1, 2, 0].into_iter().chain(std::iter::repeat(0)) {
+                tokio::io::AsyncWriteExt::write_u8(&mut client, byte)
+                    .await
+                    .unwrap();
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::select! {
+            accepted = timeout(HANDSHAKE * 2, accepted) => {
+                let error = accepted.expect("it is given up").map(|_| ()).unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+            }
+            () = trickles => {}
+        }
+    }
 
     #[test]
     fn a_refusal_is_told_once_and_not_at_the_first_sight() {
