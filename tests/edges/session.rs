@@ -91,9 +91,9 @@ const WITH_TLS: [Kind; 3] = [
             let [certificate, key] = certificate_in(folder);
             let site = text.replacen("\nhttp://", "\nhttps://", 1);
             let tls = format!("\n\ttls {certificate} {key}\n\tbind ");
-            // Its port for redirects is everybody's.
+            // Without redirects, whose port is everybody's. The certificate is for another address.
             *text = format!(
-                "{{\n\tauto_https off\n}}\n{}",
+                "{{\n\tauto_https off\n\tdefault_sni localhost\n}}\n{}",
                 site.replacen("\n\tbind ", &tls, 1)
             );
         },
