@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use axum::Router;
+use axum::http::HeaderValue;
 
 use crate::account::Accounts;
 use crate::account::client::Clients;
@@ -32,7 +33,7 @@ use crate::http::caller::TrustedProxies;
 use crate::http::origins::Origins;
 use crate::http::revocations::Doorbell;
 use crate::http::session_cookies::SessionCookies;
-use crate::http::{ClearSiteData, ClientQuotas, Services, pages, router};
+use crate::http::{ClearSiteData, ClientQuotas, Services, hsts, pages, router};
 use crate::id::NodeId;
 use crate::inventory::Inventory;
 use crate::issuer::{Issuer, IssuerParts};
@@ -67,6 +68,7 @@ pub struct Waxseal {
     quotas: Arc<ClientQuotas>,
     cookies: SessionCookies,
     clear_site_data: ClearSiteData,
+    hsts: Option<HeaderValue>,
     proxies: TrustedProxies,
     doorbell: Doorbell,
     keyring: Arc<SharedKeyring>,
@@ -193,6 +195,7 @@ impl Waxseal {
             quotas: ClientQuotas::new(&clock, clients.iter().map(|client| client.id)),
             cookies: SessionCookies::exchanging(origins, settings.same_site, exchange),
             clear_site_data: settings.clear_site_data,
+            hsts: hsts::value(&settings.issuer, settings.hsts),
             proxies: TrustedProxies::new(&settings.trusted_proxies),
             keyring,
             keys: KeyFolder {
@@ -218,6 +221,7 @@ impl Waxseal {
             quotas: Arc::clone(&self.quotas),
             cookies: self.cookies.clone(),
             clear_site_data: self.clear_site_data,
+            hsts: self.hsts.clone(),
             proxies: self.proxies.clone(),
             doorbell: self.doorbell.clone(),
             random: Arc::clone(&self.random),
@@ -228,7 +232,7 @@ impl Waxseal {
     /// `/favicon.ico`, `/robots.txt` and `/.well-known/change-password`: an app that has one of these paths already
     /// cannot merge this router. They need [`Waxseal::router`] on the same origin.
     pub fn pages(&self) -> Router {
-        pages(&self.cookies, &self.random)
+        pages(&self.cookies, self.hsts.clone(), &self.random)
     }
 
     /// The layer that lets handlers of one's own take sessions from the cookie: put it around their router.

@@ -303,6 +303,12 @@ pub fn revocations_written(scope: &'static str, reason: &'static str) -> Counter
     counter!("waxseal_revocations_written_total", "scope" => scope, "reason" => reason)
 }
 
+/// Seconds until the certificate of the service itself expires. NaN without one.
+#[must_use]
+pub fn tls_certificate_expiry() -> Gauge {
+    gauge!("waxseal_tls_certificate_expiry_seconds")
+}
+
 /// Tells the recorder what each metric means, and which version this is. Call it once, after the recorder is
 /// installed.
 pub fn describe() {
@@ -386,7 +392,7 @@ const COUNTERS: [(&str, &str); 12] = [
     ),
 ];
 
-const GAUGES: [(&str, &str); 20] = [
+const GAUGES: [(&str, &str); 21] = [
     ("waxseal_build_info", "1, with the version as a label."),
     (
         "waxseal_list_applied_seq",
@@ -445,6 +451,10 @@ const GAUGES: [(&str, &str); 20] = [
     (
         "waxseal_signing_key_rotation_seconds",
         "Seconds until the next key's turn. Infinite if none is planned.",
+    ),
+    (
+        "waxseal_tls_certificate_expiry_seconds",
+        "Seconds until the certificate of the service itself expires. NaN without one.",
     ),
     (
         "waxseal_hashing_waiting",

@@ -323,23 +323,35 @@ fn files_stay_small() {
     }
 }
 
-/// `tests/…rs::name` of a page of the docs, by file and name.
-fn tests_named_in(page: &str) -> Vec<(PathBuf, Option<String>)> {
-    let text = fs::read_to_string(root().join("docs").join(page)).unwrap();
+/// A page of the docs.
+fn page(name: &str) -> String {
+    fs::read_to_string(root().join("docs").join(name)).unwrap()
+}
+
+/// `file.rs::name` of a text, by file and name: below `tests`, or of the library's own.
+fn tests_named_in(text: &str) -> Vec<(PathBuf, Option<String>)> {
     let named = text.split('`').skip(1).step_by(2);
+    let path = |file: &str| match file.starts_with("src/") {
+        true => root().join(file),
+        false => root().join("tests").join(file),
+    };
     named
         .filter(|name| name.contains(".rs"))
         .map(|name| match name.split_once("::") {
-            Some((file, test)) => (root().join("tests").join(file), Some(test.to_owned())),
-            None => (root().join("tests").join(name), None),
+            Some((file, test)) => (path(file), Some(test.to_owned())),
+            None => (path(name), None),
         })
         .collect()
 }
 
 #[test]
 fn every_test_that_the_docs_name_is_there() {
-    let named = tests_named_in("asvs-7.md");
-    assert!(named.len() > 10, "the test reads the page: {named:?}");
+    let named = ["asvs-7.md", "asvs.md"].map(|name| tests_named_in(&page(name)));
+    assert!(
+        named.iter().all(|named| named.len() > 10),
+        "the test reads the pages: {named:?}"
+    );
+    let named = named.into_iter().flatten();
     for (file, test) in named {
         let source = fs::read_to_string(&file).unwrap_or_default();
         let there = match &test {
@@ -347,6 +359,91 @@ fn every_test_that_the_docs_name_is_there() {
             None => !source.is_empty(),
         };
         assert!(there, "{} has no test {test:?}", file.display());
+    }
+}
+
+/// The sections of OWASP ASVS 5.0.0, chapters 6, 7, 9 to 14 and 16, and the level of each requirement in them, up to
+/// the second; the others are of the third.
+const ASVS: [(&str, &str); 43] = [
+    ("6.1", "122"),
+    ("6.2", "111111112222"),
+    ("6.3", "1122"),
+    ("6.4", "1122"),
+    ("6.5", "22222"),
+    ("6.6", "222"),
+    ("6.8", "2222"),
+    ("7.1", "222"),
+    ("7.2", "1111"),
+    ("7.3", "22"),
+    ("7.4", "11222"),
+    ("7.5", "22"),
+    ("7.6", "22"),
+    ("9.1", "111"),
+    ("9.2", "1222"),
+    ("10.1", "22"),
+    ("10.2", "22"),
+    ("10.3", "2222"),
+    ("10.4", "11111222222"),
+    ("10.5", "22222"),
+    ("10.6", "22"),
+    ("10.7", "222"),
+    ("11.1", "22"),
+    ("11.2", "222"),
+    ("11.3", "112"),
+    ("11.4", "1222"),
+    ("11.5", "2"),
+    ("11.6", "2"),
+    ("12.1", "122"),
+    ("12.2", "11"),
+    ("12.3", "2222"),
+    ("13.1", "2"),
+    ("13.2", "22222"),
+    ("13.3", "22"),
+    ("13.4", "12222"),
+    ("14.1", "22"),
+    ("14.2", "1222"),
+    ("14.3", "122"),
+    ("16.1", "2"),
+    ("16.2", "22222"),
+    ("16.3", "2222"),
+    ("16.4", "222"),
+    ("16.5", "222"),
+];
+
+#[test]
+fn every_requirement_of_the_asvs_has_a_verdict_and_what_is_met_a_test() {
+    let text = page("asvs-7.md") + &page("asvs.md");
+    let mut rows = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let [_, requirement, level, verdict, how, _] = cells.as_slice() else {
+            continue;
+        };
+        let id = requirement.split(' ').next().unwrap();
+        if id.starts_with(|c: char| c.is_ascii_digit()) {
+            let first = rows.insert(id, (*level, *verdict, *how));
+            assert_eq!(first, None, "{id} is there twice");
+        }
+    }
+    for (section, levels) in ASVS {
+        for (at, level) in levels.chars().enumerate() {
+            let id = format!("{section}.{}", at + 1);
+            let (written, verdict, how) =
+                rows.get(&*id).unwrap_or_else(|| panic!("{id} is missing"));
+            assert_eq!(*written, level.to_string(), "{id}");
+            let verdicts = [
+                "met",
+                "yes",
+                "in part",
+                "not met",
+                "by the operator",
+                "by the app",
+                "does not apply",
+            ];
+            assert!(verdicts.contains(verdict), "{id}: {verdict}");
+            let shown = !tests_named_in(how).is_empty() || how.contains("](");
+            assert!(!["met", "yes"].contains(verdict) || shown, "{id}: {how}");
+        }
     }
 }
 

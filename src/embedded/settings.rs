@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::account::limits::LoginRates;
 use crate::account::password::PasswordRules;
 use crate::http::origins::Origin;
-use crate::http::{ClearSiteData, SameSite};
+use crate::http::{ClearSiteData, SameSite, hsts};
 use crate::key::{Algorithm, Format};
 use crate::policy::Timeouts;
 use crate::store::sql::PostgresUrl;
@@ -66,6 +66,10 @@ pub struct Settings {
     pub allowed_origins: Vec<Origin>,
     /// When browsers send the session cookie with requests from other sites.
     pub same_site: SameSite,
+    /// For how long browsers are to use HTTPS alone for the issuer's host (RFC 6797), from their last visit. It is
+    /// told only if the issuer is an `https://` URL and not on this machine. Zero has browsers forget it; `None` says
+    /// nothing.
+    pub hsts: Option<Duration>,
     /// What a logout asks the browser to delete, besides the session cookie.
     pub clear_site_data: ClearSiteData,
     /// The proxies whose `X-Forwarded-For` is believed.
@@ -107,6 +111,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             allowed_origins: Vec::new(),
             same_site: SameSite::default(),
+            hsts: Some(hsts::MAX_AGE),
             clear_site_data: ClearSiteData::default(),
             trusted_proxies: Vec::new(),
             login_rates: LoginRates::default(),

@@ -17,7 +17,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH,
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, ORIGIN, PRAGMA, REFERRER_POLICY, RETRY_AFTER,
-    SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
+    SET_COOKIE, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -131,6 +131,7 @@ struct Rules {
     cors: CorsLayer,
     /// Whether every origin may read the answers.
     public: bool,
+    hsts: Option<HeaderValue>,
     durations: Durations,
     ids: RequestIds,
 }
@@ -140,19 +141,29 @@ struct Rules {
 pub(super) struct Around(Arc<Rules>);
 
 impl Around {
-    pub(super) fn new(origins: &Origins, random: &Arc<dyn Random>) -> Self {
-        Self::with(cors(origins), false, random)
+    pub(super) fn new(
+        origins: &Origins,
+        hsts: Option<HeaderValue>,
+        random: &Arc<dyn Random>,
+    ) -> Self {
+        Self::with(cors(origins), false, hsts, random)
     }
 
     /// For public resources: every origin may read them.
-    pub(super) fn public(random: &Arc<dyn Random>) -> Self {
-        Self::with(public_cors(), true, random)
+    pub(super) fn public(hsts: Option<HeaderValue>, random: &Arc<dyn Random>) -> Self {
+        Self::with(public_cors(), true, hsts, random)
     }
 
-    fn with(cors: CorsLayer, public: bool, random: &Arc<dyn Random>) -> Self {
+    fn with(
+        cors: CorsLayer,
+        public: bool,
+        hsts: Option<HeaderValue>,
+        random: &Arc<dyn Random>,
+    ) -> Self {
         Self(Arc::new(Rules {
             cors,
             public,
+            hsts,
             durations: Durations::default(),
             ids: RequestIds::new(Arc::clone(random)),
         }))
@@ -225,7 +236,7 @@ where
             }))
         };
         let answer = answer.map_ok(move |mut response| {
-            complete(response.headers_mut(), id);
+            complete(response.headers_mut(), id, rules.hsts.as_ref());
             let (status, seconds) = (response.status(), stopwatch.seconds());
             tracing::debug!(status = status.as_u16(), seconds, "answered");
             let route = route.as_ref().map(MatchedPath::as_str);
@@ -263,13 +274,25 @@ fn hide(headers: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
-fn complete(headers: &mut HeaderMap, id: HeaderValue) {
-    headers.reserve(HEADERS.len() + 2);
+fn complete(headers: &mut HeaderMap, id: HeaderValue, hsts: Option<&HeaderValue>) {
+    headers.reserve(HEADERS.len() + 2 + usize::from(hsts.is_some()));
     hide(headers, &[SET_COOKIE]);
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(value);
     }
     headers.entry(REQUEST_ID).or_insert(id);
+    if let Some(hsts) = hsts {
+        headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
+}
+
+/// The answer to a request that no resource sees, in the shape that the callers of its path know.
+pub(super) fn refused(problem: Problem, path: &str) -> Response {
+    let mut response = in_shape(problem.into_response(), path.starts_with(oauth::PATHS));
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    response
 }
 
 /// What CORS lets through.

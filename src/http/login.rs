@@ -58,6 +58,8 @@ impl TryFrom<String> for Delivery {
 pub(super) struct Former {
     cookie: Option<Result<VerifiedClaims, Refusal>>,
     bearer: Option<Result<VerifiedClaims, Refusal>>,
+    /// Whether the host may have the session cookie.
+    host: Result<(), Problem>,
 }
 
 impl<S> FromRequestParts<S> for Former
@@ -81,6 +83,7 @@ where
         Ok(Self {
             cookie: cookie.map(|token| verifier.verify(token)),
             bearer: bearer.map(|token| verifier.verify(token)),
+            host: cookies.check_host(&parts.uri, &parts.headers),
         })
     }
 }
@@ -118,6 +121,9 @@ pub(super) async fn login(
     let password = Password::presented(credentials.password.0)
         .map_err(|_| Problem::invalid_request("A password has at most 1024 bytes."))?;
     let Delivery(carrier) = credentials.delivery;
+    if carrier == Carrier::Cookie {
+        former.host?;
+    }
     let replaced = former.replaced(carrier)?;
     // What is no username is nobody's, whatever its length.
     let username = Username::typed(&credentials.username).ok();

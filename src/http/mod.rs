@@ -3,6 +3,10 @@
 mod cookie;
 pub mod current;
 pub mod extract;
+#[cfg(feature = "server")]
+mod host;
+#[cfg(feature = "server")]
+pub mod hsts;
 pub mod live;
 pub mod origins;
 pub mod problem;
@@ -55,6 +59,8 @@ mod well_known;
 #[cfg(feature = "server")]
 pub use clear_site_data::{ClearSiteData, InvalidClearSiteData};
 pub use cookie::{NAME as COOKIE_NAME, SameSite};
+#[cfg(feature = "server")]
+pub use host::OneHost;
 #[cfg(feature = "server")]
 pub use oauth::ClientQuotas;
 #[cfg(feature = "server")]

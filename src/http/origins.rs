@@ -8,6 +8,8 @@ use std::sync::Arc;
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
+#[cfg(feature = "server")]
+use super::host;
 use super::problem::Problem;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -79,6 +81,13 @@ fn of_url(url: &str) -> Option<String> {
     Some(format!("{scheme}://{host}{port}"))
 }
 
+/// The host of an origin.
+#[cfg(feature = "server")]
+fn host_of(origin: &str) -> Option<&str> {
+    let (_, authority) = origin.split_once("://")?;
+    host::without_port(authority.as_bytes())
+}
+
 /// The service's own origin, and those that are listed.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
@@ -105,6 +114,20 @@ impl Origins {
             own: of_url(issuer).map(Into::into),
             listed: Arc::new(listed.iter().map(|origin| origin.0.clone()).collect()),
         }
+    }
+
+    /// Whether the service is reached at this host: that of the issuer or of a listed origin. The port is not
+    /// compared, since proxies and port mappings change it. An issuer on this machine has all of this machine's names.
+    /// Without an issuer that is a URL every host is right.
+    #[cfg(feature = "server")]
+    pub(super) fn has_host(&self, host: &str) -> bool {
+        let Some(own) = self.own.as_deref().and_then(host_of) else {
+            return true;
+        };
+        let mut listed = self.listed.iter().filter_map(|origin| host_of(origin));
+        own.eq_ignore_ascii_case(host)
+            || (host::is_loopback(own) && host::is_loopback(host))
+            || listed.any(|listed| listed.eq_ignore_ascii_case(host))
     }
 
     pub(super) fn lists(&self, origin: &HeaderValue) -> bool {
@@ -199,6 +222,30 @@ mod tests {
             "https://app.example,https://b.example",
         ] {
             assert!(bad.parse::<Origin>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[cfg(feature = "server")]
+    #[test]
+    fn the_hosts_are_those_of_the_issuer_and_the_listed_origins() {
+        let listed = ["https://app.example:8443".parse().unwrap()];
+        let origins = |issuer: &str| Origins::new(issuer, &listed);
+        for (issuer, host, right) in [
+            ("https://auth.example/path", "auth.example", true),
+            ("https://auth.example/path", "AUTH.example", true),
+            ("https://auth.example/path", "app.example", true),
+            ("https://auth.example", "evil.example", false),
+            ("https://auth.example", "auth.example.evil.example", false),
+            ("https://auth.example", "localhost", false),
+            ("https://auth.example", "127.0.0.1", false),
+            ("http://localhost:8080", "127.0.0.1", true),
+            ("http://127.0.0.1:8080", "[::1]", true),
+            ("http://[::1]:8080", "localhost", true),
+            ("http://localhost:8080", "evil.example", false),
+            ("http://localhost:8080", "192.168.0.1", false),
+            ("no URL", "evil.example", true),
+        ] {
+            assert_eq!(origins(issuer).has_host(host), right, "{issuer}: {host}");
         }
     }
 

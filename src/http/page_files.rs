@@ -9,7 +9,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
     X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -23,6 +23,14 @@ use crate::token::base64url;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// Nothing of a device is used here, nor may what is embedded use it (W3C Permissions Policy).
+const PERMISSIONS: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), \
+    magnetometer=(), microphone=(), midi=(), payment=(), usb=()";
+
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -121,6 +129,11 @@ fn answer(page: &Page, headers: &HeaderMap) -> Response {
         (CONTENT_TYPE, page.content_type),
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_FRAME_OPTIONS, "DENY"),
+        (PERMISSIONS_POLICY, PERMISSIONS),
+        // No page that opened this one, or was opened by it, has a handle to it (HTML, section 7.1.3).
+        (OPENER_POLICY, "same-origin"),
+        // No page of another origin embeds it (Fetch, section 3.6). Where CORS lets one read, it still does.
+        (RESOURCE_POLICY, "same-origin"),
         (CACHE_CONTROL, "no-cache"),
         (ETAG, TAG.as_str()),
     ];

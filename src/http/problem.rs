@@ -222,6 +222,26 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
     }
 
+    /// 400: a request that does not name exactly one host (RFC 9112, section 3.2).
+    #[cfg(feature = "server")]
+    pub(super) const fn bad_host() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "Send exactly one Host header, with a host and nothing but a port after it.",
+        )
+    }
+
+    /// 421: the session cookie, or a request for it, at a host that is not the service's (RFC 9110, section 15.5.20).
+    #[cfg(feature = "server")]
+    pub(super) const fn misdirected() -> Self {
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected_request",
+            "The session cookie is not used at this host. Open the service at its issuer's URL. Operators: the setting issuer or allowed_origins must have this host, and a proxy must pass on the Host header that the browser sent.",
+        )
+    }
+
     /// 503: nobody can say now; try again.
     #[must_use]
     pub const fn unavailable(detail: &'static str) -> Self {

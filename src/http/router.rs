@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::http::HeaderValue;
 use axum::routing::{delete, get, post};
 
 use super::caller::TrustedProxies;
@@ -45,6 +46,8 @@ pub struct Services {
     pub proxies: TrustedProxies,
     /// Tells readers of the feed that there is news.
     pub doorbell: Doorbell,
+    /// What tells browsers to use HTTPS alone (RFC 6797), if they are to be told.
+    pub hsts: Option<HeaderValue>,
     /// Names requests.
     pub random: Arc<dyn Random>,
 }
@@ -88,7 +91,9 @@ pub fn router(services: Services) -> Router {
     let state = AppState(Arc::new(services));
     let cookies = &state.cookies;
     // One layer with those within it: a request's way through each that stands alone is cloned and boxed anew.
-    let around = Around::new(cookies.origins(), &state.random);
+    let around = Around::new(cookies.origins(), state.hsts.clone(), &state.random);
+    // Its answer goes to a proxy, and the fewer headers it has the sooner it is read.
+    let around_verify = Around::new(cookies.origins(), None, &state.random);
     let feed = Router::new()
         .route("/revocations", get(revocations::revocations))
         .layer(around.clone())
@@ -105,9 +110,9 @@ pub fn router(services: Services) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .layer((around.clone(), cookies.clone()))
-        .merge(verify::router().layer((around.clone(), cookies.if_passed_on())))
+        .merge(verify::router().layer((around_verify, cookies.if_passed_on())))
         .merge(oauth::router().layer(around))
-        .merge(public.layer(Around::public(&state.random)))
+        .merge(public.layer(Around::public(state.hsts.clone(), &state.random)))
         .with_state(state)
         .merge(feed)
 }
@@ -115,6 +120,11 @@ pub fn router(services: Services) -> Router {
 /// The service's own pages, at `/` and below `/pages`, and what browsers look for on any site: `/favicon.ico`,
 /// `/robots.txt` and `/.well-known/change-password`. The pages use the resources, on the same origin, and send
 /// people on to the origins that the cookies allow.
-pub fn pages(cookies: &SessionCookies, random: &Arc<dyn Random>) -> Router {
-    page_files::router(cookies.origins()).layer(Around::new(&Origins::default(), random))
+pub fn pages(
+    cookies: &SessionCookies,
+    hsts: Option<HeaderValue>,
+    random: &Arc<dyn Random>,
+) -> Router {
+    let around = Around::new(&Origins::default(), hsts, random);
+    page_files::router(cookies.origins()).layer((around, cookies.clone()))
 }

@@ -3,22 +3,27 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use axum::extract::Request;
+#[cfg(feature = "server")]
+use axum::http::Uri;
 use axum::http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures_util::future::Either;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::cookie::{self, SameSite};
+#[cfg(feature = "server")]
+use super::host;
 use super::origins::{Origins, Sender};
+use super::problem::Problem;
 use crate::claims::Claims;
 use crate::time::Timestamp;
 use crate::verifier::{Refusal, Superseded, VerifiedClaims};
@@ -76,6 +81,10 @@ struct Rules {
     exchange: Option<Arc<dyn Exchange>>,
     /// Only what is sure to reach the browser is exchanged: an answer that is lost would look like theft.
     if_passed_on: bool,
+    /// The cookie counts only at the hosts of the issuer and of the listed origins: a stranger's name that leads here
+    /// (DNS rebinding) is refused.
+    #[cfg(feature = "server")]
+    at_own_hosts: bool,
 }
 
 /// Makes the session cookie count for the handlers below it: around a router, it lets [`Session`] be
@@ -97,10 +106,13 @@ impl SessionCookies {
             same_site: SameSite::default(),
             exchange: None,
             if_passed_on: false,
+            #[cfg(feature = "server")]
+            at_own_hosts: false,
         }))
     }
 
-    /// For the issuer itself.
+    /// For the issuer itself. The cookie counts only at the hosts of the issuer and of the listed origins: at
+    /// another host a request that has it gets 421.
     #[must_use]
     pub fn exchanging(origins: Origins, same_site: SameSite, exchange: Arc<dyn Exchange>) -> Self {
         Self(Arc::new(Rules {
@@ -108,6 +120,8 @@ impl SessionCookies {
             same_site,
             exchange: Some(exchange),
             if_passed_on: false,
+            #[cfg(feature = "server")]
+            at_own_hosts: true,
         }))
     }
 
@@ -120,12 +134,45 @@ impl SessionCookies {
             same_site: self.0.same_site,
             exchange: self.0.exchange.clone(),
             if_passed_on: true,
+            // A proxy asks by a name of its own.
+            at_own_hosts: false,
         }))
     }
 
     fn exchanges(&self, headers: &HeaderMap) -> bool {
         let passes_on = headers.get(PASSES_ON);
         !self.0.if_passed_on || passes_on.is_some_and(|value| value == "passed-on")
+    }
+
+    /// Whether the session cookie may be used at the host that a request names. One that names none is not from a
+    /// browser.
+    ///
+    /// # Errors
+    /// 421 at another host, 400 for two `Host` headers or for one that is no host.
+    #[cfg(feature = "server")]
+    pub(super) fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        match host::named(uri, headers)? {
+            Some(host) if self.0.at_own_hosts && !self.0.origins.has_host(host) => {
+                tracing::debug!("the session cookie is not used at the host of this request");
+                Err(Problem::misdirected())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "server")]
+    fn refuses(&self, request: &Request) -> Option<Problem> {
+        // Two session cookies count as one here: what reads them refuses them.
+        let has_cookie = || !matches!(cookie::read(request.headers()), Ok(None));
+        if !self.0.at_own_hosts || !has_cookie() {
+            return None;
+        }
+        self.check_host(request.uri(), request.headers()).err()
+    }
+
+    #[cfg(not(feature = "server"))]
+    const fn refuses(&self, _: &Request) -> Option<Problem> {
+        None
     }
 
     #[cfg(feature = "server")]
@@ -290,6 +337,9 @@ where
         // Most requests of services have none: there is nothing to see then.
         if !request.headers().contains_key(COOKIE) {
             return Either::Left(self.inner.call(request));
+        }
+        if let Some(problem) = self.cookies.refuses(&request) {
+            return Either::Right(Box::pin(ready(Ok(problem.into_response()))));
         }
         let seen = Seen {
             origins: self.cookies.0.origins.clone(),

@@ -144,6 +144,8 @@ async function unreachable() {
 async function instead() {
   const plain = new URL(job.url);
   plain.hostname = 'waxseal.test';
+  // Browsers heed it over HTTPS and on their own machine alone.
+  expectNoise(/^The Cross-Origin-Opener-Policy header has been ignored, because the URL's origin was untrustworthy\./);
   const page = await open(await newBrowser({ viewport: job.size }), at(plain.origin));
   await heading(page, 'Sign-in needs HTTPS').waitFor();
   await look(page, 'plain-http');

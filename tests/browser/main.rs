@@ -6,9 +6,12 @@ mod common;
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 
-use common::chromium;
-use common::{ISSUER, Place, Server, program};
+use common::{Place, Server, program};
+use common::{certificate, chromium};
 use serde_json::{Value, json};
+
+/// An issuer on the browser's machine, at a port where nobody is.
+const OTHER_PORT: &str = "http://127.0.0.1:9";
 
 /// A port that nobody listens on just now, for what must be named before it listens.
 fn free_port() -> u16 {
@@ -22,8 +25,8 @@ fn play(scenario: &str, flags: &[&str]) {
 }
 
 fn play_with(scenario: &str, flags: &[&str], mut more: Value) {
-    // The issuer is none of the browser's URLs: what decides is what the browser says of its requests.
-    let own = ["--listen", "127.0.0.1:0", "--issuer", ISSUER];
+    // The issuer's port is none of the browser's URLs: what decides is what the browser says of its requests.
+    let own = ["--listen", "127.0.0.1:0", "--issuer", OTHER_PORT];
     let (_place, server) = serve(&[&own[..], flags].concat());
     more["pid"] = json!(server.child.id());
     chromium::play(scenario, &server.url, more, || server.log());
@@ -157,7 +160,26 @@ fn the_pages_say_why_nobody_can_sign_in_over_plain_http_or_without_cookies() {
     let port = free_port();
     let plain = format!("http://{host}:{port}");
     let listen = format!("0.0.0.0:{port}");
-    let (_place, server) = serve(&["--listen", &listen, "--issuer", &plain]);
-    let more = json!({ "loopback": format!("http://127.0.0.1:{port}") });
+    let loopback = format!("http://127.0.0.1:{port}");
+    let own = ["--listen", &listen, "--issuer", &plain];
+    let (_place, server) = serve(&[&own[..], &["--allowed-origins", &loopback]].concat());
+    let more = json!({ "loopback": loopback });
     chromium::play("plain_http", &plain, more, || server.log());
+}
+
+#[test]
+fn over_https_by_the_service_itself_a_person_signs_in() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let files = certificate::make(folder.path(), 1).map(|path| path.display().to_string());
+    let tls = ["--tls-cert", &files[0], "--tls-key", &files[1]];
+    let own = [
+        "--listen",
+        "127.0.0.1:0",
+        "--issuer",
+        "https://waxseal.test",
+    ];
+    let (_place, server) = serve(&[&own[..], &tls].concat());
+    // Chromium is told to find that name at loopback.
+    let url = server.url.replace("127.0.0.1", "waxseal.test");
+    chromium::play("https", &url, json!({}), || server.log());
 }

@@ -1,5 +1,6 @@
 //! What the tests share: a service in this process under a manual clock, and the real program.
 
+pub mod certificate;
 pub mod chromium;
 pub mod ground;
 pub mod ports;

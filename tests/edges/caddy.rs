@@ -7,6 +7,7 @@ use super::stage::{Kind, installed};
 
 pub const CADDY: Kind = Kind {
     configuration: "Caddyfile",
+    scheme: "http",
     written: |ip, port| format!("{ip}:{port}"),
     strips_unknown: true,
     says_when: true,

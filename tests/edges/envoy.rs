@@ -7,6 +7,7 @@ use super::stage::{Kind, installed};
 
 pub const ENVOY: Kind = Kind {
     configuration: "envoy.yaml",
+    scheme: "http",
     written: |ip, port| format!("address: {ip}, port_value: {port}"),
     strips_unknown: true,
     says_when: false,

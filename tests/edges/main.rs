@@ -12,5 +12,6 @@ mod envoy;
 mod nginx;
 mod page;
 mod service;
+mod session;
 mod stage;
 mod table;

@@ -7,6 +7,7 @@ use super::stage::Kind;
 
 pub const NGINX: Kind = Kind {
     configuration: "nginx.conf",
+    scheme: "http",
     written: |ip, port| format!("{ip}:{port}"),
     strips_unknown: false,
     says_when: true,
@@ -38,7 +39,7 @@ pub const BEHIND_BASIC: Kind = Kind {
 };
 
 /// Debian's defaults are folders of the system's.
-fn within_folder(text: &mut String, folder: &Path) {
+pub fn within_folder(text: &mut String, folder: &Path) {
     let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| {
         let path = folder.join(name);
         format!("{name}_temp_path {};\n", path.display())

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::common::{ISSUER, PASSWORD, Place, Server, program};
+use super::common::{PASSWORD, Place, Server, program};
 use super::curl::{Answer, OWN_PAGE, Request};
 use super::service::{Seen, Service};
 
@@ -18,10 +18,15 @@ use super::service::{Seen, Service};
 pub const TRIES: usize = 600;
 pub const PAUSE: Duration = Duration::from_millis(100);
 
+/// An issuer on this machine, as the proxies are.
+pub const ISSUER: &str = "http://127.0.0.1:9";
+
 /// How a proxy is started.
 pub struct Kind {
     /// Its configuration in `examples/proxies`.
     pub configuration: &'static str,
+    /// `http`, or `https` if the test adds TLS to it.
+    pub scheme: &'static str,
     /// How the configuration writes addresses.
     pub written: fn(ip: &str, port: &str) -> String,
     /// It takes out what begins with `X-Waxseal-` without knowing it.
@@ -113,7 +118,7 @@ impl Edge {
         });
         assert!(listens, "{}", said());
         Self {
-            url: format!("http://{own}"),
+            url: format!("{}://{own}", kind.scheme),
             service,
             _proxy: proxy,
             _folder: folder,

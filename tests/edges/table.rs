@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use super::common::{House, PASSWORD};
 use super::curl::{OTHER_SITE, OWN_PAGE, Request};
 use super::service::{CACHE, COOKIES, REFUSES};
+pub use super::session::the_service_gets_no_session;
 use super::stage::{Edge, Kind, PAUSE, Stage, TRIES};
 
 /// The table, for one kind of proxy.
@@ -31,6 +32,7 @@ macro_rules! holds_for {
             no_other_spelling_of_a_path_gets_past
             the_cookie_is_touched_and_renewed_on_the_way
             bodies_arrive_as_they_were_sent
+            the_service_gets_no_session
             the_address_of_a_login_is_the_clients
             without_waxseal_nobody_passes
             while_waxseal_cannot_tell_nobody_passes
@@ -270,7 +272,7 @@ pub fn another_site_changes_nothing_by_the_cookie(kind: &Kind) {
             .cookie(&cookie)
             .header("Origin: https://elsewhere.example");
         stage.is_refused("by Origin", "/api/a", &old_browser, 403);
-        for own in [OWN_PAGE, "Origin: https://issuer.example"] {
+        for own in [OWN_PAGE, "Origin: http://127.0.0.1:9"] {
             let own_page = Request::of(method).cookie(&cookie).header(own);
             stage.passes(own, "/api/a", &own_page);
         }

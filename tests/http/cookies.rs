@@ -276,7 +276,8 @@ async fn a_cookie_with_control_bytes_is_no_request() {
     let ask = |cookie: &[u8]| {
         let mut socket = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
         socket.set_read_timeout(Some(MINUTE)).unwrap();
-        let head = b"GET /session HTTP/1.1\r\nHost: waxseal\r\nConnection: close\r\nCookie: ";
+        let head =
+            b"GET /session HTTP/1.1\r\nHost: issuer.example\r\nConnection: close\r\nCookie: ";
         socket
             .write_all(&[head, cookie, b"\r\n\r\n"].concat())
             .unwrap();

@@ -75,6 +75,7 @@ async fn a_collector_gets_the_spans_of_a_login_and_no_secret() {
     let login = watched
         .http
         .post(format!("{}/login", watched.server.url))
+        .header("host", "issuer.example")
         .header("x-request-id", "the-login-1")
         .header("traceparent", PARENT)
         .json(&json!({ "username": "alice", "password": PASSWORD, "delivery": "cookie" }));

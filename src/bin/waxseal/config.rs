@@ -1,8 +1,9 @@
 //! Settings: flags over `WAXSEAL_*` over waxseal.toml over defaults. What is wrong is named.
 
 pub mod database;
-mod secure;
+mod issuer;
 mod timeouts;
+mod tls;
 mod values;
 pub mod variables;
 
@@ -25,6 +26,7 @@ use crate::cli::{Flags, duration};
 use crate::failure::Failure;
 use database::Takes;
 use timeouts::Durations;
+pub use tls::TlsFiles;
 
 const FILE: &str = "waxseal.toml";
 
@@ -33,6 +35,8 @@ const FILE: &str = "waxseal.toml";
 pub struct Config {
     pub listen: SocketAddr,
     pub metrics_listen: Option<SocketAddr>,
+    /// The certificate and the key, if the service speaks TLS.
+    pub tls: Option<TlsFiles>,
     /// Whether the issuer was set, and not made from the address to listen on.
     issuer_is_set: bool,
     /// For how long the service says that it will stop before it does.
@@ -52,6 +56,8 @@ pub struct Config {
 struct File {
     listen: Option<String>,
     metrics_listen: Option<String>,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
     data_dir: Option<String>,
     keys_dir: Option<String>,
     mark_dir: Option<String>,
@@ -71,6 +77,7 @@ struct File {
     allowed_origins: Option<String>,
     same_site: Option<String>,
     clear_site_data: Option<String>,
+    hsts: Option<String>,
     trusted_proxies: Option<String>,
     login_limit_address: Option<String>,
     login_limit_account: Option<String>,
@@ -95,9 +102,14 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
     let metrics_listen = pick(&flags.metrics_listen, file.metrics_listen)
         .map(|text| address("metrics_listen", &text))
         .transpose()?;
+    let tls = tls::read(
+        pick(&flags.tls_cert, file.tls_cert),
+        pick(&flags.tls_key, file.tls_key),
+    )?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let issuer = pick(&flags.issuer, file.issuer);
     let issuer_is_set = issuer.is_some();
-    let issuer = issuer.unwrap_or_else(|| format!("http://{listen}"));
+    let issuer = issuer.unwrap_or_else(|| format!("{scheme}://{listen}"));
     if !(issuer.starts_with("https://") || issuer.starts_with("http://"))
         || issuer.chars().any(|c| c.is_whitespace() || c.is_control())
     {
@@ -269,6 +281,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         allowed_origins,
         same_site,
         clear_site_data,
+        hsts: issuer::hsts(pick(&flags.hsts, file.hsts), default.hsts)?,
         trusted_proxies,
         login_rates,
         forbidden_password_words,
@@ -294,6 +307,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
     Ok(Config {
         listen,
         metrics_listen,
+        tls,
         issuer_is_set,
         stop_notice,
         takes,
@@ -317,7 +331,7 @@ impl Config {
 
     /// Whether browsers do not keep the session cookie of the issuer.
     pub fn loses_cookies(&self) -> bool {
-        secure::loses_cookies(&self.settings.issuer)
+        issuer::loses_cookies(&self.settings.issuer)
     }
 }
 
@@ -412,6 +426,8 @@ mod tests {
         let keys = [
             "listen",
             "metrics_listen",
+            "tls_cert",
+            "tls_key",
             "data_dir",
             "keys_dir",
             "mark_dir",
@@ -431,6 +447,7 @@ mod tests {
             "allowed_origins",
             "same_site",
             "clear_site_data",
+            "hsts",
             "trusted_proxies",
             "login_limit_address",
             "login_limit_account",

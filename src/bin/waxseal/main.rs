@@ -25,6 +25,7 @@ mod serve;
 mod streams;
 mod table;
 mod terminal;
+mod tls;
 mod token;
 mod traces;
 mod user;

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::connections::{self, Connections, Meters};
 use crate::failure::Failure;
 use crate::serve::{bind, server};
+use crate::tls::{self, Tls};
 
 /// How often what histograms have heard is summed up, so that it does not pile up when nobody asks.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -39,6 +40,7 @@ pub struct Metrics {
 #[derive(Clone)]
 struct Page {
     waxseal: Waxseal,
+    tls: Option<Tls>,
     recorder: PrometheusHandle,
 }
 
@@ -66,9 +68,15 @@ impl Metrics {
     }
 
     /// Serves them in a task of its own: what it tells of hangs without it.
-    pub fn serve(self, waxseal: &Waxseal, meters: Meters) -> Result<Serving, Failure> {
+    pub fn serve(
+        self,
+        waxseal: &Waxseal,
+        meters: Meters,
+        tls: Option<Tls>,
+    ) -> Result<Serving, Failure> {
         let page = Page {
             waxseal: waxseal.clone(),
+            tls,
             recorder: self.recorder.clone(),
         };
         let app = Router::new()
@@ -101,6 +109,7 @@ pub async fn failed(serving: Option<Serving>) -> Failure {
 
 async fn metrics(State(page): State<Page>, headers: HeaderMap) -> impl IntoResponse {
     page.waxseal.measure().await;
+    tls::measure(page.tls.as_ref());
     let text = page.recorder.render();
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let (content_type, text) = match accept {

@@ -7,12 +7,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::ServiceExt;
 use axum_server::{Handle, Server};
+use futures_util::future::Either;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use waxseal::Waxseal;
 use waxseal::embedded::{Database, make_data_dir};
+use waxseal::http::OneHost;
 
 use crate::config::Config;
 use crate::connections::{self, Connections, Gate, Meters, Peer};
@@ -20,6 +25,7 @@ use crate::failure::Failure;
 use crate::first_user;
 use crate::metrics::{self, Metrics};
 use crate::patience::Patience;
+use crate::tls::Tls;
 use crate::traces::Traces;
 
 /// How long requests under way may take to finish once the service is told to stop.
@@ -75,6 +81,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
             "browsers do not keep the session cookie of an http:// issuer on another machine; put a proxy with TLS in front, and set the issuer to its https:// URL"
         );
     }
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     // Before anything is made: a port that is taken leaves no traces.
     let port = Port::take(config.listen)?;
     // And before anything is made that is measured.
@@ -104,12 +111,23 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let proxies = &config.settings.trusted_proxies;
     let connections = Connections::new(most, proxies, meters.of_service(most));
     let server = server(listener, handle.clone(), connections)?;
-    let metrics = metrics.map(|metrics| metrics.serve(&waxseal, meters));
+    let metrics = metrics.map(|metrics| metrics.serve(&waxseal, meters, tls.clone()));
     let metrics = metrics.transpose()?;
     tracing::debug!(descriptors, connections = most, "limits");
-    tracing::info!("listening on http://{address}");
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tracing::info!("listening on {scheme}://{address}");
 
-    let app = waxseal.router().merge(waxseal.pages());
+    let app = OneHost::new(waxseal.router().merge(waxseal.pages()));
+    let app =
+        ServiceExt::<Request<Incoming>>::into_make_service_with_connect_info::<SocketAddr>(app);
+    let serving = match tls {
+        None => Either::Left(server.serve(app)),
+        Some(tls) => {
+            let server = server.map(|patience| tls.acceptor(patience));
+            tls.follow();
+            Either::Right(server.serve(app))
+        }
+    };
     let stop = async {
         let notice = tokio::select! {
             _ = terminate.recv() => config.stop_notice,
@@ -133,7 +151,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         std::future::pending::<()>().await;
     };
     let served = tokio::select! {
-        served = server.serve(app.into_make_service_with_connect_info::<SocketAddr>()) => served.map_err(Failure::refused),
+        served = serving => served.map_err(Failure::refused),
         failed = metrics::failed(metrics) => Err(failed),
         () = waxseal.clone().maintain() => Ok(()),
         () = stop => Ok(()),

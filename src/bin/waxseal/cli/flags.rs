@@ -24,6 +24,12 @@ pub struct Flags {
         env = "WAXSEAL_METRICS_LISTEN"
     )]
     pub metrics_listen: Option<String>,
+    /// The certificate, a PEM file with its chain; with --tls-key the service speaks HTTPS [default: none]
+    #[arg(long, global = true, value_name = "FILE", env = "WAXSEAL_TLS_CERT")]
+    pub tls_cert: Option<String>,
+    /// The private key of the certificate, a PEM file that nobody else may read [default: none]
+    #[arg(long, global = true, value_name = "FILE", env = "WAXSEAL_TLS_KEY")]
+    pub tls_key: Option<String>,
     /// The folder of the database [default: data]
     #[arg(long, global = true, value_name = "FOLDER", env = "WAXSEAL_DATA_DIR")]
     pub data_dir: Option<String>,
@@ -33,7 +39,8 @@ pub struct Flags {
     /// The folder of the mark, which shows an older copy of the database; not in the data folder [default: mark]
     #[arg(long, global = true, value_name = "FOLDER", env = "WAXSEAL_MARK_DIR")]
     pub mark_dir: Option<String>,
-    /// The issuer in tokens, `iss` [default: http:// and the address to listen on]
+    /// The issuer in tokens, `iss` [default: http://, or https:// with --tls-cert, and the
+    /// address to listen on]
     #[arg(long, global = true, value_name = "URL", env = "WAXSEAL_ISSUER")]
     pub issuer: Option<String>,
     /// The audience in tokens, `aud` [default: the issuer]
@@ -142,6 +149,10 @@ pub struct Flags {
         env = "WAXSEAL_CLEAR_SITE_DATA"
     )]
     pub clear_site_data: Option<String>,
+    /// For how long browsers use HTTPS alone for an https:// issuer (HSTS): 0s has them forget it, none says nothing
+    /// [default: 365d]
+    #[arg(long, global = true, value_name = "DURATION", env = "WAXSEAL_HSTS")]
+    pub hsts: Option<String>,
     /// Proxies whose X-Forwarded-For is believed, separated by commas: 10.0.0.0/8, ::1 [default: none]
     #[arg(
         long,

@@ -35,7 +35,8 @@ fn shown(command: &str) -> Option<Shown> {
     use Shown::{All, These};
     Some(match command {
         "" => These(&[&[
-            "json", "config", "listen", "data_dir", "keys_dir", "mark_dir", "issuer", "database",
+            "json", "config", "listen", "tls_cert", "tls_key", "data_dir", "keys_dir", "mark_dir",
+            "issuer", "database",
         ]]),
         "serve" | "settings" => All,
         "user" | "client" | "keys" | "token" | "revoke" | "completions" | "man" => These(&[]),
@@ -59,7 +60,15 @@ fn shown(command: &str) -> Option<Shown> {
         "token verify" => These(&[
             LOOK,
             KEYS,
-            &["token_format", "accept", "issuer", "audience", "listen"],
+            &[
+                "token_format",
+                "accept",
+                "issuer",
+                "audience",
+                "listen",
+                "tls_cert",
+                "tls_key",
+            ],
         ]),
         "migrate" => These(&[LOOK, CHANGE, KEYS]),
         _ => return None,

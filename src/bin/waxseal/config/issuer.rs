@@ -1,6 +1,11 @@
-//! Whether browsers keep the session cookie.
+//! What the issuer's URL means to browsers.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::bad;
+use crate::cli::duration;
+use crate::failure::Failure;
 
 /// Whether browsers do not keep a Secure cookie from this URL: it is neither HTTPS nor on the browser's own
 /// machine (W3C Secure Contexts, section 3.1).
@@ -16,6 +21,17 @@ pub fn loses_cookies(url: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let is_local = host == "localhost" || host.ends_with(".localhost") || authority == "[::1]";
     !is_local && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// For how long browsers use HTTPS alone (RFC 6797): a duration, or `none` to say nothing.
+pub fn hsts(text: Option<String>, default: Option<Duration>) -> Result<Option<Duration>, Failure> {
+    match text.as_deref() {
+        None => Ok(default),
+        Some("none") => Ok(None),
+        Some(text) => duration(text)
+            .map(Some)
+            .map_err(|_| bad("hsts", text, "a duration such as 365d, 0s or none")),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,40 @@
+//! The files of TLS.
+
+use std::path::PathBuf;
+
+use super::bad;
+use crate::failure::Failure;
+
+/// A certificate and its private key, as PEM files.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Both files, or none: then the service speaks plain HTTP.
+pub fn read(certificate: Option<String>, key: Option<String>) -> Result<Option<TlsFiles>, Failure> {
+    let wanted = "the path of a PEM file";
+    for (name, path) in [("tls_cert", &certificate), ("tls_key", &key)] {
+        if path.as_deref() == Some("") {
+            return Err(bad(name, "", wanted));
+        }
+    }
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
+            certificate: certificate.into(),
+            key: key.into(),
+        })),
+        (Some(_), None) => Err(alone("tls_cert", "tls_key")),
+        (None, Some(_)) => Err(alone("tls_key", "tls_cert")),
+    }
+}
+
+fn alone(set: &str, missing: &str) -> Failure {
+    Failure::Usage(format!(
+        "the setting {set} is set and {missing} is not: set both, or neither for plain HTTP; {missing} is set by --{flag}, WAXSEAL_{variable} or waxseal.toml",
+        flag = missing.replace('_', "-"),
+        variable = missing.to_uppercase(),
+    ))
+}

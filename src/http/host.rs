@@ -1,0 +1,226 @@
+//! Which host a request is for: its `Host` (RFC 9112, section 3.2), and whether the session cookie may be used there
+//! (RFC 9110, section 15.5.20).
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::net::Ipv4Addr;
+use std::task::{Context, Poll};
+
+use axum::http::header::HOST;
+use axum::http::{HeaderMap, Request, Uri, Version};
+use axum::response::{IntoResponse, Response};
+use futures_util::future::Either;
+use tower_service::Service;
+
+use super::problem::Problem;
+
+/// A host and its port, as `Host` and `:authority` write them: the host alone, or none if the text is neither.
+/// An IPv6 address keeps its brackets.
+pub(super) fn without_port(authority: &[u8]) -> Option<&str> {
+    let end = match authority {
+        [b'[', rest @ ..] => rest.iter().position(|b| *b == b']')? + 2,
+        _ => authority
+            .iter()
+            .position(|b| *b == b':')
+            .unwrap_or(authority.len()),
+    };
+    let (host, port) = authority.split_at(end);
+    let name = match host {
+        [b'[', address @ .., b']'] => address,
+        name => name,
+    };
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    let is_bracketed = name.len() != host.len();
+    let fits = |b: &u8| {
+        if is_bracketed {
+            b.is_ascii_hexdigit() || matches!(b, b':' | b'.')
+        } else {
+            b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(b)
+        }
+    };
+    if name.is_empty() || !is_port || !name.iter().all(fits) {
+        return None;
+    }
+    str::from_utf8(host).ok()
+}
+
+/// The host that a request names: in its target (`:authority`, RFC 9113, section 8.3.1, or the absolute form), else
+/// in `Host`. None without either.
+///
+/// # Errors
+/// 400 for two `Host` headers, or for one that is no host.
+pub(super) fn named<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, Problem> {
+    let mut lines = headers.get_all(HOST).iter();
+    let host = match (lines.next(), lines.next()) {
+        (None, _) => None,
+        (Some(line), None) => Some(without_port(line.as_bytes()).ok_or(Problem::bad_host())?),
+        (Some(_), Some(_)) => return Err(Problem::bad_host()),
+    };
+    Ok(uri.host().or(host))
+}
+
+/// Whether a host is the browser's own machine: it needs no name server, so no stranger can point it elsewhere.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let ends_in_localhost = |host: &str| {
+        host.len() > ".localhost".len()
+            && host.is_char_boundary(host.len() - ".localhost".len())
+            && host[host.len() - ".localhost".len()..].eq_ignore_ascii_case(".localhost")
+    };
+    host.eq_ignore_ascii_case("localhost")
+        || ends_in_localhost(host)
+        || host == "[::1]"
+        || host
+            .parse()
+            .is_ok_and(|address: Ipv4Addr| address.is_loopback())
+}
+
+/// A service that answers 400 to requests that do not say for which host they are, before they reach `S`
+/// (RFC 9112, section 3.2): an HTTP/1.1 request without `Host`, an HTTP/2 request without `:authority` and `Host`, and
+/// any request with two `Host` headers, with one that is no host, or with one that is not its `:authority`.
+///
+/// It is for the server of an app, around everything that it serves. `waxseal serve` has it.
+#[derive(Clone, Debug)]
+pub struct OneHost<S>(S);
+
+impl<S> OneHost<S> {
+    /// Around this service.
+    #[must_use]
+    pub const fn new(inner: S) -> Self {
+        Self(inner)
+    }
+}
+
+impl<S, B> Service<Request<B>> for OneHost<S>
+where
+    S: Service<Request<B>, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<S::Future, Ready<Result<Response, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match has_one_host(&request) {
+            true => Either::Left(self.0.call(request)),
+            false => {
+                let answer = super::layers::refused(Problem::bad_host(), request.uri().path());
+                Either::Right(ready(Ok(answer.into_response())))
+            }
+        }
+    }
+}
+
+fn has_one_host<B>(request: &Request<B>) -> bool {
+    let mut lines = request.headers().get_all(HOST).iter();
+    let authority = request.uri().authority();
+    match (lines.next(), lines.next()) {
+        (None, _) => match request.version() {
+            Version::HTTP_09 | Version::HTTP_10 => true,
+            Version::HTTP_11 => false,
+            _ => authority.is_some(),
+        },
+        (Some(line), None) => {
+            let is_host = without_port(line.as_bytes()).is_some();
+            // In HTTP/1.1 the target is what counts (RFC 9112, section 3.2.2).
+            let agrees = request.version() < Version::HTTP_2
+                || authority.is_none_or(|authority| {
+                    authority
+                        .as_str()
+                        .as_bytes()
+                        .eq_ignore_ascii_case(line.as_bytes())
+                });
+            is_host && agrees
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_read_without_its_port_and_nothing_else_is_one() {
+        for (text, host) in [
+            ("auth.example", "auth.example"),
+            ("Auth.Example:8443", "Auth.Example"),
+            ("auth.example:", "auth.example"),
+            ("192.0.2.1:80", "192.0.2.1"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
+            ("[::1]:8080", "[::1]"),
+        ] {
+            assert_eq!(without_port(text.as_bytes()), Some(host), "{text}");
+        }
+        for text in [
+            "", ":80", "[]", "[::1", "::1", "[::1]x", "a b", "a/b", "a@b", "a:b", "a:1:2", "a\"",
+            "[a.b]x:1", "a, b", "ä",
+        ] {
+            assert_eq!(without_port(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn this_machine_has_few_names() {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "a.localhost",
+            "127.0.0.1",
+            "127.8.9.1",
+            "[::1]",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "localhost.example",
+            "notlocalhost",
+            ".localhost",
+            "127.0.0.1.example",
+            "192.168.0.1",
+            "[::2]",
+            "0.0.0.0",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    fn request(version: Version, target: &str, hosts: &[&str]) -> Request<()> {
+        let mut request = Request::builder().version(version).uri(target);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn a_request_names_exactly_one_host() {
+        let whole = "http://auth.example/session";
+        let (one, two) = (Version::HTTP_11, Version::HTTP_2);
+        for (version, target, hosts, right) in [
+            (one, "/session", &["auth.example"][..], true),
+            (one, "/session", &[], false),
+            (one, whole, &[], false),
+            (one, whole, &["other.example"], true),
+            (one, "/session", &["auth.example", "auth.example"], false),
+            (one, "/session", &[""], false),
+            (one, "/session", &["a b"], false),
+            (Version::HTTP_10, "/session", &[], true),
+            (Version::HTTP_10, "/session", &["a", "a"], false),
+            (two, whole, &[], true),
+            (two, whole, &["Auth.Example"], true),
+            (two, whole, &["other.example"], false),
+            (two, "/session", &[], false),
+            (two, "/session", &["auth.example"], true),
+        ] {
+            let request = request(version, target, hosts);
+            assert_eq!(has_one_host(&request), right, "{request:?}");
+        }
+    }
+}
