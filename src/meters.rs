@@ -304,7 +304,6 @@ pub fn revocations_written(scope: &'static str, reason: &'static str) -> Counter
 }
 
 /// Seconds until the certificate of the service itself expires. NaN without one.
-#[must_use]
 pub fn tls_certificate_expiry() -> Gauge {
     gauge!("waxseal_tls_certificate_expiry_seconds")
 }
