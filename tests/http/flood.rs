@@ -50,6 +50,7 @@ async fn add_alice(waxseal: &Waxseal, clock: &dyn Clock) {
         username: Username::typed("alice").unwrap(),
         enabled: true,
         created_at: clock.now(),
+        password_change_required_by: None,
     };
     let hash = hasher.hash(password).await.unwrap();
     waxseal.accounts().add_user(&user, &hash).await.unwrap();
