@@ -49,8 +49,11 @@ fn nobody(turn: Turn) -> String {
     format!("Authorization: Basic {pair}\r\n")
 }
 
+/// A kind of request: its name, whether it is answered, and its bytes.
+type Kind = (&'static str, bool, fn(Turn) -> Vec<u8>);
+
 /// All that a stranger can send. What has no answer is a connection that is given up.
-const KINDS: [(&str, bool, fn(Turn) -> Vec<u8>); 18] = [
+const KINDS: [Kind; 18] = [
     ("unknown clients", true, |turn| {
         form(
             "/oauth/token",
