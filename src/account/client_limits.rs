@@ -204,6 +204,16 @@ impl Quota {
         at_a_time: 16,
         rate: None,
     };
+    /// Pages of the feed that are made and that the client has not taken yet: as many as there may be questions.
+    pub const PAGES: Self = Self {
+        at_a_time: 512,
+        rate: None,
+    };
+    /// Those of them that are large, up to 1.5 MB: a client that takes none of them holds 24 MB.
+    pub const LARGE_PAGES: Self = Self {
+        at_a_time: 16,
+        rate: None,
+    };
 }
 
 #[derive(Debug, Default)]

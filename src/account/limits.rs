@@ -23,7 +23,8 @@ use crate::meters::{Counters, Login};
 use crate::revocation::log::StoreError;
 use crate::time::Clock;
 use local::Local;
-use shared::{account_digest, sessions_digest};
+pub(crate) use shared::account_digest;
+use shared::sessions_digest;
 
 /// The policy that limits what comes from one address.
 const ADDRESS: &str = "address";
@@ -156,10 +157,12 @@ impl Attempt {
         match by {
             By::Owner(at, network) => Class::Reserved(Claim {
                 of: at.network,
+                account: at.account,
                 network: Some(*network),
             }),
             By::Session(of) => Class::Reserved(Claim {
                 of: *of,
+                account: *of,
                 network: None,
             }),
             By::Stranger(..) => Class::Shared,
@@ -438,6 +441,11 @@ impl LoginLimits {
             }
         }
     }
+}
+
+/// An account at an address, as stores know the two.
+pub(crate) fn whereabouts(account: &str, address: IpAddr) -> Whereabouts {
+    Whereabouts::of(account, network(address))
 }
 
 /// What one subscriber has: an IPv4 address, the /64 of an IPv6 address.

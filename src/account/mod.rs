@@ -168,6 +168,8 @@ pub struct OwnPassword {
     pub version: i64,
     /// The session that goes on.
     pub session: Raise,
+    /// Where the user is: all other networks that the user was let in from are forgotten.
+    pub network: Option<limits::Digest>,
 }
 
 /// What became of a user's own change of the password.

@@ -62,6 +62,9 @@ pub enum BadPassword {
         "that password is made from the username, from the name of this service, or from a word that is forbidden here: attackers try those first"
     )]
     Expected,
+    /// The initial password itself, which must be changed.
+    #[error("that is the initial password, which must be changed: choose another one")]
+    Initial,
 }
 
 impl Password {
@@ -79,6 +82,11 @@ impl Password {
                 mapped,
             })
         }
+    }
+
+    /// Whether both are hashed from the same text.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.form() == other.form()
     }
 
     /// The form that is hashed.

@@ -9,6 +9,7 @@ use crate::key::Format;
 use crate::keyring::Keyring;
 use crate::random::OsRandom;
 use crate::schedule::{self, LEAD};
+use crate::store::files;
 use crate::store::key_folder::{self, Change, KeyFolderError};
 use crate::time::{Clock, Timestamp};
 
@@ -28,6 +29,7 @@ pub(super) struct KeyFolder {
 pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, OpenError> {
     let (folder, random) = (&settings.keys_dir, OsRandom::new());
     let keyring = key_folder::keyring(folder)?;
+    files::warn_of_parent(folder);
     let had_keys = !keyring.plan().is_empty();
     let algorithms = settings
         .accepts

@@ -137,7 +137,8 @@ pub(super) async fn login(
     } = match login.await {
         Ok(login) => login,
         Err(cause) => {
-            if cause.is_busy() {
+            // The password was not found wrong.
+            if matches!(cause, LoginError::Store(_)) || cause.is_busy() {
                 limits.not_made(attempt).await;
             }
             return Err(cause.into());

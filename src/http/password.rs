@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
+use super::caller::Caller;
 use super::extract::Session;
 use super::issued::Respond;
 use super::json::{Json, SecretText};
@@ -30,11 +31,13 @@ pub(super) async fn change(
     State(limits): State<Arc<LoginLimits>>,
     respond: Respond,
     session: Session,
+    caller: Caller,
     Json(change): Json<Change>,
 ) -> Result<Response, Problem> {
     let current = Password::presented(change.current_password.0)?;
     let attempt = limits.admit_session(session.subject()).await?;
-    let changed = issuer.change_password(session.verified(), current, change.new_password.0);
+    let new = change.new_password.0;
+    let changed = issuer.change_password(session.verified(), current, new, caller.address);
     let changed = changed.await;
     match &changed {
         Err(PasswordError::Hashing(HashingFailed::Busy)) => limits.not_made(attempt).await,
@@ -60,6 +63,9 @@ impl From<BadPassword> for Problem {
             BadPassword::TooLong => "A password has at most 1024 bytes.",
             BadPassword::TooCommon => {
                 "That password is too common: it, or a variation of it, is in lists that attackers try first."
+            }
+            BadPassword::Initial => {
+                "That is the initial password, which must be changed: choose another one."
             }
             BadPassword::Expected => {
                 "That password is made from the username, from the name of this service, or from a word that is forbidden here: attackers try those first."

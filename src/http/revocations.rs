@@ -7,10 +7,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRef, Query, State};
-use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY,
+};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::{Stream, stream};
 use metrics::Gauge;
 use serde::Deserialize;
@@ -35,6 +38,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a question beyond the quota waits for its refusal: a reader that asks again at once, on hundreds of
 /// connections, then costs little. It is less than a verifier with the strictest bound waits for an answer.
 const HELD: Duration = Duration::from_millis(400);
+
+/// The bytes of a page that are handed over at a time.
+const PIECE: usize = 16 * 1024;
 
 /// What the feed needs. Its verifier takes tokens that are meant for the feed, which no other does.
 #[derive(Clone, Debug)]
@@ -215,14 +221,34 @@ pub(super) async fn revocations(
         tokio::time::sleep(HELD).await;
     }
     let page = page?;
-    let mut response = Body::from(page.bytes).into_response();
+    let length = page.bytes.len();
+    let quota = feed.quotas.pages(length);
+    let begun = match quota.begin(reader.client()) {
+        Ok(begun) => begun,
+        Err(after) => {
+            tracing::info!("a reader of the feed does not take the pages that it asked for");
+            tokio::time::sleep(HELD).await;
+            return Err(over("pages", quota.at_a_time(), after));
+        }
+    };
+    let mut response = Body::from_stream(pieces(page.bytes, begun)).into_response();
     let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, length.into());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     if page.gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     Ok(response)
+}
+
+/// A page piece by piece, because a piece that is handed over is held in memory until it is sent. `begun` is dropped
+/// with the last one.
+fn pieces(page: Bytes, begun: Begun) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold((page, begun), |(mut left, begun)| async move {
+        let piece = left.split_to(left.len().min(PIECE));
+        (!piece.is_empty()).then_some((Ok(piece), (left, begun)))
+    })
 }
 
 /// 429: a client has as much as it may at a time.

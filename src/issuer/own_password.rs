@@ -1,8 +1,11 @@
 //! A user's own change of the password.
 
+use std::net::IpAddr;
+
 use secrecy::SecretString;
 
 use super::{Issued, Issuer, LogoutError, SignError};
+use crate::account::limits::whereabouts;
 use crate::account::password::{BadPassword, Checked, Claim, Class, HashingFailed, Password};
 use crate::account::{INITIAL_PASSWORD_LIFETIME, LoginUser, OwnPassword, OwnPasswordChange};
 use crate::inventory::Raise;
@@ -47,7 +50,10 @@ impl Issuer {
         let Self(parts, ..) = self;
         let set = change_required_by.minus(INITIAL_PASSWORD_LIFETIME);
         let leeway = parts.policy.timeouts().leeway;
-        parts.list.seen(set, self.now(), leeway) >= change_required_by
+        let now = self.now();
+        // It was set by a clock that was ahead: nobody knows when its hour ends.
+        let is_from_the_future = now.plus(leeway) < set;
+        is_from_the_future || parts.list.seen(set, now, leeway) >= change_required_by
     }
 
     pub(super) fn password_lives(&self, user: &LoginUser) -> bool {
@@ -61,6 +67,8 @@ impl Issuer {
     /// the user's other sessions are ended on disk and refused by this node; for other nodes the same holds as for a
     /// logout. An earlier token that is presented afterwards is refused and ends nothing.
     ///
+    /// `address` is where the user is: that network stays known for the account, and all others are forgotten.
+    ///
     /// If the answer is lost, the old token is dead and the new one is unknown: the user logs in with the new
     /// password.
     ///
@@ -71,6 +79,7 @@ impl Issuer {
         session: &VerifiedClaims,
         current: Password,
         new: SecretString,
+        address: Option<IpAddr>,
     ) -> Result<Issued, PasswordError> {
         let Self(parts, ..) = self;
         let user = parts.accounts.login_user(session.subject()).await?;
@@ -79,11 +88,16 @@ impl Issuer {
         let lives = self.password_lives(&user);
         let hash = lives.then(|| user.password_hash.clone());
         let class = Class::Reserved(Claim::session_of(session.subject()));
+        let presented = current.clone();
         let checked = parts.hasher.check_in(class, current, hash).await?;
         if matches!(checked, Checked::Wrong) {
             return Err(PasswordError::Refused);
         }
+        let network = address.map(|address| whereabouts(user.username.as_str(), address).network);
         let new = parts.hasher.choose(class, new, user.username).await??;
+        if user.password_change_required_by.is_some() && new.is_same_as(&presented) {
+            return Err(BadPassword::Initial.into());
+        }
         let hash = parts.hasher.hash_in(class, new).await?;
 
         let (claims, at) = (session.claims(), self.now());
@@ -118,6 +132,7 @@ impl Issuer {
                 renew_at,
                 idle_end: session::idle_end(timeouts, renew_at, claims.session_expiry),
             },
+            network,
         };
         let (seq, generation) = match parts.accounts.change_own_password(change).await? {
             OwnPasswordChange::Done { seq, generation } => (seq, generation),

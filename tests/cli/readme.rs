@@ -84,14 +84,21 @@ fn run(commands: &[&str], place: &Path, url: &str) -> Vec<String> {
         .collect()
 }
 
+/// What a build under a test has from its caller. Another profile would build all crates anew.
+const OF_EVERY_BUILD: [&str; 4] = [
+    "CARGO_HOME",
+    "CARGO_TARGET_DIR",
+    "CARGO_INCREMENTAL",
+    "CARGO_PROFILE_DEV_DEBUG",
+];
+
 /// Cargo as somebody would call it: not as it runs under a test of its own.
 pub fn shell(script: &str) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", script]);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let tests_own =
-            text.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&&*text);
+        let tests_own = text.starts_with("CARGO_") && !OF_EVERY_BUILD.contains(&&*text);
         if tests_own || text.starts_with("WAXSEAL_") {
             command.env_remove(name);
         }
@@ -99,12 +106,19 @@ pub fn shell(script: &str) -> Command {
     command
 }
 
-/// Starts the service with the README's first command, as it stands.
+/// Starts the service with the README's first command: as it stands if `WAXSEAL_CARGO_RUN` is set, and otherwise with
+/// the program that the tests have. Cargo builds another one, without the features that only tests need, for minutes.
 fn first_command(place: &Place) -> Server {
     let first = blocks("sh")[0].trim().to_owned();
     assert_eq!(first, "cargo run --locked");
-    let mut command = shell(&format!("exec {first}"));
-    command.current_dir(root());
+    let run = match std::env::var_os("WAXSEAL_CARGO_RUN") {
+        Some(_) => first,
+        None => "\"$PROGRAM\"".to_owned(),
+    };
+    let mut command = shell(&format!("exec {run}"));
+    command
+        .current_dir(root())
+        .env("PROGRAM", program().get_program());
     command
         .env("WAXSEAL_DATA_DIR", place.path().join("data"))
         .env("WAXSEAL_KEYS_DIR", place.path().join("keys"))

@@ -70,6 +70,11 @@ async fn until_it_is_changed_every_login_says_by_when_it_must_be() {
             house.change_user(admin.unwrap().unwrap().id, changed).await;
         } else {
             let token = house.login("admin").await;
+            // It does not become lasting by being set again.
+            let same = Some(change(PASSWORD, PASSWORD));
+            let same = house.post("/password", Some(&token), same).await;
+            assert_eq!(same.status, 400);
+            assert_eq!(same.code(), "unacceptable_password");
             let body = Some(change(PASSWORD, NEW));
             let changed = house.post("/password", Some(&token), body).await;
             assert!(changed.json().get(MEMBER).is_none());

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use sqlx::{Connection, SqliteConnection};
 
+use waxseal::account::UserChange;
+
+use super::browser::request;
 use super::common::{House, PASSWORD};
 use super::limits::{attempt, from, limited, try_from, wait};
+use super::password::{NEW, change};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -75,6 +79,32 @@ async fn a_restart_makes_no_owner_a_stranger_and_no_guess_sooner() {
         house.waxseal.leave().await;
         assert_eq!(known(&house).await, kept);
     }
+}
+
+/// Somebody else may have logged in with the old password. Where the user is stays known.
+#[tokio::test]
+async fn a_new_password_forgets_where_the_old_one_was_used() {
+    let house = limited().await;
+    let token = async |peer: &str| {
+        let login = attempt("alice", PASSWORD);
+        let answer = house.send(from(peer, login)).await.json();
+        answer["access_token"].as_str().unwrap().to_owned()
+    };
+    for peer in ["203.0.113.7", "203.0.113.8"] {
+        token(peer).await;
+    }
+    let home = token("198.51.100.1").await;
+    assert_eq!(known(&house).await, 3);
+    let bearer = [("authorization", format!("Bearer {home}"))];
+    let change = request("POST", "/password", bearer, &change(PASSWORD, NEW));
+    let changed = house.send(from("198.51.100.1", change)).await;
+    assert_eq!(changed.status, 200);
+    assert_eq!(known(&house).await, 1);
+    let accounts = house.waxseal.accounts();
+    let alice = accounts.user(&"alice".parse().unwrap()).await;
+    let alice = alice.unwrap().unwrap();
+    house.change_user(alice.id, UserChange::Delete).await;
+    assert_eq!(known(&house).await, 0);
 }
 
 /// How many networks are kept.

@@ -53,7 +53,7 @@ fn nobody(turn: Turn) -> String {
 type Kind = (&'static str, bool, fn(Turn) -> Vec<u8>);
 
 /// All that a stranger can send. What has no answer is a connection that is given up.
-const KINDS: [Kind; 18] = [
+const KINDS: [Kind; 19] = [
     ("unknown clients", true, |turn| {
         form(
             "/oauth/token",
@@ -153,6 +153,16 @@ const KINDS: [Kind; 18] = [
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             sent.push((number >> 56) as u8);
+        }
+        sent
+    }),
+    ("acknowledgements of pings that nobody sent", false, |_| {
+        let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        // An empty SETTINGS frame, then PING frames with ACK (RFC 9113, sections 6.5 and 6.7).
+        sent.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        for _ in 0..500 {
+            sent.extend([0, 0, 8, 6, 1, 0, 0, 0, 0]);
+            sent.extend([7; 8]);
         }
         sent
     }),

@@ -295,7 +295,7 @@ fn files_that_cannot_be_served_refuse_to_start_and_are_named() {
         (&one.folder.path().to_owned(), &one.key, "it is not a file"),
         (&empty, &one.key, "empty.pem: it has no certificate"),
         (&one.certificate, &empty, "empty.pem: it has no private key"),
-        (&one.certificate, &locked, "without a passphrase"),
+        (&one.certificate, &locked, "it has a passphrase"),
         (
             &one.certificate,
             &other.key,

@@ -311,9 +311,10 @@ fn a_cut_off_ends_all_before_it_and_none_after_in_every_order() {
         })
         .unwrap();
     let (dead, begun_after) = seen.get();
+    let enough = schedules as usize / 4;
     println!("{dead} sessions cut off, {begun_after} begun after a cut-off");
     assert!(
-        dead >= 100 && begun_after >= 100,
+        dead >= enough && begun_after >= enough,
         "the schedules prove too little"
     );
 }

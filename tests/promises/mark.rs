@@ -293,9 +293,9 @@ async fn without_its_mark_no_logout_is_acknowledged() {
     }
 }
 
-const COPY_READ_ONLY: &str =
-    r#"cp -a "$1" "$1.copy" && mount --bind "$1.copy" "$1" && mount -o remount,bind,ro "$1""#;
-const COPY_AWAY: &str = r#"umount -l "$1" && rm -r "$1.copy""#;
+/// The copy is read-only before it comes into its place: from then on the server may open it at any moment.
+const COPY_READ_ONLY: &str = r#"cp -a "$1" "$1.copy" && mount --bind "$1.copy" "$1.copy" && mount -o remount,bind,ro "$1.copy" && mount --bind "$1.copy" "$1""#;
+const COPY_AWAY: &str = r#"umount -l "$1" && umount "$1.copy" && rm -r "$1.copy""#;
 const READ_ONLY: &str = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1""#;
 const APART: &str = r#"mount --bind "$1" "$1""#;
 const SMALL: &str = r#"mkdir -p "$1" && mount -t tmpfs -o size=64k,mode=0700 waxseal "$1""#;

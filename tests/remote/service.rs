@@ -61,7 +61,13 @@ fn program() -> &'static Path {
         let mut cargo = Command::new(env!("CARGO"));
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&&*text) {
+            let of_every_build = [
+                "CARGO_HOME",
+                "CARGO_TARGET_DIR",
+                "CARGO_INCREMENTAL",
+                "CARGO_PROFILE_DEV_DEBUG",
+            ];
+            if text.starts_with("CARGO_") && !of_every_build.contains(&&*text) {
                 cargo.env_remove(name);
             }
         }

@@ -14,6 +14,10 @@ use super::{ACCOUNT, ADDRESS, LoginRates, TooMany};
 /// into the store.
 const KNOWN: u64 = 100_000;
 
+/// How long it is remembered: a new password has the store forget an account's networks, and some other process may
+/// have set it.
+const LEARNED_FOR: Duration = Duration::from_secs(300);
+
 /// For how many accounts it is remembered that all nodes together refused an attempt. Forgetting one costs a question
 /// to the store.
 const REFUSED: u64 = 10_000;
@@ -48,7 +52,10 @@ impl Local {
             addresses: Gcra::new(rates.address),
             owners: Gcra::new(rates.account),
             failures: Failures::new(Slowdown::of(rates.account)),
-            known: Cache::new(KNOWN),
+            known: Cache::builder()
+                .max_capacity(KNOWN)
+                .time_to_live(LEARNED_FOR)
+                .build(),
             refused: Cache::new(REFUSED),
         })
     }

@@ -136,7 +136,7 @@ impl Whereabouts {
     }
 }
 
-pub(super) fn account_digest(account: &str) -> Digest {
+pub(crate) fn account_digest(account: &str) -> Digest {
     digest("owner", &[account.as_bytes()])
 }
 

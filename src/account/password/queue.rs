@@ -16,6 +16,8 @@ const RESERVED: usize = 64;
 const SHARED: usize = 128;
 /// How many reserved places one claimant holds at most.
 const OF_ONE: usize = 4;
+/// How many reserved places the claimants of one account hold at most, together: it may be known at many networks.
+const OF_ACCOUNT: usize = 8;
 /// How many reserved places the claimants of one network hold at most, together.
 const OF_NETWORK: usize = 16;
 /// How many turns in a row the reserved class has while the shared class waits.
@@ -36,6 +38,8 @@ pub enum Class {
 pub struct Claim {
     /// A digest of the caller's identity.
     pub of: [u8; 32],
+    /// A digest of the account.
+    pub account: [u8; 32],
     /// Where the caller is.
     pub network: Option<IpAddr>,
 }
@@ -45,21 +49,28 @@ impl Claim {
     #[must_use]
     pub fn session_of(user: UserId) -> Self {
         let name = format!("session of {user}");
+        let of = sha256(name.as_bytes());
         Self {
-            of: sha256(name.as_bytes()),
+            of,
+            account: of,
             network: None,
         }
     }
 
     fn holders(&self) -> impl Iterator<Item = (Holder, usize)> {
         let network = self.network.map(|at| (Holder::Network(at), OF_NETWORK));
-        [(Holder::One(self.of), OF_ONE)].into_iter().chain(network)
+        let own = [
+            (Holder::One(self.of), OF_ONE),
+            (Holder::Account(self.account), OF_ACCOUNT),
+        ];
+        own.into_iter().chain(network)
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Holder {
     One([u8; 32]),
+    Account([u8; 32]),
     Network(IpAddr),
 }
 
@@ -246,6 +257,7 @@ mod tests {
     fn claim(of: u8, network: u8) -> Class {
         Class::Reserved(Claim {
             of: [of; 32],
+            account: [of; 32],
             network: Some(IpAddr::from([192, 0, 2, network])),
         })
     }
@@ -317,6 +329,17 @@ mod tests {
         assert_eq!(reserved(&neighbours), OF_NETWORK - OF_ONE);
         let elsewhere = places(&queue, [claim(1, 2), claim(50, 2)]);
         assert_eq!(reserved(&elsewhere), 1, "the first has its share already");
+        let account = |network| {
+            let Class::Reserved(claim) = claim(network, network) else {
+                unreachable!()
+            };
+            Class::Reserved(Claim {
+                account: [100; 32],
+                ..claim
+            })
+        };
+        let at_many_networks = places(&queue, (100..140).map(account));
+        assert_eq!(reserved(&at_many_networks), OF_ACCOUNT);
         // A place that is left can be taken again.
         one.remove(0);
         assert_eq!(reserved(&places(&queue, [claim(1, 1), claim(1, 1)])), 1);

@@ -13,7 +13,8 @@ pub async fn make(waxseal: &Waxseal, config: &Config) -> Result<(), Failure> {
     let accounts = waxseal.accounts();
     let users = accounts.users().await.map_err(Failure::refused)?;
     if !users.is_empty() {
-        users.iter().for_each(|user| remind(waxseal, user));
+        let enabled = users.iter().filter(|user| user.enabled);
+        enabled.for_each(|user| remind(waxseal, user));
         return Ok(());
     }
     let Some(username) = &config.first_user else {

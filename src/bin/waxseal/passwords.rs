@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use waxseal::Settings;
-use waxseal::account::password::{Cost, Hasher, MAX_BYTES, PasswordHash};
+use waxseal::account::password::{
+    BadPassword, Checked, Cost, Hasher, MAX_BYTES, Password, PasswordHash,
+};
 use waxseal::random::{OsRandom, Random};
 use waxseal::token::base64url;
 
@@ -73,7 +75,19 @@ pub async fn hash(
     let password = rules
         .choose(SecretString::from(text), username)
         .map_err(Failure::refused)?;
-    let hasher =
-        Hasher::new(Cost::default(), 1, Arc::new(OsRandom::new())).map_err(Failure::refused)?;
-    hasher.hash(password).await.map_err(Failure::refused)
+    hasher()?.hash(password).await.map_err(Failure::refused)
+}
+
+/// Refuses an initial password in its own place: it was shown, and must be changed.
+pub async fn refuse_same(text: &str, initial: PasswordHash) -> Result<(), Failure> {
+    let password = Password::presented(text.to_owned().into()).map_err(Failure::refused)?;
+    let checked = hasher()?.check(password, Some(initial)).await;
+    match checked.map_err(Failure::refused)? {
+        Checked::Wrong => Ok(()),
+        Checked::Right | Checked::RightUpgraded(_) => Err(Failure::refused(BadPassword::Initial)),
+    }
+}
+
+fn hasher() -> Result<Hasher, Failure> {
+    Hasher::new(Cost::default(), 1, Arc::new(OsRandom::new())).map_err(Failure::refused)
 }

@@ -82,6 +82,12 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         );
     }
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    if config.tls.is_some() && config.settings.issuer.starts_with("http://") {
+        return Err(Failure::Usage(format!(
+            "the service speaks HTTPS, because tls_cert is set, and the issuer is {}; set --issuer or WAXSEAL_ISSUER to the https:// URL that clients use",
+            config.settings.issuer
+        )));
+    }
     // Before anything is made: a port that is taken leaves no traces.
     let port = Port::take(config.listen)?;
     // And before anything is made that is measured.

@@ -187,6 +187,10 @@ fn server_config(files: &TlsFiles, content: &Content) -> Result<(ServerConfig, i
     })?;
     let expires = expiry::not_after(first).unwrap_or(UNKNOWN);
     let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(|cause| match cause {
+        _ if content.key.windows(9).any(|text| text == b"ENCRYPTED") => at(
+            &files.key,
+            "it has a passphrase, which nobody can type here; write it without one: openssl pkey -in KEY -out NEW",
+        ),
         pem::Error::NoItemsFound => at(
             &files.key,
             "it has no private key: a PEM file with BEGIN PRIVATE KEY, BEGIN EC PRIVATE KEY or BEGIN RSA PRIVATE KEY is needed, without a passphrase",

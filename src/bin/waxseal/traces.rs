@@ -30,8 +30,9 @@ use crate::repeats::Repeats;
 use crate::streams;
 
 /// What is logged if `RUST_LOG` says nothing. sqlx warns of statements and connections that are slow, as they are under
-/// a flood.
-const LOGGED: &str = "info,sqlx=error";
+/// a flood, and h2 of each frame that breaks the protocol.
+const LOGGED: &str =
+    "info,sqlx=error,h2=error,hyper=error,hyper_util=error,axum_server=error,rustls=error";
 
 /// The standard variables that name a collector. Without one of them nothing is exported.
 const ENDPOINTS: [&str; 2] = [

@@ -151,8 +151,14 @@ async fn passwd(
     output: Output,
 ) -> Result<(Ended, Receipt), Failure> {
     let mut user = find(accounts, &wanted.name).await?;
-    user.password_change_required_by = None;
     let chosen = passwords::chosen(wanted)?;
+    if user.password_change_required_by.take().is_some() {
+        let known = accounts.login_user(user.id).await;
+        let known = known.map_err(Failure::refused)?;
+        if let Some(known) = known {
+            passwords::refuse_same(&chosen.text, known.password_hash).await?;
+        }
+    }
     let (text, name) = (chosen.text.clone(), user.username.as_str());
     let hash = passwords::hash(text, name, &config.settings).await?;
     let receipt = receipt(&user, &chosen, output)?;

@@ -9,6 +9,9 @@ use crate::id::ClientId;
 use crate::meters::{ClientAuthentication, ClientTokens, Counters};
 use crate::time::Clock;
 
+/// A page of the feed with more bytes is a large one.
+const LARGE_PAGE: usize = 64 * 1024;
+
 /// The limits and quotas of clients. There is one for all routers of a service.
 #[derive(Debug)]
 pub struct ClientQuotas {
@@ -16,6 +19,8 @@ pub struct ClientQuotas {
     tokens: Arc<Quotas>,
     introspections: Arc<Quotas>,
     streams: Arc<Quotas>,
+    pages: Arc<Quotas>,
+    large_pages: Arc<Quotas>,
     authentications: Counters<ClientAuthentication>,
     client_tokens: Counters<ClientTokens>,
 }
@@ -30,6 +35,8 @@ impl ClientQuotas {
             tokens: quotas(Quota::TOKENS),
             introspections: quotas(Quota::INTROSPECTIONS),
             streams: quotas(Quota::STREAMS),
+            pages: quotas(Quota::PAGES),
+            large_pages: quotas(Quota::LARGE_PAGES),
             authentications: Counters::default(),
             client_tokens: Counters::default(),
         })
@@ -68,6 +75,15 @@ impl ClientQuotas {
 
     pub(super) fn introspection(&self, client: ClientId) -> Result<Begun, OauthError> {
         self.introspections.begin(client).map_err(over)
+    }
+
+    /// The pages of the feed that are as large as that, and not taken yet.
+    pub(in super::super) const fn pages(&self, bytes: usize) -> &Arc<Quotas> {
+        if bytes > LARGE_PAGE {
+            &self.large_pages
+        } else {
+            &self.pages
+        }
     }
 
     /// The streams of the feed.

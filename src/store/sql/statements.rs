@@ -38,6 +38,7 @@ pub(super) const USER: &str = r#"SELECT id, username, enabled, created_at, passw
 pub(super) const ADD_USER: &str = r#"INSERT INTO "user" (id, username, password_hash, enabled, created_at, password_change_required_by, version, newest_lineage, "from") VALUES ($1, $2, $3, TRUE, $4, $5, 0, 0, 0) ON CONFLICT DO NOTHING"#;
 pub(super) const LOGIN_USER: &str = r#"SELECT id, username, password_hash, enabled, version, password_change_required_by, "from" FROM "user" WHERE username = $1"#;
 pub(super) const LOGIN_USER_BY_ID: &str = r#"SELECT id, username, password_hash, enabled, version, password_change_required_by, "from" FROM "user" WHERE id = $1"#;
+pub(super) const USERNAME: &str = r#"SELECT username FROM "user" WHERE id = $1"#;
 pub(super) const SESSION_USER: &str =
     r#"SELECT enabled, version, newest_lineage, "from", spared FROM "user" WHERE id = $1"#;
 pub(super) const SET_NEWEST_LINEAGE: &str =
@@ -144,8 +145,12 @@ pub(super) const LAST_FAILURE: &str = concat!(
     " - last FROM login_failure WHERE account = $1"
 );
 /// The next attempt does not wait: $2 is the longest wait.
-pub(super) const GIVE_FAILURE_BACK: &str =
-    "UPDATE login_failure SET failures = failures - 1, last = last - $2 WHERE account = $1";
+/// However many are given back at once, the account waits for none of them, and its failures are remembered as long.
+pub(super) const GIVE_FAILURE_BACK: &str = concat!(
+    "UPDATE login_failure SET failures = failures - 1, last = ",
+    now!(),
+    " - $2 WHERE account = $1"
+);
 pub(super) const FORGIVE_FAILURES: &str = "DELETE FROM login_failure WHERE account = $1";
 pub(super) const FORGET_FAILURES: &str = concat!(
     "DELETE FROM login_failure WHERE account IN (SELECT account FROM login_failure WHERE last <= ",
@@ -159,6 +164,8 @@ pub(super) const FORGET_LOGINS: &str = concat!(
     now!(),
     " - $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
 );
+pub(super) const FORGET_NETWORKS_OF: &str =
+    "DELETE FROM login_network WHERE account = $1 AND network <> $2";
 pub(super) const KNOWN_NETWORK: &str =
     "SELECT 1 FROM login_network WHERE account = $1 AND network = $2";
 /// Changes nothing if it was noted within $3.

@@ -5,6 +5,7 @@ use super::engine::{Db, Row};
 use super::reader::HeadRow;
 use super::writer::Done;
 use super::{session, statements as sql};
+use crate::account::limits::{Digest, account_digest};
 use crate::account::password::PasswordHash;
 use crate::account::{OwnPassword, OwnPasswordChange, User, UserChange};
 use crate::id::{Lineage, UserId};
@@ -49,6 +50,7 @@ pub(super) async fn change(
     forget_others(db, &id, spares.as_deref()).await?;
     let reason = match change {
         UserChange::Password(hash) => {
+            forget_networks(db, &id, None).await?;
             set_password(db, &id, hash).await?;
             Reason::PasswordChanged
         }
@@ -57,6 +59,7 @@ pub(super) async fn change(
             Reason::Disabled
         }
         UserChange::Delete => {
+            forget_networks(db, &id, None).await?;
             db.query(sql::DELETE_USER).bind(&id).execute().await?;
             Reason::Deleted
         }
@@ -77,6 +80,7 @@ pub(super) async fn change_own_password(
         hash,
         version: read,
         session: raise,
+        network,
     } = change;
     let id = user.to_string();
     let known = session_user(db, &id).await?;
@@ -95,6 +99,7 @@ pub(super) async fn change_own_password(
     let from = cut_off(raise.at, newest_lineage, before);
     set_cut_off(db, &id, from, Some(&spares)).await?;
     forget_others(db, &id, Some(&spares)).await?;
+    forget_networks(db, &id, *network).await?;
     set_password(db, &id, hash).await?;
     let revocation = cut_off_entry(*user, from, Some(spared), reason, raise.at);
     let seq = append(head, revocation);
@@ -115,6 +120,17 @@ async fn set_cut_off(
 async fn forget_others(db: &mut Db<'_>, id: &str, spares: Option<&str>) -> sqlx::Result<()> {
     let query = db.query(sql::FORGET_OTHERS).bind(id);
     let query = query.bind(spares.unwrap_or_default());
+    query.execute().await.map(drop)
+}
+
+/// Forgets where the user was let in with the old password, but for one network: somebody else may have had it.
+async fn forget_networks(db: &mut Db<'_>, id: &str, spared: Option<Digest>) -> sqlx::Result<()> {
+    let Some(row) = db.query(sql::USERNAME).bind(id).optional().await? else {
+        return Ok(());
+    };
+    let account = account_digest(&row.get::<String>(0)?);
+    let query = db.query(sql::FORGET_NETWORKS_OF).bind(account.to_vec());
+    let query = query.bind(spared.unwrap_or_default().to_vec());
     query.execute().await.map(drop)
 }
 

@@ -29,7 +29,7 @@ pub fn memo(text: Option<String>, default: u64) -> Result<u64, Failure> {
 /// Whom a start without any user adds, or none.
 pub fn first_user(text: Option<String>) -> Result<Option<Username>, Failure> {
     let text = text.as_deref().unwrap_or("admin");
-    if text == "none" {
+    if text.eq_ignore_ascii_case("none") {
         return Ok(None);
     }
     let wanted = "a username of 1 to 64 characters of a-z 0-9 . _ - @ +, or none";
