@@ -74,7 +74,11 @@ fn sessions_are_seen_and_ended_from_another_browser_and_by_a_new_password() {
 #[test]
 fn the_first_user_changes_the_initial_password_and_both_tabs_go_on() {
     let place = Place::new();
-    let server = place.serve();
+    let mut command = program();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--issuer", OTHER_PORT])
+        .current_dir(place.path());
+    let server = Server::start(command);
     let log = server.log();
     let mut lines = log.lines();
     let initial = lines.find_map(|line| line.strip_prefix("  password: "));

@@ -277,8 +277,8 @@ async fn a_reader_has_so_many_streams_and_its_verifiers_go_on_without() {
     assert!(verifier.verify(&session).is_ok());
     assert_eq!(server.logout(&http, &session).await.unwrap(), 204);
     until("it knows", async || verifier.verify(&session).is_err()).await;
-    // Whoever goes away leaves a place.
-    streams.pop();
+    // Whoever goes away leaves a place. The verifier may take one of the two.
+    streams.truncate(14);
     until("there is a place", async || {
         stream(&http, &server, &token).await.status() == 200
     })

@@ -167,6 +167,7 @@ async fn ones_own_password_spares_ones_session_and_loses_to_another(stage: Stage
         hash: hash(text),
         version,
         session: raise(alice, &mine, generation, START),
+        network: None,
     };
     let change = async |own| store.change_own_password(own).await.unwrap();
     let first = change(own("first", 0, read)).await;

@@ -148,6 +148,7 @@ async fn what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_t
             hash: read.password_hash,
             version: read.version,
             session: raise(alice, &session, generation, at),
+            network: None,
         };
         store.change_own_password(change).await.unwrap()
     };
