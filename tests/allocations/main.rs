@@ -98,8 +98,9 @@ fn a_repeated_verification_allocates_nothing() {
         let claims = session::begin(&policy, user, lineage, now, &random);
         let text = token::sign(&claims, &key).unwrap();
         verifier.verify(&text).unwrap();
-        let again = allocations(|| drop(verifier.verify(&text).unwrap()));
-        assert_eq!(again, 0, "{}", algorithm.name());
+        // Threads that another test left may allocate meanwhile, and not all the time.
+        let counts = (0..10).map(|_| allocations(|| drop(verifier.verify(&text).unwrap())));
+        assert_eq!(counts.min(), Some(0), "{}", algorithm.name());
         // What is counted is counted.
         let plain = verifier.with_memo(0);
         assert!(allocations(|| drop(plain.verify(&text).unwrap())) >= CALLS);
