@@ -1,7 +1,7 @@
 //! How many failed authentications of clients come from one network (GCRA), and how much one client asks for.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 
-use super::limits::Rate;
+use super::limits::{Rate, network};
 use crate::id::ClientId;
 use crate::time::Clock;
 
@@ -162,17 +162,6 @@ impl ClientLimits {
     fn knows(&self, client: Option<ClientId>, network: IpAddr, now: Duration) -> bool {
         let seen = client.and_then(|client| self.known.get(&(client, network)));
         seen.is_some_and(|seen| now.saturating_sub(seen) < KNOWN_FOR)
-    }
-}
-
-/// What one subscriber has: an IPv4 address, the /64 of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let prefix = address.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(prefix))
-        }
-        address => address,
     }
 }
 

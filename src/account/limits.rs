@@ -449,7 +449,7 @@ pub(crate) fn whereabouts(account: &str, address: IpAddr) -> Whereabouts {
 }
 
 /// What one subscriber has: an IPv4 address, the /64 of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let prefix = address.to_bits() & !u128::from(u64::MAX);

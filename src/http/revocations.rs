@@ -227,6 +227,8 @@ pub(super) async fn revocations(
         Ok(begun) => begun,
         Err(after) => {
             tracing::info!("a reader of the feed does not take the pages that it asked for");
+            // The page is not kept while its refusal waits.
+            drop(page);
             tokio::time::sleep(HELD).await;
             return Err(over("pages", quota.at_a_time(), after));
         }
