@@ -346,12 +346,8 @@ fn tests_named_in(text: &str) -> Vec<(PathBuf, Option<String>)> {
 
 #[test]
 fn every_test_that_the_docs_name_is_there() {
-    let named = ["asvs-7.md", "asvs.md"].map(|name| tests_named_in(&page(name)));
-    assert!(
-        named.iter().all(|named| named.len() > 10),
-        "the test reads the pages: {named:?}"
-    );
-    let named = named.into_iter().flatten();
+    let named = tests_named_in(&page("asvs.md"));
+    assert!(named.len() > 100, "the test reads the page: {named:?}");
     for (file, test) in named {
         let source = fs::read_to_string(&file).unwrap_or_default();
         let there = match &test {
@@ -412,7 +408,7 @@ const ASVS: [(&str, &str); 43] = [
 
 #[test]
 fn every_requirement_of_the_asvs_has_a_verdict_and_what_is_met_a_test() {
-    let text = page("asvs-7.md") + &page("asvs.md");
+    let text = page("asvs.md");
     let mut rows = BTreeMap::new();
     for line in text.lines().filter(|line| line.starts_with("| ")) {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();
@@ -433,7 +429,6 @@ fn every_requirement_of_the_asvs_has_a_verdict_and_what_is_met_a_test() {
             assert_eq!(*written, level.to_string(), "{id}");
             let verdicts = [
                 "met",
-                "yes",
                 "in part",
                 "not met",
                 "by the operator",
@@ -442,7 +437,7 @@ fn every_requirement_of_the_asvs_has_a_verdict_and_what_is_met_a_test() {
             ];
             assert!(verdicts.contains(verdict), "{id}: {verdict}");
             let shown = !tests_named_in(how).is_empty() || how.contains("](");
-            assert!(!["met", "yes"].contains(verdict) || shown, "{id}: {how}");
+            assert!(*verdict != "met" || shown, "{id}: {how}");
         }
     }
 }

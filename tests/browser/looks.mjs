@@ -107,14 +107,14 @@ async function sessionViews(context) {
 async function endings(context, page) {
   const storageState = await context.storageState();
   const idle = await nearTheEnd(storageState, (session, end) => { session.idle_expires_at = end; });
-  await dialog(idle).getByText('Nothing has happened for a while.').waitFor();
+  await dialog(idle).getByText('You have not been active for a while.').waitFor();
   await look(idle, 'ending-idle', false);
   assert.ok(await dialog(idle).isVisible(), 'it was looked at');
   await idle.close();
   const absolute = await nearTheEnd(storageState, (session, end) => {
     session.idle_expires_at = session.expires_at = end;
   });
-  await dialog(absolute).getByText('A session lasts only so long').waitFor();
+  await dialog(absolute).getByText('Your session has nearly reached its maximum length').waitFor();
   await look(absolute, 'ending-absolute', false);
   assert.ok(await dialog(absolute).isVisible(), 'it was looked at');
   await absolute.close();

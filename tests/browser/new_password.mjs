@@ -20,13 +20,13 @@ play(async () => {
   const tab = await open(context);
   await heading(tab, 'Your session').waitFor();
   for (const each of [page, tab]) {
-    await notice(each).getByText('Your password is an initial one.').waitFor();
+    await notice(each).getByText('You have an initial password').waitFor();
     const by = Date.parse(await notice(each).locator('time').getAttribute('datetime'));
     assert.ok(by > Date.now() && by <= Date.now() + 3_600_000, `${by}`);
   }
 
   const copy = await cookieOf(context);
-  await notice(page).getByRole('link', { name: 'change it' }).click();
+  await notice(page).getByRole('link', { name: 'Change it' }).click();
   await heading(page, 'Change your password').waitFor();
   assert.ok(await notice(page).isVisible(), 'every view says so');
   await page.getByLabel('Current password', { exact: true }).fill(job.initial);

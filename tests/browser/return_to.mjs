@@ -76,7 +76,7 @@ play(async () => {
   const app = `http://localhost:${port}/inbox?x=1&y=2`;
   await page.goto(`${origin}/?return_to=${app}`);
   await heading(page, 'Sign in').waitFor();
-  assert.equal(await page.locator('#reason').textContent(), `Sign in to go on to http://localhost:${port}.`);
+  assert.equal(await page.locator('#reason').textContent(), `Sign in to continue to http://localhost:${port}.`);
   await page.getByLabel('Username').fill('alice');
   await page.getByLabel('Password', { exact: true }).fill(job.password);
   await page.getByRole('button', { name: 'Sign in' }).click();

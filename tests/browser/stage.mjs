@@ -224,10 +224,10 @@ export const reasons = {
   none: '',
   here: 'You are signed out.',
   logout: 'You signed out in another tab.',
-  idle: 'You were signed out, because nothing had happened for as long as the idle timeout is.',
-  absolute: 'Your session had lasted as long as a session may. Sign in again to go on.',
-  refused: 'Your session is no longer accepted: it was ended from elsewhere, or it had run out.',
-  noCookie: 'You are not signed in, because your browser did not keep the session cookie. Allow cookies for this site. '
+  idle: 'You were signed out because you were not active for too long.',
+  absolute: 'Your session reached its maximum length. Sign in again to continue.',
+  refused: 'Your session is no longer valid. It was ended elsewhere, or it expired.',
+  noCookie: 'You are not signed in because your browser did not keep the session cookie. Allow cookies for this site. '
     + 'If they are allowed, open this page at its https:// address: many browsers keep the cookie only there.',
   onward: 'Sign in to open the page that you asked for.',
 };

@@ -95,7 +95,7 @@ function open(now) {
   byId('views').hidden = byId('who').hidden = false;
   if (destination()) show('going-on-view', openGoingOn, !asked);
   else route();
-  if (returning && !destination()) warn('The address that this page was to lead to is not allowed, so you stay here.');
+  if (returning && !destination()) warn('The link that you followed leads to an address that is not allowed, so you stay here.');
   nameWho(now);
 }
 

@@ -19,10 +19,10 @@ export function watchTheEnd({ client, requests, signOut }) {
     deadline = +client.session[deadlines[timeout]];
     byId('ending-problem').textContent = byId('ending-milestone').textContent = '';
     byId('ending-why').textContent = timeout === 'idle'
-      ? 'Nothing has happened for a while. You will be signed out in'
-      : 'A session lasts only so long, whatever you do. You will be signed out, and can sign in again, in';
+      ? 'You have not been active for a while. You will be signed out in'
+      : 'Your session has nearly reached its maximum length. You will be signed out, and can sign in again, in';
     // Nothing keeps a session beyond its absolute end, so that is not offered.
-    byId('ending-stay').textContent = timeout === 'idle' ? 'Stay signed in' : 'Go on until then';
+    byId('ending-stay').textContent = timeout === 'idle' ? 'Stay signed in' : 'Continue until then';
     byId('ending-left').textContent = countdown(detail.seconds);
     if (!dialog.open) dialog.showModal();
   });

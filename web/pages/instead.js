@@ -13,7 +13,7 @@ export function openGoingOn(main, { destination, stay }, signal, already) {
   const again = main.querySelector('#go-on');
   if (sentBack) {
     main.querySelector('#going-on-why').textContent = 'The page that you asked for sent you back here, although you are '
-      + 'signed in. It may not accept this session, or not be meant for you.';
+      + 'signed in. It may not accept this session, or you may not have access to it.';
     again.textContent = 'Try again';
   }
   again.addEventListener('click', () => go(destination()), { signal });

@@ -12,7 +12,7 @@ export function openPassword(main, { client, requests, tell, who }, signal) {
       form.elements.username.value = who();
       await requests.named('POST /password', false, () => client.changePassword(values.current, values.new));
       form.reset();
-      tell('Your password is changed, and your other sessions are ended. This one goes on.');
+      tell('Your password is changed, and your other sessions have ended. This session continues.');
     },
   });
 }

@@ -6,7 +6,7 @@ import { inWords } from './words.js';
 const words = {
   invalid_credentials: 'The username or the password is wrong.',
   wrong_password: 'That is not your current password.',
-  cross_site: 'This was refused, because it seemed to come from another site. Open this page anew and try again.',
+  cross_site: 'The request was refused because it seemed to come from another site. Reload this page and try again.',
 };
 
 /** What a response that is not a success says, in the shape of the client's Problem. */
@@ -30,5 +30,5 @@ export function explain(error) {
       ? `Too many attempts. Wait ${inWords(error.retryAfter)}, then try again.`
       : 'Too many attempts. Wait a moment, then try again.';
   }
-  return words[error.code] ?? (error.detail || 'Waxseal cannot answer just now. Try again in a moment.');
+  return words[error.code] ?? (error.detail || 'Waxseal cannot answer right now. Try again in a moment.');
 }

@@ -87,7 +87,7 @@ function effect(did, background, session) {
   switch (did) {
     case 'renewed': return generation === '0' ? 'A new session.' : `A new session ID: generation ${generation}.`;
     case 'touched': return `The idle deadline moved to ${timeOfDay(session.idleExpiresAt)}.`;
-    default: return background ? 'Not activity: nothing moved.' : 'Nothing moved: the last touch is too recent.';
+    default: return background ? 'Not activity: nothing changed.' : 'Nothing changed: the last touch is too recent.';
   }
 }
 
