@@ -8,20 +8,22 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::common::{Place, Server};
-use super::readme::{blocks, blocks_of, root, shell};
+use super::common::{Place, Server, program};
+use super::readme::{blocks, blocks_of, is_in, root, shell};
 
-/// The README's block with that command in it, line by line, without the prompt.
-fn commands_with(words: &str) -> Vec<String> {
-    let block = blocks("console")
+const EMBEDDING: &str = "docs/embedding.md";
+
+/// The page's block with that command in it, line by line, without the prompt.
+fn commands_with(page: &str, words: &str) -> Vec<String> {
+    let block = blocks_of(page, "console")
         .into_iter()
         .find(|block| block.contains(words));
-    let block = block.unwrap_or_else(|| panic!("no block has {words}"));
+    let block = block.unwrap_or_else(|| panic!("no block of {page} has {words}"));
     let commands = block.lines().filter_map(|line| line.strip_prefix("$ "));
     commands.map(str::to_owned).collect()
 }
 
-/// Starts an example by the README's command, in a folder of its own.
+/// Starts an example by a page's command, in a folder of its own.
 fn start(place: &Path, command: &str) -> Server {
     let run = command.strip_prefix("cargo run").unwrap();
     let manifest = root().join("Cargo.toml");
@@ -82,8 +84,11 @@ fn printed(server: &mut Server) -> String {
 #[test]
 fn the_app_in_the_readme_makes_a_first_user_who_signs_in() {
     let example = fs::read_to_string(root().join("examples/embedded.rs")).unwrap();
-    assert_eq!(blocks("rust")[0], example);
-    let commands = commands_with("--example embedded");
+    assert_eq!(blocks_of(EMBEDDING, "rust")[0], example);
+    let shown = &blocks("rust")[0];
+    assert!(is_in("examples/embedded.rs", shown), "{shown}");
+    let commands = commands_with("README.md", "--example embedded");
+    assert_eq!(commands_with(EMBEDDING, "--example embedded"), commands);
     let place = Place::new();
     let mut server = start(place.path(), &commands[0]);
     let first = printed(&mut server);
@@ -133,7 +138,7 @@ fn the_app_in_the_readme_makes_a_first_user_who_signs_in() {
 
 #[test]
 fn the_app_that_signs_its_users_up() {
-    let commands = commands_with("--example sign_up");
+    let commands = commands_with(EMBEDDING, "--example sign_up");
     let [run, sign_up] = &commands[..] else {
         panic!("{commands:?}")
     };
@@ -194,16 +199,51 @@ fn runs(place: &Place, script: &str) {
 #[test]
 fn the_library_is_added_as_the_readme_says() {
     let place = beside_the_repository();
-    let commands = commands_with("cargo add --path");
+    let commands = commands_with("README.md", "cargo add --path");
+    assert_eq!(commands_with(EMBEDDING, "cargo add --path"), commands);
     let [add, ..] = &commands[..] else {
         panic!("{commands:?}")
     };
     runs(&place, &format!("cargo init --quiet --name app\n{add}"));
     let manifest = fs::read_to_string(place.path().join("app/Cargo.toml")).unwrap();
     assert!(manifest.contains(r#"path = "../waxseal""#), "{manifest}");
+    assert!(!manifest.contains("default-features"), "{manifest}");
+    let alone = commands_with(EMBEDDING, "--no-default-features");
+    runs(&place, &alone.join("\n"));
+    let manifest = fs::read_to_string(place.path().join("app/Cargo.toml")).unwrap();
+    assert!(manifest.contains("default-features = false"), "{manifest}");
     // It says which of the features are on: not the name of a crate that is somebody else's.
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    assert!(!readme.contains("cargo add waxseal"));
+    for page in ["README.md", EMBEDDING] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        assert!(!text.contains("cargo add waxseal"), "{page}");
+    }
+}
+
+#[test]
+fn the_page_on_another_port_may_call_as_the_readme_says() {
+    let commands = commands_with("README.md", "WAXSEAL_ALLOWED_ORIGINS");
+    let [start] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    assert!(start.ends_with(" cargo run --locked"), "{start}");
+    let start = start.replace("cargo run --locked", "exec \"$PROGRAM\"");
+    let place = Place::new();
+    let mut command = shell(&start);
+    command
+        .current_dir(place.path())
+        .env("PROGRAM", program().get_program())
+        .env("WAXSEAL_LISTEN", "127.0.0.1:0");
+    let server = Server::start(command);
+    let url = format!("{}/livez", server.url);
+    for (origin, allowed) in [
+        ("http://localhost:5173", true),
+        ("http://localhost:5174", false),
+    ] {
+        let (status, head, _) = curl(&[&url, "-H", &format!("Origin: {origin}")]);
+        assert_eq!(status, 200, "{head}");
+        let line = format!("access-control-allow-origin: {origin}");
+        assert_eq!(head.contains(&line), allowed, "{head}");
+    }
 }
 
 #[test]
@@ -219,12 +259,11 @@ fn the_javascript_packages_are_added_as_their_readmes_say() {
         );
         line
     };
+    let client = install("client");
+    assert_eq!(commands_with("README.md", "npm install"), [client.clone()]);
     let place = beside_the_repository();
     let import = "node --input-type=module --eval 'import { Waxseal } from \"waxseal-client\"; Waxseal.name;'";
-    runs(
-        &place,
-        &format!("npm init --yes\n{}\n{import}", install("client")),
-    );
+    runs(&place, &format!("npm init --yes\n{client}\n{import}"));
     let folder = place.path().join("app/node_modules/waxseal-client");
     assert!(folder.join("LICENSE-MIT").exists() && folder.join("LICENSE-APACHE").exists());
     // The other one needs a package from the network. That it is whole is looked up instead.

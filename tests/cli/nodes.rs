@@ -1,14 +1,14 @@
-//! What the README says about going to several nodes: its commands are run, on a real PostgreSQL.
+//! What docs/operating.md says about going to several nodes: its commands are run, on a real PostgreSQL.
 
 use std::process::{Command, Stdio};
 
 use super::common::postgres::Postgres;
 use super::common::{Place, Server, program};
-use super::readme::blocks;
+use super::readme::blocks_of;
 
 /// A block's commands, as they are for this test.
 fn commands(wanted: &str, database: &str, other: &Place) -> Vec<String> {
-    let blocks = blocks("console");
+    let blocks = blocks_of("docs/operating.md", "console");
     let block = blocks.iter().find(|block| block.contains(wanted)).unwrap();
     let address = "postgres://waxseal:PASSWORD@db.example/waxseal?sslmode=verify-full";
     let copy = format!("cp -rp keys {}", other.path().display());
@@ -38,7 +38,7 @@ fn shell(script: &str, place: &Place) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_readmes_way_to_several_nodes() {
+async fn the_documented_way_to_several_nodes() {
     let postgres = Postgres::start();
     let places = [Place::new(), Place::new()];
     let http = reqwest::Client::new();

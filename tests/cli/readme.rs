@@ -1,4 +1,4 @@
-//! The README and the page about clients are true: their commands run, and their output is what they print.
+//! The README and the pages are true: their commands run, and their output is what they print.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,13 @@ pub fn blocks_of(page: &str, language: &str) -> Vec<String> {
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap().to_owned())
         .collect()
+}
+
+/// Whether the lines are in that file, one after the other, with whatever indentation.
+pub fn is_in(file: &str, lines: &str) -> bool {
+    let trimmed = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let text = fs::read_to_string(root().join(file)).unwrap();
+    trimmed(&text).contains(&trimmed(lines))
 }
 
 /// What differs from run to run gets one name.
@@ -155,7 +162,7 @@ fn are_printed(block: &str, place: &Place, server: &Server) {
 fn the_first_command_and_the_session_with_curl() {
     let place = Place::new();
     let mut server = first_command(&place);
-    are_printed(&blocks("console")[0], &place, &server);
+    are_printed(&blocks_of("docs/api.md", "console")[0], &place, &server);
     assert!(server.terminate().success());
 }
 
@@ -173,13 +180,15 @@ fn the_other_commands_succeed() {
     place.add_user("alice");
     let server = place.serve();
     std::os::unix::fs::symlink(root().join("scripts"), place.path().join("scripts")).unwrap();
-    let mut sessions = blocks("console");
-    sessions.extend(blocks_of("docs/cli.md", "console"));
-    for wanted in ["user list", "keys plan", "rotate-keys", "completions bash"] {
-        let block = sessions
-            .iter()
-            .find(|block| block.contains(wanted))
-            .unwrap();
+    for (page, wanted) in [
+        ("README.md", "user add"),
+        ("docs/operating.md", "user list"),
+        ("docs/keys.md", "keys plan"),
+        ("docs/keys.md", "rotate-keys"),
+        ("docs/cli.md", "completions bash"),
+    ] {
+        let blocks = blocks_of(page, "console");
+        let block = blocks.iter().find(|block| block.contains(wanted)).unwrap();
         for command in block.lines().map(|line| line.strip_prefix("$ ").unwrap()) {
             let printed = run(
                 &[&format!("{command} && echo well done")],
@@ -206,15 +215,91 @@ fn the_second_command_is_what_ci_runs() {
     );
 }
 
+/// Every setting is in one of the tables, with its flag, variable and default as the program says them.
+#[test]
+fn the_tables_of_settings_are_what_the_program_says() {
+    let help = Place::new().ok(&["help", "settings"], "");
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Each part ends where a variable is named, and the next one begins with its name.
+    let parts: Vec<_> = help.split("[env: ").collect();
+    let mut said = Vec::new();
+    for pair in parts.windows(2) {
+        let variable = pair[1].split(']').next().unwrap();
+        let flag = variable.replace("WAXSEAL_", "--").replace('_', "-");
+        let flag = flag.to_lowercase();
+        assert!(pair[0].contains(&format!("{flag} <")), "{flag}: {help}");
+        let (_, default) = pair[0].rsplit_once("[default: ").unwrap();
+        let default = default.split(']').next().unwrap();
+        said.push(format!("{flag} {variable} {default}"));
+    }
+    let page = fs::read_to_string(root().join("docs/settings.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `--"));
+    let row = |line: &str| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 6, "{line}");
+        cells[1..4].join(" ").replace('`', "")
+    };
+    let mut written: Vec<_> = rows.map(row).collect();
+    said.sort();
+    written.sort();
+    assert!(said.len() > 30, "{help}");
+    assert_eq!(written, said);
+}
+
+/// The headings of a page, as links name them.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+        let kept: String = text.chars().filter(kept).collect();
+        kept.replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let mut seen = 0;
+    for page in pages.chain([root().join("README.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        let links = text.split("](").skip(1);
+        let links = links.map(|rest| rest.split(')').next().unwrap());
+        for link in links.filter(|link| !link.contains("://")) {
+            seen += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let there = match file {
+                "" => page.clone(),
+                file => page.with_file_name(file),
+            };
+            assert!(there.exists(), "{}: {link}", page.display());
+            if !anchor.is_empty() {
+                let known = anchors(&fs::read_to_string(&there).unwrap());
+                let named = known.iter().any(|known| known == anchor);
+                assert!(named, "{}: {link}", page.display());
+            }
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
+/// It is a front door: what is longer has a page of its own.
+#[test]
+fn the_readme_is_short() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.lines().count() <= 150);
+}
+
 #[test]
 fn the_service_in_another_process_is_the_one_that_runs() {
-    let trimmed = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
-    let example = fs::read_to_string(root().join("examples/remote.rs")).unwrap();
-    let shown = &blocks("rust")[1..];
+    let shown = blocks_of("docs/verifying.md", "rust");
     assert_eq!(shown.len(), 1);
-    assert!(trimmed(&example).contains(&trimmed(&shown[0])), "{shown:?}");
+    assert!(is_in("examples/remote.rs", &shown[0]), "{shown:?}");
 
-    let sessions = blocks("console");
+    let sessions = blocks_of("docs/verifying.md", "console");
     let wanted = sessions
         .iter()
         .find(|block| block.contains("--example remote"))
