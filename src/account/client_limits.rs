@@ -181,6 +181,8 @@ impl Quota {
         at_a_time: 64,
         rate: Some(rate(600, 60)),
     };
+    /// Revocations of tokens: a client revokes at most the tokens that it is given. Each is a write to disk.
+    pub const REVOCATIONS: Self = Self::TOKENS;
     /// Questions about tokens: a service that cannot verify asks one at each request. 500 a second are more than one
     /// process answers requests that need it.
     pub const INTROSPECTIONS: Self = Self {

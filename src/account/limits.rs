@@ -2,14 +2,16 @@
 
 mod gcra;
 mod local;
+mod rate;
 mod shared;
 mod slowdown;
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rate::ACCOUNT;
+pub use rate::{LoginRates, Rate, TooMany};
 pub use shared::{
     Counted, Counting, Digest, KeptLimits, KnownNetworks, LimitStores, NETWORKS, REMEMBERED,
     SharedLimits, Whereabouts,
@@ -26,96 +28,6 @@ use local::Local;
 pub(crate) use shared::account_digest;
 use shared::sessions_digest;
 
-/// The policy that limits what comes from one address.
-const ADDRESS: &str = "address";
-/// The policy that limits what is tried at one account.
-const ACCOUNT: &str = "account";
-
-/// A rate: so many at once, and as many again over a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// How many at once.
-    pub burst: NonZeroU32,
-    /// Over which time as many again.
-    pub window: Duration,
-}
-
-impl Rate {
-    /// `burst` at once, and as many again over `window`. None if it is no rate that can be kept.
-    #[must_use]
-    pub fn new(burst: u32, window: Duration) -> Option<Self> {
-        let burst = NonZeroU32::new(burst)?;
-        let rate = Self { burst, window };
-        rate.can_be_kept().then_some(rate)
-    }
-
-    fn can_be_kept(self) -> bool {
-        !self.period().is_zero()
-    }
-
-    /// After which time one more is let through.
-    #[must_use]
-    pub fn period(self) -> Duration {
-        self.window / self.burst.get()
-    }
-}
-
-/// The rates of logins that fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoginRates {
-    /// From one address; of IPv6, from one /64.
-    pub address: Rate,
-    /// At one account: from each network that its owner is known from, and from all others together. The latter are
-    /// slowed further by consecutive failures: see [`Slowdown`].
-    pub account: Rate,
-}
-
-/// 20 a minute from an address, 10 a minute at an account.
-impl Default for LoginRates {
-    fn default() -> Self {
-        let window = Duration::from_secs(60);
-        let rate = |burst: u32| Rate {
-            burst: NonZeroU32::MIN.saturating_add(burst - 1),
-            window,
-        };
-        Self {
-            address: rate(20),
-            account: rate(10),
-        }
-    }
-}
-
-/// A limit that was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooMany {
-    /// `address` or `account`.
-    pub policy: &'static str,
-    /// The limit.
-    pub rate: Rate,
-    /// When the next one is let through.
-    pub retry_after: Duration,
-}
-
-impl TooMany {
-    const fn of(policy: &'static str, rate: Rate, retry_after: Duration) -> Self {
-        Self {
-            policy,
-            rate,
-            retry_after,
-        }
-    }
-
-    /// An account that consecutive failures have slowed: one attempt each `wait`, of which `left` is left.
-    #[must_use]
-    pub const fn slowed(wait: Duration, left: Duration) -> Self {
-        let rate = Rate {
-            burst: NonZeroU32::MIN,
-            window: wait,
-        };
-        Self::of(ACCOUNT, rate, left)
-    }
-}
-
 /// Why a login must not be tried now.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -123,7 +35,10 @@ pub enum NotAdmitted {
     /// A limit was reached.
     #[error("too many attempts")]
     TooMany(TooMany),
-    /// What the other nodes let through is not known.
+    /// Too many attempts from unknown networks are being counted.
+    #[error("too many attempts are being counted")]
+    Busy,
+    /// The store could not count the attempt.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -170,8 +85,19 @@ impl Attempt {
     }
 }
 
-/// How many look into the store at a time whether somebody is known whose address is spent.
+/// How many attempts from addresses whose limit is reached ask the store at the same time whether the network is
+/// known.
 const LOOKUPS: usize = 64;
+
+/// How many attempts from other unknown networks ask it at the same time.
+const LOOKUPS_WITHIN_LIMIT: usize = 512;
+
+/// How many attempts from unknown networks are counted in the shared store at the same time, at work or waiting. The
+/// store counts two of them at a time, each within milliseconds.
+const STRANGERS: usize = 64;
+
+/// How many accounts one write of the store keeps.
+const KEPT_AT_ONCE: usize = 512;
 
 /// Limits attempts that fail. An attempt is counted before it is made, and given back if it succeeds: attempts at the
 /// same time do not exceed a limit.
@@ -187,6 +113,8 @@ pub struct LoginLimits {
     stores: Option<LimitStores>,
     clock: Arc<dyn Clock>,
     lookups: Semaphore,
+    lookups_within_limit: Semaphore,
+    strangers: Semaphore,
     logins: Counters<Login>,
 }
 
@@ -199,6 +127,8 @@ impl LoginLimits {
             stores: None,
             clock,
             lookups: Semaphore::const_new(LOOKUPS),
+            lookups_within_limit: Semaphore::const_new(LOOKUPS_WITHIN_LIMIT),
+            strangers: Semaphore::const_new(STRANGERS),
             logins: Counters::default(),
         })
     }
@@ -217,11 +147,22 @@ impl LoginLimits {
         Ok(Self { stores, ..self })
     }
 
-    fn shared(&self) -> Option<&dyn SharedLimits> {
-        match &self.stores.as_ref()?.counting {
-            Counting::Here(_) => None,
-            Counting::Together(shared) => Some(&**shared),
+    fn shared(&self, by: &By) -> Option<&dyn SharedLimits> {
+        match (&self.stores.as_ref()?.counting, by) {
+            (Counting::Here(_), _) => None,
+            (Counting::Together { owners, .. }, By::Owner(..) | By::Session(_)) => Some(&**owners),
+            (Counting::Together { strangers, .. }, By::Stranger(..)) => Some(&**strangers),
         }
+    }
+
+    const fn is_shared(&self) -> bool {
+        matches!(
+            &self.stores,
+            Some(LimitStores {
+                counting: Counting::Together { .. },
+                ..
+            })
+        )
     }
 
     /// Counts a login at `account`, whether or not there is one of that name.
@@ -237,7 +178,7 @@ impl LoginLimits {
         admitted.inspect_err(|cause| {
             self.logins.count(match cause {
                 NotAdmitted::TooMany(_) => Login::Limited,
-                NotAdmitted::Store(_) => Login::Failed,
+                NotAdmitted::Busy | NotAdmitted::Store(_) => Login::Failed,
             });
         })
     }
@@ -292,14 +233,22 @@ impl LoginLimits {
     /// Where nodes count together, one by itself only remembers for a moment whom they refused: a flood at it does
     /// not reach what they share.
     fn count_failure(&self, account: Digest, now: Duration) -> Result<(), TooMany> {
-        match self.shared() {
-            None => self.local.count_account(account, now),
-            Some(_) => self.local.refused(&account, now),
+        if self.is_shared() {
+            self.local.refused(&account, now)
+        } else {
+            self.local.count_account(account, now)
         }
     }
 
     async fn count(&self, by: By) -> Result<Attempt, NotAdmitted> {
-        if let Some(shared) = self.shared()
+        let _place = match by {
+            By::Owner(..) | By::Session(_) => None,
+            By::Stranger(..) => {
+                let place = self.strangers.try_acquire();
+                Some(place.map_err(|_| NotAdmitted::Busy)?)
+            }
+        };
+        if let Some(shared) = self.shared(&by)
             && let Some(too_many) = shared.count(&self.counted(&by)).await?
         {
             if let (By::Stranger(account, _) | By::Session(account), ACCOUNT) =
@@ -342,7 +291,11 @@ impl LoginLimits {
             return Ok(false);
         };
         let knows = match counted {
-            Ok(()) => networks.knows(at).await?,
+            Ok(()) => {
+                let permit = self.lookups_within_limit.try_acquire();
+                let _permit = permit.map_err(|_| NotAdmitted::Busy)?;
+                networks.knows(at).await?
+            }
             Err(too_many) => {
                 let permit = self.lookups.try_acquire();
                 let _permit = permit.map_err(|_| too_many)?;
@@ -371,7 +324,7 @@ impl LoginLimits {
                 }
             }
         }
-        if let Some(shared) = self.shared()
+        if let Some(shared) = self.shared(&by)
             && let Err(cause) = shared.forgive(&self.counted(&by)).await
         {
             tracing::warn!(%cause, "a login that succeeded is counted as a failure");
@@ -390,6 +343,21 @@ impl LoginLimits {
         }
     }
 
+    /// Writes the failures that have changed, a few at a time: other writes of the store go between.
+    async fn keep_failures(&self, store: &dyn KeptLimits) -> Result<(), StoreError> {
+        let (now, wall) = (self.clock.uptime(), self.clock.now());
+        let failures = self.local.failures();
+        let changed = failures.changed(now, wall);
+        for (at, some) in changed.chunks(KEPT_AT_ONCE).enumerate() {
+            let kept = store.keep(some.to_vec()).await;
+            kept.inspect_err(|_| {
+                let lost = changed.get(at * KEPT_AT_ONCE..).unwrap_or_default();
+                failures.not_kept(lost);
+            })?;
+        }
+        store.drop_expired(wall).await
+    }
+
     /// An attempt was let through and not made.
     pub async fn not_made(&self, attempt: Attempt) {
         let Attempt(by) = attempt;
@@ -404,7 +372,7 @@ impl LoginLimits {
                 }
             }
         }
-        if let Some(shared) = self.shared()
+        if let Some(shared) = self.shared(&by)
             && let Err(cause) = shared.give_back(&self.counted(&by)).await
         {
             tracing::debug!(%cause, "an attempt that was not made is counted as a failure");
@@ -421,19 +389,11 @@ impl LoginLimits {
             return;
         };
         let kept = match counting {
-            Counting::Together(shared) => {
+            Counting::Together { owners, .. } => {
                 let slowdown = self.local.failures().slowdown();
-                shared.tidy(slowdown.memory()).await
+                owners.tidy(slowdown.memory()).await
             }
-            Counting::Here(store) => {
-                let changed = self.local.failures().changed(now, wall);
-                if changed.is_empty() {
-                    Ok(())
-                } else {
-                    let kept = store.keep(changed.clone(), wall).await;
-                    kept.inspect_err(|_| self.local.failures().not_kept(&changed))
-                }
-            }
+            Counting::Here(store) => self.keep_failures(&**store).await,
         };
         for done in [kept, networks.forget_networks(wall).await] {
             if let Err(cause) = done {

@@ -143,6 +143,13 @@ pub enum AddUserError {
 pub enum UserChange {
     /// A new password.
     Password(PasswordHash),
+    /// A new password that the user must change.
+    InitialPassword {
+        /// Its hash.
+        hash: PasswordHash,
+        /// The time from which it does not work.
+        change_required_by: Timestamp,
+    },
     /// May not log in any more.
     Disable,
     /// Is gone.

@@ -29,7 +29,7 @@ pub(super) struct KeyFolder {
 pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, OpenError> {
     let (folder, random) = (&settings.keys_dir, OsRandom::new());
     let keyring = key_folder::keyring(folder)?;
-    files::warn_of_parent(folder);
+    files::warn_of_parents(folder);
     let had_keys = !keyring.plan().is_empty();
     let algorithms = settings
         .accepts

@@ -159,7 +159,7 @@ pub(super) fn mark_file(
 ) -> Result<MarkFile, OpenError> {
     mark_is_apart(settings)?;
     files::check(&settings.mark_dir, &["mark"])?;
-    files::warn_of_parent(&settings.mark_dir);
+    files::warn_of_parents(&settings.mark_dir);
     let (clock, random) = (Arc::clone(clock), Arc::clone(random));
     Ok(MarkFile::new(&settings.mark_dir, clock, random))
 }
@@ -291,7 +291,7 @@ async fn open_unmarked(
         Database::Sqlite => {
             refuse_moved(settings)?;
             check_data_dir(settings)?;
-            files::warn_of_parent(&settings.data_dir);
+            files::warn_of_parents(&settings.data_dir);
             let path = database_file(settings);
             warn_of_readers(&path);
             // It has password hashes in it. SQLite's other files take its mode.

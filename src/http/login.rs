@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::caller::Caller;
 use super::cookie;
+use super::current::to_the_end;
 use super::extract::{self, Carrier};
 use super::issued::Respond;
 use super::json::{Json, SecretText};
@@ -125,26 +126,18 @@ pub(super) async fn login(
         former.host?;
     }
     let replaced = former.replaced(carrier)?;
-    // What is no username is nobody's, whatever its length.
-    let username = Username::typed(&credentials.username).ok();
-    let account = username.map(|name| name.to_string()).unwrap_or_default();
-    let attempt = limits.admit_login(&account, caller.address).await?;
-    let (class, origin) = (attempt.class(), caller.origin());
-    let login = issuer.login_in(class, &credentials.username, password, origin);
+    let attempt = Attempted {
+        issuer: Arc::clone(&issuer),
+        limits,
+        username: credentials.username,
+        password,
+        caller,
+    };
+    // An attempt that is counted is decided or given back, even if the caller goes away.
     let LoggedIn {
         issued,
         password_change_required_by,
-    } = match login.await {
-        Ok(login) => login,
-        Err(cause) => {
-            // The password was not found wrong.
-            if matches!(cause, LoginError::Store(_)) || cause.is_busy() {
-                limits.not_made(attempt).await;
-            }
-            return Err(cause.into());
-        }
-    };
-    limits.succeeded(attempt).await;
+    } = to_the_end(attempt.decide()).await?;
     match replaced {
         Some(Replaced::Good(session)) => issuer.replace(&session).await?,
         Some(Replaced::Reused(superseded)) => issuer.reused(&superseded).await?,
@@ -152,6 +145,41 @@ pub(super) async fn login(
     }
     let respond = respond.requiring_password_change_by(password_change_required_by);
     Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
+}
+
+struct Attempted {
+    issuer: Arc<Issuer>,
+    limits: Arc<LoginLimits>,
+    username: String,
+    password: Password,
+    caller: Caller,
+}
+
+impl Attempted {
+    async fn decide(self) -> Result<LoggedIn, Problem> {
+        let limits = self.limits;
+        // All texts that are not usernames share one limit.
+        let username = Username::typed(&self.username).ok();
+        let account = username.map(|name| name.to_string()).unwrap_or_default();
+        let attempt = limits.admit_login(&account, self.caller.address).await?;
+        let (class, origin) = (attempt.class(), self.caller.origin());
+        let login = self
+            .issuer
+            .login_in(class, &self.username, self.password, origin);
+        match login.await {
+            Ok(login) => {
+                limits.succeeded(attempt).await;
+                Ok(login)
+            }
+            Err(cause) => {
+                // The password was not found wrong.
+                if matches!(cause, LoginError::Store(_)) || cause.is_busy() {
+                    limits.not_made(attempt).await;
+                }
+                Err(cause.into())
+            }
+        }
+    }
 }
 
 impl From<TooMany> for Problem {
@@ -171,9 +199,13 @@ impl From<NotAdmitted> for Problem {
     fn from(error: NotAdmitted) -> Self {
         match error {
             NotAdmitted::TooMany(too_many) => too_many.into(),
+            NotAdmitted::Busy => {
+                tracing::info!("a login was refused: too many attempts are being counted");
+                Self::unavailable("Login is temporarily unavailable. Try again.")
+            }
             NotAdmitted::Store(cause) => {
-                tracing::error!(%cause, "what the other nodes let through could not be read");
-                Self::unavailable("Nobody can log in just now. Try again.")
+                tracing::error!(%cause, "the database could not count a login");
+                Self::unavailable("Login is temporarily unavailable. Try again.")
             }
         }
     }
@@ -198,11 +230,11 @@ impl From<LoginError> for Problem {
             }
             LoginError::Hashing(HashingFailed::Busy) => {
                 tracing::info!("a login was refused: too many passwords are being checked");
-                Self::unavailable("Nobody can log in just now. Try again.")
+                Self::unavailable("Login is temporarily unavailable. Try again.")
             }
             LoginError::Store(_) => {
                 tracing::error!(cause = %error, "a login failed");
-                Self::unavailable("Nobody can log in just now. Try again.")
+                Self::unavailable("Login is temporarily unavailable. Try again.")
             }
             LoginError::Hashing(error) => error.into(),
             LoginError::Signing(error) => error.into(),

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::caller::Caller;
+use super::current::to_the_end;
 use super::extract::Session;
 use super::issued::Respond;
 use super::json::{Json, SecretText};
@@ -14,7 +16,7 @@ use super::problem::Problem;
 use super::session_cookies::Did;
 use crate::account::limits::LoginLimits;
 use crate::account::password::{BadPassword, HashingFailed, Password};
-use crate::issuer::{Issuer, PasswordError};
+use crate::issuer::{Issued, Issuer, PasswordError};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,8 +37,22 @@ pub(super) async fn change(
     Json(change): Json<Change>,
 ) -> Result<Response, Problem> {
     let current = Password::presented(change.current_password.0)?;
-    let attempt = limits.admit_session(session.subject()).await?;
+    let carrier = session.carrier();
     let new = change.new_password.0;
+    // An attempt that is counted is decided or given back, even if the caller goes away.
+    let issued = to_the_end(decide(issuer, limits, session, caller, current, new)).await?;
+    Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
+}
+
+async fn decide(
+    issuer: Arc<Issuer>,
+    limits: Arc<LoginLimits>,
+    session: Session,
+    caller: Caller,
+    current: Password,
+    new: SecretString,
+) -> Result<Issued, Problem> {
+    let attempt = limits.admit_session(session.subject()).await?;
     let changed = issuer.change_password(session.verified(), current, new, caller.address);
     let changed = changed.await;
     match &changed {
@@ -51,9 +67,7 @@ pub(super) async fn change(
             | PasswordError::Signing(_),
         ) => limits.succeeded(attempt).await,
     }
-    let issued = changed?;
-    let carrier = session.carrier();
-    Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
+    Ok(changed?)
 }
 
 impl From<BadPassword> for Problem {

@@ -142,22 +142,30 @@ pub fn check(folder: &Path, files: &[&str]) -> Result<(), UnsafeFile> {
     Ok(())
 }
 
-/// Says it if everybody can replace the folder as a whole. It is not refused: the folder may be in a volume whose
-/// mode cannot be changed.
-pub fn warn_of_parent(folder: &Path) {
-    let parent = fs::canonicalize(folder).ok();
-    let Some(parent) = parent.as_deref().and_then(Path::parent) else {
+/// Warns if another user can replace the folder as a whole, because of a folder above it. It is not refused: the folder
+/// may be in a volume whose mode cannot be changed.
+pub fn warn_of_parents(folder: &Path) {
+    let Ok(path) = fs::canonicalize(folder) else {
         return;
     };
-    let Ok(Some(entry)) = entry(parent) else {
-        return;
-    };
-    if entry.mode & OTHERS_WRITE != 0 && entry.mode & STICKY == 0 {
-        tracing::warn!(
-            folder = %folder.display(),
-            "everybody can replace the folder, because everybody can write to {parent}; run: chmod +t {parent}",
-            parent = parent.display()
-        );
+    let process = Process::this();
+    for parent in path.ancestors().skip(1) {
+        let Ok(Some(entry)) = entry(parent) else {
+            continue;
+        };
+        let (folder, parent) = (folder.display(), parent.display());
+        if entry.mode & OTHERS_WRITE != 0 && entry.mode & STICKY == 0 {
+            tracing::warn!(
+                %folder,
+                "everybody can replace the folder, because everybody can write to {parent}; run: chmod +t {parent}"
+            );
+        } else if entry.owner != process.user && entry.owner != 0 {
+            tracing::warn!(
+                %folder,
+                "the user with the ID {owner} can replace the folder, because {parent} belongs to that user; use a folder below one that belongs to root or to this user",
+                owner = entry.owner
+            );
+        }
     }
 }
 

@@ -107,3 +107,24 @@ async fn the_first_user_has_the_name_that_is_chosen_or_there_is_none() {
         refused(&place.run(&["serve", "--first-user", bad], ""), 2, &words);
     }
 }
+
+#[tokio::test]
+async fn a_password_that_an_administrator_gives_can_be_an_initial_one() {
+    let place = Place::new();
+    let server = serve(&place, &["--first-user", "none"]);
+    for command in ["add", "passwd"] {
+        let args = ["user", command, "alice", "--initial", "--json"];
+        let text = place.ok(&["user", command, "bob", "--initial"], "");
+        assert!(text.contains("and must be changed"), "{text}");
+        let given = json(&place.ok(&args, ""));
+        let by = &given["password_change_required_by"];
+        let password = given["password"].as_str().unwrap();
+        let (status, body) = login(&server, "alice", password).await;
+        assert_eq!(status, 200, "{command}");
+        assert_eq!(&body["password_change_required_by"], by);
+        assert!(by.is_string());
+    }
+    place.ok(&["user", "passwd", "alice", "--password-stdin"], PASSWORD);
+    let (_, body) = login(&server, "alice", PASSWORD).await;
+    assert!(body.get("password_change_required_by").is_none(), "{body}");
+}

@@ -231,7 +231,7 @@ async fn strangers_write_little_into_the_log_whatever_they_send() {
     assert!(server.terminate().success());
     assert!(server.says("stopping: "), "the log has no end");
     assert!(
-        server.says("more="),
+        server.says(" more times in "),
         "what was repeated is told with a count"
     );
     let log = server.log();

@@ -119,6 +119,13 @@ async fn each_change_ends_the_sessions_from_before_and_none_after(stage: Stage) 
     let (mut at, mut seq) = (START, 0);
     let changes = [
         (UserChange::Password(hash("new")), Reason::PasswordChanged),
+        (
+            UserChange::InitialPassword {
+                hash: hash("newer"),
+                change_required_by: START.plus(HOUR),
+            },
+            Reason::PasswordChanged,
+        ),
         (UserChange::Disable, Reason::Disabled),
         (
             UserChange::EndSessions {

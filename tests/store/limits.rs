@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use waxseal::account::limits::{
     Attempt, Counting, LoginLimits, LoginRates, NotAdmitted, Rate, TooMany,
@@ -338,4 +339,32 @@ async fn a_server_that_hangs_lets_nobody_in_and_says_so_in_time() {
     stage.server().unwrap().resume();
     let other = node(&stage, rates(5, 5), Duration::ZERO).await;
     fail(&other, "alice", at("192.0.2.1")).await;
+}
+
+/// The strangers wait for a lock; the owner needs neither their connections nor the locked table.
+#[tokio::test]
+async fn strangers_that_wait_for_the_server_do_not_delay_an_owner() {
+    let stage = Stage::postgres();
+    let limits = Arc::new(node(&stage, rates(MANY, BURST), Duration::ZERO).await);
+    let home = at("192.0.2.1");
+    succeed(&limits, "alice", home).await;
+    let mut locking = PgConnection::connect(&stage.url()).await.unwrap();
+    let mut lock = locking.begin().await.unwrap();
+    let statement = "LOCK TABLE login_failure";
+    sqlx::query(statement).execute(&mut *lock).await.unwrap();
+    let mut strangers = JoinSet::new();
+    let refused = loop {
+        let (limits, n) = (Arc::clone(&limits), strangers.len());
+        strangers.spawn(async move { limits.admit_login(&format!("user{n}"), None).await });
+        tokio::task::yield_now().await;
+        if let Some(refused) = strangers.try_join_next() {
+            break refused.unwrap();
+        }
+    };
+    assert!(matches!(refused, Err(NotAdmitted::Busy)), "{refused:?}");
+    succeed(&limits, "alice", home).await;
+    // An owner whom this node does not know yet.
+    let other = node(&stage, rates(MANY, BURST), HOUR).await;
+    succeed(&other, "alice", home).await;
+    lock.rollback().await.unwrap();
 }

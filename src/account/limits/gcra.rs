@@ -1,4 +1,4 @@
-//! A rate, counted in memory by GCRA. What was taken can be given back.
+//! A rate, counted in memory with GCRA. An attempt can be given back.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,13 +6,44 @@ use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Rate;
+use super::rate::Rate;
 
-/// Counts at one rate, each key apart. Times are the clock's uptime: no step of the wall clock opens a limit.
+/// The number of keys that are counted separately. Keys beyond it share one counter, so that a flood from many
+/// addresses takes at most about 16 MB.
+const KEYS: usize = 100_000;
+
+/// The shortest time between two searches for keys to drop.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
+
+/// Counts at one rate, separately for each key. Times are the clock's uptime: a step of the wall clock opens no limit.
 pub(super) struct Gcra<K> {
     rate: Rate,
-    /// When all that was taken will be forgotten, for each key: GCRA's theoretical arrival time.
-    taken: Mutex<HashMap<K, Duration>>,
+    state: Mutex<State<K>>,
+}
+
+struct State<K> {
+    /// The theoretical arrival time of each key.
+    arrivals: HashMap<K, Duration>,
+    /// The theoretical arrival time of all keys that have no place of their own.
+    crowd: Duration,
+    tidied_at: Option<Duration>,
+}
+
+impl<K: Eq + Hash> State<K> {
+    fn tidy(&mut self, now: Duration) {
+        self.arrivals.retain(|_, until| *until > now);
+        self.tidied_at = Some(now);
+    }
+
+    fn has_place_for(&mut self, key: &K, now: Duration) -> bool {
+        let is_due = |at: Duration| now.saturating_sub(at) >= TIDY_EVERY;
+        let has_place = |state: &Self| state.arrivals.len() < KEYS;
+        if !has_place(self) && !self.arrivals.contains_key(key) && self.tidied_at.is_none_or(is_due)
+        {
+            self.tidy(now);
+        }
+        has_place(self) || self.arrivals.contains_key(key)
+    }
 }
 
 impl<K> fmt::Debug for Gcra<K> {
@@ -24,58 +55,96 @@ impl<K> fmt::Debug for Gcra<K> {
 
 impl<K: Eq + Hash> Gcra<K> {
     pub(super) fn new(rate: Rate) -> Self {
+        let state = State {
+            arrivals: HashMap::new(),
+            crowd: Duration::ZERO,
+            tidied_at: None,
+        };
         Self {
             rate,
-            taken: Mutex::default(),
+            state: Mutex::new(state),
         }
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashMap<K, Duration>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How far ahead of the time now more may be taken.
-    fn ahead(&self) -> Duration {
+    /// How far the theoretical arrival time may be ahead of `now`.
+    fn tolerance(&self) -> Duration {
         self.rate.period() * (self.rate.burst.get() - 1)
     }
 
     /// Takes one.
     ///
     /// # Errors
-    /// How long until one can be taken.
+    /// The time until one can be taken.
     pub(super) fn take(&self, key: K, now: Duration) -> Result<(), Duration> {
-        let mut taken = self.taken();
-        let until = taken.get(&key).map_or(now, |until| now.max(*until));
-        let wait = until.saturating_sub(now.saturating_add(self.ahead()));
+        let mut state = self.state();
+        let has_place = state.has_place_for(&key, now);
+        let arrival = if has_place {
+            state.arrivals.get(&key).copied().unwrap_or_default()
+        } else {
+            state.crowd
+        };
+        let arrival = arrival.max(now);
+        let wait = arrival.saturating_sub(now.saturating_add(self.tolerance()));
         if !wait.is_zero() {
             return Err(wait);
         }
-        taken.insert(key, until.saturating_add(self.rate.period()));
+        let next = arrival.saturating_add(self.rate.period());
+        if has_place {
+            state.arrivals.insert(key, next);
+        } else {
+            state.crowd = next;
+        }
         Ok(())
     }
 
-    /// Gives back one that was taken. If so much time has passed that it is forgotten already, one that was taken
-    /// since is forgotten early.
+    /// Gives back one that was taken. If it has expired already, one that was taken since then expires early.
     pub(super) fn give_back(&self, key: &K, now: Duration) {
-        let mut taken = self.taken();
-        let Some(until) = taken.get_mut(key) else {
+        let mut state = self.state();
+        let Some(until) = state.arrivals.get_mut(key) else {
             return;
         };
         *until = until.saturating_sub(self.rate.period());
         if *until <= now {
-            taken.remove(key);
+            state.arrivals.remove(key);
         }
     }
 
-    /// Drops the keys of which nothing is taken any more.
+    /// Drops the keys that nothing is counted for any more.
     pub(super) fn tidy(&self, now: Duration) {
-        let mut taken = self.taken();
-        taken.retain(|_, until| *until > now);
-        taken.shrink_to_fit();
+        let mut state = self.state();
+        state.tidy(now);
+        state.arrivals.shrink_to_fit();
     }
 
     #[cfg(test)]
     pub(super) fn kept(&self) -> usize {
-        self.taken().len()
+        self.state().arrivals.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_beyond_the_most_share_one_counter_until_others_expire() {
+        let minute = Duration::from_secs(60);
+        let limit = Gcra::new(Rate::new(2, minute).unwrap());
+        let now = Duration::from_secs(1000);
+        for key in 0..KEYS {
+            limit.take(key, now).unwrap();
+        }
+        limit.take(KEYS, now).unwrap();
+        limit.take(KEYS + 1, now).unwrap();
+        assert_eq!(limit.take(KEYS + 2, now), Err(minute / 2));
+        limit.take(0, now).unwrap();
+        assert_eq!(limit.kept(), KEYS);
+        let later = now + minute;
+        limit.take(KEYS + 2, later).unwrap();
+        assert_eq!(limit.kept(), 1);
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use super::gcra::Gcra;
+use super::rate::{ACCOUNT, ADDRESS, LoginRates, TooMany};
 use super::shared::{Digest, Whereabouts};
 use super::slowdown::{Failures, Slowdown};
-use super::{ACCOUNT, ADDRESS, LoginRates, TooMany};
 
 /// For how many accounts and networks it is remembered here that they belong together. Forgetting one costs a look
 /// into the store.

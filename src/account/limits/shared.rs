@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::rate::{ACCOUNT, ADDRESS, LoginRates, Rate, TooMany};
 use super::slowdown::{KeptFailures, Slowdown};
-use super::{ACCOUNT, ADDRESS, LoginRates, Rate, TooMany};
 use crate::crypto::sha256;
 use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
@@ -87,8 +87,11 @@ pub trait KeptLimits: Send + Sync + fmt::Debug {
     /// What was kept, the accounts with the most failures first.
     async fn kept(&self) -> Result<Vec<KeptFailures>, StoreError>;
 
-    /// Keeps these, and drops what expired before `now`.
-    async fn keep(&self, changed: Vec<KeptFailures>, now: Timestamp) -> Result<(), StoreError>;
+    /// Keeps these.
+    async fn keep(&self, changed: Vec<KeptFailures>) -> Result<(), StoreError>;
+
+    /// Drops what expired before `now`.
+    async fn drop_expired(&self, now: Timestamp) -> Result<(), StoreError>;
 }
 
 /// Where attempts are counted.
@@ -97,7 +100,12 @@ pub enum Counting {
     /// In this process, which is the only one.
     Here(Arc<dyn KeptLimits>),
     /// In a database, for all nodes.
-    Together(Arc<dyn SharedLimits>),
+    Together {
+        /// For attempts from a known network and of sessions.
+        owners: Arc<dyn SharedLimits>,
+        /// For all other attempts. They do not delay those of owners.
+        strangers: Arc<dyn SharedLimits>,
+    },
 }
 
 /// The stores of the limits.

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Digest, Rate};
+use super::Digest;
+use super::rate::Rate;
 use crate::time::Timestamp;
 
 /// The longest wait after a failure: 96 attempts a day.

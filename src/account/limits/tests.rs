@@ -28,7 +28,7 @@ async fn admit(
 ) -> Result<Attempt, TooMany> {
     match limits.admit_login(account, address).await {
         Err(NotAdmitted::TooMany(too_many)) => Err(too_many),
-        Err(NotAdmitted::Store(cause)) => panic!("it asked nobody: {cause}"),
+        Err(cause) => panic!("it asked nobody: {cause}"),
         Ok(attempt) => Ok(attempt),
     }
 }

@@ -118,6 +118,9 @@ pub struct WithPassword {
     /// Make a random password and print it once, on a terminal too
     #[arg(long)]
     pub generate: bool,
+    /// Give an initial password: it works for one hour, and the user must change it
+    #[arg(long)]
+    pub initial: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -353,7 +353,12 @@ fn list<T>(
     }
     let parts = text.split(',').map(str::trim);
     parts
-        .map(|part| parse(part).ok_or_else(|| bad(key, part, wanted)))
+        .map(|part| {
+            parse(part).ok_or_else(|| match part {
+                "" => bad(key, &text, &format!("{wanted}, without an empty entry")),
+                part => bad(key, part, wanted),
+            })
+        })
         .collect()
 }
 

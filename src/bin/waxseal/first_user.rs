@@ -1,8 +1,10 @@
 //! The first user, whom a start without any user adds with an initial password.
 
-use waxseal::Waxseal;
-use waxseal::account::{INITIAL_PASSWORD_LIFETIME, User};
+use std::path::Path;
+
+use waxseal::account::User;
 use waxseal::random::OsRandom;
+use waxseal::{Settings, Waxseal};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -14,29 +16,31 @@ pub async fn make(waxseal: &Waxseal, config: &Config) -> Result<(), Failure> {
     let users = accounts.users().await.map_err(Failure::refused)?;
     if !users.is_empty() {
         let enabled = users.iter().filter(|user| user.enabled);
-        enabled.for_each(|user| remind(waxseal, user));
+        enabled.for_each(|user| remind(waxseal, user, config));
         return Ok(());
     }
     let Some(username) = &config.first_user else {
-        streams::note(
-            "there is no user, and first_user is none. Add one with: waxseal user add NAME",
-        );
+        let add = command(config, "add", "NAME");
+        streams::note(&format!(
+            "there is no user, and first_user is none. Add one with: {add}"
+        ));
         return Ok(());
     };
     let mut user = user::new_user(username.as_str())?;
-    let by = user.created_at.plus(INITIAL_PASSWORD_LIFETIME);
-    let by = by.whole_second();
+    let by = user::change_required_by(user.created_at);
     user.password_change_required_by = Some(by);
     let password = passwords::random(&OsRandom::new());
     let hash = passwords::hash(password.clone(), username.as_str(), &config.settings).await?;
     // The password is shown before the user is made. A user whose password nobody has seen would keep the next start
     // from making another.
+    let passwd = command(config, "passwd", username.as_str());
     let shown = streams::err(&format!(
-        "waxseal: there was no user, so one is made. This is shown once:\n  username: {username}\n  password: {password}\nwaxseal: this password works for one hour, until {by}. Sign in and change it, or run: waxseal user passwd {username}\n"
+        "waxseal: there was no user, so one is made. This is shown once:\n  username: {username}\n  password: {password}\nwaxseal: this password works for one hour, until {by}. Sign in and change it, or run: {passwd}\n"
     ));
     shown.map_err(|cause| {
+        let add = command(config, "add", "NAME");
         Failure::refused(format!(
-            "there is no user, and none was made: the password of the first one could not be shown on standard error: {cause}. Start with a standard error that can be written, or add a user with: waxseal user add NAME"
+            "there is no user, and none was made: the password of the first one could not be shown on standard error: {cause}. Start with a standard error that can be written, or add a user with: {add}"
         ))
     })?;
     let Err(failure) = user::insert(&*accounts, &user, &hash).await else {
@@ -56,18 +60,36 @@ pub async fn make(waxseal: &Waxseal, config: &Config) -> Result<(), Failure> {
     Err(failure.with("; the password that was shown may be valid or not: keep it secret"))
 }
 
-fn remind(waxseal: &Waxseal, user: &User) {
+/// The command for a user, with the folders that this process has.
+fn command(config: &Config, action: &str, name: &str) -> String {
+    let Settings {
+        data_dir, mark_dir, ..
+    } = &config.settings;
+    let mut command = format!("waxseal user {action} {name}");
+    for (flag, folder, default) in [
+        ("--data-dir", data_dir, "data"),
+        ("--mark-dir", mark_dir, "mark"),
+    ] {
+        if folder != Path::new(default) {
+            command += &format!(" {flag} '{}'", folder.display());
+        }
+    }
+    command
+}
+
+fn remind(waxseal: &Waxseal, user: &User, config: &Config) {
     let Some(by) = user.password_change_required_by else {
         return;
     };
     let name = &user.username;
+    let passwd = command(config, "passwd", name.as_str());
     streams::note(&if waxseal.issuer().initial_password_is_over(by) {
         format!(
-            "the initial password of {name} was not changed by {by} and does not work any more. Set a new one with: waxseal user passwd {name}"
+            "the initial password of {name} was not changed by {by} and does not work any more. Set a new one with: {passwd}"
         )
     } else {
         format!(
-            "{name} still has the initial password, which works until {by}. Sign in and change it, or run: waxseal user passwd {name}"
+            "{name} still has the initial password, which works until {by}. Sign in and change it, or run: {passwd}"
         )
     });
 }

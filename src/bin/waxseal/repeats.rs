@@ -82,16 +82,14 @@ impl<S> Filter<S> for Repeats {
 /// At the level of the first line, so that whoever reads only errors reads this too.
 fn write(told: Told<Line>) {
     let Line { level, text } = told.what;
-    let (more, seconds) = (told.more, told.within.as_secs());
-    let end = if told.over {
-        format!("within {seconds} s, and it is over")
-    } else {
-        format!("in the last {seconds} s, and it goes on")
-    };
+    let (more, seconds) = (told.more, told.within.as_secs().max(1));
+    let times = if more == 1 { "time" } else { "times" };
+    let state = if told.over { "ended" } else { "continuing" };
+    let end = format_args!("{more} more {times} in {seconds} s, {state}");
     match level {
-        Level::ERROR => tracing::error!(more, "{text}: repeated {end}"),
-        Level::WARN => tracing::warn!(more, "{text}: repeated {end}"),
-        _ => tracing::info!(more, "{text}: repeated {end}"),
+        Level::ERROR => tracing::error!("{text} ({end})"),
+        Level::WARN => tracing::warn!("{text} ({end})"),
+        _ => tracing::info!("{text} ({end})"),
     }
 }
 

@@ -4,7 +4,6 @@ mod expiry;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -24,6 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::config::TlsFiles;
 use crate::failure::Failure;
+use expiry::Validity;
 
 /// How often the files are compared with what is in use. Kubernetes swaps the folder of a Secret by a symbolic link,
 /// which a watch of the files themselves does not see.
@@ -34,6 +34,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// No chain is longer.
 const MAX_CERTIFICATE_BYTES: u64 = 1024 * 1024;
+
+const BEGIN_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// The end of a certificate whose end cannot be read.
 const UNKNOWN: i64 = i64::MAX;
@@ -59,13 +61,13 @@ impl Tls {
     /// Reads the files.
     pub fn open(files: &TlsFiles) -> Result<Self, Failure> {
         let loaded = read(files).and_then(|content| Ok((server_config(files, &content)?, content)));
-        let ((config, expires), content) =
+        let ((config, validity), content) =
             loaded.map_err(|why| Failure::refused(format!("TLS cannot be served: {why}")))?;
-        warn_if_expired(expires);
+        warn_unless_valid(validity);
         Ok(Self {
             files: files.clone(),
             config: RustlsConfig::from_config(Arc::new(config)),
-            expires: Arc::new(AtomicI64::new(expires)),
+            expires: Arc::new(AtomicI64::new(end(validity))),
             content,
         })
     }
@@ -107,12 +109,12 @@ impl Tls {
         if content == self.content {
             return Ok(());
         }
-        let (config, expires) = server_config(&self.files, &content)?;
+        let (config, validity) = server_config(&self.files, &content)?;
         self.config.reload_from_config(Arc::new(config));
-        self.expires.store(expires, Ordering::Relaxed);
+        self.expires.store(end(validity), Ordering::Relaxed);
         self.content = content;
         tracing::info!("the TLS files have changed: the new certificate is in use");
-        warn_if_expired(expires);
+        warn_unless_valid(validity);
         Ok(())
     }
 
@@ -151,51 +153,69 @@ impl Refusals {
     }
 }
 
-fn warn_if_expired(expires: i64) {
-    if expires < SystemClock.now().secs() {
+fn warn_unless_valid(validity: Option<Validity>) {
+    let (Some(Validity { from, until }), now) = (validity, SystemClock.now().secs()) else {
+        return;
+    };
+    if until < now {
         tracing::warn!("the TLS certificate has expired: clients refuse it");
+    } else if from > now {
+        tracing::warn!(
+            "the TLS certificate is not valid yet: clients refuse it; is this machine's clock right?"
+        );
     }
+}
+
+fn end(validity: Option<Validity>) -> i64 {
+    validity.map_or(UNKNOWN, |validity| validity.until)
 }
 
 fn read(files: &TlsFiles) -> Result<Content, String> {
-    for path in [&files.certificate, &files.key] {
-        let metadata = path.metadata().map_err(|cause| at(path, cause))?;
+    let (cert, key) = (files.cert(), files.key());
+    for file in [&cert, &key] {
+        let metadata = file.path.metadata().map_err(|cause| file.bad(cause))?;
         if !metadata.is_file() {
-            return Err(at(path, "it is not a file"));
+            return Err(file.bad("it is not a file"));
         }
     }
-    let key = read_private(&files.key).map_err(|why| why.to_string())?;
-    let path = &files.certificate;
-    let file = File::open(path).map_err(|cause| at(path, cause))?;
+    let file = File::open(cert.path).map_err(|cause| cert.bad(cause))?;
     let mut certificate = Vec::new();
     file.take(MAX_CERTIFICATE_BYTES)
         .read_to_end(&mut certificate)
-        .map_err(|cause| at(path, cause))?;
+        .map_err(|cause| cert.bad(cause))?;
+    if has(&certificate, b"PRIVATE KEY-----") && !has(&certificate, BEGIN_CERTIFICATE) {
+        return Err(
+            cert.bad("it has a private key and no certificate; are tls_cert and tls_key swapped?")
+        );
+    }
+    let key = read_private(key.path).map_err(|why| format!("tls_key: {why}"))?;
     Ok(Content { certificate, key })
 }
 
-/// TLS 1.3 and 1.2 with this certificate, and when that expires.
-fn server_config(files: &TlsFiles, content: &Content) -> Result<(ServerConfig, i64), String> {
-    let path = &files.certificate;
+fn has(content: &[u8], text: &[u8]) -> bool {
+    content.windows(text.len()).any(|part| part == text)
+}
+
+/// TLS 1.3 and 1.2 with this certificate, and the times between which that is valid.
+fn server_config(
+    files: &TlsFiles,
+    content: &Content,
+) -> Result<(ServerConfig, Option<Validity>), String> {
+    let (cert, key_file) = (files.cert(), files.key());
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content.certificate).collect();
-    let chain = chain.map_err(|cause| at(path, format_args!("it is not PEM: {cause}")))?;
+    let chain = chain.map_err(|cause| cert.bad(format_args!("it is not PEM: {cause}")))?;
     let first = chain.first().ok_or_else(|| {
-        at(
-            path,
-            "it has no certificate: a PEM file with BEGIN CERTIFICATE is needed",
-        )
+        cert.bad("it has no certificate: a PEM file with BEGIN CERTIFICATE is needed")
     })?;
-    let expires = expiry::not_after(first).unwrap_or(UNKNOWN);
+    let validity = expiry::validity(first);
     let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(|cause| match cause {
-        _ if content.key.windows(9).any(|text| text == b"ENCRYPTED") => at(
-            &files.key,
+        _ if has(&content.key, b"ENCRYPTED") => key_file.bad(
             "it has a passphrase, which nobody can type here; write it without one: openssl pkey -in KEY -out NEW",
         ),
-        pem::Error::NoItemsFound => at(
-            &files.key,
+        pem::Error::NoItemsFound => key_file.bad(
             "it has no private key: a PEM file with BEGIN PRIVATE KEY, BEGIN EC PRIVATE KEY or BEGIN RSA PRIVATE KEY is needed, without a passphrase",
         ),
-        cause => at(&files.key, format_args!("it is not PEM: {cause}")),
+        cause => key_file.bad(format_args!("it is not PEM: {cause}")),
     })?;
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])
@@ -206,23 +226,20 @@ fn server_config(files: &TlsFiles, content: &Content) -> Result<(ServerConfig, i
         rustls::Error::InconsistentKeys(_) => format!(
             "the key in {} does not match the certificate in {}, whose own certificate must be the first in its file",
             files.key.display(),
-            path.display()
+            files.certificate.display()
         ),
-        rustls::Error::InvalidCertificate(_) => at(path, cause),
-        cause => at(&files.key, cause),
+        rustls::Error::InvalidCertificate(_) => cert.bad(cause),
+        cause => key_file.bad(cause),
     })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok((config, expires))
-}
-
-fn at(path: &Path, why: impl std::fmt::Display) -> String {
-    format!("{}: {why}", path.display())
+    Ok((config, validity))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
     use std::process::Command;
 
     use axum_server::accept::{Accept, DefaultAcceptor};

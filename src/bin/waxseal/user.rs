@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value, json};
 use waxseal::account::password::PasswordHash;
-use waxseal::account::{Accounts, AddUserError, User, UserChange, Username};
+use waxseal::account::{
+    Accounts, AddUserError, INITIAL_PASSWORD_LIFETIME, User, UserChange, Username,
+};
 use waxseal::embedded::{look_into_store, open_or_make_store, open_store};
 use waxseal::id::UserId;
 use waxseal::random::OsRandom;
-use waxseal::time::{Clock, SystemClock};
+use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use crate::cli::{UserAction, WithPassword};
 use crate::config::Config;
@@ -67,6 +69,19 @@ pub fn new_user(name: &str) -> Result<User, Failure> {
     })
 }
 
+/// The time from which an initial password that is given at `now` does not work.
+pub fn change_required_by(now: Timestamp) -> Timestamp {
+    now.plus(INITIAL_PASSWORD_LIFETIME).whole_second()
+}
+
+/// What a receipt adds about an initial password.
+fn until(user: &User) -> String {
+    match user.password_change_required_by {
+        None => String::new(),
+        Some(by) => format!("; the password works until {by} and must be changed"),
+    }
+}
+
 /// The user of that name, or a refusal that says what to do.
 pub async fn find(accounts: &dyn Accounts, name: &str) -> Result<User, Failure> {
     let missing = || Failure::refused(format!("there is no user {name:?}; see: waxseal user list"));
@@ -107,7 +122,8 @@ async fn add(
     config: &Config,
     output: Output,
 ) -> Result<(), Failure> {
-    let user = new_user(&wanted.name)?;
+    let mut user = new_user(&wanted.name)?;
+    user.password_change_required_by = wanted.initial.then(|| change_required_by(user.created_at));
     let there = accounts.user(&user.username).await;
     if there.map_err(Failure::refused)?.is_some() {
         return Err(taken(&user));
@@ -118,7 +134,7 @@ async fn add(
     let receipt = receipt(&user, &chosen, output)?;
     match insert(accounts, &user, &hash).await {
         Ok(()) => {
-            let done = format!("{} added", user.username);
+            let done = format!("{} added{}", user.username, until(&user));
             receipt.finish(&shown(&user).into(), &done, SEE)
         }
         Err(failure) => Err(receipt.void(failure)),
@@ -161,11 +177,21 @@ async fn passwd(
     }
     let (text, name) = (chosen.text.clone(), user.username.as_str());
     let hash = passwords::hash(text, name, &config.settings).await?;
+    if wanted.initial {
+        user.password_change_required_by = Some(change_required_by(SystemClock.now()));
+    }
     let receipt = receipt(&user, &chosen, output)?;
-    match apply(accounts, &user, UserChange::Password(hash)).await {
+    let change = match user.password_change_required_by {
+        None => UserChange::Password(hash),
+        Some(change_required_by) => UserChange::InitialPassword {
+            hash,
+            change_required_by,
+        },
+    };
+    match apply(accounts, &user, change).await {
         Ok(seq) => {
-            let done = "has a new password and no sessions";
-            Ok((ended(&user, seq, done), receipt))
+            let done = format!("has a new password and no sessions{}", until(&user));
+            Ok((ended(&user, seq, &done), receipt))
         }
         Err(failure) => Err(receipt.void(failure)),
     }

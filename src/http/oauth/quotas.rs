@@ -17,6 +17,7 @@ const LARGE_PAGE: usize = 64 * 1024;
 pub struct ClientQuotas {
     failures: ClientLimits,
     tokens: Arc<Quotas>,
+    revocations: Arc<Quotas>,
     introspections: Arc<Quotas>,
     streams: Arc<Quotas>,
     pages: Arc<Quotas>,
@@ -33,6 +34,7 @@ impl ClientQuotas {
         Arc::new(Self {
             failures: ClientLimits::new(Arc::clone(clock), clients),
             tokens: quotas(Quota::TOKENS),
+            revocations: quotas(Quota::REVOCATIONS),
             introspections: quotas(Quota::INTROSPECTIONS),
             streams: quotas(Quota::STREAMS),
             pages: quotas(Quota::PAGES),
@@ -71,6 +73,10 @@ impl ClientQuotas {
             self.client_tokens.count(ClientTokens::Limited);
             over(after)
         })
+    }
+
+    pub(super) fn revocation(&self, client: ClientId) -> Result<Begun, OauthError> {
+        self.revocations.begin(client).map_err(over)
     }
 
     pub(super) fn introspection(&self, client: ClientId) -> Result<Begun, OauthError> {

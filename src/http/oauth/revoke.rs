@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 
 use super::client::FromClient;
 use super::error::{OauthError, undecided};
+use super::quotas::ClientQuotas;
 use crate::issuer::Issuer;
 use crate::issuer::clients::Ended;
 use crate::policy::Unacceptable;
@@ -18,8 +19,10 @@ use crate::verifier::{Refusal, Verifier};
 pub(super) async fn revoke(
     State(issuer): State<Arc<Issuer>>,
     State(verifier): State<Arc<Verifier>>,
+    State(quotas): State<Arc<ClientQuotas>>,
     FromClient { client, form }: FromClient,
 ) -> Result<StatusCode, OauthError> {
+    let _begun = quotas.revocation(client.client().id)?;
     let token = form.get("token");
     let token = token.ok_or(OauthError::invalid_request("There is no token."))?;
     let ended = match verifier.verify_issued(token) {

@@ -25,6 +25,11 @@ pub enum BadPostgresUrl {
         "not an address such as postgres://user:password@host:5432/database, in which a password has its special characters percent-encoded"
     )]
     Malformed,
+    /// Its `sslmode` is unknown.
+    #[error(
+        "an address with an unknown sslmode, which must be disable, allow, prefer, require, verify-ca or verify-full"
+    )]
+    SslMode,
     /// It lists several hosts. Only one writable primary may take the commits, and a list does not say which one
     /// that is.
     #[error(
@@ -81,6 +86,9 @@ impl PostgresUrl {
         if lists_hosts(authority, rest) {
             return Err(BadPostgresUrl::SeveralHosts);
         }
+        if parameters(rest).any(|(name, mode)| is_sslmode(&name) && !is_known(&mode)) {
+            return Err(BadPostgresUrl::SslMode);
+        }
         let options: PgConnectOptions = text.parse().map_err(|_| BadPostgresUrl::Malformed)?;
         let options = options.application_name("waxseal");
         Ok(Self {
@@ -94,6 +102,13 @@ impl PostgresUrl {
         let is_socket = self.options.get_socket().is_some();
         let is_checked = checks_certificate(self.options.get_ssl_mode());
         !is_socket && !is_local(self.options.get_host()) && !is_checked
+    }
+
+    /// Whether the certificate is checked and the name in it is not.
+    pub(super) fn checks_no_name(&self) -> bool {
+        matches!(self.options.get_ssl_mode(), PgSslMode::VerifyCa)
+            && self.options.get_socket().is_none()
+            && !is_local(self.options.get_host())
     }
 
     pub(super) const fn options(&self) -> &PgConnectOptions {
@@ -128,14 +143,25 @@ const fn name(mode: PgSslMode) -> &'static str {
 /// Whether it is an address of several hosts, as libpq takes it. sqlx would look up a list as one name.
 fn lists_hosts(authority: &str, rest: &str) -> bool {
     let hosts = authority.rsplit('@').next().unwrap_or_default();
-    let query = rest.split('#').next().unwrap_or_default().split_once('?');
-    let query = query.map(|(_, query)| query.as_bytes()).unwrap_or_default();
-    let mut parameters = form_urlencoded::parse(query);
     hosts.contains(',')
         || hosts.to_ascii_lowercase().contains("%2c")
-        || parameters.any(|(name, value)| {
+        || parameters(rest).any(|(name, value)| {
             ["host", "hostaddr", "port"].contains(&&*name) && value.contains(',')
         })
+}
+
+fn parameters(rest: &str) -> form_urlencoded::Parse<'_> {
+    let query = rest.split('#').next().unwrap_or_default().split_once('?');
+    let query = query.map(|(_, query)| query.as_bytes()).unwrap_or_default();
+    form_urlencoded::parse(query)
+}
+
+fn is_sslmode(name: &str) -> bool {
+    matches!(name, "sslmode" | "ssl-mode")
+}
+
+fn is_known(mode: &str) -> bool {
+    mode.parse::<PgSslMode>().is_ok()
 }
 
 impl fmt::Debug for PostgresUrl {
@@ -215,6 +241,7 @@ mod tests {
                 false,
             ),
             ("postgres://u@db.example/d?ssl-mode=VERIFY-FULL", true),
+            ("postgres://u@127.0.0.1/d?ssl-mode=bogus", false),
         ] {
             assert_eq!(text.parse::<PostgresUrl>().is_ok(), good, "{text}");
         }

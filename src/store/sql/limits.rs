@@ -1,8 +1,10 @@
-//! How many logins fail, and from which networks owners are known. By connections of its own, so that a flood of
-//! logins keeps nobody else waiting.
+//! Counters of failed logins, and the known networks of accounts. They have connections of their own, so that a flood
+//! of logins delays nothing else.
 //!
-//! Nodes count together in PostgreSQL. With SQLite the one process counts in memory, and keeps here what must last.
+//! With PostgreSQL all nodes share the counters. Known networks, attempts of owners and attempts of strangers have
+//! separate connections. With SQLite the one process counts in memory, and stores here what must survive a restart.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,8 +18,8 @@ use super::reader::{time, unreadable};
 use super::writer::{Change, Done};
 use super::{SqlStore, postgres, sqlite, statements as sql, within_limit};
 use crate::account::limits::{
-    Counted, KeptFailures, KeptLimits, KnownNetworks, NETWORKS, REMEMBERED, Rate, SharedLimits,
-    Slowdown, TooMany, Whereabouts,
+    Counted, Counting, KeptFailures, KeptLimits, KnownNetworks, NETWORKS, REMEMBERED, Rate,
+    SharedLimits, Slowdown, TooMany, Whereabouts,
 };
 use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
@@ -42,7 +44,9 @@ pub(super) enum LimitWrite {
     Note(Whereabouts, Timestamp),
     /// Those that were noted at or before then.
     DropNetworks(Timestamp),
-    Keep(Vec<KeptFailures>, Timestamp),
+    Keep(Vec<KeptFailures>),
+    /// Those that expired at or before then.
+    DropFailures(Timestamp),
 }
 
 pub(super) async fn write(db: &mut Db<'_>, write: &LimitWrite) -> sqlx::Result<Done> {
@@ -61,7 +65,7 @@ pub(super) async fn write(db: &mut Db<'_>, write: &LimitWrite) -> sqlx::Result<D
             let dropped = query.bind(FORGET_AT_ONCE).execute().await?;
             Ok(Done::Forgotten(dropped))
         }
-        LimitWrite::Keep(failures, now) => {
+        LimitWrite::Keep(failures) => {
             let hex = |digest: &[u8]| -> String {
                 digest.iter().map(|byte| format!("{byte:02x}")).collect()
             };
@@ -74,15 +78,42 @@ pub(super) async fn write(db: &mut Db<'_>, write: &LimitWrite) -> sqlx::Result<D
             });
             let rows = json!(rows.collect::<Vec<_>>()).to_string();
             db.query(sql::KEEP_FAILURES).bind(rows).execute().await?;
-            let query = db.query(sql::DROP_FAILURES).bind(now.millis());
-            query.execute().await?;
             Ok(Done::Yes)
+        }
+        LimitWrite::DropFailures(until) => {
+            let query = db.query(sql::DROP_FAILURES).bind(until.millis());
+            let dropped = query.bind(FORGET_AT_ONCE).execute().await?;
+            Ok(Done::Forgotten(dropped))
         }
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Limits(Readers);
+
+/// The counters that all nodes share.
+#[derive(Clone, Debug)]
+pub(super) struct SharedCounters {
+    owners: Arc<Limits>,
+    strangers: Arc<Limits>,
+}
+
+impl SharedCounters {
+    pub(super) fn postgres(options: &PgConnectOptions) -> Self {
+        let limits = || Arc::new(Limits::postgres(options));
+        Self {
+            owners: limits(),
+            strangers: limits(),
+        }
+    }
+
+    pub(super) fn counting(&self) -> Counting {
+        Counting::Together {
+            owners: Arc::clone(&self.owners) as _,
+            strangers: Arc::clone(&self.strangers) as _,
+        }
+    }
+}
 
 impl Limits {
     pub(super) fn postgres(options: &PgConnectOptions) -> Self {
@@ -293,20 +324,33 @@ impl KnownNetworks for SqlStore {
 
     async fn forget_networks(&self, now: Timestamp) -> Result<(), StoreError> {
         let doing = "drop where users do not log in from any more";
-        let Limits(readers) = &*self.limits;
         if self.limits.are_shared() {
             let forget = self.limits.forget(sql::FORGET_NETWORKS, REMEMBERED);
             return self.limits.ask(doing, forget).await;
         }
         let until = now.minus(REMEMBERED);
+        self.drop_old(sql::OLD_NETWORK, until, LimitWrite::DropNetworks)
+            .await
+    }
+}
+
+impl SqlStore {
+    /// Drops rows that are as old as `until`, a few in each write, as long as `oldest` finds one. A write costs a sync
+    /// to disk, and there is nearly always nothing to drop.
+    async fn drop_old(
+        &self,
+        oldest: &'static str,
+        until: Timestamp,
+        drop_some: fn(Timestamp) -> LimitWrite,
+    ) -> Result<(), StoreError> {
+        let Limits(readers) = &self.limits;
         loop {
-            // A write costs a sync to disk, and there is nearly always nothing to drop.
-            let old = readers.optional(sql::OLD_NETWORK, |query| query.bind(until.millis()));
-            if self.limits.ask(doing, old).await?.is_none() {
+            let old = readers.optional(oldest, |query| query.bind(until.millis()));
+            let old = self.limits.ask("look for expired login limits", old);
+            if old.await?.is_none() {
                 return Ok(());
             }
-            let drop_some = Change::Limit(LimitWrite::DropNetworks(until));
-            self.write(drop_some).await?;
+            self.write(Change::Limit(drop_some(until))).await?;
         }
     }
 }
@@ -314,7 +358,7 @@ impl KnownNetworks for SqlStore {
 #[async_trait]
 impl KeptLimits for SqlStore {
     async fn kept(&self) -> Result<Vec<KeptFailures>, StoreError> {
-        let Limits(readers) = &*self.limits;
+        let Limits(readers) = &self.limits;
         let kept = async {
             let rows = readers.all(sql::KEPT_FAILURES, |query| query.bind(KEPT));
             let rows = rows.await?;
@@ -331,8 +375,13 @@ impl KeptLimits for SqlStore {
         self.limits.ask("read which logins failed", kept).await
     }
 
-    async fn keep(&self, changed: Vec<KeptFailures>, now: Timestamp) -> Result<(), StoreError> {
-        let keep = Change::Limit(LimitWrite::Keep(changed, now));
+    async fn keep(&self, changed: Vec<KeptFailures>) -> Result<(), StoreError> {
+        let keep = Change::Limit(LimitWrite::Keep(changed));
         self.write(keep).await.map(drop)
+    }
+
+    async fn drop_expired(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.drop_old(sql::EXPIRED_FAILURE, now, LimitWrite::DropFailures)
+            .await
     }
 }

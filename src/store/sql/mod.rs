@@ -41,7 +41,7 @@ use crate::store::mark::{Mark, MarkFile};
 use crate::time::Timestamp;
 pub use address::{BadPostgresUrl, PostgresUrl};
 use engine::{Connection, Readers};
-use limits::Limits;
+use limits::{Limits, SharedCounters};
 use marking::Cause;
 pub use moving::{Counts, MoveError, Moved, Moving};
 use postgres::Listening;
@@ -76,7 +76,9 @@ pub struct SqlStore {
     attendance: Attendance,
     bell: watch::Sender<u64>,
     listening: Option<Listening>,
-    limits: Arc<Limits>,
+    /// The known networks; with SQLite the login limits too.
+    limits: Limits,
+    counters: Option<SharedCounters>,
 }
 
 impl SqlStore {
@@ -110,7 +112,10 @@ impl SqlStore {
         skew: Option<Skew>,
     ) -> Result<Self, StoreError> {
         if url.is_insecure() {
-            tracing::warn!(database = %url, "the connection to the database is not secured: whoever is in between can read the password and change the revocation log");
+            tracing::warn!(database = %url, "the connection to the database is not secured: an attacker on the network can read the password and change the revocation log");
+        }
+        if url.checks_no_name() {
+            tracing::warn!(database = %url, "sslmode=verify-ca does not check the name in the certificate of the database: a server with any certificate from a trusted CA is accepted; use sslmode=verify-full");
         }
         let mut connection = postgres::connect_first(url.options()).await?;
         postgres::check(&mut connection).await?;
@@ -120,6 +125,7 @@ impl SqlStore {
         let server = Server::Postgres(url.clone());
         let limits = Limits::postgres(url.options());
         let mut store = Self::new(connection, server, readers, limits, mark, skew);
+        store.counters = Some(SharedCounters::postgres(url.options()));
         let bell = store.bell.clone();
         store.listening = Some(Listening::start(url.options().clone(), bell));
         Ok(store)
@@ -141,7 +147,8 @@ impl SqlStore {
             attendance,
             bell: watch::Sender::new(0),
             listening: None,
-            limits: Arc::new(limits),
+            limits,
+            counters: None,
         }
     }
 
@@ -149,10 +156,9 @@ impl SqlStore {
     #[must_use]
     pub fn limit_stores(self: &Arc<Self>) -> LimitStores {
         let networks = Arc::clone(self) as _;
-        let counting = if self.limits.are_shared() {
-            Counting::Together(Arc::clone(&self.limits) as _)
-        } else {
-            Counting::Here(Arc::clone(self) as _)
+        let counting = match &self.counters {
+            Some(counters) => counters.counting(),
+            None => Counting::Here(Arc::clone(self) as _),
         };
         LimitStores { networks, counting }
     }

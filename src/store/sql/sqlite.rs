@@ -57,6 +57,7 @@ pub(super) fn migrations() -> Migrator {
         migration(5, "begun", include_str!("sqlite/0005_begun.sql")),
         migration(6, "limits", include_str!("sqlite/0006_limits.sql")),
         migration(7, "accounts", include_str!("sqlite/0007_accounts.sql")),
+        migration(8, "expiry", include_str!("sqlite/0008_expiry.sql")),
     ])
 }
 

@@ -46,7 +46,7 @@ pub(super) const SET_NEWEST_LINEAGE: &str =
 pub(super) const CUT_OFF_USER: &str =
     r#"UPDATE "user" SET version = version + 1, "from" = $2, spared = $3 WHERE id = $1"#;
 pub(super) const SET_PASSWORD: &str =
-    r#"UPDATE "user" SET password_hash = $2, password_change_required_by = NULL WHERE id = $1"#;
+    r#"UPDATE "user" SET password_hash = $2, password_change_required_by = $3 WHERE id = $1"#;
 pub(super) const DISABLE_USER: &str = r#"UPDATE "user" SET enabled = FALSE WHERE id = $1"#;
 pub(super) const ENABLE_USER: &str =
     r#"UPDATE "user" SET enabled = TRUE, version = version + 1 WHERE id = $1"#;
@@ -185,8 +185,10 @@ pub(super) const KEPT_FAILURES: &str =
     "SELECT account, failures, expires_at FROM login_failure ORDER BY failures DESC LIMIT $1";
 /// A list of accounts in JSON, their digests in hexadecimal.
 pub(super) const KEEP_FAILURES: &str = "INSERT INTO login_failure (account, failures, expires_at) SELECT unhex(value ->> 'account'), value ->> 'failures', value ->> 'expires_at' FROM json_each($1) WHERE TRUE ON CONFLICT (account) DO UPDATE SET failures = excluded.failures, expires_at = excluded.expires_at";
-pub(super) const DROP_FAILURES: &str =
-    "DELETE FROM login_failure WHERE failures <= 0 OR expires_at <= $1";
+/// A row without failures expires at once.
+pub(super) const EXPIRED_FAILURE: &str =
+    "SELECT 1 FROM login_failure WHERE expires_at <= $1 LIMIT 1";
+pub(super) const DROP_FAILURES: &str = "DELETE FROM login_failure WHERE account IN (SELECT account FROM login_failure WHERE expires_at <= $1 LIMIT $2)";
 
 pub(super) const FORGET_NETWORKS: &str = concat!(
     "DELETE FROM login_network WHERE (account, network) IN (SELECT account, network FROM login_network WHERE seen <= ",

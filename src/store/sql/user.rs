@@ -29,7 +29,10 @@ pub(super) async fn change(
     };
     let spared: Option<Lineage> = match change {
         UserChange::EndSessions { spared, .. } => *spared,
-        UserChange::Password(_) | UserChange::Disable | UserChange::Delete => None,
+        UserChange::Password(_)
+        | UserChange::InitialPassword { .. }
+        | UserChange::Disable
+        | UserChange::Delete => None,
     };
     let spares = spared.map(|lineage| lineage.to_string());
     // "All others" again, and none was begun since: one session cannot grow the log for ever. Logins
@@ -51,7 +54,15 @@ pub(super) async fn change(
     let reason = match change {
         UserChange::Password(hash) => {
             forget_networks(db, &id, None).await?;
-            set_password(db, &id, hash).await?;
+            set_password(db, &id, hash, None).await?;
+            Reason::PasswordChanged
+        }
+        UserChange::InitialPassword {
+            hash,
+            change_required_by,
+        } => {
+            forget_networks(db, &id, None).await?;
+            set_password(db, &id, hash, Some(*change_required_by)).await?;
             Reason::PasswordChanged
         }
         UserChange::Disable => {
@@ -100,7 +111,7 @@ pub(super) async fn change_own_password(
     set_cut_off(db, &id, from, Some(&spares)).await?;
     forget_others(db, &id, Some(&spares)).await?;
     forget_networks(db, &id, *network).await?;
-    set_password(db, &id, hash).await?;
+    set_password(db, &id, hash, None).await?;
     let revocation = cut_off_entry(*user, from, Some(spared), reason, raise.at);
     let seq = append(head, revocation);
     Ok(OwnPasswordChange::Done { seq, generation })
@@ -134,8 +145,14 @@ async fn forget_networks(db: &mut Db<'_>, id: &str, spared: Option<Digest>) -> s
     query.execute().await.map(drop)
 }
 
-async fn set_password(db: &mut Db<'_>, id: &str, hash: &PasswordHash) -> sqlx::Result<()> {
+async fn set_password(
+    db: &mut Db<'_>,
+    id: &str,
+    hash: &PasswordHash,
+    change_required_by: Option<Timestamp>,
+) -> sqlx::Result<()> {
     let query = db.query(sql::SET_PASSWORD).bind(id).bind(hash.as_str());
+    let query = query.bind(change_required_by.map(Timestamp::millis));
     query.execute().await.map(drop)
 }
 

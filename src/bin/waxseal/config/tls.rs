@@ -1,6 +1,7 @@
 //! The files of TLS.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 use super::bad;
 use crate::failure::Failure;
@@ -10,6 +11,35 @@ use crate::failure::Failure;
 pub struct TlsFiles {
     pub certificate: PathBuf,
     pub key: PathBuf,
+}
+
+/// A file, and the setting that names it.
+pub struct SetFile<'a> {
+    pub path: &'a Path,
+    setting: &'static str,
+}
+
+impl TlsFiles {
+    pub fn cert(&self) -> SetFile<'_> {
+        SetFile {
+            path: &self.certificate,
+            setting: "tls_cert",
+        }
+    }
+
+    pub fn key(&self) -> SetFile<'_> {
+        SetFile {
+            path: &self.key,
+            setting: "tls_key",
+        }
+    }
+}
+
+impl SetFile<'_> {
+    /// Says what is wrong with the file.
+    pub fn bad(&self, why: impl Display) -> String {
+        format!("{}: {}: {why}", self.setting, self.path.display())
+    }
 }
 
 /// Both files, or none: then the service speaks plain HTTP.

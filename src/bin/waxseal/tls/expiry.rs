@@ -1,4 +1,4 @@
-//! When a certificate expires: `notAfter` of X.509 (RFC 5280, section 4.1.2.5).
+//! The validity of a certificate: `notBefore` and `notAfter` of X.509 (RFC 5280, section 4.1.2.5).
 
 use chrono::NaiveDate;
 
@@ -8,8 +8,15 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
-/// The seconds since 1970 at which the certificate expires. None if it is not a certificate in DER.
-pub fn not_after(certificate: &[u8]) -> Option<i64> {
+/// The first and the last second at which a certificate is valid, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    pub from: i64,
+    pub until: i64,
+}
+
+/// None if it is not a certificate in DER.
+pub fn validity(certificate: &[u8]) -> Option<Validity> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (rest, _) = element(certificate, SEQUENCE)?;
     // A certificate of version 1 does not say so.
@@ -18,8 +25,9 @@ pub fn not_after(certificate: &[u8]) -> Option<i64> {
     let (_algorithm, rest) = element(rest, SEQUENCE)?;
     let (_issuer, rest) = element(rest, SEQUENCE)?;
     let (validity, _) = element(rest, SEQUENCE)?;
-    let (_not_before, rest) = time(validity)?;
-    time(rest).map(|(not_after, _)| not_after)
+    let (from, rest) = time(validity)?;
+    let (until, _) = time(rest)?;
+    Some(Validity { from, until })
 }
 
 /// What an element with this tag has, and what follows it.
@@ -113,7 +121,11 @@ mod tests {
             (INTEGER, "261130112421Z", None),
         ] {
             let certificate = certificate(&of(tag, text.as_bytes()));
-            assert_eq!(not_after(&certificate), seconds, "{text}");
+            let wanted = seconds.map(|until| Validity {
+                from: 1_767_225_600,
+                until,
+            });
+            assert_eq!(validity(&certificate), wanted, "{text}");
         }
     }
 
@@ -121,8 +133,8 @@ mod tests {
     fn what_is_cut_off_has_no_time() {
         let whole = certificate(&of(UTC_TIME, b"261130112421Z"));
         for end in 0..whole.len() {
-            assert_eq!(not_after(&whole[..end]), None, "{end}");
+            assert_eq!(validity(&whole[..end]), None, "{end}");
         }
-        assert_eq!(not_after(&[SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
+        assert_eq!(validity(&[SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
     }
 }
