@@ -1,16 +1,18 @@
 //! The whole service in one process: the embedded store, a folder of keys, and all that stands on them.
 
+mod first_keys;
 mod keys;
 mod maintain;
 mod measure;
+mod meters;
 mod migrate;
 mod open_error;
 mod settings;
 mod sign_up;
 mod store;
 
-use keys::KeyFolder;
-use measure::Meters;
+use first_keys::KeyFolder;
+use meters::Meters;
 pub use migrate::migrate;
 pub use open_error::OpenError;
 pub use settings::{Database, LEASE, Logout, MAX_STALENESS, Settings};
@@ -29,11 +31,11 @@ use crate::account::Accounts;
 use crate::account::client::Clients;
 use crate::account::limits::LoginLimits;
 use crate::account::password::{Cost, Hasher};
-use crate::http::caller::TrustedProxies;
 use crate::http::origins::Origins;
-use crate::http::revocations::Doorbell;
 use crate::http::session_cookies::SessionCookies;
-use crate::http::{ClearSiteData, ClientQuotas, Services, hsts, pages, router};
+use crate::http::{
+    ClearSiteData, ClientQuotas, Doorbell, Services, TrustedProxies, hsts, pages, router,
+};
 use crate::id::NodeId;
 use crate::inventory::Inventory;
 use crate::issuer::{Issuer, IssuerParts};
@@ -109,7 +111,7 @@ impl Waxseal {
             check_lease(settings.lease, settings.max_staleness)?;
         }
         check_client_token_lifetime(settings.client_token_lifetime)?;
-        let had_keys = keys::first(settings, &*clock)?;
+        let had_keys = first_keys::first(settings, &*clock)?;
         let keyring = Arc::new(SharedKeyring::new(key_folder::keyring(&settings.keys_dir)?));
         let store = Arc::new(store::open_or_make_by(settings, &clock, &random).await?);
         let list = Arc::new(RevocationList::new());
@@ -134,7 +136,7 @@ impl Waxseal {
         let fence = fence
             .map(|register| Fence::new(register, Arc::clone(&clock), Some(node), settings.bound()));
         // Keys that were there may have signed sessions that another log knew to be over.
-        let (id, newest) = keys::identity(&keyring.load());
+        let (id, newest) = first_keys::identity(&keyring.load());
         // A clock that is behind the keys is behind what they signed.
         let at = clock.now().max(newest);
         if store.begin_log(had_keys, id, at).await? {

@@ -4,6 +4,7 @@ pub mod assertion;
 pub mod clients;
 pub mod feed;
 mod own_password;
+mod pages;
 mod renewal;
 mod sign_up;
 mod signing;
@@ -42,6 +43,7 @@ use crate::schedule;
 use crate::session;
 use crate::time::{Clock, Timestamp};
 use crate::verifier::VerifiedClaims;
+use pages::Pages;
 
 /// A new session and its token.
 #[derive(Clone)]
@@ -154,7 +156,11 @@ pub struct IssuerParts {
 
 /// Begins and ends sessions.
 #[derive(Debug)]
-pub struct Issuer(IssuerParts, feed::Pages, Meters);
+pub struct Issuer {
+    parts: IssuerParts,
+    pages: Pages,
+    meters: Meters,
+}
 
 #[derive(Debug, Default)]
 struct Meters {
@@ -173,13 +179,17 @@ impl Issuer {
     /// An issuer of these parts.
     #[must_use]
     pub fn new(parts: IssuerParts) -> Self {
-        Self(parts, feed::Pages::default(), Meters::default())
+        Self {
+            parts,
+            pages: Pages::default(),
+            meters: Meters::default(),
+        }
     }
 
     /// The time that the issuer goes by: the latest that its clock has shown.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         parts
             .list
             .observe(parts.clock.now(), parts.policy.timeouts().leeway)
@@ -212,7 +222,7 @@ impl Issuer {
         password: Password,
         origin: Origin,
     ) -> Result<LoggedIn, LoginError> {
-        let begun = self.2.logins.begun(Login::Failed);
+        let begun = self.meters.logins.begun(Login::Failed);
         let login = self.begin(class, username, password, origin);
         let login = login.instrument(tracing::debug_span!("login")).await;
         match &login {
@@ -230,7 +240,7 @@ impl Issuer {
         password: Password,
         origin: Origin,
     ) -> Result<LoggedIn, LoginError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         parts.follower.may_add()?;
         let name = Username::typed(username).unwrap_or_else(|_| Username::nobody());
         // The time comes before what is read: a cut-off in between is then never before the lineage.
@@ -289,7 +299,7 @@ impl Issuer {
     /// Measures how the log, the signing key and the hashing of passwords are, for a recorder of the crate
     /// `metrics`. Call it when the metrics are read.
     pub async fn measure(&self) {
-        let Self(parts, _, Meters { issuing, .. }) = self;
+        let (parts, issuing) = (&self.parts, &self.meters.issuing);
         parts.hasher.measure();
         let now = parts.clock.now();
         let seconds = |from: Timestamp, to: Timestamp| (to.millis() - from.millis()) as f64 / 1e3;
@@ -322,7 +332,7 @@ impl Issuer {
     /// # Errors
     /// [`StoreError`].
     pub async fn sessions(&self, user: UserId) -> Result<Vec<Entered>, StoreError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let since = self.now().minus(parts.policy.timeouts().leeway);
         let mut sessions = parts.inventory.sessions(user, since).await?;
         sessions.retain(|session| self.may_live(user, session));
@@ -330,7 +340,7 @@ impl Issuer {
     }
 
     fn may_live(&self, user: UserId, session: &Entered) -> bool {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let timeouts = parts.policy.timeouts();
         // The idle timeout may be another one now than when its tokens were signed.
         let idle_end = session.idle_end.max(session.renew_at.plus(timeouts.idle));
@@ -343,7 +353,7 @@ impl Issuer {
     /// # Errors
     /// [`LogoutError`]: nothing is certain, try again.
     pub async fn end_session(&self, user: UserId, lineage: Lineage) -> Result<bool, LogoutError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let known = parts.inventory.session(user, lineage).await?;
         let Some(session) = known.filter(|session| self.may_live(user, session)) else {
             return Ok(false);
@@ -372,7 +382,7 @@ impl Issuer {
         session_expiry: Timestamp,
         reason: Reason,
     ) -> Result<Option<Fenced>, LogoutError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let what = Revoke::Session(lineage, session_revocation_expiry(session_expiry));
         let seq = parts.log.revoke(what, reason, self.now()).await?;
         self.settle(seq).await
@@ -380,7 +390,7 @@ impl Issuer {
 
     /// Applies what was written as `seq` here and, where logouts are fenced, waits for the other nodes.
     async fn settle(&self, seq: i64) -> Result<Option<Fenced>, LogoutError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let committed = parts.clock.uptime();
         parts.follower.catch_up().await?;
         if parts.list.applied() < seq {
@@ -403,7 +413,7 @@ impl Issuer {
     /// # Errors
     /// [`LogoutError`]: nothing is certain of the other nodes, try again.
     pub async fn settle_known(&self) -> Result<(), LogoutError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         parts.follower.catch_up().await?;
         self.settle(parts.list.applied()).await.map(drop)
     }
@@ -418,7 +428,7 @@ impl Issuer {
         session: &VerifiedClaims,
         scope: LogoutScope,
     ) -> Result<Option<Fenced>, LogoutError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let (claims, at) = (session.claims(), self.now());
         let lineage = claims.session_id.lineage;
         match scope {

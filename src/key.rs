@@ -13,11 +13,11 @@ use jsonwebtoken::jwk::{
 };
 
 use crate::crypto::{self, Parsed, Unparsed};
+use crate::encoding::base64url;
+use crate::encoding::paserk;
+use crate::encoding::strict_json::Object;
 use crate::id::KeyId;
-use crate::paserk;
 use crate::random::OsRandom;
-use crate::token::base64url;
-use crate::token::strict_json::Object;
 
 pub use private::{generate_pem, pem_from_jwk};
 

@@ -9,12 +9,12 @@ use arc_swap::{ArcSwap, Guard};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use tokio::sync::Notify;
 
+use crate::encoding::strict_json::Object;
 use crate::id::KeyId;
 use crate::key::{Format, KeyError, SigningKey, VerifyingKey};
 use crate::schedule::{self, Planned, ScheduleError, Times};
 use crate::time::Timestamp;
 use crate::token;
-use crate::token::strict_json::Object;
 
 /// Why keys make no keyring.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -12,12 +12,12 @@
 
 pub mod claims;
 mod crypto;
+pub mod encoding;
 pub mod http;
 pub mod id;
 pub mod key;
 pub mod keyring;
 pub mod meters;
-pub mod paserk;
 pub mod policy;
 pub mod random;
 pub mod remote;
@@ -42,8 +42,8 @@ pub mod store;
 
 #[cfg(feature = "server")]
 pub use embedded::{Settings, Waxseal};
-pub use http::extract::Session;
-pub use http::service::{Principal, RequiredScopes, Scoped, Service};
+pub use http::principal::{Principal, Service, Session};
+pub use http::scoped::{RequiredScopes, Scoped};
 pub use verifier::{VerifiedClaims, Verifier};
 
 // The page's example is compiled.

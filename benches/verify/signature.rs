@@ -13,7 +13,8 @@ use ring::signature::{
     Ed25519KeyPair, Signature, UnparsedPublicKey, VerificationAlgorithm,
 };
 use waxseal::key::Algorithm;
-use waxseal::token::{self, base64url, paseto};
+use waxseal::encoding::base64url;
+use waxseal::token::{self, paseto};
 
 use crate::Size;
 use crate::harness::{line, micros, nanos, ratio, take_turns};

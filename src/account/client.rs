@@ -9,14 +9,14 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use crate::crypto::sha256;
+use crate::encoding::base64url;
+use crate::encoding::strict_json::Object;
 use crate::id::{ClientId, InvalidId, TokenId};
 use crate::key::{KeyError, VerifyingKey};
 use crate::random::Random;
 use crate::revocation::log::StoreError;
 use crate::scope::Scopes;
 use crate::time::Timestamp;
-use crate::token::base64url;
-use crate::token::strict_json::Object;
 
 /// What a client's secret begins with, so that one that leaked is found by who looks for it.
 const SECRET_PREFIX: &str = "wxs_";
@@ -129,7 +129,7 @@ impl ClientKeys {
             None => vec![VerifyingKey::from_jwk_object(&object)?],
             Some(keys) => {
                 let keys = keys.as_array().ok_or(KeyError::Jwk("keys is no list"))?;
-                let parse = |key: &crate::token::strict_json::Value<'_>| {
+                let parse = |key: &crate::encoding::strict_json::Value<'_>| {
                     let object = key.as_object().ok_or(KeyError::Jwk("a key is no object"))?;
                     VerifyingKey::from_jwk_object(object)
                 };

@@ -1,5 +1,6 @@
 //! How many logins fail: at one account, and from one address.
 
+mod digest;
 mod gcra;
 mod local;
 mod rate;
@@ -10,11 +11,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use digest::Digest;
+pub(crate) use digest::account_digest;
+use digest::sessions_digest;
 use rate::ACCOUNT;
 pub use rate::{LoginRates, Rate, TooMany};
 pub use shared::{
-    Counted, Counting, Digest, KeptLimits, KnownNetworks, LimitStores, NETWORKS, REMEMBERED,
-    SharedLimits, Whereabouts,
+    Counted, Counting, KeptLimits, KnownNetworks, LimitStores, NETWORKS, REMEMBERED, SharedLimits,
+    Whereabouts,
 };
 pub use slowdown::{KeptFailures, LONGEST_WAIT, Slowdown};
 use tokio::sync::Semaphore;
@@ -25,8 +29,6 @@ use crate::meters::{Counters, Login};
 use crate::revocation::log::StoreError;
 use crate::time::Clock;
 use local::Local;
-pub(crate) use shared::account_digest;
-use shared::sessions_digest;
 
 /// Why a login must not be tried now.
 #[derive(Debug, thiserror::Error)]

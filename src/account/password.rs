@@ -15,7 +15,7 @@ use argon2::{Argon2, Params, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
 use tracing::Instrument;
 
-use super::Username;
+use super::username::Username;
 use crate::meters::Hashing;
 use crate::random::Random;
 use crate::time::Stopwatch;

@@ -1,43 +1,13 @@
 //! What the service measures of itself as a whole.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use metrics::Counter;
-
 use super::Waxseal;
-use crate::meters::{self, Compactions, Counters, Fencing, Together};
+use super::meters::Meters;
 
 /// A store that hangs must not take the other metrics along.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
-
-#[derive(Debug)]
-pub(super) struct Meters {
-    pub(super) compactions: Counters<Compactions>,
-    pub(super) dropped: Counter,
-    /// The log could not be followed.
-    pub(super) failing: AtomicBool,
-    /// No key signs, and the log says so.
-    pub(super) cannot_sign: AtomicBool,
-    /// The key folder could not be read for want of descriptors, and the log says so.
-    pub(super) keys_unread: AtomicBool,
-    together: Together,
-}
-
-impl Default for Meters {
-    fn default() -> Self {
-        // What fences count is there from the beginning, also where there is none.
-        drop(Fencing::default());
-        Self {
-            compactions: Counters::default(),
-            dropped: meters::compacted_revocations(),
-            failing: AtomicBool::default(),
-            cannot_sign: AtomicBool::default(),
-            keys_unread: AtomicBool::default(),
-            together: Together::default(),
-        }
-    }
-}
 
 impl Waxseal {
     /// Measures what is as it is only now: the list, the log, the keys, the hashing of passwords, the nodes. For a

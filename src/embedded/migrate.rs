@@ -3,8 +3,9 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 
+use super::open_error::OpenError;
+use super::settings::Settings;
 use super::store::{check_data_dir, database_file, mark_file, moved_file, refuse_moved, system};
-use super::{OpenError, Settings};
 use crate::store::mark::{Mark, MarkError};
 use crate::store::sql::{Continuation, MoveError, Moved, Moving, PostgresUrl};
 

@@ -7,8 +7,8 @@ use secrecy::SecretString;
 
 use super::Waxseal;
 use crate::account::User;
+use crate::encoding::base64url;
 use crate::issuer::SignUpError;
-use crate::token::base64url;
 use crate::verifier::Verifier;
 
 impl Waxseal {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Database, OpenError, Settings};
+use super::open_error::OpenError;
+use super::settings::{Database, Settings};
 use crate::account::Accounts;
 use crate::account::client::Clients;
 use crate::random::{OsRandom, Random};

@@ -1,16 +1,10 @@
 //! Which host a request is for: its `Host` (RFC 9112, section 3.2), and whether the session cookie may be used there
 //! (RFC 9110, section 15.5.20).
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::net::Ipv4Addr;
-use std::task::{Context, Poll};
 
 use axum::http::header::HOST;
-use axum::http::{HeaderMap, Request, Uri, Version};
-use axum::response::{IntoResponse, Response};
-use futures_util::future::Either;
-use tower_service::Service;
+use axum::http::{HeaderMap, Uri};
 
 use super::problem::Problem;
 
@@ -76,70 +70,6 @@ pub(super) fn is_loopback(host: &str) -> bool {
         || host
             .parse()
             .is_ok_and(|address: Ipv4Addr| address.is_loopback())
-}
-
-/// A service that answers 400 to requests that do not say for which host they are, before they reach `S`
-/// (RFC 9112, section 3.2): an HTTP/1.1 request without `Host`, an HTTP/2 request without `:authority` and `Host`, and
-/// any request with two `Host` headers, with one that is no host, or with one that is not its `:authority`.
-///
-/// It is for the server of an app, around everything that it serves. `waxseal serve` has it.
-#[derive(Clone, Debug)]
-pub struct OneHost<S>(S);
-
-impl<S> OneHost<S> {
-    /// Around this service.
-    #[must_use]
-    pub const fn new(inner: S) -> Self {
-        Self(inner)
-    }
-}
-
-impl<S, B> Service<Request<B>> for OneHost<S>
-where
-    S: Service<Request<B>, Response = Response, Error = Infallible>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Either<S::Future, Ready<Result<Response, Infallible>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        match has_one_host(&request) {
-            true => Either::Left(self.0.call(request)),
-            false => {
-                let answer = super::layers::refused(Problem::bad_host(), request.uri().path());
-                Either::Right(ready(Ok(answer.into_response())))
-            }
-        }
-    }
-}
-
-fn has_one_host<B>(request: &Request<B>) -> bool {
-    let mut lines = request.headers().get_all(HOST).iter();
-    let authority = request.uri().authority();
-    match (lines.next(), lines.next()) {
-        (None, _) => match request.version() {
-            Version::HTTP_09 | Version::HTTP_10 => true,
-            Version::HTTP_11 => false,
-            _ => authority.is_some(),
-        },
-        (Some(line), None) => {
-            let is_host = without_port(line.as_bytes()).is_some();
-            // In HTTP/1.1 the target is what counts (RFC 9112, section 3.2.2).
-            let agrees = request.version() < Version::HTTP_2
-                || authority.is_none_or(|authority| {
-                    authority
-                        .as_str()
-                        .as_bytes()
-                        .eq_ignore_ascii_case(line.as_bytes())
-                });
-            is_host && agrees
-        }
-        (Some(_), Some(_)) => false,
-    }
 }
 
 #[cfg(test)]

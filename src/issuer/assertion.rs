@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::account::client::{Client, Presented};
 use crate::crypto::sha256;
+use crate::encoding::strict_json::{Object, Value};
 use crate::id::ClientId;
 use crate::time::Timestamp;
 use crate::token::jws::UntrustedJws;
-use crate::token::strict_json::{Object, Value};
 
 /// How long an assertion may be good at most: it is remembered for so long.
 const MAX_LIFETIME: Duration = Duration::from_secs(3600);

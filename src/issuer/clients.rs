@@ -139,7 +139,7 @@ impl Issuer {
         &self,
         credentials: &ClientCredentials,
     ) -> Result<AuthenticatedClient, ClientError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         // The time comes before what is read: a cut-off in between is then never before the token.
         let asked = self.now();
         match credentials {
@@ -193,7 +193,7 @@ impl Issuer {
         scopes: Option<Scopes>,
         audience: Option<&str>,
     ) -> Result<ClientToken, ClientTokenError> {
-        let begun = self.2.client_tokens.begun(ClientTokens::Failed);
+        let begun = self.meters.client_tokens.begun(ClientTokens::Failed);
         let token = self.sign_for(authenticated, scopes, audience).await;
         match &token {
             Ok(_) => begun.ended(ClientTokens::Issued),
@@ -209,7 +209,7 @@ impl Issuer {
         scopes: Option<Scopes>,
         audience: Option<&str>,
     ) -> Result<ClientToken, ClientTokenError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let AuthenticatedClient {
             client,
             start,
@@ -276,7 +276,7 @@ impl Issuer {
         client: &AuthenticatedClient,
         token: &Verified,
     ) -> Result<Ended, LogoutError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         match token {
             Verified::Session(session) => {
                 let claims = session.claims();

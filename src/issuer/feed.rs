@@ -1,39 +1,22 @@
 //! The feed's pages, read from the log when they are asked for, and signed.
 
-use std::collections::{HashMap, VecDeque};
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::spawn;
 use tokio::task::spawn_blocking;
 
-use super::turns::{Full, Length, Turns};
+pub use super::pages::WAITING;
+use super::pages::{Made, WORTH_KEEPING};
+use super::turns::{Full, Length};
 use super::{Issuer, SignError};
+use crate::encoding::base64url;
 use crate::id::{ClientId, KeyId};
 use crate::meters::FeedPages;
 use crate::revocation::feed::{self, After, PAGE, Statement};
 use crate::revocation::log::{Cursor, Head, Page, StoreError};
 use crate::revocation::page_text::{Body, EntriesText};
-use crate::token::{base64url, statement};
-
-/// How many pages of the feed are made at a time, for all clients.
-const AT_A_TIME: usize = 2;
-
-/// How many pages of one client are made at a time.
-const OF_ONE: usize = 1;
-
-/// How many more of one client's questions wait. The replicas of a service share its client, and all ask at the same
-/// moment when there is news.
-pub const WAITING: usize = 256;
-
-/// From this many clients on those that ask for nothing are forgotten.
-const TIDY_FROM: usize = 256;
-
-/// How many pages are kept to be sent again. One is at most 1.5 MB.
-const KEPT: usize = 4;
-
-/// Smaller pages are as soon read as compared.
-const WORTH_KEEPING: usize = 64;
+use crate::token::{statement, types};
 
 /// So many entries take milliseconds to hash and to write down, on a thread of their own.
 const MANY: usize = 1024;
@@ -64,71 +47,6 @@ impl From<Full> for FeedError {
     }
 }
 
-/// A page without what is said of it when it is sent: what it says of the log is true for as long as the log's head is
-/// the same, and proves nothing of the present.
-#[derive(Debug)]
-struct Made {
-    asked: After,
-    /// The head when it was read.
-    cursor: Cursor,
-    compacted: i64,
-    snapshot: bool,
-    after: i64,
-    after_hash: Option<String>,
-    more: bool,
-    end: Cursor,
-    digest: String,
-    text: EntriesText,
-}
-
-impl Made {
-    fn is_of(&self, head: &Head) -> bool {
-        self.cursor == head.cursor && self.compacted == head.compacted
-    }
-}
-
-/// Whose turn it is, and the pages that were made last.
-#[derive(Debug)]
-pub(super) struct Pages {
-    all: Turns,
-    of_one: Mutex<HashMap<ClientId, Turns>>,
-    kept: Mutex<VecDeque<Arc<Made>>>,
-}
-
-impl Default for Pages {
-    fn default() -> Self {
-        Self {
-            // Of each client at most one waits here.
-            all: Turns::new(AT_A_TIME, usize::MAX),
-            of_one: Mutex::default(),
-            kept: Mutex::default(),
-        }
-    }
-}
-
-impl Pages {
-    fn of(&self, client: ClientId) -> Turns {
-        let mut clients = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.len() >= TIDY_FROM {
-            clients.retain(|_, turns| !turns.is_idle(OF_ONE));
-        }
-        let turns = clients.entry(client);
-        turns.or_insert_with(|| Turns::new(OF_ONE, WAITING)).clone()
-    }
-
-    fn find(&self, asked: After) -> Option<Arc<Made>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|made| made.asked == asked).cloned()
-    }
-
-    fn keep(&self, new: &Arc<Made>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|made| made.asked != new.asked && made.cursor == new.cursor);
-        kept.truncate(KEPT - 1);
-        kept.push_front(Arc::clone(new));
-    }
-}
-
 impl Issuer {
     /// The page of the log that `client` asks for, as the body of an answer, compressed if its reader takes gzip.
     /// Deltas are complete only from the newest entry that was dropped on: after any other place a snapshot begins.
@@ -145,7 +63,7 @@ impl Issuer {
         nonce: &str,
         takes_gzip: bool,
     ) -> Result<Body, FeedError> {
-        let begun = self.2.feed_pages.begun(FeedPages::Failed);
+        let begun = self.meters.feed_pages.begun(FeedPages::Failed);
         match self.page(client, after, nonce, takes_gzip).await {
             Ok((page, kind)) => {
                 begun.ended(kind);
@@ -166,7 +84,7 @@ impl Issuer {
         nonce: &str,
         takes_gzip: bool,
     ) -> Result<(Body, FeedPages), FeedError> {
-        let Self(parts, pages, _) = self;
+        let Self { parts, pages, .. } = self;
         let length = match after {
             After::Delta(_) => Length::Short,
             After::Snapshot(_) => Length::Long,
@@ -216,7 +134,7 @@ impl Issuer {
         let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
         let key = keyring.signing(parts.format, now, revoked);
         let key = key.ok_or(SignError::NoSigningKey)?;
-        let signed = statement::sign(statement::REVOCATIONS, &said, key);
+        let signed = statement::sign(types::REVOCATIONS, &said, key);
         let signed = signed.map_err(SignError::from)?;
         let kind = match made.snapshot {
             true => FeedPages::Snapshot,
@@ -231,7 +149,7 @@ impl Issuer {
     /// What the page says of the log, and the log's head now: the head is read anew for each question, also where the
     /// rest was kept.
     async fn made(&self, asked: After) -> Result<(Arc<Made>, Head), FeedError> {
-        let Self(parts, pages, _) = self;
+        let Self { parts, pages, .. } = self;
         if let Some(made) = pages.find(asked) {
             let head = parts.log.read(i64::MAX, 1).await?.head;
             if made.is_of(&head) {

@@ -47,7 +47,7 @@ impl Issuer {
     /// shown decides: a clock that is set back revives no password.
     #[must_use]
     pub fn initial_password_is_over(&self, change_required_by: Timestamp) -> bool {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let set = change_required_by.minus(INITIAL_PASSWORD_LIFETIME);
         let leeway = parts.policy.timeouts().leeway;
         let now = self.now();
@@ -81,7 +81,7 @@ impl Issuer {
         new: SecretString,
         address: Option<IpAddr>,
     ) -> Result<Issued, PasswordError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let user = parts.accounts.login_user(session.subject()).await?;
         let user = user.ok_or(PasswordError::Refused)?;
         // A dead password proves nothing here either.

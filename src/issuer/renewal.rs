@@ -59,7 +59,7 @@ impl Issuer {
         session: &VerifiedClaims,
         asked: bool,
     ) -> Result<Exchanged, RenewError> {
-        let begun = self.2.exchanges.begun(Exchange::Failed);
+        let begun = self.meters.exchanges.begun(Exchange::Failed);
         let exchanged = self.exchange_now(session, asked).await;
         match &exchanged {
             Ok(Exchanged::Kept) => begun.ended(Exchange::Kept),
@@ -78,7 +78,7 @@ impl Issuer {
         session: &VerifiedClaims,
         asked: bool,
     ) -> Result<Exchanged, RenewError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let (claims, now) = (session.claims(), self.now());
         let (timeouts, random) = (parts.policy.timeouts(), &*parts.random);
         // It was good when the request came. What was revoked since gets nothing.
@@ -148,7 +148,11 @@ impl Issuer {
     /// Whether a session with such claims was begun here.
     async fn was_begun(&self, claims: &Claims) -> Result<bool, StoreError> {
         let lineage = claims.session_id.lineage;
-        let known = self.0.inventory.session(claims.subject, lineage).await?;
+        let known = self
+            .parts
+            .inventory
+            .session(claims.subject, lineage)
+            .await?;
         Ok(known.is_some_and(|known| {
             known.auth_time == claims.auth_time && known.session_expiry == claims.session_expiry
         }))
@@ -163,7 +167,7 @@ impl Issuer {
     /// # Errors
     /// [`LogoutError`]: the session may be alive.
     pub async fn reused(&self, superseded: &Superseded) -> Result<(), LogoutError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let session_id = superseded.session_id();
         let at_its_end = self.now() >= superseded.expires_at();
         if at_its_end || parts.list.session_revoked(session_id.lineage) {

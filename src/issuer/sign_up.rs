@@ -86,7 +86,7 @@ impl Issuer {
         password: SecretString,
         password_lifetime: Option<Duration>,
     ) -> Result<User, SignUpError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let username = Username::typed(username).map_err(|_| SignUpError::Username)?;
         let password = parts
             .hasher

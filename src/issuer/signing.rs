@@ -22,7 +22,7 @@ pub enum SignError {
 impl Issuer {
     /// Signs a session's claims.
     pub(super) fn sign(&self, claims: Claims, now: Timestamp) -> Result<Issued, SignError> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let keyring = parts.keyring.load();
         let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
         let key = keyring
@@ -35,7 +35,7 @@ impl Issuer {
     /// Whether a key signs now.
     #[must_use]
     pub fn can_sign(&self) -> bool {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
         let keyring = parts.keyring.load();
         let key = keyring.signing(parts.format, self.now(), revoked);
@@ -45,7 +45,7 @@ impl Issuer {
     /// Why no key signs, if it is because every key begins in the future.
     #[must_use]
     pub fn not_yet(&self) -> Option<NotYet> {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
         let keyring = parts.keyring.load();
         schedule::not_yet(keyring.plan(), parts.format, self.now(), revoked)
@@ -53,7 +53,7 @@ impl Issuer {
 
     /// Whether what is signed now is signed with that key.
     pub(super) fn signs_with(&self, kid: &KeyId, now: Timestamp) -> bool {
-        let Self(parts, ..) = self;
+        let parts = &self.parts;
         let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
         let keyring = parts.keyring.load();
         let key = keyring.signing(parts.format, now, revoked);

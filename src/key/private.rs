@@ -4,9 +4,9 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use zeroize::Zeroizing;
 
 use super::{Algorithm, Format, KeyError, SigningKey, jwk_algorithm};
+use crate::encoding::base64url;
+use crate::encoding::strict_json::Object;
 use crate::random::{OsRandom, Random};
-use crate::token::base64url;
-use crate::token::strict_json::Object;
 
 /// A new private key as PKCS#8 PEM that OpenSSL reads.
 #[must_use]

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::fault::Unproven;
 use super::issuer::{Issuer, KeysError};
+use crate::encoding::base64url;
 use crate::keyring::SharedKeyring;
 use crate::meters::{Counters, KeyFetches, Questions};
 use crate::random::Random;
@@ -17,8 +18,9 @@ use crate::revocation::feed::{BadPage, Question, Reading, Statement};
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
 use crate::time::{Clock, Timestamp};
-use crate::token::statement::{REVOCATIONS, UntrustedStatement};
-use crate::token::{Malformed, base64url};
+use crate::token::Malformed;
+use crate::token::statement::UntrustedStatement;
+use crate::token::types::REVOCATIONS;
 use crate::verifier::{Faults, Verifier};
 
 /// How often the keys are fetched again: well within the time for which an issuer lets them be kept.

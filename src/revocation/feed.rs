@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::log::Cursor;
 use super::{ALL, LogHash, Revocation, Target};
 use crate::crypto::sha256;
+use crate::encoding::base64url;
 use crate::id::ClientId;
 use crate::time::Timestamp;
-use crate::token::base64url;
 
 /// How many entries a page has at most.
 pub const PAGE: u32 = 4096;

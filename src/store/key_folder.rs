@@ -3,126 +3,29 @@
 //! crash leaves either the old schedule or the new one.
 
 mod change;
+mod error;
 mod manifest;
+mod private_file;
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
-
-use super::files::{self, UnsafeFile};
-use crate::key::{Algorithm, Format, KeyError, SigningKey};
-use crate::keyring::{Keyring, KeyringError};
+use super::files;
+use crate::key::{Algorithm, Format, SigningKey};
+use crate::keyring::Keyring;
 use crate::schedule::{self, Times};
 use crate::time::Timestamp;
 pub use change::Change;
+pub use error::KeyFolderError;
+use error::io_at;
 use manifest::MANIFEST;
-
-/// A file of the folder is small; a larger one is refused.
-const MAX_FILE_BYTES: u64 = 64 * 1024;
+use private_file::is_secret;
+pub use private_file::read_private;
 
 /// When keys without a schedule were published.
 fn unscheduled() -> Timestamp {
     Timestamp::EPOCH.minus(schedule::LEAD)
-}
-
-/// Why a folder gives no keyring.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyFolderError {
-    /// The file system refused.
-    #[error("{path}: {cause}", path = path.display())]
-    Io {
-        /// What it refused.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
-    /// A folder, a pipe or a device.
-    #[error("{path} is not a file; remove it, or give it another ending than .pem", path = path.display())]
-    NotAFile {
-        /// What is not a file.
-        path: PathBuf,
-    },
-    /// Somebody else put the file there.
-    #[error("{path} belongs to another user, who may know the key or change it; if it is yours, take it over with chown", path = path.display())]
-    Owner {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The folder belongs to another user, who could not read what is made in it.
-    #[error("{path} belongs to the user with the ID {owner}; run this as that user: sudo -u '#{owner}' waxseal keys …", path = path.display())]
-    AnothersFolder {
-        /// The folder.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-    },
-    /// Others may change the folder.
-    #[error(transparent)]
-    Unsafe(#[from] UnsafeFile),
-    /// Others than the owner may read or write the file.
-    #[error("{path} has mode {mode:04o}, so that others can read or change the key; run: chmod 600 {path}", path = path.display())]
-    Mode {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Others than the group may read the file of a mounted Secret, or the group may change it.
-    #[error("{path} has mode {mode:04o}, so that others can read or change the key; in the pod's volume of this Secret set: defaultMode: 0440", path = path.display())]
-    SecretMode {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// The file is not a key that can be used.
-    #[error("{path} is refused: {why}", path = path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        why: KeyError,
-    },
-    /// The schedule cannot be read.
-    #[error("{path} is refused: {why}; restore it from a copy", path = path.display())]
-    Manifest {
-        /// The schedule.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// It had keys, and has none.
-    #[error("{path} has no keys any more; restore it from a copy", path = path.display())]
-    Gone {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The keys do not fit together.
-    #[error("{path}: {why}", path = path.display())]
-    Keyring {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        why: KeyringError,
-    },
-}
-
-impl KeyFolderError {
-    /// Whether the folder was not looked at, because no more files can be open in this process (EMFILE) or in the
-    /// system (ENFILE). It says nothing of the keys.
-    #[must_use]
-    pub fn is_out_of_descriptors(&self) -> bool {
-        use rustix::io::Errno;
-        let Self::Io { cause, .. } = self else {
-            return false;
-        };
-        let errno = Errno::from_io_error(cause);
-        matches!(errno, Some(Errno::MFILE | Errno::NFILE))
-    }
 }
 
 /// A key, its times, and the file that it came from.
@@ -134,14 +37,6 @@ pub struct KeyFile {
     pub key: SigningKey,
     /// Its times.
     pub times: Times,
-}
-
-fn io_at(path: &Path) -> impl Fn(io::Error) -> KeyFolderError {
-    let path = path.to_owned();
-    move |cause| KeyFolderError::Io {
-        path: path.clone(),
-        cause,
-    }
 }
 
 /// The keys of the schedule. A folder without one is read as every `*.pem` in the order of the names,
@@ -256,56 +151,6 @@ fn load_file(path: PathBuf, format: Format, times: Times) -> Result<KeyFile, Key
 fn is_mounted(folder: &Path) -> bool {
     let is_roots = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.uid() == 0);
     is_secret(&folder.join(MANIFEST)) && is_roots(folder) && is_roots(&folder.join("..data"))
-}
-
-/// Whether the file is mounted from a Kubernetes Secret: its folder then has a link of this name to the files.
-/// chmod does nothing there.
-fn is_secret(path: &Path) -> bool {
-    let folder = path.parent();
-    folder.is_some_and(|folder| folder.join("..data").is_symlink())
-}
-
-/// Reads a file that nobody else may read or change.
-///
-/// # Errors
-/// [`KeyFolderError`].
-pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFolderError> {
-    // Before it is opened: opening a pipe would wait for somebody to write.
-    if !fs::metadata(path).map_err(io_at(path))?.is_file() {
-        return Err(KeyFolderError::NotAFile {
-            path: path.to_owned(),
-        });
-    }
-    let file = File::open(path).map_err(io_at(path))?;
-    // Of the open file, so that it cannot be another one than the one that is read.
-    let metadata = file.metadata().map_err(io_at(path))?;
-    let mode = metadata.mode() & 0o7777;
-    let own = rustix::process::geteuid().as_raw();
-    if metadata.uid() != own && metadata.uid() != 0 {
-        return Err(KeyFolderError::Owner {
-            path: path.to_owned(),
-        });
-    }
-    // A mounted secret belongs to root, and the service reads it through its group.
-    let mounted = metadata.uid() != own;
-    if mode & if mounted { 0o037 } else { 0o077 } != 0 {
-        let path = path.to_owned();
-        return Err(match is_secret(&path) {
-            true => KeyFolderError::SecretMode { path, mode },
-            false => KeyFolderError::Mode { path, mode },
-        });
-    }
-    let mut content = Zeroizing::new(Vec::new());
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut content)
-        .map_err(io_at(path))?;
-    if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(KeyFolderError::Key {
-            path: path.to_owned(),
-            why: KeyError::NotPem,
-        });
-    }
-    Ok(content)
 }
 
 /// The folder's keyring.

@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::sha256;
+use crate::encoding::base64url;
 use crate::random::Random;
 use crate::revocation::log::{Cursor, Entry, Head};
 use crate::time::{Clock, Timestamp};
-use crate::token::base64url;
 
 const VERSION: u32 = 1;
 

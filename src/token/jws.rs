@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use jsonwebtoken::Header;
 use serde::Serialize;
 
-use super::strict_json::Object;
-use super::{MAX_TOKEN_BYTES, Malformed, SigningFailed, base64url, jwt, statement};
+use super::error::{MAX_TOKEN_BYTES, Malformed, SigningFailed};
+use super::types;
+use crate::encoding::base64url;
+use crate::encoding::strict_json::Object;
 use crate::id::KeyId;
 use crate::key::{Algorithm, Format, SigningKey, VerifyingKey};
 
@@ -40,11 +42,11 @@ enum Kid {
 
 /// What is in the header of nearly every JWS. None of these is copied.
 const USUAL: [&str; 5] = [
-    jwt::TYPE,
+    types::ACCESS_TOKEN,
     Algorithm::EdDsa.name(),
     Algorithm::Es256.name(),
     "JWT",
-    statement::REVOCATIONS,
+    types::REVOCATIONS,
 ];
 
 fn kept(text: &str) -> Cow<'static, str> {
@@ -62,7 +64,7 @@ impl<'a> UntrustedJws<'a> {
     }
 
     /// The same. `known` may know a header by its text: as what a key writes when it signs a
-    /// [`jwt::TYPE`], which was read once and need not be read again.
+    /// [`types::ACCESS_TOKEN`], which was read once and need not be read again.
     pub(super) fn parse_known<'k>(
         text: &'a str,
         known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
@@ -85,7 +87,7 @@ impl<'a> UntrustedJws<'a> {
                 payload,
                 signature,
                 alg: Cow::Borrowed(key.algorithm().name()),
-                typ: Some(Cow::Borrowed(jwt::TYPE)),
+                typ: Some(Cow::Borrowed(types::ACCESS_TOKEN)),
                 kid: Some(Kid::Ours(key.kid().clone())),
             });
         }

@@ -1,18 +1,16 @@
 //! The access token as a JWT, `at+jwt` (RFC 9068).
 
+use super::error::Malformed;
 use super::jws::{self, UntrustedJws};
-use super::{Malformed, payload};
+use super::{payload, types};
 use crate::claims::AnyClaims;
 use crate::id::KeyId;
 use crate::key::{Format, VerifyingKey};
 
-/// The type in the header (RFC 9068, section 2.1), compared to the letter.
-pub const TYPE: &str = "at+jwt";
-
 /// The header of the tokens that `key` signs, to know it by. None if such a token would not be taken as one of
 /// that key.
 pub(crate) fn header(key: &VerifyingKey) -> Option<String> {
-    let header = jws::header(TYPE, key).ok()?;
+    let header = jws::header(types::ACCESS_TOKEN, key).ok()?;
     let token = format!("{header}..AA");
     let read = UntrustedJwt::parse(&token).ok()?;
     let is_its = read.kid == *key.kid() && read.jws.names(key.algorithm());
@@ -41,7 +39,7 @@ impl<'a> UntrustedJwt<'a> {
         known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
     ) -> Result<Self, Malformed> {
         let jws = UntrustedJws::parse_known(text, known)?;
-        if jws.typ() != Some(TYPE) {
+        if jws.typ() != Some(types::ACCESS_TOKEN) {
             return Err(Malformed::Header("typ is not at+jwt"));
         }
         match (jws.kid(), jws.key_id()) {
@@ -81,7 +79,7 @@ mod tests {
             let pem = generate_pem(algorithm, &OsRandom::new());
             let key = SigningKey::from_pem(pem.as_bytes(), Format::Jwt).unwrap();
             let its = header(key.public()).unwrap();
-            let token = jws::sign(TYPE, &"payload", &key).unwrap();
+            let token = jws::sign(types::ACCESS_TOKEN, &"payload", &key).unwrap();
             let known = UntrustedJwt::parse_known(&token, |header| {
                 assert_eq!(header, its);
                 Some(key.public())

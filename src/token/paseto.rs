@@ -6,9 +6,11 @@
 
 use std::ops::Range;
 
-use super::strict_json::Object;
-use super::{MAX_TOKEN_BYTES, Malformed, SigningFailed, base64url, payload};
+use super::error::{MAX_TOKEN_BYTES, Malformed, SigningFailed};
+use super::payload;
 use crate::claims::AnyClaims;
+use crate::encoding::base64url;
+use crate::encoding::strict_json::Object;
 use crate::id::KeyId;
 use crate::key::{Algorithm, Format, SigningKey, VerifyingKey};
 

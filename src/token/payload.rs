@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::Malformed;
-use super::strict_json::{self, Value};
+use super::error::Malformed;
 use crate::claims::{AnyClaims, Claims, ClientClaims};
+use crate::encoding::strict_json::{self, Value};
 use crate::id::ClientId;
 use crate::key::Format;
 use crate::scope::Scopes;

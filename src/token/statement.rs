@@ -2,15 +2,12 @@
 
 use serde::Serialize;
 
+use super::error::{Malformed, SigningFailed};
 use super::jws::{self, UntrustedJws};
 use super::paseto::{self, UntrustedMessage};
-use super::strict_json::Object;
-use super::{Malformed, SigningFailed};
+use crate::encoding::strict_json::Object;
 use crate::id::KeyId;
 use crate::key::{Format, SigningKey, VerifyingKey};
-
-/// The type of a page of the revocation feed: the `typ` of a JWS, the implicit assertion of a PASETO.
-pub const REVOCATIONS: &str = "waxseal-revocations+jwt";
 
 /// A statement whose signature nobody has checked.
 #[derive(Debug)]

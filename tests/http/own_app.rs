@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 use waxseal::Session;
-use waxseal::http::extract::Carrier;
+use waxseal::http::presented::Carrier;
 
 use super::browser::{COOKIE, Jar, NOTHING, OWN_PAGE, cookie, jar, lineage, login, request};
 use super::common::{Answer, House};

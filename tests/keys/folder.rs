@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use waxseal::key::{Algorithm, Format, SigningKey, generate_pem};
 use waxseal::keyring::KeyringError;
-use waxseal::paserk;
+use waxseal::encoding::paserk;
 use waxseal::random::OsRandom;
 use waxseal::schedule::{self, ScheduleError};
 use waxseal::store::key_folder::{Change, KeyFolderError, keyring, load};

@@ -117,7 +117,7 @@ async fn kid_of_the_other_format() {
     }
     // A name is no more than that: the other way to name the same key is unknown.
     let public = mixed.forgers[0].public().try_into().unwrap();
-    let kid = waxseal::paserk::public_id(public);
+    let kid = waxseal::encoding::paserk::public_id(public);
     let header = mixed.headers[0].with("kid", &quoted(&kid));
     let token = mixed.forgers[0].seal(header.text(), mixed.claims[0].text());
     mixed

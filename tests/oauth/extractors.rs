@@ -8,7 +8,8 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 use waxseal::Session;
 use waxseal::http::COOKIE_NAME;
-use waxseal::http::service::{Principal, RequiredScopes, Scoped, Service};
+use waxseal::http::principal::{Principal, Service};
+use waxseal::http::scoped::{RequiredScopes, Scoped};
 
 use super::common::{Answer, House};
 use super::stage::{access_token, add_client, ask, token};

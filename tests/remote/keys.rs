@@ -6,7 +6,7 @@ use serde_json::json;
 use waxseal::revocation::Reason;
 use waxseal::revocation::log::Revoke;
 use waxseal::time::Clock;
-use waxseal::token::base64url;
+use waxseal::encoding::base64url;
 use waxseal::verifier::Refusal;
 
 use super::common::Place;

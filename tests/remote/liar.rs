@@ -21,8 +21,9 @@ use waxseal::key::{Format, SigningKey};
 use waxseal::random::{OsRandom, SeededRandom};
 use waxseal::revocation::feed::{Page, Statement};
 use waxseal::time::{Clock, ManualClock};
-use waxseal::token::base64url;
-use waxseal::token::statement::{self, REVOCATIONS};
+use waxseal::encoding::base64url;
+use waxseal::token::statement;
+use waxseal::token::types::REVOCATIONS;
 use waxseal::verifier::Refusal;
 use waxseal::{Settings, Verifier};
 

@@ -211,9 +211,9 @@ async fn a_hash_that_does_not_fit_is_another_log_and_what_was_learned_binds() {
     liar.lie(move |page| {
         let empty = with_entries(&page, Vec::clear);
         sent(&resigned(empty, &key, |said| {
-            said.hash = waxseal::token::base64url::encode(&[7; 32]);
+            said.hash = waxseal::encoding::base64url::encode(&[7; 32]);
             said.entries =
-                waxseal::token::base64url::encode(&waxseal::revocation::feed::digest([]));
+                waxseal::encoding::base64url::encode(&waxseal::revocation::feed::digest([]));
             said.more = false;
         }))
     });

@@ -4,7 +4,7 @@ use std::fmt;
 
 use proptest::prelude::*;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use waxseal::token::strict_json::{MAX_DEPTH, Object, Value};
+use waxseal::encoding::strict_json::{MAX_DEPTH, Object, Value};
 
 /// What a text says.
 #[derive(Debug, PartialEq)]

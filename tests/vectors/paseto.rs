@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pem::Pem;
 use serde_json::Value;
 use waxseal::key::{Format, SigningKey, VerifyingKey};
-use waxseal::paserk;
+use waxseal::encoding::paserk;
 use waxseal::token::Malformed;
 use waxseal::token::paseto::{UntrustedMessage, UntrustedPaseto, sign_message};
 

@@ -24,7 +24,8 @@ use waxseal::revocation::freshness::Freshness;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::{ALL, Reason, Revocation, Target};
 use waxseal::time::{Clock, ManualClock, Timestamp};
-use waxseal::token::{self, base64url};
+use waxseal::encoding::base64url;
+use waxseal::token;
 use waxseal::verifier::Verifier;
 use waxseal::{claims::Claims, session};
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
+use super::digest::Digest;
 use super::gcra::Gcra;
 use super::rate::{ACCOUNT, ADDRESS, LoginRates, TooMany};
-use super::shared::{Digest, Whereabouts};
+use super::shared::Whereabouts;
 use super::slowdown::{Failures, Slowdown};
 
 /// For how many accounts and networks it is remembered here that they belong together. Forgetting one costs a look

@@ -7,15 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::digest::{Digest, account_digest, digest};
 use super::rate::{ACCOUNT, ADDRESS, LoginRates, Rate, TooMany};
 use super::slowdown::{KeptFailures, Slowdown};
-use crate::crypto::sha256;
 use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
-
-/// What stands for an account, an address or both: the store is told neither, and what was typed into the field
-/// of a username may be a password.
-pub type Digest = [u8; 32];
 
 /// How long a network is remembered after the last login of the account's owner from there.
 pub const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -144,32 +140,11 @@ impl Whereabouts {
     }
 }
 
-pub(crate) fn account_digest(account: &str) -> Digest {
-    digest("owner", &[account.as_bytes()])
-}
-
-/// Of a user's sessions. No text that is typed as a username has it.
-pub(super) fn sessions_digest(user: &str) -> Digest {
-    digest("sessions", &[user.as_bytes()])
-}
-
-/// Of parts that cannot be mistaken for others: each has its length before it.
-fn digest(what: &str, parts: &[&[u8]]) -> Digest {
-    let mut bytes = Vec::new();
-    for part in [b"waxseal-login".as_slice(), what.as_bytes()]
-        .iter()
-        .chain(parts)
-    {
-        bytes.extend((part.len() as u64).to_be_bytes());
-        bytes.extend(*part);
-    }
-    sha256(&bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::digest::sessions_digest;
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Digest;
+use super::digest::Digest;
 use super::rate::Rate;
 use crate::time::Timestamp;
 

@@ -40,8 +40,8 @@ fn has(half: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoding::base64url;
     use crate::random::{Random, SeededRandom};
-    use crate::token::base64url;
 
     #[test]
     fn entries_are_found_and_few_others() {

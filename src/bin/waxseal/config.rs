@@ -2,6 +2,7 @@
 
 pub mod database;
 mod issuer;
+mod refusal;
 mod timeouts;
 mod tls;
 mod values;
@@ -25,10 +26,9 @@ use waxseal::key::{Algorithm, Format};
 use crate::cli::{Flags, duration};
 use crate::failure::Failure;
 use database::Takes;
+use refusal::{FILE, bad};
 use timeouts::Durations;
 pub use tls::TlsFiles;
-
-const FILE: &str = "waxseal.toml";
 
 /// The settings of the service, and where it listens.
 #[derive(Debug)]
@@ -373,19 +373,6 @@ fn parse_format(text: &str) -> Option<Format> {
     [Format::Jwt, Format::Paseto]
         .into_iter()
         .find(|format| format.name() == text)
-}
-
-fn bad(key: &str, value: &str, wanted: &str) -> Failure {
-    // An address in the wrong place may have a password in it.
-    let value = match value.contains('@') {
-        true => "not shown here".to_owned(),
-        false => format!("{value:?}"),
-    };
-    Failure::Usage(format!(
-        "the setting {key} is {value}, but must be {wanted}; it is set by --{flag}, {variable} or {FILE}",
-        flag = key.replace('_', "-"),
-        variable = format_args!("WAXSEAL_{}", key.to_uppercase()),
-    ))
 }
 
 fn read_file(path: Option<&str>) -> Result<File, Failure> {

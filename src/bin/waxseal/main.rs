@@ -11,6 +11,7 @@ mod failure;
 mod first_user;
 mod keys;
 mod lines;
+mod listen;
 mod metrics;
 mod migrate;
 mod misuse;

@@ -17,7 +17,7 @@ use waxseal::{Waxseal, meters};
 use crate::config::Config;
 use crate::connections::{self, Connections, Meters};
 use crate::failure::Failure;
-use crate::serve::{bind, server};
+use crate::listen::{bind, server};
 use crate::tls::{self, Tls};
 
 /// How often what histograms have heard is summed up, so that it does not pile up when nobody asks.

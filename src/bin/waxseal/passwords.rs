@@ -8,8 +8,8 @@ use waxseal::Settings;
 use waxseal::account::password::{
     BadPassword, Checked, Cost, Hasher, MAX_BYTES, Password, PasswordHash,
 };
+use waxseal::encoding::base64url;
 use waxseal::random::{OsRandom, Random};
-use waxseal::token::base64url;
 
 use crate::cli::WithPassword;
 use crate::failure::Failure;

@@ -1,67 +1,31 @@
 //! `waxseal serve`.
 
 use std::fs::File;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::ServiceExt;
-use axum_server::{Handle, Server};
+use axum_server::Handle;
 use futures_util::future::Either;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper_util::rt::TokioTimer;
-use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use waxseal::Waxseal;
 use waxseal::embedded::{Database, make_data_dir};
 use waxseal::http::OneHost;
 
 use crate::config::Config;
-use crate::connections::{self, Connections, Gate, Meters, Peer};
+use crate::connections::{self, Connections, Meters};
 use crate::failure::Failure;
 use crate::first_user;
+use crate::listen::{Port, server};
 use crate::metrics::{self, Metrics};
-use crate::patience::Patience;
 use crate::tls::Tls;
 use crate::traces::Traces;
 
 /// How long requests under way may take to finish once the service is told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
-
-/// How long a client of HTTP/2 may be silent before it is asked whether it is there. What is asked is news to whoever
-/// watches the connection, so this is shorter than that one waits.
-const PING: Duration = Duration::from_secs(10);
-
-/// The most bytes of a request's head in HTTP/1.1. A longer one is answered with 431 (RFC 6585, section 5).
-const MAX_HEAD: usize = 64 * 1024;
-
-/// The same for HTTP/2, where one connection has many heads at once (RFC 9113, section 6.5.2:
-/// SETTINGS_MAX_HEADER_LIST_SIZE).
-const MAX_HEADER_LIST: u32 = 16 * 1024;
-
-/// The most requests at once on a connection of HTTP/2: not fewer than RFC 9113 recommends (section 6.5.2).
-const MAX_STREAMS: u32 = 100;
-
-/// The most streams of a connection that its client reset before they were looked at: more close it
-/// (CVE-2023-44487).
-const MAX_PENDING_RESETS: usize = 20;
-
-/// The most streams of a connection that were reset for an error of its client: more close it.
-const MAX_ERROR_RESETS: usize = 100;
-
-/// The bytes of bodies that a client of HTTP/2 may send ahead, on one stream and on the whole connection: a body that
-/// is accepted is at most 16 KiB, and 65,535 is the least that a connection starts with (RFC 9113, section 6.9.2).
-const STREAM_WINDOW: u32 = 16 * 1024;
-const CONNECTION_WINDOW: u32 = 65_535;
-
-/// The bytes of an answer that wait to be sent on a stream of HTTP/2.
-const SEND_BUFFER: usize = 64 * 1024;
-
-/// How many connections wait to be accepted, at most: the system may have a lower limit of its own.
-const WAITING: u32 = 4096;
 
 pub async fn run(config: &Config) -> Result<(), Failure> {
     let traces = Traces::start()?;
@@ -169,77 +133,6 @@ async fn serve(config: &Config) -> Result<(), Failure> {
 fn stopped_early() -> Result<(), Failure> {
     tracing::info!("stopping: it had not begun to serve");
     Ok(())
-}
-
-/// The service's port, taken. Until the service is ready to answer it refuses connections, so that balancers and
-/// clients turn to others instead of waiting.
-struct Port {
-    socket: TcpSocket,
-    wanted: SocketAddr,
-}
-
-impl Port {
-    fn take(wanted: SocketAddr) -> Result<Self, Failure> {
-        let socket = match wanted {
-            SocketAddr::V4(_) => TcpSocket::new_v4(),
-            SocketAddr::V6(_) => TcpSocket::new_v6(),
-        };
-        let refused = |cause| not_listening(wanted, "--listen", &cause);
-        let socket = socket.map_err(refused)?;
-        // Connections of a service that ran here before may still be ending. It lets two services take the port that
-        // start at the same moment; the second one fails when it listens.
-        socket.set_reuseaddr(true).map_err(refused)?;
-        socket.bind(wanted).map_err(refused)?;
-        Ok(Self { socket, wanted })
-    }
-
-    fn listen(self) -> Result<(TcpListener, SocketAddr), Failure> {
-        let wanted = self.wanted;
-        let refused = |cause| not_listening(wanted, "--listen", &cause);
-        let listener = self.socket.listen(WAITING).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
-        Ok((listener.into_std().map_err(refused)?, address))
-    }
-}
-
-fn not_listening(address: SocketAddr, flag: &str, cause: &io::Error) -> Failure {
-    Failure::refused(format!(
-        "cannot listen on {address}: {cause}; choose another address with {flag}"
-    ))
-}
-
-/// Takes a port and listens, or names the flag that chooses another.
-pub fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
-    let refused = |cause| not_listening(address, flag, &cause);
-    let listener = TcpListener::bind(address).map_err(refused)?;
-    listener.set_nonblocking(true).map_err(refused)?;
-    let address = listener.local_addr().map_err(refused)?;
-    Ok((listener, address))
-}
-
-/// A server whose connections, and the memory of each, are limited, and which waits for no client without end.
-pub fn server(
-    listener: TcpListener,
-    handle: Handle<Peer>,
-    connections: Arc<Connections>,
-) -> Result<Server<Peer, Patience>, Failure> {
-    let gate = Gate::new(listener, connections).map_err(Failure::refused)?;
-    let mut server = Server::<Peer>::from_listener(gate)
-        .handle(handle)
-        .acceptor(Patience);
-    let http = server.http_builder();
-    http.http1().max_buf_size(MAX_HEAD);
-    http.http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING)
-        .max_header_list_size(MAX_HEADER_LIST)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_local_error_reset_streams(MAX_ERROR_RESETS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER);
-    Ok(server)
 }
 
 /// Keeps a second server off the data folder. The command line may work beside a server: it writes

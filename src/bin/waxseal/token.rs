@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use waxseal::Verifier;
 use waxseal::embedded::{MAX_STALENESS, look_into_store};
+use waxseal::encoding::base64url;
 use waxseal::key::Format;
 use waxseal::keyring::SharedKeyring;
 use waxseal::policy::Policy;
@@ -14,8 +15,8 @@ use waxseal::revocation::freshness::Freshness;
 use waxseal::revocation::list::RevocationList;
 use waxseal::store::key_folder;
 use waxseal::time::{Clock, SystemClock};
+use waxseal::token::MAX_TOKEN_BYTES;
 use waxseal::token::payload::Payload;
-use waxseal::token::{MAX_TOKEN_BYTES, base64url};
 use waxseal::verifier::Verified;
 
 use crate::cli::TokenAction;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use moka::sync::Cache;
 
 use super::filter::Filter;
-use super::{CutOff, Merge};
+use super::merge::{CutOff, Merge};
 use crate::id::Lineage;
 use crate::time::Timestamp;
 
@@ -196,7 +196,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::Ended;
+    use super::super::merge::Ended;
     use super::*;
 
     /// Its hash is that of four others of a hundred, and so is its group.

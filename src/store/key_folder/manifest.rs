@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{KeyFolderError, read_private};
+use super::error::KeyFolderError;
+use super::private_file::read_private;
 use crate::id::KeyId;
 use crate::key::Algorithm;
 use crate::schedule::{Planned, Times};

@@ -7,7 +7,11 @@ use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{ColumnIndex, Decode, Encode, Postgres, Row as _, Sqlite, Type};
 
-use super::postgres;
+use super::statements::SNAPSHOT;
+use super::time_limit::LIMIT;
+
+/// How many connections to a database are for reading.
+pub(super) const READERS: u32 = 4;
 
 /// What both engines store.
 pub(super) trait Value:
@@ -182,7 +186,7 @@ impl Readers {
     pub(super) const fn limit(&self) -> Option<Duration> {
         match self {
             Self::Sqlite(_) => None,
-            Self::Postgres(_) => Some(postgres::LIMIT),
+            Self::Postgres(_) => Some(LIMIT),
         }
     }
 
@@ -226,7 +230,7 @@ impl Readers {
     pub(super) async fn snapshot(&self) -> sqlx::Result<Reader> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
-        db.query_of("BEGIN", postgres::SNAPSHOT).execute().await?;
+        db.query_of("BEGIN", SNAPSHOT).execute().await?;
         reader.begun = true;
         Ok(reader)
     }

@@ -8,21 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
+use super::advice::Cause;
 use super::engine::{Db, Readers};
-use super::marking::Cause;
-use super::reader::{time, unreadable};
-use super::writer::{Change, Done};
-use super::{SqlStore, postgres, sqlite, statements as sql, within_limit};
+use super::time_limit::within_limit;
+use super::{postgres, sqlite, statements as sql};
 use crate::account::limits::{
-    Counted, Counting, KeptFailures, KeptLimits, KnownNetworks, NETWORKS, REMEMBERED, Rate,
-    SharedLimits, Slowdown, TooMany, Whereabouts,
+    Counted, Counting, NETWORKS, Rate, SharedLimits, Slowdown, TooMany, Whereabouts,
 };
 use crate::revocation::log::StoreError;
-use crate::time::Timestamp;
 
 const CONNECTIONS: u32 = 2;
 
@@ -32,64 +28,13 @@ const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 /// How old the note of a network may be before it is written again. Nodes note less often by themselves.
 const NOTED: Duration = Duration::from_secs(12 * 3600);
 
-/// For how many accounts failures are read when a process starts.
-const KEPT: i64 = 100_000;
-
 /// How many rows one statement drops: nobody who is counted waits for longer than that takes.
 const FORGET_AT_ONCE: i64 = 1000;
 
-/// What is written about limits in SQLite.
 #[derive(Debug)]
-pub(super) enum LimitWrite {
-    Note(Whereabouts, Timestamp),
-    /// Those that were noted at or before then.
-    DropNetworks(Timestamp),
-    Keep(Vec<KeptFailures>),
-    /// Those that expired at or before then.
-    DropFailures(Timestamp),
+pub(super) struct Limits {
+    readers: Readers,
 }
-
-pub(super) async fn write(db: &mut Db<'_>, write: &LimitWrite) -> sqlx::Result<Done> {
-    match write {
-        LimitWrite::Note(at, now) => {
-            let query = db.query(sql::NOTE_NETWORK).bind(at.account.to_vec());
-            let query = query.bind(at.network.to_vec()).bind(now.millis());
-            query.execute().await?;
-            let query = db.query(sql::DROP_OTHER_NETWORKS);
-            let query = query.bind(at.account.to_vec()).bind(NETWORKS);
-            query.execute().await?;
-            Ok(Done::Yes)
-        }
-        LimitWrite::DropNetworks(until) => {
-            let query = db.query(sql::DROP_NETWORKS).bind(until.millis());
-            let dropped = query.bind(FORGET_AT_ONCE).execute().await?;
-            Ok(Done::Forgotten(dropped))
-        }
-        LimitWrite::Keep(failures) => {
-            let hex = |digest: &[u8]| -> String {
-                digest.iter().map(|byte| format!("{byte:02x}")).collect()
-            };
-            let rows = failures.iter().map(|kept| {
-                json!({
-                    "account": hex(&kept.account),
-                    "failures": kept.failures,
-                    "expires_at": kept.expires_at.millis(),
-                })
-            });
-            let rows = json!(rows.collect::<Vec<_>>()).to_string();
-            db.query(sql::KEEP_FAILURES).bind(rows).execute().await?;
-            Ok(Done::Yes)
-        }
-        LimitWrite::DropFailures(until) => {
-            let query = db.query(sql::DROP_FAILURES).bind(until.millis());
-            let dropped = query.bind(FORGET_AT_ONCE).execute().await?;
-            Ok(Done::Forgotten(dropped))
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Limits(Readers);
 
 /// The counters that all nodes share.
 #[derive(Clone, Debug)]
@@ -116,42 +61,47 @@ impl SharedCounters {
 }
 
 impl Limits {
+    pub(super) const fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
     pub(super) fn postgres(options: &PgConnectOptions) -> Self {
-        Self(Readers::Postgres(postgres::pool(options, CONNECTIONS)))
+        Self {
+            readers: Readers::Postgres(postgres::pool(options, CONNECTIONS)),
+        }
     }
 
     pub(super) fn sqlite(options: SqliteConnectOptions) -> Self {
-        Self(Readers::Sqlite(sqlite::lookups(options, CONNECTIONS)))
+        Self {
+            readers: Readers::Sqlite(sqlite::lookups(options, CONNECTIONS)),
+        }
     }
 
     /// Whether nodes count together here.
     pub(super) const fn are_shared(&self) -> bool {
-        matches!(self, Self(Readers::Postgres(_)))
+        matches!(self.readers, Readers::Postgres(_))
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         doing: &'static str,
         work: impl Future<Output = sqlx::Result<T>>,
     ) -> Result<T, StoreError> {
-        let Self(readers) = self;
         let work = async { work.await.map_err(Cause::from) };
-        let done = within_limit(readers.limit(), work).await;
+        let done = within_limit(self.readers.limit(), work).await;
         done.map_err(|cause| StoreError::new(doing, cause))
     }
 
-    async fn knows(&self, at: &Whereabouts) -> sqlx::Result<bool> {
-        let Self(readers) = self;
+    pub(super) async fn knows(&self, at: &Whereabouts) -> sqlx::Result<bool> {
         let (account, network) = (at.account.to_vec(), at.network.to_vec());
-        let known = readers.optional(sql::KNOWN_NETWORK, |query| {
+        let known = self.readers.optional(sql::KNOWN_NETWORK, |query| {
             query.bind(account).bind(network)
         });
         Ok(known.await?.is_some())
     }
 
-    async fn note(&self, at: &Whereabouts) -> sqlx::Result<()> {
-        let Self(readers) = self;
-        let mut reader = readers.reader().await?;
+    pub(super) async fn note(&self, at: &Whereabouts) -> sqlx::Result<()> {
+        let mut reader = self.readers.reader().await?;
         let mut db = reader.db();
         let query = db.query(sql::ADD_NETWORK).bind(at.account.to_vec());
         let query = query.bind(at.network.to_vec()).bind(nanos(NOTED));
@@ -165,8 +115,7 @@ impl Limits {
 
     /// Each is committed by itself: nobody waits for another's row with one of their own in hand.
     async fn count_all(&self, all: &[Counted]) -> sqlx::Result<Option<TooMany>> {
-        let Self(readers) = self;
-        let mut reader = readers.reader().await?;
+        let mut reader = self.readers.reader().await?;
         for counted in all {
             let mut db = reader.db();
             let refused = match counted {
@@ -193,8 +142,7 @@ impl Limits {
 
     /// Gives one back of each. What failed before it is forgotten as well if it succeeded.
     async fn give_back_all(&self, all: &[Counted], succeeded: bool) -> sqlx::Result<()> {
-        let Self(readers) = self;
-        let mut reader = readers.reader().await?;
+        let mut reader = self.readers.reader().await?;
         for counted in all {
             let mut db = reader.db();
             let query = match counted {
@@ -216,10 +164,13 @@ impl Limits {
     }
 
     /// Drops what is that much older than it must be, a few rows at a time.
-    async fn forget(&self, statement: &'static str, older: Duration) -> sqlx::Result<()> {
-        let Self(readers) = self;
+    pub(super) async fn forget(
+        &self,
+        statement: &'static str,
+        older: Duration,
+    ) -> sqlx::Result<()> {
         loop {
-            let mut reader = readers.reader().await?;
+            let mut reader = self.readers.reader().await?;
             let mut db = reader.db();
             let query = db.query(statement).bind(nanos(older));
             let dropped = query.bind(FORGET_AT_ONCE).execute().await?;
@@ -303,85 +254,5 @@ impl SharedLimits for Limits {
             self.forget(sql::FORGET_FAILURES, memory).await
         };
         self.ask("drop login limits that are over", tidy).await
-    }
-}
-
-#[async_trait]
-impl KnownNetworks for SqlStore {
-    async fn knows(&self, at: &Whereabouts) -> Result<bool, StoreError> {
-        let doing = "look up where a user logs in from";
-        self.limits.ask(doing, self.limits.knows(at)).await
-    }
-
-    async fn remember(&self, at: &Whereabouts, now: Timestamp) -> Result<(), StoreError> {
-        if self.limits.are_shared() {
-            let doing = "note where a user logs in from";
-            return self.limits.ask(doing, self.limits.note(at)).await;
-        }
-        let note = Change::Limit(LimitWrite::Note(*at, now));
-        self.write(note).await.map(drop)
-    }
-
-    async fn forget_networks(&self, now: Timestamp) -> Result<(), StoreError> {
-        let doing = "drop where users do not log in from any more";
-        if self.limits.are_shared() {
-            let forget = self.limits.forget(sql::FORGET_NETWORKS, REMEMBERED);
-            return self.limits.ask(doing, forget).await;
-        }
-        let until = now.minus(REMEMBERED);
-        self.drop_old(sql::OLD_NETWORK, until, LimitWrite::DropNetworks)
-            .await
-    }
-}
-
-impl SqlStore {
-    /// Drops rows that are as old as `until`, a few in each write, as long as `oldest` finds one. A write costs a sync
-    /// to disk, and there is nearly always nothing to drop.
-    async fn drop_old(
-        &self,
-        oldest: &'static str,
-        until: Timestamp,
-        drop_some: fn(Timestamp) -> LimitWrite,
-    ) -> Result<(), StoreError> {
-        let Limits(readers) = &self.limits;
-        loop {
-            let old = readers.optional(oldest, |query| query.bind(until.millis()));
-            let old = self.limits.ask("look for expired login limits", old);
-            if old.await?.is_none() {
-                return Ok(());
-            }
-            self.write(Change::Limit(drop_some(until))).await?;
-        }
-    }
-}
-
-#[async_trait]
-impl KeptLimits for SqlStore {
-    async fn kept(&self) -> Result<Vec<KeptFailures>, StoreError> {
-        let Limits(readers) = &self.limits;
-        let kept = async {
-            let rows = readers.all(sql::KEPT_FAILURES, |query| query.bind(KEPT));
-            let rows = rows.await?;
-            let kept = rows.iter().map(|row| {
-                let account: Vec<u8> = row.get(0)?;
-                Ok(KeptFailures {
-                    account: account.try_into().map_err(|_| unreadable("digest"))?,
-                    failures: u32::try_from(row.get::<i64>(1)?).unwrap_or(u32::MAX),
-                    expires_at: time(row, 2)?,
-                })
-            });
-            kept.collect()
-        };
-        self.limits.ask("read which logins failed", kept).await
-    }
-
-    async fn keep(&self, changed: Vec<KeptFailures>) -> Result<(), StoreError> {
-        let keep = Change::Limit(LimitWrite::Keep(changed));
-        self.write(keep).await.map(drop)
-    }
-
-    async fn drop_expired(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.drop_old(sql::EXPIRED_FAILURE, now, LimitWrite::DropFailures)
-            .await
     }
 }

@@ -1,13 +1,23 @@
 //! The mark, as the writer keeps it: asked for in each transaction, and moved on after its commit.
 
-use super::Continuation;
+use super::advice::Cause;
 use super::engine::Db;
 use super::reader;
 use super::statements as sql;
 use crate::revocation::log::{Cursor, Head};
 use crate::store::mark::{Mark, MarkError, MarkFile, MarkId};
 
-pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
+/// How a log stands to a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuation {
+    /// It goes on from there.
+    GoesOn,
+    /// It is another log, in which everything is ended that can have begun by then: another node took an older
+    /// copy on.
+    AllEnded,
+    /// It is another log.
+    Another,
+}
 
 /// What a transaction knows of the mark.
 #[derive(Debug)]

@@ -7,12 +7,15 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 
+use super::address::PostgresUrl;
+use super::advice::Cause;
 use super::engine::{Column, Db, Value};
-use super::marking::{self, Cause};
-use super::reader::{self, page_in};
-use super::writer::set_head;
-use super::{Continuation, PostgresUrl, not_migrated, postgres, sqlite, within_limit};
-use super::{moving_statements as sql, statements};
+use super::head::{self, HeadRow, set_head};
+use super::marking::{self, Continuation};
+use super::migration::not_migrated;
+use super::reader::page_in;
+use super::time_limit::within_limit;
+use super::{moving_statements as sql, postgres, sqlite, statements};
 use crate::revocation::log::Cursor;
 use crate::revocation::log::{Head, StoreError};
 use crate::revocation::reading::Reading;
@@ -149,7 +152,7 @@ impl Moving {
         postgres::migrate(target).await?;
         let source = &mut Db::Sqlite(&mut self.source);
         let target = &mut Db::Postgres(target);
-        let head = step("lock the other database", reader::locked_head(target)).await?;
+        let head = step("lock the other database", head::locked_head(target)).await?;
         let there = step(doing, all(target)).await?;
         let others: i64 = step(doing, async {
             target.query(sql::OTHERS).one().await?.get(0)
@@ -220,7 +223,7 @@ impl Moved {
 }
 
 async fn all(db: &mut Db<'_>) -> sqlx::Result<Moved> {
-    let seq = reader::head(db).await?.head.cursor.seq;
+    let seq = head::head(db).await?.head.cursor.seq;
     let row = db.query(sql::COUNTS).one().await?;
     let counts = Counts {
         revocations: row.get(0)?,
@@ -268,7 +271,7 @@ async fn copy_all(source: &mut Db<'_>, target: &mut Db<'_>) -> Result<(), StoreE
     let start = Vec::<u8>::new();
     copy(source, target, sql::NETWORKS, start, PAGE, &mut progress).await?;
     let head = async {
-        set_head(target, &reader::head(source).await?).await?;
+        set_head(target, &head::head(source).await?).await?;
         let leeway: i64 = source.query(statements::LEEWAY).one().await?.get(0)?;
         let query = target.query(statements::SET_LEEWAY).bind(leeway);
         query.execute().await?;
@@ -363,8 +366,8 @@ async fn heads_and_counts(
     source: &mut Db<'_>,
     target: &mut Db<'_>,
 ) -> sqlx::Result<Option<&'static str>> {
-    let (own, copied) = (reader::head(source).await?, reader::head(target).await?);
-    let cut_offs = |row: &reader::HeadRow| (row.everything_from, row.everything_version);
+    let (own, copied) = (head::head(source).await?, head::head(target).await?);
+    let cut_offs = |row: &HeadRow| (row.everything_from, row.everything_version);
     if own.head != copied.head || cut_offs(&own) != cut_offs(&copied) {
         return Ok(Some("the log's head"));
     }

@@ -1,6 +1,6 @@
 //! Entries of the log as one row, which both engines pack and one function reads.
 
-use super::reader::unreadable;
+use super::row::unreadable;
 use crate::revocation::log::Entry;
 use crate::revocation::{LogHash, Revocation, Target};
 use crate::time::Timestamp;

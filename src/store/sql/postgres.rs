@@ -3,28 +3,20 @@
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{
-    PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPool, PgPoolOptions,
-};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Row};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::marking::Cause;
-use super::{migration, not_migrated};
+use super::advice::{explained, tls_error};
+use super::migration::{migration, not_migrated};
+use super::time_limit::LIMIT;
 use crate::revocation::log::StoreError;
-
-/// How long anything that is asked of the server may take. Whoever waits longer gets an error, and the
-/// connection, whose state nobody knows then, is dropped.
-pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a first connection is tried for when a service starts.
 const START_LIMIT: Duration = Duration::from_secs(30);
 const START_PAUSE: Duration = Duration::from_secs(1);
-
-/// A reader sees one moment, and writes nothing.
-pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// What each connection is set to, whatever the server's defaults are: a commit is on disk when it returns, and
 /// a node that stops in the middle of a transaction does not keep the head for long.
@@ -43,11 +35,6 @@ fn may_pass(cause: &sqlx::Error) -> bool {
         sqlx::Error::PoolTimedOut => true,
         _ => false,
     }
-}
-
-/// What TLS found wrong: sqlx gives it as a failure of the socket.
-fn tls_error(cause: &std::io::Error) -> Option<&rustls::Error> {
-    cause.get_ref()?.downcast_ref()
 }
 
 async fn set(connection: &mut PgConnection) -> sqlx::Result<()> {
@@ -186,53 +173,4 @@ async fn hear(pool: &PgPool, bell: &watch::Sender<u64>) -> sqlx::Result<()> {
         listener.try_recv().await?;
         bell.send_modify(|rung| *rung = rung.wrapping_add(1));
     }
-}
-
-/// Why it failed, and what to do, in words for an operator.
-pub(super) fn explained(cause: Cause) -> Cause {
-    let code = match cause.downcast_ref::<sqlx::Error>() {
-        Some(sqlx::Error::Database(cause)) => cause
-            .try_downcast_ref::<PgDatabaseError>()
-            .map(|cause| cause.code().to_owned()),
-        Some(sqlx::Error::Tls(_)) => return advised(cause, NO_TLS),
-        Some(sqlx::Error::Io(io)) => {
-            let advice = tls_error(io).map(advice_about_tls);
-            return match advice {
-                Some(advice) => advised(cause, advice),
-                None => cause,
-            };
-        }
-        _ => None,
-    };
-    let advice = match code.as_deref() {
-        Some("28P01") => "check the user and the password",
-        Some("28000") => "check the user and the password, and the server's pg_hba.conf",
-        Some("42501") => "make the user the owner of the database",
-        Some("3D000") => "make the database first",
-        Some("25006") => "it is read-only: give the address of the writable primary",
-        Some("53300") => "raise its max_connections",
-        Some("53100") => "its disk is full",
-        _ => return cause,
-    };
-    advised(cause, advice)
-}
-
-const NO_TLS: &str =
-    "turn TLS on at the server: its settings are ssl, ssl_cert_file and ssl_key_file";
-
-fn advice_about_tls(error: &rustls::Error) -> &'static str {
-    use rustls::CertificateError as Bad;
-    match error {
-        rustls::Error::InvalidCertificate(
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. },
-        ) => "the server's certificate is for another host: use the name that is in it",
-        rustls::Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
-            "add sslrootcert=/path/to/ca.pem to the address, with the CA of the server's certificate"
-        }
-        _ => "check the server's certificate, and sslrootcert in the address",
-    }
-}
-
-fn advised(cause: Cause, advice: &str) -> Cause {
-    format!("{cause}; {advice}").into()
 }

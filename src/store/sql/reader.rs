@@ -1,102 +1,15 @@
 //! What is read. Each function sees one moment of the store.
 
 use super::engine::{Db, Readers, Row};
+use super::head::{HeadRow, head};
 use super::packed::{self, Packed};
+use super::row::{maybe_time, parsed, time};
 use super::statements as sql;
 use crate::account::password::PasswordHash;
 use crate::account::{LoginStart, LoginUser, User, Username};
 use crate::id::UserId;
-use crate::revocation::LogHash;
-use crate::revocation::log::{Cursor, Entry, Head, Page};
-use crate::store::mark::Mark;
+use crate::revocation::log::{Entry, Page};
 use crate::time::Timestamp;
-
-/// The head row: the log's head, and what cut-offs know.
-#[derive(Clone, Debug)]
-pub(super) struct HeadRow {
-    pub head: Head,
-    pub everything_from: i64,
-    pub everything_version: i64,
-    /// What time it is at the server, if there is one.
-    pub server_time: Option<Timestamp>,
-    /// What was appended since it was read.
-    pub appended: Vec<Entry>,
-}
-
-impl HeadRow {
-    /// Whether a cut-off of everything came after all that the mark knows of: not one that was there before the
-    /// mark was written, after which something else may have been revoked. What had expired by the mark's
-    /// horizon is among that, wherever the horizon is now.
-    pub(super) fn has_ended_all_of(&self, mark: &Mark) -> bool {
-        let known = mark.newest_lineage.max(mark.written_at);
-        self.everything_from > known.millis()
-    }
-}
-
-/// A row that this program did not write.
-pub(super) fn unreadable(what: &'static str) -> sqlx::Error {
-    sqlx::Error::Decode(format!("a {what} that this version does not know").into())
-}
-
-pub(super) fn hash(row: &Row, column: usize) -> sqlx::Result<LogHash> {
-    row.get::<Vec<u8>>(column)?
-        .try_into()
-        .map_err(|_| unreadable("hash"))
-}
-
-pub(super) fn time(row: &Row, column: usize) -> sqlx::Result<Timestamp> {
-    row.get(column).map(Timestamp::from_millis)
-}
-
-fn maybe_time(row: &Row, column: usize) -> sqlx::Result<Option<Timestamp>> {
-    let millis: Option<i64> = row.get(column)?;
-    Ok(millis.map(Timestamp::from_millis))
-}
-
-pub(super) fn parsed<T: std::str::FromStr>(
-    row: &Row,
-    column: usize,
-    what: &'static str,
-) -> sqlx::Result<T> {
-    row.get::<String>(column)?
-        .parse()
-        .map_err(|_| unreadable(what))
-}
-
-pub(super) async fn head(db: &mut Db<'_>) -> sqlx::Result<HeadRow> {
-    let row = db.query_of(sql::HEAD, sql::HEAD_AT_PRIMARY).one().await?;
-    head_row(&row, db.is_postgres())
-}
-
-/// The head, which nobody else moves until the transaction is over.
-pub(super) async fn locked_head(db: &mut Db<'_>) -> sqlx::Result<HeadRow> {
-    // SQLite locks when the transaction begins.
-    let row = db.query_of(sql::HEAD, sql::LOCK_HEAD).one().await?;
-    head_row(&row, db.is_postgres())
-}
-
-fn head_row(row: &Row, at_server: bool) -> sqlx::Result<HeadRow> {
-    if at_server && row.get(7)? {
-        return Err(sqlx::Error::Protocol(
-            "this server is a standby and not the writable primary".to_owned(),
-        ));
-    }
-    Ok(HeadRow {
-        head: Head {
-            cursor: Cursor {
-                seq: row.get(0)?,
-                hash: hash(row, 1)?,
-            },
-            compacted: row.get(2)?,
-            horizon: time(row, 3)?,
-            newest_lineage: time(row, 4)?,
-        },
-        everything_from: row.get(5)?,
-        everything_version: row.get(6)?,
-        server_time: at_server.then(|| time(row, 8)).transpose()?,
-        appended: Vec::new(),
-    })
-}
 
 /// How many entries come in one row, at most.
 const ROW: u32 = 1024;

@@ -10,7 +10,8 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
-use super::{READERS, migration};
+use super::engine::READERS;
+use super::migration::migration;
 use crate::revocation::log::StoreError;
 
 /// How long a writer waits for another process's transaction.

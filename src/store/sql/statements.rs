@@ -195,3 +195,6 @@ pub(super) const FORGET_NETWORKS: &str = concat!(
     now!(),
     " - $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
 );
+
+/// A reader sees one moment, and writes nothing.
+pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";

@@ -3,7 +3,7 @@
 use waxseal::embedded::Database;
 use waxseal::store::sql::{BadPostgresUrl, PostgresUrl};
 
-use super::{FILE, bad};
+use super::refusal::{FILE, bad};
 use crate::failure::Failure;
 
 /// Which addresses of a database on another machine are taken.

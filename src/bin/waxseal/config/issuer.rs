@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::bad;
+use super::refusal::bad;
 use crate::cli::duration;
 use crate::failure::Failure;
 

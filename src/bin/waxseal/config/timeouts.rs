@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use waxseal::policy::{Policy, Timeouts};
 
-use super::bad;
+use super::refusal::bad;
 use crate::cli::duration;
 use crate::failure::Failure;
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::bad;
+use super::refusal::bad;
 use crate::failure::Failure;
 
 /// A certificate and its private key, as PEM files.

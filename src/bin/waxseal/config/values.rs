@@ -2,7 +2,7 @@
 
 use waxseal::account::Username;
 
-use super::bad;
+use super::refusal::bad;
 use crate::failure::Failure;
 
 /// The largest memo, in mebibytes.

@@ -1,0 +1,122 @@
+//! The first keys of a service.
+
+use std::path::{Path, PathBuf};
+
+use super::open_error::OpenError;
+use super::settings::{Database, Settings};
+use crate::crypto::sha256;
+use crate::key::Format;
+use crate::keyring::Keyring;
+use crate::random::OsRandom;
+use crate::schedule::{self, LEAD};
+use crate::store::files;
+use crate::store::key_folder::{self, Change, KeyFolderError};
+use crate::time::{Clock, Timestamp};
+
+/// The folder of the keys.
+#[derive(Clone, Debug)]
+pub(super) struct KeyFolder {
+    pub(super) path: PathBuf,
+    /// Whether no other node has a copy of it.
+    pub(super) is_own: bool,
+}
+
+/// Makes the first keys of each format that is accepted: to accept a format publishes its keys, so that
+/// it can be issued later. True if there was any key before.
+///
+/// A format whose first key came after those of another is not issued before every verifier must
+/// have that key.
+pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, OpenError> {
+    let (folder, random) = (&settings.keys_dir, OsRandom::new());
+    let keyring = key_folder::keyring(folder)?;
+    files::warn_of_parents(folder);
+    let had_keys = !keyring.plan().is_empty();
+    let algorithms = settings
+        .accepts
+        .iter()
+        .map(|format| settings.algorithm_of(*format));
+    let missing: Vec<_> = algorithms
+        .filter(|algorithm| {
+            schedule::turns_of(keyring.plan(), algorithm.format())
+                .next()
+                .is_none()
+        })
+        .collect();
+    if let (Some(missing), Database::Postgres(_)) = (missing.first(), &settings.database) {
+        return Err(OpenError::NoKeys {
+            format: missing.format(),
+            folder: folder.clone(),
+        });
+    }
+    if !missing.is_empty() {
+        let mut change = Change::begin(folder)?;
+        let now = clock.now();
+        let mut plan = std::mem::take(&mut change.plan);
+        for algorithm in missing {
+            if schedule::turns_of(&plan, algorithm.format())
+                .next()
+                .is_none()
+            {
+                let new_key = || change.new_key(algorithm, now, &random);
+                schedule::rotate(&mut plan, algorithm, now, None, new_key)?;
+                tracing::info!(folder = %folder.display(), algorithm = algorithm.name(), "made a first signing key, and its successor");
+            }
+        }
+        change.plan = plan;
+        change.commit()?;
+    }
+    let keyring = key_folder::keyring(folder)?;
+    let first =
+        |format| schedule::turns_of(keyring.plan(), format).min_by_key(|key| key.times.published);
+    let others = [Format::Jwt, Format::Paseto]
+        .into_iter()
+        .filter(|format| *format != settings.format);
+    let other = others
+        .filter_map(first)
+        .map(|key| key.times.published)
+        .min();
+    if let Some(issued) = first(settings.format) {
+        let (published, from) = (issued.times.published, issued.times.published.plus(LEAD));
+        // A key that took over in an emergency did not sign from the moment it was published.
+        let is_first = issued.times.signs_from <= Some(published);
+        if is_first && other.is_some_and(|other| other < published) && clock.now() < from {
+            return Err(OpenError::TooEarly {
+                format: settings.format,
+                from,
+            });
+        }
+    }
+    Ok(had_keys)
+}
+
+/// Tells these keys from others, by the one that signed first, and when the newest of them was published. The
+/// former is the same after a rotation, and when the keys are dated anew; it is never 0.
+pub(super) fn identity(keyring: &Keyring) -> (i64, Timestamp) {
+    let turns = keyring
+        .plan()
+        .iter()
+        .filter(|key| key.times.signs_from.is_some());
+    let first = turns.min_by_key(|key| (key.times.signs_from, key.kid.clone()));
+    let digest = first.map(|first| sha256(first.kid.as_str().as_bytes()));
+    let [a, b, c, d, ..] = digest.unwrap_or_default();
+    let id = i64::from(u32::from_be_bytes([a, b, c, d])) + 1;
+    let published = keyring.plan().iter().map(|key| key.times.published);
+    (id, published.max().unwrap_or(Timestamp::EPOCH))
+}
+
+/// Dates the first keys of each format anew if they begin to sign in the future. Call it only if nothing was
+/// signed with them: then they were made by a clock that was ahead, and nobody knows them yet. True if it did.
+///
+/// # Errors
+/// [`KeyFolderError`].
+pub(super) fn date_anew(folder: &Path, now: Timestamp) -> Result<bool, KeyFolderError> {
+    let mut change = Change::begin(folder)?;
+    let mut dated = false;
+    for format in [Format::Jwt, Format::Paseto] {
+        dated |= schedule::date_anew(&mut change.plan, format, now);
+    }
+    if dated {
+        change.commit()?;
+    }
+    Ok(dated)
+}

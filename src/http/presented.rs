@@ -1,0 +1,167 @@
+//! The token of a request: in the `Authorization` header, or in the session cookie.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+use super::cookie;
+use super::origins;
+use super::problem::Problem;
+use super::session_cookies::Seen;
+use crate::verifier::{Refusal, VerifiedClaims, Verifier};
+
+/// How a token came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// In the `Authorization` header.
+    Bearer,
+    /// In the session cookie.
+    Cookie,
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        if refusal == Refusal::Stale {
+            tracing::warn!("a token was refused: {refusal}");
+            return Self::unavailable(
+                "Whether the token was revoked cannot be told now. Try again.",
+            );
+        }
+        tracing::debug!(cause = %refusal, "a token was refused");
+        Self::invalid_token()
+    }
+}
+
+/// The one token of a request, not yet verified.
+pub(super) struct Presented<'a> {
+    pub(super) token: &'a str,
+    pub(super) carrier: Carrier,
+    #[cfg(feature = "server")]
+    pub(super) has_cookie: bool,
+}
+
+impl<'a> Presented<'a> {
+    /// Cookies count only below their layer. A bearer token and a cookie must be the same.
+    pub(super) fn of(parts: &'a Parts) -> Result<Option<Self>, Problem> {
+        let bearer = bearer(&parts.headers)?;
+        let seen = parts.extensions.get::<Seen>();
+        let cookie = match seen {
+            None => None,
+            Some(_) => cookie::read(&parts.headers).map_err(|_| Problem::two_credentials())?,
+        };
+        match (bearer, cookie) {
+            (None, None) => Ok(None),
+            (Some(bearer), Some(cookie)) if bearer != cookie => Err(Problem::two_credentials()),
+            // To know the token takes more than to be a page in the same browser.
+            (Some(token), _) => Ok(Some(Self {
+                token,
+                carrier: Carrier::Bearer,
+                #[cfg(feature = "server")]
+                has_cookie: cookie.is_some(),
+            })),
+            (None, Some(token)) => {
+                let permitted = seen
+                    .is_some_and(|seen| seen.origins.permit_cookie(&parts.method, &parts.headers));
+                permitted
+                    .then_some(Some(Self {
+                        token,
+                        carrier: Carrier::Cookie,
+                        #[cfg(feature = "server")]
+                        has_cookie: true,
+                    }))
+                    .ok_or_else(|| origins::cookie_not_permitted(&parts.headers))
+            }
+        }
+    }
+
+    /// Verifies it, and lets the layer know what its cookie was.
+    pub(super) fn verify(
+        &self,
+        parts: &Parts,
+        verifier: &Verifier,
+    ) -> Result<VerifiedClaims, Refusal> {
+        let verdict = verifier.verify(self.token);
+        if let (Carrier::Cookie, Some(seen)) = (self.carrier, parts.extensions.get::<Seen>()) {
+            seen.note(&verdict);
+        }
+        verdict
+    }
+
+    /// Why it is refused. What is not one word is refused as something else than a token.
+    pub(super) fn refused(&self, refusal: Refusal) -> Problem {
+        match self.carrier {
+            Carrier::Bearer if !is_plain(self.token) => Problem::malformed_credentials(),
+            _ => refusal.into(),
+        }
+    }
+}
+
+/// The scheme, and the first of the spaces that end it (RFC 9110, section 11.4).
+const BEARER: &[u8] = b"bearer ";
+
+/// The one bearer token of a request (RFC 6750, section 2.1). Credentials of other schemes, such as those of
+/// a gate in front of the service, are not for us and are ignored.
+///
+/// # Errors
+/// 400 for two bearer tokens, for one that is empty, and for a header that is not the credentials of one
+/// scheme.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(first) = values.next() else {
+        return Ok(None);
+    };
+    let mut token = bearer_in(first.as_bytes())?;
+    for value in values {
+        let found = bearer_in(value.as_bytes())?;
+        if token.is_some() && found.is_some() {
+            return Err(Problem::malformed_credentials());
+        }
+        token = token.or(found);
+    }
+    Ok(token)
+}
+
+fn bearer_in(value: &[u8]) -> Result<Option<&str>, Problem> {
+    let mut token = match value.split_at_checked(BEARER.len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => token,
+        _ if is_of_another_scheme(value) => return Ok(None),
+        _ => return Err(Problem::malformed_credentials()),
+    };
+    while let [b' ', rest @ ..] = token {
+        token = rest;
+    }
+    match str::from_utf8(token) {
+        Ok(token) if !token.is_empty() => Ok(Some(token)),
+        _ => Err(Problem::malformed_credentials()),
+    }
+}
+
+/// Whether a header has the credentials of one scheme that is not `Bearer`.
+///
+/// A single word is not taken for a scheme: it may be a token whose scheme was forgotten. A bearer token
+/// after a comma is not ignored: a proxy that joins two headers into one must not hide it.
+fn is_of_another_scheme(value: &[u8]) -> bool {
+    let mut words = value.splitn(2, |b| *b == b' ');
+    let (Some(scheme), Some(credentials)) = (words.next(), words.next()) else {
+        return false;
+    };
+    let is_bearer = |part: &[u8]| {
+        let word = part.trim_ascii().split(u8::is_ascii_whitespace).next();
+        word.is_some_and(|word| word.eq_ignore_ascii_case(BEARER.trim_ascii()))
+    };
+    !scheme.is_empty()
+        && scheme.iter().copied().all(is_token_character)
+        && !credentials.trim_ascii().is_empty()
+        && !value.split(|b| *b == b',').any(is_bearer)
+}
+
+/// Whether a scheme's name can have it (RFC 9110, section 5.6.2).
+const fn is_token_character(b: u8) -> bool {
+    b.is_ascii_alphanumeric()
+        || matches!(b, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+}
+
+/// Whether it is one word of one header. What is not never verifies: it is asked of what did not.
+fn is_plain(token: &str) -> bool {
+    token.bytes().all(|b| b.is_ascii_graphic() && b != b',')
+}

@@ -1,0 +1,60 @@
+//! `GET /livez` and `GET /readyz`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::doorbell::Doorbell;
+use crate::http::problem::Problem;
+use crate::issuer::Issuer;
+use crate::verifier::Verifier;
+
+/// The process answers.
+pub(super) async fn livez() -> StatusCode {
+    StatusCode::OK
+}
+
+/// What a service that is ready may still be in trouble with.
+#[derive(Serialize)]
+pub(super) struct Details {
+    revocations: &'static str,
+    keys: &'static str,
+}
+
+/// Tokens can be told good from bad here.
+pub(super) async fn readyz(
+    State(verifier): State<Arc<Verifier>>,
+    State(issuer): State<Arc<Issuer>>,
+    State(doorbell): State<Doorbell>,
+) -> Result<Json<Details>, Problem> {
+    if doorbell.is_closing() {
+        return Err(Problem::unavailable(
+            "The service stops. It serves on until its notice is over.",
+        ));
+    }
+    if !verifier.is_fresh() {
+        tracing::warn!("not ready: the revocation list is not provably fresh");
+        return Err(Problem::unavailable(
+            "The revocation list is not provably fresh.",
+        ));
+    }
+    // Whatever is wrong, the clock or the keys: by this clock no token is good yet.
+    if let Some(why) = issuer.not_yet() {
+        tracing::warn!("not ready: {why}");
+        return Err(Problem::unavailable(
+            "No key signs yet, so nobody can log in.",
+        ));
+    }
+    let keys = match (verifier.keys_are_current(), issuer.can_sign()) {
+        (false, _) => "broken",
+        (true, false) => "none_signs",
+        (true, true) => "current",
+    };
+    Ok(Json(Details {
+        revocations: "fresh",
+        keys,
+    }))
+}

@@ -1,0 +1,243 @@
+//! `POST /login`.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::caller::Caller;
+use super::issued::Respond;
+use super::json::{Json, SecretText};
+use crate::account::Username;
+use crate::account::limits::{LoginLimits, NotAdmitted, TooMany};
+use crate::account::password::{HashingFailed, Password};
+use crate::http::cookie;
+use crate::http::current::to_the_end;
+use crate::http::origins::Sender;
+use crate::http::presented::{self, Carrier};
+use crate::http::problem::{Limited, Problem};
+use crate::http::session_cookies::{Did, SessionCookies};
+use crate::issuer::{Issuer, LoggedIn, LoginError, SignError};
+use crate::verifier::{Refusal, Superseded, VerifiedClaims, Verifier};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credentials {
+    username: String,
+    password: SecretText,
+    #[serde(default)]
+    delivery: Delivery,
+}
+
+/// Where the token goes.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Delivery(Carrier);
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self(Carrier::Bearer)
+    }
+}
+
+/// From text alone: serde would read an enum from an object too.
+impl TryFrom<String> for Delivery {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "bearer" => Ok(Self(Carrier::Bearer)),
+            "cookie" => Ok(Self(Carrier::Cookie)),
+            _ => Err("bearer or cookie"),
+        }
+    }
+}
+
+/// What a login takes the place of: the session whose token came along in the way in which it answers.
+pub(super) struct Former {
+    cookie: Option<Result<VerifiedClaims, Refusal>>,
+    bearer: Option<Result<VerifiedClaims, Refusal>>,
+    /// Whether the host may have the session cookie.
+    host: Result<(), Problem>,
+}
+
+impl<S> FromRequestParts<S> for Former
+where
+    Arc<Verifier>: FromRef<S>,
+    SessionCookies: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    /// Refuses a page of another site, which would log its own user in here (login CSRF).
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let cookies = SessionCookies::from_ref(state);
+        if cookies.origins().sender(&parts.headers) == Sender::CrossSite {
+            return Err(Problem::cross_site());
+        }
+        let verifier = Arc::<Verifier>::from_ref(state);
+        let cookie = cookie::read(&parts.headers).map_err(|_| Problem::two_credentials())?;
+        // A login needs no other credentials: what is malformed has no session to end.
+        let bearer = presented::bearer(&parts.headers).ok().flatten();
+        Ok(Self {
+            cookie: cookie.map(|token| verifier.verify(token)),
+            bearer: bearer.map(|token| verifier.verify(token)),
+            host: cookies.check_host(&parts.uri, &parts.headers),
+        })
+    }
+}
+
+impl Former {
+    /// The one that is replaced by a login that answers in that way, if it is or was one of ours.
+    fn replaced(self, carrier: Carrier) -> Result<Option<Replaced>, Problem> {
+        let verdict = match carrier {
+            Carrier::Bearer => self.bearer,
+            Carrier::Cookie => self.cookie,
+        };
+        match verdict {
+            Some(Ok(session)) => Ok(Some(Replaced::Good(Box::new(session)))),
+            Some(Err(Refusal::Superseded(superseded))) => Ok(Some(Replaced::Reused(superseded))),
+            // It may be good, and would be left alive.
+            Some(Err(Refusal::Stale)) => Err(Refusal::Stale.into()),
+            Some(Err(_)) | None => Ok(None),
+        }
+    }
+}
+
+enum Replaced {
+    Good(Box<VerifiedClaims>),
+    Reused(Superseded),
+}
+
+pub(super) async fn login(
+    State(issuer): State<Arc<Issuer>>,
+    State(limits): State<Arc<LoginLimits>>,
+    respond: Respond,
+    former: Former,
+    caller: Caller,
+    Json(credentials): Json<Credentials>,
+) -> Result<Response, Problem> {
+    let password = Password::presented(credentials.password.0)
+        .map_err(|_| Problem::invalid_request("A password has at most 1024 bytes."))?;
+    let Delivery(carrier) = credentials.delivery;
+    if carrier == Carrier::Cookie {
+        former.host?;
+    }
+    let replaced = former.replaced(carrier)?;
+    let attempt = Attempted {
+        issuer: Arc::clone(&issuer),
+        limits,
+        username: credentials.username,
+        password,
+        caller,
+    };
+    // An attempt that is counted is decided or given back, even if the caller goes away.
+    let LoggedIn {
+        issued,
+        password_change_required_by,
+    } = to_the_end(attempt.decide()).await?;
+    match replaced {
+        Some(Replaced::Good(session)) => issuer.replace(&session).await?,
+        Some(Replaced::Reused(superseded)) => issuer.reused(&superseded).await?,
+        None => {}
+    }
+    let respond = respond.requiring_password_change_by(password_change_required_by);
+    Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
+}
+
+struct Attempted {
+    issuer: Arc<Issuer>,
+    limits: Arc<LoginLimits>,
+    username: String,
+    password: Password,
+    caller: Caller,
+}
+
+impl Attempted {
+    async fn decide(self) -> Result<LoggedIn, Problem> {
+        let limits = self.limits;
+        // All texts that are not usernames share one limit.
+        let username = Username::typed(&self.username).ok();
+        let account = username.map(|name| name.to_string()).unwrap_or_default();
+        let attempt = limits.admit_login(&account, self.caller.address).await?;
+        let (class, origin) = (attempt.class(), self.caller.origin());
+        let login = self
+            .issuer
+            .login_in(class, &self.username, self.password, origin);
+        match login.await {
+            Ok(login) => {
+                limits.succeeded(attempt).await;
+                Ok(login)
+            }
+            Err(cause) => {
+                // The password was not found wrong.
+                if matches!(cause, LoginError::Store(_)) || cause.is_busy() {
+                    limits.not_made(attempt).await;
+                }
+                Err(cause.into())
+            }
+        }
+    }
+}
+
+impl From<TooMany> for Problem {
+    fn from(too_many: TooMany) -> Self {
+        tracing::info!(policy = too_many.policy, "a login was not let through");
+        let whole = |seconds: f64| seconds.ceil().max(1.0) as u64;
+        Self::too_many_requests(Limited {
+            policy: too_many.policy,
+            quota: too_many.rate.burst.get(),
+            window: whole(too_many.rate.window.as_secs_f64()),
+            retry_after: whole(too_many.retry_after.as_secs_f64()),
+        })
+    }
+}
+
+impl From<NotAdmitted> for Problem {
+    fn from(error: NotAdmitted) -> Self {
+        match error {
+            NotAdmitted::TooMany(too_many) => too_many.into(),
+            NotAdmitted::Busy => {
+                tracing::info!("a login was refused: too many attempts are being counted");
+                Self::unavailable("Login is temporarily unavailable. Try again.")
+            }
+            NotAdmitted::Store(cause) => {
+                tracing::error!(%cause, "the database could not count a login");
+                Self::unavailable("Login is temporarily unavailable. Try again.")
+            }
+        }
+    }
+}
+
+impl From<SignError> for Problem {
+    fn from(error: SignError) -> Self {
+        tracing::error!(cause = %error, "no token was signed");
+        match error {
+            SignError::NoSigningKey => Self::unavailable("Nothing can be signed now. Try again."),
+            SignError::Failed(_) => Self::internal(),
+        }
+    }
+}
+
+impl From<LoginError> for Problem {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Refused => {
+                tracing::info!("a login was refused");
+                Self::invalid_credentials()
+            }
+            LoginError::Hashing(HashingFailed::Busy) => {
+                tracing::info!("a login was refused: too many passwords are being checked");
+                Self::unavailable("Login is temporarily unavailable. Try again.")
+            }
+            LoginError::Store(_) => {
+                tracing::error!(cause = %error, "a login failed");
+                Self::unavailable("Login is temporarily unavailable. Try again.")
+            }
+            LoginError::Hashing(error) => error.into(),
+            LoginError::Signing(error) => error.into(),
+        }
+    }
+}

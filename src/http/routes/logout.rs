@@ -1,0 +1,115 @@
+//! `POST /logout`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::clear_site_data::ClearSiteData;
+use super::json::MaybeJson;
+use crate::http::principal::Session;
+use crate::http::problem::Problem;
+use crate::http::session_cookies::SessionCookies;
+use crate::id::NodeId;
+use crate::issuer::{Issuer, LogoutError, LogoutScope};
+use crate::revocation::fence::Fenced;
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    scope: WantedScope,
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct WantedScope(LogoutScope);
+
+/// From text alone: serde would read an enum from an object too.
+impl TryFrom<String> for WantedScope {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "this" => Ok(Self(LogoutScope::This)),
+            "others" => Ok(Self(LogoutScope::Others)),
+            "all" => Ok(Self(LogoutScope::All)),
+            _ => Err("this, others or all"),
+        }
+    }
+}
+
+pub(super) async fn logout(
+    State(issuer): State<Arc<Issuer>>,
+    State(cookies): State<SessionCookies>,
+    State(site_data): State<ClearSiteData>,
+    session: Session,
+    MaybeJson(wanted): MaybeJson<Wanted>,
+) -> Result<Response, Problem> {
+    let scope = wanted.map(|wanted| wanted.scope.0).unwrap_or_default();
+    let fenced = issuer.logout(session.verified(), scope).await?;
+    let mut response = match scope {
+        LogoutScope::Others => StatusCode::NO_CONTENT.into_response(),
+        LogoutScope::This | LogoutScope::All => {
+            Ended::own(&cookies, site_data, &session).into_response()
+        }
+    };
+    if let Some(fenced) = fenced {
+        response
+            .headers_mut()
+            .insert(SERVER_TIMING, timing(&fenced));
+    }
+    Ok(response)
+}
+
+/// How long the other nodes were waited for, and which of them (W3C Server Timing). Operators know them by their
+/// IDs; what their machines are called is nobody else's business.
+fn timing(fenced: &Fenced) -> HeaderValue {
+    let millis = fenced.took.as_millis();
+    let nodes: Vec<_> = fenced.waited_for.iter().map(NodeId::to_string).collect();
+    let text = format!("fence;dur={millis};desc=\"{}\"", nodes.join(" "));
+    // IDs and digits are visible ASCII.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("fence"))
+}
+
+/// A session that its own request ended: 204. The browser deletes its cookie, and what the settings say.
+pub(super) struct Ended(HeaderMap);
+
+impl Ended {
+    pub(super) fn own(
+        cookies: &SessionCookies,
+        site_data: ClearSiteData,
+        session: &Session,
+    ) -> Self {
+        let mut headers = HeaderMap::new();
+        if session.has_cookie() {
+            cookies.clear(&mut headers);
+        }
+        headers.extend(site_data.header().map(|value| (CLEAR_SITE_DATA, value)));
+        Self(headers)
+    }
+}
+
+impl IntoResponse for Ended {
+    fn into_response(self) -> Response {
+        (StatusCode::NO_CONTENT, self.0).into_response()
+    }
+}
+
+impl From<LogoutError> for Problem {
+    fn from(error: LogoutError) -> Self {
+        tracing::error!(cause = %error, "a logout could not be made certain");
+        Self::unavailable(match error {
+            LogoutError::Fence { .. } => {
+                "The session is ended. Whether every node knows that already is not certain: try again."
+            }
+            LogoutError::Store(_) | LogoutError::Follow(_) => {
+                "The logout could not be written. The session may still be alive: try again."
+            }
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! The resources, on one page.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::HeaderValue;
+use axum::routing::{delete, get, post};
+
+use super::layers::Around;
+use super::revocations::Feed;
+use super::state::{AppState, Services};
+use super::{
+    health, login, logout, oauth, page_files, password, renew, revocations, session, sessions,
+    verify, well_known,
+};
+use crate::http::origins::Origins;
+use crate::http::session_cookies::SessionCookies;
+use crate::random::Random;
+
+/// The service's resources.
+pub fn router(services: Services) -> Router {
+    let state = AppState::new(services);
+    let cookies = &state.cookies;
+    // One layer with those within it: a request's way through each that stands alone is cloned and boxed anew.
+    let around = Around::new(cookies.origins(), state.hsts.clone(), &state.random);
+    // Its answer goes to a proxy, and the fewer headers it has the sooner it is read.
+    let around_verify = Around::new(cookies.origins(), None, &state.random);
+    let feed = Router::new()
+        .route("/revocations", get(revocations::revocations))
+        .layer(around.clone())
+        .with_state(Feed::of(&state));
+    let public = well_known::router().merge(oauth::metadata_router());
+    Router::new()
+        .route("/login", post(login::login))
+        .route("/logout", post(logout::logout))
+        .route("/password", post(password::change))
+        .route("/session", get(session::session))
+        .route("/session/renew", post(renew::renew))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{id}", delete(sessions::end))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .layer((around.clone(), cookies.clone()))
+        .merge(verify::router().layer((around_verify, cookies.if_passed_on())))
+        .merge(oauth::router().layer(around))
+        .merge(public.layer(Around::public(state.hsts.clone(), &state.random)))
+        .with_state(state)
+        .merge(feed)
+}
+
+/// The service's own pages, at `/` and below `/pages`, and what browsers look for on any site: `/favicon.ico`,
+/// `/robots.txt` and `/.well-known/change-password`. The pages use the resources, on the same origin, and send
+/// people on to the origins that the cookies allow.
+pub fn pages(
+    cookies: &SessionCookies,
+    hsts: Option<HeaderValue>,
+    random: &Arc<dyn Random>,
+) -> Router {
+    let around = Around::new(&Origins::default(), hsts, random);
+    page_files::router(cookies.origins()).layer((around, cookies.clone()))
+}

@@ -1,0 +1,16 @@
+//! What an app of one's own tells somebody whose sign-up is refused.
+
+use crate::http::problem::Problem;
+use crate::issuer::SignUpError;
+
+impl From<SignUpError> for Problem {
+    fn from(error: SignUpError) -> Self {
+        match error {
+            SignUpError::Username => Self::unacceptable_username(),
+            SignUpError::Password(error) => error.into(),
+            SignUpError::Taken => Self::username_taken(),
+            SignUpError::Hashing(error) => error.into(),
+            SignUpError::Store(error) => error.into(),
+        }
+    }
+}

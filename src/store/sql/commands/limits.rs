@@ -1,0 +1,72 @@
+//! Commands of the login limits. With SQLite the process counts by itself, and writes what must survive a restart.
+
+use serde_json::json;
+
+use crate::account::limits::{KeptFailures, NETWORKS, Whereabouts};
+use crate::store::sql::command::{Command, Transaction};
+use crate::store::sql::statements as sql;
+use crate::time::Timestamp;
+
+/// How many rows one command drops: a logout waits no longer than that takes.
+const DROP_AT_ONCE: i64 = 1000;
+
+/// Notes a known network at a time.
+#[derive(Debug)]
+pub(in crate::store::sql) struct NoteNetwork(
+    pub(in crate::store::sql) Whereabouts,
+    pub(in crate::store::sql) Timestamp,
+);
+
+impl Command for NoteNetwork {
+    type Reply = ();
+
+    async fn write(&self, to: &mut Transaction<'_, '_>) -> sqlx::Result<()> {
+        let Self(at, now) = self;
+        let query = to.db.query(sql::NOTE_NETWORK).bind(at.account.to_vec());
+        let query = query.bind(at.network.to_vec()).bind(now.millis());
+        query.execute().await?;
+        let query = to.db.query(sql::DROP_OTHER_NETWORKS);
+        let query = query.bind(at.account.to_vec()).bind(NETWORKS);
+        query.execute().await.map(drop)
+    }
+}
+
+/// Keeps the failures of accounts.
+#[derive(Debug)]
+pub(in crate::store::sql) struct KeepFailures(pub(in crate::store::sql) Vec<KeptFailures>);
+
+impl Command for KeepFailures {
+    type Reply = ();
+
+    async fn write(&self, to: &mut Transaction<'_, '_>) -> sqlx::Result<()> {
+        let Self(failures) = self;
+        let hex =
+            |digest: &[u8]| -> String { digest.iter().map(|byte| format!("{byte:02x}")).collect() };
+        let rows = failures.iter().map(|kept| {
+            json!({
+                "account": hex(&kept.account),
+                "failures": kept.failures,
+                "expires_at": kept.expires_at.millis(),
+            })
+        });
+        let rows = json!(rows.collect::<Vec<_>>()).to_string();
+        let query = to.db.query(sql::KEEP_FAILURES).bind(rows);
+        query.execute().await.map(drop)
+    }
+}
+
+/// Drops some rows that are as old as a time, by this statement.
+#[derive(Debug)]
+pub(in crate::store::sql) struct DropOld {
+    pub(in crate::store::sql) statement: &'static str,
+    pub(in crate::store::sql) until: Timestamp,
+}
+
+impl Command for DropOld {
+    type Reply = ();
+
+    async fn write(&self, to: &mut Transaction<'_, '_>) -> sqlx::Result<()> {
+        let query = to.db.query(self.statement).bind(self.until.millis());
+        query.bind(DROP_AT_ONCE).execute().await.map(drop)
+    }
+}

@@ -1,0 +1,7 @@
+//! The types of signed texts, as the header `typ` says them.
+
+/// An access token (RFC 9068, section 2.1), compared to the letter.
+pub const ACCESS_TOKEN: &str = "at+jwt";
+
+/// A page of the revocation feed: the `typ` of a JWS, the implicit assertion of a PASETO.
+pub const REVOCATIONS: &str = "waxseal-revocations+jwt";
