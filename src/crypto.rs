@@ -297,7 +297,7 @@ mod tests {
             der(4, &[&der(0x30, &[NEW, &der(4, &[scalar]), curve, &public])])
         };
         let curve = der(0xa0, &[curve]);
-        let other = [&[4], public[33..].as_ref(), &public[1..33]].concat();
+        let other = [&[4][..], &public[33..], &public[1..33]].concat();
         assert_eq!(der(0x30, &[OLD, &name, &private(b"", public)]), whole);
         for more in &attributes {
             for curve in [&b""[..], &curve] {

@@ -6,6 +6,7 @@ pub mod limits;
 pub mod password;
 mod username;
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use super::Waxseal;
 use super::first_keys::date_anew;
 use crate::store::key_folder;
-use crate::time::Clock;
 
 impl Waxseal {
     /// Takes the key folder's keyring into use. One that is broken leaves the one that is in use.

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub struct NotBase64Url;
 
 /// How many characters so many bytes have.
-pub(super) const fn length(bytes: usize) -> usize {
+pub(crate) const fn length(bytes: usize) -> usize {
     (bytes * 8).div_ceil(6)
 }
 
@@ -20,7 +20,7 @@ pub fn encode(bytes: &[u8]) -> String {
 }
 
 /// The text for `bytes`, at the end of `text`.
-pub(super) fn encode_onto(text: &mut String, bytes: &[u8]) {
+pub(crate) fn encode_onto(text: &mut String, bytes: &[u8]) {
     URL_SAFE_NO_PAD.encode_string(bytes, text);
 }
 
@@ -38,7 +38,7 @@ pub fn decode(text: &[u8]) -> Result<Vec<u8>, NotBase64Url> {
 ///
 /// # Errors
 /// [`NotBase64Url`] for every text but the one that [`encode`] gives.
-pub(super) fn decode_onto(bytes: &mut Vec<u8>, text: &[u8]) -> Result<(), NotBase64Url> {
+pub(crate) fn decode_onto(bytes: &mut Vec<u8>, text: &[u8]) -> Result<(), NotBase64Url> {
     let start = bytes.len();
     bytes.resize(start + base64::decoded_len_estimate(text.len()), 0);
     let decoded = decode_in(&mut bytes[start..], text)?.len();
@@ -50,7 +50,7 @@ pub(super) fn decode_onto(bytes: &mut Vec<u8>, text: &[u8]) -> Result<(), NotBas
 ///
 /// # Errors
 /// [`NotBase64Url`] for every text but the one that [`encode`] gives.
-pub(super) fn decode_in<'a>(place: &'a mut [u8], text: &[u8]) -> Result<&'a [u8], NotBase64Url> {
+pub(crate) fn decode_in<'a>(place: &'a mut [u8], text: &[u8]) -> Result<&'a [u8], NotBase64Url> {
     let (wide, rest) = text.as_chunks();
     let (places, _) = place.as_chunks_mut();
     let mut good = places.len() >= wide.len();

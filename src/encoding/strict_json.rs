@@ -123,7 +123,7 @@ impl<'a> Object<'a> {
 ///
 /// # Errors
 /// [`NotStrictJson`].
-pub(super) fn members<'a, const N: usize>(
+pub(crate) fn members<'a, const N: usize>(
     json: &'a [u8],
     names: &[&str; N],
 ) -> Result<[Option<Value<'a>>; N], NotStrictJson> {

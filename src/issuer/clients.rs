@@ -123,7 +123,7 @@ impl Issuer {
         credentials: &ClientCredentials,
     ) -> Result<AuthenticatedClient, ClientError> {
         let begun = self
-            .2
+            .meters
             .client_authentications
             .begun(ClientAuthentication::Failed);
         let client = self.find_client(credentials).await;

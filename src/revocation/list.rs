@@ -17,12 +17,12 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
-use super::{ALL, Revocation, Scope, Target};
+use super::{Revocation, Scope, Target};
 use crate::claims::{Claims, ClientClaims};
 use crate::id::{ClientId, KeyId, Lineage, SessionId, TokenId, UserId};
 use crate::time::Timestamp;
 use entries::Entries;
-use merge::{CutOff, Ended};
+use merge::{CutOff, Ended, Merge};
 
 /// How a token is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,9 +7,9 @@ mod error;
 mod manifest;
 mod private_file;
 
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::files;
 use crate::key::{Algorithm, Format, SigningKey};

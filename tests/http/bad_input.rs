@@ -42,9 +42,9 @@ fn says_nothing(name: &str, answer: &Answer, secrets: &[&str]) {
 /// What the routers say that there is.
 fn paths() -> Vec<String> {
     let sources = [
-        include_str!("../../src/http/router.rs"),
-        include_str!("../../src/http/well_known.rs"),
-        include_str!("../../src/http/oauth/mod.rs"),
+        include_str!("../../src/http/routes/router.rs"),
+        include_str!("../../src/http/routes/well_known.rs"),
+        include_str!("../../src/http/routes/oauth/mod.rs"),
     ];
     let routes = sources
         .iter()

@@ -77,3 +77,41 @@ fn has_one_host<B>(request: &Request<B>) -> bool {
         (Some(_), Some(_)) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(version: Version, target: &str, hosts: &[&str]) -> Request<()> {
+        let mut request = Request::builder().version(version).uri(target);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn a_request_names_exactly_one_host() {
+        let whole = "http://auth.example/session";
+        let (one, two) = (Version::HTTP_11, Version::HTTP_2);
+        for (version, target, hosts, right) in [
+            (one, "/session", &["auth.example"][..], true),
+            (one, "/session", &[], false),
+            (one, whole, &[], false),
+            (one, whole, &["other.example"], true),
+            (one, "/session", &["auth.example", "auth.example"], false),
+            (one, "/session", &[""], false),
+            (one, "/session", &["a b"], false),
+            (Version::HTTP_10, "/session", &[], true),
+            (Version::HTTP_10, "/session", &["a", "a"], false),
+            (two, whole, &[], true),
+            (two, whole, &["Auth.Example"], true),
+            (two, whole, &["other.example"], false),
+            (two, "/session", &[], false),
+            (two, "/session", &["auth.example"], true),
+        ] {
+            let request = request(version, target, hosts);
+            assert_eq!(has_one_host(&request), right, "{request:?}");
+        }
+    }
+}

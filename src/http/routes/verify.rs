@@ -8,9 +8,10 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::routing::any;
 
+use super::paths::VERIFY;
 use super::state::AppState;
 use crate::claims::{Claims, ClientClaims};
 use crate::http::origins;

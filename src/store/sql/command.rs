@@ -33,7 +33,7 @@ pub(super) enum Kind<'a> {
 
 /// A command, with a reply of its own type.
 pub(super) trait Command: Debug + Send + Sync + 'static {
-    type Reply: Debug + Send;
+    type Reply: Debug + Send + Sync;
 
     /// Writes it within a transaction. Others may be written in the same one.
     fn write(
@@ -54,7 +54,7 @@ pub(super) trait Command: Debug + Send + Sync + 'static {
 
 /// A command whose caller waits for the reply.
 #[async_trait]
-pub(super) trait Job: Debug + Send {
+pub(super) trait Job: Debug + Send + Sync {
     async fn write(&mut self, to: &mut Transaction<'_, '_>) -> sqlx::Result<()>;
 
     fn kind(&self) -> Kind<'_>;
@@ -70,13 +70,11 @@ struct Waiting<C: Command> {
     caller: oneshot::Sender<Result<C::Reply, StoreError>>,
 }
 
-/// The job of a command, and where its reply comes.
-pub(super) fn job<C: Command>(
-    command: C,
-) -> (
-    Box<dyn Job>,
-    oneshot::Receiver<Result<C::Reply, StoreError>>,
-) {
+/// The reply of a command, when it comes.
+pub(super) type Reply<C> = oneshot::Receiver<Result<<C as Command>::Reply, StoreError>>;
+
+/// The job of a command, and its reply.
+pub(super) fn job<C: Command>(command: C) -> (Box<dyn Job>, Reply<C>) {
     let (caller, reply) = oneshot::channel();
     let waiting = Waiting {
         command,

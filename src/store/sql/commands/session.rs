@@ -1,7 +1,7 @@
 //! Commands of sessions: begun, renewed, forgotten.
 
 use crate::account::BeginSession;
-use crate::id::{Lineage, SessionId, UserId};
+use crate::id::{Lineage, SessionId};
 use crate::inventory::{Raise, Renew, Renewed};
 use crate::revocation::{Reason, Revocation, Target, session_revocation_expiry};
 use crate::store::sql::command::{Command, Transaction};
