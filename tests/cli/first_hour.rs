@@ -260,7 +260,10 @@ fn the_javascript_packages_are_added_as_their_readmes_say() {
         line
     };
     let client = install("client");
-    assert_eq!(commands_with("README.md", "npm install"), std::slice::from_ref(&client));
+    assert_eq!(
+        commands_with("README.md", "npm install"),
+        std::slice::from_ref(&client)
+    );
     let place = beside_the_repository();
     let import = "node --input-type=module --eval 'import { Waxseal } from \"waxseal-client\"; Waxseal.name;'";
     runs(&place, &format!("npm init --yes\n{client}\n{import}"));

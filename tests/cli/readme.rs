@@ -92,11 +92,13 @@ fn run(commands: &[&str], place: &Path, url: &str) -> Vec<String> {
 }
 
 /// What a build under a test has from its caller. Another profile would build all crates anew.
-const OF_EVERY_BUILD: [&str; 4] = [
+const OF_EVERY_BUILD: [&str; 6] = [
     "CARGO_HOME",
     "CARGO_TARGET_DIR",
     "CARGO_INCREMENTAL",
     "CARGO_PROFILE_DEV_DEBUG",
+    "CARGO_PROFILE_DEV_OPT_LEVEL",
+    "CARGO_PROFILE_TEST_OPT_LEVEL",
 ];
 
 /// Cargo as somebody would call it: not as it runs under a test of its own.

@@ -31,6 +31,15 @@ use waxseal::store::key_folder;
 use waxseal::time::{Clock, ManualClock, Timestamp};
 use waxseal::{Settings, Waxseal};
 
+/// Whether long campaigns run, as in `.ci/nightly`. What is left out says so.
+pub fn is_nightly() -> bool {
+    let is_nightly = std::env::var_os("WAXSEAL_NIGHTLY").is_some();
+    if !is_nightly {
+        eprintln!("LEFT OUT: it takes long, and WAXSEAL_NIGHTLY=1 runs it");
+    }
+    is_nightly
+}
+
 /// The issuer and the audience of the service in this process.
 pub const ISSUER: &str = "https://issuer.example";
 /// What everybody's password is.

@@ -31,7 +31,7 @@ const BOUNDED: Form = Form {
     stop_notice: Duration::ZERO,
 };
 
-/// How long a run lasts: half a minute or so, or what `WAXSEAL_FAULTS_SECONDS` says.
+/// How long a run lasts: a quarter of a minute, or what `WAXSEAL_FAULTS_SECONDS` says.
 fn lasts(usually: u64) -> Duration {
     let given = std::env::var("WAXSEAL_FAULTS_SECONDS").ok();
     let seconds = given.map_or(usually, |text| {
@@ -44,12 +44,12 @@ fn lasts(usually: u64) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fenced_logout_is_a_fence_under_faults() {
     let stage = Stage::set(FENCED).await;
-    schedule::run(stage, lasts(30)).await;
+    schedule::run(stage, lasts(15)).await;
 }
 
 /// Nobody does later than `max_staleness` after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bounded_logout_is_bounded_under_faults() {
     let stage = Stage::set(BOUNDED).await;
-    schedule::run(stage, lasts(30)).await;
+    schedule::run(stage, lasts(15)).await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::common::PASSWORD;
+use super::common::{PASSWORD, is_nightly};
 use super::javascript::{Both, GRACE, Verdict, claims};
 use super::service::{Client, until};
 use super::wire::State;
@@ -395,6 +395,9 @@ async fn the_verifiers_in_rust_and_javascript_agree_on_every_revocation() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn they_agree_on_every_revocation_of_es256_too() {
+    if !is_nightly() {
+        return;
+    }
     the_table_holds("ES256").await;
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use waxseal::encoding::base64url;
 use waxseal::revocation::Reason;
 use waxseal::revocation::log::Revoke;
 use waxseal::time::Clock;
-use waxseal::encoding::base64url;
 use waxseal::verifier::Refusal;
 
 use super::common::Place;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::super::checker::{Report, Rule};
+use super::super::common::is_nightly;
 use super::super::common::wire::State;
 use super::super::history::Event;
 use super::stage::{Form, NODES, Stage};
@@ -129,6 +130,9 @@ async fn without_the_lease_check_the_checker_finds_a_broken_fence() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_lease_check_the_checker_finds_a_broken_bound() {
+    if !is_nightly() {
+        return;
+    }
     let report = held(BOUNDED, Some((FRESHNESS_HOLDS, &[NODES - 1]))).await;
     assert_eq!(report.broken(), [Rule::Bounded].into());
     assert!(report.latest_acceptance > Some(Duration::from_secs(2)));
@@ -136,6 +140,9 @@ async fn without_the_lease_check_the_checker_finds_a_broken_bound() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fence_that_waits_for_nobody_is_found_out() {
+    if !is_nightly() {
+        return;
+    }
     let all: Vec<usize> = (0..NODES).collect();
     let report = held(FENCED, Some((NODE_HAS_IT, &all))).await;
     assert_eq!(report.broken(), [Rule::Fenced].into());

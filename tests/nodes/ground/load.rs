@@ -125,7 +125,7 @@ async fn nodes_that_do_not_share_their_log_are_found_out() {
     }
     let history = Arc::new(History::new());
     for mode in [Mode::Bounded, Mode::Fenced] {
-        let mut load = Load::start(nodes.sites(), Plan { mode, ..plan(60) }, &history, seed);
+        let mut load = Load::start(nodes.sites(), Plan { mode, ..plan(20) }, &history, seed);
         load.run_out().await;
         load.finish().await;
     }
