@@ -12,7 +12,7 @@ mod sign_up;
 mod store;
 
 use first_keys::KeyFolder;
-use meters::Meters;
+use meters::ServiceMetrics;
 pub use migrate::migrate;
 pub use open_error::OpenError;
 pub use settings::{Database, LEASE, Logout, MAX_STALENESS, Settings};
@@ -77,7 +77,7 @@ pub struct Waxseal {
     keys: KeyFolder,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    meters: Arc<Meters>,
+    meters: Arc<ServiceMetrics>,
 }
 
 impl Waxseal {

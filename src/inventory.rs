@@ -16,12 +16,12 @@ const BROWSER_CHARS: usize = 256;
 
 /// Where a login came from, as it said itself: for its owner to recognise, and proof of nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct LoginOrigin {
     address: Option<IpAddr>,
     browser: Option<String>,
 }
 
-impl Origin {
+impl LoginOrigin {
     /// From an address, and the `User-Agent` of RFC 9110, section 10.1.5: what can be printed of its first
     /// 256 characters.
     #[must_use]
@@ -63,7 +63,7 @@ pub struct Entered {
     /// When that session ID has been idle for too long at the latest, unless it is renewed before.
     pub idle_end: Timestamp,
     /// Where it was begun.
-    pub origin: Origin,
+    pub origin: LoginOrigin,
 }
 
 /// A generation that is due to be renewed.

@@ -25,7 +25,7 @@ use crate::account::password::{Checked, Class, Hasher, HashingFailed, Password};
 use crate::account::{Accounts, BeginSession, UserChange, Username};
 use crate::claims::Claims;
 use crate::id::{KeyId, Lineage, UserId};
-use crate::inventory::{Entered, Inventory, Origin};
+use crate::inventory::{Entered, Inventory, LoginOrigin};
 use crate::key::Format;
 use crate::keyring::SharedKeyring;
 use crate::meters::{
@@ -111,7 +111,7 @@ pub enum LogoutError {
 
 /// Which sessions a logout ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogoutScope {
+pub enum LogoutReach {
     /// This one.
     #[default]
     This,
@@ -159,11 +159,11 @@ pub struct IssuerParts {
 pub struct Issuer {
     parts: IssuerParts,
     pages: Pages,
-    meters: Meters,
+    meters: IssuerMetrics,
 }
 
 #[derive(Debug, Default)]
-struct Meters {
+struct IssuerMetrics {
     logins: Counters<Login>,
     exchanges: Counters<Exchange>,
     client_authentications: Counters<ClientAuthentication>,
@@ -182,7 +182,7 @@ impl Issuer {
         Self {
             parts,
             pages: Pages::default(),
-            meters: Meters::default(),
+            meters: IssuerMetrics::default(),
         }
     }
 
@@ -205,7 +205,7 @@ impl Issuer {
         &self,
         username: &str,
         password: Password,
-        origin: Origin,
+        origin: LoginOrigin,
     ) -> Result<LoggedIn, LoginError> {
         self.login_in(Class::Shared, username, password, origin)
             .await
@@ -220,7 +220,7 @@ impl Issuer {
         class: Class,
         username: &str,
         password: Password,
-        origin: Origin,
+        origin: LoginOrigin,
     ) -> Result<LoggedIn, LoginError> {
         let begun = self.meters.logins.begun(Login::Failed);
         let login = self.begin(class, username, password, origin);
@@ -238,7 +238,7 @@ impl Issuer {
         class: Class,
         username: &str,
         password: Password,
-        origin: Origin,
+        origin: LoginOrigin,
     ) -> Result<LoggedIn, LoginError> {
         let parts = &self.parts;
         parts.follower.may_add()?;
@@ -426,18 +426,18 @@ impl Issuer {
     pub async fn logout(
         &self,
         session: &VerifiedClaims,
-        scope: LogoutScope,
+        scope: LogoutReach,
     ) -> Result<Option<Fenced>, LogoutError> {
         let parts = &self.parts;
         let (claims, at) = (session.claims(), self.now());
         let lineage = claims.session_id.lineage;
         match scope {
-            LogoutScope::This => {
+            LogoutReach::This => {
                 self.end(lineage, claims.session_expiry, Reason::Logout)
                     .await
             }
-            LogoutScope::Others | LogoutScope::All => {
-                let spared = (scope == LogoutScope::Others).then_some(lineage);
+            LogoutReach::Others | LogoutReach::All => {
+                let spared = (scope == LogoutReach::Others).then_some(lineage);
                 let change = UserChange::EndSessions {
                     spared,
                     reason: Reason::Logout,

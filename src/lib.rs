@@ -49,4 +49,4 @@ pub use verifier::{VerifiedClaims, Verifier};
 // The page's example is compiled.
 #[cfg(all(doctest, feature = "server"))]
 #[doc = include_str!("../docs/clients.md")]
-struct Clients;
+struct ClientsPage;

@@ -182,7 +182,7 @@ impl Default for Hashing {
 
 /// How a verifier's list and keys are.
 #[derive(Debug)]
-pub struct Standing {
+pub struct VerifierState {
     /// The newest entry of the log that is applied.
     pub applied: Gauge,
     /// Seconds since the moment as of which the list is known to be complete.
@@ -201,7 +201,7 @@ pub struct Standing {
     pub keys_current: Gauge,
 }
 
-impl Default for Standing {
+impl Default for VerifierState {
     fn default() -> Self {
         Self {
             applied: gauge!("waxseal_list_applied_seq"),

@@ -123,11 +123,12 @@ pub fn renew(
 }
 
 /// Whether these are claims as a login of ours has them. Others may be authentic, and are not exchanged.
+///
+/// The methods are a set (RFC 8176, section 1): their order says nothing, and a login may have used more of them.
 #[must_use]
 pub fn is_from_login(claims: &Claims) -> bool {
-    claims.client_id == LOGIN_CLIENT
-        && claims.scope == LOGIN_SCOPE
-        && claims.methods == LOGIN_METHODS
+    let has = |method: &&str| claims.methods.iter().any(|has| has == method);
+    claims.client_id == LOGIN_CLIENT && claims.scope == LOGIN_SCOPE && LOGIN_METHODS.iter().all(has)
 }
 
 /// When a generation that is due at `renew_at` has been idle for too long at the latest: it is not touched

@@ -15,21 +15,21 @@ use crate::claims::AnyClaims;
 use crate::id::KeyId;
 use crate::key::Format;
 use crate::keyring::{Keyring, SharedKeyring};
-use crate::meters::{Counters, Standing, Verdict};
+use crate::meters::{Counters, Verdict, VerifierState};
 use crate::policy::{Policy, Unacceptable};
-use crate::revocation::Scope;
+use crate::revocation::TargetKind;
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::{Dead, RevocationList};
 use crate::time::{Clock, Timestamp};
 use crate::token::{Malformed, UntrustedToken};
 use memo::Memo;
-use verified::Signed;
+use verified::SignedClaims;
 
 pub use memo::MEMO_BYTES;
 pub use ready::NotReady;
 pub(crate) use ready::{Faults, Followed};
 #[cfg(feature = "server")]
-pub(crate) use said::Values;
+pub(crate) use said::HeaderValues;
 pub use verified::{Superseded, Verified, VerifiedClaims, VerifiedClient};
 
 /// Why a token is refused.
@@ -50,7 +50,7 @@ pub enum Refusal {
     NoSession,
     /// It was revoked.
     #[error("revoked, scope {0}")]
-    Revoked(Scope),
+    Revoked(TargetKind),
     /// Its session ID was renewed, and the grace is over.
     #[error("superseded: the session has a newer session ID")]
     Superseded(Superseded),
@@ -96,15 +96,15 @@ pub struct Verifier {
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
     memo: Arc<Memo>,
-    meters: Arc<Meters>,
+    meters: Arc<VerifierMetrics>,
     /// Where its issuer is in another process.
     followed: Option<Followed>,
 }
 
 #[derive(Debug, Default)]
-struct Meters {
+struct VerifierMetrics {
     verdicts: Counters<Verdict>,
-    standing: Standing,
+    standing: VerifierState,
 }
 
 impl Verifier {
@@ -262,9 +262,11 @@ impl Verifier {
         };
         let verified = match token.verify(key)? {
             AnyClaims::Session(claims) => {
-                Verified::Session(VerifiedClaims(Signed::by(key, claims)))
+                Verified::Session(VerifiedClaims(SignedClaims::by(key, claims)))
             }
-            AnyClaims::Client(claims) => Verified::Client(VerifiedClient(Signed::by(key, claims))),
+            AnyClaims::Client(claims) => {
+                Verified::Client(VerifiedClient(SignedClaims::by(key, claims)))
+            }
         };
         self.memo.remember(text, &verified);
         Ok(verified)
@@ -292,7 +294,7 @@ impl Verifier {
         let now = self.list.observe(now, leeway);
         match verified {
             Verified::Session(VerifiedClaims(signed)) => {
-                let Signed { claims, kid, .. } = &**signed;
+                let SignedClaims { claims, kid, .. } = &**signed;
                 match meant {
                     Meant::ForHere => self.policy.check(claims, now)?,
                     #[cfg(feature = "server")]
@@ -311,7 +313,7 @@ impl Verifier {
                 }
             }
             Verified::Client(VerifiedClient(signed)) => {
-                let Signed { claims, kid, .. } = &**signed;
+                let SignedClaims { claims, kid, .. } = &**signed;
                 match meant {
                     Meant::ForHere => self.policy.check_client(claims, now)?,
                     #[cfg(feature = "server")]

@@ -95,7 +95,7 @@ async fn fill(file: &Path, count: usize) {
         );
         insert.push_values(entries, |mut row, (entry, hash)| {
             row.push_bind(entry.seq)
-                .push_bind(entry.target.scope().name())
+                .push_bind(entry.target.kind().name())
                 .push_bind(entry.target.key())
                 .push_bind(entry.from)
                 .push_bind(entry.expires_at.millis())

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use waxseal::account::password::Cost;
-use waxseal::issuer::LogoutScope;
+use waxseal::issuer::LogoutReach;
 use waxseal::key::Algorithm;
 use waxseal::random::OsRandom;
 use waxseal::store::key_folder;
@@ -67,7 +67,7 @@ pub fn logouts(size: &Size) {
                 let issuer = waxseal.issuer();
                 tasks.spawn(async move {
                     for session in share {
-                        issuer.logout(&session, LogoutScope::This).await.unwrap();
+                        issuer.logout(&session, LogoutReach::This).await.unwrap();
                     }
                 });
             }

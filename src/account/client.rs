@@ -198,7 +198,7 @@ pub struct ClientStart {
 
 /// An assertion that was presented, to be remembered until nobody would accept it any more.
 #[derive(Clone, Copy, Debug)]
-pub struct Presented {
+pub struct PresentedAssertion {
     /// The digest of whose it is and of its `jti`.
     pub digest: [u8; 32],
     /// After this instant it is refused for its age.
@@ -273,7 +273,7 @@ pub trait Clients: Send + Sync + fmt::Debug {
     async fn start_client(&self, client: ClientId) -> Result<ClientStart, StoreError>;
 
     /// Remembers an assertion. False if it was presented before.
-    async fn present(&self, assertion: Presented) -> Result<bool, StoreError>;
+    async fn present(&self, assertion: PresentedAssertion) -> Result<bool, StoreError>;
 
     /// Writes that a client gets a token. False if the client or everything changed since it was read.
     async fn begin_token(&self, begin: BeginToken) -> Result<bool, StoreError>;

@@ -236,7 +236,7 @@ impl Quotas {
     ///
     /// # Errors
     /// [`RetryAfter`]: the client has as much as it may.
-    pub fn begin(self: &Arc<Self>, client: ClientId) -> Result<Begun, RetryAfter> {
+    pub fn begin(self: &Arc<Self>, client: ClientId) -> Result<QuotaUse, RetryAfter> {
         let now = self.clock.uptime();
         let mut uses = self.uses();
         if uses.len() >= TIDY_FROM {
@@ -253,7 +253,7 @@ impl Quotas {
         }
         used.now += 1;
         drop(uses);
-        Ok(Begun {
+        Ok(QuotaUse {
             quotas: Arc::clone(self),
             client,
         })
@@ -272,12 +272,12 @@ impl Quotas {
 
 /// Something that a client has begun.
 #[derive(Debug)]
-pub struct Begun {
+pub struct QuotaUse {
     quotas: Arc<Quotas>,
     client: ClientId,
 }
 
-impl Drop for Begun {
+impl Drop for QuotaUse {
     fn drop(&mut self) {
         if let Some(used) = self.quotas.uses().get_mut(&self.client) {
             used.now = used.now.saturating_sub(1);

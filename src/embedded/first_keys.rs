@@ -10,7 +10,7 @@ use crate::keyring::Keyring;
 use crate::random::OsRandom;
 use crate::schedule::{self, LEAD};
 use crate::store::files;
-use crate::store::key_folder::{self, Change, KeyFolderError};
+use crate::store::key_folder::{self, KeyFolderChange, KeyFolderError};
 use crate::time::{Clock, Timestamp};
 
 /// The folder of the keys.
@@ -49,7 +49,7 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
         });
     }
     if !missing.is_empty() {
-        let mut change = Change::begin(folder)?;
+        let mut change = KeyFolderChange::begin(folder)?;
         let now = clock.now();
         let mut plan = std::mem::take(&mut change.plan);
         for algorithm in missing {
@@ -110,7 +110,7 @@ pub(super) fn identity(keyring: &Keyring) -> (i64, Timestamp) {
 /// # Errors
 /// [`KeyFolderError`].
 pub(super) fn date_anew(folder: &Path, now: Timestamp) -> Result<bool, KeyFolderError> {
-    let mut change = Change::begin(folder)?;
+    let mut change = KeyFolderChange::begin(folder)?;
     let mut dated = false;
     for format in [Format::Jwt, Format::Paseto] {
         dated |= schedule::date_anew(&mut change.plan, format, now);

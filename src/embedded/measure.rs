@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Waxseal;
-use super::meters::Meters;
+use super::meters::ServiceMetrics;
 
 /// A store that hangs must not take the other metrics along.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ impl Waxseal {
     }
 
     async fn measure_nodes(&self) {
-        let Meters {
+        let ServiceMetrics {
             failing, together, ..
         } = &*self.meters;
         let failing = failing.load(Ordering::Relaxed);

@@ -7,7 +7,7 @@ use metrics::Counter;
 use crate::meters::{self, Compactions, Counters, Fencing, Together};
 
 #[derive(Debug)]
-pub(super) struct Meters {
+pub(super) struct ServiceMetrics {
     pub(super) compactions: Counters<Compactions>,
     pub(super) dropped: Counter,
     /// The log could not be followed.
@@ -19,7 +19,7 @@ pub(super) struct Meters {
     pub(super) together: Together,
 }
 
-impl Default for Meters {
+impl Default for ServiceMetrics {
     fn default() -> Self {
         // What fences count is there from the beginning, also where there is none.
         drop(Fencing::default());

@@ -76,7 +76,7 @@ impl<'a> Value<'a> {
 
 /// A JSON object's members, in their order, each key once.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Object<'a>(Vec<(Key<'a>, Value<'a>)>);
+pub struct Object<'a>(Vec<(MemberName<'a>, Value<'a>)>);
 
 impl<'a> Object<'a> {
     /// Parses one object and nothing beside it.
@@ -84,14 +84,14 @@ impl<'a> Object<'a> {
     /// # Errors
     /// [`NotStrictJson`].
     pub fn parse(json: &'a [u8]) -> Result<Self, NotStrictJson> {
-        let mut reader = Reader::of(json)?;
+        let mut reader = Parser::of(json)?;
         let object = reader.object(0)?;
         reader.end()?;
         Ok(object)
     }
 
     fn add(&mut self, name: Cow<'a, str>, value: Value<'a>) -> Result<(), NotStrictJson> {
-        let key = Key::new(name);
+        let key = MemberName::new(name);
         if self.0.iter().any(|(known, _)| known.is(&key)) {
             return Err(NotStrictJson);
         }
@@ -105,7 +105,7 @@ impl<'a> Object<'a> {
     /// The member of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
-        let name = Key::new(name);
+        let name = MemberName::new(name);
         self.0
             .iter()
             .find(|(key, _)| key.is(&name))
@@ -129,7 +129,7 @@ pub(crate) fn members<'a, const N: usize>(
 ) -> Result<[Option<Value<'a>>; N], NotStrictJson> {
     let (mut values, mut others) = ([const { None }; N], Object::default());
     let mut next = 0;
-    let mut reader = Reader::of(json)?;
+    let mut reader = Parser::of(json)?;
     let depth = deeper(0)?;
     let mut more = reader.begin_object()?;
     while more {
@@ -159,12 +159,12 @@ pub(crate) fn members<'a, const N: usize>(
 
 /// A key, and what it looks like from afar: its length and its first bytes, which tell nearly all keys apart.
 #[derive(Clone, Debug, PartialEq)]
-struct Key<'a> {
+struct MemberName<'a> {
     look: u64,
     name: Cow<'a, str>,
 }
 
-impl<'a> Key<'a> {
+impl<'a> MemberName<'a> {
     fn new(name: impl Into<Cow<'a, str>>) -> Self {
         let name = name.into();
         let first = name.bytes().take(6);
@@ -179,12 +179,12 @@ impl<'a> Key<'a> {
 
 /// Reads on from `at`. What a token of ours consists of is read here: whole numbers, texts without escapes.
 /// Of what is rarer only the extent is found here; whether it is JSON, and what it says, is asked of serde_json.
-struct Reader<'a> {
+struct Parser<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Parser<'a> {
     /// At the first byte of an object.
     fn of(json: &'a [u8]) -> Result<Self, NotStrictJson> {
         // What is no UTF-8 is no JSON, within a text or outside.

@@ -97,7 +97,7 @@ pub struct Origins {
 
 /// Whose page sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sender {
+pub(super) enum RequestSource {
     /// One of ours, or of a listed origin.
     Trusted,
     /// Another's, or a header is there twice.
@@ -137,10 +137,10 @@ impl Origins {
     }
 
     /// `Sec-Fetch-Site` where the browser sends it, `Origin` where it does not (RFC 6454, section 7).
-    pub(super) fn sender(&self, headers: &HeaderMap) -> Sender {
+    pub(super) fn sender(&self, headers: &HeaderMap) -> RequestSource {
         let (Ok(site), Ok(origin)) = (single(headers, SEC_FETCH_SITE), single(headers, ORIGIN))
         else {
-            return Sender::CrossSite;
+            return RequestSource::CrossSite;
         };
         let listed = origin.is_some_and(|origin| self.lists(origin));
         let own = origin.is_some_and(|origin| {
@@ -148,11 +148,11 @@ impl Origins {
             Some(origin.as_bytes()) == own
         });
         match (site, origin) {
-            (Some(site), _) if site == "same-origin" || listed => Sender::Trusted,
-            (Some(_), _) => Sender::CrossSite,
-            (None, Some(_)) if own || listed => Sender::Trusted,
-            (None, Some(_)) => Sender::CrossSite,
-            (None, None) => Sender::Unknown,
+            (Some(site), _) if site == "same-origin" || listed => RequestSource::Trusted,
+            (Some(_), _) => RequestSource::CrossSite,
+            (None, Some(_)) if own || listed => RequestSource::Trusted,
+            (None, Some(_)) => RequestSource::CrossSite,
+            (None, None) => RequestSource::Unknown,
         }
     }
 
@@ -161,7 +161,7 @@ impl Origins {
     pub(super) fn permit_cookie(&self, method: &Method, headers: &HeaderMap) -> bool {
         let looks = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
             && !headers.contains_key(axum::http::header::UPGRADE);
-        looks || self.sender(headers) == Sender::Trusted
+        looks || self.sender(headers) == RequestSource::Trusted
     }
 }
 

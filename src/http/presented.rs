@@ -33,14 +33,14 @@ impl From<Refusal> for Problem {
 }
 
 /// The one token of a request, not yet verified.
-pub(super) struct Presented<'a> {
+pub(super) struct Credential<'a> {
     pub(super) token: &'a str,
     pub(super) carrier: Carrier,
     #[cfg(feature = "server")]
     pub(super) has_cookie: bool,
 }
 
-impl<'a> Presented<'a> {
+impl<'a> Credential<'a> {
     /// Cookies count only below their layer. A bearer token and a cookie must be the same.
     pub(super) fn of(parts: &'a Parts) -> Result<Option<Self>, Problem> {
         let bearer = bearer(&parts.headers)?;

@@ -6,7 +6,7 @@ use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 
 use super::live::Live;
-use super::presented::{Carrier, Presented};
+use super::presented::{Carrier, Credential};
 use super::problem::Problem;
 use crate::claims::{Claims, ClientClaims};
 use crate::id::{ClientId, SessionId, UserId};
@@ -117,7 +117,7 @@ fn presented<S>(parts: &Parts, state: &S) -> Result<Option<Principal>, Problem>
 where
     Arc<Verifier>: FromRef<S>,
 {
-    let Some(presented) = Presented::of(parts)? else {
+    let Some(presented) = Credential::of(parts)? else {
         return Ok(None);
     };
     let verifier = Arc::<Verifier>::from_ref(state);

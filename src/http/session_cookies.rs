@@ -22,7 +22,7 @@ use tower_service::Service;
 use super::cookie::{self, SameSite};
 #[cfg(feature = "server")]
 use super::host;
-use super::origins::{Origins, Sender};
+use super::origins::{Origins, RequestSource};
 use super::problem::Problem;
 use crate::claims::Claims;
 use crate::time::Timestamp;
@@ -52,7 +52,7 @@ pub enum Did {
 
 /// A session after a request.
 #[derive(Clone)]
-pub struct After {
+pub struct SessionAfter {
     /// What the request did.
     pub did: Did,
     /// The claims of the token that is in use now.
@@ -68,14 +68,14 @@ pub struct After {
 pub trait Exchange: Send + Sync + fmt::Debug {
     /// What becomes of a good token whose user was active, or not. None if its session is over, or the
     /// store failed: the cookie stays as it is.
-    async fn after(&self, session: &VerifiedClaims, active: bool) -> Option<After>;
+    async fn after(&self, session: &VerifiedClaims, active: bool) -> Option<SessionAfter>;
 
     /// A superseded token was presented to be exchanged.
     async fn reused(&self, superseded: &Superseded);
 }
 
 #[derive(Debug)]
-struct Rules {
+struct CookieRules {
     origins: Origins,
     same_site: SameSite,
     exchange: Option<Arc<dyn Exchange>>,
@@ -95,13 +95,13 @@ struct Rules {
 ///
 /// [`Session`]: crate::Session
 #[derive(Clone, Debug)]
-pub struct SessionCookies(Arc<Rules>);
+pub struct SessionCookies(Arc<CookieRules>);
 
 impl SessionCookies {
     /// For a service that only verifies: cookies are read, and left to their issuer.
     #[must_use]
     pub fn new(origins: Origins) -> Self {
-        Self(Arc::new(Rules {
+        Self(Arc::new(CookieRules {
             origins,
             same_site: SameSite::default(),
             exchange: None,
@@ -115,7 +115,7 @@ impl SessionCookies {
     /// another host a request that has it gets 421.
     #[must_use]
     pub fn exchanging(origins: Origins, same_site: SameSite, exchange: Arc<dyn Exchange>) -> Self {
-        Self(Arc::new(Rules {
+        Self(Arc::new(CookieRules {
             origins,
             same_site,
             exchange: Some(exchange),
@@ -129,7 +129,7 @@ impl SessionCookies {
     /// it passes the cookie on.
     #[cfg(feature = "server")]
     pub(super) fn if_passed_on(&self) -> Self {
-        Self(Arc::new(Rules {
+        Self(Arc::new(CookieRules {
             origins: self.0.origins.clone(),
             same_site: self.0.same_site,
             exchange: self.0.exchange.clone(),
@@ -181,7 +181,7 @@ impl SessionCookies {
     }
 
     /// Puts a session into a response: the cookie, if there is a new token, and what became of it.
-    pub(super) fn put(&self, headers: &mut HeaderMap, after: &After) {
+    pub(super) fn put(&self, headers: &mut HeaderMap, after: &SessionAfter) {
         if let Some(token) = &after.token {
             self.set_cookie(headers, cookie::set(token, self.0.same_site));
         }
@@ -250,10 +250,10 @@ fn is_activity(headers: &HeaderMap, origins: &Origins) -> bool {
         .get(SEC_FETCH_MODE)
         .is_none_or(|mode| mode == "navigate");
     let poll = headers.get(ACTIVITY).is_some_and(|value| value == "none");
-    !poll && (navigates || origins.sender(headers) != Sender::CrossSite)
+    !poll && (navigates || origins.sender(headers) != RequestSource::CrossSite)
 }
 
-fn describe(after: &After) -> String {
+fn describe(after: &SessionAfter) -> String {
     let did = match after.did {
         Did::Kept => "kept",
         Did::Touched => "touched",

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::account::client::{Client, Presented};
+use crate::account::client::{Client, PresentedAssertion};
 use crate::crypto::sha256;
 use crate::encoding::strict_json::{Object, Value};
 use crate::id::ClientId;
@@ -62,7 +62,7 @@ impl<'a> UntrustedAssertion<'a> {
         issuer: &str,
         now: Timestamp,
         leeway: Duration,
-    ) -> Result<Presented, BadAssertion> {
+    ) -> Result<PresentedAssertion, BadAssertion> {
         let keys = client.keys.as_ref();
         let keys = keys.ok_or(BadAssertion("the client has no keys"))?;
         let candidates: Vec<_> = keys.candidates(self.jws.kid()).collect();
@@ -102,7 +102,7 @@ impl<'a> UntrustedAssertion<'a> {
         }
         let jti = text("jti").filter(|jti| (1..=MAX_JTI_BYTES).contains(&jti.len()));
         let jti = jti.ok_or(BadAssertion("it has no jti, or a very long one"))?;
-        Ok(Presented {
+        Ok(PresentedAssertion {
             digest: sha256(format!("{id} {jti}").as_bytes()),
             expires_at: expires_at.plus(leeway),
         })

@@ -97,11 +97,11 @@ pub enum ClientTokenError {
 
 /// What became of a token that a client wants ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum TokenRevocation {
     /// It is over, on disk and here.
-    Yes,
+    Revoked,
     /// It is another client's.
-    NotYours,
+    WrongClient,
 }
 
 /// A client's new token.
@@ -275,7 +275,7 @@ impl Issuer {
         &self,
         client: &AuthenticatedClient,
         token: &Verified,
-    ) -> Result<Ended, LogoutError> {
+    ) -> Result<TokenRevocation, LogoutError> {
         let parts = &self.parts;
         match token {
             Verified::Session(session) => {
@@ -285,7 +285,7 @@ impl Issuer {
                     .await?;
             }
             Verified::Client(token) if token.client() != client.client.id => {
-                return Ok(Ended::NotYours);
+                return Ok(TokenRevocation::WrongClient);
             }
             Verified::Client(token) => {
                 let claims = token.claims();
@@ -298,7 +298,7 @@ impl Issuer {
                 self.settle(seq).await?;
             }
         }
-        Ok(Ended::Yes)
+        Ok(TokenRevocation::Revoked)
     }
 
     /// Ends the session of a token whose generation was superseded, because its holder wants it ended.

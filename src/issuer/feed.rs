@@ -13,9 +13,9 @@ use super::{Issuer, SignError};
 use crate::encoding::base64url;
 use crate::id::{ClientId, KeyId};
 use crate::meters::FeedPages;
-use crate::revocation::feed::{self, After, PAGE, Statement};
+use crate::revocation::feed::{self, FeedPosition, PAGE, Statement};
 use crate::revocation::log::{Cursor, Head, Page, StoreError};
-use crate::revocation::page_text::{Body, EntriesText};
+use crate::revocation::page_text::{EntriesText, PageBody};
 use crate::token::{statement, types};
 
 /// So many entries take milliseconds to hash and to write down, on a thread of their own.
@@ -59,10 +59,10 @@ impl Issuer {
     pub async fn feed_page(
         &self,
         client: ClientId,
-        after: After,
+        after: FeedPosition,
         nonce: &str,
         takes_gzip: bool,
-    ) -> Result<Body, FeedError> {
+    ) -> Result<PageBody, FeedError> {
         let begun = self.meters.feed_pages.begun(FeedPages::Failed);
         match self.page(client, after, nonce, takes_gzip).await {
             Ok((page, kind)) => {
@@ -80,14 +80,14 @@ impl Issuer {
     async fn page(
         &self,
         client: ClientId,
-        after: After,
+        after: FeedPosition,
         nonce: &str,
         takes_gzip: bool,
-    ) -> Result<(Body, FeedPages), FeedError> {
+    ) -> Result<(PageBody, FeedPages), FeedError> {
         let Self { parts, pages, .. } = self;
         let length = match after {
-            After::Delta(_) => Length::Short,
-            After::Snapshot(_) => Length::Long,
+            FeedPosition::Delta(_) => Length::Short,
+            FeedPosition::Snapshot(_) => Length::Long,
         };
         let _own = pages.of(client).take(length).await?;
         // However many ask at once, those who log in and out are not kept waiting for the store.
@@ -148,7 +148,7 @@ impl Issuer {
 
     /// What the page says of the log, and the log's head now: the head is read anew for each question, also where the
     /// rest was kept.
-    async fn made(&self, asked: After) -> Result<(Arc<Made>, Head), FeedError> {
+    async fn made(&self, asked: FeedPosition) -> Result<(Arc<Made>, Head), FeedError> {
         let Self { parts, pages, .. } = self;
         if let Some(made) = pages.find(asked) {
             let head = parts.log.read(i64::MAX, 1).await?.head;
@@ -157,8 +157,8 @@ impl Issuer {
             }
         }
         let (mut snapshot, mut after) = match asked {
-            After::Delta(seq) => (false, seq),
-            After::Snapshot(seq) => (true, seq),
+            FeedPosition::Delta(seq) => (false, seq),
+            FeedPosition::Snapshot(seq) => (true, seq),
         };
         let mut after_hash = None;
         let mut page = if snapshot && after > 0 {

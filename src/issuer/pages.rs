@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::turns::Turns;
 use crate::id::ClientId;
-use crate::revocation::feed::After;
+use crate::revocation::feed::FeedPosition;
 use crate::revocation::log::{Cursor, Head};
 use crate::revocation::page_text::EntriesText;
 
@@ -32,7 +32,7 @@ pub(super) const WORTH_KEEPING: usize = 64;
 /// the same, and proves nothing of the present.
 #[derive(Debug)]
 pub(super) struct Made {
-    pub(super) asked: After,
+    pub(super) asked: FeedPosition,
     /// The head when it was read.
     pub(super) cursor: Cursor,
     pub(super) compacted: i64,
@@ -80,7 +80,7 @@ impl Pages {
         turns.or_insert_with(|| Turns::new(OF_ONE, WAITING)).clone()
     }
 
-    pub(super) fn find(&self, asked: After) -> Option<Arc<Made>> {
+    pub(super) fn find(&self, asked: FeedPosition) -> Option<Arc<Made>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find(|made| made.asked == asked).cloned()
     }

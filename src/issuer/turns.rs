@@ -21,10 +21,10 @@ pub(super) struct Full;
 
 /// Gives turns. All clones are one.
 #[derive(Clone, Debug)]
-pub(super) struct Turns(Arc<Mutex<State>>);
+pub(super) struct Turns(Arc<Mutex<TurnState>>);
 
 #[derive(Debug)]
-struct State {
+struct TurnState {
     free: usize,
     may_wait: usize,
     short: VecDeque<oneshot::Sender<Turn>>,
@@ -32,7 +32,7 @@ struct State {
     short_in_a_row: usize,
 }
 
-impl State {
+impl TurnState {
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let is_longs = self.short_in_a_row >= SHORT_IN_A_ROW && !self.long.is_empty();
         let short = if is_longs {
@@ -65,7 +65,7 @@ impl State {
 impl Turns {
     /// So many at a time, while so many wait.
     pub(super) fn new(at_a_time: usize, may_wait: usize) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(TurnState {
             free: at_a_time,
             may_wait,
             short: VecDeque::new(),
@@ -109,7 +109,7 @@ impl Turns {
         Turn(Some(self.clone()))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TurnState> {
         let Self(state) = self;
         state.lock().unwrap_or_else(PoisonError::into_inner)
     }

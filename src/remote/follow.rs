@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::fault::Unproven;
-use super::issuer::{Issuer, KeysError};
+use super::issuer::{IssuerClient, KeysError};
 use crate::encoding::base64url;
 use crate::keyring::SharedKeyring;
 use crate::meters::{Counters, KeyFetches, Questions};
 use crate::random::Random;
-use crate::revocation::feed::{BadPage, Question, Reading, Statement};
+use crate::revocation::feed::{BadPage, FeedReading, Question, Statement};
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
 use crate::time::{Clock, Timestamp};
@@ -42,8 +42,8 @@ const TIDY: Duration = Duration::from_secs(60);
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// What is kept fresh, and from whom.
-pub(super) struct Follow {
-    pub(super) issuer: Issuer,
+pub(super) struct FeedFollower {
+    pub(super) issuer: IssuerClient,
     /// Where the issuer is reached.
     pub(super) at: String,
     pub(super) name: String,
@@ -69,7 +69,7 @@ pub(super) async fn measure(verifier: Weak<Verifier>) {
     }
 }
 
-impl Follow {
+impl FeedFollower {
     /// Goes on for as long as anybody has the verifier.
     pub(super) async fn until_dropped(self, verifier: Weak<Verifier>) {
         let bell = Notify::new();
@@ -133,7 +133,7 @@ impl Follow {
 
     async fn keep_list(&self, bell: &Notify) {
         let poll = (self.bound / 4).min(Duration::from_secs(1));
-        let mut reading = Reading::default();
+        let mut reading = FeedReading::default();
         let mut failing = false;
         let mut cool = Duration::ZERO;
         loop {
@@ -188,7 +188,7 @@ impl Follow {
     }
 
     /// Asks until everything up to the head is entered.
-    async fn catch_up(&self, reading: &mut Reading) -> Result<(), Unproven> {
+    async fn catch_up(&self, reading: &mut FeedReading) -> Result<(), Unproven> {
         loop {
             let mut nonce = [0; 16];
             self.random.fill(&mut nonce);

@@ -16,7 +16,7 @@ use super::requests::{Credentials, Http, HttpError, PAGE_BYTES, SMALL_BYTES};
 use crate::id::ClientId;
 use crate::key::VerifyingKey;
 use crate::keyring::{Keyring, KeyringError};
-use crate::revocation::feed::{After, Page};
+use crate::revocation::feed::{FeedPage, FeedPosition};
 use crate::time::Clock;
 
 /// How many keys an issuer may have.
@@ -82,7 +82,7 @@ pub enum Doing {
     /// A token for the feed.
     Token,
     /// A page of the feed.
-    Page,
+    FeedPage,
     /// The stream of the feed.
     Stream,
 }
@@ -93,7 +93,7 @@ impl Doing {
         match self {
             Self::Keys => "/.well-known/jwks.json",
             Self::Token => "/oauth/token",
-            Self::Page | Self::Stream => "/revocations",
+            Self::FeedPage | Self::Stream => "/revocations",
         }
     }
 }
@@ -103,14 +103,14 @@ impl fmt::Display for Doing {
         f.write_str(match self {
             Self::Keys => "getting the keys",
             Self::Token => "getting a token for the feed",
-            Self::Page => "reading the feed",
+            Self::FeedPage => "reading the feed",
             Self::Stream => "listening to the feed",
         })
     }
 }
 
 #[derive(Deserialize)]
-struct Granted {
+struct TokenAnswer {
     access_token: SecretString,
     expires_in: u64,
 }
@@ -133,7 +133,7 @@ struct Held {
 }
 
 /// The issuer.
-pub(super) struct Issuer {
+pub(super) struct IssuerClient {
     http: Http,
     client: ClientId,
     secret: SecretString,
@@ -141,7 +141,7 @@ pub(super) struct Issuer {
     clock: Arc<dyn Clock>,
 }
 
-impl Issuer {
+impl IssuerClient {
     pub(super) fn new(
         http: Http,
         client: ClientId,
@@ -196,7 +196,7 @@ impl Issuer {
             .post_form(Doing::Token.path(), Credentials::Basic(&pair), form)
             .await
             .map_err(|cause| AskError::Http(Doing::Token, cause))?;
-        let granted: Granted =
+        let granted: TokenAnswer =
             serde_json::from_slice(&granted).map_err(|_| AskError::Malformed(Doing::Token))?;
         let lifetime = Duration::from_secs(granted.expires_in.min(24 * 3600));
         *held = Some(Held {
@@ -215,12 +215,16 @@ impl Issuer {
     }
 
     /// The page of the feed after some place. The nonce names the question in the issuer's log too.
-    pub(super) async fn page(&self, after: After, nonce: &str) -> Result<Page, AskError> {
+    pub(super) async fn page(
+        &self,
+        after: FeedPosition,
+        nonce: &str,
+    ) -> Result<FeedPage, AskError> {
         let from = match after {
-            After::Delta(seq) => format!("after={seq}"),
-            After::Snapshot(seq) => format!("snapshot={seq}"),
+            FeedPosition::Delta(seq) => format!("after={seq}"),
+            FeedPosition::Snapshot(seq) => format!("snapshot={seq}"),
         };
-        let path = format!("{}?{from}&nonce={nonce}", Doing::Page.path());
+        let path = format!("{}?{from}&nonce={nonce}", Doing::FeedPage.path());
         let token = self.token().await?;
         let answer = self
             .http
@@ -232,10 +236,12 @@ impl Issuer {
             )
             .await;
         match answer {
-            Ok(body) => serde_json::from_slice(&body).map_err(|_| AskError::Malformed(Doing::Page)),
+            Ok(body) => {
+                serde_json::from_slice(&body).map_err(|_| AskError::Malformed(Doing::FeedPage))
+            }
             Err(cause) => {
                 self.refused(&cause).await;
-                Err(AskError::Http(Doing::Page, cause))
+                Err(AskError::Http(Doing::FeedPage, cause))
             }
         }
     }

@@ -21,8 +21,8 @@ use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
 use crate::time::{Clock, SystemClock};
 use crate::verifier::{Followed, MEMO_BYTES, Verifier};
-use follow::Follow;
-use issuer::Issuer;
+use follow::FeedFollower;
+use issuer::IssuerClient;
 use requests::{BadBase, Http};
 
 /// Why a remote verifier does not start. It starts if its issuer cannot be reached, and refuses tokens with 503 until
@@ -185,8 +185,8 @@ impl Remote {
         );
         let (faults, followed) = Followed::at(&at);
         let verifier = Arc::new(verifier.with_memo(self.memo).following(followed));
-        let issuer = Issuer::new(http, client, self.client_secret, Arc::clone(&self.clock));
-        let follow = Follow {
+        let issuer = IssuerClient::new(http, client, self.client_secret, Arc::clone(&self.clock));
+        let follow = FeedFollower {
             issuer,
             at,
             name: self.issuer,

@@ -13,7 +13,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How a node stands to a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum NodeState {
     /// It has it.
     Has,
     /// It has not said so yet.
@@ -24,7 +24,7 @@ pub enum Standing {
     Gone,
 }
 
-impl Standing {
+impl NodeState {
     /// The word for it in what programs read.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -39,15 +39,15 @@ impl Standing {
 
 /// What is known of a node. Times are those of the uptime of whoever watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct NodeReport {
     /// The run of a service.
     pub id: NodeId,
     /// What operators call it.
     pub name: String,
     /// How it stood when the register was read first.
-    pub at_first: Standing,
+    pub at_first: NodeState,
     /// How it stands.
-    pub standing: Standing,
+    pub standing: NodeState,
     /// From when on it refuses, at the latest: either what was revoked or, if it has it not, everything.
     pub refuses_from: Duration,
 }
@@ -58,7 +58,7 @@ pub struct Explanation {
     seq: i64,
     committed: Duration,
     first_read: Option<Duration>,
-    nodes: BTreeMap<NodeId, Known>,
+    nodes: BTreeMap<NodeId, NodeReport>,
 }
 
 impl Explanation {
@@ -74,14 +74,14 @@ impl Explanation {
     }
 
     /// The nodes that may have read an older head, in the order of their IDs.
-    pub fn nodes(&self) -> impl Iterator<Item = &Known> {
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeReport> {
         self.nodes.values()
     }
 
     /// The last instant at which a node can have accepted what was revoked. None while that is not known.
     #[must_use]
     pub fn last_use(&self) -> Option<Duration> {
-        let open = self.nodes().any(|node| node.standing == Standing::NotYet);
+        let open = self.nodes().any(|node| node.standing == NodeState::NotYet);
         let first = self.first_read.filter(|_| !open)?;
         // One that left before the register was read can have accepted it until then.
         Some(
@@ -92,7 +92,7 @@ impl Explanation {
 
     /// Takes the register as it was at some moment before `read`, and gives those of which something new is
     /// known. A register from before the commit says nothing.
-    pub fn take(&mut self, register: &Nodes, read: Duration) -> Vec<Known> {
+    pub fn take(&mut self, register: &Nodes, read: Duration) -> Vec<NodeReport> {
         if register.seq < self.seq {
             return self.run_out(read);
         }
@@ -107,13 +107,13 @@ impl Explanation {
         for known in self
             .nodes
             .values_mut()
-            .filter(|node| node.standing == Standing::NotYet)
+            .filter(|node| node.standing == NodeState::NotYet)
         {
             let now = register.nodes.iter().find(|now| now.node.id == known.id);
             let standing = match now {
-                Some(now) if now.has(self.seq) => Standing::Has,
+                Some(now) if now.has(self.seq) => NodeState::Has,
                 // It refuses everything before it takes itself out; others take it out once its time is over.
-                None => Standing::Gone,
+                None => NodeState::Gone,
                 Some(_) => continue,
             };
             known.standing = standing;
@@ -125,11 +125,11 @@ impl Explanation {
     }
 
     /// Lets the time of nodes run out, and gives them.
-    pub fn run_out(&mut self, now: Duration) -> Vec<Known> {
+    pub fn run_out(&mut self, now: Duration) -> Vec<NodeReport> {
         let mut news = Vec::new();
         for known in self.nodes.values_mut() {
-            if known.standing == Standing::NotYet && now >= known.refuses_from {
-                known.standing = Standing::RanOut;
+            if known.standing == NodeState::NotYet && now >= known.refuses_from {
+                known.standing = NodeState::RanOut;
                 news.push(known.clone());
             }
         }
@@ -140,19 +140,19 @@ impl Explanation {
     fn next(&self) -> Option<Duration> {
         let open = self
             .nodes()
-            .filter(|node| node.standing == Standing::NotYet);
+            .filter(|node| node.standing == NodeState::NotYet);
         open.map(|node| node.refuses_from).min()
     }
 
-    fn first(&self, registered: &Registered, read: Duration) -> Known {
+    fn first(&self, registered: &Registered, read: Duration) -> NodeReport {
         let node = &registered.node;
         let over = self.committed + node.over_after();
         let (standing, refuses_from) = match () {
-            () if registered.has(self.seq) => (Standing::Has, read.min(over)),
-            () if read >= over => (Standing::RanOut, over),
-            () => (Standing::NotYet, over),
+            () if registered.has(self.seq) => (NodeState::Has, read.min(over)),
+            () if read >= over => (NodeState::RanOut, over),
+            () => (NodeState::NotYet, over),
         };
-        Known {
+        NodeReport {
             id: node.id,
             name: node.name.clone(),
             at_first: standing,
@@ -172,7 +172,7 @@ pub async fn watch(
     register: &dyn Register,
     clock: &dyn Clock,
     bound: Duration,
-    mut tell: impl FnMut(&Known),
+    mut tell: impl FnMut(&NodeReport),
 ) -> Result<(), StoreError> {
     let give_up = explanation.committed + over_after(bound);
     let mut bell = register.bell();
@@ -234,7 +234,7 @@ mod tests {
         Nodes { seq, nodes }
     }
 
-    fn standings(explanation: &Explanation) -> Vec<(NodeId, Standing, Duration)> {
+    fn standings(explanation: &Explanation) -> Vec<(NodeId, NodeState, Duration)> {
         let mut all: Vec<_> = explanation
             .nodes()
             .map(|known| (known.id, known.standing, known.refuses_from))
@@ -269,10 +269,10 @@ mod tests {
         assert_eq!(
             standings(&explanation),
             [
-                (id(1), Standing::Has, 1010 * MILLI),
-                (id(2), Standing::Has, 1500 * MILLI),
-                (id(3), Standing::RanOut, over),
-                (id(4), Standing::Gone, 1500 * MILLI),
+                (id(1), NodeState::Has, 1010 * MILLI),
+                (id(2), NodeState::Has, 1500 * MILLI),
+                (id(3), NodeState::RanOut, over),
+                (id(4), NodeState::Gone, 1500 * MILLI),
             ]
         );
         assert_eq!(explanation.last_use(), Some(over));

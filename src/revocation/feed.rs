@@ -24,7 +24,7 @@ pub const MAX_NONCE_BYTES: usize = 64;
 /// A page as it is sent.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Page {
+pub struct FeedPage {
     /// The signed [`Statement`].
     pub page: String,
     /// The entries.
@@ -33,7 +33,7 @@ pub struct Page {
 
 /// Where in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
+pub enum FeedPosition {
     /// Entries after that one follow what the reader has read.
     Delta(i64),
     /// Those of a snapshot that follow that one, 0 for its first page.
@@ -99,13 +99,13 @@ impl From<&Revocation> for WireEntry {
         let finite = |number: i64| (number != i64::MAX).then_some(number);
         Self {
             seq: revocation.seq,
-            scope: revocation.target.scope().name().to_owned(),
+            scope: revocation.target.kind().name().to_owned(),
             key: revocation.target.key(),
             from: finite(revocation.from),
             grace_until: revocation.grace_until.map(Timestamp::millis),
             spared: revocation.spared.map(|lineage| lineage.to_string()),
             expires_at: finite(revocation.expires_at.millis()),
-            reason: revocation.reason.name().to_owned(),
+            reason: revocation.reason.word().to_owned(),
             at: revocation.at.millis(),
         }
     }
@@ -171,12 +171,12 @@ pub struct Question<'a> {
 
 /// A log that is read over the feed.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
+pub struct FeedReading {
     cursor: Cursor,
     snapshot: bool,
 }
 
-impl Default for Reading {
+impl Default for FeedReading {
     fn default() -> Self {
         Self {
             cursor: Cursor::START,
@@ -196,14 +196,14 @@ pub struct Brought {
     pub age: Duration,
 }
 
-impl Reading {
+impl FeedReading {
     /// What to ask for next.
     #[must_use]
-    pub const fn next(&self) -> After {
+    pub const fn next(&self) -> FeedPosition {
         if self.snapshot {
-            After::Snapshot(self.cursor.seq)
+            FeedPosition::Snapshot(self.cursor.seq)
         } else {
-            After::Delta(self.cursor.seq)
+            FeedPosition::Delta(self.cursor.seq)
         }
     }
 

@@ -38,7 +38,7 @@ pub enum FollowError {
 
 /// How far the log was read, and when the last reading that succeeded began.
 #[derive(Debug)]
-struct Place {
+struct ReadPosition {
     cursor: Cursor,
     read_since: u64,
     acknowledged: i64,
@@ -46,7 +46,7 @@ struct Place {
 
 /// This node's entry in a register.
 #[derive(Debug)]
-struct Entry {
+struct NodeEntry {
     register: Arc<dyn Register>,
     id: NodeId,
     name: String,
@@ -62,8 +62,8 @@ pub struct Follower {
     list: Arc<RevocationList>,
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
-    entry: Option<Entry>,
-    place: Mutex<Place>,
+    entry: Option<NodeEntry>,
+    place: Mutex<ReadPosition>,
     /// The newest entry that the newest proof of freshness is about.
     proven: AtomicI64,
     tickets: AtomicU64,
@@ -89,7 +89,7 @@ impl Follower {
         freshness: Arc<Freshness>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let place = Mutex::new(Place {
+        let place = Mutex::new(ReadPosition {
             cursor: Cursor::START,
             read_since: 0,
             acknowledged: 0,
@@ -111,7 +111,7 @@ impl Follower {
     /// acknowledges there what it has applied.
     #[must_use]
     pub fn registered(self, register: Arc<dyn Register>, id: NodeId, name: String) -> Self {
-        let entry = Entry {
+        let entry = NodeEntry {
             register,
             id,
             name,
@@ -193,13 +193,13 @@ impl Follower {
         }
     }
 
-    async fn end(&self, entry: &Entry) -> Result<(), StoreError> {
+    async fn end(&self, entry: &NodeEntry) -> Result<(), StoreError> {
         self.freshness.end();
         let beat = entry.beats.load(Ordering::SeqCst);
         entry.register.leave(entry.id, beat).await
     }
 
-    async fn attend(&self, entry: &Entry, place: &mut Place) -> Result<(), FollowError> {
+    async fn attend(&self, entry: &NodeEntry, place: &mut ReadPosition) -> Result<(), FollowError> {
         if self.left.load(Ordering::SeqCst) {
             return Err(StoreError::new("enter this node", "it has left").into());
         }
@@ -244,7 +244,7 @@ impl Follower {
     /// # Errors
     /// [`StoreError`].
     pub fn may_add(&self) -> Result<(), StoreError> {
-        let broken = |entry: &Entry| entry.broken.load(Ordering::SeqCst);
+        let broken = |entry: &NodeEntry| entry.broken.load(Ordering::SeqCst);
         if self.entry.as_ref().is_some_and(broken) {
             let cause = "the revocation log is another one than this node has read";
             return Err(StoreError::new("write", cause));
@@ -271,7 +271,7 @@ impl Follower {
         self.place.lock().await.cursor
     }
 
-    fn node(&self, entry: &Entry, applied: Cursor) -> Node {
+    fn node(&self, entry: &NodeEntry, applied: Cursor) -> Node {
         Node {
             id: entry.id,
             name: entry.name.clone(),

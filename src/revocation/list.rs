@@ -17,18 +17,18 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
-use super::{Revocation, Scope, Target};
+use super::{Revocation, Target, TargetKind};
 use crate::claims::{Claims, ClientClaims};
 use crate::id::{ClientId, KeyId, Lineage, SessionId, TokenId, UserId};
 use crate::time::Timestamp;
 use entries::Entries;
-use merge::{CutOff, Ended, Merge};
+use merge::{CutOff, EndedGenerations, Merge};
 
 /// How a token is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dead {
     /// A revocation of that scope ends it.
-    Revoked(Scope),
+    Revoked(TargetKind),
     /// Only its session ID is: the session goes on under a new one.
     Superseded,
 }
@@ -36,8 +36,8 @@ pub enum Dead {
 /// The revocations that bind, and the horizon.
 #[derive(Debug)]
 pub struct RevocationList {
-    sessions: Entries<Lineage, Ended>,
-    tokens: Entries<TokenId, Ended>,
+    sessions: Entries<Lineage, EndedGenerations>,
+    tokens: Entries<TokenId, EndedGenerations>,
     users: Entries<UserId, CutOff>,
     clients: Entries<ClientId, CutOff>,
     keys: Entries<KeyId, CutOff>,
@@ -105,7 +105,7 @@ impl RevocationList {
                 expires_at,
                 ..
             } = *revocation;
-            let ended = Ended {
+            let ended = EndedGenerations {
                 from: from.saturating_sub(i64::from(grace_until.is_some())),
                 grace_until: grace_until.unwrap_or(Timestamp::NEVER),
                 expires_at,
@@ -162,23 +162,23 @@ impl RevocationList {
     ) -> Option<Dead> {
         let session = claims.session_id;
         if self.covers(session.lineage.created_at(), claims.expires_at) {
-            return Some(Dead::Revoked(Scope::Horizon));
+            return Some(Dead::Revoked(TargetKind::Horizon));
         }
         let ended = self.sessions.get(&session.lineage);
         if ended.is_some_and(|ended| ended.all()) {
-            return Some(Dead::Revoked(Scope::Session));
+            return Some(Dead::Revoked(TargetKind::Session));
         }
         if self.tokens.have(&claims.token_id) {
-            return Some(Dead::Revoked(Scope::Token));
+            return Some(Dead::Revoked(TargetKind::Token));
         }
         if self.users.cut_off(&claims.subject, session.lineage) {
-            return Some(Dead::Revoked(Scope::User));
+            return Some(Dead::Revoked(TargetKind::User));
         }
         if self.key_revoked(kid) {
-            return Some(Dead::Revoked(Scope::Key));
+            return Some(Dead::Revoked(TargetKind::Key));
         }
         if self.everything_cut_off(session.lineage) {
-            return Some(Dead::Revoked(Scope::Everything));
+            return Some(Dead::Revoked(TargetKind::Everything));
         }
         if let Some(ended) = ended {
             let seen = self.seen(session.lineage.created_at(), now, leeway);
@@ -188,25 +188,25 @@ impl RevocationList {
         }
         // What left the list while it was asked had been covered before that.
         self.covers(session.lineage.created_at(), claims.expires_at)
-            .then_some(Dead::Revoked(Scope::Horizon))
+            .then_some(Dead::Revoked(TargetKind::Horizon))
     }
 
     /// Which scope ends a client's claims, signed with the key `kid`, if any does.
     #[must_use]
-    pub fn client_dead(&self, claims: &ClientClaims, kid: &KeyId) -> Option<Scope> {
+    pub fn client_dead(&self, claims: &ClientClaims, kid: &KeyId) -> Option<TargetKind> {
         let began = claims.token_id.created_at();
         let ends = |known: Option<CutOff>| known.is_some_and(|known| known.ends_from(began));
         let scopes = [
-            (Scope::Horizon, self.covers(began, claims.expires_at)),
-            (Scope::Token, self.tokens.have(&claims.token_id)),
-            (Scope::Client, ends(self.clients.get(&claims.client))),
-            (Scope::Key, self.key_revoked(kid)),
+            (TargetKind::Horizon, self.covers(began, claims.expires_at)),
+            (TargetKind::Token, self.tokens.have(&claims.token_id)),
+            (TargetKind::Client, ends(self.clients.get(&claims.client))),
+            (TargetKind::Key, self.key_revoked(kid)),
             (
-                Scope::Everything,
+                TargetKind::Everything,
                 ends(self.everything.load().as_deref().copied()),
             ),
             // What left the list while it was asked had been covered before that.
-            (Scope::Horizon, self.covers(began, claims.expires_at)),
+            (TargetKind::Horizon, self.covers(began, claims.expires_at)),
         ];
         scopes
             .into_iter()

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 
 /// What kind of thing a revocation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
+pub enum TargetKind {
     /// One session, by its lineage.
     Session,
     /// One token, by its `jti`.
@@ -38,7 +38,7 @@ pub enum Scope {
     Horizon,
 }
 
-impl Scope {
+impl TargetKind {
     /// The word in the log.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -54,7 +54,7 @@ impl Scope {
     }
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for TargetKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -78,20 +78,20 @@ pub enum Target {
 }
 
 impl Target {
-    /// Its scope.
+    /// What kind of thing it is.
     #[must_use]
-    pub const fn scope(&self) -> Scope {
+    pub const fn kind(&self) -> TargetKind {
         match self {
-            Self::Session(_) => Scope::Session,
-            Self::Token(_) => Scope::Token,
-            Self::User(_) => Scope::User,
-            Self::Client(_) => Scope::Client,
-            Self::Key(_) => Scope::Key,
-            Self::Everything => Scope::Everything,
+            Self::Session(_) => TargetKind::Session,
+            Self::Token(_) => TargetKind::Token,
+            Self::User(_) => TargetKind::User,
+            Self::Client(_) => TargetKind::Client,
+            Self::Key(_) => TargetKind::Key,
+            Self::Everything => TargetKind::Everything,
         }
     }
 
-    /// The key in the log: which one of its scope. Empty for everything.
+    /// The key in the log: which one of its kind. Empty for everything.
     #[must_use]
     pub fn key(&self) -> String {
         self.with_key(str::to_owned)
@@ -127,6 +127,7 @@ impl Target {
 
 /// Why somebody revoked. For people; verification does not ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Reason {
     /// The user logged out.
     Logout,
@@ -148,6 +149,36 @@ pub enum Reason {
     Client,
     /// There were keys but no log: what it had revoked is not known any more.
     LogLost,
+    /// A reason of a later version.
+    Unknown(Word),
+}
+
+/// The word of a reason that this version does not know: 1 to 31 characters of `a-z`, `0-9` and `_`. It is kept, because
+/// the running hash covers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Word {
+    bytes: [u8; 31],
+    length: usize,
+}
+
+impl Word {
+    fn new(text: &str) -> Option<Self> {
+        let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        let mut bytes = [0; 31];
+        let place = bytes.get_mut(..text.len())?;
+        place.copy_from_slice(text.as_bytes());
+        let fits = !text.is_empty() && text.bytes().all(is_plain);
+        fits.then_some(Self {
+            bytes,
+            length: text.len(),
+        })
+    }
+
+    fn as_str(&self) -> &str {
+        let word = self.bytes.get(..self.length);
+        word.and_then(|word| str::from_utf8(word).ok())
+            .unwrap_or_default()
+    }
 }
 
 impl Reason {
@@ -166,6 +197,15 @@ impl Reason {
 
     /// The word in the log.
     #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Unknown(word) => word.as_str(),
+            known => known.name(),
+        }
+    }
+
+    /// The word in the log, or `unknown` for a reason of a later version.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Logout => "logout",
@@ -178,6 +218,7 @@ impl Reason {
             Self::LoggedInAgain => "logged_in_again",
             Self::Client => "client",
             Self::LogLost => "log_lost",
+            Self::Unknown(_) => "unknown",
         }
     }
 }
@@ -185,9 +226,10 @@ impl Reason {
 impl FromStr for Reason {
     type Err = crate::id::InvalidId;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.name() == text)
+        let known = Self::ALL.into_iter().find(|reason| reason.name() == text);
+        let unknown = || Word::new(text).map(Self::Unknown);
+        known
+            .or_else(unknown)
             .ok_or(crate::id::InvalidId::of("reason"))
     }
 }
@@ -250,13 +292,13 @@ impl Revocation {
         ] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
-        put(&mut bytes, self.target.scope().name());
+        put(&mut bytes, self.target.kind().name());
         self.target.with_key(|key| put(&mut bytes, key));
         match self.spared {
             Some(lineage) => put(&mut bytes, lineage.written(&mut [0; MOST_BYTES])),
             None => put(&mut bytes, ""),
         }
-        put(&mut bytes, self.reason.name());
+        put(&mut bytes, self.reason.word());
         // Only renewals have it, so that the entries of a log without them hash as they always did.
         if let Some(until) = self.grace_until {
             bytes.extend_from_slice(&until.millis().to_be_bytes());
@@ -269,4 +311,33 @@ impl Revocation {
 fn put(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
     bytes.extend_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_of_a_later_version_keeps_its_word_and_its_hash() {
+        for text in ["logout", "session_copied", "a2", &"x".repeat(31)] {
+            let reason: Reason = text.parse().unwrap();
+            assert_eq!(reason.word(), text);
+        }
+        for text in ["", "Logout", "log out", "log-out", &"x".repeat(32), "ä"] {
+            assert!(text.parse::<Reason>().is_err(), "{text:?}");
+        }
+        let entry = |reason: &str| Revocation {
+            seq: 1,
+            target: Target::Everything,
+            from: 0,
+            grace_until: None,
+            spared: None,
+            expires_at: Timestamp::NEVER,
+            reason: reason.parse().unwrap(),
+            at: Timestamp::EPOCH,
+        };
+        let hash = |reason: &str| entry(reason).chain(&[0; 32]);
+        assert_ne!(hash("logout"), hash("logout_2"));
+        assert_ne!(hash("logout_2"), hash("unknown"));
+    }
 }

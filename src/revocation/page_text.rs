@@ -29,7 +29,7 @@ pub struct EntriesText {
 
 /// The body of an answer.
 #[derive(Clone, Debug)]
-pub struct Body {
+pub struct PageBody {
     /// The bytes.
     pub bytes: Bytes,
     /// Whether they are compressed.
@@ -61,15 +61,15 @@ impl EntriesText {
     ///
     /// # Errors
     /// JSON that cannot be written, which no statement causes.
-    pub fn page(&self, statement: &str, takes_gzip: bool) -> io::Result<Body> {
+    pub fn page(&self, statement: &str, takes_gzip: bool) -> io::Result<PageBody> {
         let statement = serde_json::to_string(statement)?;
         let (start, end) = (format!(r#"{{"page":{statement},"entries":"#), "}");
         if takes_gzip && start.len() + self.json.len() >= WORTH_IT {
             let bytes = self.gzip(start.as_bytes(), end.as_bytes())?;
-            return Ok(Body { bytes, gzip: true });
+            return Ok(PageBody { bytes, gzip: true });
         }
         let bytes = Bytes::from(start + &self.json + end);
-        Ok(Body { bytes, gzip: false })
+        Ok(PageBody { bytes, gzip: false })
     }
 
     /// One member of three pieces, of which the one in the middle may have been compressed for an earlier page: a piece
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::id::TokenId;
     use crate::random::SeededRandom;
-    use crate::revocation::feed::Page;
+    use crate::revocation::feed::FeedPage;
     use crate::revocation::{ALL, Reason, Target};
     use crate::time::Timestamp;
 
@@ -155,7 +155,7 @@ mod tests {
             for statement in ["a statement", "another", &"long".repeat(1000)] {
                 let plain = entries.page(statement, false).unwrap();
                 assert!(!plain.gzip);
-                let page: Page = serde_json::from_slice(&plain.bytes).unwrap();
+                let page: FeedPage = serde_json::from_slice(&plain.bytes).unwrap();
                 assert_eq!(
                     (page.page.as_str(), page.entries.len() as i64),
                     (statement, count)

@@ -61,14 +61,14 @@ struct Process {
 
 /// The owner and the mode of a folder or a file.
 #[derive(Clone, Copy)]
-struct Entry {
+struct Permissions {
     owner: u32,
     group: u32,
     mode: u32,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum Safety {
     Good,
     AnotherOwner,
     OthersWrite,
@@ -93,26 +93,26 @@ impl Process {
     /// Three such groups are known: the private group that many systems make for each user, with the user's ID; the
     /// group by which root gives a folder to a process that is not root; and the `fsGroup` of a Kubernetes pod, which
     /// makes its volumes writable to the group and sets the set-group-ID bit of their folders.
-    fn owns_group(&self, entry: Entry, folder: Entry) -> bool {
+    fn owns_group(&self, entry: Permissions, folder: Permissions) -> bool {
         let private = entry.group == self.group && self.group == self.user;
         let given = entry.owner == 0 && self.user != 0;
         let of_volume = folder.mode & SET_GID != 0 && folder.group == entry.group;
         private || (self.has(entry.group) && (given || of_volume))
     }
 
-    fn judge(&self, entry: Entry, folder: Entry) -> Verdict {
+    fn judge(&self, entry: Permissions, folder: Permissions) -> Safety {
         let group_writes = entry.mode & GROUP_WRITES != 0 && !self.owns_group(entry, folder);
         if entry.owner != self.user && entry.owner != 0 {
-            Verdict::AnotherOwner
+            Safety::AnotherOwner
         } else if entry.mode & OTHERS_WRITE != 0 || group_writes {
-            Verdict::OthersWrite
+            Safety::OthersWrite
         } else {
-            Verdict::Good
+            Safety::Good
         }
     }
 }
 
-impl Entry {
+impl Permissions {
     fn of(metadata: &Metadata) -> Self {
         Self {
             owner: metadata.uid(),
@@ -169,9 +169,9 @@ pub fn warn_of_parents(folder: &Path) {
     }
 }
 
-fn entry(path: &Path) -> Result<Option<Entry>, UnsafeFile> {
+fn entry(path: &Path) -> Result<Option<Permissions>, UnsafeFile> {
     match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(Entry::of(&metadata))),
+        Ok(metadata) => Ok(Some(Permissions::of(&metadata))),
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(UnsafeFile::Io {
             path: path.to_owned(),
@@ -180,20 +180,25 @@ fn entry(path: &Path) -> Result<Option<Entry>, UnsafeFile> {
     }
 }
 
-fn refuse(path: &Path, process: &Process, entry: Entry, folder: Entry) -> Result<(), UnsafeFile> {
+fn refuse(
+    path: &Path,
+    process: &Process,
+    entry: Permissions,
+    folder: Permissions,
+) -> Result<(), UnsafeFile> {
     let path = path.to_owned();
     let mode = entry.mode;
     match process.judge(entry, folder) {
-        Verdict::Good => Ok(()),
-        Verdict::AnotherOwner => Err(UnsafeFile::Owner {
+        Safety::Good => Ok(()),
+        Safety::AnotherOwner => Err(UnsafeFile::Owner {
             path,
             owner: entry.owner,
             user: process.user,
         }),
-        Verdict::OthersWrite if entry.owner != process.user && path.is_dir() => {
+        Safety::OthersWrite if entry.owner != process.user && path.is_dir() => {
             Err(UnsafeFile::Volume { path, mode })
         }
-        Verdict::OthersWrite => Err(UnsafeFile::Mode { path, mode }),
+        Safety::OthersWrite => Err(UnsafeFile::Mode { path, mode }),
     }
 }
 
@@ -210,13 +215,13 @@ mod tests {
         }
     }
 
-    fn entry((owner, group, mode): (u32, u32, u32)) -> Entry {
-        Entry { owner, group, mode }
+    fn entry((owner, group, mode): (u32, u32, u32)) -> Permissions {
+        Permissions { owner, group, mode }
     }
 
     #[test]
     fn a_folder_is_good_that_nobody_else_can_change() {
-        use Verdict::{AnotherOwner, Good, OthersWrite};
+        use Safety::{AnotherOwner, Good, OthersWrite};
         for (folder, verdict) in [
             ((1000, 1000, 0o700), Good),
             ((1000, 1000, 0o755), Good),
@@ -248,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_file_is_good_that_nobody_else_can_change() {
-        use Verdict::{AnotherOwner, Good, OthersWrite};
+        use Safety::{AnotherOwner, Good, OthersWrite};
         let (own, volume) = ((1000, 1000, 0o700), (1000, 2000, 0o2770));
         for (folder, file, verdict) in [
             (own, (1000, 1000, 0o600), Good),
@@ -275,11 +280,11 @@ mod tests {
             groups: vec![0, 4],
         };
         for (folder, verdict) in [
-            ((0, 0, 0o755), Verdict::Good),
-            ((0, 0, 0o775), Verdict::Good),
-            ((0, 4, 0o775), Verdict::OthersWrite),
-            ((0, 0, 0o777), Verdict::OthersWrite),
-            ((1000, 1000, 0o700), Verdict::AnotherOwner),
+            ((0, 0, 0o755), Safety::Good),
+            ((0, 0, 0o775), Safety::Good),
+            ((0, 4, 0o775), Safety::OthersWrite),
+            ((0, 0, 0o777), Safety::OthersWrite),
+            ((1000, 1000, 0o700), Safety::AnotherOwner),
         ] {
             let entry = entry(folder);
             assert_eq!(root.judge(entry, entry), verdict, "{folder:?}");

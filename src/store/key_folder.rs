@@ -16,7 +16,7 @@ use crate::key::{Algorithm, Format, SigningKey};
 use crate::keyring::Keyring;
 use crate::schedule::{self, Times};
 use crate::time::Timestamp;
-pub use change::Change;
+pub use change::KeyFolderChange;
 pub use error::KeyFolderError;
 use error::io_at;
 use manifest::MANIFEST;

@@ -136,7 +136,7 @@ impl Mark {
 /// A slot's text. Times that are compared are in milliseconds, as the log has them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Text {
+struct SlotText {
     version: u32,
     /// The slot with the larger one is the newer.
     counter: u64,
@@ -149,7 +149,7 @@ struct Text {
     written_at: String,
 }
 
-impl Text {
+impl SlotText {
     fn mark(&self) -> Option<Mark> {
         let hash = base64url::decode(self.hash.as_bytes()).ok()?;
         let id = self.id.as_ref().map(|text| {
@@ -175,7 +175,7 @@ impl Text {
 
 /// A slot: a line of JSON and its checksum, filled up with spaces.
 fn slot(mark: &Mark, counter: u64) -> Vec<u8> {
-    let json = serde_json::json!(Text {
+    let json = serde_json::json!(SlotText {
         version: VERSION,
         counter,
         id: mark.id.map(|id| id.to_string()),
@@ -196,7 +196,7 @@ fn read_slot(bytes: &[u8]) -> Option<(Mark, u64)> {
     if base64url::encode(&sha256(json.as_bytes())) != sum {
         return None;
     }
-    let text: Text = serde_json::from_str(json).ok()?;
+    let text: SlotText = serde_json::from_str(json).ok()?;
     let mark = (text.version == VERSION).then(|| text.mark()).flatten()?;
     Some((mark, text.counter))
 }
@@ -216,13 +216,13 @@ pub struct MarkFile {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    open: Arc<Mutex<Open>>,
+    open: Arc<Mutex<OpenFiles>>,
 }
 
 /// What stays open. Whoever holds it is the only one in this process: a lock on a folder is one of all that use the
 /// same descriptor (flock(2)).
 #[derive(Debug, Default)]
-struct Open {
+struct OpenFiles {
     folder: Option<File>,
     /// To read and write.
     file: Option<File>,
@@ -258,9 +258,9 @@ fn kept<'a>(
 
 /// A lock on the folder, until this is dropped.
 #[derive(Debug)]
-struct Turn<'a>(&'a File);
+struct FolderLock<'a>(&'a File);
 
-impl Drop for Turn<'_> {
+impl Drop for FolderLock<'_> {
     fn drop(&mut self) {
         // It fails only for what is not open.
         let _ = self.0.unlock();
@@ -285,10 +285,10 @@ impl MarkFile {
     /// # Errors
     /// [`MarkError`].
     pub fn read(&self) -> Result<Mark, MarkError> {
-        let Open { folder, file } = &mut *self.open();
+        let OpenFiles { folder, file } = &mut *self.open();
         let folder = self.folder(folder)?;
         self.at(folder.lock_shared())?;
-        let _turn = Turn(folder);
+        let _turn = FolderLock(folder);
         let path = self.path();
         let read = match self.at(still_named(file, &path))? {
             Some(file) => self.newest_in(file),
@@ -303,7 +303,7 @@ impl MarkFile {
     /// # Errors
     /// [`MarkError`]; nothing may then be concluded of what is on disk.
     pub fn advance(&self, head: &Head) -> Result<(), MarkError> {
-        let Open { folder, file } = &mut *self.open();
+        let OpenFiles { folder, file } = &mut *self.open();
         let _turn = self.lock(folder)?;
         self.advance_locked(file, head)
     }
@@ -314,7 +314,7 @@ impl MarkFile {
     /// [`MarkError`].
     pub fn make(&self, head: &Head) -> Result<(), MarkError> {
         self.make_folder()?;
-        let Open { folder, file } = &mut *self.open();
+        let OpenFiles { folder, file } = &mut *self.open();
         let turn = self.lock(folder)?;
         match self.advance_locked(file, head) {
             Err(MarkError::Missing(_)) => self.put(&turn, file, head),
@@ -328,12 +328,12 @@ impl MarkFile {
     /// [`MarkError`].
     pub fn replace(&self, head: &Head) -> Result<(), MarkError> {
         self.make_folder()?;
-        let Open { folder, file } = &mut *self.open();
+        let OpenFiles { folder, file } = &mut *self.open();
         let turn = self.lock(folder)?;
         self.put(&turn, file, head)
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenFiles> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -341,10 +341,10 @@ impl MarkFile {
         self.at(kept(open, &self.folder, File::options().read(true)))
     }
 
-    fn lock<'a>(&self, folder: &'a mut Option<File>) -> Result<Turn<'a>, MarkError> {
+    fn lock<'a>(&self, folder: &'a mut Option<File>) -> Result<FolderLock<'a>, MarkError> {
         let folder = self.folder(folder)?;
         self.at(folder.lock())?;
-        Ok(Turn(folder))
+        Ok(FolderLock(folder))
     }
 
     /// Makes the folder if it is not there.
@@ -377,7 +377,12 @@ impl MarkFile {
         self.at(file.sync_data())
     }
 
-    fn put(&self, turn: &Turn<'_>, open: &mut Option<File>, head: &Head) -> Result<(), MarkError> {
+    fn put(
+        &self,
+        turn: &FolderLock<'_>,
+        open: &mut Option<File>,
+        head: &Head,
+    ) -> Result<(), MarkError> {
         let id = Some(MarkId::new(&*self.random));
         let mark = Mark::of(head, id, self.clock.now());
         let partial = self.folder.join(PARTIAL);

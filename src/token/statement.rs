@@ -12,13 +12,13 @@ use crate::key::{Format, SigningKey, VerifyingKey};
 /// A statement whose signature nobody has checked.
 #[derive(Debug)]
 pub struct UntrustedStatement<'a> {
-    signed: Signed<'a>,
+    signed: SignedText<'a>,
     kid: KeyId,
     typ: &'static str,
 }
 
 #[derive(Debug)]
-enum Signed<'a> {
+enum SignedText<'a> {
     Jws(UntrustedJws<'a>),
     Paseto(UntrustedMessage),
 }
@@ -35,14 +35,14 @@ impl<'a> UntrustedStatement<'a> {
             let footer = Object::parse(message.footer()).map_err(|_| no_kid)?;
             let kid = footer.get("kid").and_then(|kid| kid.as_str());
             let kid = kid.and_then(|kid| kid.parse().ok());
-            (Signed::Paseto(message), kid)
+            (SignedText::Paseto(message), kid)
         } else {
             let jws = UntrustedJws::parse(text)?;
             if jws.typ() != Some(typ) {
                 return Err(Malformed::Header("typ is another"));
             }
             let kid = jws.key_id().cloned();
-            (Signed::Jws(jws), kid)
+            (SignedText::Jws(jws), kid)
         };
         let kid = kid.ok_or(no_kid)?;
         Ok(Self { signed, kid, typ })
@@ -60,8 +60,8 @@ impl<'a> UntrustedStatement<'a> {
     /// [`Malformed::Algorithm`], [`Malformed::Signature`].
     pub fn verify(self, key: &VerifyingKey) -> Result<Vec<u8>, Malformed> {
         match self.signed {
-            Signed::Jws(jws) => jws.verify(key),
-            Signed::Paseto(message) => message.verify(key, self.typ.as_bytes()),
+            SignedText::Jws(jws) => jws.verify(key),
+            SignedText::Paseto(message) => message.verify(key, self.typ.as_bytes()),
         }
     }
 }

@@ -27,23 +27,24 @@ const USUAL: u64 = 1700;
 const TAIL: usize = 32;
 
 /// Token texts that verified, and what they said; the least used of them leave when it is full.
-pub(super) struct Memo(Option<Known>);
+pub(super) struct Memo(Option<MemoCache>);
 
-type Known = Cache<Text, Verified, Weigher, RandomState, DefaultLifecycle<Text, Verified>>;
+type MemoCache =
+    Cache<TokenText, Verified, Weigher, RandomState, DefaultLifecycle<TokenText, Verified>>;
 
 #[derive(Clone)]
 struct Weigher;
 
-impl Weighter<Text, Verified> for Weigher {
-    fn weight(&self, text: &Text, verified: &Verified) -> u64 {
+impl Weighter<TokenText, Verified> for Weigher {
+    fn weight(&self, text: &TokenText, verified: &Verified) -> u64 {
         text.0.len() as u64 + verified.bytes() as u64 + OVERHEAD
     }
 }
 
-struct Text(Box<str>);
+struct TokenText(Box<str>);
 
 #[derive(PartialEq, Eq)]
-struct Asked<'a>(&'a str);
+struct PresentedText<'a>(&'a str);
 
 /// The end of the signature. Texts meet in one place only if their signatures end alike, and nothing
 /// enters whose signature is not good: who has no key cannot choose how one ends, and the hash has a
@@ -56,28 +57,28 @@ fn tail(text: &str) -> &[u8] {
     &signed.as_bytes()[signed.len().saturating_sub(TAIL)..]
 }
 
-impl Hash for Text {
+impl Hash for TokenText {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(tail(&self.0));
     }
 }
 
-impl PartialEq for Text {
+impl PartialEq for TokenText {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 }
 
-impl Eq for Text {}
+impl Eq for TokenText {}
 
-impl Hash for Asked<'_> {
+impl Hash for PresentedText<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(tail(self.0));
     }
 }
 
-impl Equivalent<Text> for Asked<'_> {
-    fn equivalent(&self, text: &Text) -> bool {
+impl Equivalent<TokenText> for PresentedText<'_> {
+    fn equivalent(&self, text: &TokenText) -> bool {
         *self.0 == *text.0
     }
 }
@@ -103,19 +104,19 @@ impl Memo {
 
     /// What that text said when it verified.
     pub(super) fn get(&self, text: &str) -> Option<Verified> {
-        self.0.as_ref()?.get(&Asked(text))
+        self.0.as_ref()?.get(&PresentedText(text))
     }
 
     /// Remembers a text whose signature is good.
     pub(super) fn remember(&self, text: &str, verified: &Verified) {
         if let Some(known) = &self.0 {
-            known.insert(Text(text.into()), verified.clone());
+            known.insert(TokenText(text.into()), verified.clone());
         }
     }
 
     pub(super) fn forget(&self, text: &str) {
         if let Some(known) = &self.0 {
-            known.remove(&Asked(text));
+            known.remove(&PresentedText(text));
         }
     }
 

@@ -8,17 +8,17 @@ use http::HeaderValue;
 use crate::id::MOST_BYTES;
 
 /// The token's subject, session, client and scope.
-pub(crate) type Values = [HeaderValue; 4];
+pub(crate) type HeaderValues = [HeaderValue; 4];
 
 /// What they take beside their texts: their reference count, and what an allocator keeps for itself.
 const SHARING: usize = 64;
 
 /// Nothing, until it is first wanted.
 #[derive(Debug, Default)]
-pub(super) struct Said(OnceLock<Values>);
+pub(super) struct Said(OnceLock<HeaderValues>);
 
 impl Said {
-    pub(super) fn or_say(&self, say: impl FnOnce() -> Values) -> &Values {
+    pub(super) fn or_say(&self, say: impl FnOnce() -> HeaderValues) -> &HeaderValues {
         self.0.get_or_init(say)
     }
 

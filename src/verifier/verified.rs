@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 #[cfg(feature = "server")]
-use super::said::{Said, Values};
+use super::said::{HeaderValues, Said};
 use crate::claims::{Claims, ClientClaims};
 use crate::id::{ClientId, KeyId, SessionId, UserId};
 use crate::key::{Algorithm, VerifyingKey};
@@ -12,11 +12,11 @@ use crate::time::Timestamp;
 
 /// Claims that were verified. Only [`Verifier::verify`](super::Verifier::verify) makes them: holding them is the proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedClaims(pub(super) Arc<Signed<Claims>>);
+pub struct VerifiedClaims(pub(super) Arc<SignedClaims<Claims>>);
 
 /// What the key of that name, which was this one then, has signed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Signed<C> {
+pub(super) struct SignedClaims<C> {
     pub(super) claims: C,
     pub(super) kid: KeyId,
     algorithm: Algorithm,
@@ -25,7 +25,7 @@ pub(super) struct Signed<C> {
     said: Said,
 }
 
-impl<C> Signed<C> {
+impl<C> SignedClaims<C> {
     pub(super) fn by(key: &VerifyingKey, claims: C) -> Arc<Self> {
         Arc::new(Self {
             claims,
@@ -75,14 +75,14 @@ impl VerifiedClaims {
 
     /// What `say` says of the claims, the first time.
     #[cfg(feature = "server")]
-    pub(crate) fn said(&self, say: impl FnOnce(&Claims) -> Values) -> &Values {
+    pub(crate) fn said(&self, say: impl FnOnce(&Claims) -> HeaderValues) -> &HeaderValues {
         self.0.said.or_say(|| say(&self.0.claims))
     }
 }
 
 /// A client's claims that were verified. Only [`Verifier::verify_any`](super::Verifier::verify_any) makes them: holding them is the proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedClient(pub(super) Arc<Signed<ClientClaims>>);
+pub struct VerifiedClient(pub(super) Arc<SignedClaims<ClientClaims>>);
 
 impl VerifiedClient {
     /// All the claims.
@@ -105,7 +105,7 @@ impl VerifiedClient {
 
     /// What `say` says of the claims, the first time.
     #[cfg(feature = "server")]
-    pub(crate) fn said(&self, say: impl FnOnce(&ClientClaims) -> Values) -> &Values {
+    pub(crate) fn said(&self, say: impl FnOnce(&ClientClaims) -> HeaderValues) -> &HeaderValues {
         self.0.said.or_say(|| say(&self.0.claims))
     }
 }

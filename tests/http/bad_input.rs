@@ -315,7 +315,7 @@ async fn logout_with_a_bad_body() {
         br#"{"scope":"All"}"#,
         br#"{"scope":"all "}"#,
         br#"{"scope":["all"]}"#,
-        br#"{"Scope":"all"}"#,
+        br#"{"TargetKind":"all"}"#,
         br#"{"scope":"this","user":"bob"}"#,
         br#"{"scope":"this","scope":"all"}"#,
         br#"{"scope":"this","\u0073cope":"this"}"#,

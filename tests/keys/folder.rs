@@ -9,12 +9,12 @@ use std::process::Command;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+use waxseal::encoding::paserk;
 use waxseal::key::{Algorithm, Format, SigningKey, generate_pem};
 use waxseal::keyring::KeyringError;
-use waxseal::encoding::paserk;
 use waxseal::random::OsRandom;
 use waxseal::schedule::{self, ScheduleError};
-use waxseal::store::key_folder::{Change, KeyFolderError, keyring, load};
+use waxseal::store::key_folder::{KeyFolderChange, KeyFolderError, keyring, load};
 use waxseal::time::Timestamp;
 
 use super::common::{ISSUER, Place, Server, program};
@@ -236,7 +236,7 @@ fn without_a_schedule_the_last_by_name_signs_and_all_verify() {
 
 /// Made at `at`, and not in any schedule yet.
 fn new_key(folder: &Keys, algorithm: Algorithm, at: Timestamp) -> PathBuf {
-    let mut change = Change::begin(folder.path()).unwrap();
+    let mut change = KeyFolderChange::begin(folder.path()).unwrap();
     let pem = generate_pem(algorithm, &OsRandom::new());
     let (kid, _) = change.add_pem(&pem, algorithm.format(), at).unwrap();
     drop(change);
@@ -292,7 +292,7 @@ fn a_leftover_of_a_crash_is_in_nobodys_way() {
         folder.write(name, &leftover);
     }
     assert!(load(folder.path()).unwrap().is_empty());
-    let mut change = Change::begin(folder.path()).unwrap();
+    let mut change = KeyFolderChange::begin(folder.path()).unwrap();
     let mut plan = Vec::new();
     let random = OsRandom::new();
     schedule::rotate(&mut plan, Algorithm::EdDsa, NOW, None, || {

@@ -8,7 +8,7 @@ use waxseal::key::{Algorithm, Format, KeyError, SigningKey, generate_pem};
 use waxseal::keyring::{Keyring, KeyringError};
 use waxseal::random::OsRandom;
 use waxseal::schedule::{self, ScheduleError, Times};
-use waxseal::store::key_folder::{Change, KeyFolderError, keyring};
+use waxseal::store::key_folder::{KeyFolderChange, KeyFolderError, keyring};
 
 use super::{Keys, NOW, set_mode, signer};
 
@@ -23,7 +23,7 @@ impl Scheduled {
     fn new(algorithms: &[Algorithm]) -> Self {
         let folder = Keys::new();
         for algorithm in algorithms {
-            let mut change = Change::begin(folder.path()).unwrap();
+            let mut change = KeyFolderChange::begin(folder.path()).unwrap();
             let mut plan = std::mem::take(&mut change.plan);
             schedule::rotate(&mut plan, *algorithm, NOW, None, || {
                 change.new_key(*algorithm, NOW, &OsRandom::new())

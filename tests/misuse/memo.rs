@@ -46,7 +46,7 @@ enum Event {
     },
     Look(usize),
     Edit(usize, usize),
-    End(usize, Scope),
+    End(usize, TargetKind),
     Pass(u64),
     StepBack(u64),
     Horizon(i64),
@@ -58,7 +58,7 @@ enum Event {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Scope {
+enum TargetKind {
     Session,
     Renewed,
     Token,
@@ -71,12 +71,12 @@ fn event() -> impl Strategy<Value = Event> {
     let which = any::<usize>;
     let scope = proptest::sample::select(
         &[
-            Scope::Session,
-            Scope::Renewed,
-            Scope::Token,
-            Scope::User,
-            Scope::Key,
-            Scope::Everything,
+            TargetKind::Session,
+            TargetKind::Renewed,
+            TargetKind::Token,
+            TargetKind::User,
+            TargetKind::Key,
+            TargetKind::Everything,
         ][..],
     );
     let signed = (
@@ -185,7 +185,7 @@ impl World {
         self.tokens.push((text, claims, kid));
     }
 
-    fn end(&self, token: usize, scope: Scope) {
+    fn end(&self, token: usize, scope: TargetKind) {
         let (_, claims, kid) = &self.tokens[token];
         let now = self.clock.now();
         let SessionId {
@@ -193,18 +193,19 @@ impl World {
             generation,
         } = claims.session_id;
         let (target, from) = match scope {
-            Scope::Session => (Target::Session(lineage), ALL),
-            Scope::Renewed => (Target::Session(lineage), i64::from(generation) + 1),
-            Scope::Token => (Target::Token(claims.token_id), ALL),
-            Scope::User => (Target::User(claims.subject), now.millis()),
-            Scope::Key => (Target::Key(kid.clone()), ALL),
-            Scope::Everything => (Target::Everything, now.millis()),
+            TargetKind::Session => (Target::Session(lineage), ALL),
+            TargetKind::Renewed => (Target::Session(lineage), i64::from(generation) + 1),
+            TargetKind::Token => (Target::Token(claims.token_id), ALL),
+            TargetKind::User => (Target::User(claims.subject), now.millis()),
+            TargetKind::Key => (Target::Key(kid.clone()), ALL),
+            TargetKind::Everything => (Target::Everything, now.millis()),
         };
         self.list.apply(&Revocation {
             seq: 1,
             target,
             from,
-            grace_until: matches!(scope, Scope::Renewed).then(|| now.plus(Duration::from_secs(30))),
+            grace_until: matches!(scope, TargetKind::Renewed)
+                .then(|| now.plus(Duration::from_secs(30))),
             spared: None,
             expires_at: now.plus(Duration::from_secs(9000)),
             reason: Reason::Operator,
@@ -326,9 +327,9 @@ fn what_is_remembered_is_asked_for_again() {
     for key in 0..ALGORITHMS.len() {
         for (event, after) in [
             (Event::Pass(1), "good"),
-            (Event::End(0, Scope::Session), "Revoked Session"),
-            (Event::End(0, Scope::Token), "Revoked Token"),
-            (Event::End(0, Scope::Key), "Revoked Key"),
+            (Event::End(0, TargetKind::Session), "Revoked Session"),
+            (Event::End(0, TargetKind::Token), "Revoked Token"),
+            (Event::End(0, TargetKind::Key), "Revoked Key"),
             (Event::Horizon(1000), "Revoked Horizon"),
             (Event::Doubt, "Stale"),
             (Event::Keys(0), "UnknownKey"),

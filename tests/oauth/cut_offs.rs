@@ -3,14 +3,14 @@
 use serde_json::json;
 use waxseal::account::client::{Changed, ClientChange};
 use waxseal::revocation::log::Revoke;
-use waxseal::revocation::{Reason, Scope};
+use waxseal::revocation::{Reason, TargetKind};
 use waxseal::time::Clock;
 use waxseal::verifier::Refusal;
 
 use super::common::House;
 use super::stage::{Service, add_client, ask, change, claims, jwt_header, refused, send_as, token};
 
-fn is_ended(house: &House, token: &str, scope: Scope) {
+fn is_ended(house: &House, token: &str, scope: TargetKind) {
     let verdict = house.waxseal.verifier().verify_any(token);
     assert_eq!(verdict, Err(Refusal::Revoked(scope)));
 }
@@ -41,7 +41,7 @@ async fn disabling_and_revoking_a_client_end_its_tokens_and_no_others() {
         assert!(matches!(changed, Changed::Revoked(_)), "{changed:?}");
         for token in &before {
             assert_eq!(house.verify(token).await, 401);
-            is_ended(&house, token, Scope::Client);
+            is_ended(&house, token, TargetKind::Client);
         }
         for token in [&others, &session] {
             assert_eq!(house.verify(token).await, 200);
@@ -57,11 +57,11 @@ async fn disabling_and_revoking_a_client_end_its_tokens_and_no_others() {
         let house = house.restart(|_| {}).await;
         assert_eq!(house.verify(&after).await, 200);
         for token in &before {
-            is_ended(&house, token, Scope::Client);
+            is_ended(&house, token, TargetKind::Client);
         }
         // And once more.
         change(&house, client.id, ClientChange::EndTokens).await;
-        is_ended(&house, &after, Scope::Client);
+        is_ended(&house, &after, TargetKind::Client);
         assert_eq!(house.verify(&token(&house, &client).await).await, 200);
     }
 }
@@ -71,15 +71,15 @@ async fn a_deleted_client_and_its_tokens_are_gone_and_its_name_is_free() {
     let (house, client, _) = two().await;
     let before = token(&house, &client).await;
     change(&house, client.id, ClientChange::Delete).await;
-    is_ended(&house, &before, Scope::Client);
+    is_ended(&house, &before, TargetKind::Client);
     let answer = ask(&house, &client, &[]).await;
     refused("deleted", &answer, 401, "invalid_client");
     let house = house.restart(|_| {}).await;
-    is_ended(&house, &before, Scope::Client);
+    is_ended(&house, &before, TargetKind::Client);
     let again = add_client(&house, "billing", "", &[]).await;
     assert_ne!(again.id, client.id);
     assert_eq!(house.verify(&token(&house, &again).await).await, 200);
-    is_ended(&house, &before, Scope::Client);
+    is_ended(&house, &before, TargetKind::Client);
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn revoking_everything_ends_clients_tokens_too() {
     let before = [token(&house, &client).await, token(&house, &other).await];
     revoke(&house, Revoke::Everything).await;
     for token in &before {
-        is_ended(&house, token, Scope::Everything);
+        is_ended(&house, token, TargetKind::Everything);
         assert_eq!(house.verify(token).await, 401);
     }
     let after = token(&house, &client).await;
@@ -96,7 +96,7 @@ async fn revoking_everything_ends_clients_tokens_too() {
     let house = house.restart(|_| {}).await;
     assert_eq!(house.verify(&after).await, 200);
     for token in &before {
-        is_ended(&house, token, Scope::Everything);
+        is_ended(&house, token, TargetKind::Everything);
     }
     // A client that is newer than the cut-off, too.
     let newest = add_client(&house, "newest", "", &[]).await;
@@ -109,12 +109,12 @@ async fn a_revoked_key_ends_clients_tokens_and_its_successor_signs() {
     let before = token(&house, &client).await;
     let kid = |token: &str| jwt_header(token)["kid"].as_str().unwrap().to_owned();
     revoke(&house, Revoke::Key(kid(&before).parse().unwrap())).await;
-    is_ended(&house, &before, Scope::Key);
+    is_ended(&house, &before, TargetKind::Key);
     let after = token(&house, &client).await;
     assert_ne!(kid(&after), kid(&before));
     assert_eq!(house.verify(&after).await, 200);
     let house = house.restart(|_| {}).await;
-    is_ended(&house, &before, Scope::Key);
+    is_ended(&house, &before, TargetKind::Key);
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn any_scope_is_enough() {
         };
         if jti_first {
             end_one().await;
-            is_ended(&house, &one, Scope::Token);
+            is_ended(&house, &one, TargetKind::Token);
         }
         change(&house, client.id, ClientChange::EndTokens).await;
         end_one().await;

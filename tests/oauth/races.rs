@@ -15,7 +15,7 @@ use waxseal::revocation::follower::Follower;
 use waxseal::revocation::freshness::Freshness;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::log::Revoke;
-use waxseal::revocation::{Reason, Scope};
+use waxseal::revocation::{Reason, TargetKind};
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
@@ -222,7 +222,7 @@ impl World {
         for Live { claims, stepped } in &self.live {
             match list.client_dead(claims, &self.kid) {
                 None => {}
-                Some(Scope::Horizon) if *stepped => {}
+                Some(TargetKind::Horizon) if *stepped => {}
                 Some(scope) => panic!("ended by {scope}: {claims:?}"),
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use waxseal::key::{Algorithm, Format};
-use waxseal::revocation::Scope;
+use waxseal::revocation::TargetKind;
 use waxseal::verifier::Refusal;
 
 use super::common::House;
@@ -34,7 +34,7 @@ async fn a_client_ends_its_own_token_and_no_other_of_its_own() {
     assert_eq!(house.verify(&one).await, 401);
     assert_eq!(house.verify(&two).await, 200);
     let verdict = house.waxseal.verifier().verify_any(&one);
-    assert_eq!(verdict, Err(Refusal::Revoked(Scope::Token)));
+    assert_eq!(verdict, Err(Refusal::Revoked(TargetKind::Token)));
     // Again, and nothing more is written.
     let seq = async |house: &House| {
         house

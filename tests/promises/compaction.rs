@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use waxseal::policy::{MAX_LEEWAY, Timeouts};
-use waxseal::revocation::{Reason, Scope, Target};
+use waxseal::revocation::{Reason, Target, TargetKind};
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
@@ -93,7 +93,10 @@ async fn over_an_emptied_log_seq_and_horizon_never_go_back() {
         let now = house.clock.now();
         for token in &gone {
             step(&house, token.claims.issued_at).await;
-            assert_eq!(check(&house, token), Err(Refusal::Revoked(Scope::Horizon)));
+            assert_eq!(
+                check(&house, token),
+                Err(Refusal::Revoked(TargetKind::Horizon))
+            );
         }
         step(&house, now).await;
         let live = forge.session(now);

@@ -9,7 +9,7 @@ use waxseal::account::password::{Hasher, Password};
 use waxseal::account::{BeginSession, LoginStart, UserChange, Username};
 use waxseal::claims::Claims;
 use waxseal::id::{KeyId, Lineage, UserId};
-use waxseal::inventory::{Entered, Origin};
+use waxseal::inventory::{Entered, LoginOrigin};
 use waxseal::issuer::LoginError;
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::SeededRandom;
@@ -17,7 +17,7 @@ use waxseal::revocation::follower::Follower;
 use waxseal::revocation::freshness::Freshness;
 use waxseal::revocation::list::{Dead, RevocationList};
 use waxseal::revocation::log::Revoke;
-use waxseal::revocation::{Reason, Scope};
+use waxseal::revocation::{Reason, TargetKind};
 use waxseal::session;
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
@@ -145,7 +145,7 @@ impl World {
                         session_expiry: claims.session_expiry,
                         renew_at: claims.renew_at,
                         idle_end: claims.session_expiry,
-                        origin: Origin::default(),
+                        origin: LoginOrigin::default(),
                     },
                 };
                 let begun = accounts.begin_session(begin).await.unwrap();
@@ -244,7 +244,7 @@ impl World {
             let claims = login.claims.as_ref().unwrap();
             match how_dead(list, claims, &self.kid, self.house.clock.now()) {
                 None => {}
-                Some(Dead::Revoked(Scope::Horizon)) if login.stepped => {}
+                Some(Dead::Revoked(TargetKind::Horizon)) if login.stepped => {}
                 Some(how) => panic!("ended by {how:?}: {claims:?}"),
             }
         }
@@ -347,7 +347,7 @@ async fn login(house: &House) -> Result<String, LoginError> {
     }
     let password = Password::presented(PASSWORD.into()).unwrap();
     issuer
-        .login("alice", password, Origin::default())
+        .login("alice", password, LoginOrigin::default())
         .await
         .map(|login| login.issued.token)
 }

@@ -9,7 +9,7 @@ use waxseal::random::OsRandom;
 use waxseal::revocation::Reason;
 use waxseal::revocation::log::Revoke;
 use waxseal::schedule;
-use waxseal::store::key_folder::Change;
+use waxseal::store::key_folder::KeyFolderChange;
 use waxseal::time::{Clock, Timestamp};
 
 use super::common::House;
@@ -23,7 +23,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn rotate(house: &House) {
     house.pass(14 * MINUTE).await;
     let folder = &house.settings.keys_dir;
-    let mut change = Change::begin(folder).unwrap();
+    let mut change = KeyFolderChange::begin(folder).unwrap();
     let (now, algorithm) = (house.clock.now(), Algorithm::EdDsa);
     let mut plan = std::mem::take(&mut change.plan);
     let new_key = || change.new_key(algorithm, now, &OsRandom::new());

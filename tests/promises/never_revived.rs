@@ -8,7 +8,7 @@ use waxseal::account::UserChange;
 use waxseal::id::{KeyId, UserId};
 use waxseal::policy::{MAX_LEEWAY, Timeouts};
 use waxseal::revocation::log::{Page, Revoke};
-use waxseal::revocation::{Reason, Scope, session_revocation_expiry};
+use waxseal::revocation::{Reason, TargetKind, session_revocation_expiry};
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
@@ -158,7 +158,7 @@ async fn more_revocations_than_any_bound_all_bind() {
     for token in tokens.iter().step_by(50) {
         assert_eq!(
             check(&house, token),
-            Err(Refusal::Revoked(Scope::Horizon)),
+            Err(Refusal::Revoked(TargetKind::Horizon)),
             "dropped while the clock was ahead"
         );
     }
@@ -195,7 +195,11 @@ async fn around_its_end_a_live_token_expires_and_a_revoked_one_stays_revoked() {
         let verdict = check(&house, &revoked);
         assert!(verdict.is_err(), "revoked at {now}");
         if good {
-            assert_eq!(verdict, Err(Refusal::Revoked(Scope::Session)), "at {now}");
+            assert_eq!(
+                verdict,
+                Err(Refusal::Revoked(TargetKind::Session)),
+                "at {now}"
+            );
         }
     }
     // Backwards: what the service saw expire stays dead, also after a restart.
@@ -351,7 +355,10 @@ async fn a_revoked_key_stays_revoked_whatever_is_dropped() {
     assert_eq!(house.waxseal.compact().await.unwrap(), 0);
     let house = house.restart(|_| {}).await;
     let token = forge.session(later);
-    assert_eq!(check(&house, &token), Err(Refusal::Revoked(Scope::Key)));
+    assert_eq!(
+        check(&house, &token),
+        Err(Refusal::Revoked(TargetKind::Key))
+    );
     step(&house, START).await;
     is_revoked(&house, &forge.session(START));
 }

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use waxseal::Settings;
 use waxseal::embedded::{MAX_STALENESS, open_store};
 use waxseal::id::UserId;
-use waxseal::issuer::LogoutScope;
+use waxseal::issuer::LogoutReach;
 use waxseal::policy::{MAX_LEEWAY, Timeouts};
 use waxseal::revocation::follower::FollowError;
 use waxseal::revocation::log::{RevocationLog, Revoke};
@@ -160,7 +160,7 @@ async fn a_log_that_went_back_is_noticed_and_what_was_learned_binds() {
 /// Also in the moment before anybody has noticed.
 #[tokio::test]
 async fn on_a_log_that_went_back_no_logout_is_lost_in_silence() {
-    for scope in [LogoutScope::This, LogoutScope::Others, LogoutScope::All] {
+    for scope in [LogoutReach::This, LogoutReach::Others, LogoutReach::All] {
         for grown in GROWN_AGAIN {
             let (world, revoked) = World::went_back().await;
             let forge = Forge {
@@ -177,8 +177,8 @@ async fn on_a_log_that_went_back_no_logout_is_lost_in_silence() {
                 };
                 let answer = world.house.waxseal.issuer().logout(&claims, scope).await;
                 let ended = match scope {
-                    LogoutScope::This => &here,
-                    LogoutScope::Others | LogoutScope::All => &there,
+                    LogoutReach::This => &here,
+                    LogoutReach::Others | LogoutReach::All => &there,
                 };
                 let verdict = verifier.verify(&ended.text);
                 assert!(

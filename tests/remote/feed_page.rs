@@ -5,7 +5,7 @@ use std::path::Path;
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use waxseal::id::ClientId;
-use waxseal::revocation::feed::{PAGE, Question, Reading, Statement, WireEntry};
+use waxseal::revocation::feed::{FeedReading, PAGE, Question, Statement, WireEntry};
 use waxseal::schedule::{LEAD, MAX_AGE};
 
 use super::forger::encode;
@@ -48,7 +48,7 @@ fn example() -> Example {
     }
 }
 
-fn take(reading: &mut Reading, statement: &Statement, entries: &[WireEntry]) {
+fn take(reading: &mut FeedReading, statement: &Statement, entries: &[WireEntry]) {
     let client: ClientId = statement.aud.parse().unwrap();
     let question = Question {
         issuer: &statement.iss,
@@ -66,7 +66,7 @@ fn the_page_of_the_example_is_one_that_a_reader_takes() {
         hashes,
         ..
     } = example();
-    take(&mut Reading::default(), &statement, &entries);
+    take(&mut FeedReading::default(), &statement, &entries);
     assert_eq!(hashes.last(), Some(&statement.hash));
     let written: Value = serde_json::to_value(&statement).unwrap();
     let page = page();
@@ -84,7 +84,7 @@ fn each_entry_of_the_example_leads_to_its_running_hash() {
         ..
     } = example();
     assert_eq!(entries.len(), hashes.len());
-    let mut reading = Reading::default();
+    let mut reading = FeedReading::default();
     let nothing = digest_of(&[]);
     statement.seq = 0;
     statement.hash = encode([0; 32]);

@@ -20,7 +20,7 @@ use waxseal::encoding::base64url;
 use waxseal::id::ClientId;
 use waxseal::key::{Format, SigningKey};
 use waxseal::random::{OsRandom, SeededRandom};
-use waxseal::revocation::feed::{Page, Statement};
+use waxseal::revocation::feed::{FeedPage, Statement};
 use waxseal::time::{Clock, ManualClock};
 use waxseal::token::statement;
 use waxseal::token::types::REVOCATIONS;
@@ -31,7 +31,7 @@ use super::common::{House, ISSUER, signing_pem};
 use super::service::until;
 
 /// What becomes of a page of the feed on its way.
-pub type Lie = Arc<dyn Fn(Page) -> Response + Send + Sync>;
+pub type Lie = Arc<dyn Fn(FeedPage) -> Response + Send + Sync>;
 
 /// How the server answers.
 #[derive(Clone)]
@@ -130,7 +130,7 @@ impl Liar {
         *self.answers.lock().unwrap() = answers;
     }
 
-    pub fn lie(&self, lie: impl Fn(Page) -> Response + Send + Sync + 'static) {
+    pub fn lie(&self, lie: impl Fn(FeedPage) -> Response + Send + Sync + 'static) {
         self.answer(Answers::Lies(Arc::new(lie)));
     }
 
@@ -248,7 +248,7 @@ async fn answer(
 }
 
 /// A page as it is sent.
-pub fn sent(page: &Page) -> Response {
+pub fn sent(page: &FeedPage) -> Response {
     raw(serde_json::to_vec(page).unwrap(), None)
 }
 
@@ -263,13 +263,17 @@ pub fn raw(body: impl Into<Body>, encoding: Option<&'static str>) -> Response {
 }
 
 /// What a page says, with nobody checking it.
-pub fn said(page: &Page) -> Statement {
+pub fn said(page: &FeedPage) -> Statement {
     let payload = page.page.split('.').nth(1).unwrap();
     serde_json::from_slice(&base64url::decode(payload.as_bytes()).unwrap()).unwrap()
 }
 
 /// A page that says something else, signed again with that key.
-pub fn resigned(mut page: Page, key: &SigningKey, change: impl FnOnce(&mut Statement)) -> Page {
+pub fn resigned(
+    mut page: FeedPage,
+    key: &SigningKey,
+    change: impl FnOnce(&mut Statement),
+) -> FeedPage {
     let mut statement = said(&page);
     change(&mut statement);
     page.page = statement::sign(REVOCATIONS, &statement, key).unwrap();
@@ -277,7 +281,7 @@ pub fn resigned(mut page: Page, key: &SigningKey, change: impl FnOnce(&mut State
 }
 
 /// A page without its entries from that one on, or with others, but signed as it was.
-pub fn with_entries(page: &Page, change: impl FnOnce(&mut Vec<Value>)) -> Page {
+pub fn with_entries(page: &FeedPage, change: impl FnOnce(&mut Vec<Value>)) -> FeedPage {
     let mut entries: Vec<Value> = page.entries.iter().map(|entry| json!(entry)).collect();
     change(&mut entries);
     serde_json::from_value(json!({ "page": page.page, "entries": entries })).unwrap()

@@ -11,8 +11,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 use waxseal::key::SigningKey;
-use waxseal::revocation::Scope;
-use waxseal::revocation::feed::{self, Page};
+use waxseal::revocation::TargetKind;
+use waxseal::revocation::feed::{self, FeedPage};
 use waxseal::time::Clock;
 use waxseal::token::statement;
 use waxseal::verifier::Refusal;
@@ -22,7 +22,7 @@ use super::service::until;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-type Lie = Box<dyn Fn(Page) -> Response + Send + Sync>;
+type Lie = Box<dyn Fn(FeedPage) -> Response + Send + Sync>;
 
 fn gzipped(size: usize) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
@@ -61,7 +61,7 @@ fn lies(key: &Arc<SigningKey>, old: &[u8]) -> Vec<(&'static str, Lie)> {
     };
     let as_token = {
         let key = Arc::clone(key);
-        Box::new(move |mut page: Page| {
+        Box::new(move |mut page: FeedPage| {
             let statement = said(&page);
             page.page = statement::sign("at+jwt", &statement, &key).unwrap();
             sent(&page)
@@ -246,7 +246,7 @@ async fn what_had_expired_stays_dead_when_the_clocks_are_set_back_though_nobody_
     liar.asked(2).await;
     assert!(liar.verifier.is_fresh());
     let refusal = liar.verifier.verify(&token).unwrap_err();
-    assert_eq!(refusal, Refusal::Revoked(Scope::Horizon));
+    assert_eq!(refusal, Refusal::Revoked(TargetKind::Horizon));
     let after = liar.house.login("alice").await;
     until("a new session is good", async || liar.is_good(&after)).await;
 }

@@ -9,7 +9,7 @@ use waxseal::id::{ClientId, TokenId};
 use waxseal::policy::MAX_LEEWAY;
 use waxseal::random::OsRandom;
 use waxseal::revocation::Reason;
-use waxseal::revocation::feed::{After, BadPage, PAGE, Page, Question, Reading};
+use waxseal::revocation::feed::{BadPage, FeedPage, FeedPosition, FeedReading, PAGE, Question};
 use waxseal::revocation::log::Revoke;
 use waxseal::time::{Clock, ManualClock};
 use waxseal::verifier::Refusal;
@@ -37,12 +37,12 @@ async fn fill(liar: &Liar, many: u32, lifetime: Duration) {
 }
 
 /// Everything of a page but for its signature.
-async fn page(liar: &Liar, after: After) -> (waxseal::revocation::feed::Statement, usize) {
+async fn page(liar: &Liar, after: FeedPosition) -> (waxseal::revocation::feed::Statement, usize) {
     let page = whole_page(liar, liar.client, after).await;
     (said(&page), page.entries.len())
 }
 
-async fn whole_page(liar: &Liar, client: ClientId, after: After) -> Page {
+async fn whole_page(liar: &Liar, client: ClientId, after: FeedPosition) -> FeedPage {
     let issuer = liar.house.waxseal.issuer();
     let page = issuer.feed_page(client, after, "n", false).await.unwrap();
     serde_json::from_slice(&page.bytes).unwrap()
@@ -60,7 +60,7 @@ async fn a_long_log_comes_page_by_page_and_a_place_that_is_gone_gets_a_snapshot(
     liar.pass(SECOND * 4).await;
     liar.asked(2).await;
     assert!(liar.is_good(&token));
-    let (first, entries) = page(&liar, After::Snapshot(0)).await;
+    let (first, entries) = page(&liar, FeedPosition::Snapshot(0)).await;
     assert_eq!(
         (entries, first.seq, first.more),
         (PAGE as usize, full, true)
@@ -71,18 +71,18 @@ async fn a_long_log_comes_page_by_page_and_a_place_that_is_gone_gets_a_snapshot(
     let head = liar.house.waxseal.log().read(0, 0).await.unwrap().head;
     assert_eq!(head.compacted, full + 1010);
     // Within the part that is gone: a delta cannot tell what was there.
-    let (again, _) = page(&liar, After::Delta(full)).await;
+    let (again, _) = page(&liar, FeedPosition::Delta(full)).await;
     assert_eq!((again.snapshot, again.after), (true, 0));
     // Within a snapshot it goes on, or the snapshot of a long log would never end.
-    let (second, entries) = page(&liar, After::Snapshot(full)).await;
+    let (second, entries) = page(&liar, FeedPosition::Snapshot(full)).await;
     assert_eq!(
         (second.snapshot, second.after, second.more),
         (true, full, false)
     );
     assert_eq!((entries, second.seq), (1500, head.cursor.seq));
-    let (none, entries) = page(&liar, After::Delta(head.cursor.seq)).await;
+    let (none, entries) = page(&liar, FeedPosition::Delta(head.cursor.seq)).await;
     assert_eq!((none.snapshot, none.more, entries), (false, false, 0));
-    let (ahead, _) = page(&liar, After::Delta(head.cursor.seq + 1)).await;
+    let (ahead, _) = page(&liar, FeedPosition::Delta(head.cursor.seq + 1)).await;
     assert_eq!(
         (ahead.snapshot, ahead.after),
         (true, 0),
@@ -141,7 +141,7 @@ async fn a_log_that_is_replaced_between_two_pages_of_a_snapshot_is_begun_again()
     other.logout(&dead).await;
     fill(&other, PAGE + 500, SECOND * 3600).await;
 
-    let mut reading = Reading::default();
+    let mut reading = FeedReading::default();
     let mut take = async |from: &Liar| {
         let page = whole_page(from, liar.client, reading.next()).await;
         let question = Question {
@@ -162,7 +162,7 @@ async fn a_log_that_is_replaced_between_two_pages_of_a_snapshot_is_begun_again()
 #[tokio::test]
 async fn a_page_that_promises_more_and_has_nothing_is_refused() {
     let liar = Liar::new().await;
-    let page = whole_page(&liar, liar.client, Reading::default().next()).await;
+    let page = whole_page(&liar, liar.client, FeedReading::default().next()).await;
     let mut statement = said(&page);
     statement.more = true;
     let question = Question {
@@ -170,7 +170,7 @@ async fn a_page_that_promises_more_and_has_nothing_is_refused() {
         client: liar.client,
         nonce: "n",
     };
-    let taken = Reading::default().take(&question, &statement, &page.entries);
+    let taken = FeedReading::default().take(&question, &statement, &page.entries);
     assert_eq!(taken.unwrap_err(), BadPage::NoProgress);
 }
 

@@ -23,7 +23,7 @@ use waxseal::schedule::{
     rotate,
 };
 use waxseal::session;
-use waxseal::store::key_folder::{self, Change, KeyFolderError};
+use waxseal::store::key_folder::{self, KeyFolderChange, KeyFolderError};
 use waxseal::time::{Clock, ManualClock, Timestamp};
 use waxseal::verifier::Refusal;
 use waxseal::{Settings, Verifier, Waxseal, token};
@@ -291,7 +291,7 @@ impl World {
     async fn rotate(&mut self) -> Timestamp {
         self.worst_fetches().await;
         let (now, random) = (self.now(), OsRandom::new());
-        let mut change = Change::begin(&self.house.settings.keys_dir).unwrap();
+        let mut change = KeyFolderChange::begin(&self.house.settings.keys_dir).unwrap();
         let mut plan = std::mem::take(&mut change.plan);
         prune(&mut plan, now);
         let rotation = rotate(&mut plan, self.algorithm, now, None, || {
@@ -361,7 +361,7 @@ async fn rotate_at_once(
     published: impl Fn(Timestamp) -> Timestamp,
 ) -> Result<(), KeyFolderError> {
     let now = world.now();
-    let mut change = Change::begin(&world.house.settings.keys_dir).unwrap();
+    let mut change = KeyFolderChange::begin(&world.house.settings.keys_dir).unwrap();
     let pem = waxseal::key::generate_pem(world.algorithm, &OsRandom::new());
     let (kid, algorithm) = change.add_pem(&pem, world.format, now).unwrap();
     let turns = change.plan.iter_mut();

@@ -1,7 +1,8 @@
 //! Clients.
 
 use waxseal::account::client::{
-    BeginToken, Changed, Client, ClientChange, ClientKeys, Clients, Presented, SecretDigest,
+    BeginToken, Changed, Client, ClientChange, ClientKeys, Clients, PresentedAssertion,
+    SecretDigest,
 };
 use waxseal::id::{ClientId, TokenId};
 use waxseal::revocation::log::{RevocationLog, Revoke};
@@ -165,7 +166,7 @@ async fn a_token_loses_to_whatever_changed_its_client(stage: Stage) {
 
 async fn an_assertion_is_good_once(stage: Stage) {
     let (store, other) = (stage.node("a").await, stage.node("b").await);
-    let assertion = |n: u8, after| Presented {
+    let assertion = |n: u8, after| PresentedAssertion {
         digest: [n; 32],
         expires_at: START.plus(after),
     };

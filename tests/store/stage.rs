@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use waxseal::account::password::PasswordHash;
 use waxseal::account::{Accounts, BeginSession, User};
 use waxseal::id::{Lineage, UserId};
-use waxseal::inventory::{Entered, Origin};
+use waxseal::inventory::{Entered, LoginOrigin};
 use waxseal::random::{OsRandom, SeededRandom};
 use waxseal::revocation::log::{Cursor, Page, RevocationLog, StoreError};
 use waxseal::revocation::reading::Reading;
@@ -219,7 +219,7 @@ impl Stage {
             session_expiry: at.plus(2 * HOUR),
             renew_at: at.plus(HOUR / 2),
             idle_end: at.plus(HOUR),
-            origin: Origin::new(Some("192.0.2.1".parse().unwrap()), Some("a browser")),
+            origin: LoginOrigin::new(Some("192.0.2.1".parse().unwrap()), Some("a browser")),
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use pem::Pem;
 use serde_json::Value;
-use waxseal::key::{Format, SigningKey, VerifyingKey};
 use waxseal::encoding::paserk;
+use waxseal::key::{Format, SigningKey, VerifyingKey};
 use waxseal::token::Malformed;
 use waxseal::token::paseto::{UntrustedMessage, UntrustedPaseto, sign_message};
 

@@ -18,10 +18,10 @@ const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// Counts at one rate, separately for each key. Times are the clock's uptime: a step of the wall clock opens no limit.
 pub(super) struct Gcra<K> {
     rate: Rate,
-    state: Mutex<State<K>>,
+    state: Mutex<Counts<K>>,
 }
 
-struct State<K> {
+struct Counts<K> {
     /// The theoretical arrival time of each key.
     arrivals: HashMap<K, Duration>,
     /// The theoretical arrival time of all keys that have no place of their own.
@@ -29,7 +29,7 @@ struct State<K> {
     tidied_at: Option<Duration>,
 }
 
-impl<K: Eq + Hash> State<K> {
+impl<K: Eq + Hash> Counts<K> {
     fn tidy(&mut self, now: Duration) {
         self.arrivals.retain(|_, until| *until > now);
         self.tidied_at = Some(now);
@@ -55,7 +55,7 @@ impl<K> fmt::Debug for Gcra<K> {
 
 impl<K: Eq + Hash> Gcra<K> {
     pub(super) fn new(rate: Rate) -> Self {
-        let state = State {
+        let state = Counts {
             arrivals: HashMap::new(),
             crowd: Duration::ZERO,
             tidied_at: None,
@@ -66,7 +66,7 @@ impl<K: Eq + Hash> Gcra<K> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<K>> {
+    fn state(&self) -> MutexGuard<'_, Counts<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

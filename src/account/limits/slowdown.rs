@@ -90,7 +90,7 @@ struct Failing {
 }
 
 #[derive(Default)]
-struct Accounts {
+struct FailingAccounts {
     failing: HashMap<Digest, Failing>,
     /// Those that the store has to hear of.
     changed: HashSet<Digest>,
@@ -99,7 +99,7 @@ struct Accounts {
 /// The failures at accounts, in memory.
 pub(super) struct Failures {
     slowdown: Slowdown,
-    accounts: Mutex<Accounts>,
+    accounts: Mutex<FailingAccounts>,
 }
 
 impl fmt::Debug for Failures {
@@ -120,7 +120,7 @@ impl Failures {
         self.slowdown
     }
 
-    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+    fn accounts(&self) -> MutexGuard<'_, FailingAccounts> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -228,7 +228,7 @@ impl Failures {
     }
 }
 
-impl Accounts {
+impl FailingAccounts {
     fn set(&mut self, account: Digest, failing: Failing) {
         self.failing.insert(account, failing);
     }

@@ -62,23 +62,23 @@ fn runs(text: &[char]) -> impl Iterator<Item = &[char]> {
 }
 
 #[derive(PartialEq, Eq)]
-enum Kind {
+enum CharacterKind {
     Digit,
     Symbol,
     Letter,
 }
 
-fn kind(c: char) -> Kind {
+fn kind(c: char) -> CharacterKind {
     match c {
-        '0'..='9' => Kind::Digit,
-        _ if c.is_ascii_punctuation() || c.is_whitespace() => Kind::Symbol,
-        _ => Kind::Letter,
+        '0'..='9' => CharacterKind::Digit,
+        _ if c.is_ascii_punctuation() || c.is_whitespace() => CharacterKind::Symbol,
+        _ => CharacterKind::Letter,
     }
 }
 
 fn is_trivial_run(run: &[char]) -> bool {
     let run: Vec<_> = run.iter().map(|c| digit_of_key(*c)).collect();
-    if run.iter().any(|c| kind(*c) == Kind::Letter) {
+    if run.iter().any(|c| kind(*c) == CharacterKind::Letter) {
         return false;
     }
     // One pattern at either end, and at most three more.

@@ -75,7 +75,7 @@ enum Holder {
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct ClassQueue {
     /// Places that are taken, by those who wait and those whose turn it is.
     taken: usize,
     /// In the order in which they came.
@@ -83,11 +83,11 @@ struct Line {
 }
 
 #[derive(Debug)]
-struct State {
+struct QueueState {
     free: usize,
     next: u64,
-    reserved: Line,
-    shared: Line,
+    reserved: ClassQueue,
+    shared: ClassQueue,
     held: HashMap<Holder, usize>,
     /// Turns of the reserved class since the shared class had one.
     in_a_row: u32,
@@ -96,32 +96,32 @@ struct State {
 /// The queue for a number of threads.
 #[derive(Debug)]
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     threads: usize,
 }
 
 /// A place in the queue. It is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct QueuePlace {
     queue: Arc<Queue>,
     claim: Option<Claim>,
     number: u64,
     called: oneshot::Receiver<()>,
-    /// Whether [`Turn`] stands for the thread.
+    /// Whether [`ThreadPermit`] stands for the thread.
     handed_over: bool,
 }
 
 /// The right to one thread. It goes with the work: a caller that goes away does not free the thread early.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<Queue>);
+pub(super) struct ThreadPermit(Arc<Queue>);
 
 impl Queue {
     pub(super) fn new(threads: usize) -> Self {
-        let state = State {
+        let state = QueueState {
             free: threads,
             next: 0,
-            reserved: Line::default(),
-            shared: Line::default(),
+            reserved: ClassQueue::default(),
+            shared: ClassQueue::default(),
             held: HashMap::new(),
             in_a_row: 0,
         };
@@ -131,12 +131,12 @@ impl Queue {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// None if there is no place left.
-    pub(super) fn enter(self: &Arc<Self>, class: Class) -> Option<Place> {
+    pub(super) fn enter(self: &Arc<Self>, class: Class) -> Option<QueuePlace> {
         let mut state = self.state();
         let claim = match class {
             Class::Reserved(claim) if state.has_place_for(&claim) => Some(claim),
@@ -158,7 +158,7 @@ impl Queue {
         line.taken += 1;
         line.waiting.insert(number, call);
         state.call();
-        Some(Place {
+        Some(QueuePlace {
             queue: Arc::clone(self),
             claim,
             number,
@@ -175,8 +175,8 @@ impl Queue {
     }
 }
 
-impl State {
-    const fn line(&mut self, reserved: bool) -> &mut Line {
+impl QueueState {
+    const fn line(&mut self, reserved: bool) -> &mut ClassQueue {
         if reserved {
             &mut self.reserved
         } else {
@@ -215,16 +215,16 @@ impl State {
     }
 }
 
-impl Place {
+impl QueuePlace {
     /// Waits for the turn of this place. None if it was there before.
-    pub(super) async fn turn(&mut self) -> Option<Turn> {
+    pub(super) async fn turn(&mut self) -> Option<ThreadPermit> {
         (&mut self.called).await.ok()?;
         self.handed_over = true;
-        Some(Turn(Arc::clone(&self.queue)))
+        Some(ThreadPermit(Arc::clone(&self.queue)))
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuePlace {
     fn drop(&mut self) {
         let mut state = self.queue.state();
         let line = state.line(self.claim.is_some());
@@ -244,7 +244,7 @@ impl Drop for Place {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ThreadPermit {
     fn drop(&mut self) {
         self.0.state().free();
     }
@@ -262,13 +262,13 @@ mod tests {
         })
     }
 
-    fn places(queue: &Arc<Queue>, classes: impl IntoIterator<Item = Class>) -> Vec<Place> {
+    fn places(queue: &Arc<Queue>, classes: impl IntoIterator<Item = Class>) -> Vec<QueuePlace> {
         let places = classes.into_iter().map(|class| queue.enter(class));
         places.map(|place| place.expect("a place")).collect()
     }
 
     /// Gives each its turn, and says in which order: `r` for the reserved class, `s` for the shared one.
-    fn order(mut waiting: Vec<Place>) -> String {
+    fn order(mut waiting: Vec<QueuePlace>) -> String {
         let mut order = String::new();
         while !waiting.is_empty() {
             let called = waiting
@@ -278,7 +278,7 @@ mod tests {
             let mut place = waiting.remove(called);
             place.handed_over = true;
             order.push(if place.claim.is_some() { 'r' } else { 's' });
-            drop(Turn(Arc::clone(&place.queue)));
+            drop(ThreadPermit(Arc::clone(&place.queue)));
         }
         order
     }
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn one_claimant_and_one_network_hold_so_many_reserved_places_and_no_more() {
-        let reserved = |places: &[Place]| places.iter().filter(|p| p.claim.is_some()).count();
+        let reserved = |places: &[QueuePlace]| places.iter().filter(|p| p.claim.is_some()).count();
         let queue = Arc::new(Queue::new(1));
         let mut one = places(&queue, (0..10).map(|_| claim(1, 1)));
         assert_eq!(reserved(&one), OF_ONE);

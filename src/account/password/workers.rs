@@ -15,11 +15,11 @@ const NICE: i32 = 15;
 #[cfg(target_os = "linux")]
 const NICEST: i32 = 19;
 
-type Job = Box<dyn FnOnce() + Send>;
+type HashingJob = Box<dyn FnOnce() + Send>;
 
 /// They end when this is dropped and what was begun is done.
 #[derive(Debug)]
-pub(super) struct Workers(mpsc::Sender<Job>);
+pub(super) struct Workers(mpsc::Sender<HashingJob>);
 
 impl Workers {
     /// So many threads.
@@ -27,7 +27,7 @@ impl Workers {
     /// # Errors
     /// The system has no thread to give.
     pub(super) fn start(count: usize) -> std::io::Result<Self> {
-        let (jobs, queue) = mpsc::channel::<Job>();
+        let (jobs, queue) = mpsc::channel::<HashingJob>();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..count {
             let queue = Arc::clone(&queue);
@@ -53,7 +53,7 @@ impl Workers {
     }
 }
 
-fn work(queue: &Mutex<mpsc::Receiver<Job>>) {
+fn work(queue: &Mutex<mpsc::Receiver<HashingJob>>) {
     be_nice();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();

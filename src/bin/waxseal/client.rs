@@ -15,7 +15,7 @@ use waxseal::time::{Clock, SystemClock};
 
 use crate::cli::ClientAction;
 use crate::config::Config;
-use crate::ended::Ended;
+use crate::ended::EndedReport;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::table::table;
@@ -74,7 +74,7 @@ pub async fn run(action: ClientAction, config: &Config, output: Output) -> Resul
         return output.receipt().finish(&value.into(), &done, SEE);
     };
     value.insert("seq".to_owned(), seq.into());
-    let ended = Ended::by(seq, value.into(), done, SEE);
+    let ended = EndedReport::by(seq, value.into(), done, SEE);
     ended.say(store, config, output.receipt()).await
 }
 

@@ -27,7 +27,7 @@ use crate::cli::{Flags, duration};
 use crate::failure::Failure;
 use database::Takes;
 use refusal::{FILE, bad};
-use timeouts::Durations;
+use timeouts::WrittenTimeouts;
 pub use tls::TlsFiles;
 
 /// The settings of the service, and where it listens.
@@ -152,7 +152,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
             "a list with the format that is issued, token_format",
         ));
     }
-    let timeouts = timeouts::read(&Durations {
+    let timeouts = timeouts::read(&WrittenTimeouts {
         idle: pick(&flags.idle_timeout, file.idle_timeout),
         absolute: pick(&flags.absolute_timeout, file.absolute_timeout),
         renewal: pick(&flags.renewal_timeout, file.renewal_timeout),

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 pub use descriptors::{most_connections, raise_limit};
 pub use gate::{Admitted, Gate, Peer};
-pub use meters::{Meters, Refused, describe};
+pub use meters::{ConnectionMetrics, Refused, describe};
 
 /// One address has at most this part of all connections, so that eight of them are needed to take all.
 const PARTS: usize = 8;
@@ -30,12 +30,12 @@ pub struct Connections {
     each: usize,
     /// The limit of one address does not apply to these.
     proxies: Vec<IpNet>,
-    open: Mutex<Open>,
-    meters: Meters,
+    open: Mutex<Counts>,
+    meters: ConnectionMetrics,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct Counts {
     total: usize,
     /// Those that the limit of one address applies to. An address without one is not in here.
     each: HashMap<IpAddr, usize>,
@@ -43,7 +43,7 @@ struct Open {
 
 impl Connections {
     /// At most `total`. Connections from `proxies` count in the total only.
-    pub fn new(total: usize, proxies: &[IpNet], meters: Meters) -> Arc<Self> {
+    pub fn new(total: usize, proxies: &[IpNet], meters: ConnectionMetrics) -> Arc<Self> {
         Arc::new(Self {
             total,
             each: (total / PARTS).max(LEAST_EACH).min(total),
@@ -53,11 +53,11 @@ impl Connections {
         })
     }
 
-    /// Counts a connection from that address until its [`Place`] is dropped.
+    /// Counts a connection from that address until its [`AdmittedConnection`] is dropped.
     ///
     /// # Errors
     /// Which limit is reached.
-    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Place, Refused> {
+    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<AdmittedConnection, Refused> {
         let subscriber = self.subscriber(peer);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = if open.total >= self.total {
@@ -79,7 +79,7 @@ impl Connections {
             *open.each.entry(subscriber).or_default() += 1;
         }
         self.meters.open(open.total);
-        Ok(Place {
+        Ok(AdmittedConnection {
             connections: Arc::clone(self),
             subscriber,
         })
@@ -104,12 +104,12 @@ impl Connections {
 
 /// A connection that counts, until this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct AdmittedConnection {
     connections: Arc<Connections>,
     subscriber: Option<IpAddr>,
 }
 
-impl Drop for Place {
+impl Drop for AdmittedConnection {
     fn drop(&mut self) {
         let mut open = self
             .connections
@@ -135,11 +135,11 @@ mod tests {
 
     fn connections(total: usize) -> Arc<Connections> {
         let proxies = ["10.0.0.0/8", "2001:db8:ffff::/48"].map(|network| network.parse().unwrap());
-        Connections::new(total, &proxies, Meters::default())
+        Connections::new(total, &proxies, ConnectionMetrics::default())
     }
 
     /// How many connections from these addresses in turn are accepted, and why the next one is not.
-    fn fill(connections: &Arc<Connections>, peers: &[&str]) -> (Vec<Place>, Refused) {
+    fn fill(connections: &Arc<Connections>, peers: &[&str]) -> (Vec<AdmittedConnection>, Refused) {
         let mut places = Vec::new();
         for peer in peers.iter().cycle() {
             match connections.admit(peer.parse().unwrap()) {

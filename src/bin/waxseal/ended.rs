@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use waxseal::embedded::{Database, Logout};
 use waxseal::id::NodeId;
-use waxseal::revocation::explain::{Explanation, Known, Standing, watch};
+use waxseal::revocation::explain::{Explanation, NodeReport, NodeState, watch};
 use waxseal::revocation::fence::{Fence, Fenced};
 use waxseal::revocation::log::StoreError;
 use waxseal::revocation::register::{Register, over_after};
@@ -24,7 +24,7 @@ const UNREGISTERED: &str = "a server on a SQLite file whose logouts are bounded 
 
 /// What was written, and what to say of it.
 #[derive(Debug)]
-pub struct Ended {
+pub struct EndedReport {
     seq: i64,
     /// The result as JSON.
     pub value: Value,
@@ -55,7 +55,7 @@ impl Instant {
     }
 }
 
-impl Ended {
+impl EndedReport {
     /// That the entry `seq` has just been committed. The command `see` shows the result.
     pub fn by(seq: i64, value: Value, text: String, see: &'static str) -> Self {
         Self {
@@ -162,7 +162,7 @@ impl Ended {
         say(self.text.clone());
         let (seq, committed) = (self.seq, self.committed);
         let mut explanation = Explanation::new(seq, committed.uptime);
-        let tell = |known: &Known| say(line(known, committed));
+        let tell = |known: &NodeReport| say(line(known, committed));
         let watched = watch(
             &mut explanation,
             &store,
@@ -173,7 +173,7 @@ impl Ended {
         watched.await.map_err(|cause| self.not_known(&cause))?;
         let last = explanation.last_use().unwrap_or(committed.uptime);
         // A server on a file is in the register only if its own logouts are fenced.
-        let has = |known: &Known| known.standing == Standing::Has;
+        let has = |known: &NodeReport| known.standing == NodeState::Has;
         let on_file = matches!(settings.database, Database::Sqlite);
         let alone = on_file && !explanation.nodes().any(has);
         let last = if alone {
@@ -182,7 +182,7 @@ impl Ended {
             last
         };
         let last = committed.wall_at(last);
-        let node = |known: &Known| {
+        let node = |known: &NodeReport| {
             json!({
                 "id": known.id.to_string(), "name": known.name, "state": known.standing.name(),
                 "at_first": known.at_first.name(), "refuses_from": committed.wall_at(known.refuses_from),
@@ -206,18 +206,18 @@ impl Ended {
     }
 }
 
-fn line(known: &Known, committed: Instant) -> String {
-    let Known { id, name, .. } = known;
+fn line(known: &NodeReport, committed: Instant) -> String {
+    let NodeReport { id, name, .. } = known;
     let when = committed.wall_at(known.refuses_from);
     match known.standing {
-        Standing::Has => format!("{name} {id}: has it"),
-        Standing::NotYet => format!(
+        NodeState::Has => format!("{name} {id}: has it"),
+        NodeState::NotYet => format!(
             "{name} {id}: not yet; refuses every token from {when} on unless it has it by then"
         ),
-        Standing::RanOut => format!(
+        NodeState::RanOut => format!(
             "{name} {id}: its time ran out; it refuses every token from {when} on until it has it"
         ),
-        Standing::Gone => {
+        NodeState::Gone => {
             format!("{name} {id}: has left the register or was taken out, and serves no more")
         }
     }

@@ -15,12 +15,12 @@ use waxseal::random::OsRandom;
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target};
 use waxseal::schedule::{self, Planned, Rotation, Times};
-use waxseal::store::key_folder::{self, Change, KeyFile};
+use waxseal::store::key_folder::{self, KeyFile, KeyFolderChange};
 use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use crate::cli::KeysAction;
 use crate::config::Config;
-use crate::ended::Ended;
+use crate::ended::EndedReport;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::streams;
@@ -215,7 +215,7 @@ async fn rotate(
             format!("{done}\n{}", text(&rows))
         });
     }
-    let mut change = Change::begin(folder).map_err(Failure::refused)?;
+    let mut change = KeyFolderChange::begin(folder).map_err(Failure::refused)?;
     let (revoked, now) = (revoked_keys(config).await?, SystemClock.now());
     let mut plan = std::mem::take(&mut change.plan);
     refuse_not_yet(&plan, algorithm.format(), &revoked, now)?;
@@ -317,7 +317,7 @@ async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failur
     }
     let mut value = json!({ "kid": wanted, "seq": seq, "scope": "key", "key": wanted });
     let done = format!("revoked key {wanted} (seq {seq})");
-    let mut ended = Ended::by(seq, Value::Null, done, SEE);
+    let mut ended = EndedReport::by(seq, Value::Null, done, SEE);
     if let Err(why) = take_out_of_folder(config, &wanted) {
         let why = why.message();
         streams::note(&format!(
@@ -340,7 +340,7 @@ async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failur
 }
 
 fn take_out_of_folder(config: &Config, kid: &KeyId) -> Result<(), Failure> {
-    let mut change = Change::begin(&config.settings.keys_dir).map_err(Failure::refused)?;
+    let mut change = KeyFolderChange::begin(&config.settings.keys_dir).map_err(Failure::refused)?;
     let now = SystemClock.now();
     let mut plan = std::mem::take(&mut change.plan);
     let random = OsRandom::new();
@@ -355,7 +355,7 @@ fn take_out_of_folder(config: &Config, kid: &KeyId) -> Result<(), Failure> {
 }
 
 fn prune(folder: &Path, output: Output) -> Result<(), Failure> {
-    let mut change = Change::begin(folder).map_err(Failure::refused)?;
+    let mut change = KeyFolderChange::begin(folder).map_err(Failure::refused)?;
     let gone = schedule::prune(&mut change.plan, SystemClock.now());
     if !gone.is_empty() {
         change.commit().map_err(Failure::refused)?;
@@ -391,7 +391,7 @@ async fn import(config: &Config, output: Output) -> Result<(), Failure> {
             public.kid()
         )));
     }
-    let mut change = Change::begin(folder).map_err(Failure::refused)?;
+    let mut change = KeyFolderChange::begin(folder).map_err(Failure::refused)?;
     let now = SystemClock.now();
     if change.plan.iter().any(|key| key.kid == *public.kid()) {
         return Err(Failure::refused(format!(

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use waxseal::{Waxseal, meters};
 
 use crate::config::Config;
-use crate::connections::{self, Connections, Meters};
+use crate::connections::{self, ConnectionMetrics, Connections};
 use crate::failure::Failure;
 use crate::listen::{bind, server};
 use crate::tls::{self, Tls};
@@ -38,7 +38,7 @@ pub struct Metrics {
 }
 
 #[derive(Clone)]
-struct Page {
+struct MetricsPage {
     waxseal: Waxseal,
     tls: Option<Tls>,
     recorder: PrometheusHandle,
@@ -71,10 +71,10 @@ impl Metrics {
     pub fn serve(
         self,
         waxseal: &Waxseal,
-        meters: Meters,
+        meters: ConnectionMetrics,
         tls: Option<Tls>,
     ) -> Result<Serving, Failure> {
-        let page = Page {
+        let page = MetricsPage {
             waxseal: waxseal.clone(),
             tls,
             recorder: self.recorder.clone(),
@@ -107,7 +107,7 @@ pub async fn failed(serving: Option<Serving>) -> Failure {
     }
 }
 
-async fn metrics(State(page): State<Page>, headers: HeaderMap) -> impl IntoResponse {
+async fn metrics(State(page): State<MetricsPage>, headers: HeaderMap) -> impl IntoResponse {
     page.waxseal.measure().await;
     tls::measure(page.tls.as_ref());
     let text = page.recorder.render();

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Interval, MissedTickBehavior};
 use tower::Service;
 
-use crate::connections::{Admitted, Place};
+use crate::connections::{Admitted, AdmittedConnection};
 
 const TICK: Duration = Duration::from_secs(4);
 
@@ -51,7 +51,7 @@ impl<S> Accept<Admitted, S> for Patience {
         if let Err(cause) = stream.set_nodelay(true) {
             return ready(Err(cause));
         }
-        let turn = Arc::<Turn>::default();
+        let turn = Arc::<Activity>::default();
         let service = Noting {
             service,
             turn: Arc::clone(&turn),
@@ -62,7 +62,7 @@ impl<S> Accept<Admitted, S> for Patience {
 
 /// What the client was asked for and gave, and for how many ticks nothing went on.
 #[derive(Debug, Default)]
-struct Turn {
+struct Activity {
     /// There was a request. Until then nothing that is written is an answer: of HTTP/2 it is the server's own asking
     /// whether the client is there.
     asked: AtomicBool,
@@ -71,7 +71,7 @@ struct Turn {
     ticks: AtomicU32,
 }
 
-impl Turn {
+impl Activity {
     fn goes_on(&self) {
         self.ticks.store(0, Ordering::Relaxed);
     }
@@ -88,10 +88,10 @@ impl Turn {
 
 /// A request that is being answered, until it is or nobody wants it any more.
 #[derive(Debug)]
-struct InFlight(Arc<Turn>);
+struct InFlight(Arc<Activity>);
 
 impl InFlight {
-    fn new(turn: &Arc<Turn>) -> Self {
+    fn new(turn: &Arc<Activity>) -> Self {
         turn.asked.store(true, Ordering::Relaxed);
         turn.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(turn))
@@ -109,16 +109,16 @@ impl Drop for InFlight {
 #[derive(Debug)]
 pub struct Watched<I> {
     stream: I,
-    turn: Arc<Turn>,
+    turn: Arc<Activity>,
     /// Something of a request has come that is not answered yet.
     began: bool,
     ticks: Interval,
     /// Freed after the stream is closed: fields are dropped in their order.
-    _place: Option<Place>,
+    _place: Option<AdmittedConnection>,
 }
 
 impl<I> Watched<I> {
-    fn new(stream: I, turn: Arc<Turn>, place: Option<Place>) -> Self {
+    fn new(stream: I, turn: Arc<Activity>, place: Option<AdmittedConnection>) -> Self {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first one is at once.
@@ -231,7 +231,7 @@ fn gather(slices: &[io::IoSlice<'_>], piece: &mut [u8; SMALL]) -> Option<usize> 
 #[derive(Clone, Debug)]
 pub struct Noting<S> {
     service: S,
-    turn: Arc<Turn>,
+    turn: Arc<Activity>,
 }
 
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Noting<S> {
@@ -280,9 +280,9 @@ mod tests {
     use super::*;
     use crate::connections::{Connections, Meters};
 
-    fn connection(buffer: usize) -> (DuplexStream, Watched<DuplexStream>, Arc<Turn>) {
+    fn connection(buffer: usize) -> (DuplexStream, Watched<DuplexStream>, Arc<Activity>) {
         let (client, server) = duplex(buffer);
-        let turn = Arc::<Turn>::default();
+        let turn = Arc::<Activity>::default();
         (client, Watched::new(server, Arc::clone(&turn), None), turn)
     }
 

@@ -25,14 +25,14 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// A line, to be told again.
 #[derive(Clone, Debug)]
-struct Line {
+struct RepeatedLine {
     level: Level,
     text: String,
 }
 
 /// Counts repeated lines. All clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Repeats(Arc<Mutex<Episodes<Identifier, Line>>>);
+pub struct Repeats(Arc<Mutex<Episodes<Identifier, RepeatedLine>>>);
 
 impl Repeats {
     /// Tells, for as long as it is polled, what was counted.
@@ -50,7 +50,7 @@ impl Repeats {
         all.into_iter().for_each(write);
     }
 
-    fn with<T>(&self, task: impl FnOnce(&mut Episodes<Identifier, Line>) -> T) -> T {
+    fn with<T>(&self, task: impl FnOnce(&mut Episodes<Identifier, RepeatedLine>) -> T) -> T {
         let Self(episodes) = self;
         task(&mut episodes.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -70,7 +70,7 @@ impl<S> Filter<S> for Repeats {
         event.record(&mut fields);
         let metadata = event.metadata();
         let detail = fields.hash.finish();
-        let line = || Line {
+        let line = || RepeatedLine {
             level: *metadata.level(),
             text: fields.text(),
         };
@@ -80,8 +80,8 @@ impl<S> Filter<S> for Repeats {
 }
 
 /// At the level of the first line, so that whoever reads only errors reads this too.
-fn write(told: Told<Line>) {
-    let Line { level, text } = told.what;
+fn write(told: Told<RepeatedLine>) {
+    let RepeatedLine { level, text } = told.what;
     let (more, seconds) = (told.more, told.within.as_secs().max(1));
     let times = if more == 1 { "time" } else { "times" };
     let state = if told.over { "ended" } else { "continuing" };

@@ -11,7 +11,7 @@ use waxseal::time::{Clock, SystemClock};
 
 use crate::cli::RevokeTarget;
 use crate::config::Config;
-use crate::ended::Ended;
+use crate::ended::EndedReport;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::{client, user};
@@ -85,7 +85,7 @@ pub async fn run(
     };
     let value = json!({ "seq": seq, "scope": scope, "key": key });
     let text = format!("revoked {scope} {key} (seq {seq})").replace("  ", " ");
-    let ended = Ended::by(seq, value, text, SEE);
+    let ended = EndedReport::by(seq, value, text, SEE);
     if explain {
         ended.explain(store, config, output).await
     } else {

@@ -16,7 +16,7 @@ use waxseal::embedded::{Database, make_data_dir};
 use waxseal::http::OneHost;
 
 use crate::config::Config;
-use crate::connections::{self, Connections, Meters};
+use crate::connections::{self, ConnectionMetrics, Connections};
 use crate::failure::Failure;
 use crate::first_user;
 use crate::listen::{Port, server};
@@ -77,7 +77,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
 
     let (listener, address) = port.listen()?;
     let handle = Handle::new();
-    let meters = Meters::default();
+    let meters = ConnectionMetrics::default();
     let proxies = &config.settings.trusted_proxies;
     let connections = Connections::new(most, proxies, meters.of_service(most));
     let server = server(listener, handle.clone(), connections)?;

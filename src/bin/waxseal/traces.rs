@@ -121,7 +121,7 @@ fn is_exported(metadata: &Metadata<'_>) -> bool {
 fn provider(variable: &str) -> Result<SdkTracerProvider, Failure> {
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Sender::new()?)
+        .with_http_client(SpanSender::new()?)
         .build()
         .map_err(|cause| Failure::Usage(format!("{variable}: {cause}")))?;
     let mut resource = Resource::builder();
@@ -137,12 +137,12 @@ fn provider(variable: &str) -> Result<SdkTracerProvider, Failure> {
 /// Carries spans to the collector, with the TLS that the rest of the program has. The exporter's thread is none
 /// of the runtime's, so what it sends is sent there.
 #[derive(Debug)]
-struct Sender {
+struct SpanSender {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     runtime: Handle,
 }
 
-impl Sender {
+impl SpanSender {
     fn new() -> Result<Self, Failure> {
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_platform_verifier(rustls::crypto::ring::default_provider())
@@ -156,7 +156,7 @@ impl Sender {
 }
 
 #[async_trait]
-impl HttpClient for Sender {
+impl HttpClient for SpanSender {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let client = self.client.clone();
         let send = async move {

@@ -12,7 +12,7 @@ use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use crate::cli::{UserAction, WithPassword};
 use crate::config::Config;
-use crate::ended::Ended;
+use crate::ended::EndedReport;
 use crate::failure::Failure;
 use crate::output::{Output, Receipt};
 use crate::passwords::{self, Chosen};
@@ -165,7 +165,7 @@ async fn passwd(
     wanted: &WithPassword,
     config: &Config,
     output: Output,
-) -> Result<(Ended, Receipt), Failure> {
+) -> Result<(EndedReport, Receipt), Failure> {
     let mut user = find(accounts, &wanted.name).await?;
     let chosen = passwords::chosen(wanted)?;
     if user.password_change_required_by.take().is_some() {
@@ -220,7 +220,7 @@ async fn change(
     name: &str,
     change: UserChange,
     done: &str,
-) -> Result<Ended, Failure> {
+) -> Result<EndedReport, Failure> {
     let mut user = find(accounts, name).await?;
     let disables = matches!(change, UserChange::Disable);
     let seq = apply(accounts, &user, change).await?;
@@ -228,10 +228,10 @@ async fn change(
     Ok(ended(&user, seq, &format!("{done}, all sessions ended")))
 }
 
-fn ended(user: &User, seq: i64, done: &str) -> Ended {
+fn ended(user: &User, seq: i64, done: &str) -> EndedReport {
     let mut value = shown(user);
     value.insert("seq".to_owned(), seq.into());
-    Ended::by(seq, value.into(), format!("{} {done}", user.username), SEE)
+    EndedReport::by(seq, value.into(), format!("{} {done}", user.username), SEE)
 }
 
 /// Changes the user; gives the `seq` of the revocation that ended the sessions.

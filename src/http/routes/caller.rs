@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-use crate::inventory::Origin;
+use crate::inventory::LoginOrigin;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -89,8 +89,8 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    pub(super) fn origin(&self) -> Origin {
-        Origin::new(self.address, self.browser.as_deref())
+    pub(super) fn origin(&self) -> LoginOrigin {
+        LoginOrigin::new(self.address, self.browser.as_deref())
     }
 }
 

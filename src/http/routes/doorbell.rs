@@ -8,7 +8,7 @@ use futures_util::{Stream, stream};
 use metrics::Gauge;
 use tokio::sync::watch;
 
-use crate::account::client_limits::Begun;
+use crate::account::client_limits::QuotaUse;
 use crate::meters;
 use crate::revocation::list::RevocationList;
 
@@ -47,11 +47,15 @@ impl Doorbell {
     /// nothing is kept for anybody. `begun` is dropped with the stream.
     pub(super) fn rings(
         &self,
-        begun: Begun,
+        begun: QuotaUse,
     ) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
         let mut news = self.list.news();
         news.mark_changed();
-        let state = (news, self.closing.subscribe(), Open::new(&self.open, begun));
+        let state = (
+            news,
+            self.closing.subscribe(),
+            OpenStream::new(&self.open, begun),
+        );
         stream::unfold(state, |(mut news, mut closing, open)| async move {
             let rings = tokio::select! {
                 biased;
@@ -67,13 +71,13 @@ impl Doorbell {
 }
 
 /// A stream, for as long as it is open.
-struct Open {
+struct OpenStream {
     open: Gauge,
-    _begun: Begun,
+    _begun: QuotaUse,
 }
 
-impl Open {
-    fn new(open: &Gauge, begun: Begun) -> Self {
+impl OpenStream {
+    fn new(open: &Gauge, begun: QuotaUse) -> Self {
         open.increment(1.0);
         Self {
             open: open.clone(),
@@ -82,7 +86,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         self.open.decrement(1.0);
     }

@@ -14,7 +14,7 @@ use super::session::SessionView;
 use crate::claims::Claims;
 use crate::http::presented::Carrier;
 use crate::http::problem::Problem;
-use crate::http::session_cookies::{After, Did, Exchange, SessionCookies};
+use crate::http::session_cookies::{Did, Exchange, SessionAfter, SessionCookies};
 use crate::issuer::{Exchanged, Issuer, RenewError};
 use crate::time::Timestamp;
 use crate::verifier::{Superseded, VerifiedClaims};
@@ -30,7 +30,7 @@ pub(super) fn outcome(exchanged: Exchanged, kept: &Claims) -> (Did, Claims, Opti
 }
 
 #[derive(Serialize)]
-struct Body {
+struct TokenBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +93,7 @@ impl Respond {
             now,
             password_change_required_by,
         } = self;
-        let body = |token: Option<String>| Body {
+        let body = |token: Option<String>| TokenBody {
             token_type: token.as_ref().map(|_| "Bearer"),
             access_token: token,
             expires_in: claims.expires_at.secs() - now.secs(),
@@ -104,7 +104,7 @@ impl Respond {
             Carrier::Bearer => Json(body(Some(token))).into_response(),
             Carrier::Cookie => {
                 let mut response = Json(body(None)).into_response();
-                let after = After {
+                let after = SessionAfter {
                     did,
                     claims,
                     token: (did != Did::Kept).then_some(token),
@@ -119,7 +119,7 @@ impl Respond {
 
 #[async_trait]
 impl Exchange for Issuer {
-    async fn after(&self, session: &VerifiedClaims, active: bool) -> Option<After> {
+    async fn after(&self, session: &VerifiedClaims, active: bool) -> Option<SessionAfter> {
         let now = self.now();
         let exchanged = if active {
             self.exchange(session, false).await
@@ -135,7 +135,7 @@ impl Exchange for Issuer {
             }
         };
         let (did, claims, token) = outcome(exchanged, session.claims());
-        Some(After {
+        Some(SessionAfter {
             did,
             claims,
             token,

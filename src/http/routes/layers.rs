@@ -36,7 +36,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use super::oauth::error::OauthError;
 use super::paths;
 use super::request_id::{REQUEST_ID, RequestIds};
-use super::timing::Durations;
+use super::timing::RouteDurations;
 use super::trace_context;
 use crate::http::current::CurrentRequest;
 use crate::http::origins::Origins;
@@ -128,18 +128,18 @@ fn public_cors() -> CorsLayer {
         .max_age(PREFLIGHT_MAX_AGE)
 }
 
-struct Rules {
+struct EdgeRules {
     cors: CorsLayer,
     /// Whether every origin may read the answers.
     public: bool,
     hsts: Option<HeaderValue>,
-    durations: Durations,
+    durations: RouteDurations,
     ids: RequestIds,
 }
 
 /// The layer.
 #[derive(Clone)]
-pub(super) struct Around(Arc<Rules>);
+pub(super) struct Around(Arc<EdgeRules>);
 
 impl Around {
     pub(super) fn new(
@@ -161,11 +161,11 @@ impl Around {
         hsts: Option<HeaderValue>,
         random: &Arc<dyn Random>,
     ) -> Self {
-        Self(Arc::new(Rules {
+        Self(Arc::new(EdgeRules {
             cors,
             public,
             hsts,
-            durations: Durations::default(),
+            durations: RouteDurations::default(),
             ids: RequestIds::new(Arc::clone(random)),
         }))
     }
@@ -188,7 +188,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>
 #[derive(Clone)]
 pub(super) struct AroundService<S> {
     inner: S,
-    rules: Arc<Rules>,
+    rules: Arc<EdgeRules>,
 }
 
 impl<S> Service<Request> for AroundService<S>

@@ -15,7 +15,7 @@ use crate::account::limits::{LoginLimits, NotAdmitted, TooMany};
 use crate::account::password::{HashingFailed, Password};
 use crate::http::cookie;
 use crate::http::current::to_the_end;
-use crate::http::origins::Sender;
+use crate::http::origins::RequestSource;
 use crate::http::presented::{self, Carrier};
 use crate::http::problem::{Limited, Problem};
 use crate::http::session_cookies::{Did, SessionCookies};
@@ -24,7 +24,7 @@ use crate::verifier::{Refusal, Superseded, VerifiedClaims, Verifier};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Credentials {
+pub(super) struct LoginRequest {
     username: String,
     password: SecretText,
     #[serde(default)]
@@ -74,7 +74,7 @@ where
     /// Refuses a page of another site, which would log its own user in here (login CSRF).
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let cookies = SessionCookies::from_ref(state);
-        if cookies.origins().sender(&parts.headers) == Sender::CrossSite {
+        if cookies.origins().sender(&parts.headers) == RequestSource::CrossSite {
             return Err(Problem::cross_site());
         }
         let verifier = Arc::<Verifier>::from_ref(state);
@@ -117,7 +117,7 @@ pub(super) async fn login(
     respond: Respond,
     former: Former,
     caller: Caller,
-    Json(credentials): Json<Credentials>,
+    Json(credentials): Json<LoginRequest>,
 ) -> Result<Response, Problem> {
     let password = Password::presented(credentials.password.0)
         .map_err(|_| Problem::invalid_request("A password has at most 1024 bytes."))?;

@@ -13,7 +13,7 @@ use crate::http::principal::Session;
 use crate::http::problem::Problem;
 use crate::http::session_cookies::SessionCookies;
 use crate::id::NodeId;
-use crate::issuer::{Issuer, LogoutError, LogoutScope};
+use crate::issuer::{Issuer, LogoutError, LogoutReach};
 use crate::revocation::fence::Fenced;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -27,7 +27,7 @@ pub(super) struct Wanted {
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct WantedScope(LogoutScope);
+struct WantedScope(LogoutReach);
 
 /// From text alone: serde would read an enum from an object too.
 impl TryFrom<String> for WantedScope {
@@ -35,9 +35,9 @@ impl TryFrom<String> for WantedScope {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         match text.as_str() {
-            "this" => Ok(Self(LogoutScope::This)),
-            "others" => Ok(Self(LogoutScope::Others)),
-            "all" => Ok(Self(LogoutScope::All)),
+            "this" => Ok(Self(LogoutReach::This)),
+            "others" => Ok(Self(LogoutReach::Others)),
+            "all" => Ok(Self(LogoutReach::All)),
             _ => Err("this, others or all"),
         }
     }
@@ -53,9 +53,9 @@ pub(super) async fn logout(
     let scope = wanted.map(|wanted| wanted.scope.0).unwrap_or_default();
     let fenced = issuer.logout(session.verified(), scope).await?;
     let mut response = match scope {
-        LogoutScope::Others => StatusCode::NO_CONTENT.into_response(),
-        LogoutScope::This | LogoutScope::All => {
-            Ended::own(&cookies, site_data, &session).into_response()
+        LogoutReach::Others => StatusCode::NO_CONTENT.into_response(),
+        LogoutReach::This | LogoutReach::All => {
+            LoggedOut::own(&cookies, site_data, &session).into_response()
         }
     };
     if let Some(fenced) = fenced {
@@ -77,9 +77,9 @@ fn timing(fenced: &Fenced) -> HeaderValue {
 }
 
 /// A session that its own request ended: 204. The browser deletes its cookie, and what the settings say.
-pub(super) struct Ended(HeaderMap);
+pub(super) struct LoggedOut(HeaderMap);
 
-impl Ended {
+impl LoggedOut {
     pub(super) fn own(
         cookies: &SessionCookies,
         site_data: ClearSiteData,
@@ -94,7 +94,7 @@ impl Ended {
     }
 }
 
-impl IntoResponse for Ended {
+impl IntoResponse for LoggedOut {
     fn into_response(self) -> Response {
         (StatusCode::NO_CONTENT, self.0).into_response()
     }

@@ -43,7 +43,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// Relative, because a proxy may serve everything below a path.
 const CHANGE_PASSWORD: &str = "../#/password";
 
-struct Page {
+struct StaticFile {
     path: &'static str,
     content_type: &'static str,
     body: &'static [u8],
@@ -51,7 +51,7 @@ struct Page {
 
 macro_rules! pages {
     ($($path:literal $content_type:ident $file:literal)*) => {
-        [$(Page {
+        [$(StaticFile {
             path: $path,
             content_type: $content_type,
             body: include_bytes!(concat!("../../../web/", $file)),
@@ -59,7 +59,7 @@ macro_rules! pages {
     };
 }
 
-static PAGES: [Page; 19] = pages! {
+static PAGES: [StaticFile; 19] = pages! {
     "/" HTML "pages/index.html"
     "/pages/style.css" STYLE "pages/style.css"
     "/pages/icon.svg" IMAGE "pages/icon.svg"
@@ -101,27 +101,27 @@ pub(super) fn router(origins: &Origins) -> Router {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct OriginQuery {
     origin: String,
 }
 
 #[derive(Serialize)]
-struct Verdict {
+struct OriginVerdict {
     allowed: bool,
 }
 
 /// Whether the sign-in page may send people to this origin: whether it is listed. CORS tells anybody the same.
 async fn allowed_origin(
     State(origins): State<Origins>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<OriginQuery>,
 ) -> impl IntoResponse {
     let origin = HeaderValue::try_from(asked.origin);
-    Json(Verdict {
+    Json(OriginVerdict {
         allowed: origin.is_ok_and(|origin| origins.lists(&origin)),
     })
 }
 
-fn answer(page: &Page, headers: &HeaderMap) -> Response {
+fn answer(page: &StaticFile, headers: &HeaderMap) -> Response {
     let known = headers
         .get(IF_NONE_MATCH)
         .is_some_and(|tag| tag.as_bytes() == TAG.as_bytes());

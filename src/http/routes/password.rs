@@ -20,7 +20,7 @@ use crate::issuer::{Issued, Issuer, PasswordError};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Change {
+pub(super) struct PasswordChange {
     current_password: SecretText,
     new_password: SecretText,
 }
@@ -34,7 +34,7 @@ pub(super) async fn change(
     respond: Respond,
     session: Session,
     caller: Caller,
-    Json(change): Json<Change>,
+    Json(change): Json<PasswordChange>,
 ) -> Result<Response, Problem> {
     let current = Password::presented(change.current_password.0)?;
     let carrier = session.carrier();

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::issued::{Respond, outcome};
-use crate::http::presented::{Carrier, Presented};
+use crate::http::presented::{Carrier, Credential};
 use crate::http::problem::Problem;
 use crate::issuer::{Issuer, RenewError};
 use crate::verifier::{Refusal, Superseded, VerifiedClaims, Verifier};
@@ -27,7 +27,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let presented = Presented::of(parts)?.ok_or(Problem::no_credentials())?;
+        let presented = Credential::of(parts)?.ok_or(Problem::no_credentials())?;
         let verdict = match presented.verify(parts, &Arc::<Verifier>::from_ref(state)) {
             Ok(claims) => Ok(claims),
             Err(Refusal::Superseded(superseded)) => Err(superseded),

@@ -20,13 +20,13 @@ use serde::Deserialize;
 use super::doorbell::Doorbell;
 use super::oauth::quotas::ClientQuotas;
 use super::state::AppState;
-use crate::account::client_limits::{Begun, RetryAfter};
+use crate::account::client_limits::{QuotaUse, RetryAfter};
 use crate::http::principal::Service;
 use crate::http::problem::{Limited, Problem};
 use crate::http::scoped::{RequiredScopes, Scoped};
 use crate::issuer::Issuer;
 use crate::issuer::feed::{FeedError, WAITING};
-use crate::revocation::feed::{After, MAX_NONCE_BYTES};
+use crate::revocation::feed::{FeedPosition, MAX_NONCE_BYTES};
 use crate::scope::READ_REVOCATIONS;
 use crate::verifier::Verifier;
 
@@ -76,19 +76,19 @@ impl RequiredScopes for ReadRevocations {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct FeedQuery {
     after: Option<i64>,
     snapshot: Option<i64>,
     #[serde(default)]
     nonce: String,
 }
 
-impl Asked {
-    fn place(&self) -> Option<After> {
+impl FeedQuery {
+    fn place(&self) -> Option<FeedPosition> {
         let place = match (self.after, self.snapshot) {
-            (None, None) => After::Snapshot(0),
-            (Some(seq), None) if seq >= 0 => After::Delta(seq),
-            (None, Some(seq)) if seq >= 0 => After::Snapshot(seq),
+            (None, None) => FeedPosition::Snapshot(0),
+            (Some(seq), None) if seq >= 0 => FeedPosition::Delta(seq),
+            (None, Some(seq)) if seq >= 0 => FeedPosition::Snapshot(seq),
             _ => return None,
         };
         let plain = self
@@ -115,7 +115,7 @@ pub(super) async fn revocations(
     State(feed): State<Feed>,
     Scoped(reader, ..): Scoped<ReadRevocations, Service>,
     headers: HeaderMap,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Result<Query<FeedQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let wrong = Problem::invalid_request(
         "It takes after or snapshot, whole numbers from 0, and a nonce of at most 64 letters, digits, - and _.",
@@ -171,7 +171,7 @@ pub(super) async fn revocations(
 
 /// A page piece by piece, because a piece that is handed over is held in memory until it is sent. `begun` is dropped
 /// with the last one.
-fn pieces(page: Bytes, begun: Begun) -> impl Stream<Item = Result<Bytes, Infallible>> {
+fn pieces(page: Bytes, begun: QuotaUse) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::unfold((page, begun), |(mut left, begun)| async move {
         let piece = left.split_to(left.len().min(PIECE));
         (!piece.is_empty()).then_some((Ok(piece), (left, begun)))

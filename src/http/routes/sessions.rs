@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::clear_site_data::ClearSiteData;
-use super::logout::Ended;
+use super::logout::LoggedOut;
 use crate::account::Accounts;
 use crate::http::principal::Session;
 use crate::http::problem::Problem;
@@ -21,7 +21,7 @@ use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
 
 #[derive(Serialize)]
-pub(super) struct Inventory {
+pub(super) struct SessionList {
     username: String,
     /// By when the user must change the initial password.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub(super) async fn list(
     State(issuer): State<Arc<Issuer>>,
     State(accounts): State<Arc<dyn Accounts>>,
     session: Session,
-) -> Result<Json<Inventory>, Problem> {
+) -> Result<Json<SessionList>, Problem> {
     let user = accounts.login_user(session.subject()).await?;
     let sessions = issuer.sessions(session.subject()).await?;
     let listed = |entry: crate::inventory::Entered| Listed {
@@ -55,7 +55,7 @@ pub(super) async fn list(
         browser: entry.origin.browser().map(str::to_owned),
         current: entry.lineage == session.id().lineage,
     };
-    Ok(Json(Inventory {
+    Ok(Json(SessionList {
         password_change_required_by: user
             .as_ref()
             .and_then(|user| user.password_change_required_by),
@@ -80,7 +80,7 @@ pub(super) async fn end(
         return Err(missing);
     }
     if lineage == session.id().lineage {
-        return Ok(Ended::own(&cookies, site_data, &session).into_response());
+        return Ok(LoggedOut::own(&cookies, site_data, &session).into_response());
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -22,9 +22,9 @@ type OfRoute = [[OnceLock<Histogram>; CLASSES.len()]; METHODS.len()];
 /// The histograms of the routes: each is looked up by its template, and asked of the recorder once. They are few,
 /// and most differ in their length already: to hash one costs more than to go through them.
 #[derive(Debug, Default)]
-pub(super) struct Durations(RwLock<Vec<(Box<str>, Box<OfRoute>)>>);
+pub(super) struct RouteDurations(RwLock<Vec<(Box<str>, Box<OfRoute>)>>);
 
-impl Durations {
+impl RouteDurations {
     /// A request that took so long until the head of its answer.
     pub(super) fn record(
         &self,

@@ -38,14 +38,14 @@ pub(super) fn router() -> Router<AppState> {
     Router::new().route(VERIFY, any(verify))
 }
 
-async fn verify(Asked(principal): Asked) -> HeaderMap {
+async fn verify(PermittedPrincipal(principal): PermittedPrincipal) -> HeaderMap {
     identity(&principal)
 }
 
 /// Who may do what the proxy asks about.
-struct Asked(Principal);
+struct PermittedPrincipal(Principal);
 
-impl FromRequestParts<AppState> for Asked {
+impl FromRequestParts<AppState> for PermittedPrincipal {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {

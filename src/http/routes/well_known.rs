@@ -31,12 +31,12 @@ async fn jwks(State(verifier): State<Arc<Verifier>>) -> impl IntoResponse {
 
 /// A list of PASERKs has no standard: this is a JWK set's shape with PASERK's texts.
 #[derive(Serialize)]
-struct Paserks {
-    keys: Vec<Paserk>,
+struct PaserkSet {
+    keys: Vec<NamedPaserk>,
 }
 
 #[derive(Serialize)]
-struct Paserk {
+struct NamedPaserk {
     kid: KeyId,
     paserk: String,
 }
@@ -45,8 +45,8 @@ async fn paserks(State(verifier): State<Arc<Verifier>>) -> impl IntoResponse {
     let keys = verifier
         .paserks()
         .into_iter()
-        .map(|(kid, paserk)| Paserk { kid, paserk });
-    cached(Paserks {
+        .map(|(kid, paserk)| NamedPaserk { kid, paserk });
+    cached(PaserkSet {
         keys: keys.collect(),
     })
 }

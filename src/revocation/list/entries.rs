@@ -196,7 +196,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::merge::Ended;
+    use super::super::merge::EndedGenerations;
     use super::*;
 
     /// Its hash is that of four others of a hundred, and so is its group.
@@ -210,15 +210,15 @@ mod tests {
     }
 
     /// With a filter that soon is full.
-    fn few() -> Entries<Key, Ended> {
+    fn few() -> Entries<Key, EndedGenerations> {
         Entries {
             filter: Filter::with_first(8),
             ..Entries::none()
         }
     }
 
-    fn ended(from: i64, expires_at: i64) -> Ended {
-        Ended {
+    fn ended(from: i64, expires_at: i64) -> EndedGenerations {
+        EndedGenerations {
             from,
             grace_until: Timestamp::NEVER,
             expires_at: Timestamp::from_millis(expires_at),
@@ -235,7 +235,7 @@ mod tests {
                 if kind == 0 {
                     horizon = horizon.max(Timestamp::from_millis(expires_at));
                     entries.drop_covered(horizon);
-                    known.retain(|_, ended: &mut Ended| ended.expires_at > horizon);
+                    known.retain(|_, ended: &mut EndedGenerations| ended.expires_at > horizon);
                     prop_assert_eq!(entries.len(), known.len() as u64);
                 } else {
                     let new = ended(from, expires_at.max(horizon.millis() + 1));

@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 /// What is dead of one session or one token: every generation before `from`, and from `grace_until` on
 /// `from` itself, which was renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ended {
+pub(super) struct EndedGenerations {
     pub(super) from: i64,
     pub(super) grace_until: Timestamp,
     pub(super) expires_at: Timestamp,
@@ -27,7 +27,7 @@ pub(super) trait Merge: Copy + PartialEq + Send + Sync + 'static {
     fn expires_at(&self) -> Timestamp;
 }
 
-impl Ended {
+impl EndedGenerations {
     pub(super) const fn all(&self) -> bool {
         self.from == ALL
     }
@@ -45,7 +45,7 @@ impl Ended {
     }
 }
 
-impl Merge for Ended {
+impl Merge for EndedGenerations {
     /// The grace is that of the later renewal: what was renewed before it has none left.
     fn stricter(self, other: Self) -> Self {
         let from = self.from.max(other.from);

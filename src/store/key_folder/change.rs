@@ -18,10 +18,10 @@ const PARTIAL: &str = ".partial";
 
 const LOCK: &str = ".lock";
 
-/// The folder, to be changed by one process at a time. Nothing is changed before [`Change::commit`]
+/// The folder, to be changed by one process at a time. Nothing is changed before [`KeyFolderChange::commit`]
 /// but that new keys, which no schedule names yet, lie in the folder.
 #[derive(Debug)]
-pub struct Change {
+pub struct KeyFolderChange {
     folder: PathBuf,
     files: Vec<(KeyId, PathBuf)>,
     public: Vec<VerifyingKey>,
@@ -32,7 +32,7 @@ pub struct Change {
     _lock: File,
 }
 
-impl Change {
+impl KeyFolderChange {
     /// Waits for the folder's lock, makes the folder if it is not there, and reads it.
     ///
     /// # Errors

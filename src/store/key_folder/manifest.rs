@@ -17,12 +17,12 @@ pub(super) const MANIFEST: &str = "keyring.json";
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
-    keys: Vec<Row>,
+    keys: Vec<ManifestRow>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+struct ManifestRow {
     kid: String,
     algorithm: String,
     file: String,
@@ -33,7 +33,7 @@ struct Row {
     revoked_at: Option<String>,
 }
 
-pub(super) struct Entry {
+pub(super) struct ScheduledKey {
     pub kid: KeyId,
     pub algorithm: Algorithm,
     pub file: String,
@@ -41,7 +41,7 @@ pub(super) struct Entry {
 }
 
 /// The schedule, or none if there is no such file.
-pub(super) fn read(folder: &Path) -> Result<Option<Vec<Entry>>, KeyFolderError> {
+pub(super) fn read(folder: &Path) -> Result<Option<Vec<ScheduledKey>>, KeyFolderError> {
     let path = folder.join(MANIFEST);
     let refused = |why: String| KeyFolderError::Manifest {
         path: path.clone(),
@@ -64,7 +64,7 @@ pub(super) fn read(folder: &Path) -> Result<Option<Vec<Entry>>, KeyFolderError> 
     entries.map(Some)
 }
 
-fn entry(row: Row) -> Result<Entry, String> {
+fn entry(row: ManifestRow) -> Result<ScheduledKey, String> {
     let time = |text: &str| {
         Timestamp::parse_rfc3339(text)
             .ok_or_else(|| format!("{text:?} of {} is no RFC 3339 time", row.kid))
@@ -79,7 +79,7 @@ fn entry(row: Row) -> Result<Entry, String> {
             row.file
         ));
     }
-    Ok(Entry {
+    Ok(ScheduledKey {
         kid: row
             .kid
             .parse()
@@ -105,7 +105,7 @@ pub(super) fn write(plan: &[Planned], files: &[(KeyId, PathBuf)]) -> String {
             .iter()
             .find(|(kid, _)| *kid == key.kid)
             .and_then(|(_, path)| path.file_name());
-        Row {
+        ManifestRow {
             kid: key.kid.to_string(),
             algorithm: key.algorithm.name().to_owned(),
             file: file

@@ -10,7 +10,7 @@ use super::statements as sql;
 use super::store::SqlStore;
 use crate::account::client::{
     BeginToken, Changed, Client, ClientChange, ClientKeys, ClientName, ClientStart, Clients,
-    Presented, SecretDigest,
+    PresentedAssertion, SecretDigest,
 };
 use crate::id::ClientId;
 use crate::revocation::log::StoreError;
@@ -102,7 +102,7 @@ impl Clients for SqlStore {
             .await
     }
 
-    async fn present(&self, assertion: Presented) -> Result<bool, StoreError> {
+    async fn present(&self, assertion: PresentedAssertion) -> Result<bool, StoreError> {
         self.write(assertion).await
     }
 

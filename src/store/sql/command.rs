@@ -20,7 +20,7 @@ pub(super) struct Transaction<'t, 'c> {
 
 /// What the writer does for a command besides writing it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind<'a> {
+pub(super) enum Effect<'a> {
     /// Refuses the transaction unless the log continues from there.
     Follow(&'a Cursor),
     /// Puts the mark where the log is, whatever log it was of.
@@ -47,8 +47,8 @@ pub(super) trait Command: Debug + Send + Sync + 'static {
         None
     }
 
-    fn kind(&self) -> Kind<'_> {
-        Kind::Other
+    fn kind(&self) -> Effect<'_> {
+        Effect::Other
     }
 }
 
@@ -57,14 +57,14 @@ pub(super) trait Command: Debug + Send + Sync + 'static {
 pub(super) trait Job: Debug + Send + Sync {
     async fn write(&mut self, to: &mut Transaction<'_, '_>) -> sqlx::Result<()>;
 
-    fn kind(&self) -> Kind<'_>;
+    fn kind(&self) -> Effect<'_>;
 
     /// Replies, once the transaction is committed or has failed. A caller that is gone hears nothing.
     fn reply(self: Box<Self>, failure: Option<&str>);
 }
 
 #[derive(Debug)]
-struct Waiting<C: Command> {
+struct QueuedCommand<C: Command> {
     command: C,
     written: Option<C::Reply>,
     caller: oneshot::Sender<Result<C::Reply, StoreError>>,
@@ -76,7 +76,7 @@ pub(super) type Reply<C> = oneshot::Receiver<Result<<C as Command>::Reply, Store
 /// The job of a command, and its reply.
 pub(super) fn job<C: Command>(command: C) -> (Box<dyn Job>, Reply<C>) {
     let (caller, reply) = oneshot::channel();
-    let waiting = Waiting {
+    let waiting = QueuedCommand {
         command,
         written: None,
         caller,
@@ -85,7 +85,7 @@ pub(super) fn job<C: Command>(command: C) -> (Box<dyn Job>, Reply<C>) {
 }
 
 #[async_trait]
-impl<C: Command> Job for Waiting<C> {
+impl<C: Command> Job for QueuedCommand<C> {
     async fn write(&mut self, to: &mut Transaction<'_, '_>) -> sqlx::Result<()> {
         // A caller who gets no answer keeps the token that it has: it must not end here.
         let is_unheard = self.caller.is_closed() || to.marking.is_stuck();
@@ -97,7 +97,7 @@ impl<C: Command> Job for Waiting<C> {
         Ok(())
     }
 
-    fn kind(&self) -> Kind<'_> {
+    fn kind(&self) -> Effect<'_> {
         self.command.kind()
     }
 

@@ -176,7 +176,7 @@ enum Pooled {
 /// A connection of a reader. One that was not [`done`](Self::done) with is in a state that nobody knows, and is
 /// closed.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct PooledReader {
     pooled: Pooled,
     begun: bool,
     done: bool,
@@ -190,12 +190,12 @@ impl Readers {
         }
     }
 
-    pub(super) async fn reader(&self) -> sqlx::Result<Reader> {
+    pub(super) async fn reader(&self) -> sqlx::Result<PooledReader> {
         let pooled = match self {
             Self::Sqlite(pool) => Pooled::Sqlite(pool.acquire().await?),
             Self::Postgres(pool) => Pooled::Postgres(pool.acquire().await?),
         };
-        Ok(Reader {
+        Ok(PooledReader {
             pooled,
             begun: false,
             done: false,
@@ -227,7 +227,7 @@ impl Readers {
     }
 
     /// A reader of one moment of the store.
-    pub(super) async fn snapshot(&self) -> sqlx::Result<Reader> {
+    pub(super) async fn snapshot(&self) -> sqlx::Result<PooledReader> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
         db.query_of("BEGIN", SNAPSHOT).execute().await?;
@@ -236,7 +236,7 @@ impl Readers {
     }
 }
 
-impl Reader {
+impl PooledReader {
     pub(super) fn db(&mut self) -> Db<'_> {
         match &mut self.pooled {
             Pooled::Sqlite(connection) => Db::Sqlite(connection),
@@ -253,7 +253,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for PooledReader {
     fn drop(&mut self) {
         if !self.done {
             match &mut self.pooled {

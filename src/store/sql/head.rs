@@ -106,12 +106,12 @@ pub(super) async fn write_appended(db: &mut Db<'_>, head: &HeadRow) -> sqlx::Res
         let Entry { revocation, hash } = entry;
         json!({
             "seq": revocation.seq,
-            "scope": revocation.target.scope().name(),
+            "scope": revocation.target.kind().name(),
             "key": revocation.target.key(),
             "from": revocation.from,
             "spared": revocation.spared,
             "expires_at": revocation.expires_at.millis(),
-            "reason": revocation.reason.name(),
+            "reason": revocation.reason.word(),
             "at": revocation.at.millis(),
             "hash": hex(hash),
             "grace_until": revocation.grace_until.map(Timestamp::millis),

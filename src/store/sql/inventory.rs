@@ -10,7 +10,7 @@ use super::row::{generation, parsed, time, unreadable};
 use super::statements as sql;
 use super::store::SqlStore;
 use crate::id::{Lineage, SessionId, UserId};
-use crate::inventory::{Entered, Inventory, Origin, Renew, Renewed};
+use crate::inventory::{Entered, Inventory, LoginOrigin, Renew, Renewed};
 use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
 
@@ -50,7 +50,7 @@ fn listed(row: &Row) -> sqlx::Result<Entered> {
         session_expiry: time(row, 2)?,
         renew_at: time(row, 3)?,
         idle_end: time(row, 4)?,
-        origin: Origin::new(address, browser.as_deref()),
+        origin: LoginOrigin::new(address, browser.as_deref()),
     })
 }
 

@@ -353,7 +353,7 @@ async fn compare_all(
         return Ok(differ);
     }
     tracing::info!("comparing the two revocation logs");
-    let mut place = Place::start();
+    let mut place = ComparedTo::start();
     while !place.done {
         if !step("compare the two", next_page(source, target, &mut place)).await? {
             return Ok(Some("the revocation log"));
@@ -379,12 +379,12 @@ async fn heads_and_counts(
 }
 
 /// How far the comparison of the two logs is.
-struct Place {
+struct ComparedTo {
     reading: Reading,
     done: bool,
 }
 
-impl Place {
+impl ComparedTo {
     fn start() -> Self {
         Self {
             reading: Reading::from(Cursor::START),
@@ -397,7 +397,7 @@ impl Place {
 async fn next_page(
     source: &mut Db<'_>,
     target: &mut Db<'_>,
-    place: &mut Place,
+    place: &mut ComparedTo,
 ) -> sqlx::Result<bool> {
     let (after, limit) = (place.reading.cursor().seq, u32::try_from(PAGE).unwrap_or(1));
     let (_, own) = page_in(source, after, limit).await?;

@@ -25,14 +25,14 @@ impl Packed {
     /// The highest `seq` in it.
     pub(super) fn newest(&self) -> sqlx::Result<i64> {
         let column = self.columns.first().map(String::as_str).unwrap_or_default();
-        let newest = Values(Some(column)).map(|seq| seq.parse().ok()).max();
+        let newest = PackedValues(Some(column)).map(|seq| seq.parse().ok()).max();
         newest.flatten().ok_or_else(|| unreadable(UNREADABLE))
     }
 
     /// Adds its entries, in the order of `seq`.
     pub(super) fn unpack_onto(&self, entries: &mut Vec<Entry>) -> sqlx::Result<()> {
         let (hashes, rest) = self.hashes.as_chunks();
-        let columns = self.columns.iter().map(|column| Values(Some(column)));
+        let columns = self.columns.iter().map(|column| PackedValues(Some(column)));
         let mut columns: Vec<_> = columns.collect();
         let before = entries.len();
         entries.reserve(hashes.len());
@@ -54,9 +54,9 @@ impl Packed {
 }
 
 /// What is left of a column. The values are short, and to split them so is faster than the standard way.
-struct Values<'a>(Option<&'a str>);
+struct PackedValues<'a>(Option<&'a str>);
 
-impl<'a> Iterator for Values<'a> {
+impl<'a> Iterator for PackedValues<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
@@ -72,7 +72,7 @@ impl<'a> Iterator for Values<'a> {
 }
 
 /// The next entry, or what of it this version does not know. None if a value is missing or no number.
-fn entry(columns: &mut [Values<'_>], hash: &LogHash) -> Option<Result<Entry, &'static str>> {
+fn entry(columns: &mut [PackedValues<'_>], hash: &LogHash) -> Option<Result<Entry, &'static str>> {
     let [
         seq,
         scope,
@@ -87,7 +87,7 @@ fn entry(columns: &mut [Values<'_>], hash: &LogHash) -> Option<Result<Entry, &'s
     else {
         return None;
     };
-    let number = |column: &mut Values<'_>| column.next()?.parse::<i64>().ok();
+    let number = |column: &mut PackedValues<'_>| column.next()?.parse::<i64>().ok();
     let (seq, from, expires_at, at) = (
         number(seq)?,
         number(from)?,
@@ -148,12 +148,12 @@ mod tests {
         };
         let columns = vec![
             column(&|entry| entry.seq.to_string()),
-            column(&|entry| entry.target.scope().to_string()),
+            column(&|entry| entry.target.kind().to_string()),
             column(&|entry| entry.target.key()),
             column(&|entry| entry.from.to_string()),
             column(&|entry| or_empty(entry.spared.map(|lineage| lineage.to_string()))),
             column(&|entry| entry.expires_at.millis().to_string()),
-            column(&|entry| entry.reason.name().to_owned()),
+            column(&|entry| entry.reason.word().to_owned()),
             column(&|entry| entry.at.millis().to_string()),
             column(&|entry| or_empty(entry.grace_until.map(grace))),
         ];

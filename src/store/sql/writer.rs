@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::advice::Cause;
-use super::command::{Command, Job, Kind, Transaction, job};
+use super::command::{Command, Effect, Job, Transaction, job};
 use super::engine::{Connection, Db};
 use super::head::{self, HeadRow};
 use super::marking::{self, Marking};
@@ -96,7 +96,7 @@ impl Writing {
         let (connection, (head, marking)) = within_limit(limit, commit).await?;
         self.connection = Some(connection);
         for Entry { revocation, .. } in &head.appended {
-            let (scope, reason) = (revocation.target.scope(), revocation.reason);
+            let (scope, reason) = (revocation.target.kind(), revocation.reason);
             meters::revocations_written(scope.name(), reason.name()).increment(1);
         }
         // A disk that hangs must not stop the writer for ever.
@@ -117,7 +117,7 @@ impl Writing {
             skew.check(asked, server)?;
         }
         for job in batch.iter() {
-            if let Kind::Follow(read) = job.kind()
+            if let Effect::Follow(read) = job.kind()
                 && !marking::goes_on(db, read, &before.head).await?
             {
                 let why = "the revocation log does not go on from what this node has read of it";
@@ -125,7 +125,7 @@ impl Writing {
             }
         }
         let mut kinds = batch.iter().map(|job| job.kind());
-        let marking = if kinds.any(|kind| matches!(kind, Kind::EndFormer)) {
+        let marking = if kinds.any(|kind| matches!(kind, Effect::EndFormer)) {
             Marking::anew()
         } else {
             Marking::after(&self.mark, db, &before.head, self.stuck).await?
@@ -154,8 +154,8 @@ impl Writing {
 /// The sessions that the batch ended leave the inventory together: in one statement, and not in one for each logout.
 async fn forget_ended(db: &mut Db<'_>, batch: &[Box<dyn Job>]) -> sqlx::Result<()> {
     let ended = batch.iter().filter_map(|job| match job.kind() {
-        Kind::EndSession(lineage) => Some(lineage.to_string()),
-        Kind::Follow(_) | Kind::EndFormer | Kind::Other => None,
+        Effect::EndSession(lineage) => Some(lineage.to_string()),
+        Effect::Follow(_) | Effect::EndFormer | Effect::Other => None,
     });
     let ended: Vec<_> = ended.collect();
     if !ended.is_empty() {

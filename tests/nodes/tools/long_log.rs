@@ -77,7 +77,7 @@ async fn append(db: &mut SqliteConnection, revocation: &Revocation, hash: &[u8])
     let sql = "INSERT INTO revocation VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let query = sqlx::query(sql)
         .bind(revocation.seq)
-        .bind(revocation.target.scope().name())
+        .bind(revocation.target.kind().name())
         .bind(revocation.target.key())
         .bind(revocation.from)
         .bind(revocation.spared.map(|lineage| lineage.to_string()))

@@ -9,7 +9,7 @@ use crate::cli::duration;
 use crate::failure::Failure;
 
 /// The timeouts as they were written.
-pub struct Durations {
+pub struct WrittenTimeouts {
     pub idle: Option<String>,
     pub absolute: Option<String>,
     pub renewal: Option<String>,
@@ -18,7 +18,7 @@ pub struct Durations {
     pub leeway: Option<String>,
 }
 
-pub fn read(wanted: &Durations) -> Result<Timeouts, Failure> {
+pub fn read(wanted: &WrittenTimeouts) -> Result<Timeouts, Failure> {
     let read = |key, text: &Option<String>, default| match text {
         None => Ok(default),
         Some(text) => {

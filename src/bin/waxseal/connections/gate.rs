@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use waxseal::time::{Clock, SystemClock};
 
-use super::{Connections, Place, Refused};
+use super::{AdmittedConnection, Connections, Refused};
 
 /// How long to wait after the system could not accept: the next attempt would fail in the same way.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -38,7 +38,7 @@ impl Connected<Peer> for SocketAddr {
 #[derive(Debug)]
 pub struct Admitted {
     pub stream: TcpStream,
-    pub place: Place,
+    pub place: AdmittedConnection,
 }
 
 /// A listener that closes at once what is beyond the limits. It never closes a connection to make room for another.

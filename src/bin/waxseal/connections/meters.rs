@@ -30,7 +30,7 @@ impl Label for Refused {
 
 /// The meters of the service's port, and of the metrics port, which has no gauges of its own.
 #[derive(Clone, Debug, Default)]
-pub struct Meters {
+pub struct ConnectionMetrics {
     shared: Arc<Shared>,
     open: Option<Gauge>,
 }
@@ -50,7 +50,7 @@ impl Default for Shared {
     }
 }
 
-impl Meters {
+impl ConnectionMetrics {
     /// With the gauges of the service's port, which takes at most `most` connections.
     pub fn of_service(&self, most: usize) -> Self {
         gauge!(MOST).set(most as f64);

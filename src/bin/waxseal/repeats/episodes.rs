@@ -16,7 +16,7 @@ pub const DETAILS: usize = 4;
 
 /// What is repeated: a kind, of which there are few, and a detail, which a stranger may be able to vary.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Key<K> {
+struct EpisodeKey<K> {
     kind: K,
     /// None for all details beyond the first few.
     detail: Option<u64>,
@@ -46,7 +46,7 @@ pub struct Told<T> {
 
 /// The episodes that go on. There are at most `DETAILS + 1` for each kind.
 #[derive(Debug)]
-pub struct Episodes<K, T>(HashMap<Key<K>, Episode<T>>);
+pub struct Episodes<K, T>(HashMap<EpisodeKey<K>, Episode<T>>);
 
 impl<K, T> Default for Episodes<K, T> {
     fn default() -> Self {
@@ -64,7 +64,7 @@ impl<K: Eq + Hash, T: Clone> Episodes<K, T> {
         what: impl FnOnce() -> T,
     ) -> bool {
         let Self(running) = self;
-        let mut key = Key {
+        let mut key = EpisodeKey {
             kind,
             detail: Some(detail),
         };

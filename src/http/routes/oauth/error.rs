@@ -22,7 +22,7 @@ pub(in super::super) struct OauthError {
 }
 
 #[derive(Serialize)]
-struct Body {
+struct ErrorBody {
     error: &'static str,
     error_description: &'static str,
 }
@@ -134,7 +134,7 @@ impl OauthError {
 
 impl IntoResponse for OauthError {
     fn into_response(self) -> Response {
-        let body = Body {
+        let body = ErrorBody {
             error: self.code,
             error_description: self.description,
         };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::error::OauthError;
-use crate::account::client_limits::{Begun, ClientLimits, Quota, Quotas, RetryAfter};
+use crate::account::client_limits::{ClientLimits, Quota, QuotaUse, Quotas, RetryAfter};
 use crate::id::ClientId;
 use crate::meters::{ClientAuthentication, ClientTokens, Counters};
 use crate::time::Clock;
@@ -67,7 +67,7 @@ impl ClientQuotas {
         self.failures.succeeded(client, address);
     }
 
-    pub(super) fn token(&self, client: ClientId) -> Result<Begun, OauthError> {
+    pub(super) fn token(&self, client: ClientId) -> Result<QuotaUse, OauthError> {
         let begun = self.tokens.begin(client);
         begun.map_err(|after| {
             self.client_tokens.count(ClientTokens::Limited);
@@ -75,11 +75,11 @@ impl ClientQuotas {
         })
     }
 
-    pub(super) fn revocation(&self, client: ClientId) -> Result<Begun, OauthError> {
+    pub(super) fn revocation(&self, client: ClientId) -> Result<QuotaUse, OauthError> {
         self.revocations.begin(client).map_err(over)
     }
 
-    pub(super) fn introspection(&self, client: ClientId) -> Result<Begun, OauthError> {
+    pub(super) fn introspection(&self, client: ClientId) -> Result<QuotaUse, OauthError> {
         self.introspections.begin(client).map_err(over)
     }
 

@@ -9,7 +9,7 @@ use super::client::FromClient;
 use super::error::{OauthError, undecided};
 use super::quotas::ClientQuotas;
 use crate::issuer::Issuer;
-use crate::issuer::clients::Ended;
+use crate::issuer::clients::TokenRevocation;
 use crate::policy::Unacceptable;
 use crate::token::Malformed;
 use crate::verifier::{Refusal, Verifier};
@@ -29,12 +29,12 @@ pub(super) async fn revoke(
         Ok(verified) => issuer.end_token(&client, &verified).await?,
         Err(Refusal::Superseded(superseded)) => {
             issuer.end_superseded(&superseded).await?;
-            Ended::Yes
+            TokenRevocation::Revoked
         }
         // Another request may be waiting for the other nodes still.
         Err(Refusal::Revoked(_)) => {
             issuer.settle_known().await?;
-            Ended::Yes
+            TokenRevocation::Revoked
         }
         Err(Refusal::Unacceptable(Unacceptable::Future)) => {
             tracing::warn!("a token from the future cannot be revoked yet; is the clock right?");
@@ -47,11 +47,11 @@ pub(super) async fn revoke(
         ) => return Err(OauthError::unsupported_token_type()),
         Err(refusal) => match undecided(&refusal) {
             Some(error) => return Err(error),
-            None => Ended::Yes,
+            None => TokenRevocation::Revoked,
         },
     };
     match ended {
-        Ended::Yes => Ok(StatusCode::OK),
-        Ended::NotYours => Err(OauthError::invalid_grant()),
+        TokenRevocation::Revoked => Ok(StatusCode::OK),
+        TokenRevocation::WrongClient => Err(OauthError::invalid_grant()),
     }
 }

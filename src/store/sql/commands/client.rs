@@ -1,6 +1,6 @@
 //! Commands of clients: added, changed, and their tokens begun.
 
-use crate::account::client::{BeginToken, Changed, Client, ClientChange, Presented};
+use crate::account::client::{BeginToken, Changed, Client, ClientChange, PresentedAssertion};
 use crate::id::ClientId;
 use crate::revocation::{Reason, Revocation, Target, cut_off_expiry};
 use crate::store::sql::command::{Command, Transaction};
@@ -52,7 +52,7 @@ impl Command for ChangeClient {
 }
 
 /// The reply is false if the assertion was presented before.
-impl Command for Presented {
+impl Command for PresentedAssertion {
     type Reply = bool;
 
     async fn write(&self, to: &mut Transaction<'_, '_>) -> sqlx::Result<bool> {

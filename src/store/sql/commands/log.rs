@@ -8,7 +8,7 @@ use crate::revocation::log::{Cursor, Revoke};
 use crate::revocation::{
     ALL, Reason, Revocation, Target, cut_off_expiry, session_revocation_expiry,
 };
-use crate::store::sql::command::{Command, Kind, Transaction};
+use crate::store::sql::command::{Command, Effect, Transaction};
 use crate::store::sql::engine::Db;
 use crate::store::sql::head::{HeadRow, append, cut_off};
 use crate::store::sql::statements as sql;
@@ -29,11 +29,11 @@ impl Command for EndNow {
         revoke(to.db, to.head, &self.what, self.reason, self.at).await
     }
 
-    fn kind(&self) -> Kind<'_> {
+    fn kind(&self) -> Effect<'_> {
         match &self.what {
-            Revoke::Session(lineage, _) => Kind::EndSession(*lineage),
+            Revoke::Session(lineage, _) => Effect::EndSession(*lineage),
             Revoke::Token(..) | Revoke::Key(_) | Revoke::Everything | Revoke::User(_) => {
-                Kind::Other
+                Effect::Other
             }
         }
     }
@@ -97,8 +97,8 @@ impl Command for EndFormer {
         ended.await.map(drop)
     }
 
-    fn kind(&self) -> Kind<'_> {
-        Kind::EndFormer
+    fn kind(&self) -> Effect<'_> {
+        Effect::EndFormer
     }
 }
 
@@ -113,9 +113,9 @@ impl Command for Follow {
         Ok(())
     }
 
-    fn kind(&self) -> Kind<'_> {
+    fn kind(&self) -> Effect<'_> {
         let Self(read) = self;
-        Kind::Follow(read)
+        Effect::Follow(read)
     }
 }
 

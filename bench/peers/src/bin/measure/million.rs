@@ -120,7 +120,7 @@ async fn fill(database: &Path, count: usize) -> Result<()> {
         );
         insert.push_values(&entries, |mut row, (revocation, hash)| {
             row.push_bind(revocation.seq)
-                .push_bind(revocation.target.scope().name())
+                .push_bind(revocation.target.kind().name())
                 .push_bind(revocation.target.key())
                 .push_bind(revocation.from)
                 .push_bind(revocation.expires_at.millis())
