@@ -403,7 +403,7 @@ impl Issuer {
         let fenced = fence.wait(seq, committed).await;
         let fenced = fenced.map_err(|cause| LogoutError::Fence { seq, cause })?;
         if !fenced.outlasted.is_empty() {
-            tracing::warn!(seq, nodes = ?fenced.outlasted, "nodes did not acknowledge a logout; what they knew ran out");
+            tracing::warn!(seq, nodes = ?fenced.outlasted, "nodes did not acknowledge a logout before their lease expired");
         }
         Ok(Some(fenced))
     }

@@ -105,7 +105,7 @@ pub struct Policy {
 #[non_exhaustive]
 pub enum Unacceptable {
     /// `iss` is another.
-    #[error("another issuer's")]
+    #[error("issuer (iss) does not match")]
     Issuer,
     /// `aud` is another.
     #[error("meant for another audience")]
@@ -117,7 +117,7 @@ pub enum Unacceptable {
     #[error("not good yet: its nbf is in the future")]
     NotYet,
     /// Its times contradict each other or the lifetime cap.
-    #[error("its times cannot be true")]
+    #[error("iat, exp and auth_time are inconsistent")]
     Times,
     /// `now >= exp + leeway`.
     #[error("expired")]

@@ -341,7 +341,7 @@ impl LoginLimits {
             && let Some(stores) = &self.stores
             && let Err(cause) = stores.networks.remember(at, self.clock.now()).await
         {
-            tracing::warn!(%cause, "where a user logged in from could not be noted");
+            tracing::warn!(%cause, "the network of a login could not be stored");
         }
     }
 
@@ -399,7 +399,7 @@ impl LoginLimits {
         };
         for done in [kept, networks.forget_networks(wall).await] {
             if let Err(cause) = done {
-                tracing::warn!(%cause, "login limits could not be kept, or those that are over dropped");
+                tracing::warn!(%cause, "login limits could not be stored, or expired ones not removed");
             }
         }
     }

@@ -24,17 +24,17 @@ impl Waxseal {
             }
             Ok(Err(cause)) if cause.is_out_of_descriptors() => {
                 if !self.meters.keys_unread.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%cause, "the key folder cannot be read for now; the keys from before stay in use");
+                    tracing::warn!(%cause, "the key folder cannot be read for now; the previous keys stay in use");
                 }
             }
             Ok(Err(cause)) => {
                 if self.keyring.source_broken() {
-                    tracing::error!(%cause, "the key folder is broken; the keys from before stay in use");
+                    tracing::error!(%cause, "the key folder is broken; the previous keys stay in use");
                 }
             }
             Err(cause) => {
                 if self.keyring.source_broken() {
-                    tracing::error!(%cause, "loading the keys panicked; the keys from before stay in use");
+                    tracing::error!(%cause, "loading the keys panicked; the previous keys stay in use");
                 }
             }
         }
@@ -59,7 +59,7 @@ impl Waxseal {
                     return self.reload_keys().await;
                 }
                 Ok(Ok(false)) | Err(_) => {}
-                Ok(Err(cause)) => tracing::debug!(%cause, "the keys could not be dated anew"),
+                Ok(Err(cause)) => tracing::debug!(%cause, "the keys could not be re-dated"),
             }
         }
         if !self.meters.cannot_sign.swap(true, Ordering::Relaxed) {

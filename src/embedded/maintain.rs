@@ -109,7 +109,7 @@ impl Waxseal {
                 continue;
             };
             for (node, beat) in keeper.gone(&read.nodes, self.clock.uptime()) {
-                tracing::warn!(%node, "a node is gone: it has not entered itself for longer than it may serve");
+                tracing::warn!(%node, "a node was removed from the register: its lease expired");
                 if let Err(cause) = register.dismiss(node, beat).await {
                     tracing::debug!(%cause, "it could not be taken out of the register");
                 }
@@ -161,7 +161,7 @@ impl Waxseal {
         let leeway = self.verifier.policy().timeouts().leeway;
         self.list.observe(self.clock.now(), leeway);
         if let Err(cause) = self.store.raise_horizon(self.list.expired_until()).await {
-            tracing::warn!(%cause, "how far the clock has got could not be kept");
+            tracing::warn!(%cause, "the latest reading of the clock could not be stored");
         }
     }
 

@@ -277,7 +277,7 @@ fn warn_of_readers(path: &Path) {
         tracing::warn!(
             path = %path.display(),
             mode = %format_args!("{:04o}", mode & 0o7777),
-            "others could read the database, which has password hashes in it, and cannot from now on"
+            "other users could read the database and the password hashes in it; its mode is restricted now"
         );
     }
 }

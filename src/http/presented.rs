@@ -24,7 +24,7 @@ impl From<Refusal> for Problem {
         if refusal == Refusal::Stale {
             tracing::warn!("a token was refused: {refusal}");
             return Self::unavailable(
-                "Whether the token was revoked cannot be told now. Try again.",
+                "The revocation state of the token is unknown at the moment. Try again later.",
             );
         }
         tracing::debug!(cause = %refusal, "a token was refused");

@@ -105,7 +105,7 @@ impl FeedFollower {
                 Ok(()) => KEYS_EVERY,
                 Err(cause) => {
                     if self.keyring.source_broken() {
-                        tracing::error!(%cause, "the issuer's keys cannot be had; those from before stay in use");
+                        tracing::error!(%cause, "the issuer's keys could not be fetched; the previous keys stay in use");
                     }
                     TRY_AGAIN
                 }
@@ -140,7 +140,7 @@ impl FeedFollower {
             let caught_up = match self.catch_up(&mut reading).await {
                 // Read again from its beginning at once.
                 Err(Unproven::Page(cause @ BadPage::OtherLog(_))) => {
-                    tracing::error!(%cause, "the revocation log is another one; what was learned still binds, and it is read anew");
+                    tracing::error!(%cause, "the revocation log was replaced; known revocations still apply, and the log is read again");
                     self.catch_up(&mut reading).await
                 }
                 // The issuer signs with a key that is new.

@@ -249,7 +249,7 @@ async fn a_token_is_inspected_and_verified_from_standard_input() {
     refused(
         &place.run(&["token", "verify"], &token),
         1,
-        &["another issuer's"],
+        &["issuer (iss) does not match"],
     );
     refused(&place.run(&verify, &token[1..]), 1, &["refused"]);
     refused(&place.run(&verify, ""), 2, &["standard input has no token"]);

@@ -71,11 +71,11 @@ fn a_database_that_others_could_read_is_closed_to_them_and_that_is_said() {
     change(&database, 0o644);
     let mut server = place.serve();
     assert_eq!(mode(&database), 0o600);
-    assert!(server.says("others could read the database"));
+    assert!(server.says("other users could read the database"));
     assert!(server.terminate().success());
     let mut server = place.serve();
     assert!(server.terminate().success());
-    assert!(!server.log().contains("others could read the database"));
+    assert!(!server.log().contains("other users could read the database"));
 }
 
 #[test]

@@ -239,7 +239,7 @@ async fn a_log_that_was_opened_to_be_looked_into_takes_nothing(stage: Stage) {
         look.revoke(Revoke::Everything, Reason::Operator, START)
             .await,
     );
-    assert!(why.contains("opened to be looked into"), "{why}");
+    assert!(why.contains("opened read-only"), "{why}");
     assert_eq!(look.read(0, 9).await.unwrap().entries.len(), 1);
 }
 

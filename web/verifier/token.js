@@ -91,15 +91,15 @@ export function readClaims(said) {
 export function checkClaims({ kind, claims }, { issuer, audiences, leeway }, now) {
   const { iss, aud, iat, nbf = iat, exp } = claims;
   if (!audiences.includes(aud)) refuse('meant for another audience');
-  if (iss !== issuer) refuse("another issuer's");
+  if (iss !== issuer) refuse("issuer (iss) does not match");
   if (now >= exp * 1000 + leeway) refuse('expired');
   if (iat * 1000 > now + leeway) refuse('issued in the future');
   if (nbf * 1000 > now + leeway) refuse('not good yet: its nbf is in the future');
-  if (iat >= exp || nbf >= exp) refuse('its times cannot be true');
+  if (iat >= exp || nbf >= exp) refuse('iat, exp and auth_time are inconsistent');
   if (kind === 'client') {
-    if (exp > iat + LIFETIME_CAP) refuse('its times cannot be true');
+    if (exp > iat + LIFETIME_CAP) refuse('iat, exp and auth_time are inconsistent');
     return;
   }
   const { auth_time, session_expiry } = claims;
-  if (auth_time > iat || exp > session_expiry || session_expiry > auth_time + LIFETIME_CAP) refuse('its times cannot be true');
+  if (auth_time > iat || exp > session_expiry || session_expiry > auth_time + LIFETIME_CAP) refuse('iat, exp and auth_time are inconsistent');
 }

@@ -29,7 +29,7 @@ const PAGE = 'waxseal-revocations+jwt';
 export class Refusal extends Error {
   /** @param {'invalid_token' | 'unavailable'} code @param {unknown} cause */
   constructor(code, cause) {
-    super(code === 'unavailable' ? 'Whether the token was revoked cannot be told now. Try again.' : 'The token is malformed, expired, revoked or not meant for this service.', { cause });
+    super(code === 'unavailable' ? 'The revocation state of the token is unknown at the moment. Try again later.' : 'The token is malformed, expired, revoked or not meant for this service.', { cause });
     this.name = 'Refusal';
     this.code = code;
     this.status = /** @type {401 | 503} */ (code === 'unavailable' ? 503 : 401);

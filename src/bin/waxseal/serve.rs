@@ -131,7 +131,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
 }
 
 fn stopped_early() -> Result<(), Failure> {
-    tracing::info!("stopping: it had not begun to serve");
+    tracing::info!("stopping: the service had not started");
     Ok(())
 }
 

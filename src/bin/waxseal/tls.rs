@@ -96,7 +96,7 @@ impl Tls {
                     Err(why) if refusals.is_news(&why) => {
                         tracing::error!(
                             %why,
-                            "the changed TLS files cannot be used; the certificate from before stays in use"
+                            "the changed TLS files cannot be used; the previous certificate stays in use"
                         );
                     }
                     Err(_) => {}

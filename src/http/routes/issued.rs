@@ -130,7 +130,7 @@ impl Exchange for Issuer {
             Ok(exchanged) => exchanged,
             Err(RenewError::Over | RenewError::Superseded | RenewError::Reused) => return None,
             Err(cause) => {
-                tracing::warn!(%cause, "a session cookie was left as it is");
+                tracing::warn!(%cause, "a session cookie was not renewed");
                 return None;
             }
         };

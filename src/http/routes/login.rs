@@ -184,7 +184,7 @@ impl Attempted {
 
 impl From<TooMany> for Problem {
     fn from(too_many: TooMany) -> Self {
-        tracing::info!(policy = too_many.policy, "a login was not let through");
+        tracing::info!(policy = too_many.policy, "a login was rate-limited");
         let whole = |seconds: f64| seconds.ceil().max(1.0) as u64;
         Self::too_many_requests(Limited {
             policy: too_many.policy,
@@ -213,9 +213,9 @@ impl From<NotAdmitted> for Problem {
 
 impl From<SignError> for Problem {
     fn from(error: SignError) -> Self {
-        tracing::error!(cause = %error, "no token was signed");
+        tracing::error!(cause = %error, "a token could not be signed");
         match error {
-            SignError::NoSigningKey => Self::unavailable("Nothing can be signed now. Try again."),
+            SignError::NoSigningKey => Self::unavailable("Tokens cannot be signed at the moment. Try again later."),
             SignError::Failed(_) => Self::internal(),
         }
     }
@@ -229,7 +229,7 @@ impl From<LoginError> for Problem {
                 Self::invalid_credentials()
             }
             LoginError::Hashing(HashingFailed::Busy) => {
-                tracing::info!("a login was refused: too many passwords are being checked");
+                tracing::info!("a login was refused: too many password checks are in progress");
                 Self::unavailable("Login is temporarily unavailable. Try again.")
             }
             LoginError::Store(_) => {

@@ -105,7 +105,7 @@ impl From<LogoutError> for Problem {
         tracing::error!(cause = %error, "a logout could not be made certain");
         Self::unavailable(match error {
             LogoutError::Fence { .. } => {
-                "The session is ended. Whether every node knows that already is not certain: try again."
+                "The session has ended, but some nodes may not know it yet. Try again."
             }
             LogoutError::Store(_) | LogoutError::Follow(_) => {
                 "The logout could not be written. The session may still be alive: try again."

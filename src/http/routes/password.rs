@@ -92,7 +92,7 @@ impl From<HashingFailed> for Problem {
     fn from(error: HashingFailed) -> Self {
         match error {
             HashingFailed::Busy => {
-                tracing::info!("a password was not looked at: too many are being checked");
+                tracing::info!("a password was not checked: too many checks are in progress");
                 Self::unavailable("Too many passwords are being checked. Try again.")
             }
             HashingFailed::Broken => {
@@ -115,11 +115,11 @@ impl From<PasswordError> for Problem {
             PasswordError::Hashing(error) => error.into(),
             PasswordError::Signing(error) => error.into(),
             PasswordError::Store(cause) => {
-                tracing::error!(%cause, "a change of a password failed");
+                tracing::error!(%cause, "a password change failed");
                 Self::unavailable(NOT_CERTAIN)
             }
             PasswordError::Settle(cause) => {
-                tracing::error!(%cause, "a new password is written, and where that is known is not certain");
+                tracing::error!(%cause, "a new password was written, but some nodes may not know it yet");
                 Self::unavailable(NOT_CERTAIN)
             }
         }

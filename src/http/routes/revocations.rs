@@ -129,7 +129,7 @@ pub(super) async fn revocations(
         let begun = match quota.begin(reader.client()) {
             Ok(begun) => begun,
             Err(after) => {
-                tracing::info!("a reader of the feed has as many streams as it may");
+                tracing::info!("a reader of the feed has too many open streams");
                 tokio::time::sleep(HELD).await;
                 return Err(over("streams", quota.at_a_time(), after));
             }
@@ -151,7 +151,7 @@ pub(super) async fn revocations(
     let begun = match quota.begin(reader.client()) {
         Ok(begun) => begun,
         Err(after) => {
-            tracing::info!("a reader of the feed does not take the pages that it asked for");
+            tracing::info!("a reader of the feed does not read the pages that it requested");
             // The page is not kept while its refusal waits.
             drop(page);
             tokio::time::sleep(HELD).await;
@@ -195,7 +195,7 @@ impl From<FeedError> for Problem {
             FeedError::Store(error) => error.into(),
             FeedError::Signing(error) => error.into(),
             FeedError::Crowded => {
-                tracing::info!("a reader of the feed asks more than it may at a time");
+                tracing::info!("a reader of the feed has too many requests in progress");
                 over("pages", WAITING + 1, RetryAfter(Duration::from_secs(1)))
             }
             FeedError::Stale => {

@@ -88,6 +88,6 @@ pub(super) async fn end(
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::error!(cause = %error, "the store failed");
-        Self::unavailable("The store cannot answer just now. Try again.")
+        Self::unavailable("The database is unavailable at the moment. Try again later.")
     }
 }

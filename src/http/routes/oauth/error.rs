@@ -156,7 +156,7 @@ impl From<ClientError> for OauthError {
     fn from(error: ClientError) -> Self {
         if let ClientError::Store(_) = error {
             tracing::error!(cause = %error, "a client could not be looked up");
-            return Self::unavailable("The store cannot answer just now. Try again.");
+            return Self::unavailable("The database is unavailable at the moment. Try again later.");
         }
         tracing::info!(cause = %error, "a client was refused");
         Self::invalid_client()
@@ -173,7 +173,7 @@ impl From<ClientTokenError> for OauthError {
             }
             ClientTokenError::Store(_) | ClientTokenError::Signing(SignError::NoSigningKey) => {
                 tracing::error!(cause = %error, "a client got no token");
-                Self::unavailable("No token can be given just now. Try again.")
+                Self::unavailable("Tokens cannot be issued at the moment. Try again later.")
             }
             ClientTokenError::Signing(_) => {
                 tracing::error!(cause = %error, "a client got no token");
@@ -195,7 +195,7 @@ impl From<LogoutError> for OauthError {
 /// A token that nobody can judge now. What else is wrong with one is no error at these endpoints.
 pub(super) fn undecided(refusal: &Refusal) -> Option<OauthError> {
     (*refusal == Refusal::Stale).then(|| {
-        tracing::warn!("a token was not judged: {refusal}");
-        OauthError::unavailable("Whether the token was revoked cannot be told now. Try again.")
+        tracing::warn!("a token could not be verified: {refusal}");
+        OauthError::unavailable("The revocation state of the token is unknown at the moment. Try again later.")
     })
 }

@@ -51,10 +51,10 @@ impl ClientQuotas {
     ) -> Result<(), OauthError> {
         self.failures.admit(claimed, address).map_err(|after| {
             self.authentications.count(ClientAuthentication::Limited);
-            tracing::info!("clients were not looked at: too many from their network were refused");
+            tracing::info!("client authentication was rate-limited: too many failures from one network");
             OauthError::too_many(
                 after,
-                "Too many clients from this network were refused. Wait as long as Retry-After says.",
+                "Too many client authentications from this network failed. Wait for the time in Retry-After.",
             )
         })
     }
@@ -99,9 +99,9 @@ impl ClientQuotas {
 }
 
 fn over(after: RetryAfter) -> OauthError {
-    tracing::info!("a client asked for more than its quota");
+    tracing::info!("a client exceeded its quota");
     OauthError::too_many(
         after,
-        "The client asks for more than its quota. Wait as long as Retry-After says.",
+        "The client exceeded its quota. Wait for the time in Retry-After.",
     )
 }
