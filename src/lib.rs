@@ -13,6 +13,7 @@
 pub mod claims;
 mod crypto;
 pub mod encoding;
+#[cfg(feature = "axum")]
 pub mod http;
 pub mod id;
 pub mod key;
@@ -20,6 +21,7 @@ pub mod keyring;
 pub mod meters;
 pub mod policy;
 pub mod random;
+#[cfg(feature = "remote")]
 pub mod remote;
 pub mod revocation;
 pub mod schedule;
@@ -42,7 +44,9 @@ pub mod store;
 
 #[cfg(feature = "server")]
 pub use embedded::{Settings, Waxseal};
+#[cfg(feature = "axum")]
 pub use http::principal::{Principal, Service, Session};
+#[cfg(feature = "axum")]
 pub use http::scoped::{RequiredScopes, Scoped};
 pub use verifier::{VerifiedClaims, Verifier};
 

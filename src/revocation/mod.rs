@@ -7,6 +7,7 @@ pub mod follower;
 pub mod freshness;
 pub mod list;
 pub mod log;
+#[cfg(feature = "server")]
 pub mod page_text;
 pub mod reading;
 pub mod register;
