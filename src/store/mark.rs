@@ -23,7 +23,7 @@ use crate::time::{Clock, Timestamp};
 
 const VERSION: u32 = 1;
 
-/// The size of a slot. It equals the unit in which a disk writes, so a torn write never damages both slots.
+/// The size of a slot, in bytes. A disk writes this much at once, so a torn write never damages both slots.
 const SLOT: usize = 4096;
 
 const FILE: &str = "mark";

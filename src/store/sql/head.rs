@@ -24,8 +24,8 @@ pub(super) struct HeadRow {
 
 impl HeadRow {
     /// Returns `true` if a cut-off of everything covers all that the mark knows. A cut-off from before the mark was
-    /// written does not count, because something else may have been revoked after it. What had expired by the mark's
-    /// horizon is covered too, wherever the horizon is now.
+    /// written does not count, because something else may have been revoked after it. The mark's horizon needs no check
+    /// of its own: everything that had expired by it is covered too, wherever the horizon is now.
     pub(super) fn has_ended_all_of(&self, mark: &Mark) -> bool {
         let known = mark.newest_lineage.max(mark.written_at);
         self.everything_from > known.millis()
