@@ -1,4 +1,4 @@
-//! The whole service in one process: the embedded store, a folder of keys, and all that stands on them.
+//! The whole service in one process: the embedded store, a folder of keys, and the services built on them.
 
 mod first_keys;
 mod keys;
@@ -57,7 +57,7 @@ use crate::store::sql::SqlStore;
 use crate::time::{Clock, SystemClock};
 use crate::verifier::Verifier;
 
-/// The service, its log replayed, ready to verify.
+/// The service in one process, with its revocation log replayed, ready to verify.
 #[derive(Clone, Debug)]
 pub struct Waxseal {
     store: Arc<SqlStore>,
@@ -81,10 +81,10 @@ pub struct Waxseal {
 }
 
 impl Waxseal {
-    /// Opens or makes the folders, a first key, and the database, and replays the revocation log.
+    /// Opens the service: creates missing folders, a first key and the database, and replays the revocation log.
     ///
     /// # Errors
-    /// [`OpenError`] names what is wrong.
+    /// [`OpenError`] names the cause.
     pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
         Self::open_with(
             settings,
@@ -95,10 +95,10 @@ impl Waxseal {
         .await
     }
 
-    /// As [`Waxseal::open`], with a clock, a randomness and a cost of passwords of one's own.
+    /// Opens the service as [`Waxseal::open`] does, with the caller's clock, randomness and password hashing cost.
     ///
     /// # Errors
-    /// [`OpenError`] names what is wrong.
+    /// [`OpenError`] names the cause.
     pub async fn open_with(
         settings: &Settings,
         clock: Arc<dyn Clock>,
@@ -135,9 +135,9 @@ impl Waxseal {
             .filter(|_| settings.logout == Logout::Fenced);
         let fence = fence
             .map(|register| Fence::new(register, Arc::clone(&clock), Some(node), settings.bound()));
-        // Keys that were there may have signed sessions that another log knew to be over.
+        // Keys that existed before may have signed sessions that another log had revoked.
         let (id, newest) = first_keys::identity(&keyring.load());
-        // A clock that is behind the keys is behind what they signed.
+        // A clock that is behind the keys is also behind the tokens that they signed.
         let at = clock.now().max(newest);
         if store.begin_log(had_keys, id, at).await? {
             tracing::warn!(
@@ -212,8 +212,8 @@ impl Waxseal {
         Ok(waxseal)
     }
 
-    /// The service's own resources, to be served or merged into an app. Needs [`Waxseal::maintain`]
-    /// beside it.
+    /// Returns the router of the service's own resources, to serve alone or to merge into an app. [`Waxseal::maintain`]
+    /// must run beside it.
     pub fn router(&self) -> Router {
         router(Services {
             issuer: Arc::clone(&self.issuer),
@@ -230,69 +230,69 @@ impl Waxseal {
         })
     }
 
-    /// The service's own pages, at `/` and below `/pages`: sign in, look at sessions, change the password. Also
-    /// `/favicon.ico`, `/robots.txt` and `/.well-known/change-password`: an app that has one of these paths already
-    /// cannot merge this router. They need [`Waxseal::router`] on the same origin.
+    /// Returns the router of the service's own pages, at `/` and below `/pages`: login, session list and password
+    /// change. The router also has `/favicon.ico`, `/robots.txt` and `/.well-known/change-password`: an app that
+    /// already has one of these paths cannot merge it. The pages need [`Waxseal::router`] on the same origin.
     pub fn pages(&self) -> Router {
         pages(&self.cookies, self.hsts.clone(), &self.random)
     }
 
-    /// The layer that lets handlers of one's own take sessions from the cookie: put it around their router.
+    /// Returns the layer that lets an app's own handlers take sessions from the cookie: put it around their router.
     #[must_use]
     pub fn cookies(&self) -> SessionCookies {
         self.cookies.clone()
     }
 
-    /// Ends the streams of the feed, which would last for as long as their readers stay, so that the server can
-    /// stop; `/readyz` says from now on that it will.
+    /// Closes the streams of the feed, which otherwise stay open for as long as their readers do, so that the server
+    /// can stop. From now on `/readyz` reports the shutdown.
     pub fn close_streams(&self) {
         self.doorbell.close();
     }
 
-    /// The clients.
+    /// Returns the store of the clients.
     #[must_use]
     pub fn clients(&self) -> Arc<dyn Clients> {
         Arc::clone(&self.store) as _
     }
 
-    /// Verifies tokens.
+    /// Returns the service that verifies tokens.
     #[must_use]
     pub fn verifier(&self) -> Arc<Verifier> {
         Arc::clone(&self.verifier)
     }
 
-    /// Begins and ends sessions.
+    /// Returns the service that issues and revokes sessions.
     #[must_use]
     pub fn issuer(&self) -> Arc<Issuer> {
         Arc::clone(&self.issuer)
     }
 
-    /// The users.
+    /// Returns the store of the users.
     #[must_use]
     pub fn accounts(&self) -> Arc<dyn Accounts> {
         Arc::clone(&self.store) as _
     }
 
-    /// The revocation log.
+    /// Returns the revocation log.
     #[must_use]
     pub fn log(&self) -> Arc<dyn RevocationLog> {
         Arc::clone(&self.store) as _
     }
 
-    /// Applies what the log has that the list has not, and proves the list fresh.
+    /// Applies the log's new entries to the list, and proves the list fresh.
     ///
     /// # Errors
-    /// [`FollowError`].
+    /// [`FollowError`] if the log cannot be read or does not continue.
     pub async fn catch_up(&self) -> Result<(), FollowError> {
         let leeway = self.verifier.policy().timeouts().leeway;
         self.list.observe(self.clock.now(), leeway);
         self.follower.keep_fresh().await
     }
 
-    /// Drops revocations that nothing is left of, from the log and then from the list.
+    /// Drops expired revocations from the log and then from the list, and returns the number dropped from the log.
     ///
     /// # Errors
-    /// [`FollowError`].
+    /// [`FollowError`] if the log cannot be read or written, or does not continue.
     pub async fn compact(&self) -> Result<u64, FollowError> {
         let begun = self.meters.compactions.begun(Compactions::Failed);
         let dropped = self.drop_expired().await?;
@@ -302,10 +302,9 @@ impl Waxseal {
     }
 
     async fn drop_expired(&self) -> Result<u64, FollowError> {
-        // A log that does not continue what was read is left as it is, for people to look at.
+        // Fails if the log does not continue from the last read, and so leaves it unchanged for an operator to examine.
         self.catch_up().await?;
-        // Not before the largest leeway has passed besides: the horizon must not end a token that a
-        // verifier may still accept.
+        // Subtracts the largest leeway: the horizon must not refuse a token that a verifier may still accept.
         let dropped = self
             .store
             .compact(self.clock.now().minus(MAX_LEEWAY))
@@ -314,7 +313,7 @@ impl Waxseal {
         self.store
             .forget(self.clock.now().minus(MAX_LEEWAY))
             .await?;
-        // A clock that is hours ahead, and set back, must not make one good again.
+        // A clock that runs hours ahead and is then set back must not make a used assertion valid again.
         self.store
             .forget_assertions(self.clock.now().minus(LIFETIME_CAP))
             .await?;
@@ -330,7 +329,7 @@ impl Waxseal {
     }
 }
 
-/// What operators call this machine.
+/// The machine's host name, by which operators know this node.
 fn host_name() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()

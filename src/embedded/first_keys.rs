@@ -1,4 +1,4 @@
-//! The first keys of a service.
+//! Creates and checks the first keys of a service.
 
 use std::path::{Path, PathBuf};
 
@@ -13,19 +13,19 @@ use crate::store::files;
 use crate::store::key_folder::{self, KeyFolderChange, KeyFolderError};
 use crate::time::{Clock, Timestamp};
 
-/// The folder of the keys.
+/// The folder of the signing keys.
 #[derive(Clone, Debug)]
 pub(super) struct KeyFolder {
     pub(super) path: PathBuf,
-    /// Whether no other node has a copy of it.
+    /// `true` if no other node has a copy of the folder.
     pub(super) is_own: bool,
 }
 
-/// Makes the first keys of each format that is accepted: to accept a format publishes its keys, so that
-/// it can be issued later. True if there was any key before.
+/// Creates the first keys of each accepted format. Returns `true` if any key existed before.
 ///
-/// A format whose first key came after those of another is not issued before every verifier must
-/// have that key.
+/// A service publishes the keys of every format that it accepts, so that it can issue that format later. If the first
+/// key of the issued format is newer than those of another format, the call fails until every verifier must have that
+/// key.
 pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, OpenError> {
     let (folder, random) = (&settings.keys_dir, OsRandom::new());
     let keyring = key_folder::keyring(folder)?;
@@ -77,7 +77,7 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
         .min();
     if let Some(issued) = first(settings.format) {
         let (published, from) = (issued.times.published, issued.times.published.plus(LEAD));
-        // A key that took over in an emergency did not sign from the moment it was published.
+        // An emergency key begins to sign later than its publication, so this rule does not apply to it.
         let is_first = issued.times.signs_from <= Some(published);
         if is_first && other.is_some_and(|other| other < published) && clock.now() < from {
             return Err(OpenError::TooEarly {
@@ -89,8 +89,9 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
     Ok(had_keys)
 }
 
-/// Tells these keys from others, by the one that signed first, and when the newest of them was published. The
-/// former is the same after a rotation, and when the keys are dated anew; it is never 0.
+/// Returns an ID of this set of keys, and the publication time of the newest key.
+///
+/// The ID is derived from the key that signed first. It survives a rotation and a re-dating, and is never 0.
 pub(super) fn identity(keyring: &Keyring) -> (i64, Timestamp) {
     let turns = keyring
         .plan()
@@ -104,11 +105,13 @@ pub(super) fn identity(keyring: &Keyring) -> (i64, Timestamp) {
     (id, published.max().unwrap_or(Timestamp::EPOCH))
 }
 
-/// Dates the first keys of each format anew if they begin to sign in the future. Call it only if nothing was
-/// signed with them: then they were made by a clock that was ahead, and nobody knows them yet. True if it did.
+/// Re-dates the first keys of each format if they begin to sign in the future. Returns `true` if it changed any.
+///
+/// Call it only if these keys have signed nothing: then a clock that was ahead dated them, and no verifier knows them
+/// yet.
 ///
 /// # Errors
-/// [`KeyFolderError`].
+/// [`KeyFolderError`] if the folder cannot be read or written.
 pub(super) fn date_anew(folder: &Path, now: Timestamp) -> Result<bool, KeyFolderError> {
     let mut change = KeyFolderChange::begin(folder)?;
     let mut dated = false;

@@ -1,4 +1,4 @@
-//! The keys of a running service.
+//! Reloads the keys of a running service and checks that one of them signs.
 
 use std::sync::atomic::Ordering;
 
@@ -7,7 +7,7 @@ use super::first_keys::date_anew;
 use crate::store::key_folder;
 
 impl Waxseal {
-    /// Takes the key folder's keyring into use. One that is broken leaves the one that is in use.
+    /// Reloads the keyring from the key folder. If the folder is broken, the previous keyring stays in use.
     pub async fn reload_keys(&self) {
         let (folder, before) = (self.keys.path.clone(), self.keyring.load_full());
         let reload = move || key_folder::reload(&folder, &before);
@@ -40,14 +40,16 @@ impl Waxseal {
         }
     }
 
-    /// Looks whether a key signs, and says so in the log if none does. Keys that were made by a clock that was ahead are
-    /// dated anew if nothing was signed with them, and no other node has a copy of them.
+    /// Checks that a key signs, and logs an error if none does.
+    ///
+    /// Re-dates keys that were created while the clock was ahead, if they have signed nothing and no other node has a
+    /// copy of them.
     pub async fn keep_signing(&self) {
         if self.issuer.can_sign() {
             self.meters.cannot_sign.store(false, Ordering::Relaxed);
             return;
         }
-        // A log with an entry may be one that took the place of another, by which the keys were used.
+        // A log that has entries may have replaced another log, under which these keys signed tokens.
         if self.keys.is_own && self.list.is_unused() && self.list.applied() == 0 {
             let (folder, now) = (self.keys.path.clone(), self.issuer.now());
             let date = move || date_anew(&folder, now);

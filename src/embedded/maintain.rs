@@ -1,4 +1,4 @@
-//! What runs beside the server for as long as it serves.
+//! Background tasks that run for as long as the server does.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use crate::revocation::follower::FollowError;
 use crate::revocation::log::{Cursor, RevocationLog};
 use crate::revocation::register::Keeper;
 
-/// How often the log is read for what other processes wrote.
+/// The interval between reads of the log for entries that other processes wrote.
 const POLL: Duration = Duration::from_millis(250);
 
-/// How often the key folder is read again. Reading it beats watching it: mounted secrets change by
-/// swapping links.
+/// The interval between reads of the key folder. Polling is more reliable than watching here: mounted secrets change by
+/// swapping symbolic links.
 const RELOAD: Duration = Duration::from_millis(500);
 
-/// How often it is looked for nodes that are gone.
+/// The interval between checks for nodes whose lease has expired.
 const KEEP: Duration = Duration::from_millis(500);
 
-/// How often the mark follows what other nodes wrote.
+/// The interval between updates of the mark for entries that other nodes wrote.
 const MARK: Duration = Duration::from_secs(1);
 
-/// How often expired revocations are dropped.
+/// The interval between compactions of expired revocations.
 const COMPACT: Duration = Duration::from_secs(60);
 
 fn every(period: Duration) -> Interval {
@@ -33,8 +33,8 @@ fn every(period: Duration) -> Interval {
 }
 
 impl Waxseal {
-    /// Keeps the list fresh, the keys current and the log small, for as long as it is polled. Run it beside the server;
-    /// without it every token is refused with 503 after `max_staleness`.
+    /// Keeps the list fresh, the keys current and the log small, for as long as the future is polled. Run it beside the
+    /// server: without it every token is refused with 503 after `max_staleness`.
     pub async fn maintain(self) {
         tokio::join!(
             self.keep_fresh(),
@@ -51,7 +51,8 @@ impl Waxseal {
         loop {
             poll.tick().await;
             let failed = self.catch_up().await.err();
-            // Each cause once: a log that went back must be seen, also if it could not be read for a while.
+            // Reports each cause once. A log that went back must be reported even after a time when it could not be
+            // read.
             let why = failed.as_ref().map(|cause| {
                 let text = cause.to_string();
                 text.replace(|c: char| c.is_ascii_digit(), "")
@@ -71,7 +72,7 @@ impl Waxseal {
         }
     }
 
-    /// Applies what is new as soon as somebody rings, and acknowledges it.
+    /// Applies and acknowledges new entries as soon as another process signals a write.
     async fn hear(&self) {
         let Some(register) = &self.register else {
             return;
@@ -152,8 +153,8 @@ impl Waxseal {
         }
     }
 
-    /// Keeps how far the clock has got, as it is kept every minute: a clock that is set back before the next start
-    /// revives nothing. Nodes that share a database do that for each other.
+    /// Stores the latest reading of the clock, as compaction does every minute, so that a clock that is set back before
+    /// the next start revives nothing. Nodes that share a database do this for each other.
     async fn keep_time(&self) {
         if !self.keys.is_own {
             return;
@@ -165,8 +166,8 @@ impl Waxseal {
         }
     }
 
-    /// Ends this node's serving: it refuses every token from now on, and no logout waits for it any more. Call
-    /// it once nothing is served any more.
+    /// Takes this node out of service: from now on it refuses every token, and no logout waits for it. Call it after
+    /// the server has stopped.
     pub async fn leave(&self) {
         self.keep_time().await;
         self.limits.tidy().await;

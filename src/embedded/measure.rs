@@ -1,4 +1,4 @@
-//! What the service measures of itself as a whole.
+//! Metrics that the service reads on demand.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::Waxseal;
 use super::meters::ServiceMetrics;
 
-/// A store that hangs must not take the other metrics along.
+/// Limits how long a store that hangs can delay the other metrics.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Waxseal {
-    /// Measures what is as it is only now: the list, the log, the keys, the hashing of passwords, the nodes. For a
-    /// recorder of the crate `metrics`: call it when the metrics are read.
+    /// Updates the gauges: the list, the log, the keys, password hashing and the nodes. An app that installs a recorder
+    /// of the crate `metrics` calls it before each read of the metrics.
     pub async fn measure(&self) {
         self.verifier.measure();
         tokio::join!(self.issuer.measure(), self.measure_nodes());

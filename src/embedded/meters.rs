@@ -10,18 +10,18 @@ use crate::meters::{self, Compactions, Counters, Fencing, Together};
 pub(super) struct ServiceMetrics {
     pub(super) compactions: Counters<Compactions>,
     pub(super) dropped: Counter,
-    /// The log could not be followed.
+    /// `true` after a failure to follow the log.
     pub(super) failing: AtomicBool,
-    /// No key signs, and the log says so.
+    /// `true` once the log reports that no key signs.
     pub(super) cannot_sign: AtomicBool,
-    /// The key folder could not be read for want of descriptors, and the log says so.
+    /// `true` once the log reports that the key folder cannot be read for lack of file descriptors.
     pub(super) keys_unread: AtomicBool,
     pub(super) together: Together,
 }
 
 impl Default for ServiceMetrics {
     fn default() -> Self {
-        // What fences count is there from the beginning, also where there is none.
+        // Registers the fence metrics from the start, even where logouts are not fenced.
         drop(Fencing::default());
         Self {
             compactions: Counters::default(),

@@ -1,4 +1,4 @@
-//! A SQLite installation moves to PostgreSQL.
+//! Moves a SQLite installation to PostgreSQL.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -9,11 +9,13 @@ use super::store::{check_data_dir, database_file, mark_file, moved_file, refuse_
 use crate::store::mark::{Mark, MarkError};
 use crate::store::sql::{Continuation, MoveError, Moved, Moving, PostgresUrl};
 
-/// Moves the SQLite database of the data folder to that one, which must be empty, and puts its file aside. No
-/// server may run meanwhile; commands wait, and then fail. The mark goes on from there.
+/// Moves the SQLite database of the data folder to the database at `to`, which must be empty, and renames the SQLite
+/// file. The mark continues at the new database.
+///
+/// No server may run meanwhile. Other commands wait, and then fail.
 ///
 /// # Errors
-/// [`OpenError`] names what is wrong. Nothing has moved then, or it may be done again to finish it.
+/// [`OpenError`] names the cause. After an error either nothing has moved, or a second call finishes the move.
 pub async fn migrate(settings: &Settings, to: &PostgresUrl) -> Result<Moved, OpenError> {
     let path = database_file(settings);
     refuse_moved(settings)?;
@@ -24,7 +26,7 @@ pub async fn migrate(settings: &Settings, to: &PostgresUrl) -> Result<Moved, Ope
     }
     let (clock, random) = system();
     let file = mark_file(settings, &clock, &random)?;
-    // Before the log is, as when it is opened.
+    // Reads the mark before the log, as an opening of the store does.
     let mark = match file.read() {
         Ok(mark) => Some(mark),
         Err(MarkError::Missing(_)) => None,
@@ -53,7 +55,7 @@ pub async fn migrate(settings: &Settings, to: &PostgresUrl) -> Result<Moved, Ope
     Ok(moved)
 }
 
-/// An older copy would take what was revoked since along as good.
+/// Refuses an older copy of the database: it would carry tokens over as valid that were revoked since.
 async fn check(moving: &mut Moving, path: PathBuf, mark: Option<&Mark>) -> Result<(), OpenError> {
     let (head, continued) = moving.compare(mark).await?;
     match mark {
@@ -73,7 +75,7 @@ async fn check(moving: &mut Moving, path: PathBuf, mark: Option<&Mark>) -> Resul
     }
 }
 
-/// So that nobody serves on by mistake.
+/// Renames the SQLite files, so that no process serves from them by mistake.
 fn put_aside(settings: &Settings) -> std::io::Result<()> {
     let (from, to) = (database_file(settings), moved_file(settings));
     let beside = |path: &PathBuf, suffix: &str| {
@@ -82,7 +84,7 @@ fn put_aside(settings: &Settings) -> std::io::Result<()> {
         PathBuf::from(name)
     };
     fs::rename(&from, &to)?;
-    // They are there only if somebody has the file open.
+    // These files exist only while a process has the database open.
     for suffix in ["-wal", "-shm"] {
         match fs::rename(beside(&from, suffix), beside(&to, suffix)) {
             Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),

@@ -1,4 +1,4 @@
-//! What a service is made from.
+//! The settings of an embedded service.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,89 +14,89 @@ use crate::policy::Timeouts;
 use crate::store::sql::PostgresUrl;
 use crate::verifier::MEMO_BYTES;
 
-/// How old the revocation list may be before tokens are refused rather than guessed about.
+/// The default of [`Settings::max_staleness`].
 pub const MAX_STALENESS: Duration = Duration::from_secs(5);
 
-/// How long a node may serve on what it knows where logouts are fenced.
+/// The default of [`Settings::lease`].
 pub const LEASE: Duration = Duration::from_secs(2);
 
-/// Where users, clients, sessions and revocations are kept.
+/// The store for users, clients, sessions and revocations.
 #[derive(Clone, Debug, Default)]
 pub enum Database {
-    /// In a file in the data folder, for one node.
+    /// A file in the data folder, for one node.
     #[default]
     Sqlite,
-    /// At a server, for several nodes.
+    /// A PostgreSQL server, for several nodes.
     Postgres(PostgresUrl),
 }
 
-/// What a logout's answer promises of the other nodes.
+/// The guarantee about the other nodes that a logout's answer gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Logout {
-    /// That each of them refuses the session within `max_staleness`.
+    /// Each node refuses the session within `max_staleness`.
     #[default]
     Bounded,
-    /// That none of them accepts the session any more.
+    /// No node accepts the session any more.
     Fenced,
 }
 
-/// What a service is made from.
+/// The settings of an embedded service.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The folder of the database.
     pub data_dir: PathBuf,
     /// The folder of the private keys.
     pub keys_dir: PathBuf,
-    /// The folder of the mark, which shows an older copy of the database: not within the data folder, so
-    /// that it is not put back with that.
+    /// The folder of the mark, which detects an older copy of the database. It must not be in the data folder, because
+    /// a restored data folder would bring the older mark along.
     pub mark_dir: PathBuf,
-    /// The `iss` of tokens.
+    /// The `iss` claim of tokens.
     pub issuer: String,
-    /// The `aud` of tokens.
+    /// The `aud` claim of tokens.
     pub audience: String,
-    /// What a first key for JWTs signs with.
+    /// The signing algorithm of new JWT keys.
     pub algorithm: Algorithm,
-    /// What tokens are written in.
+    /// The format in which tokens are issued.
     pub format: Format,
-    /// Which formats verify.
+    /// The formats that the service accepts.
     pub accepts: Vec<Format>,
-    /// When sessions end.
+    /// The idle, absolute and renewal timeouts of sessions, and the leeway.
     pub timeouts: Timeouts,
-    /// Pages of which other origins may use the service in the name of their user.
+    /// The other origins whose pages may use the service on behalf of their user.
     pub allowed_origins: Vec<Origin>,
-    /// When browsers send the session cookie with requests from other sites.
+    /// The `SameSite` attribute of the session cookie.
     pub same_site: SameSite,
-    /// For how long browsers are to use HTTPS alone for the issuer's host (RFC 6797), from their last visit. It is
-    /// told only if the issuer is an `https://` URL and not on this machine. Zero has browsers forget it; `None` says
-    /// nothing.
+    /// The time for which browsers use only HTTPS for the issuer's host (RFC 6797), counted from their last visit. The
+    /// header is sent only if the issuer is an `https://` URL and not on this machine. Zero makes browsers forget the
+    /// rule; `None` sends no header.
     pub hsts: Option<Duration>,
-    /// What a logout asks the browser to delete, besides the session cookie.
+    /// The data, besides the session cookie, that a logout asks the browser to delete.
     pub clear_site_data: ClearSiteData,
-    /// The proxies whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// How many logins may be tried.
+    /// The limits on login attempts.
     pub login_rates: LoginRates,
-    /// Words, each of 3 to 64 characters, that a new password must not be made from, besides the username and the
-    /// names of the product and of the issuer's host.
+    /// Words, each of 3 to 64 characters, that a new password must not be made from. The username and the names of the
+    /// product and of the issuer's host are always forbidden.
     pub forbidden_password_words: Vec<String>,
-    /// How long a client's token is good: 1 second to 1 hour.
+    /// The lifetime of a client's token: 1 second to 1 hour.
     pub client_token_lifetime: Duration,
-    /// How old the revocation list may be before tokens are refused rather than guessed about: 1 second to
-    /// 1 hour.
+    /// The greatest age of the revocation list, 1 second to 1 hour. With an older list the service refuses every token,
+    /// because it cannot know what was revoked.
     pub max_staleness: Duration,
-    /// Where everything but keys is kept.
+    /// The store for everything but keys.
     pub database: Database,
-    /// What a logout's answer promises of the other nodes.
+    /// The guarantee about the other nodes that a logout's answer gives.
     pub logout: Logout,
-    /// Where logouts are fenced, how long a node may serve on what it knows, and how much a node that does not
-    /// answer delays a logout: 1 second to `max_staleness`.
+    /// The time for which a node may serve on its last read of the log where logouts are fenced: 1 second to
+    /// `max_staleness`. A node that does not answer delays a logout by about this time.
     pub lease: Duration,
-    /// How many bytes of tokens that have verified are remembered, so that their signatures need not be checked
-    /// again: 0 is none. It changes no verdict.
+    /// The size, in bytes, of the cache of verified tokens, whose signatures are not checked again. 0 disables it. The
+    /// cache changes no verdict.
     pub memo: u64,
 }
 
-/// `data/`, `keys/`, `mark/`, and an issuer that a service on this machine alone can have.
+/// The folders `data/`, `keys/` and `mark/`, and an issuer URL that only this machine can reach.
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -127,8 +127,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The defaults, for a service whose tokens are of `issuer` and meant for `issuer`: the URL at which browsers
-    /// and other services reach it.
+    /// Returns the default settings with `issuer` as the issuer and the audience of tokens: the URL at which browsers
+    /// and other services reach the service.
     #[must_use]
     pub fn for_issuer(issuer: &str) -> Self {
         Self {
@@ -138,19 +138,19 @@ impl Settings {
         }
     }
 
-    /// What new keys of the format that is issued sign with.
+    /// Returns the signing algorithm of new keys of the issued format.
     #[must_use]
     pub const fn signing_algorithm(&self) -> Algorithm {
         self.algorithm_of(self.format)
     }
 
-    /// The rules for new passwords.
+    /// Returns the rules for new passwords.
     #[must_use]
     pub fn password_rules(&self) -> PasswordRules {
         PasswordRules::new(&self.issuer, &self.forbidden_password_words)
     }
 
-    /// For how long a node serves on what it knows.
+    /// Returns the time for which a node may serve on its last read of the log.
     #[must_use]
     pub const fn bound(&self) -> Duration {
         match self.logout {
@@ -159,7 +159,7 @@ impl Settings {
         }
     }
 
-    /// Whether nodes are entered in a register: where there may be several, or a logout waits for them.
+    /// Returns `true` if nodes are entered in a register: where there may be several, or where a logout waits for them.
     #[must_use]
     pub const fn registers(&self) -> bool {
         matches!(

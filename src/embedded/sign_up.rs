@@ -1,4 +1,4 @@
-//! Users whom the app adds itself.
+//! Users that the app adds itself.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use crate::issuer::SignUpError;
 use crate::verifier::Verifier;
 
 impl Waxseal {
-    /// Adds a user who may log in at once, for an app's own sign-up. White space around the
-    /// name is left out. The password has 8 characters to 1024 bytes and is not a common one.
+    /// Adds a user, for an app's own sign-up. The user may log in at once. White space around the name is removed. The
+    /// password needs at least 8 characters and at most 1024 bytes, and must not be a common one.
     ///
-    /// It does not limit how often it is called, and it says whether a name is taken: an app that lets anybody call
-    /// it must limit that.
+    /// The call has no rate limit, and its error says whether a name is taken: an app that lets anyone call it must
+    /// limit it.
     ///
     /// # Errors
-    /// [`SignUpError`]. As a [`Problem`](crate::http::problem::Problem) it is a refusal for the caller of a handler:
-    /// 400 `unacceptable_username`, 400 `unacceptable_password`, 409 `username_taken` or 503 `unavailable`.
+    /// [`SignUpError`]. As a [`Problem`](crate::http::problem::Problem) it answers the caller of a handler with 400
+    /// `unacceptable_username`, 400 `unacceptable_password`, 409 `username_taken` or 503 `unavailable`.
     pub async fn sign_up(
         &self,
         username: &str,
@@ -29,12 +29,14 @@ impl Waxseal {
         self.issuer.sign_up(username, password).await
     }
 
-    /// Adds a user with an initial password, for a first user. The password is good for one hour; the answer of each
-    /// login says by when it must be changed. After the hour it is refused as a wrong one is, and an operator sets
-    /// another. Show the password before the user is added: one whose password nobody has seen is of no use.
+    /// Adds a user with an initial password, for a first user.
+    ///
+    /// The password is valid for one hour, and the answer to each login says by when the user must change it. After the
+    /// hour a login with it fails like one with a wrong password, and an operator must set another. Show the password
+    /// before you add the user: a password that nobody has seen is useless.
     ///
     /// # Errors
-    /// [`SignUpError`].
+    /// [`SignUpError`] if the user cannot be added.
     ///
     /// ```no_run
     /// # use waxseal::{Settings, Waxseal};
@@ -56,7 +58,7 @@ impl Waxseal {
         added.await
     }
 
-    /// A password of 22 characters that nobody guesses: 128 random bits.
+    /// Returns a random password of 22 characters with 128 bits of entropy.
     #[must_use]
     pub fn random_password(&self) -> String {
         let mut bytes = [0; 16];
@@ -65,7 +67,7 @@ impl Waxseal {
     }
 }
 
-/// Handlers with [`Waxseal`] as their state take a [`Session`](crate::Session) too.
+/// Lets handlers with [`Waxseal`] as their state take a [`Session`](crate::Session) too.
 impl FromRef<Waxseal> for Arc<Verifier> {
     fn from_ref(waxseal: &Waxseal) -> Self {
         waxseal.verifier()

@@ -1,4 +1,4 @@
-//! The embedded store: opened beside its mark, looked into, and taken on after an older copy was put back.
+//! The embedded store: opens it with its mark, opens it read-only, and recovers from a restored older copy.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -22,56 +22,56 @@ use crate::time::{Clock, SystemClock, Timestamp};
 /// The files of the data folder.
 const DATA_FILES: &[&str] = &["waxseal.db", "waxseal.db-wal", "waxseal.db-shm", "lock"];
 
-/// How often it is looked for nodes that serve.
+/// The interval between checks for nodes that serve.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Opens the embedded store alone, for tools that work beside a running service.
 ///
 /// # Errors
-/// [`OpenError`] names what is wrong; a database that is not there is not made, and one that is older than
-/// the mark is refused.
+/// [`OpenError`] names the cause. A missing database is not created, and a database that is older than the mark is
+/// refused.
 pub async fn open_store(settings: &Settings) -> Result<SqlStore, OpenError> {
     let (clock, random) = system();
     open_by(settings, &clock, &random).await
 }
 
-/// Opens the embedded store, and makes it if it is not there.
+/// Opens the embedded store, and creates it if it does not exist.
 ///
 /// # Errors
-/// As [`open_store`].
+/// As for [`open_store`].
 pub async fn open_or_make_store(settings: &Settings) -> Result<SqlStore, OpenError> {
     let (clock, random) = system();
     open_or_make_by(settings, &clock, &random).await
 }
 
-/// Opens the embedded store to be looked into: it refuses every change, and asks for no mark.
+/// Opens the embedded store read-only: it refuses every change, and does not check the mark.
 ///
 /// # Errors
-/// [`OpenError`] names what is wrong; a database that is not there is not made.
+/// [`OpenError`] names the cause. A missing database is not created.
 pub async fn look_into_store(settings: &Settings) -> Result<SqlStore, OpenError> {
     let (clock, _) = system();
     open_unmarked(settings, None, &clock).await
 }
 
-/// What an older copy of the database was taken on with.
+/// The outcome of recovering from a restored older copy of the database.
 #[derive(Clone, Copy, Debug)]
 pub struct Restored {
-    /// The newest entry of the copy.
+    /// The `seq` of the copy's newest entry.
     pub seq: i64,
-    /// Up to when the copy certainly has everything: none if it has never had anything.
+    /// The time up to which the copy certainly is complete, or `None` if it never had anything.
     pub known_until: Option<Timestamp>,
-    /// The mark from before, if it could be read.
+    /// The mark from before, if it was readable.
     pub mark: Option<Mark>,
-    /// When the copy was taken on.
+    /// The time of the recovery.
     pub at: Timestamp,
 }
 
-/// Takes an older copy of the database on: ends every session and every client's token from before, and
-/// puts the mark at its log. None if the log goes on from the mark: then nothing was put back, and nothing
-/// is done. No server may run meanwhile.
+/// Recovers from a restored older copy of the database: ends every session and every client token issued before, and
+/// moves the mark to the copy's log. Returns `None` and changes nothing if the log continues from the mark, because
+/// then no older copy was restored. No server may run meanwhile.
 ///
 /// # Errors
-/// [`OpenError`] names what is wrong; it may be done again.
+/// [`OpenError`] names the cause. The call can be repeated.
 pub async fn restored(settings: &Settings) -> Result<Option<Restored>, OpenError> {
     let (clock, random) = system();
     let file = mark_file(settings, &clock, &random)?;
@@ -106,10 +106,10 @@ pub async fn restored(settings: &Settings) -> Result<Option<Restored>, OpenError
     }))
 }
 
-/// Whether the mark is where an older copy of the data folder does not bring an older mark along.
+/// Checks that the mark lies outside the data folder, so that an older copy of that folder brings no older mark along.
 ///
 /// # Errors
-/// [`OpenError::MarkWithin`].
+/// [`OpenError::MarkWithin`] if it lies inside.
 pub fn mark_is_apart(settings: &Settings) -> Result<(), OpenError> {
     if lies_in(&settings.mark_dir, &settings.data_dir) {
         return Err(OpenError::MarkWithin {
@@ -120,10 +120,10 @@ pub fn mark_is_apart(settings: &Settings) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Makes the data folder, for its owner alone, if it is not there.
+/// Creates the data folder if it does not exist, with access for its owner only.
 ///
 /// # Errors
-/// [`OpenError::Folder`]; [`OpenError::Unsafe`] if it, or a file in it, is there and others may change it.
+/// [`OpenError::Folder`] if it cannot be created; [`OpenError::Unsafe`] if other users may change it or a file in it.
 pub fn make_data_dir(settings: &Settings) -> Result<(), OpenError> {
     let folder = &settings.data_dir;
     let made = fs::DirBuilder::new()
@@ -137,17 +137,17 @@ pub fn make_data_dir(settings: &Settings) -> Result<(), OpenError> {
     check_data_dir(settings)
 }
 
-/// Refuses a data folder that others may change.
+/// Refuses a data folder that other users may change.
 pub(super) fn check_data_dir(settings: &Settings) -> Result<(), OpenError> {
     files::check(&settings.data_dir, DATA_FILES).map_err(OpenError::from)
 }
 
-/// The clock and the randomness of tools.
+/// Returns the clock and the randomness that tools use.
 pub(super) fn system() -> (Arc<dyn Clock>, Arc<dyn Random>) {
     (Arc::new(SystemClock), Arc::new(OsRandom::new()))
 }
 
-/// The file of the embedded store.
+/// Returns the path of the embedded store's SQLite file.
 #[must_use]
 pub fn database_file(settings: &Settings) -> PathBuf {
     settings.data_dir.join("waxseal.db")
@@ -177,13 +177,13 @@ pub(super) async fn open_or_make_by(
     open_by(settings, clock, random).await
 }
 
-/// Where the file is once it was moved to a server.
+/// Returns the path that the SQLite file has after a migration to a server.
 #[must_use]
 pub fn moved_file(settings: &Settings) -> PathBuf {
     settings.data_dir.join("waxseal.db.migrated")
 }
 
-/// Who serves on without the database that was moved would begin anew, and forget what was revoked.
+/// Refuses to start without a database that was moved: an empty one would forget every revocation.
 pub(super) fn refuse_moved(settings: &Settings) -> Result<(), OpenError> {
     let aside = moved_file(settings);
     if aside.exists() && !database_file(settings).exists() {
@@ -196,8 +196,8 @@ fn make_database_file(settings: &Settings) -> Result<(), OpenError> {
     refuse_moved(settings)?;
     make_data_dir(settings)?;
     let path = database_file(settings);
-    // Not opened if it is there: who closes a file drops every lock (fcntl) that the process has on it, those of
-    // a store that has it open among them.
+    // Does not open an existing file: closing it drops every lock (fcntl) that the process has on it, including those
+    // of a store that has it open.
     let made = fs::OpenOptions::new()
         .create_new(true)
         .append(true)
@@ -217,7 +217,7 @@ async fn open_by(
     random: &Arc<dyn Random>,
 ) -> Result<SqlStore, OpenError> {
     let file = mark_file(settings, clock, random)?;
-    // Before the log is: that one may go on meanwhile, and is then still past the mark.
+    // Reads the mark before the log: the log may grow in between, and is then still past the mark.
     let mark = match file.read() {
         Ok(mark) => Some(mark),
         Err(MarkError::Missing(_)) => None,
@@ -244,10 +244,10 @@ async fn open_by(
         return Ok(store);
     }
     if continued == Continuation::GoesOn {
-        // It must be writable, and may be behind if a process died before it moved it.
+        // Tests that the mark is writable. The mark is behind if a process died before it could advance it.
         file.advance(&head)?;
         if mark.id.is_none() && matches!(settings.database, Database::Postgres(_)) {
-            // From before there were several nodes, each of which has a mark of its own.
+            // A mark from before there were several nodes, each with a mark of its own.
             file.replace(&head)?;
         }
         return Ok(store);
@@ -270,7 +270,7 @@ async fn open_by(
     Ok(store)
 }
 
-/// Says it if others could read the file so far.
+/// Warns if other users could read the database file until now.
 fn warn_of_readers(path: &Path) {
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o044 != 0 {
@@ -295,7 +295,7 @@ async fn open_unmarked(
             files::warn_of_parents(&settings.data_dir);
             let path = database_file(settings);
             warn_of_readers(&path);
-            // It has password hashes in it. SQLite's other files take its mode.
+            // The database contains password hashes. SQLite gives its other files the same mode.
             let mode = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));
             mode.map_err(|cause| match cause.kind() {
                 ErrorKind::NotFound => OpenError::NoDatabase(path.clone()),
@@ -315,7 +315,7 @@ async fn open_unmarked(
     }
 }
 
-/// A node that serves by this store now: it enters itself while it is looked at.
+/// Returns the name of a node that serves from this store now: one that renews its entry during the check.
 async fn serving(store: &SqlStore, clock: &dyn Clock) -> Result<Option<String>, OpenError> {
     let before = store.nodes().await?.nodes;
     let Some(longest) = before.iter().map(|node| node.node.over_after()).max() else {

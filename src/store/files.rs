@@ -1,4 +1,5 @@
-//! Who may change the folders and files of the database, the mark and the keys: the user of the process and root.
+//! Checks of ownership and mode: only the user of the process and root may change the folders and files of the
+//! database, the mark and the keys.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -12,42 +13,42 @@ const OTHERS_WRITE: u32 = 0o002;
 const SET_GID: u32 = 0o2000;
 const STICKY: u32 = 0o1000;
 
-/// A folder or a file that somebody else may change.
+/// A folder or file that another user may change.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnsafeFile {
-    /// The file system refused to say.
+    /// The file system refused to give the metadata.
     #[error("{path}: {cause}", path = path.display())]
     Io {
         /// The folder or the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         cause: io::Error,
     },
-    /// It belongs to another user.
+    /// Another user owns the entry.
     #[error("{path} belongs to the user with the ID {owner}, who can change it; run this as that user, or take it over: chown {user} {path}", path = path.display())]
     Owner {
         /// The folder or the file.
         path: PathBuf,
-        /// Whose it is.
+        /// The owner's user ID.
         owner: u32,
-        /// The user of this process.
+        /// The user ID of this process.
         user: u32,
     },
-    /// Others may write to it.
+    /// Other users may write to the entry.
     #[error("{path} has mode {mode:04o}, so that others can change it; run: chmod go-w {path}", path = path.display())]
     Mode {
         /// The folder or the file.
         path: PathBuf,
-        /// Its mode.
+        /// The mode of the entry.
         mode: u32,
     },
-    /// Others may write to a folder that belongs to root, such as the volume of a container.
+    /// Other users may write to a folder that belongs to root, such as the volume of a container.
     #[error("{path} belongs to root and has mode {mode:04o}, so that others can change it; set a folder in it, such as {path}/waxseal, which Waxseal makes for itself", path = path.display())]
     Volume {
         /// The folder.
         path: PathBuf,
-        /// Its mode.
+        /// The mode of the folder.
         mode: u32,
     },
 }
@@ -88,11 +89,11 @@ impl Process {
         self.group == group || self.groups.contains(&group)
     }
 
-    /// Whether the group of `entry`, which is `folder` or lies in it, is this process alone.
+    /// Returns `true` if the group of `entry`, which is `folder` or lies in it, is used by this process alone.
     ///
-    /// Three such groups are known: the private group that many systems make for each user, with the user's ID; the
-    /// group by which root gives a folder to a process that is not root; and the `fsGroup` of a Kubernetes pod, which
-    /// makes its volumes writable to the group and sets the set-group-ID bit of their folders.
+    /// Three kinds of group count: the private group that many systems create for each user, with the user's ID; the
+    /// group through which root gives a folder to a process that is not root; and the `fsGroup` of a Kubernetes pod,
+    /// which makes its volumes writable to the group and sets the set-group-ID bit of their folders.
     fn owns_group(&self, entry: Permissions, folder: Permissions) -> bool {
         let private = entry.group == self.group && self.group == self.user;
         let given = entry.owner == 0 && self.user != 0;
@@ -122,8 +123,8 @@ impl Permissions {
     }
 }
 
-/// Refuses a folder, or one of the named files in it, that somebody else than this process and root may change. What
-/// is not there is left out. Links are followed.
+/// Refuses a folder, or one of the named files in it, that a user other than this process's user and root may change.
+/// Skips a missing entry. Follows links.
 ///
 /// # Errors
 /// [`UnsafeFile`] says what to do.
@@ -142,8 +143,8 @@ pub fn check(folder: &Path, files: &[&str]) -> Result<(), UnsafeFile> {
     Ok(())
 }
 
-/// Warns if another user can replace the folder as a whole, because of a folder above it. It is not refused: the folder
-/// may be in a volume whose mode cannot be changed.
+/// Warns if another user can replace the whole folder because of a folder above it. This is no error, because the
+/// folder may be in a volume whose mode cannot be changed.
 pub fn warn_of_parents(folder: &Path) {
     let Ok(path) = fs::canonicalize(folder) else {
         return;
@@ -206,7 +207,7 @@ fn refuse(
 mod tests {
     use super::*;
 
-    /// A process of the user 1000, with that group and the group 2000.
+    /// A process of user 1000 with the groups 1000 and 2000.
     fn process() -> Process {
         Process {
             user: 1000,
@@ -226,7 +227,7 @@ mod tests {
             ((1000, 1000, 0o700), Good),
             ((1000, 1000, 0o755), Good),
             ((1000, 50, 0o750), Good),
-            // umask 002, with a group of the user's own.
+            // umask 002, with the user's private group.
             ((1000, 1000, 0o775), Good),
             ((1000, 2000, 0o775), OthersWrite),
             ((1000, 50, 0o775), OthersWrite),
@@ -235,12 +236,12 @@ mod tests {
             ((1000, 1000, 0o702), OthersWrite),
             ((1001, 1000, 0o700), AnotherOwner),
             ((1001, 2000, 0o2770), AnotherOwner),
-            // A volume with fsGroup 2000, and a folder in one that was mounted again.
+            // A volume with fsGroup 2000, and a folder in such a volume after a remount.
             ((0, 2000, 0o2775), Good),
             ((1000, 2000, 0o2770), Good),
             ((1000, 50, 0o2770), OthersWrite),
             ((0, 2000, 0o2777), OthersWrite),
-            // Root's, and given to the group.
+            // A folder that root owns and gave to the group.
             ((0, 2000, 0o770), Good),
             ((0, 0, 0o755), Good),
             ((0, 0, 0o775), OthersWrite),

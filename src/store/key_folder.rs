@@ -1,6 +1,6 @@
-//! The folder of private keys: one PKCS#8 PEM file a key, mode 0600, and `keyring.json` with their
-//! times. Whoever changes it holds its lock, and writes the keys first and the times last, so that a
-//! crash leaves either the old schedule or the new one.
+//! The folder of private keys: one PKCS#8 PEM file per key, mode 0600, and `keyring.json` with the schedule. A process
+//! that changes the folder holds its lock. It writes the keys first and the schedule last, so a crash leaves either the
+//! old schedule or the new one.
 
 mod change;
 mod error;
@@ -23,30 +23,30 @@ use manifest::MANIFEST;
 use private_file::is_secret;
 pub use private_file::read_private;
 
-/// When keys without a schedule were published.
+/// The publication time of keys without a schedule.
 fn unscheduled() -> Timestamp {
     Timestamp::EPOCH.minus(schedule::LEAD)
 }
 
-/// A key, its times, and the file that it came from.
+/// A key, its schedule and its file.
 #[derive(Debug)]
 pub struct KeyFile {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// The key.
+    /// The signing key.
     pub key: SigningKey,
-    /// Its times.
+    /// The times of the key in the schedule.
     pub times: Times,
 }
 
-/// The keys of the schedule. A folder without one is read as every `*.pem` in the order of the names,
-/// for JWTs: all verify, and the last signs.
+/// Loads the keys of the schedule. Without a schedule, loads every `*.pem` in the order of the names, for JWTs: all
+/// verify, and the last one signs.
 ///
 /// # Errors
-/// [`KeyFolderError`] names the file and says what to do. One bad file refuses the folder.
+/// [`KeyFolderError`] names the file and says what to do. One bad file makes the whole folder fail.
 pub fn load(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
     match load_once(folder) {
-        // A key may have left the schedule, and its file the folder, in between.
+        // Retries once: a key may leave the schedule, and its file the folder, between the two reads.
         Err(KeyFolderError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
             load_once(folder)
         }
@@ -55,7 +55,7 @@ pub fn load(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
 }
 
 fn load_once(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
-    // Kubernetes mounts a Secret read-only in a folder of root's that says that everybody can write to it.
+    // Kubernetes mounts a Secret read-only in a folder that belongs to root and whose mode lets everyone write.
     if !is_mounted(folder) {
         files::check(folder, &[])?;
     }
@@ -113,7 +113,7 @@ fn load_unscheduled(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
         .collect()
 }
 
-/// When the file was made, if it was made here for a key of that algorithm.
+/// Returns the creation time of a key file, read from its name, if this program created it for that algorithm.
 fn made_for(path: &Path, algorithm: Algorithm) -> Option<Timestamp> {
     let name = path.file_name()?.to_str()?;
     let (millis, rest) = name.split_once('-')?;
@@ -147,16 +147,16 @@ fn load_file(path: PathBuf, format: Format, times: Times) -> Result<KeyFile, Key
     }
 }
 
-/// Whether root has mounted a Kubernetes Secret as this folder.
+/// Returns `true` if root has mounted a Kubernetes Secret as this folder.
 fn is_mounted(folder: &Path) -> bool {
     let is_roots = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.uid() == 0);
     is_secret(&folder.join(MANIFEST)) && is_roots(folder) && is_roots(&folder.join("..data"))
 }
 
-/// The folder's keyring.
+/// Loads the folder's keyring.
 ///
 /// # Errors
-/// As [`load`], and [`KeyFolderError::Keyring`].
+/// As for [`load`], and [`KeyFolderError::Keyring`].
 pub fn keyring(folder: &Path) -> Result<Keyring, KeyFolderError> {
     let keys = load(folder)?
         .into_iter()
@@ -168,11 +168,11 @@ pub fn keyring(folder: &Path) -> Result<Keyring, KeyFolderError> {
     })
 }
 
-/// The folder's keyring, to take the place of `before`, which came from it: a folder that has lost
-/// its schedule or all its keys is broken.
+/// Loads the folder's keyring to replace `before`, which came from the same folder. A folder that has lost its schedule
+/// or all its keys is broken.
 ///
 /// # Errors
-/// As [`keyring`], and [`KeyFolderError::Gone`].
+/// As for [`keyring`], and [`KeyFolderError::Gone`].
 pub fn reload(folder: &Path, before: &Keyring) -> Result<Keyring, KeyFolderError> {
     let keyring = keyring(folder)?;
     let scheduled = |keyring: &Keyring| {

@@ -1,11 +1,10 @@
-//! The mark: how far the log had come, in a folder of its own, so that an older copy of the database is
-//! noticed.
+//! The mark: a copy of the log's head in a folder of its own, which detects an older copy of the database.
 //!
-//! It is written after each commit that moves the head and before anybody hears of it. So whatever the
-//! log's head has is at or past the mark, in every part of it, or the log is not the one that was marked.
+//! The store writes the mark after each commit that moves the head, and before it answers any caller. So every part of
+//! the log's head is at or past the mark, or the log is not the one that was marked.
 //!
-//! The file has two slots of one size, written over in turns: one write and one sync, and neither more
-//! room nor another name. What tears a slot tears the one that nobody has relied on yet.
+//! The file has two slots of equal size, which are overwritten in turn: an update is one write and one sync, and needs
+//! no further disk space and no rename. A torn write damages only the slot that no answer relies on yet.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -24,36 +23,36 @@ use crate::time::{Clock, Timestamp};
 
 const VERSION: u32 = 1;
 
-/// As large as what a disk writes at once, so that one slot is never torn with the other.
+/// The size of a slot, in bytes. A disk writes this much at once, so a torn write never damages both slots.
 const SLOT: usize = 4096;
 
 const FILE: &str = "mark";
 const PARTIAL: &str = "mark.partial";
 
-/// Why there is no mark, or why it cannot be moved.
+/// A failure to read or move the mark.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MarkError {
-    /// There is none.
+    /// The file does not exist.
     #[error("there is no mark {path}; the next start makes one, and cannot compare the log with it", path = .0.display())]
     Missing(PathBuf),
-    /// It cannot be read.
+    /// The file is damaged, or a newer version wrote it.
     #[error("the mark {path} is damaged, or from a newer version. If the database is the newest there is, remove the mark and start again; if an older copy was put back, run: waxseal restored", path = .0.display())]
     Damaged(PathBuf),
-    /// The log does not go on from it.
+    /// The log does not continue from the mark.
     #[error("the revocation log does not go on from the mark {path}: an older copy of the database was put back, or it is another one", path = .0.display())]
     AnotherLog(PathBuf),
-    /// The folder cannot be used.
+    /// The folder or the file cannot be read or written.
     #[error("{path}: {cause}; the mark must be writable", path = path.display())]
     Folder {
         /// The folder or the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         cause: io::Error,
     },
 }
 
-/// The identity of a mark: 16 random bytes.
+/// The ID of a mark: 16 random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarkId([u8; 16]);
 
@@ -71,18 +70,18 @@ impl fmt::Display for MarkId {
     }
 }
 
-/// How far the log had come.
+/// The position of the log when the mark was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Which mark this is, among those of several nodes. None was made before there were any.
+    /// The ID of this mark among those of several nodes. `None` in a mark that predates support for several nodes.
     pub id: Option<MarkId>,
     /// The newest entry, and the running hash after it.
     pub cursor: Cursor,
-    /// The horizon.
+    /// The horizon of the log.
     pub horizon: Timestamp,
     /// The newest lineage that was issued.
     pub newest_lineage: Timestamp,
-    /// When it was written.
+    /// The time at which the mark was written.
     pub written_at: Timestamp,
 }
 
@@ -97,7 +96,7 @@ impl Mark {
         }
     }
 
-    /// Whether it says all that the head says.
+    /// Returns `true` if the mark has the same position as the head, in every part.
     #[must_use]
     pub fn is_at(&self, head: &Head) -> bool {
         self.is_before(head) && Self::of(head, self.id, self.written_at).is_before(&self.head())
@@ -112,16 +111,16 @@ impl Mark {
         }
     }
 
-    /// Whether no part of it is past that head.
+    /// Returns `true` if no part of the mark is past that head.
     pub(super) fn is_before(&self, head: &Head) -> bool {
         let same_or_later = head.cursor.seq > self.cursor.seq || head.cursor == self.cursor;
         same_or_later && head.horizon >= self.horizon && head.newest_lineage >= self.newest_lineage
     }
 
-    /// Whether a log goes on from here: one with that head, in which `next` comes after the mark's `seq`.
+    /// Returns `true` if a log continues from the mark: a log with that head, in which `next` follows the mark's `seq`.
     ///
-    /// The hash of the next entry covers the one that the mark has, which may have been dropped. Compaction
-    /// leaves the next one: where it is not there, nothing is proven.
+    /// The hash of the next entry covers the entry at the mark, which may have been dropped. Compaction keeps the next
+    /// entry; without it nothing is proven.
     #[must_use]
     pub fn is_continued(&self, head: &Head, next: Option<&Entry>) -> bool {
         let chained = |entry: &Entry| {
@@ -133,12 +132,12 @@ impl Mark {
     }
 }
 
-/// A slot's text. Times that are compared are in milliseconds, as the log has them.
+/// The JSON of a slot. Times that are compared are in milliseconds, as in the log.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SlotText {
     version: u32,
-    /// The slot with the larger one is the newer.
+    /// The slot with the larger counter is the newer one.
     counter: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -173,7 +172,7 @@ impl SlotText {
     }
 }
 
-/// A slot: a line of JSON and its checksum, filled up with spaces.
+/// Formats a slot: a line of JSON with its checksum, padded with spaces.
 fn slot(mark: &Mark, counter: u64) -> Vec<u8> {
     let json = serde_json::json!(SlotText {
         version: VERSION,
@@ -201,16 +200,16 @@ fn read_slot(bytes: &[u8]) -> Option<(Mark, u64)> {
     Some((mark, text.counter))
 }
 
-/// The newer of the two slots. One of them may be torn.
+/// Returns the newer of the two slots. One of them may be torn.
 fn newest(bytes: &[u8]) -> Option<(Mark, u64)> {
     let slots = bytes.chunks_exact(SLOT).filter_map(read_slot);
     slots.max_by_key(|(_, counter)| *counter)
 }
 
-/// The file of the mark. Processes take turns by a lock on its folder.
+/// The file of the mark. A lock on the folder serializes the processes that use it.
 ///
-/// Folder and file stay open from the first use, so that a commit needs no new descriptor. Each use compares what is
-/// open with what the path names: a file that was removed or replaced is not written to as if it were still there.
+/// The folder and the file stay open from the first use, so that a commit needs no new file descriptor. Each use checks
+/// that the path still names the open file, so that a removed or replaced file is never written to.
 #[derive(Clone, Debug)]
 pub struct MarkFile {
     folder: PathBuf,
@@ -219,19 +218,19 @@ pub struct MarkFile {
     open: Arc<Mutex<OpenFiles>>,
 }
 
-/// What stays open. Whoever holds it is the only one in this process: a lock on a folder is one of all that use the
-/// same descriptor (flock(2)).
+/// The open folder and file. Their mutex serializes the threads of this process, because a lock on a folder belongs to
+/// the descriptor (flock(2)), which they share.
 #[derive(Debug, Default)]
 struct OpenFiles {
     folder: Option<File>,
-    /// To read and write.
+    /// Open for reading and writing.
     file: Option<File>,
 }
 
-/// What was open and is still what the path names; else nothing stays open.
+/// Returns the open file if the path still names it; otherwise closes it and returns `None`.
 ///
 /// # Errors
-/// The path names nothing, or cannot be looked at.
+/// The path does not exist, or its metadata cannot be read.
 fn still_named<'a>(open: &'a mut Option<File>, path: &Path) -> io::Result<Option<&'a File>> {
     let named = fs::metadata(path)?;
     if let Some(file) = &*open {
@@ -243,7 +242,7 @@ fn still_named<'a>(open: &'a mut Option<File>, path: &Path) -> io::Result<Option
     Ok(open.as_ref())
 }
 
-/// What the path names, opened if it is not open already.
+/// Returns the open file if the path still names it; otherwise opens the path.
 fn kept<'a>(
     open: &'a mut Option<File>,
     path: &Path,
@@ -256,19 +255,19 @@ fn kept<'a>(
     }
 }
 
-/// A lock on the folder, until this is dropped.
+/// A lock on the folder, released on drop.
 #[derive(Debug)]
 struct FolderLock<'a>(&'a File);
 
 impl Drop for FolderLock<'_> {
     fn drop(&mut self) {
-        // It fails only for what is not open.
+        // Unlocking fails only for a file that is not open.
         let _ = self.0.unlock();
     }
 }
 
 impl MarkFile {
-    /// The file in that folder, neither of which need be there.
+    /// Creates a handle to the file in that folder. Neither needs to exist.
     #[must_use]
     pub fn new(folder: &Path, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         let folder = folder.to_owned();
@@ -280,10 +279,10 @@ impl MarkFile {
         }
     }
 
-    /// What it says.
+    /// Reads the mark.
     ///
     /// # Errors
-    /// [`MarkError`].
+    /// [`MarkError`] if the mark is missing, damaged or cannot be read.
     pub fn read(&self) -> Result<Mark, MarkError> {
         let OpenFiles { folder, file } = &mut *self.open();
         let folder = self.folder(folder)?;
@@ -292,26 +291,26 @@ impl MarkFile {
         let path = self.path();
         let read = match self.at(still_named(file, &path))? {
             Some(file) => self.newest_in(file),
-            // Only a writer keeps it open: who reads it may not be allowed to write.
+            // Does not keep the file open: a reader may lack the permission to write, which the kept file needs.
             None => self.newest_in(&self.at(File::open(&path))?),
         };
         read.map(|(mark, _)| mark)
     }
 
-    /// Moves it on to that head, never back, and has it on disk.
+    /// Advances the mark to that head, never back, and syncs it to disk.
     ///
     /// # Errors
-    /// [`MarkError`]; nothing may then be concluded of what is on disk.
+    /// [`MarkError`]; the state on disk is then unknown.
     pub fn advance(&self, head: &Head) -> Result<(), MarkError> {
         let OpenFiles { folder, file } = &mut *self.open();
         let _turn = self.lock(folder)?;
         self.advance_locked(file, head)
     }
 
-    /// Makes the folder, and the mark at that head; one that is there already is moved on.
+    /// Creates the folder, and the mark at that head. An existing mark is advanced instead.
     ///
     /// # Errors
-    /// [`MarkError`].
+    /// As for [`MarkFile::advance`].
     pub fn make(&self, head: &Head) -> Result<(), MarkError> {
         self.make_folder()?;
         let OpenFiles { folder, file } = &mut *self.open();
@@ -322,10 +321,10 @@ impl MarkFile {
         }
     }
 
-    /// Puts the mark at that head, whatever it was.
+    /// Replaces the mark with one at that head, wherever it was.
     ///
     /// # Errors
-    /// [`MarkError`].
+    /// [`MarkError`] if the mark cannot be written.
     pub fn replace(&self, head: &Head) -> Result<(), MarkError> {
         self.make_folder()?;
         let OpenFiles { folder, file } = &mut *self.open();
@@ -347,7 +346,7 @@ impl MarkFile {
         Ok(FolderLock(folder))
     }
 
-    /// Makes the folder if it is not there.
+    /// Creates the folder if it does not exist.
     fn make_folder(&self) -> Result<(), MarkError> {
         let made = fs::DirBuilder::new()
             .recursive(true)
@@ -373,7 +372,7 @@ impl MarkFile {
         } else if !Mark::of(head, mark.id, mark.written_at).is_before(&mark.head()) {
             return Err(MarkError::AnotherLog(self.path()));
         }
-        // Another process may have moved it further and died before it was on disk.
+        // Always syncs: another process may have advanced the mark and died before its write was on disk.
         self.at(file.sync_data())
     }
 
@@ -389,7 +388,7 @@ impl MarkFile {
         let mut options = OpenOptions::new();
         options.create(true).truncate(true).mode(0o600);
         let mut file = self.at(options.read(true).write(true).open(&partial))?;
-        // Both slots, so that one that cannot be read is always one that was torn.
+        // Writes both slots, so that an unreadable slot always means a torn write.
         self.at(file.write_all(&[slot(&mark, 0), slot(&mark, 1)].concat()))?;
         self.at(file.sync_all())?;
         self.at(fs::rename(&partial, self.path()))?;
@@ -397,7 +396,7 @@ impl MarkFile {
         self.at(turn.0.sync_all())
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.folder.join(FILE)
@@ -424,7 +423,7 @@ impl MarkFile {
     }
 }
 
-/// Whether the folder `inner` is `outer` or lies in it, links resolved, be they there yet or not.
+/// Returns `true` if the folder `inner` is `outer` or lies in it. Resolves links. Neither folder needs to exist.
 #[must_use]
 pub fn lies_in(inner: &Path, outer: &Path) -> bool {
     resolved(inner).starts_with(resolved(outer))

@@ -1,4 +1,5 @@
-//! What lasts: the only SQL and the only files of keys and of the mark. The traits belong to the modules within.
+//! Durable storage: the only SQL, and the only code that reads or writes the files of the keys and the mark. The traits
+//! belong to the domain modules.
 
 pub mod files;
 pub mod key_folder;

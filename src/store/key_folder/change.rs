@@ -1,4 +1,4 @@
-//! Changing the folder.
+//! Changes to the key folder.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,8 +18,8 @@ const PARTIAL: &str = ".partial";
 
 const LOCK: &str = ".lock";
 
-/// The folder, to be changed by one process at a time. Nothing is changed before [`KeyFolderChange::commit`]
-/// but that new keys, which no schedule names yet, lie in the folder.
+/// Exclusive access to the folder for one process that changes it. Before [`KeyFolderChange::commit`] the only changes
+/// are new key files that no schedule names yet.
 #[derive(Debug)]
 pub struct KeyFolderChange {
     folder: PathBuf,
@@ -27,13 +27,13 @@ pub struct KeyFolderChange {
     public: Vec<VerifyingKey>,
     newest: Timestamp,
     without_schedule: Option<String>,
-    /// The schedule, to be changed.
+    /// The schedule, which the caller edits.
     pub plan: Vec<Planned>,
     _lock: File,
 }
 
 impl KeyFolderChange {
-    /// Waits for the folder's lock, makes the folder if it is not there, and reads it.
+    /// Creates the folder if it does not exist, waits for its lock, and reads it.
     ///
     /// # Errors
     /// [`KeyFolderError`]; a folder that is mounted read-only cannot be changed.
@@ -43,7 +43,7 @@ impl KeyFolderChange {
             .mode(0o700)
             .create(folder)
             .map_err(io_at(folder))?;
-        // What another user makes here, the service could not read.
+        // The service cannot read files that another user creates here.
         let owner = fs::metadata(folder).map_err(io_at(folder))?.uid();
         if owner != rustix::process::geteuid().as_raw() {
             let path = folder.to_owned();
@@ -87,11 +87,11 @@ impl KeyFolderChange {
         })
     }
 
-    /// A key of that algorithm that is not in the schedule yet: one that a run before this left
-    /// behind when it was cut off, else a new one.
+    /// Returns a key of that algorithm that the schedule does not have yet: a key that an interrupted run left behind,
+    /// or else a new one.
     ///
     /// # Errors
-    /// [`KeyFolderError`].
+    /// [`KeyFolderError`] if the key cannot be read or written.
     pub fn new_key(
         &mut self,
         algorithm: Algorithm,
@@ -99,7 +99,7 @@ impl KeyFolderChange {
         random: &OsRandom,
     ) -> Result<KeyId, KeyFolderError> {
         for path in pem_files(&self.folder)? {
-            // An older one was in the schedule before, and has left it.
+            // Skips an older file: its key was in the schedule and has left it.
             let new = made_for(&path, algorithm).is_some_and(|made| self.newest <= made);
             if new && !self.files.iter().any(|(_, known)| *known == path) {
                 let file = load_file(path, algorithm.format(), Times::successor(now))?;
@@ -115,7 +115,7 @@ impl KeyFolderChange {
             .map(|(kid, _)| kid)
     }
 
-    /// Refuses a key that is here already, in whatever format.
+    /// Refuses a key whose public key the folder has already, in any format.
     fn twin(&self, public: &VerifyingKey) -> Result<(), KeyFolderError> {
         let twin = self
             .public
@@ -130,11 +130,11 @@ impl KeyFolderChange {
         }
     }
 
-    /// Puts a key into the folder, durably: under its name only once it is whole. Gives its name and
-    /// its algorithm.
+    /// Adds a key to the folder durably, and returns its ID and algorithm. The file gets its name only once it is
+    /// complete.
     ///
     /// # Errors
-    /// [`KeyFolderError`].
+    /// [`KeyFolderError`] if the key is invalid, is already in the folder, or cannot be written.
     pub fn add_pem(
         &mut self,
         pem: &str,
@@ -149,7 +149,7 @@ impl KeyFolderChange {
         self.twin(key.public())?;
         let (kid, algorithm) = (key.public().kid().clone(), key.public().algorithm());
         if let Some(text) = self.without_schedule.take() {
-            // Without a schedule the new file would be read as the newest key, which signs.
+            // Writes a schedule first: without one the new file would count as the newest key, which signs.
             write_durably(&self.folder, MANIFEST, text.as_bytes())
                 .map_err(io_at(&self.folder.join(MANIFEST)))?;
         }
@@ -161,10 +161,10 @@ impl KeyFolderChange {
         Ok((kid, algorithm))
     }
 
-    /// Checks the schedule, and makes it the folder's. Then removes the files of keys that left it.
+    /// Checks the schedule and writes it, and then removes the files of keys that left it.
     ///
     /// # Errors
-    /// [`KeyFolderError`]; the folder then has the schedule that it had.
+    /// [`KeyFolderError`]; if the schedule is invalid or cannot be written, the folder keeps its previous one.
     pub fn commit(self) -> Result<(), KeyFolderError> {
         let keyring = |why: ScheduleError| KeyFolderError::Keyring {
             path: self.folder.clone(),
@@ -182,7 +182,7 @@ impl KeyFolderChange {
     }
 }
 
-/// What a run before this left behind when it was cut off: nobody else writes under the lock.
+/// Removes the partial files of an interrupted run: only the holder of the lock writes.
 fn remove_partial(folder: &Path) -> Result<(), KeyFolderError> {
     for entry in fs::read_dir(folder).map_err(io_at(folder))? {
         let entry = entry.map_err(io_at(folder))?;
@@ -195,7 +195,8 @@ fn remove_partial(folder: &Path) -> Result<(), KeyFolderError> {
     Ok(())
 }
 
-/// The file has its name only once it is whole and on disk, and the name is on disk too.
+/// Writes a file atomically and durably: the file gets its name only once its content is on disk, and the name is on
+/// disk on return.
 fn write_durably(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let partial = folder.join(format!(".{name}{PARTIAL}"));
     let mut file = OpenOptions::new()

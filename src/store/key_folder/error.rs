@@ -1,4 +1,4 @@
-//! Why a folder gives no keyring.
+//! The reasons for which a folder gives no keyring.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,92 +7,92 @@ use crate::key::KeyError;
 use crate::keyring::KeyringError;
 use crate::store::files::UnsafeFile;
 
-/// Why a folder gives no keyring.
+/// A failure to read or change the key folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFolderError {
-    /// The file system refused.
+    /// The file system refused an operation.
     #[error("{path}: {cause}", path = path.display())]
     Io {
-        /// What it refused.
+        /// The path of the operation.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         cause: io::Error,
     },
-    /// A folder, a pipe or a device.
+    /// The path is a folder, a pipe or a device.
     #[error("{path} is not a file; remove it, or give it another ending than .pem", path = path.display())]
     NotAFile {
-        /// What is not a file.
+        /// The path.
         path: PathBuf,
     },
-    /// Somebody else put the file there.
+    /// Another user owns the file.
     #[error("{path} belongs to another user, who may know the key or change it; if it is yours, take it over with chown", path = path.display())]
     Owner {
         /// The file.
         path: PathBuf,
     },
-    /// The folder belongs to another user, who could not read what is made in it.
+    /// The folder belongs to another user, who could not read the files that this process creates in it.
     #[error("{path} belongs to the user with the ID {owner}; run this as that user: sudo -u '#{owner}' waxseal keys …", path = path.display())]
     AnothersFolder {
         /// The folder.
         path: PathBuf,
-        /// Whose it is.
+        /// The owner's user ID.
         owner: u32,
     },
-    /// Others may change the folder.
+    /// Other users may change the folder.
     #[error(transparent)]
     Unsafe(#[from] UnsafeFile),
-    /// Others than the owner may read or write the file.
+    /// Users other than the owner may read or write the file.
     #[error("{path} has mode {mode:04o}, so that others can read or change the key; run: chmod 600 {path}", path = path.display())]
     Mode {
         /// The file.
         path: PathBuf,
-        /// Its mode.
+        /// The mode of the file.
         mode: u32,
     },
-    /// Others than the group may read the file of a mounted Secret, or the group may change it.
+    /// Users outside the group may read the file of a mounted Secret, or the group may change it.
     #[error("{path} has mode {mode:04o}, so that others can read or change the key; in the pod's volume of this Secret set: defaultMode: 0440", path = path.display())]
     SecretMode {
         /// The file.
         path: PathBuf,
-        /// Its mode.
+        /// The mode of the file.
         mode: u32,
     },
-    /// The file is not a key that can be used.
+    /// The file does not contain a usable key.
     #[error("{path} is refused: {why}", path = path.display())]
     Key {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: KeyError,
     },
-    /// The schedule cannot be read.
+    /// The schedule is missing or invalid.
     #[error("{path} is refused: {why}; restore it from a copy", path = path.display())]
     Manifest {
-        /// The schedule.
+        /// The path of the schedule.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// It had keys, and has none.
+    /// The folder had keys or a schedule and has lost them.
     #[error("{path} has no keys any more; restore it from a copy", path = path.display())]
     Gone {
         /// The folder.
         path: PathBuf,
     },
-    /// The keys do not fit together.
+    /// The keys contradict each other.
     #[error("{path}: {why}", path = path.display())]
     Keyring {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: KeyringError,
     },
 }
 
 impl KeyFolderError {
-    /// Whether the folder was not looked at, because no more files can be open in this process (EMFILE) or in the
-    /// system (ENFILE). It says nothing of the keys.
+    /// Returns `true` if the folder could not be read because this process (EMFILE) or the system (ENFILE) has no free
+    /// file descriptor. Such a failure says nothing about the keys.
     #[must_use]
     pub fn is_out_of_descriptors(&self) -> bool {
         use rustix::io::Errno;

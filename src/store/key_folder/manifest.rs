@@ -1,4 +1,4 @@
-//! `keyring.json`: which file is which key, and its times in RFC 3339. `null` is "never", and for
+//! The schedule file `keyring.json`: maps each key to its file and its times in RFC 3339. `null` means "never", and for
 //! `signs_from` "not fixed yet".
 
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub(super) struct ScheduledKey {
     pub times: Times,
 }
 
-/// The schedule, or none if there is no such file.
+/// Reads the schedule, or returns `None` if the file does not exist.
 pub(super) fn read(folder: &Path) -> Result<Option<Vec<ScheduledKey>>, KeyFolderError> {
     let path = folder.join(MANIFEST);
     let refused = |why: String| KeyFolderError::Manifest {
@@ -121,7 +121,7 @@ pub(super) fn write(plan: &[Planned], files: &[(KeyId, PathBuf)]) -> String {
     let manifest = Manifest {
         keys: plan.iter().map(row).collect(),
     };
-    // Only text and options of text: nothing of it can fail to be JSON.
+    // The manifest holds only text and optional text, which always serialize.
     let mut json = serde_json::to_string_pretty(&manifest).unwrap_or_default();
     json.push('\n');
     json

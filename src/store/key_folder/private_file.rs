@@ -1,4 +1,4 @@
-//! A file that nobody else may read or change.
+//! Reads files that no other user may read or change.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -10,29 +10,29 @@ use zeroize::Zeroizing;
 use super::error::{KeyFolderError, io_at};
 use crate::key::KeyError;
 
-/// A file of the folder is small; a larger one is refused.
+/// The size limit for a file of the key folder.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// Whether the file is mounted from a Kubernetes Secret: its folder then has a link of this name to the files.
-/// chmod does nothing there.
+/// Returns `true` if the file is mounted from a Kubernetes Secret: its folder then has a link of this name to the
+/// files. chmod has no effect there.
 pub(super) fn is_secret(path: &Path) -> bool {
     let folder = path.parent();
     folder.is_some_and(|folder| folder.join("..data").is_symlink())
 }
 
-/// Reads a file that nobody else may read or change.
+/// Reads a file after checking that no other user may read or change it.
 ///
 /// # Errors
-/// [`KeyFolderError`].
+/// [`KeyFolderError`] says what to do.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFolderError> {
-    // Before it is opened: opening a pipe would wait for somebody to write.
+    // Checks the type before opening the file: opening a pipe would block until another process writes to it.
     if !fs::metadata(path).map_err(io_at(path))?.is_file() {
         return Err(KeyFolderError::NotAFile {
             path: path.to_owned(),
         });
     }
     let file = File::open(path).map_err(io_at(path))?;
-    // Of the open file, so that it cannot be another one than the one that is read.
+    // Takes the metadata from the open file, so that they describe the file that is read.
     let metadata = file.metadata().map_err(io_at(path))?;
     let mode = metadata.mode() & 0o7777;
     let own = rustix::process::geteuid().as_raw();
@@ -41,7 +41,7 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFolderError> {
             path: path.to_owned(),
         });
     }
-    // A mounted secret belongs to root, and the service reads it through its group.
+    // A mounted Secret belongs to root, and the service reads it through its group.
     let mounted = metadata.uid() != own;
     if mode & if mounted { 0o037 } else { 0o077 } != 0 {
         let path = path.to_owned();

@@ -1,4 +1,4 @@
-//! The accounts in the store.
+//! Implements the storage of accounts.
 
 use async_trait::async_trait;
 

@@ -1,4 +1,4 @@
-//! The address of a PostgreSQL database, and the rule that a connection to another machine is secured.
+//! The address of a PostgreSQL database, and the rule that a connection to another machine must be secured.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,31 +7,33 @@ use std::str::FromStr;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-/// The address of a PostgreSQL database, `postgres://…`. It may carry a password, and is not shown.
+/// The address of a PostgreSQL database, `postgres://…`. It may contain a password, so neither `Debug` nor `Display`
+/// shows its credentials.
 ///
-/// Parsing refuses an address on another machine whose certificate would not be checked; [`PostgresUrl::insecure`]
-/// takes it.
+/// Parsing refuses an address on another machine if the server's certificate would not be checked.
+/// [`PostgresUrl::insecure`] accepts it.
 #[derive(Clone)]
 pub struct PostgresUrl {
     options: Box<PgConnectOptions>,
 }
 
-/// Why a text is not the address of a PostgreSQL database. It never contains the text, which may hold a password.
+/// The reason why a text is not a valid PostgreSQL address. The error never contains the text, which may hold a
+/// password.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadPostgresUrl {
-    /// It has another form.
+    /// The text has another form.
     #[error(
         "not an address such as postgres://user:password@host:5432/database, in which a password has its special characters percent-encoded"
     )]
     Malformed,
-    /// Its `sslmode` is unknown.
+    /// The `sslmode` of the address is unknown.
     #[error(
         "an address with an unknown sslmode, which must be disable, allow, prefer, require, verify-ca or verify-full"
     )]
     SslMode,
-    /// It lists several hosts. Only one writable primary may take the commits, and a list does not say which one
-    /// that is.
+    /// The address lists several hosts. Only one writable primary may take the commits, and a list does not say which
+    /// host is the primary.
     #[error(
         "an address of several hosts, and must be an address of one: that of the writable primary, or of a virtual IP address or a proxy that leads to it"
     )]
@@ -41,12 +43,12 @@ pub enum BadPostgresUrl {
         "an address on another machine with sslmode={sslmode}, which does not check the server's certificate: whoever is in between could read the password and change the revocation log. Add sslmode=verify-full to the address, and sslrootcert=/path/to/ca.pem if the server's certificate is from a CA of your own"
     )]
     Insecure {
-        /// The `sslmode` of the address, of `PGSSLMODE`, or the default.
+        /// The `sslmode` of the address or of `PGSSLMODE`, or the default.
         sslmode: &'static str,
     },
 }
 
-/// As `Display`: a program whose `main` returns the error prints it so.
+/// Formats the error as `Display` does, because a program whose `main` returns the error prints it with `Debug`.
 impl fmt::Debug for BadPostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -68,8 +70,8 @@ impl FromStr for PostgresUrl {
 }
 
 impl PostgresUrl {
-    /// As [`str::parse`], and takes an address on another machine whatever its `sslmode`: for a network that is
-    /// secured by other means, such as a tunnel.
+    /// Parses an address as [`str::parse`] does, but accepts one on another machine with any `sslmode`: for a network
+    /// that is secured by other means, such as a tunnel.
     ///
     /// # Errors
     /// [`BadPostgresUrl`], other than [`BadPostgresUrl::Insecure`].
@@ -77,7 +79,8 @@ impl PostgresUrl {
         let schemes = ["postgres://", "postgresql://"];
         let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
         let rest = rest.ok_or(BadPostgresUrl::Malformed)?;
-        // The end of a password that is not encoded would be taken for a name, which is no secret.
+        // The end of a password that is not percent-encoded would be parsed as the database's name, which is not kept
+        // secret.
         let mut parts = rest.splitn(2, ['/', '?', '#']);
         let authority = parts.next().unwrap_or_default();
         if parts.next().is_some_and(|behind| behind.contains('@')) {
@@ -96,7 +99,7 @@ impl PostgresUrl {
         })
     }
 
-    /// Whether the database is on another machine, and the certificate of its server is not checked.
+    /// Returns `true` if the database is on another machine and the certificate of its server is not checked.
     #[must_use]
     pub fn is_insecure(&self) -> bool {
         let is_socket = self.options.get_socket().is_some();
@@ -104,7 +107,7 @@ impl PostgresUrl {
         !is_socket && !is_local(self.options.get_host()) && !is_checked
     }
 
-    /// Whether the certificate is checked and the name in it is not.
+    /// Returns `true` if the certificate is checked but the name in it is not.
     pub(super) fn checks_no_name(&self) -> bool {
         matches!(self.options.get_ssl_mode(), PgSslMode::VerifyCa)
             && self.options.get_socket().is_none()
@@ -116,7 +119,8 @@ impl PostgresUrl {
     }
 }
 
-/// Whether the host is this machine, or the folder of a Unix socket. A name other than `localhost` may lead anywhere.
+/// Returns `true` if the host is this machine or the folder of a Unix socket. A name other than `localhost` may lead
+/// anywhere.
 fn is_local(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
@@ -140,7 +144,7 @@ const fn name(mode: PgSslMode) -> &'static str {
     }
 }
 
-/// Whether it is an address of several hosts, as libpq takes it. sqlx would look up a list as one name.
+/// Returns `true` if the address lists several hosts, as libpq allows. sqlx would resolve such a list as one name.
 fn lists_hosts(authority: &str, rest: &str) -> bool {
     let hosts = authority.rsplit('@').next().unwrap_or_default();
     hosts.contains(',')
@@ -170,7 +174,7 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
-/// Where it is, without who may use it.
+/// Formats the address without its credentials.
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (host, port) = (self.options.get_host(), self.options.get_port());
@@ -222,7 +226,7 @@ mod tests {
                 assert!(PostgresUrl::insecure(&text).is_ok(), "{text}");
             }
         }
-        // The host that counts is the one that is connected to.
+        // The test applies to the host of the actual connection, which a parameter can override.
         for (text, good) in [
             (
                 "postgres://u@127.0.0.1/d?host=db.example&sslmode=prefer",

@@ -1,16 +1,16 @@
-//! Why the database failed, and what to do, in words for an operator.
+//! Adds advice for the operator to errors of the database.
 
 use sqlx::postgres::PgDatabaseError;
 
-/// Why something failed.
+/// The cause of a failure.
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What TLS found wrong: sqlx gives it as a failure of the socket.
+/// Returns the TLS error inside a socket error, which is how sqlx reports it.
 pub(super) fn tls_error(cause: &std::io::Error) -> Option<&rustls::Error> {
     cause.get_ref()?.downcast_ref()
 }
 
-/// Why it failed, and what to do, in words for an operator.
+/// Adds to the cause what the operator can do about it.
 pub(super) fn explained(cause: Cause) -> Cause {
     let code = match cause.downcast_ref::<sqlx::Error>() {
         Some(sqlx::Error::Database(cause)) => cause

@@ -1,4 +1,5 @@
-//! The connection for the register of nodes: a beat waits for no logout and for no reader.
+//! The connection of the register of nodes. It is separate, so that a heartbeat waits neither for a logout nor for a
+//! reader.
 
 use tokio::sync::Mutex;
 
@@ -13,7 +14,7 @@ use crate::id::NodeId;
 use crate::revocation::log::{Page, StoreError};
 use crate::revocation::register::Node;
 
-/// The connection by which nodes are entered and taken out.
+/// The connection that enters and removes nodes.
 #[derive(Debug)]
 pub(super) struct Attendance {
     server: Server,
@@ -21,7 +22,7 @@ pub(super) struct Attendance {
     skew: Option<Skew>,
 }
 
-/// Asks whether the connection is alive.
+/// The statement that tests whether the connection is alive.
 const ALIVE: (&str, &str) = ("SELECT 1", "SELECT 1");
 
 pub(super) enum Ask<'a> {
@@ -41,12 +42,12 @@ impl Attendance {
         }
     }
 
-    /// By how many milliseconds this node's clock is ahead of the server's.
+    /// Returns the milliseconds by which this node's clock is ahead of the server's.
     pub(super) fn clock_ahead(&self) -> Option<i64> {
         self.skew.as_ref().and_then(Skew::ahead)
     }
 
-    /// The connection is kept only if what was asked for was done.
+    /// Runs one request. The connection is kept only if the request succeeds.
     pub(super) async fn ask(
         &self,
         doing: &'static str,
@@ -98,7 +99,7 @@ impl Attendance {
     }
 }
 
-/// Each statement is committed by itself.
+/// Enters the node. Each statement commits separately.
 async fn enter(db: &mut Db<'_>, node: &Node) -> sqlx::Result<()> {
     let bound = i64::try_from(node.bound.as_millis()).unwrap_or(i64::MAX);
     let query = db.query(sql::ENTER_NODE).bind(node.id.to_string());

@@ -1,4 +1,4 @@
-//! The clients in the store.
+//! Implements the storage of clients.
 
 use async_trait::async_trait;
 

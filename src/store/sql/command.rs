@@ -1,4 +1,4 @@
-//! Commands: what is written, and the reply to each, by its own type.
+//! Commands: each is one write with a reply of its own type.
 
 use std::fmt::Debug;
 
@@ -11,38 +11,38 @@ use super::marking::Marking;
 use crate::id::Lineage;
 use crate::revocation::log::{Cursor, StoreError};
 
-/// A transaction that holds the head.
+/// A transaction that holds the lock on the head.
 pub(super) struct Transaction<'t, 'c> {
     pub(super) db: &'t mut Db<'c>,
     pub(super) head: &'t mut HeadRow,
     pub(super) marking: &'t Marking,
 }
 
-/// What the writer does for a command besides writing it.
+/// The additional work that the writer does for a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Effect<'a> {
-    /// Refuses the transaction unless the log continues from there.
+    /// Refuses the transaction unless the log continues from this cursor.
     Follow(&'a Cursor),
-    /// Puts the mark where the log is, whatever log it was of.
+    /// Moves the mark to this log's head, even if the mark is of another log.
     EndFormer,
-    /// Takes the session out of the inventory, together with those of other commands.
+    /// Removes the session from the inventory, in one statement with those of other commands.
     EndSession(Lineage),
-    /// Nothing.
+    /// No additional work.
     Other,
 }
 
-/// A command, with a reply of its own type.
+/// A write with a reply of its own type.
 pub(super) trait Command: Debug + Send + Sync + 'static {
     type Reply: Debug + Send + Sync;
 
-    /// Writes it within a transaction. Others may be written in the same one.
+    /// Writes the command within a transaction, which other commands may share.
     fn write(
         &self,
         to: &mut Transaction<'_, '_>,
     ) -> impl Future<Output = sqlx::Result<Self::Reply>> + Send;
 
-    /// The reply if the caller cannot learn that it was written, and it must then not be. None if it is written all
-    /// the same.
+    /// Returns the reply for a command that must not be written if the caller cannot receive the real reply. `None` if
+    /// the command is written anyway.
     fn unheard(&self) -> Option<Self::Reply> {
         None
     }
@@ -52,14 +52,14 @@ pub(super) trait Command: Debug + Send + Sync + 'static {
     }
 }
 
-/// A command whose caller waits for the reply.
+/// A queued command whose caller waits for the reply.
 #[async_trait]
 pub(super) trait Job: Debug + Send + Sync {
     async fn write(&mut self, to: &mut Transaction<'_, '_>) -> sqlx::Result<()>;
 
     fn kind(&self) -> Effect<'_>;
 
-    /// Replies, once the transaction is committed or has failed. A caller that is gone hears nothing.
+    /// Replies once the transaction has committed or failed. A caller that is gone gets no reply.
     fn reply(self: Box<Self>, failure: Option<&str>);
 }
 
@@ -70,10 +70,10 @@ struct QueuedCommand<C: Command> {
     caller: oneshot::Sender<Result<C::Reply, StoreError>>,
 }
 
-/// The reply of a command, when it comes.
+/// The pending reply of a command.
 pub(super) type Reply<C> = oneshot::Receiver<Result<<C as Command>::Reply, StoreError>>;
 
-/// The job of a command, and its reply.
+/// Wraps a command in a job, and returns the receiver of its reply.
 pub(super) fn job<C: Command>(command: C) -> (Box<dyn Job>, Reply<C>) {
     let (caller, reply) = oneshot::channel();
     let waiting = QueuedCommand {
@@ -87,7 +87,7 @@ pub(super) fn job<C: Command>(command: C) -> (Box<dyn Job>, Reply<C>) {
 #[async_trait]
 impl<C: Command> Job for QueuedCommand<C> {
     async fn write(&mut self, to: &mut Transaction<'_, '_>) -> sqlx::Result<()> {
-        // A caller who gets no answer keeps the token that it has: it must not end here.
+        // A caller that gets no reply keeps its current token, which must stay valid.
         let is_unheard = self.caller.is_closed() || to.marking.is_stuck();
         let unheard = self.command.unheard().filter(|_| is_unheard);
         self.written = Some(match unheard {

@@ -1,4 +1,5 @@
-//! The two engines as one: a connection, a statement with its values, a row. The statements are the same ones.
+//! A common interface to the two engines: a connection, a statement with its values, a row. Both engines run the same
+//! statements.
 
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use sqlx::{ColumnIndex, Decode, Encode, Postgres, Row as _, Sqlite, Type};
 use super::statements::SNAPSHOT;
 use super::time_limit::LIMIT;
 
-/// How many connections to a database are for reading.
+/// The number of connections to a database that are for reading.
 pub(super) const READERS: u32 = 4;
 
-/// What both engines store.
+/// A type that both engines can store.
 pub(super) trait Value:
     Type<Sqlite> + Type<Postgres> + for<'q> Encode<'q, Sqlite> + for<'q> Encode<'q, Postgres>
 {
@@ -24,7 +25,7 @@ impl<T> Value for T where
 {
 }
 
-/// What is read from both engines.
+/// A type that both engines can return.
 pub(super) trait Column:
     Type<Sqlite> + Type<Postgres> + for<'r> Decode<'r, Sqlite> + for<'r> Decode<'r, Postgres>
 {
@@ -42,14 +43,14 @@ pub(super) enum Connection {
     Postgres(PgConnection),
 }
 
-/// A connection that is in use.
+/// A connection in use.
 #[derive(Debug)]
 pub(super) enum Db<'c> {
     Sqlite(&'c mut SqliteConnection),
     Postgres(&'c mut PgConnection),
 }
 
-/// A statement and its values.
+/// A statement with its bound values.
 pub(super) enum Query<'c> {
     Sqlite(
         &'c mut SqliteConnection,
@@ -96,7 +97,7 @@ impl Db<'_> {
         }
     }
 
-    /// A statement of each engine's own.
+    /// Prepares a statement that differs between the engines.
     pub(super) fn query_of(&mut self, sqlite: &'static str, postgres: &'static str) -> Query<'_> {
         let statement = if self.is_postgres() { postgres } else { sqlite };
         self.query(statement)
@@ -111,7 +112,7 @@ impl Query<'_> {
         }
     }
 
-    /// Gives how many rows it changed.
+    /// Executes the statement, and returns the number of rows that it changed.
     pub(super) async fn execute(self) -> sqlx::Result<u64> {
         Ok(match self {
             Self::Sqlite(connection, query) => query.execute(connection).await?.rows_affected(),
@@ -160,7 +161,7 @@ impl Row {
     }
 }
 
-/// The connections of those who only read.
+/// The pool of read-only connections.
 #[derive(Debug)]
 pub(super) enum Readers {
     Sqlite(SqlitePool),
@@ -173,8 +174,8 @@ enum Pooled {
     Postgres(PoolConnection<Postgres>),
 }
 
-/// A connection of a reader. One that was not [`done`](Self::done) with is in a state that nobody knows, and is
-/// closed.
+/// A pooled read-only connection. Dropping it without [`done`](Self::done) closes the connection, because its state is
+/// then unknown.
 #[derive(Debug)]
 pub(super) struct PooledReader {
     pooled: Pooled,
@@ -202,7 +203,7 @@ impl Readers {
         })
     }
 
-    /// The rows of one statement.
+    /// Returns the rows of one statement.
     pub(super) async fn all(
         &self,
         statement: &'static str,
@@ -214,7 +215,7 @@ impl Readers {
         Ok(rows)
     }
 
-    /// The row of one statement.
+    /// Returns the first row of one statement, if any.
     pub(super) async fn optional(
         &self,
         statement: &'static str,
@@ -226,7 +227,7 @@ impl Readers {
         Ok(row)
     }
 
-    /// A reader of one moment of the store.
+    /// Begins a transaction that sees one snapshot of the store.
     pub(super) async fn snapshot(&self) -> sqlx::Result<PooledReader> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();

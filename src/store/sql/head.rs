@@ -1,4 +1,4 @@
-//! The head of the log, and what is appended to it.
+//! The head row of the log, and the entries appended to it.
 
 use serde_json::json;
 
@@ -10,22 +10,22 @@ use crate::revocation::log::{Cursor, Entry, Head};
 use crate::store::mark::Mark;
 use crate::time::Timestamp;
 
-/// The head row: the log's head, and what cut-offs know.
+/// The head row: the log's head, and the state of the cut-offs.
 #[derive(Clone, Debug)]
 pub(super) struct HeadRow {
     pub head: Head,
     pub everything_from: i64,
     pub everything_version: i64,
-    /// What time it is at the server, if there is one.
+    /// The server's time, if the database has a server.
     pub server_time: Option<Timestamp>,
-    /// What was appended since it was read.
+    /// The entries appended since the row was read.
     pub appended: Vec<Entry>,
 }
 
 impl HeadRow {
-    /// Whether a cut-off of everything came after all that the mark knows of: not one that was there before the
-    /// mark was written, after which something else may have been revoked. What had expired by the mark's
-    /// horizon is among that, wherever the horizon is now.
+    /// Returns `true` if a cut-off of everything covers all that the mark knows. A cut-off from before the mark was
+    /// written does not count, because something else may have been revoked after it. The mark's horizon needs no check
+    /// of its own: everything that had expired by it is covered too, wherever the horizon is now.
     pub(super) fn has_ended_all_of(&self, mark: &Mark) -> bool {
         let known = mark.newest_lineage.max(mark.written_at);
         self.everything_from > known.millis()
@@ -37,9 +37,9 @@ pub(super) async fn head(db: &mut Db<'_>) -> sqlx::Result<HeadRow> {
     head_row(&row, db.is_postgres())
 }
 
-/// The head, which nobody else moves until the transaction is over.
+/// Returns the head, locked against other writers until the transaction ends.
 pub(super) async fn locked_head(db: &mut Db<'_>) -> sqlx::Result<HeadRow> {
-    // SQLite locks when the transaction begins.
+    // SQLite locks the database when the transaction begins.
     let row = db.query_of(sql::HEAD, sql::LOCK_HEAD).one().await?;
     head_row(&row, db.is_postgres())
 }
@@ -81,8 +81,8 @@ pub(super) async fn set_head(db: &mut Db<'_>, row: &HeadRow) -> sqlx::Result<()>
     Ok(())
 }
 
-/// The next entry: its `seq`, which this gives, and its hash follow from the head, in the transaction that moves the
-/// head. It is written with the others of the transaction, by [`write_appended`].
+/// Appends an entry in memory, and returns its `seq`. The `seq` and the hash follow from the head, in the transaction
+/// that moves the head. [`write_appended`] writes the entry together with the others of the transaction.
 pub(super) fn append(head: &mut HeadRow, mut revocation: Revocation) -> i64 {
     revocation.seq = head.head.cursor.seq + 1;
     let hash = revocation.chain(&head.head.cursor.hash);
@@ -92,7 +92,7 @@ pub(super) fn append(head: &mut HeadRow, mut revocation: Revocation) -> i64 {
     seq
 }
 
-/// Writes all that was appended: one statement, however many callers it is of.
+/// Writes all appended entries in one statement, however many callers they come from.
 pub(super) async fn write_appended(db: &mut Db<'_>, head: &HeadRow) -> sqlx::Result<()> {
     if head.appended.is_empty() {
         return Ok(());
@@ -126,8 +126,8 @@ pub(super) async fn write_appended(db: &mut Db<'_>, head: &HeadRow) -> sqlx::Res
         .map(drop)
 }
 
-/// The first lineage time that is good after a cut-off at `at`: past now, and past every lineage
-/// that was issued, also by a clock that was ahead.
+/// Returns the first creation time that is valid after a cut-off at `at`: later than now, and later than every issued
+/// lineage, including those of a clock that was ahead.
 pub(super) fn cut_off(at: Timestamp, newest_lineage: i64, from: i64) -> i64 {
     at.millis().max(newest_lineage).saturating_add(1).max(from)
 }

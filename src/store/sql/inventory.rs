@@ -1,4 +1,4 @@
-//! The inventory of sessions in the store.
+//! Implements the inventory of sessions on the store.
 
 use std::net::IpAddr;
 

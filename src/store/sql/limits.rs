@@ -1,5 +1,5 @@
-//! Counters of failed logins, and the known networks of accounts. They have connections of their own, so that a flood
-//! of logins delays nothing else.
+//! Counters of failed logins, and the known networks of accounts. They use separate connections, so that a flood of
+//! logins delays nothing else.
 //!
 //! With PostgreSQL all nodes share the counters. Known networks, attempts of owners and attempts of strangers have
 //! separate connections. With SQLite the one process counts in memory, and stores here what must survive a restart.
@@ -22,13 +22,13 @@ use crate::revocation::log::StoreError;
 
 const CONNECTIONS: u32 = 2;
 
-/// Longer than any window that is of use, and short enough to be added to a time.
+/// An upper bound on stored durations: longer than any useful window, and short enough to add to a time.
 const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
-/// How old the note of a network may be before it is written again. Nodes note less often by themselves.
+/// The age at which the entry of a known network is refreshed. Nodes refresh less often of their own accord.
 const NOTED: Duration = Duration::from_secs(12 * 3600);
 
-/// How many rows one statement drops: nobody who is counted waits for longer than that takes.
+/// The number of rows that one statement drops. It bounds how long the cleanup delays a login.
 const FORGET_AT_ONCE: i64 = 1000;
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Limits {
         }
     }
 
-    /// Whether nodes count together here.
+    /// Returns `true` if several nodes share the counters.
     pub(super) const fn are_shared(&self) -> bool {
         matches!(self.readers, Readers::Postgres(_))
     }
@@ -113,7 +113,7 @@ impl Limits {
         reader.done().await
     }
 
-    /// Each is committed by itself: nobody waits for another's row with one of their own in hand.
+    /// Counts each limit in a separate commit, so that no caller waits for a row while it holds another.
     async fn count_all(&self, all: &[Counted]) -> sqlx::Result<Option<TooMany>> {
         let mut reader = self.readers.reader().await?;
         for counted in all {
@@ -140,7 +140,7 @@ impl Limits {
         Ok(None)
     }
 
-    /// Gives one back of each. What failed before it is forgotten as well if it succeeded.
+    /// Takes one attempt back from each limit. After a success it also clears the earlier failures.
     async fn give_back_all(&self, all: &[Counted], succeeded: bool) -> sqlx::Result<()> {
         let mut reader = self.readers.reader().await?;
         for counted in all {
@@ -163,7 +163,7 @@ impl Limits {
         reader.done().await
     }
 
-    /// Drops what is that much older than it must be, a few rows at a time.
+    /// Drops rows whose time is at least `older` ago, a few at a time.
     pub(super) async fn forget(
         &self,
         statement: &'static str,
@@ -190,7 +190,7 @@ fn from_nanos(nanos: i64) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
-/// How long until one can be counted, if none can now.
+/// Counts an attempt, or returns the time until the next one is allowed.
 async fn count_login(db: &mut Db<'_>, key: &[u8], rate: Rate) -> sqlx::Result<Option<Duration>> {
     let ahead = rate.period().saturating_mul(rate.burst.get() - 1);
     let query = db.query(sql::COUNT_LOGIN).bind(key.to_vec());
@@ -200,7 +200,7 @@ async fn count_login(db: &mut Db<'_>, key: &[u8], rate: Rate) -> sqlx::Result<Op
     }
     let query = db.query(sql::WAIT_FOR_LOGIN).bind(key.to_vec());
     let row = query.bind(nanos(ahead)).optional().await?;
-    // One that was over just then is dropped.
+    // The limit may expire, and its row be dropped, between the two statements.
     let wait = row.map_or(Ok(0), |row| row.get::<i64>(0))?;
     Ok(Some(from_nanos(wait)))
 }
@@ -219,7 +219,7 @@ async fn count_failure(
         return Ok(None);
     }
     let query = db.query(sql::LAST_FAILURE).bind(account.to_vec());
-    // One that was forgiven just then is no reason to wait.
+    // A failure that was cleared between the two statements is no reason to wait.
     let (wait, passed) = match query.optional().await? {
         Some(row) => {
             let failures = u32::try_from(row.get::<i64>(0)?).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! The revocation log in the store.
+//! Implements the revocation log on the store.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::revocation::Reason;
 use crate::revocation::log::{Page, RevocationLog, Revoke, StoreError};
 use crate::time::Timestamp;
 
-/// How many rows one compacting transaction drops: a logout waits no longer than that takes.
+/// The number of rows that one compacting transaction drops. It bounds how long compaction delays a logout.
 const COMPACT_AT_ONCE: i64 = 512;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! The login limits in the store.
+//! Implements the login limits on the store.
 
 use async_trait::async_trait;
 
@@ -10,7 +10,7 @@ use crate::account::limits::{KeptFailures, KeptLimits, KnownNetworks, REMEMBERED
 use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
 
-/// For how many accounts failures are read when a process starts.
+/// The maximum number of accounts whose failures a process reads when it starts.
 const KEPT: i64 = 100_000;
 
 #[async_trait]
@@ -41,8 +41,8 @@ impl KnownNetworks for SqlStore {
 }
 
 impl SqlStore {
-    /// Drops rows that are as old as `until`, a few in each write, as long as `oldest` finds one. A write costs a sync
-    /// to disk, and there is nearly always nothing to drop.
+    /// Drops rows of the time `until` or older, a few in each write, for as long as `oldest` finds one. The query comes
+    /// first because a write costs a sync to disk, and there is nearly always nothing to drop.
     async fn drop_old(
         &self,
         oldest: &'static str,

@@ -1,4 +1,4 @@
-//! The mark, as the writer keeps it: asked for in each transaction, and moved on after its commit.
+//! The writer's use of the mark: each transaction checks it, and it advances after the commit.
 
 use super::advice::Cause;
 use super::engine::Db;
@@ -7,30 +7,30 @@ use super::statements as sql;
 use crate::revocation::log::{Cursor, Head};
 use crate::store::mark::{Mark, MarkError, MarkFile, MarkId};
 
-/// How a log stands to a mark.
+/// The relation of a log to a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuation {
-    /// It goes on from there.
+    /// The log continues from the mark.
     GoesOn,
-    /// It is another log, in which everything is ended that can have begun by then: another node took an older
-    /// copy on.
+    /// The log does not continue from the mark, but a cut-off in it ends everything that can have begun by then:
+    /// another node recovered from a restored older copy.
     AllEnded,
-    /// It is another log.
+    /// The log does not continue from the mark.
     Another,
 }
 
-/// What a transaction knows of the mark.
+/// The state of the mark in a transaction.
 #[derive(Debug)]
 pub(super) enum Marking {
-    /// The log goes on from there.
+    /// The log continues from the mark.
     After(Mark),
-    /// The mark is behind, as nobody could write it.
+    /// The mark is behind, because it could not be written.
     Stuck(Mark, Cause),
-    /// It will be put where the log is.
+    /// The commit will replace the mark with one at this log's head.
     Anew,
 }
 
-/// Away from the threads that serve.
+/// Runs file operations on a thread for blocking work, away from the threads that serve.
 async fn off_thread<T: Send + 'static>(
     mark: &MarkFile,
     work: impl FnOnce(MarkFile) -> Result<T, MarkError> + Send + 'static,
@@ -44,8 +44,10 @@ impl Marking {
         Self::Anew
     }
 
-    /// Whoever has the write lock sees all that was committed before any mark was written: if the log does
-    /// not go on from the mark, it is not the one that was marked, and nothing may be added to it.
+    /// Checks that the log continues from the mark.
+    ///
+    /// The holder of the write lock sees all that was committed before any mark was written. So a log that does not
+    /// continue from the mark is not the one that was marked, and nothing may be appended to it.
     pub(super) async fn after(
         file: &MarkFile,
         db: &mut Db<'_>,
@@ -60,11 +62,12 @@ impl Marking {
         if !mark.is_continued(head, next.as_ref()) && !is_noted(db, &mark, head).await? {
             return Err(MarkError::AnotherLog(file.path()).into());
         }
-        // Other nodes move the head without moving this mark: their order does not wait for its disk.
+        // Other nodes move the head without moving this mark, and this transaction does not wait for the mark's disk.
         if db.is_postgres() && !was_stuck {
             return Ok(Self::After(mark));
         }
-        // It is behind: another process is about to move it or died over that, or it cannot be written.
+        // The mark is behind: another process is about to advance it or died before it could, or the mark cannot be
+        // written.
         let head = *head;
         Ok(
             match off_thread(file, move |file| file.advance(&head)).await {
@@ -78,7 +81,7 @@ impl Marking {
         matches!(self, Self::Stuck(..))
     }
 
-    /// Whether the mark has that entry.
+    /// Returns `true` if the mark covers that entry.
     pub(super) const fn has(&self, seq: i64) -> bool {
         match self {
             Self::After(mark) | Self::Stuck(mark, _) => seq <= mark.cursor.seq,
@@ -86,8 +89,8 @@ impl Marking {
         }
     }
 
-    /// Notes in the transaction where the mark is and where it will be. Other nodes drop the entries
-    /// that would show that the log goes on from there.
+    /// Records in the transaction where the mark is and where it will be, because other nodes drop the entries that
+    /// would prove that the log continues from the mark.
     pub(super) async fn note(&self, db: &mut Db<'_>, head: &Head) -> sqlx::Result<()> {
         let (Self::After(mark) | Self::Stuck(mark, _)) = self else {
             return Ok(());
@@ -98,7 +101,7 @@ impl Marking {
         note(db, id, &head.cursor, &mark.cursor).await
     }
 
-    /// Moves the mark to the head that was committed, before anybody hears of that.
+    /// Moves the mark to the committed head, before any caller gets a reply.
     pub(super) async fn follow(self, file: &MarkFile, head: &Head) -> Result<(), Cause> {
         let head = *head;
         match self {
@@ -110,7 +113,7 @@ impl Marking {
     }
 }
 
-/// The log's head, and how the log stands to that mark.
+/// Returns the log's head, and whether the log continues from that mark.
 pub(super) async fn compare(
     db: &mut Db<'_>,
     mark: Option<&Mark>,
@@ -128,7 +131,7 @@ pub(super) async fn compare(
     Ok((page.head, continued))
 }
 
-/// Whether the log goes on from the mark by what was noted of it.
+/// Returns `true` if the recorded positions of the mark prove that the log continues from it.
 pub(super) async fn is_noted(db: &mut Db<'_>, mark: &Mark, head: &Head) -> sqlx::Result<bool> {
     let Some(id) = mark.id.filter(|_| db.is_postgres()) else {
         return Ok(false);
@@ -142,7 +145,8 @@ pub(super) async fn is_noted(db: &mut Db<'_>, mark: &Mark, head: &Head) -> sqlx:
     Ok(noted && mark.is_before(head))
 }
 
-/// Whether a log goes on from where it was read up to, as far as can be seen: what comes next may be dropped.
+/// Returns `true` unless the next entry shows that the log does not continue from the cursor. The next entry may have
+/// been dropped, and then nothing is proven.
 pub(super) async fn goes_on(db: &mut Db<'_>, read: &Cursor, head: &Head) -> sqlx::Result<bool> {
     if read.seq >= head.cursor.seq {
         return Ok(*read == head.cursor);
@@ -152,7 +156,7 @@ pub(super) async fn goes_on(db: &mut Db<'_>, read: &Cursor, head: &Head) -> sqlx
     Ok(next.is_none_or(|next| next.revocation.chain(&read.hash) == next.hash))
 }
 
-/// Notes that a mark is to be at `to` and may still be at `from`.
+/// Records that a mark will be at `to` and may still be at `from`.
 pub(super) async fn note(
     db: &mut Db<'_>,
     id: MarkId,

@@ -1,8 +1,8 @@
-//! What lasts, in either of two engines: SQLite in a file for one node, PostgreSQL for several.
+//! The database, in one of two engines: SQLite in a file for one node, PostgreSQL for several.
 //!
 //! From the bottom up: `engine`, `row` and `head` speak SQL to both engines. `command` and `writer` write, and
-//! `commands` has what each command writes. `store` opens it all, and `accounts`, `clients`, `inventory`, `log`,
-//! `login_limits` and `register` are the traits of the modules within.
+//! `commands` has the statements of each command. `store` opens the database, and `accounts`, `clients`, `inventory`,
+//! `log`, `login_limits` and `register` implement the traits of the domain modules.
 
 mod accounts;
 mod address;

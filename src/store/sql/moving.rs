@@ -1,4 +1,4 @@
-//! A SQLite database moves to PostgreSQL: all of it in one transaction there, or nothing.
+//! Moves a SQLite database to PostgreSQL in one transaction, all of it or nothing.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,51 +21,51 @@ use crate::revocation::log::{Head, StoreError};
 use crate::revocation::reading::Reading;
 use crate::store::mark::Mark;
 
-/// How long one step may take, such as one page.
+/// The time limit for one step, such as one page.
 const STEP: Duration = Duration::from_secs(60);
 
-/// How many rows one statement carries over, and how many are compared at once.
+/// The number of rows that one statement copies or compares.
 const PAGE: i64 = 2000;
-/// Each may have a set of keys with it.
+/// The page size for clients, which is smaller because each may have a set of keys.
 const CLIENTS_AT_ONCE: i64 = 64;
 
-/// How many rows there are of what matters.
+/// The numbers of rows in the tables that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Entries of the log.
+    /// The number of entries in the log.
     pub revocations: i64,
-    /// Users.
+    /// The number of users.
     pub users: i64,
-    /// Sessions of the inventory.
+    /// The number of sessions in the inventory.
     pub sessions: i64,
-    /// Clients.
+    /// The number of clients.
     pub clients: i64,
-    /// Assertions that were presented.
+    /// The number of assertions that were presented.
     pub assertions: i64,
 }
 
-/// What was moved.
+/// A summary of a database that is moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// The log's newest entry.
+    /// The `seq` of the log's newest entry.
     pub seq: i64,
-    /// How much it was.
+    /// The numbers of rows.
     pub counts: Counts,
 }
 
-/// Why a database does not move.
+/// A failure to move a database.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MoveError {
-    /// The other database is in use.
+    /// The destination is not empty.
     #[error("it is not empty: it has {0}")]
     NotEmpty(String),
-    /// Either engine failed.
+    /// One of the two engines failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// A SQLite database that nobody else writes to meanwhile.
+/// A SQLite database that is locked against other writers.
 #[derive(Debug)]
 pub struct Moving {
     source: SqliteConnection,
@@ -81,10 +81,10 @@ async fn step<T>(
 }
 
 impl Moving {
-    /// Opens the file, brings its schema up to date, and keeps every other writer waiting from then on.
+    /// Opens the file, brings its schema up to date, and locks out every other writer.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the file cannot be opened, migrated or locked.
     pub async fn begin(path: &Path) -> Result<Self, StoreError> {
         let mut source = sqlite::connect(&sqlite::options(path)).await?;
         let migrated = sqlite::migrations().run(&mut source).await;
@@ -94,20 +94,20 @@ impl Moving {
         Ok(Self { source })
     }
 
-    /// Whether it has moved already.
+    /// Returns `true` if the database has already moved.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the file cannot be read.
     pub async fn has_moved(&mut self) -> Result<bool, StoreError> {
         let mut db = Db::Sqlite(&mut self.source);
         let row = step("look at the database", db.query(sql::IS_CLOSED).optional());
         Ok(row.await?.is_some())
     }
 
-    /// The log's head, and how the log stands to that mark.
+    /// Returns the log's head, and whether the log continues from that mark.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the log cannot be read.
     pub async fn compare(
         &mut self,
         mark: Option<&Mark>,
@@ -117,20 +117,20 @@ impl Moving {
         step("compare the revocation log with the mark", compared).await
     }
 
-    /// What there is to move.
+    /// Counts what there is to move.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the file cannot be read.
     pub async fn all(&mut self) -> Result<Moved, StoreError> {
         let mut db = Db::Sqlite(&mut self.source);
         step("look at the database", all(&mut db)).await
     }
 
-    /// Copies everything into that database, which must be empty, or be this copy already. Where `mark` was
-    /// is noted there.
+    /// Copies everything into the database at `url`, which must be empty or already be this copy. Records the position
+    /// of `mark` there.
     ///
     /// # Errors
-    /// [`MoveError`]: nothing was copied, unless what failed was the commit, of which nobody knows then.
+    /// [`MoveError`]; nothing was copied, unless the commit failed: then its outcome is unknown.
     pub async fn copy_to(
         &mut self,
         url: &PostgresUrl,
@@ -161,7 +161,7 @@ impl Moving {
         let untouched = head.head.newest_lineage.millis() == 0 && head.everything_version == 0;
         let empty = there.seq == 0 && there.counts == Counts::NONE && others == 0 && untouched;
         if !empty {
-            // An attempt before this one may have died over its commit's answer.
+            // An earlier attempt may have committed and failed before it received the answer.
             if compare_all(source, target).await?.is_none() {
                 return Ok(());
             }
@@ -182,16 +182,16 @@ impl Moving {
         }
         let doing = "commit the copy, and nobody knows whether it did; run it again";
         step(doing, transaction.commit()).await?;
-        // Whether the other side hears of it does not matter any more.
+        // The copy is committed, so a failure to close the connection does not matter.
         let _ = connection.close().await;
         Ok(())
     }
 
-    /// Closes the file for good: who has it open still can write nothing more. What was written is all in the
-    /// one file then, unless somebody reads it at the moment.
+    /// Closes the file for good: a process that still has it open can no longer write. The file then contains
+    /// everything that was in its log (`-wal`), unless another process is reading at that moment.
     ///
     /// # Errors
-    /// [`StoreError`]; it may be done again.
+    /// [`StoreError`]; the call can be repeated.
     pub async fn close(mut self) -> Result<(), StoreError> {
         let doing = "close the database that was moved";
         let mut db = Db::Sqlite(&mut self.source);
@@ -266,7 +266,7 @@ async fn copy_all(source: &mut Db<'_>, target: &mut Db<'_>) -> Result<(), StoreE
     let mut progress = of("assertions", counts.assertions);
     let start = Vec::<u8>::new();
     copy(source, target, sql::ASSERTIONS, start, PAGE, &mut progress).await?;
-    // Without them every owner would be a stranger. There are too few to tell how far it is.
+    // Without its known networks every owner would count as a stranger. The table is too small for a progress report.
     let mut progress = of("networks of users", i64::MAX);
     let start = Vec::<u8>::new();
     copy(source, target, sql::NETWORKS, start, PAGE, &mut progress).await?;
@@ -282,7 +282,7 @@ async fn copy_all(source: &mut Db<'_>, target: &mut Db<'_>) -> Result<(), StoreE
     step("copy the log's head", head).await.map(drop)
 }
 
-/// How much of a table is copied. Says so in the log ten times at most, however large the table is.
+/// The progress of copying a table. Logs at most ten lines, however large the table is.
 struct Progress {
     what: &'static str,
     all: i64,
@@ -310,7 +310,8 @@ impl Progress {
     }
 }
 
-/// Copies a table in the order of its primary key, page by page: neither side has more than one in memory.
+/// Copies a table page by page, in the order of its primary key, so that neither side holds more than one page in
+/// memory.
 async fn copy<K: Value + Column>(
     source: &mut Db<'_>,
     target: &mut Db<'_>,
@@ -343,7 +344,8 @@ async fn copy<K: Value + Column>(
     Ok(())
 }
 
-/// What differs between the two, but for the log, which is compared entry by entry, page by page.
+/// Returns the first difference between the two databases. Compares heads and row counts, and then the logs entry by
+/// entry, page by page.
 async fn compare_all(
     source: &mut Db<'_>,
     target: &mut Db<'_>,
@@ -378,7 +380,7 @@ async fn heads_and_counts(
     Ok((all(source).await? != all(target).await?).then_some("the number of rows"))
 }
 
-/// How far the comparison of the two logs is.
+/// The progress of comparing the two logs.
 struct ComparedTo {
     reading: Reading,
     done: bool,
@@ -393,7 +395,7 @@ impl ComparedTo {
     }
 }
 
-/// Whether the next page is the same on both sides, and goes on from the one before it by its hashes.
+/// Returns `true` if the next page is equal on both sides and continues the hash chain of the page before.
 async fn next_page(
     source: &mut Db<'_>,
     target: &mut Db<'_>,

@@ -1,17 +1,17 @@
-//! The statements by which a database moves. Each table is read from SQLite as pages of JSON (how many rows, the
-//! last one's key, the rows), and written to PostgreSQL from that.
+//! The SQL statements that move a database. Each table is read from SQLite in pages (the number of rows, the last key,
+//! and the rows as JSON), and written to PostgreSQL from that JSON.
 
-/// So that one may be slow.
+/// Raises the time limits of the transaction to 60 s, because a page may be slow.
 pub(super) const PATIENCE: &str = "SELECT set_config('statement_timeout', '60s', true), set_config('idle_in_transaction_session_timeout', '60s', true)";
 
-/// How many tables there are in a schema that is not ours.
+/// Counts the tables in the schema, or returns 0 if the schema has the migration table and so belongs to Waxseal.
 pub(super) const FOREIGN_TABLES: &str = "SELECT CASE WHEN bool_or(relname = '_sqlx_migrations') THEN 0 ELSE count(*) END FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = current_schema() AND relkind IN ('r', 'p', 'v', 'm', 'f')";
 
 pub(super) const COUNTS: &str = r#"SELECT (SELECT count(*) FROM revocation), (SELECT count(*) FROM "user"), (SELECT count(*) FROM session), (SELECT count(*) FROM client), (SELECT count(*) FROM assertion)"#;
-/// What a node or a tool leaves that worked there.
+/// Counts the rows that a node or a tool leaves after working in the database.
 pub(super) const OTHERS: &str = "SELECT (SELECT count(*) FROM node) + (SELECT count(*) FROM mark)";
 
-/// Every change moves the head's row.
+/// Blocks every change, because each one updates the head row.
 pub(super) const CLOSE: &str = "CREATE TRIGGER IF NOT EXISTS moved BEFORE UPDATE ON head BEGIN SELECT RAISE(ABORT, 'this database was moved to PostgreSQL by waxseal migrate'); END";
 pub(super) const IS_CLOSED: &str =
     "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name = 'moved'";
@@ -41,7 +41,7 @@ pub(super) const ASSERTIONS: (&str, &str) = (
     "INSERT INTO assertion (digest, expires_at) SELECT decode(digest, 'hex'), expires_at FROM json_to_recordset(CAST($1 AS json)) AS r (digest TEXT, expires_at BIGINT)",
 );
 
-/// When a network was noted is in milliseconds there, and in nanoseconds here.
+/// SQLite has the time of a known network in milliseconds, PostgreSQL in nanoseconds.
 pub(super) const NETWORKS: (&str, &str) = (
     "SELECT count(*), max(network), json_group_array(json_object('account', hex(account), 'network', hex(network), 'seen', seen)) FROM (SELECT * FROM login_network WHERE network > $1 ORDER BY network LIMIT $2)",
     "INSERT INTO login_network (account, network, seen) SELECT decode(account, 'hex'), decode(network, 'hex'), seen * 1000000 FROM json_to_recordset(CAST($1 AS json)) AS r (account TEXT, network TEXT, seen BIGINT)",

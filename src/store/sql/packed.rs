@@ -1,35 +1,35 @@
-//! Entries of the log as one row, which both engines pack and one function reads.
+//! Entries of the log packed into one row. Both engines pack it, and one function unpacks it.
 
 use super::row::unreadable;
 use crate::revocation::log::Entry;
 use crate::revocation::{LogHash, Revocation, Target};
 use crate::time::Timestamp;
 
-/// How many columns of [`ENTRIES`](super::statements::ENTRIES) are texts. The hashes come after them.
+/// The number of text columns of [`ENTRIES`](super::statements::ENTRIES). The hashes come after them.
 pub(super) const COLUMNS: usize = 9;
 
 const UNREADABLE: &str = "row of the revocation log";
 
-/// Such a row.
+/// A row of packed entries.
 pub(super) struct Packed {
     pub columns: Vec<String>,
     pub hashes: Vec<u8>,
 }
 
 impl Packed {
-    /// How many entries it has.
+    /// The number of entries.
     pub(super) fn len(&self) -> usize {
         self.hashes.len() / size_of::<LogHash>()
     }
 
-    /// The highest `seq` in it.
+    /// The highest `seq` in the row.
     pub(super) fn newest(&self) -> sqlx::Result<i64> {
         let column = self.columns.first().map(String::as_str).unwrap_or_default();
         let newest = PackedValues(Some(column)).map(|seq| seq.parse().ok()).max();
         newest.flatten().ok_or_else(|| unreadable(UNREADABLE))
     }
 
-    /// Adds its entries, in the order of `seq`.
+    /// Appends the row's entries to `entries`, in the order of `seq`.
     pub(super) fn unpack_onto(&self, entries: &mut Vec<Entry>) -> sqlx::Result<()> {
         let (hashes, rest) = self.hashes.as_chunks();
         let columns = self.columns.iter().map(|column| PackedValues(Some(column)));
@@ -44,7 +44,7 @@ impl Packed {
         if more || !rest.is_empty() {
             return Err(unreadable(UNREADABLE));
         }
-        // Both engines hand on the rows as they come, and neither promises it.
+        // Both engines keep the order of the rows in practice, but neither guarantees it.
         let (unpacked, seq) = (&mut entries[before..], |entry: &Entry| entry.revocation.seq);
         if !unpacked.is_sorted_by_key(seq) {
             unpacked.sort_unstable_by_key(seq);
@@ -53,7 +53,8 @@ impl Packed {
     }
 }
 
-/// What is left of a column. The values are short, and to split them so is faster than the standard way.
+/// The remaining values of a column. The values are short, so splitting them by hand is faster than with the standard
+/// library.
 struct PackedValues<'a>(Option<&'a str>);
 
 impl<'a> Iterator for PackedValues<'a> {
@@ -71,7 +72,8 @@ impl<'a> Iterator for PackedValues<'a> {
     }
 }
 
-/// The next entry, or what of it this version does not know. None if a value is missing or no number.
+/// Returns the next entry, or the name of the part that this version does not know. `None` if a value is missing or not
+/// a number.
 fn entry(columns: &mut [PackedValues<'_>], hash: &LogHash) -> Option<Result<Entry, &'static str>> {
     let [
         seq,

@@ -1,4 +1,4 @@
-//! PostgreSQL 12 and later: one writable primary that several nodes share.
+//! PostgreSQL 12 and later: one writable primary, shared by several nodes.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use super::migration::{migration, not_migrated};
 use super::time_limit::LIMIT;
 use crate::revocation::log::StoreError;
 
-/// How long a first connection is tried for when a service starts.
+/// The time for which a service tries to make its first connection when it starts.
 const START_LIMIT: Duration = Duration::from_secs(30);
 const START_PAUSE: Duration = Duration::from_secs(1);
 
-/// What each connection is set to, whatever the server's defaults are: a commit is on disk when it returns, and
-/// a node that stops in the middle of a transaction does not keep the head for long.
+/// The settings of each connection, whatever the server's defaults are. A commit is on disk when it returns, and a node
+/// that stops in the middle of a transaction holds the head for at most 2 s.
 const SET: &str = "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false), set_config('statement_timeout', '5s', false), set_config('lock_timeout', '5s', false), set_config('idle_in_transaction_session_timeout', '2s', false), set_config('default_transaction_isolation', 'read committed', false)";
 
 const SERVER: &str = "SELECT current_setting('server_version_num')::integer, current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', current_setting('server_encoding') = 'UTF8', pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
 
-/// SQLSTATEs of a server that cannot be used now and may be in a moment: connection trouble, too many connections,
-/// starting up or shutting down.
+/// Returns `true` for an error that may pass in a moment: connection trouble, too many connections, or a server that
+/// starts or shuts down (SQLSTATEs `08…`, `53…` and `57P…`).
 fn may_pass(cause: &sqlx::Error) -> bool {
     match cause {
         sqlx::Error::Database(cause) => cause.code().is_some_and(|code| {
@@ -41,7 +41,7 @@ async fn set(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query(SET).execute(connection).await.map(drop)
 }
 
-/// A connection that is set up, within the limit.
+/// Opens a connection with the settings above, within the time limit.
 pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let connect = async {
         let mut connection = options.connect().await?;
@@ -52,7 +52,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnec
     timeout(LIMIT, connect).await.unwrap_or_else(late)
 }
 
-/// The first connection: the server may be about to start as well.
+/// Opens the first connection. Retries for 30 s, because the server may still be starting.
 pub(super) async fn connect_first(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
     let failed =
         |cause: sqlx::Error| StoreError::new("connect to the database", explained(cause.into()));
@@ -79,7 +79,7 @@ pub(super) async fn connect_first(options: &PgConnectOptions) -> Result<PgConnec
     }
 }
 
-/// Refuses a server on which a commit would last less than is promised.
+/// Refuses a server whose commits are less durable than the service promises.
 pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
     let refused = |why: &str| Err(StoreError::new("use the database", why.to_owned()));
     let row = sqlx::query(SERVER).fetch_one(connection).await;
@@ -102,7 +102,8 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Once, whichever node comes first: sqlx takes an advisory lock meanwhile, and may wait for it.
+/// Migrates the schema. The first node to arrive does it: sqlx holds an advisory lock meanwhile, and the others wait
+/// for it.
 pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     let migrated = timeout(START_LIMIT, migrations().run(connection)).await;
     let late = "another node has been at it for too long";
@@ -133,7 +134,7 @@ pub(super) fn pool(options: &PgConnectOptions, size: u32) -> PgPool {
     pool.connect_lazy_with(options.clone())
 }
 
-/// A task that lasts as long as the store.
+/// A task that stops when the store is dropped.
 #[derive(Debug)]
 pub(super) struct Listening(JoinHandle<()>);
 
@@ -149,8 +150,8 @@ impl Drop for Listening {
     }
 }
 
-/// Rings the bell whenever a node has written or acknowledged something. It has a task of its own: to give up
-/// waiting for a notification can lose it, and takes long.
+/// Rings the bell whenever a node has written or acknowledged something. The task is separate because cancelling a wait
+/// for a notification can lose the notification and takes long.
 async fn listen(options: PgConnectOptions, bell: watch::Sender<u64>) {
     let pool = PgPoolOptions::new()
         .max_connections(1)
@@ -169,7 +170,7 @@ async fn hear(pool: &PgPool, bell: &watch::Sender<u64>) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen("waxseal").await?;
     loop {
-        // Also what it missed while it was not connected may be news.
+        // A reconnection also counts as news: notifications may have been missed in between.
         listener.try_recv().await?;
         bell.send_modify(|rung| *rung = rung.wrapping_add(1));
     }

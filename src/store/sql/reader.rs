@@ -1,4 +1,4 @@
-//! What is read. Each function sees one moment of the store.
+//! Read queries. Each function sees one snapshot of the store.
 
 use super::engine::{Db, Readers, Row};
 use super::head::{HeadRow, head};
@@ -11,10 +11,10 @@ use crate::id::UserId;
 use crate::revocation::log::{Entry, Page};
 use crate::time::Timestamp;
 
-/// How many entries come in one row, at most.
+/// The maximum number of entries in one row.
 const ROW: u32 = 1024;
 
-/// Up to `limit` entries. While some are taken out of their row, the engine makes the next.
+/// Returns up to `limit` entries. The engine prepares the next row while this one is unpacked.
 async fn entries(db: &mut Db<'_>, after: i64, limit: u32) -> sqlx::Result<Vec<Entry>> {
     let (mut entries, mut left) = (Vec::new(), limit);
     let mut row = packed_row(db, after, left.min(ROW)).await?;
@@ -62,12 +62,12 @@ pub(super) async fn page_in(
     Ok((row, Page { head, entries }))
 }
 
-/// The first entry after that `seq`.
+/// Returns the first entry after that `seq`.
 pub(super) async fn entry_after(db: &mut Db<'_>, seq: i64) -> sqlx::Result<Option<Entry>> {
     Ok(entries(db, seq, 1).await?.pop())
 }
 
-/// `seq` and `expires_at` of the first of what expired after that `seq`.
+/// Returns `seq` and `expires_at` of up to `limit` entries that come after that `seq` and expired at or before `until`.
 pub(super) async fn expired(
     readers: &Readers,
     after: i64,

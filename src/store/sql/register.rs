@@ -1,4 +1,4 @@
-//! The register of nodes in the store.
+//! Implements the register of nodes on the store.
 
 use std::time::Duration;
 

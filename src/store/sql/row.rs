@@ -1,10 +1,10 @@
-//! The columns of a row.
+//! Decoders for the columns of a row.
 
 use super::engine::Row;
 use crate::revocation::LogHash;
 use crate::time::Timestamp;
 
-/// A row that this program did not write.
+/// The error for a row that this version of the program cannot have written.
 pub(super) fn unreadable(what: &'static str) -> sqlx::Error {
     sqlx::Error::Decode(format!("a {what} that this version does not know").into())
 }

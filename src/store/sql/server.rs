@@ -1,4 +1,4 @@
-//! The database of a writer, and its connections.
+//! The database behind a writer, and its connections.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::engine::Connection;
 use super::postgres;
 use super::time_limit::LIMIT;
 
-/// What a writer writes to.
+/// The database that a writer writes to.
 #[derive(Clone, Debug)]
 pub(super) enum Server {
     Sqlite(Box<SqliteConnectOptions>),
@@ -18,8 +18,8 @@ pub(super) enum Server {
 }
 
 impl Server {
-    /// A connection on which a first statement was done, of each engine its own: the one that was kept, or, if
-    /// the server has gone away meanwhile, another one. What that statement does may be done twice.
+    /// Returns a connection on which a first statement, one per engine, has succeeded: the kept connection, or a new
+    /// one if the server has gone away. The statement may run twice.
     pub(super) async fn begin(
         &self,
         kept: Option<Connection>,
@@ -35,7 +35,7 @@ impl Server {
         Ok(connection)
     }
 
-    /// Within which time it must have answered.
+    /// The time limit for the server's answer.
     pub(super) const fn limit(&self) -> Option<Duration> {
         match self {
             Self::Sqlite(_) => None,
@@ -48,7 +48,7 @@ impl Server {
             Self::Sqlite(options) => Connection::Sqlite(options.connect().await?),
             Self::Postgres(url) => {
                 let mut connection = postgres::connect(url.options()).await?;
-                // After a fail-over it is another server.
+                // After a fail-over the server is another one.
                 let checked = postgres::check(&mut connection).await;
                 checked.map_err(|cause| sqlx::Error::Configuration(cause.into()))?;
                 Connection::Postgres(connection)

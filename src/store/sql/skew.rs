@@ -1,4 +1,4 @@
-//! How far this node's wall clock may be off the server's.
+//! The tolerated difference between this node's wall clock and the server's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use crate::time::{Clock, Timestamp};
 
-/// A clock that is off by more than this is one by which nothing may be decided here: it would begin sessions in
-/// the future, or end those that are good elsewhere.
+/// A node's wall clock, compared with the server's. A clock that is off by more than the tolerance must not decide
+/// anything: it would begin sessions in the future, or end sessions that are valid elsewhere.
 #[derive(Clone, Debug)]
 pub struct Skew {
     clock: Arc<dyn Clock>,
     tolerance: Duration,
-    /// By how many milliseconds the clock was ahead when that was noted.
+    /// The milliseconds by which the clock was ahead at the last comparison.
     ahead: Arc<AtomicI64>,
 }
 
-/// That nothing was noted yet.
+/// The initial value: there was no comparison yet.
 const NEVER: i64 = i64::MIN;
 
-/// This node's clock is off.
+/// This node's clock differs from the server's by more than the tolerance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "this node's clock is {millis} ms {direction} of the database's; set it right, both by NTP"
@@ -30,7 +30,7 @@ pub struct ClockOff {
 }
 
 impl Skew {
-    /// A clock that may be off by `tolerance`: the leeway, and one second at least.
+    /// Creates a check with a tolerance of `tolerance`, which is the leeway, or of one second if that is longer.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, tolerance: Duration) -> Self {
         let tolerance = tolerance.max(Duration::from_secs(1));
@@ -45,7 +45,7 @@ impl Skew {
         self.clock.now()
     }
 
-    /// Notes how far it is off, to within half of the time that the answer took.
+    /// Records the clock's offset, with an error of at most half of the round-trip time.
     pub(super) fn note(&self, asked: Timestamp, server: Timestamp) {
         let took = self.now().millis().saturating_sub(asked.millis());
         let here = asked.millis().saturating_add(took / 2);
@@ -53,14 +53,14 @@ impl Skew {
         self.ahead.store(ahead, Ordering::Relaxed);
     }
 
-    /// By how many milliseconds the clock was ahead of the server's when it was compared last.
+    /// Returns the milliseconds by which the clock was ahead of the server's at the last comparison.
     pub(super) fn ahead(&self) -> Option<i64> {
         let ahead = self.ahead.load(Ordering::Relaxed);
         (ahead != NEVER).then_some(ahead)
     }
 
-    /// Compares the time at the server with the time before it was asked for and the time now: how long the
-    /// answer took is not held against the clock.
+    /// Checks that the server's time lies between the time before the question and the time now, within the tolerance.
+    /// The round-trip time does not count against the clock.
     pub(super) fn check(&self, asked: Timestamp, server: Timestamp) -> Result<(), ClockOff> {
         let behind = server.millis().saturating_sub(self.now().millis());
         let ahead = asked.millis().saturating_sub(server.millis());

@@ -14,7 +14,7 @@ use super::engine::READERS;
 use super::migration::migration;
 use crate::revocation::log::StoreError;
 
-/// How long a writer waits for another process's transaction.
+/// The time for which a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
@@ -31,8 +31,8 @@ pub(super) async fn connect(
 ) -> Result<SqliteConnection, StoreError> {
     let failed = |cause: sqlx::Error| StoreError::new("open the database", cause);
     let mut connection = options.connect().await.map_err(failed)?;
-    // SQLite answers with another mode where it cannot have the one that was asked for, and a
-    // commit would then survive less than is promised.
+    // SQLite falls back to another journal mode where WAL is not possible, and a commit would then be less durable than
+    // the service promises.
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
         .fetch_one(&mut connection)
         .await
@@ -62,15 +62,15 @@ pub(super) fn migrations() -> Migrator {
     ])
 }
 
-/// Readers that are open from the start and stay open: a connection opens the database and its log (`-wal`), and no
-/// descriptor may be left for them later.
+/// Opens the readers at the start and keeps them open: a connection opens the database and its log (`-wal`), and later
+/// there may be no free file descriptor for them.
 pub(super) async fn readers(options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
     let failed = |cause| StoreError::new("open the database", cause);
     let pool = SqlitePoolOptions::new()
         .max_connections(READERS)
         .idle_timeout(None)
         .max_lifetime(None)
-        // A local file does not go away between two uses; the question costs a thread's hop.
+        // A local file does not go away between two uses, and the test costs a hop to another thread.
         .test_before_acquire(false)
         .connect_with(options.pragma("query_only", "on"))
         .await
@@ -86,8 +86,7 @@ pub(super) async fn readers(options: SqliteConnectOptions) -> Result<SqlitePool,
     Ok(pool)
 }
 
-/// Connections for what strangers cause to be looked up, apart from those of others. They are made when they are
-/// needed.
+/// Creates a separate pool for lookups that unauthenticated callers cause. The connections are opened when needed.
 pub(super) fn lookups(options: SqliteConnectOptions, size: u32) -> SqlitePool {
     SqlitePoolOptions::new()
         .max_connections(size)

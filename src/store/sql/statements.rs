@@ -1,6 +1,6 @@
-//! Every statement. SQLite and PostgreSQL both take `$1`; a few are written for each.
+//! The SQL statements. Both SQLite and PostgreSQL accept `$1`; a few statements exist once per engine.
 
-/// The time at the server in nanoseconds: of this moment, and not of when the transaction began.
+/// The server's time in nanoseconds at this moment, not at the begin of the transaction.
 macro_rules! now {
     () => {
         "((extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)"
@@ -8,7 +8,7 @@ macro_rules! now {
 }
 
 pub(super) const HEAD: &str = "SELECT seq, hash, compacted, horizon, newest_lineage, everything_from, everything_version FROM head WHERE id = 1";
-/// With whether this is a standby, and the time there in milliseconds.
+/// The head, whether the server is a standby, and the server's time in milliseconds.
 pub(super) const HEAD_AT_PRIMARY: &str = "SELECT seq, hash, compacted, horizon, newest_lineage, everything_from, everything_version, pg_is_in_recovery(), (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM head WHERE id = 1";
 pub(super) const LOCK_HEAD: &str = "SELECT seq, hash, compacted, horizon, newest_lineage, everything_from, everything_version, pg_is_in_recovery(), (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM head WHERE id = 1 FOR UPDATE";
 pub(super) const SET_HEAD: &str = "UPDATE head SET seq = $1, hash = $2, compacted = $3, horizon = $4, newest_lineage = $5, everything_from = $6, everything_version = $7 WHERE id = 1";
@@ -16,16 +16,17 @@ pub(super) const SET_HEAD: &str = "UPDATE head SET seq = $1, hash = $2, compacte
 pub(super) const LEEWAY: &str = "SELECT leeway FROM head WHERE id = 1";
 pub(super) const SET_LEEWAY: &str = "UPDATE head SET leeway = $1 WHERE id = 1";
 
-/// Changes no row of a log that was begun with the same keys before.
+/// Changes no row if the log was last begun with the same keys.
 pub(super) const BEGIN_LOG: &str = "UPDATE head SET begun = $1 WHERE id = 1 AND begun <> $1";
 pub(super) const BEGUN: &str = "SELECT begun FROM head WHERE id = 1";
 
-/// A list of entries in JSON, their hashes in hexadecimal.
+/// Appends entries from a JSON list, with their hashes in hexadecimal.
 pub(super) const APPEND: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) SELECT value ->> 'seq', value ->> 'scope', value ->> 'key', value ->> 'from', value ->> 'spared', value ->> 'expires_at', value ->> 'reason', value ->> 'at', unhex(value ->> 'hash'), value ->> 'grace_until' FROM json_each($1)"#;
 pub(super) const APPEND_AT_SERVER: &str = r#"INSERT INTO revocation (seq, scope, key, "from", spared, expires_at, reason, at, hash, grace_until) SELECT seq, scope, key, "from", spared, expires_at, reason, at, decode(hash, 'hex'), grace_until FROM json_to_recordset(CAST($1 AS json)) AS entry (seq BIGINT, scope TEXT, key TEXT, "from" BIGINT, spared TEXT, expires_at BIGINT, reason TEXT, at BIGINT, hash TEXT, grace_until BIGINT)"#;
-/// Entries as one row: each column is one text of all their values, a space apart, and the hashes follow each other.
-/// A row costs more to hand over than to read, and to put its columns into one text costs more than the rest. No
-/// column has a space in it.
+/// Packs entries into one row: each column is one text with all its values, separated by a space, and the hashes are
+/// concatenated. No value contains a space.
+///
+/// A row costs more to transfer than to read, and concatenating all columns into one text costs more than the rest.
 pub(super) const ENTRIES: &str = r#"SELECT group_concat(seq, ' '), group_concat(scope, ' '), group_concat(key, ' '), group_concat("from", ' '), group_concat(coalesce(spared, ''), ' '), group_concat(expires_at, ' '), group_concat(reason, ' '), group_concat(at, ' '), group_concat(coalesce(grace_until, ''), ' '), CAST(group_concat(hash, '') AS BLOB) FROM revocation WHERE seq > $1 AND seq <= coalesce((SELECT seq FROM revocation WHERE seq > $1 ORDER BY seq LIMIT 1 OFFSET $2 - 1), 9223372036854775807)"#;
 pub(super) const ENTRIES_AT_SERVER: &str = r#"SELECT string_agg(CAST(seq AS text), ' '), string_agg(scope, ' '), string_agg(key, ' '), string_agg(CAST("from" AS text), ' '), string_agg(coalesce(spared, ''), ' '), string_agg(CAST(expires_at AS text), ' '), string_agg(reason, ' '), string_agg(CAST(at AS text), ' '), string_agg(coalesce(CAST(grace_until AS text), ''), ' '), string_agg(hash, '') FROM (SELECT * FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2) AS entry"#;
 pub(super) const EXPIRED: &str = "SELECT seq, expires_at FROM revocation WHERE seq > $1 AND expires_at <= $2 ORDER BY seq LIMIT $3";
@@ -59,7 +60,7 @@ pub(super) const SESSIONS: &str = r#"SELECT lineage, auth_time, session_expiry, 
 pub(super) const GENERATION: &str = r#"SELECT generation, renew_at, grace_until, raised FROM session WHERE lineage = $1 AND "user" = $2 AND auth_time = $3 AND session_expiry = $4"#;
 pub(super) const SESSION: &str = r#"SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE lineage = $1 AND "user" = $2"#;
 pub(super) const RENEW: &str = "UPDATE session SET generation = $2, renew_at = $3, grace_until = $4, idle_end = $5 WHERE lineage = $1";
-/// No grace: `grace_until` is 0.
+/// Sets `grace_until` to 0: there is no grace.
 pub(super) const RAISE: &str = "UPDATE session SET generation = $2, raised = $2, renew_at = $3, grace_until = 0, idle_end = $4 WHERE lineage = $1";
 pub(super) const RAISED: &str = "SELECT raised FROM session WHERE lineage = $1";
 pub(super) const FORGET_SESSIONS: &str =
@@ -88,7 +89,7 @@ pub(super) const PRESENT: &str =
     "INSERT INTO assertion (digest, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 pub(super) const FORGET_ASSERTIONS: &str = "DELETE FROM assertion WHERE expires_at <= $1";
 
-/// A beat that arrives late must not take the place of a later one.
+/// Ignores a heartbeat that arrives after a later one.
 pub(super) const ENTER_NODE: &str = "INSERT INTO node (id, name, beat, seq, hash, bound) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET name = excluded.name, beat = excluded.beat, seq = excluded.seq, hash = excluded.hash, bound = excluded.bound WHERE node.beat < excluded.beat";
 pub(super) const NODES: &str = "SELECT head.seq, node.id, node.name, node.beat, node.seq, node.hash, node.bound, (node.seq = head.seq AND node.hash = head.hash) OR EXISTS (SELECT 1 FROM revocation WHERE revocation.seq = node.seq AND revocation.hash = node.hash) FROM head LEFT JOIN node ON TRUE ORDER BY node.name, node.id";
 pub(super) const DISMISS_NODE: &str = "DELETE FROM node WHERE id = $1 AND beat = $2";
@@ -98,9 +99,10 @@ pub(super) const RING: &str = "SELECT pg_notify('waxseal', '')";
 pub(super) const MARK: &str = "SELECT seq, hash, former_seq, former_hash FROM mark WHERE id = $1";
 pub(super) const SET_MARK: &str = "INSERT INTO mark (id, seq, hash, former_seq, former_hash) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, former_seq = excluded.former_seq, former_hash = excluded.former_hash";
 
-/// GCRA, exact however many nodes count at once: $2 is the time that one attempt takes up, and $3 how far ahead of the
-/// time now they may be taken up before it. No row if it is too far. A time that no attempts can have led to (by
-/// more than a second) was written before the clock was set back: it is brought down to what they can.
+/// GCRA (generic cell rate algorithm), exact for any number of nodes that count at once. $2 is the time that one
+/// attempt takes up, and $3 is how far ahead of now the earlier attempts may reach. Returns no row if they reach
+/// further. A stored time that no attempts can have produced (more than 1 s too late) was written before the clock was
+/// set back, and is reduced to the maximum.
 pub(super) const COUNT_LOGIN: &str = concat!(
     "INSERT INTO login_limit AS counted (key, tat) VALUES ($1, ",
     now!(),
@@ -119,12 +121,12 @@ pub(super) const WAIT_FOR_LOGIN: &str = concat!(
     now!(),
     " FROM login_limit WHERE key = $1"
 );
-/// Gives one attempt back: $2 is the time that it takes up.
+/// Takes one attempt back. $2 is the time that one attempt takes up.
 pub(super) const GIVE_LOGIN_BACK: &str = "UPDATE login_limit SET tat = tat - $2 WHERE key = $1";
 
-/// Counts a failure. No row if the last one is not long enough ago: nothing is waited for before $2 failures, then $3, and
-/// twice as much with each more, up to $4. $5 is how long failures are remembered. One that is ahead of the time (by
-/// more than a second) was written before the clock was set back, and is no reason to wait.
+/// Counts a failure. Returns no row if the last failure is too recent. Below $2 failures there is no wait. At $2 the
+/// wait is $3, and it doubles with each further failure, up to $4. Failures are remembered for $5. A last failure that
+/// is more than 1 s in the future was written before the clock was set back, and causes no wait.
 pub(super) const COUNT_FAILURE: &str = concat!(
     "INSERT INTO login_failure AS slowed (account, failures, last) VALUES ($1, 1, ",
     now!(),
@@ -138,14 +140,15 @@ pub(super) const COUNT_FAILURE: &str = concat!(
     now!(),
     " + 1000000000 RETURNING 1"
 );
-/// How many failures there are, and how long ago the last one is.
+/// Returns the number of failures and the time since the last one.
 pub(super) const LAST_FAILURE: &str = concat!(
     "SELECT failures, ",
     now!(),
     " - last FROM login_failure WHERE account = $1"
 );
-/// The next attempt does not wait: $2 is the longest wait.
-/// However many are given back at once, the account waits for none of them, and its failures are remembered as long.
+/// Takes a failure back, and makes the last one $2 old, which is the longest wait, so that the next attempt does not
+/// wait. However many failures are taken back at once, no wait remains, and the other failures are remembered equally
+/// long.
 pub(super) const GIVE_FAILURE_BACK: &str = concat!(
     "UPDATE login_failure SET failures = failures - 1, last = ",
     now!(),
@@ -158,7 +161,7 @@ pub(super) const FORGET_FAILURES: &str = concat!(
     " - $1 OR failures <= 0 LIMIT $2 FOR UPDATE SKIP LOCKED)"
 );
 
-/// Whoever is being counted now is left for the next time.
+/// Skips rows that another transaction is counting on; the next run drops them.
 pub(super) const FORGET_LOGINS: &str = concat!(
     "DELETE FROM login_limit WHERE key IN (SELECT key FROM login_limit WHERE tat <= ",
     now!(),
@@ -168,7 +171,7 @@ pub(super) const FORGET_NETWORKS_OF: &str =
     "DELETE FROM login_network WHERE account = $1 AND network <> $2";
 pub(super) const KNOWN_NETWORK: &str =
     "SELECT 1 FROM login_network WHERE account = $1 AND network = $2";
-/// Changes nothing if it was noted within $3.
+/// Changes nothing if the network was recorded within $3.
 pub(super) const ADD_NETWORK: &str = concat!(
     "INSERT INTO login_network AS known (account, network, seen) VALUES ($1, $2, ",
     now!(),
@@ -176,14 +179,14 @@ pub(super) const ADD_NETWORK: &str = concat!(
 );
 pub(super) const FORGET_OTHER_NETWORKS: &str = "DELETE FROM login_network WHERE account = $1 AND network IN (SELECT network FROM login_network WHERE account = $1 ORDER BY seen DESC OFFSET $2)";
 
-/// By the time of the one process that writes, $3 and $1.
+/// Records a network at $3, the time of the one process that writes.
 pub(super) const NOTE_NETWORK: &str = "INSERT INTO login_network (account, network, seen) VALUES ($1, $2, $3) ON CONFLICT (network) DO UPDATE SET seen = max(seen, excluded.seen)";
 pub(super) const DROP_OTHER_NETWORKS: &str = "DELETE FROM login_network WHERE account = $1 AND network IN (SELECT network FROM login_network WHERE account = $1 ORDER BY seen DESC LIMIT -1 OFFSET $2)";
 pub(super) const OLD_NETWORK: &str = "SELECT 1 FROM login_network WHERE seen <= $1 LIMIT 1";
 pub(super) const DROP_NETWORKS: &str = "DELETE FROM login_network WHERE network IN (SELECT network FROM login_network WHERE seen <= $1 LIMIT $2)";
 pub(super) const KEPT_FAILURES: &str =
     "SELECT account, failures, expires_at FROM login_failure ORDER BY failures DESC LIMIT $1";
-/// A list of accounts in JSON, their digests in hexadecimal.
+/// Stores the failures of a JSON list of accounts, with their digests in hexadecimal.
 pub(super) const KEEP_FAILURES: &str = "INSERT INTO login_failure (account, failures, expires_at) SELECT unhex(value ->> 'account'), value ->> 'failures', value ->> 'expires_at' FROM json_each($1) WHERE TRUE ON CONFLICT (account) DO UPDATE SET failures = excluded.failures, expires_at = excluded.expires_at";
 /// A row without failures expires at once.
 pub(super) const EXPIRED_FAILURE: &str =
@@ -196,5 +199,5 @@ pub(super) const FORGET_NETWORKS: &str = concat!(
     " - $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
 );
 
-/// A reader sees one moment, and writes nothing.
+/// Begins a read-only transaction that sees one snapshot.
 pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";

@@ -1,4 +1,4 @@
-//! The store: its connections, and how it is opened.
+//! The store: its connections, and how it opens.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,24 +25,24 @@ use crate::revocation::log::{Cursor, Head, StoreError};
 use crate::store::mark::{Mark, MarkFile};
 use crate::time::Timestamp;
 
-/// The store.
+/// The database of a service, which implements the storage traits.
 #[derive(Debug)]
 pub struct SqlStore {
-    /// None in one that was opened to be looked into.
+    /// `None` in a store that was opened read-only.
     writer: Option<Writer>,
     pub(super) readers: Readers,
     pub(super) attendance: Attendance,
     pub(super) bell: watch::Sender<u64>,
     listening: Option<Listening>,
-    /// The known networks; with SQLite the login limits too.
+    /// The known networks, and with SQLite the login limits too.
     pub(super) limits: Limits,
     counters: Option<SharedCounters>,
 }
 
 impl SqlStore {
-    /// Opens the SQLite file, which may be empty but must be there, and brings its schema up to date. Other
-    /// processes may have it open too. Whether the log goes on from the mark is asked at each change; without
-    /// a mark it is opened to be looked into, and changes nothing else.
+    /// Opens the SQLite file and brings its schema up to date. The file may be empty but must exist. Other processes
+    /// may have it open too. Each change checks that the log continues from the mark. Without a mark the store is
+    /// read-only, except for the schema.
     ///
     /// # Errors
     /// [`StoreError`]; a schema that is newer than this program is refused.
@@ -58,12 +58,12 @@ impl SqlStore {
         Ok(Self::new(connection, server, readers, limits, mark, None))
     }
 
-    /// Opens a PostgreSQL database of its own, which may be empty, and brings its schema up to date: once, whichever
-    /// of several nodes comes first. A server that cannot be reached yet is waited for, for 30 s. With `skew`, a node
-    /// whose wall clock is further off the server's than that writes nothing and proves no freshness.
+    /// Opens a PostgreSQL database and brings its schema up to date. The database must be for Waxseal alone, and may be
+    /// empty. The first of several nodes migrates it. Waits up to 30 s for the server. With `skew`, a node whose wall
+    /// clock differs from the server's by more than the tolerance writes nothing and proves no freshness.
     ///
     /// # Errors
-    /// [`StoreError`]; a schema that is newer than this program is refused, as is a server that would lose commits.
+    /// [`StoreError`]; a schema that is newer than this program is refused, and so is a server that would lose commits.
     pub async fn connect(
         url: &PostgresUrl,
         mark: Option<MarkFile>,
@@ -110,7 +110,7 @@ impl SqlStore {
         }
     }
 
-    /// What login limits are kept in. All nodes of a PostgreSQL database count together.
+    /// Returns the stores of the login limits. All nodes of a PostgreSQL database share their counters.
     #[must_use]
     pub fn limit_stores(self: &Arc<Self>) -> LimitStores {
         let networks = Arc::clone(self) as _;
@@ -121,16 +121,17 @@ impl SqlStore {
         LimitStores { networks, counting }
     }
 
-    /// By how many milliseconds this node's clock was ahead of the server's when it last proved its freshness.
+    /// Returns the milliseconds by which this node's clock was ahead of the server's when the node last proved its
+    /// freshness.
     #[must_use]
     pub fn clock_ahead(&self) -> Option<i64> {
         self.attendance.clock_ahead()
     }
 
-    /// The log's head, and how the log stands to that mark.
+    /// Returns the log's head, and whether the log continues from that mark.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the log cannot be read.
     pub async fn compare(&self, mark: Option<&Mark>) -> Result<(Head, Continuation), StoreError> {
         let read = async {
             let mut reader = self.readers.snapshot().await?;
@@ -142,12 +143,12 @@ impl SqlStore {
             .await
     }
 
-    /// Begins the log for a service. `keys` tells its keys from others, and is not 0. If the log is empty and was
-    /// not begun with these keys, those that the service had are older than the log, and everything that they can
-    /// have signed is ended. True if so.
+    /// Begins the log for a service. `keys` identifies the service's set of keys, and is not 0. If the log is empty and
+    /// was never begun with these keys although the service had them, the keys are older than the log: then this
+    /// revokes everything that they can have signed, and returns `true`.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the log cannot be written.
     pub async fn begin_log(
         &self,
         had_keys: bool,
@@ -157,12 +158,12 @@ impl SqlStore {
         self.write(BeginLog { had_keys, keys, at }).await
     }
 
-    /// Ends every session and every client's token from before, also of those that this log knows nothing
-    /// of: their lineages go to `newest_lineage`, and what had expired to `horizon`. The mark is put at
-    /// this log, wherever it was.
+    /// Ends every session and every client token issued before, including those that are unknown to this log: their
+    /// lineages reach up to `newest_lineage`, and those that expired up to `horizon`. Moves the mark to this log,
+    /// wherever it was.
     ///
     /// # Errors
-    /// [`StoreError`]; it may be done again.
+    /// [`StoreError`]; the call can be repeated.
     pub async fn end_former(
         &self,
         newest_lineage: Timestamp,
@@ -177,11 +178,11 @@ impl SqlStore {
         self.write(end).await
     }
 
-    /// Moves the mark to the head of a log that goes on from what a node has read: each node's own mark then shows
-    /// also what others wrote.
+    /// Moves the mark to the head of a log that continues from `read`, so that each node's own mark also covers what
+    /// other nodes wrote.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the log does not continue from `read`, or the mark cannot be written.
     pub async fn follow(&self, read: Cursor) -> Result<(), StoreError> {
         self.write(Follow(read)).await
     }

@@ -1,14 +1,15 @@
-//! How long the database may take.
+//! The time limit for operations on the database.
 
 use std::time::Duration;
 
 use super::advice::{Cause, explained};
 
-/// How long anything that is asked of the server may take. Whoever waits longer gets an error, and the
-/// connection, whose state nobody knows then, is dropped.
+/// The time limit for every request to the server. After it the caller gets an error, and the connection is dropped,
+/// because its state is unknown.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
-/// A server may be gone without a word; a file is not. What does not come in time is dropped.
+/// Runs `work` within the limit, and drops it after that. A server can go away without notice; a local file cannot, and
+/// has no limit.
 pub(super) async fn within_limit<T>(
     limit: Option<Duration>,
     work: impl Future<Output = Result<T, Cause>>,

@@ -1,4 +1,4 @@
-//! The one task that writes: many callers' commands in one transaction, so that they share one fsync.
+//! The one task that writes. It puts the commands of many callers into one transaction, so that they share one fsync.
 
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use crate::meters;
 use crate::revocation::log::{Entry, StoreError};
 use crate::store::mark::MarkFile;
 
-/// How many commands share a transaction at most, and how many wait.
+/// The maximum number of commands in one transaction, and of commands that wait.
 const BATCH: usize = 256;
 const WAITING: usize = 4 * BATCH;
 
@@ -33,7 +33,7 @@ struct Writing {
     server: Server,
     connection: Option<Connection>,
     mark: MarkFile,
-    /// The mark could not be moved last time.
+    /// `true` if the last attempt to move the mark failed.
     stuck: bool,
     skew: Option<Skew>,
 }
@@ -57,7 +57,7 @@ impl Writer {
         Self { jobs: sender }
     }
 
-    /// Answers once the command is on disk, or will certainly not be written.
+    /// Queues a command. Returns once the command is on disk, or certainly will not be written.
     pub(super) async fn write<C: Command>(&self, command: C) -> Result<C::Reply, StoreError> {
         let gone = || StoreError::new("write", "the writer has stopped");
         let (job, reply) = job(command);
@@ -83,8 +83,8 @@ impl Writing {
         }
     }
 
-    /// The state of the connection is unknown after a failure: SQLite ends a transaction by itself when the disk is
-    /// full, and sqlx does not learn of it. So the next batch gets a new connection.
+    /// Commits a batch. A failure leaves the connection in an unknown state: SQLite rolls a transaction back when the
+    /// disk is full, and sqlx does not notice. So the next batch gets a new connection.
     async fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Cause> {
         let limit = self.server.limit();
         let commit = async {
@@ -105,7 +105,7 @@ impl Writing {
         followed
     }
 
-    /// In a transaction that has begun.
+    /// Runs the batch in a transaction that has begun.
     async fn commit(
         &self,
         db: &mut Db<'_>,
@@ -151,7 +151,7 @@ impl Writing {
     }
 }
 
-/// The sessions that the batch ended leave the inventory together: in one statement, and not in one for each logout.
+/// Removes the sessions that the batch ended from the inventory, in one statement instead of one per logout.
 async fn forget_ended(db: &mut Db<'_>, batch: &[Box<dyn Job>]) -> sqlx::Result<()> {
     let ended = batch.iter().filter_map(|job| match job.kind() {
         Effect::EndSession(lineage) => Some(lineage.to_string()),

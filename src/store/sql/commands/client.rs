@@ -1,4 +1,4 @@
-//! Commands of clients: added, changed, and their tokens begun.
+//! Commands that add and change clients, and record their tokens.
 
 use crate::account::client::{BeginToken, Changed, Client, ClientChange, PresentedAssertion};
 use crate::id::ClientId;
@@ -9,7 +9,7 @@ use crate::store::sql::head::{HeadRow, append, cut_off};
 use crate::store::sql::statements as sql;
 use crate::time::Timestamp;
 
-/// Adds a client. The reply is false if there is one of that name.
+/// Adds a client. The reply is `false` if the name is taken.
 #[derive(Debug)]
 pub(in crate::store::sql) struct AddClient(pub(in crate::store::sql) Box<Client>);
 
@@ -51,7 +51,7 @@ impl Command for ChangeClient {
     }
 }
 
-/// The reply is false if the assertion was presented before.
+/// The reply is `false` if the assertion was presented before.
 impl Command for PresentedAssertion {
     type Reply = bool;
 
@@ -62,7 +62,7 @@ impl Command for PresentedAssertion {
     }
 }
 
-/// The reply is false if the client changed since it was read.
+/// The reply is `false` if the client has changed since it was read.
 impl Command for BeginToken {
     type Reply = bool;
 
@@ -71,7 +71,7 @@ impl Command for BeginToken {
     }
 }
 
-/// Forgets assertions that expired at or before a time.
+/// Removes assertions that expired at or before a time.
 #[derive(Debug)]
 pub(in crate::store::sql) struct ForgetAssertions(pub(in crate::store::sql) Timestamp);
 
@@ -149,8 +149,8 @@ async fn change(
     Ok(Changed::Revoked(append(head, revocation)))
 }
 
-/// A token whose client changed since it was read is not handed out; one that is is known to every
-/// cut-off that comes after.
+/// Refuses a token if its client has changed since it was read. Records an issued token, so that every later cut-off
+/// covers it.
 async fn begin(db: &mut Db<'_>, head: &mut HeadRow, begin: &BeginToken) -> sqlx::Result<bool> {
     let id = begin.client.to_string();
     let known = version(db, &id).await?;
@@ -171,7 +171,7 @@ async fn begin(db: &mut Db<'_>, head: &mut HeadRow, begin: &BeginToken) -> sqlx:
     Ok(true)
 }
 
-/// `enabled`, `version`, `newest`, `from`.
+/// Returns `enabled`, `version`, `newest` and `from` of a client.
 async fn version(db: &mut Db<'_>, id: &str) -> sqlx::Result<Option<(bool, i64, i64, i64)>> {
     let row = db.query(sql::CLIENT_VERSION).bind(id).optional().await?;
     let version = |row: Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));

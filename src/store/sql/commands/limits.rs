@@ -1,4 +1,4 @@
-//! Commands of the login limits. With SQLite the process counts by itself, and writes what must survive a restart.
+//! Commands of the login limits. With SQLite the process counts in memory, and writes what must survive a restart.
 
 use serde_json::json;
 
@@ -7,10 +7,10 @@ use crate::store::sql::command::{Command, Transaction};
 use crate::store::sql::statements as sql;
 use crate::time::Timestamp;
 
-/// How many rows one command drops: a logout waits no longer than that takes.
+/// The number of rows that one command drops. It bounds how long the cleanup delays a logout.
 const DROP_AT_ONCE: i64 = 1000;
 
-/// Notes a known network at a time.
+/// Records a known network and the time of the login.
 #[derive(Debug)]
 pub(in crate::store::sql) struct NoteNetwork(
     pub(in crate::store::sql) Whereabouts,
@@ -31,7 +31,7 @@ impl Command for NoteNetwork {
     }
 }
 
-/// Keeps the failures of accounts.
+/// Stores the failures of accounts.
 #[derive(Debug)]
 pub(in crate::store::sql) struct KeepFailures(pub(in crate::store::sql) Vec<KeptFailures>);
 
@@ -55,7 +55,7 @@ impl Command for KeepFailures {
     }
 }
 
-/// Drops some rows that are as old as a time, by this statement.
+/// Runs `statement` to drop some rows of the time `until` or older.
 #[derive(Debug)]
 pub(in crate::store::sql) struct DropOld {
     pub(in crate::store::sql) statement: &'static str,

@@ -1,4 +1,4 @@
-//! Commands of the revocation log.
+//! Commands that write to the revocation log.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::store::sql::head::{HeadRow, append, cut_off};
 use crate::store::sql::statements as sql;
 use crate::time::Timestamp;
 
-/// Ends what it says. The reply is the `seq` of the entry.
+/// Writes a revocation. The reply is the `seq` of its entry.
 #[derive(Debug)]
 pub(in crate::store::sql) struct EndNow {
     pub(in crate::store::sql) what: Revoke,
@@ -39,8 +39,8 @@ impl Command for EndNow {
     }
 }
 
-/// Begins the log: ends everything from before if the log is empty and no service has begun it with these keys, where
-/// there were keys before it. The reply is whether it did.
+/// Begins the log. If the log is empty, was not last begun with these keys, and the keys existed before it, this ends
+/// everything from before. The reply is `true` if it did.
 #[derive(Debug)]
 pub(in crate::store::sql) struct BeginLog {
     pub(in crate::store::sql) had_keys: bool,
@@ -71,8 +71,8 @@ impl Command for BeginLog {
     }
 }
 
-/// An older copy was put back, or the log is new: ends everything, past a newest lineage and a horizon that this log
-/// does not know.
+/// Ends everything, after a restore of an older copy or in a new log, up to a newest lineage and a horizon that this
+/// log does not know.
 #[derive(Debug)]
 pub(in crate::store::sql) struct EndFormer {
     pub(in crate::store::sql) newest_lineage: Timestamp,
@@ -102,7 +102,7 @@ impl Command for EndFormer {
     }
 }
 
-/// Writes nothing, and moves the mark: in a log that continues from what was read of it.
+/// Writes nothing to the log. Advances the mark, if the log continues from the cursor.
 #[derive(Debug)]
 pub(in crate::store::sql) struct Follow(pub(in crate::store::sql) Cursor);
 
@@ -119,7 +119,7 @@ impl Command for Follow {
     }
 }
 
-/// Raises the horizon.
+/// Raises the horizon, never back.
 #[derive(Debug)]
 pub(in crate::store::sql) struct RaiseHorizon(pub(in crate::store::sql) Timestamp);
 
@@ -133,7 +133,7 @@ impl Command for RaiseHorizon {
     }
 }
 
-/// Changes the leeway, at a time. What had expired by a smaller one does not come back by a larger one.
+/// Changes the leeway at a time. A larger leeway revives nothing that expired under the smaller one.
 #[derive(Debug)]
 pub(in crate::store::sql) struct ChangeLeeway(
     pub(in crate::store::sql) Duration,
@@ -156,7 +156,7 @@ impl Command for ChangeLeeway {
     }
 }
 
-/// Drops rows that expired, each by its `seq` and `expires_at`. The reply is how many it dropped.
+/// Drops expired rows, each given by its `seq` and `expires_at`. The reply is the number dropped.
 #[derive(Debug)]
 pub(in crate::store::sql) struct Compact(pub(in crate::store::sql) Vec<(i64, i64)>);
 
@@ -165,8 +165,8 @@ impl Command for Compact {
 
     async fn write(&self, to: &mut Transaction<'_, '_>) -> sqlx::Result<u64> {
         let Self(rows) = self;
-        // What comes after the mark stays: it proves that the log goes on from there. Where there are several nodes
-        // it is noted of each mark instead.
+        // Keeps the entries after the mark, which prove that the log continues from it. With several nodes the position
+        // of each mark is recorded in the database instead.
         let noted = to.db.is_postgres();
         let rows = rows.iter();
         let rows = rows.filter(|(seq, _)| noted || to.marking.has(*seq));
@@ -195,8 +195,7 @@ async fn revoke(
 ) -> sqlx::Result<i64> {
     let (target, from, expires_at) = match what {
         Revoke::Session(lineage, expires_at) => {
-            // A lineage may be ahead of the clock, and the horizon that takes the entry's place must
-            // be past it.
+            // A lineage may be ahead of the clock, and the horizon that replaces the entry must lie past it.
             let expires_at = session_revocation_expiry(lineage.created_at()).max(*expires_at);
             (Target::Session(*lineage), ALL, expires_at)
         }
@@ -227,8 +226,8 @@ async fn revoke(
     Ok(append(head, revocation))
 }
 
-/// No later than now, where there is a server that says when that is. The horizon ends what is behind it at every
-/// node: it must not follow the clock of one that had been wrong.
+/// Limits a time to the server's time, if there is a server. The horizon refuses everything before it at every node, so
+/// it must not follow the wrong clock of one node.
 fn passed(head: &HeadRow, time: Timestamp) -> Timestamp {
     head.server_time.map_or(time, |now| time.min(now))
 }

@@ -1,4 +1,4 @@
-//! What each command writes within the transaction that holds the head.
+//! The commands, each of which writes within the transaction that holds the head.
 
 pub(in crate::store::sql) mod client;
 pub(in crate::store::sql) mod limits;

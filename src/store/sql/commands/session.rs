@@ -1,4 +1,4 @@
-//! Commands of sessions: begun, renewed, forgotten.
+//! Commands that begin, renew and remove sessions.
 
 use crate::account::BeginSession;
 use crate::id::{Lineage, SessionId};
@@ -11,13 +11,13 @@ use crate::store::sql::row::{generation, time};
 use crate::store::sql::statements as sql;
 use crate::time::Timestamp;
 
-/// How many rows one forgetting transaction drops: a logout waits no longer than that takes.
+/// The number of rows that one command removes. It bounds how long the cleanup delays a logout.
 const FORGET_AT_ONCE: i64 = 512;
 
-/// `enabled`, `version`, `newest_lineage`, `from`, `spared`.
+/// The columns `enabled`, `version`, `newest_lineage`, `from` and `spared` of a user.
 type UserRow = (bool, i64, i64, i64, Option<String>);
 
-/// The reply is false if the user changed since it was read.
+/// The reply is `false` if the user has changed since it was read.
 impl Command for BeginSession {
     type Reply = bool;
 
@@ -38,7 +38,7 @@ impl Command for Renew {
     }
 }
 
-/// Forgets some of the sessions that ended at or before a time. The reply is how many.
+/// Removes some of the sessions that ended at or before a time. The reply is their number.
 #[derive(Debug)]
 pub(in crate::store::sql) struct Forget(pub(in crate::store::sql) Timestamp);
 
@@ -142,11 +142,11 @@ async fn renew(db: &mut Db<'_>, head: &mut HeadRow, renew: &Renew) -> sqlx::Resu
     })
 }
 
-/// Gives a session its next generation and ends all before it at once, without a grace. Gives the generation, or
-/// none if there is no such session or the generation that was presented is over.
+/// Raises a session to its next generation and ends all earlier generations at once, without a grace. Returns the new
+/// generation, or `None` if the session does not exist or the presented generation is over.
 ///
-/// The `reason` is why the session changed: its user's new password, for example. It is not
-/// [`Reason::Renewed`], which says that a generation before it is a sign of theft.
+/// `reason` says why the session changed: its user has a new password, for example. It is never [`Reason::Renewed`],
+/// which makes the use of an earlier generation a sign of theft.
 pub(super) async fn raise(
     db: &mut Db<'_>,
     head: &mut HeadRow,
@@ -181,13 +181,13 @@ pub(super) async fn raise(
     Ok(Some(next))
 }
 
-/// Whether a generation was renewed, and its grace lasts.
+/// Returns `true` if the presented generation was superseded by a renewal whose grace is not over.
 fn within_grace(row: &Row, presented: u32, at: Timestamp) -> sqlx::Result<bool> {
     let before = presented.checked_add(1) == Some(generation(row, 0)?);
     Ok(before && at < time(row, 2)?)
 }
 
-/// The entry that ends every generation before `next`, without a grace.
+/// Returns the entry that ends every generation before `next`, without a grace.
 fn raised_entry(
     lineage: Lineage,
     next: u32,
@@ -207,7 +207,7 @@ fn raised_entry(
     }
 }
 
-/// What a command must know of the user of that ID.
+/// Returns the columns of a user that a command needs.
 pub(super) async fn user_row(db: &mut Db<'_>, id: &str) -> sqlx::Result<Option<UserRow>> {
     let row = db.query(sql::SESSION_USER).bind(id).optional().await?;
     let user = |row: Row| {

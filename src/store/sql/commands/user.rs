@@ -1,4 +1,4 @@
-//! Commands of users: added, changed, and the end of their sessions.
+//! Commands that add and change users, and end their sessions.
 
 use super::session::{self, user_row};
 use crate::account::limits::{Digest, account_digest};
@@ -12,7 +12,7 @@ use crate::store::sql::head::{HeadRow, append, cut_off};
 use crate::store::sql::statements as sql;
 use crate::time::Timestamp;
 
-/// Adds a user. The reply is false if there is one of that name.
+/// Adds a user. The reply is `false` if the name is taken.
 #[derive(Debug)]
 pub(in crate::store::sql) struct AddUser(
     pub(in crate::store::sql) User,
@@ -36,7 +36,7 @@ impl Command for AddUser {
     }
 }
 
-/// Changes a user. The reply is the `seq` of the entry that ends sessions, or none if there is no such user.
+/// Changes a user. The reply is the `seq` of the entry that ends the sessions, or `None` if the user does not exist.
 #[derive(Debug)]
 pub(in crate::store::sql) struct ChangeUser {
     pub(in crate::store::sql) user: UserId,
@@ -64,7 +64,7 @@ impl Command for OwnPassword {
     }
 }
 
-/// Lets a user log in again. The reply is false if there is no such user.
+/// Lets a user log in again. The reply is `false` if the user does not exist.
 #[derive(Debug)]
 pub(in crate::store::sql) struct EnableUser(pub(in crate::store::sql) UserId);
 
@@ -78,7 +78,7 @@ impl Command for EnableUser {
     }
 }
 
-/// Replaces a hash of a password, unless the password changed meanwhile.
+/// Replaces a password hash, unless the password has changed since.
 #[derive(Debug)]
 pub(in crate::store::sql) struct UpgradeHash {
     pub(in crate::store::sql) user: UserId,
@@ -116,8 +116,8 @@ async fn change(
         | UserChange::Delete => None,
     };
     let spares = spared.map(|lineage| lineage.to_string());
-    // "All others" again, and none was begun since: one session cannot grow the log for ever. Logins
-    // under way lose all the same.
+    // Writes no entry if the same session ends all others again and none has begun since, so that one session cannot
+    // grow the log without limit. Logins under way still lose.
     let again = matches!(change, UserChange::EndSessions { .. })
         && spares.is_some()
         && spares == already_spared
@@ -161,7 +161,8 @@ async fn change(
     Ok(Some(append(head, revocation)))
 }
 
-/// The session that goes on gets its next generation, and all its tokens so far end with the other sessions.
+/// Changes the password of a session's own user. That session gets its next generation, and all its earlier tokens end
+/// together with the user's other sessions.
 async fn change_own_password(
     db: &mut Db<'_>,
     head: &mut HeadRow,
@@ -215,7 +216,8 @@ async fn forget_others(db: &mut Db<'_>, id: &str, spares: Option<&str>) -> sqlx:
     query.execute().await.map(drop)
 }
 
-/// Forgets where the user was let in with the old password, but for one network: somebody else may have had it.
+/// Removes the user's known networks except one, because another person may have logged in from them with the old
+/// password.
 async fn forget_networks(db: &mut Db<'_>, id: &str, spared: Option<Digest>) -> sqlx::Result<()> {
     let Some(row) = db.query(sql::USERNAME).bind(id).optional().await? else {
         return Ok(());
