@@ -60,7 +60,8 @@ impl Waxseal {
                     );
                     return self.reload_keys().await;
                 }
-                Ok(Ok(false)) | Err(_) => {}
+                Ok(Ok(false)) => {}
+                Err(cause) => tracing::error!(%cause, "re-dating the keys panicked"),
                 Ok(Err(cause)) => tracing::debug!(%cause, "the keys could not be re-dated"),
             }
         }

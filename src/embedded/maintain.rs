@@ -85,7 +85,7 @@ impl Waxseal {
             }
             .await;
             if let Err(cause) = heard {
-                tracing::debug!(%cause, "the bell rang and the log could not be read; it is read every so often anyway");
+                tracing::debug!(%cause, "the log could not be read after a notification; it is polled anyway");
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 #[non_exhaustive]
 pub enum OpenError {
     /// A folder cannot be created, read or written.
-    #[error("{path}: {cause}; the folder must exist or be makeable, and be writable", path = path.display())]
+    #[error("{path}: {cause}; the folder must exist (or be creatable), and be writable", path = path.display())]
     Folder {
         /// The folder.
         path: PathBuf,

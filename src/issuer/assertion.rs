@@ -67,7 +67,9 @@ impl<'a> UntrustedAssertion<'a> {
         let keys = keys.ok_or(BadAssertion("the client has no keys"))?;
         let candidates: Vec<_> = keys.candidates(self.jws.kid()).collect();
         let [key] = candidates.as_slice() else {
-            return Err(BadAssertion("kid does not match any registered key of the client"));
+            return Err(BadAssertion(
+                "kid does not match any registered key of the client",
+            ));
         };
         let payload = self.jws.verify_foreign(key);
         let payload =

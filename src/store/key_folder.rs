@@ -92,7 +92,7 @@ fn load_unscheduled(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
     if paths.iter().any(made_here) {
         return Err(KeyFolderError::Manifest {
             path: folder.join(MANIFEST),
-            why: "it is missing, and without it nobody knows which key signs".to_owned(),
+            why: "it is missing, and without it the signing key is unknown".to_owned(),
         });
     }
     let last = paths.len().saturating_sub(1);

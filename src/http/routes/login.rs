@@ -215,7 +215,9 @@ impl From<SignError> for Problem {
     fn from(error: SignError) -> Self {
         tracing::error!(cause = %error, "a token could not be signed");
         match error {
-            SignError::NoSigningKey => Self::unavailable("Tokens cannot be signed at the moment. Try again later."),
+            SignError::NoSigningKey => {
+                Self::unavailable("Tokens cannot be signed at the moment. Try again later.")
+            }
             SignError::Failed(_) => Self::internal(),
         }
     }

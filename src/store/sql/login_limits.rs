@@ -16,20 +16,20 @@ const KEPT: i64 = 100_000;
 #[async_trait]
 impl KnownNetworks for SqlStore {
     async fn knows(&self, at: &Whereabouts) -> Result<bool, StoreError> {
-        let doing = "look up where a user logs in from";
+        let doing = "look up a known network";
         self.limits.ask(doing, self.limits.knows(at)).await
     }
 
     async fn remember(&self, at: &Whereabouts, now: Timestamp) -> Result<(), StoreError> {
         if self.limits.are_shared() {
-            let doing = "note where a user logs in from";
+            let doing = "store a known network";
             return self.limits.ask(doing, self.limits.note(at)).await;
         }
         self.write(NoteNetwork(*at, now)).await
     }
 
     async fn forget_networks(&self, now: Timestamp) -> Result<(), StoreError> {
-        let doing = "drop where users do not log in from any more";
+        let doing = "drop expired known networks";
         if self.limits.are_shared() {
             let forget = self.limits.forget(sql::FORGET_NETWORKS, REMEMBERED);
             return self.limits.ask(doing, forget).await;

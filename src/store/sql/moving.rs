@@ -180,7 +180,7 @@ impl Moving {
             let cause = format!("{what} came out differently; nothing was moved");
             return Err(StoreError::new("copy the database", cause).into());
         }
-        let doing = "commit the copy, and nobody knows whether it did; run it again";
+        let doing = "commit the copy; whether it was committed is unknown; run it again";
         step(doing, transaction.commit()).await?;
         // The copy is committed, so a failure to close the connection does not matter.
         let _ = connection.close().await;

@@ -106,7 +106,7 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
 /// for it.
 pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     let migrated = timeout(START_LIMIT, migrations().run(connection)).await;
-    let late = "another node has been at it for too long";
+    let late = "another node has been migrating for too long";
     let late = |_| {
         Err(StoreError::new(
             "bring the database's schema up to date",
@@ -160,7 +160,7 @@ async fn listen(options: PgConnectOptions, bell: watch::Sender<u64>) {
     loop {
         let heard = hear(&pool, &bell).await;
         if let Err(cause) = heard {
-            tracing::debug!(%cause, "not listening for news of the log; it is read every so often anyway");
+            tracing::debug!(%cause, "not listening for notifications; the log is polled instead");
         }
         sleep(START_PAUSE).await;
     }

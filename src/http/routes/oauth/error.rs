@@ -156,7 +156,9 @@ impl From<ClientError> for OauthError {
     fn from(error: ClientError) -> Self {
         if let ClientError::Store(_) = error {
             tracing::error!(cause = %error, "a client could not be looked up");
-            return Self::unavailable("The database is unavailable at the moment. Try again later.");
+            return Self::unavailable(
+                "The database is unavailable at the moment. Try again later.",
+            );
         }
         tracing::info!(cause = %error, "a client was refused");
         Self::invalid_client()
@@ -196,6 +198,8 @@ impl From<LogoutError> for OauthError {
 pub(super) fn undecided(refusal: &Refusal) -> Option<OauthError> {
     (*refusal == Refusal::Stale).then(|| {
         tracing::warn!("a token could not be verified: {refusal}");
-        OauthError::unavailable("The revocation state of the token is unknown at the moment. Try again later.")
+        OauthError::unavailable(
+            "The revocation state of the token is unknown at the moment. Try again later.",
+        )
     })
 }
