@@ -163,7 +163,7 @@ pub trait Accounts: Send + Sync + fmt::Debug {
 
     /// Changes a user and ends every session that began before the change. Sessions that begin later are unaffected.
     ///
-    /// Returns the revocation's `seq`, or `None` if the user does not exist or the change lost a race.
+    /// Returns the log's `seq` by which these sessions have ended, or `None` if the user does not exist.
     async fn change_user(
         &self,
         user: UserId,
@@ -191,7 +191,7 @@ pub trait Accounts: Send + Sync + fmt::Debug {
     /// lost.
     async fn begin_session(&self, begin: BeginSession) -> Result<bool, StoreError>;
 
-    /// Replaces the hash `old` with a stronger hash of the same password.
+    /// Replaces the hash `old` with a stronger hash of the same password, unless the password has changed.
     async fn upgrade_hash(
         &self,
         user: UserId,
