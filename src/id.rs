@@ -130,7 +130,7 @@ uuid_id!(
 pub struct SessionId {
     /// The session's fixed identity.
     pub lineage: Lineage,
-    /// The number of renewals so far.
+    /// The number of times that the session got a new session ID.
     pub generation: u32,
 }
 

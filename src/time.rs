@@ -19,7 +19,7 @@ const FORM: &[u8] = b"0000-00-00T00:00:00";
 impl Timestamp {
     /// An instant that never comes, for things that never expire.
     pub const NEVER: Self = Self(i64::MAX);
-    /// The earliest instant that a token can name.
+    /// An instant before every time that a token can name.
     pub const EPOCH: Self = Self(0);
 
     /// Creates a timestamp from milliseconds since the epoch.
