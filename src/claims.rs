@@ -1,66 +1,66 @@
-//! What a token says: that of a session, or that of a client.
+//! The claims of session tokens and client tokens.
 
 use crate::id::{ClientId, SessionId, TokenId, UserId};
 use crate::scope::Scopes;
 use crate::time::Timestamp;
 
-/// The claims of a session token (RFC 9068, section 2.2, and our own), each of its type. Times are
-/// whole seconds.
+/// The claims of a session token (RFC 9068, section 2.2, and Waxseal's own), parsed into types. Times are whole
+/// seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// `iss`: who issued it.
+    /// `iss`: the token's issuer.
     pub issuer: String,
-    /// `sub`: whose session it is.
+    /// `sub`: the user whose session it is.
     pub subject: UserId,
-    /// `aud`: the one audience that it is meant for.
+    /// `aud`: the token's only audience.
     pub audience: String,
-    /// `client_id`: the client that it was issued to (RFC 8693, section 4.3).
+    /// `client_id`: the client that the token was issued to (RFC 8693, section 4.3).
     pub client_id: String,
-    /// `iat`: when this token was signed.
+    /// `iat`: when the token was signed.
     pub issued_at: Timestamp,
-    /// `nbf`: from when this token is good (RFC 7519, section 4.1.5), if it says so. The issuer writes none.
+    /// `nbf`: when the token becomes valid (RFC 7519, section 4.1.5), if present. The issuer never sets it.
     pub not_before: Option<Timestamp>,
-    /// `exp`: the absolute end of this token.
+    /// `exp`: when the token expires.
     pub expires_at: Timestamp,
-    /// `jti`: this token.
+    /// `jti`: the token's ID.
     pub token_id: TokenId,
-    /// `sid`: the session.
+    /// `sid`: the session ID.
     pub session_id: SessionId,
     /// `auth_time`: when the user logged in.
     pub auth_time: Timestamp,
     /// `renew_at`: when the session is due for a new session ID.
     pub renew_at: Timestamp,
-    /// `session_expiry`: the absolute end of the session. It never moves.
+    /// `session_expiry`: the absolute end of the session, which never changes.
     pub session_expiry: Timestamp,
-    /// `amr`: how the user logged in (RFC 8176).
+    /// `amr`: the methods by which the user authenticated (RFC 8176).
     pub methods: Vec<String>,
-    /// `scope`: space-separated (RFC 8693, section 4.2).
+    /// `scope`: a space-separated list (RFC 8693, section 4.2).
     pub scope: String,
 }
 
-/// The claims of a client's own token (RFC 9068, section 2.2), each of its type. Times are whole seconds.
+/// The claims of a client's own token (RFC 9068, section 2.2), parsed into types. Times are whole seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientClaims {
-    /// `iss`: who issued it.
+    /// `iss`: the token's issuer.
     pub issuer: String,
-    /// `sub` and `client_id`: whose it is. There is no user in it.
+    /// `sub` and `client_id`: the client. Such a token has no user.
     pub client: ClientId,
-    /// `aud`: the one audience that it is meant for.
+    /// `aud`: the token's only audience.
     pub audience: String,
-    /// `iat`: when it was signed.
+    /// `iat`: when the token was signed.
     pub issued_at: Timestamp,
-    /// `nbf`: from when it is good (RFC 7519, section 4.1.5), if it says so. The issuer writes none.
+    /// `nbf`: when the token becomes valid (RFC 7519, section 4.1.5), if present. The issuer never sets it.
     pub not_before: Option<Timestamp>,
-    /// `exp`: its end.
+    /// `exp`: when the token expires.
     pub expires_at: Timestamp,
-    /// `jti`: this token. The time in it says, to the millisecond, which cut-offs it is past.
+    /// `jti`: the token's ID. Cut-offs compare the time in it, to the millisecond.
     pub token_id: TokenId,
-    /// `scope`: what it permits.
+    /// `scope`: the token's scopes.
     pub scopes: Scopes,
 }
 
 impl Claims {
-    /// The bytes of its texts.
+    /// Returns the heap bytes of the claims' texts.
     pub(crate) fn heap_bytes(&self) -> usize {
         let texts = [&self.issuer, &self.audience, &self.client_id, &self.scope];
         let texts = texts.into_iter().chain(&self.methods);
@@ -70,17 +70,17 @@ impl Claims {
 }
 
 impl ClientClaims {
-    /// The bytes of its texts.
+    /// Returns the heap bytes of the claims' texts.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.issuer.capacity() + self.audience.capacity() + self.scopes.heap_bytes()
     }
 }
 
-/// The claims of a token of either kind.
+/// The claims of a session token or a client token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnyClaims {
-    /// A session's.
+    /// A session's claims.
     Session(Claims),
-    /// A client's own.
+    /// A client's own claims.
     Client(ClientClaims),
 }

@@ -1,4 +1,4 @@
-//! The names of things. Each is parsed or refused, and prints as it was parsed.
+//! Identifiers. Each is validated when it is parsed, and formats to the text that it was parsed from.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use uuid::{Builder, Uuid};
 use crate::random::Random;
 use crate::time::Timestamp;
 
-/// A text that is not the identifier it should be.
+/// The error for a text that is not a valid identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {0}")]
 pub struct InvalidId(&'static str);
@@ -21,16 +21,16 @@ impl InvalidId {
     }
 }
 
-/// A UUID version 7 (RFC 9562, section 5.7) from a time and randomness that were given.
+/// Returns a UUID version 7 (RFC 9562, section 5.7) with this time and randomness.
 fn uuid_v7(at: Timestamp, random: &dyn Random) -> Uuid {
     let mut bytes = [0; 10];
     random.fill(&mut bytes);
     Builder::from_unix_timestamp_millis(u64::try_from(at.millis()).unwrap_or(0), &bytes).into_uuid()
 }
 
-/// Only the canonical form: 36 characters, lower case, hyphens, version 7, variant of RFC 9562.
+/// Parses only the canonical form: 36 characters, lower case, hyphens, version 7, variant of RFC 9562.
 fn parse_uuid_v7(text: &str) -> Option<Uuid> {
-    // All of them are looked at, whatever they are, and so many at once.
+    // Perf: checks every byte without an early exit, so that many are compared at once.
     let upper = text
         .bytes()
         .fold(false, |any, b| any | b.is_ascii_uppercase());
@@ -40,10 +40,10 @@ fn parse_uuid_v7(text: &str) -> Option<Uuid> {
     fits.then_some(uuid)
 }
 
-/// The most bytes that one of these has as text.
+/// The maximum length of an identifier as text, in bytes.
 pub(crate) const MOST_BYTES: usize = 47;
 
-/// How long a UUID is as text.
+/// The length of a UUID as text, in bytes.
 const UUID_BYTES: usize = 36;
 
 macro_rules! uuid_id {
@@ -53,20 +53,20 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new one, made at `at`.
+            /// Creates an identifier with the time `at`.
             #[must_use]
             pub fn new(at: Timestamp, random: &dyn Random) -> Self {
                 Self(uuid_v7(at, random))
             }
 
-            /// The time it carries, in milliseconds.
+            /// Returns the time in the identifier, to the millisecond.
             #[must_use]
             pub fn created_at(self) -> Timestamp {
                 let millis = self.0.as_u128() >> 80;
                 Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
             }
 
-            /// As text, in `place`.
+            /// Formats the identifier into `place`.
             pub(crate) fn written(self, place: &mut [u8; MOST_BYTES]) -> &str {
                 let uuid = self.0.hyphenated();
                 if $prefix.is_empty() {
@@ -102,7 +102,8 @@ macro_rules! uuid_id {
 }
 
 uuid_id!(
-    /// A session's fixed identity, a UUIDv7: it carries the session's creation time.
+    /// A session's fixed identity, a UUIDv7 that carries the session's creation time. Elsewhere known as a token
+    /// family.
     Lineage, "", "session lineage (a UUID version 7)"
 );
 uuid_id!(
@@ -110,17 +111,17 @@ uuid_id!(
     TokenId, "", "token ID (a UUID version 7)"
 );
 uuid_id!(
-    /// A user's identity, the `sub` of that user's tokens. Never used again, unlike a username.
+    /// A user's identity, the `sub` of the user's tokens. It is never reused, unlike a username.
     UserId, "", "user ID (a UUID version 7)"
 );
 uuid_id!(
-    /// A client's identity, its `client_id` and the `sub` of its tokens. It begins with `client-`, so that
-    /// no client can be taken for a user (RFC 9068, section 5).
+    /// A client's identity, its `client_id` and the `sub` of its tokens. The prefix `client-` prevents confusion with a
+    /// user (RFC 9068, section 5).
     ClientId, "client-", "client ID (client- and a UUID version 7)"
 );
 
 uuid_id!(
-    /// The identity of one run of a service: a node has a new one after each start.
+    /// The identity of one run of a service. A node gets a new one at each start.
     NodeId, "node-", "node ID (node- and a UUID version 7)"
 );
 
@@ -129,12 +130,12 @@ uuid_id!(
 pub struct SessionId {
     /// The session's fixed identity.
     pub lineage: Lineage,
-    /// How often the session was renewed.
+    /// The number of times that the session got a new session ID.
     pub generation: u32,
 }
 
 impl SessionId {
-    /// As text, in `place`.
+    /// Formats the session ID into `place`.
     pub(crate) fn written(self, place: &mut [u8; MOST_BYTES]) -> &str {
         let mut at = place.len();
         let mut left = self.generation;
@@ -167,7 +168,7 @@ impl FromStr for SessionId {
         let refused = InvalidId("session ID (LINEAGE.GENERATION)");
         let (lineage, generation) = text.split_once('.').ok_or(refused)?;
         let number: u32 = generation.parse().map_err(|_| refused)?;
-        // `+1` and `01` parse as numbers too, and would be second names for one session.
+        // `+1` and `01` parse as numbers too, and would give a session a second ID.
         if generation.starts_with('+') || (generation.starts_with('0') && generation != "0") {
             return Err(refused);
         }
@@ -184,12 +185,12 @@ impl Serialize for SessionId {
     }
 }
 
-/// A key's name, the `kid` of RFC 7515, section 4.1.4: 1 to 128 visible ASCII characters.
+/// A key ID, the `kid` of RFC 7515, section 4.1.4: 1 to 128 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(Arc<str>);
 
 impl KeyId {
-    /// The name as text.
+    /// Returns the key ID as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,5 +1,5 @@
-//! The inventory: which sessions were begun, for their owner to look at, and which session ID each has now.
-//! It is written when a session begins and when it is renewed. Verification never reads it.
+//! The inventory: the sessions of each user, for their owner to review, and the current session ID of each session. It
+//! is written when a session begins and when it is renewed. Verification never reads it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,10 +11,10 @@ use crate::id::{Lineage, SessionId, UserId};
 use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
 
-/// How much of a browser's description is kept, in characters.
+/// The maximum stored length of a `User-Agent`, in characters.
 const BROWSER_CHARS: usize = 256;
 
-/// Where a login came from, as it said itself: for its owner to recognise, and proof of nothing.
+/// The self-reported origin of a login, for the owner to recognise. It proves nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoginOrigin {
     address: Option<IpAddr>,
@@ -22,8 +22,8 @@ pub struct LoginOrigin {
 }
 
 impl LoginOrigin {
-    /// From an address, and the `User-Agent` of RFC 9110, section 10.1.5: what can be printed of its first
-    /// 256 characters.
+    /// Creates an origin from an address and a `User-Agent` (RFC 9110, section 10.1.5), of which the first 256
+    /// characters are kept, without control characters.
     #[must_use]
     pub fn new(address: Option<IpAddr>, browser: Option<&str>) -> Self {
         let printable = |text: &str| {
@@ -36,113 +36,114 @@ impl LoginOrigin {
         }
     }
 
-    /// The address.
+    /// Returns the address that the login came from.
     #[must_use]
     pub const fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// The browser.
+    /// Returns the `User-Agent`.
     #[must_use]
     pub fn browser(&self) -> Option<&str> {
         self.browser.as_deref()
     }
 }
 
-/// A session as it is entered.
+/// A session in the inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entered {
-    /// The session.
+    /// The session's identity.
     pub lineage: Lineage,
     /// When the user logged in.
     pub auth_time: Timestamp,
-    /// The absolute end.
+    /// The absolute end of the session.
     pub session_expiry: Timestamp,
-    /// When the session ID that it has now is due to be renewed.
+    /// The time at which the current session ID is due for renewal.
     pub renew_at: Timestamp,
-    /// When that session ID has been idle for too long at the latest, unless it is renewed before.
+    /// The latest time at which the current session ID reaches its idle end, unless it is renewed first.
     pub idle_end: Timestamp,
-    /// Where it was begun.
+    /// The origin of the login.
     pub origin: LoginOrigin,
 }
 
-/// A generation that is due to be renewed.
+/// A request to renew a generation that is due.
 #[derive(Clone, Copy, Debug)]
 pub struct Renew {
-    /// The session ID that was presented.
+    /// The presented session ID.
     pub presented: SessionId,
-    /// Whose session the token says that it is, and since and until when: it is the one that was entered.
+    /// The user in the token. A renewal finds the session only if its user, `auth_time` and `session_expiry` are those
+    /// of the token.
     pub user: UserId,
     /// When the user logged in.
     pub auth_time: Timestamp,
-    /// The absolute end.
+    /// The absolute end of the session.
     pub session_expiry: Timestamp,
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// For how long the generation that is renewed stays good.
+    /// How long the old generation stays valid.
     pub grace: Duration,
-    /// When the next generation is due.
+    /// The time at which the next generation is due for renewal.
     pub renew_at: Timestamp,
-    /// When the next generation has been idle for too long at the latest.
+    /// The latest time at which the next generation reaches its idle end.
     pub idle_end: Timestamp,
 }
 
-/// A session whose generations so far all end at once, because of a change of the session such as its user's new
-/// password.
+/// A request to raise a session to a new generation and end all earlier ones at once, because of a change such as the
+/// user's new password.
 #[derive(Clone, Copy, Debug)]
 pub struct Raise {
-    /// The session ID that was presented.
+    /// The presented session ID.
     pub presented: SessionId,
-    /// Whose session the token says that it is.
+    /// The user in the token.
     pub user: UserId,
     /// When the user logged in.
     pub auth_time: Timestamp,
-    /// The absolute end.
+    /// The absolute end of the session.
     pub session_expiry: Timestamp,
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// When the next generation is due.
+    /// The time at which the next generation is due for renewal.
     pub renew_at: Timestamp,
-    /// When the next generation has been idle for too long at the latest.
+    /// The latest time at which the next generation reaches its idle end.
     pub idle_end: Timestamp,
 }
 
-/// What became of a renewal.
+/// The outcome of a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewed {
-    /// This is the session's generation now: it was made, or had been within the grace.
+    /// The session's current generation, created by this request or by another one within the grace.
     Current {
-        /// The generation.
+        /// The generation's number.
         generation: u32,
-        /// When it is due to be renewed.
+        /// The time at which the generation is due for renewal.
         renew_at: Timestamp,
     },
-    /// The generation that was presented was renewed longer ago than the grace.
+    /// The presented generation was renewed longer ago than the grace.
     Reused,
-    /// The generation that was presented was ended by a change of the session. This is no sign of theft.
+    /// The presented generation was ended by a change of the session. This is no sign of theft.
     Superseded,
-    /// There is no such session, or it never had that generation.
+    /// The session does not exist or never had that generation.
     Unknown,
 }
 
-/// What the durable inventory can do.
+/// The durable inventory of sessions.
 #[async_trait]
 pub trait Inventory: Send + Sync + fmt::Debug {
-    /// A user's sessions whose absolute end is after `since`, the newest 500 first. What was ended before
-    /// its time is not among them.
+    /// Returns a user's sessions whose absolute end is after `since`, the newest 500 first. Sessions that were ended
+    /// early are left out.
     async fn sessions(&self, user: UserId, since: Timestamp) -> Result<Vec<Entered>, StoreError>;
 
-    /// A user's session of that lineage.
+    /// Returns the user's session with that lineage.
     async fn session(&self, user: UserId, lineage: Lineage) -> Result<Option<Entered>, StoreError>;
 
-    /// Gives a session its next generation, and writes to the revocation log when the one before dies,
-    /// in one transaction. Of many who ask at once, one is first, and the others get what it got.
+    /// Renews a session and writes to the revocation log when the previous generation ends, in one transaction. Of
+    /// several concurrent requests one creates the generation, and the others get the same one.
     async fn renew(&self, renew: Renew) -> Result<Renewed, StoreError>;
 
-    /// Whether a change of the session ended that generation, and not a renewal: then it is no sign of theft that
-    /// it is presented again.
+    /// Returns whether that generation was ended by a change of the session and not by a renewal. Presenting it again
+    /// is then no sign of theft.
     async fn ended_by_a_change(&self, session: SessionId) -> Result<bool, StoreError>;
 
-    /// Forgets sessions that ended at or before `until`. Gives how many.
+    /// Drops sessions that ended at or before `until`. Returns their number.
     async fn forget(&self, until: Timestamp) -> Result<u64, StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Login, renewal and logout: the service that signs.
+//! The issuer: the service that signs tokens, for login, renewal and logout.
 
 pub mod assertion;
 pub mod clients;
@@ -45,29 +45,29 @@ use crate::time::{Clock, Timestamp};
 use crate::verifier::VerifiedClaims;
 use pages::Pages;
 
-/// A new session and its token.
+/// A signed token and its claims.
 #[derive(Clone)]
 pub struct Issued {
-    /// The signed text. A secret.
+    /// The signed text, which is a secret.
     pub token: String,
-    /// What it says.
+    /// The token's claims.
     pub claims: Claims,
 }
 
-/// A session that a login began.
+/// The session that a login began.
 #[derive(Clone)]
 pub struct LoggedIn {
-    /// The session and its token.
+    /// The session's first token.
     pub issued: Issued,
-    /// Until when the user must change the initial password, if it is one.
+    /// The deadline for changing the initial password, if the password is one.
     pub password_change_required_by: Option<Timestamp>,
 }
 
-/// Why there is no session.
+/// The reason why a login failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoginError {
-    /// No such user, disabled, a wrong password, or a login that lost to a cut-off: one answer for all.
+    /// Unknown user, disabled user, wrong password, or a login that lost to a cut-off. All get the same answer.
     #[error("the username or the password is wrong")]
     Refused,
     /// The store failed.
@@ -76,81 +76,81 @@ pub enum LoginError {
     /// The password could not be checked.
     #[error(transparent)]
     Hashing(#[from] HashingFailed),
-    /// There is no token for the session.
+    /// The token could not be signed.
     #[error(transparent)]
     Signing(#[from] SignError),
 }
 
 impl LoginError {
-    /// Whether the password was not looked at, because too many wait.
+    /// Returns whether the password was not checked because the queue is full.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
         matches!(self, Self::Hashing(HashingFailed::Busy))
     }
 }
 
-/// Why a logout is not certain. Nothing is lost: the token still works, and the caller can try again.
+/// The reason why a logout is not certain. The token may still be valid, and the caller can try again with it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogoutError {
-    /// It could not be written.
+    /// The revocation could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It is written, and this node could not read it back.
+    /// The revocation is written, and this node could not read it back.
     #[error(transparent)]
     Follow(#[from] FollowError),
-    /// It is written, and nobody knows which other nodes have it.
+    /// The revocation is written, and it is unknown which other nodes have applied it.
     #[error("it is written as seq {seq}, and which nodes have it cannot be known: {cause}")]
     Fence {
-        /// The revocation.
+        /// The revocation's `seq`.
         seq: i64,
-        /// Why.
+        /// The store error.
         cause: StoreError,
     },
 }
 
-/// Which sessions a logout ends.
+/// The sessions that a logout ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogoutReach {
-    /// This one.
+    /// Only the current session.
     #[default]
     This,
-    /// All of the user's but this one.
+    /// All other sessions of the user.
     Others,
-    /// All of the user's.
+    /// All sessions of the user.
     All,
 }
 
-/// What an [`Issuer`] is made of.
+/// The parts of an [`Issuer`].
 #[derive(Debug)]
 pub struct IssuerParts {
-    /// Who may log in.
+    /// The store of users.
     pub accounts: Arc<dyn Accounts>,
-    /// Which services have credentials.
+    /// The store of clients.
     pub clients: Arc<dyn Clients>,
-    /// Checks passwords.
+    /// The checker of passwords.
     pub hasher: Hasher,
-    /// Where revocations last.
+    /// The durable log of revocations.
     pub log: Arc<dyn RevocationLog>,
-    /// Brings them into the list.
+    /// The follower that applies the log to the list.
     pub follower: Arc<Follower>,
-    /// Waits for the other nodes, where logouts are fenced.
+    /// The fence that waits for the other nodes. `None` if logouts are not fenced.
     pub fence: Option<Fence>,
-    /// The list.
+    /// The revocations in memory.
     pub list: Arc<RevocationList>,
-    /// Which sessions there are.
+    /// The inventory of sessions.
     pub inventory: Arc<dyn Inventory>,
-    /// Signs.
+    /// The signing keys.
     pub keyring: Arc<SharedKeyring>,
-    /// What tokens are written in.
+    /// The format of new tokens.
     pub format: Format,
-    /// The rules.
+    /// The issuer, the audience and the timeouts.
     pub policy: Policy,
-    /// How long a client's token is good.
+    /// The lifetime of a client token.
     pub client_token_lifetime: Duration,
-    /// The time.
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
-    /// The randomness.
+    /// The source of randomness.
     pub random: Arc<dyn Random>,
 }
 
@@ -172,11 +172,11 @@ struct IssuerMetrics {
     issuing: Issuing,
 }
 
-/// How long the log's head is waited for when it is measured.
+/// The timeout for reading the log's head for metrics.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Issuer {
-    /// An issuer of these parts.
+    /// Creates an issuer from its parts.
     #[must_use]
     pub fn new(parts: IssuerParts) -> Self {
         Self {
@@ -186,7 +186,7 @@ impl Issuer {
         }
     }
 
-    /// The time that the issuer goes by: the latest that its clock has shown.
+    /// Returns the time that the issuer uses: the latest that its clock has shown. See [`RevocationList::observe`].
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let parts = &self.parts;
@@ -195,9 +195,10 @@ impl Issuer {
             .observe(parts.clock.now(), parts.policy.timeouts().leeway)
     }
 
-    /// Begins a session. Unknown and disabled users, wrong passwords and initial passwords that are dead take the
-    /// same work and get the same answer. A login that races a cut-off, a disabling or a new password loses. White space around
-    /// the username is ignored.
+    /// Begins a session. White space around the username is ignored.
+    ///
+    /// Unknown users, disabled users, wrong passwords and expired initial passwords cost the same work and get the same
+    /// answer. A login that races a cut-off, a disabling or a password change loses.
     ///
     /// # Errors
     /// [`LoginError`].
@@ -211,7 +212,7 @@ impl Issuer {
             .await
     }
 
-    /// As [`login`](Self::login), with the class in which the password waits to be checked.
+    /// Like [`login`](Self::login), with the class in which the password waits to be checked.
     ///
     /// # Errors
     /// [`LoginError`].
@@ -243,10 +244,10 @@ impl Issuer {
         let parts = &self.parts;
         parts.follower.may_add()?;
         let name = Username::typed(username).unwrap_or_else(|_| Username::nobody());
-        // The time comes before what is read: a cut-off in between is then never before the lineage.
+        // The time is taken before the store is read, so a cut-off in between never precedes the lineage.
         let now = self.now();
         let start = parts.accounts.start_login(&name).await?;
-        // Whoever may not log in is nobody: a right password must not be found sooner than a wrong one.
+        // A user who may not log in is treated as unknown: a right password must not answer sooner than a wrong one.
         let user = start.user.filter(|user| user.enabled);
         let user = user.filter(|user| self.password_lives(user));
         let hash = user.as_ref().map(|user| user.password_hash.clone());
@@ -296,7 +297,7 @@ impl Issuer {
         })
     }
 
-    /// Measures how the log, the signing key and the hashing of passwords are, for a recorder of the crate
+    /// Updates the gauges of the log's head, the signing key and the hashing queue, for a recorder of the crate
     /// `metrics`. Call it when the metrics are read.
     pub async fn measure(&self) {
         let (parts, issuing) = (&self.parts, &self.meters.issuing);
@@ -317,7 +318,7 @@ impl Issuer {
         });
         let signs = if signer.is_some() { 1.0 } else { 0.0 };
         issuing.signs.set(signs);
-        // A store that hangs must not take the other metrics along.
+        // A store that hangs must not block the other metrics.
         let read = tokio::time::timeout(HEAD_TIMEOUT, parts.log.read(0, 0)).await;
         let head = read
             .ok()
@@ -326,8 +327,8 @@ impl Issuer {
         issuing.head.set(head.map_or(f64::NAN, |seq| seq as f64));
     }
 
-    /// A user's sessions that may be alive, the newest first. One that was idle for too long is left out
-    /// as soon as its renewal is overdue by so much, not before: touching writes nothing.
+    /// Returns a user's sessions that may be alive, newest first. A session that was idle for too long is listed until
+    /// its renewal is overdue by the idle timeout, because touching writes nothing.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -342,16 +343,16 @@ impl Issuer {
     fn may_live(&self, user: UserId, session: &Entered) -> bool {
         let parts = &self.parts;
         let timeouts = parts.policy.timeouts();
-        // The idle timeout may be another one now than when its tokens were signed.
+        // The idle timeout may have changed since the session's tokens were signed.
         let idle_end = session.idle_end.max(session.renew_at.plus(timeouts.idle));
         let end = session.session_expiry.min(idle_end).plus(timeouts.leeway);
         self.now() < end && !parts.list.session_over(session.lineage, user)
     }
 
-    /// Ends one session of a user. False if the user has no such session that may be alive.
+    /// Ends one session of a user. Returns `false` if the user has no such session that may be alive.
     ///
     /// # Errors
-    /// [`LogoutError`]: nothing is certain, try again.
+    /// [`LogoutError`]: the outcome is uncertain, try again.
     pub async fn end_session(&self, user: UserId, lineage: Lineage) -> Result<bool, LogoutError> {
         let parts = &self.parts;
         let known = parts.inventory.session(user, lineage).await?;
@@ -363,10 +364,10 @@ impl Issuer {
         Ok(true)
     }
 
-    /// Ends a session because its user has logged in again in its place.
+    /// Ends a session that a new login of its user replaces.
     ///
     /// # Errors
-    /// [`LogoutError`]: nothing is certain, try again.
+    /// [`LogoutError`]: the outcome is uncertain, try again.
     pub async fn replace(&self, session: &VerifiedClaims) -> Result<(), LogoutError> {
         let claims = session.claims();
         let lineage = claims.session_id.lineage;
@@ -375,7 +376,7 @@ impl Issuer {
             .map(drop)
     }
 
-    /// Ends one session for good, on disk and in the list.
+    /// Ends one session permanently, on disk and in the list.
     async fn end(
         &self,
         lineage: Lineage,
@@ -388,13 +389,13 @@ impl Issuer {
         self.settle(seq).await
     }
 
-    /// Applies what was written as `seq` here and, where logouts are fenced, waits for the other nodes.
+    /// Applies the log up to `seq` on this node and, with fenced logout, waits for the other nodes.
     async fn settle(&self, seq: i64) -> Result<Option<Fenced>, LogoutError> {
         let parts = &self.parts;
         let committed = parts.clock.uptime();
         parts.follower.catch_up().await?;
         if parts.list.applied() < seq {
-            // It was read at a server that has less than the one that it was written to.
+            // The entry was read at a server that is behind the one it was written to.
             return Err(FollowError::Broken(Broken(seq)).into());
         }
         let Some(fence) = &parts.fence else {
@@ -408,21 +409,21 @@ impl Issuer {
         Ok(Some(fenced))
     }
 
-    /// Waits, where logouts are fenced, until no other node accepts what is revoked here already.
+    /// With fenced logout, waits until no other node accepts what this node has revoked already.
     ///
     /// # Errors
-    /// [`LogoutError`]: nothing is certain of the other nodes, try again.
+    /// [`LogoutError`]: the state of the other nodes is uncertain, try again.
     pub async fn settle_known(&self) -> Result<(), LogoutError> {
         let parts = &self.parts;
         parts.follower.catch_up().await?;
         self.settle(parts.list.applied()).await.map(drop)
     }
 
-    /// Ends sessions. When it answers `Ok`, the revocation is on disk and this node refuses them; where logouts
-    /// are fenced no other node accepts them any more, and it says for whom it waited.
+    /// Ends sessions. On `Ok`, the revocation is on disk and this node refuses the sessions. With fenced logout, no
+    /// other node accepts them either, and the value says which nodes it waited for.
     ///
     /// # Errors
-    /// [`LogoutError`]: nothing is certain, try again.
+    /// [`LogoutError`]: the outcome is uncertain, try again.
     pub async fn logout(
         &self,
         session: &VerifiedClaims,
@@ -448,7 +449,7 @@ impl Issuer {
                     .await?;
                 let seq = match changed {
                     Some(seq) => seq,
-                    // The store has no such user, and it must not be left at that: the token is good.
+                    // The store has no such user, but the token is valid, so the revocation is written all the same.
                     None => {
                         let what = Revoke::User(claims.subject);
                         parts.log.revoke(what, Reason::Logout, at).await?

@@ -1,12 +1,17 @@
 //! Stateless signed-token sessions that can be revoked at once.
 //!
-//! A [`Session`] argument makes an axum handler protected: signature, expiry and revocation are
-//! checked in memory, with no call home. [`Service`] is a service that calls, [`Principal`] either, and
-//! [`Scoped`] one with the scopes that a handler needs. [`Waxseal`] is the whole service in one process;
-//! [`Verifier::remote`] verifies in another, and [`Verifier::ready`] waits until it can or returns why it cannot.
+//! A [`Session`] argument protects an axum handler: signature, expiry and revocation are checked in memory, with no
+//! call home. The other extractors:
 //!
-//! `examples/embedded.rs` is a whole app with Waxseal in its process, `examples/sign_up.rs` one that signs its users
-//! up, and `examples/remote.rs` a service in another process.
+//! - [`Service`] accepts a service that authenticates with a client token.
+//! - [`Principal`] accepts a session or a service.
+//! - [`Scoped`] also requires scopes.
+//!
+//! [`Waxseal`] runs the whole service in one process. [`Verifier::remote`] verifies in another process, and
+//! [`Verifier::ready`] waits until that verifier can verify, or returns why it cannot.
+//!
+//! Examples: `examples/embedded.rs` is an app with Waxseal in its process, `examples/sign_up.rs` an app that signs its
+//! users up, and `examples/remote.rs` a service in another process.
 
 #![warn(clippy::unwrap_used)]
 
@@ -50,7 +55,7 @@ pub use http::principal::{Principal, Service, Session};
 pub use http::scoped::{RequiredScopes, Scoped};
 pub use verifier::{VerifiedClaims, Verifier};
 
-// The page's example is compiled.
+// Compiles the example on this page.
 #[cfg(all(doctest, feature = "server"))]
 #[doc = include_str!("../docs/clients.md")]
 struct ClientsPage;

@@ -1,21 +1,21 @@
-//! What is measured, by name, with its labels, on one page. Without a recorder of the crate `metrics` all of
-//! it does nothing; with one, install it before anything here is made: each meter asks for it once.
+//! All metrics, with their names and labels. Without a recorder of the crate `metrics` they do nothing. Install a
+//! recorder before anything here is created: each metric looks it up once.
 //!
-//! Labels have the few values that are written here. Nothing that a stranger, a user or a token says is one.
+//! Labels have only the values that are written here. No label has a value from a stranger, a user or a token.
 
 use std::marker::PhantomData;
 
 use metrics::{Counter, Gauge, Histogram, Unit, counter, gauge, histogram};
 
-/// A label of a counter: the few values that it has.
+/// A counter's label with a fixed set of values.
 pub trait Label: Copy + 'static {
-    /// The counter.
+    /// The name of the counter.
     const METRIC: &'static str;
-    /// The label.
+    /// The name of the label.
     const LABEL: &'static str;
-    /// Its values, in the order of [`index`](Self::index).
+    /// The values of the label, in the order of [`index`](Self::index).
     const VALUES: &'static [&'static str];
-    /// Which of them it is.
+    /// Returns the index of this value in [`VALUES`](Self::VALUES).
     fn index(self) -> usize;
 }
 
@@ -39,7 +39,7 @@ macro_rules! labels {
 }
 
 labels! {
-    /// What was said of a token that was presented.
+    /// The verdict on a presented token.
     Verdict: "waxseal_verifications_total", "verdict" {
         Good "good",
         Malformed "malformed",
@@ -55,14 +55,14 @@ labels! {
         Superseded "superseded",
         Stale "stale",
     }
-    /// How a login ended.
+    /// The outcome of a login.
     Login: "waxseal_logins_total", "outcome" {
         LetIn "let_in",
         Refused "refused",
         Limited "limited",
         Failed "failed",
     }
-    /// What a token was exchanged for.
+    /// The outcome of an exchange.
     Exchange: "waxseal_exchanges_total", "outcome" {
         Kept "kept",
         Touched "touched",
@@ -70,51 +70,51 @@ labels! {
         Refused "refused",
         Failed "failed",
     }
-    /// Whether a client was who it said.
+    /// The outcome of a client's authentication.
     ClientAuthentication: "waxseal_client_authentications_total", "outcome" {
         Good "good",
         Refused "refused",
         Limited "limited",
         Failed "failed",
     }
-    /// Whether a client got a token.
+    /// The outcome of a client's token request.
     ClientTokens: "waxseal_client_tokens_total", "outcome" {
         Issued "issued",
         Refused "refused",
         Limited "limited",
         Failed "failed",
     }
-    /// What a reader of the feed was given.
+    /// The result of a request for a feed page.
     FeedPages: "waxseal_feed_pages_total", "kind" {
         Delta "delta",
         Snapshot "snapshot",
         Limited "limited",
         Failed "failed",
     }
-    /// How a compaction of the log ended.
+    /// The outcome of a compaction of the log.
     Compactions: "waxseal_compactions_total", "outcome" {
         Done "done",
         Failed "failed",
     }
-    /// How waiting for the other nodes of a logout ended.
+    /// The outcome of waiting for the other nodes after a logout.
     Fences: "waxseal_fences_total", "outcome" {
         Acknowledged "acknowledged",
         Outlasted "outlasted",
         Failed "failed",
     }
-    /// How a question of a remote verifier about revocations ended.
+    /// The outcome of a remote verifier's request for revocations.
     Questions: "waxseal_remote_questions_total", "outcome" {
         Answered "answered",
         Failed "failed",
     }
-    /// How a remote verifier's fetching of keys ended.
+    /// The outcome of a remote verifier's request for keys.
     KeyFetches: "waxseal_remote_key_fetches_total", "outcome" {
         Answered "answered",
         Failed "failed",
     }
 }
 
-/// A counter for each value of a label.
+/// One counter per value of a label.
 #[derive(Debug)]
 pub struct Counters<L>(Vec<Counter>, PhantomData<L>);
 
@@ -128,23 +128,23 @@ impl<L: Label> Default for Counters<L> {
 }
 
 impl<L: Label> Counters<L> {
-    /// One more of that.
+    /// Counts one event.
     pub fn count(&self, what: L) {
         self.0[what.index()].increment(1);
     }
 
-    /// Something has begun. Whoever goes away before it is settled has not seen it succeed.
+    /// Starts an operation. If it is dropped before it ends, it counts as `unsettled`.
     pub fn begun(&self, unsettled: L) -> Begun<'_, L> {
         Begun(self, unsettled)
     }
 }
 
-/// Something that has begun, and is counted when it is over, also when nobody waits for it any more.
+/// An operation that is counted when it is dropped, even if its caller has gone away.
 #[derive(Debug)]
 pub struct Begun<'a, L: Label>(&'a Counters<L>, L);
 
 impl<L: Label> Begun<'_, L> {
-    /// It is over, and ended like that.
+    /// Ends the operation with this outcome.
     pub fn ended(mut self, what: L) {
         self.1 = what;
     }
@@ -156,16 +156,16 @@ impl<L: Label> Drop for Begun<'_, L> {
     }
 }
 
-/// What hashing passwords takes.
+/// Metrics of password hashing.
 #[derive(Debug)]
 pub struct Hashing {
-    /// Seconds until it was its turn.
+    /// Seconds that passwords waited in the queue.
     pub waited: Histogram,
-    /// Seconds of work.
+    /// Seconds of one Argon2 run.
     pub took: Histogram,
-    /// How many wait for their turn.
+    /// The number of waiting passwords.
     pub waiting: Gauge,
-    /// How many are at work.
+    /// The number of passwords being hashed.
     pub running: Gauge,
 }
 
@@ -180,24 +180,24 @@ impl Default for Hashing {
     }
 }
 
-/// How a verifier's list and keys are.
+/// Metrics of a verifier's list and keys.
 #[derive(Debug)]
 pub struct VerifierState {
-    /// The newest entry of the log that is applied.
+    /// The `seq` of the newest log entry in the list.
     pub applied: Gauge,
-    /// Seconds since the moment as of which the list is known to be complete.
+    /// Seconds since the instant as of which the list is known to be complete.
     pub age: Gauge,
-    /// At how many seconds tokens are refused.
+    /// The age in seconds at which tokens are refused.
     pub max_age: Gauge,
-    /// Seconds until they are if nothing is proven meanwhile.
+    /// Seconds until tokens are refused unless freshness is proven again.
     pub left: Gauge,
-    /// Whether tokens are not refused for it.
+    /// 1 while the list is fresh, 0 while tokens are refused.
     pub fresh: Gauge,
-    /// How many entries the list has.
+    /// The number of entries in the list.
     pub entries: Gauge,
-    /// How many keys verify.
+    /// The number of keys that verify.
     pub keys: Gauge,
-    /// Whether they are those that their source has.
+    /// 1 while the keys are those of their source, otherwise 0.
     pub keys_current: Gauge,
 }
 
@@ -216,16 +216,16 @@ impl Default for VerifierState {
     }
 }
 
-/// How an issuer's log and signing key are.
+/// Metrics of an issuer's log and signing key.
 #[derive(Debug)]
 pub struct Issuing {
-    /// The log's newest entry.
+    /// The `seq` of the newest entry of the log.
     pub head: Gauge,
     /// Seconds since the signing key's turn began.
     pub key_age: Gauge,
-    /// Seconds until it ends.
+    /// Seconds until the signing key's turn ends.
     pub rotation: Gauge,
-    /// Whether a key signs.
+    /// 1 while a key signs, otherwise 0.
     pub signs: Gauge,
 }
 
@@ -240,16 +240,16 @@ impl Default for Issuing {
     }
 }
 
-/// How a service is as one of several nodes.
+/// Metrics of a service as one of several nodes.
 #[derive(Debug)]
 pub struct Together {
-    /// Whether the log was followed when it was read last.
+    /// 1 if the last read of the log could be followed, otherwise 0.
     pub followed: Gauge,
-    /// How many nodes are in the register.
+    /// The number of nodes in the register.
     pub nodes: Gauge,
-    /// How many of them have not applied the log's newest entry.
+    /// The number of nodes that have not applied the newest entry of the log.
     pub behind: Gauge,
-    /// By how many seconds this node's clock is ahead of the database's.
+    /// Seconds by which this node's clock is ahead of the database's.
     pub clock_offset: Gauge,
 }
 
@@ -264,12 +264,12 @@ impl Default for Together {
     }
 }
 
-/// What waiting for the other nodes takes.
+/// Metrics of fenced logouts.
 #[derive(Debug)]
 pub struct Fencing {
-    /// Seconds since the commit.
+    /// Seconds from the commit to the end of the wait.
     pub waited: Histogram,
-    /// How it ended.
+    /// The outcomes of the waits.
     pub fences: Counters<Fences>,
 }
 
@@ -282,34 +282,33 @@ impl Default for Fencing {
     }
 }
 
-/// A counter of what compaction dropped.
+/// Returns the counter of revocations that compactions dropped.
 pub fn compacted_revocations() -> Counter {
     counter!("waxseal_compacted_revocations_total")
 }
 
-/// How many streams of the feed are open.
+/// Returns the gauge of open feed streams.
 pub fn feed_streams() -> Gauge {
     gauge!("waxseal_feed_streams")
 }
 
-/// How long requests take.
+/// Returns the histogram of request durations.
 pub fn request_duration(route: &str, method: &'static str, status: &'static str) -> Histogram {
     let route = route.to_owned();
     histogram!("waxseal_request_duration_seconds", "route" => route, "method" => method, "status" => status)
 }
 
-/// How many revocations were written. Looking it up costs nothing beside the write.
+/// Returns the counter of written revocations. The lookup costs nothing compared with the write.
 pub fn revocations_written(scope: &'static str, reason: &'static str) -> Counter {
     counter!("waxseal_revocations_written_total", "scope" => scope, "reason" => reason)
 }
 
-/// Seconds until the certificate of the service itself expires. NaN without one.
+/// Returns the gauge of seconds until the service's own certificate expires. NaN without a certificate.
 pub fn tls_certificate_expiry() -> Gauge {
     gauge!("waxseal_tls_certificate_expiry_seconds")
 }
 
-/// Tells the recorder what each metric means, and which version this is. Call it once, after the recorder is
-/// installed.
+/// Describes each metric to the recorder, and records the version. Call it once, after the recorder is installed.
 pub fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
     for (name, help) in COUNTERS {
@@ -321,7 +320,7 @@ pub fn describe() {
     for (name, help) in HISTOGRAMS {
         describe_histogram!(name, unit(name), help);
     }
-    // What was never counted would seem to begin with its second occurrence.
+    // Starts each counter at 0: a series whose first sample is 1 would hide the first event.
     for (scope, reasons) in WRITTEN {
         for reason in *reasons {
             revocations_written(scope, reason).increment(0);
@@ -338,7 +337,8 @@ fn unit(name: &str) -> Unit {
     }
 }
 
-/// What a server writes by itself, by scope. Operators write with the command line, which is another process.
+/// The revocations that a server writes, by scope and reason. Operators revoke with the command line, which is another
+/// process.
 const WRITTEN: &[(&str, &[&str])] = &[
     (
         "session",
@@ -488,8 +488,8 @@ const HISTOGRAMS: [(&str, &str); 4] = [
     ),
 ];
 
-/// The upper bounds of the buckets of the histograms, in seconds: from a verification to the timeout of
-/// requests. 0.1 s is what OWASP's cost of a hash takes on a slow core.
+/// The upper bounds of the histogram buckets, in seconds: from a verification to the request timeout. With OWASP's
+/// parameters a hash takes 0.1 s on a slow core.
 pub const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0,
 ];

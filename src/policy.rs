@@ -1,32 +1,33 @@
-//! Which authentic claims are good, and for how long: pure rules over the claims and `now`.
+//! The rules for accepting authentic claims: pure functions of the claims and `now`.
 
 use std::time::Duration;
 
 use crate::claims::{Claims, ClientClaims};
 use crate::time::Timestamp;
 
-/// No token and no session lives longer, whatever is configured, so that a revocation of a user or of
-/// everything knows how long it must be kept.
+/// The maximum lifetime of a token or session, whatever is configured. It bounds how long a revocation of a user or of
+/// everything must be kept.
 pub const LIFETIME_CAP: Duration = Duration::from_secs(24 * 3600);
 
-/// The largest leeway that can be configured, so that a revocation outlives it.
+/// The maximum leeway that can be configured. Revocations outlive it.
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
 
-/// The three timeouts (OWASP's meanings), and how exactly they are kept.
+/// The three timeouts, with OWASP's meanings, and their tolerances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the last request that the issuer saw to the end of the session.
+    /// The time from the last request that the issuer saw to the end of the session.
     pub idle: Duration,
-    /// From login to the end of the session.
+    /// The time from login to the end of the session.
     pub absolute: Duration,
-    /// From one session ID to the next.
+    /// The time from one session ID to the next.
     pub renewal: Duration,
-    /// A request moves the idle deadline at most this often: by so much less may a session stay idle.
+    /// The minimum time between two moves of the idle deadline. A session may end that much before the idle timeout has
+    /// passed.
     pub touch_interval: Duration,
-    /// For how long the session ID that was renewed is good beside the new one. A request within the
-    /// last of it before a renewal is due does not move the idle deadline.
+    /// How long a renewed session ID stays valid beside the new one. Within this time before a renewal is due, a
+    /// request does not move the idle deadline.
     pub renewal_grace: Duration,
-    /// How far a verifier's wall clock may be from the issuer's.
+    /// The maximum difference between a verifier's wall clock and the issuer's.
     pub leeway: Duration,
 }
 
@@ -43,28 +44,29 @@ impl Default for Timeouts {
     }
 }
 
-/// A policy that cannot be kept.
+/// A setting that is out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {why}")]
 pub struct BadPolicy {
-    /// The key that is wrong.
+    /// The name of the setting.
     pub key: &'static str,
-    /// What is wrong with it.
+    /// The rule that the value breaks.
     pub why: &'static str,
 }
 
-/// Checks how old a revocation list may be: 1 second to 1 hour.
+/// Checks the maximum age of a revocation list: 1 second to 1 hour.
 ///
 /// # Errors
-/// [`BadPolicy`].
+/// [`BadPolicy`] if `bound` is out of range.
 pub fn check_max_staleness(bound: Duration) -> Result<(), BadPolicy> {
     up_to_an_hour("max_staleness", bound)
 }
 
-/// Checks how long a node may serve on what it knows where logouts are fenced: 1 second to `max_staleness`.
+/// Checks how long a node may serve without new proof of freshness when logouts are fenced: 1 second to
+/// `max_staleness`.
 ///
 /// # Errors
-/// [`BadPolicy`].
+/// [`BadPolicy`] if `lease` is out of range.
 pub fn check_lease(lease: Duration, max_staleness: Duration) -> Result<(), BadPolicy> {
     up_to_an_hour("lease", lease)?;
     if lease > max_staleness {
@@ -74,10 +76,10 @@ pub fn check_lease(lease: Duration, max_staleness: Duration) -> Result<(), BadPo
     Ok(())
 }
 
-/// Checks how long a client's token is good: 1 second to 1 hour.
+/// Checks the lifetime of a client token: 1 second to 1 hour.
 ///
 /// # Errors
-/// [`BadPolicy`].
+/// [`BadPolicy`] if `lifetime` is out of range.
 pub fn check_client_token_lifetime(lifetime: Duration) -> Result<(), BadPolicy> {
     up_to_an_hour("client_token_lifetime", lifetime)
 }
@@ -91,7 +93,7 @@ fn up_to_an_hour(key: &'static str, time: Duration) -> Result<(), BadPolicy> {
     }
 }
 
-/// Whose tokens are good, for whom, and for how long.
+/// The accepted issuer and audiences, and the timeouts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     issuer: String,
@@ -100,23 +102,23 @@ pub struct Policy {
     timeouts: Timeouts,
 }
 
-/// Why authentic claims are refused.
+/// The reason why authentic claims are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unacceptable {
-    /// `iss` is another.
+    /// `iss` is not the policy's issuer.
     #[error("issuer (iss) does not match")]
     Issuer,
-    /// `aud` is another.
+    /// `aud` is not an accepted audience.
     #[error("meant for another audience")]
     Audience,
-    /// `iat` or `auth_time` lies further in the future than the leeway.
+    /// `iat` or `auth_time` is further in the future than the leeway.
     #[error("issued in the future")]
     Future,
-    /// `nbf` lies further in the future than the leeway.
+    /// `nbf` is further in the future than the leeway.
     #[error("not good yet: its nbf is in the future")]
     NotYet,
-    /// Its times contradict each other or the lifetime cap.
+    /// The times contradict each other or exceed the lifetime cap.
     #[error("iat, exp and auth_time are inconsistent")]
     Times,
     /// `now >= exp + leeway`.
@@ -125,10 +127,10 @@ pub enum Unacceptable {
 }
 
 impl Policy {
-    /// A policy for tokens of `issuer`, meant for `audience`.
+    /// Creates a policy for tokens from `issuer` for `audience`.
     ///
     /// # Errors
-    /// [`BadPolicy`] names the setting that cannot be kept.
+    /// [`BadPolicy`] names the setting that is out of range.
     pub fn new(issuer: &str, audience: &str, timeouts: Timeouts) -> Result<Self, BadPolicy> {
         let checks = [
             (!issuer.is_empty(), "issuer", "must not be empty"),
@@ -163,7 +165,7 @@ impl Policy {
                 "renewal_grace",
                 "must be at least 1s",
             ),
-            // An answer may be late by the grace, and must then not be older than the generation before.
+            // A response may arrive late by the grace, and must not then be older than the previous generation.
             (
                 timeouts.renewal_grace.saturating_mul(2) <= timeouts.renewal,
                 "renewal_grace",
@@ -196,57 +198,57 @@ impl Policy {
         })
     }
 
-    /// The same, and tokens that are meant for one of `audiences` are good too.
+    /// Also accepts tokens for these `audiences`.
     #[must_use]
     pub fn also_for(mut self, audiences: impl IntoIterator<Item = String>) -> Self {
         self.also.extend(audiences);
         self
     }
 
-    /// Who issues.
+    /// Returns the accepted issuer.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Whom the tokens are meant for.
+    /// Returns the audience of the issuer's tokens.
     #[must_use]
     pub fn audience(&self) -> &str {
         &self.audience
     }
 
-    /// Whom tokens are meant for that only read the revocation feed. No other resource takes them, so that a
-    /// reader's credentials are no key to anything else.
+    /// Returns the audience of tokens that can only read the revocation feed. No other resource accepts them, so that a
+    /// reader's credentials give access to nothing else.
     #[must_use]
     pub fn feed_audience(&self) -> String {
         format!("{}/revocations", self.issuer.trim_end_matches('/'))
     }
 
-    /// The timeouts.
+    /// Returns the timeouts and tolerances.
     #[must_use]
     pub const fn timeouts(&self) -> &Timeouts {
         &self.timeouts
     }
 
-    /// Checks time and audience of a session's claims. Accepts up to but not at `exp + leeway`.
+    /// Checks the issuer, audience and times of a session's claims. Accepts them before `exp + leeway`, exclusive.
     ///
     /// # Errors
-    /// [`Unacceptable`] says why not.
+    /// [`Unacceptable`] says why the claims are refused.
     pub fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), Unacceptable> {
         self.check_parties(&claims.issuer, &claims.audience)?;
         self.check_issued(claims, now)
     }
 
-    /// The same for a client's claims.
+    /// Checks the issuer, audience and times of a client's claims, like [`check`](Self::check).
     ///
     /// # Errors
-    /// [`Unacceptable`] says why not.
+    /// [`Unacceptable`] says why the claims are refused.
     pub fn check_client(&self, claims: &ClientClaims, now: Timestamp) -> Result<(), Unacceptable> {
         self.check_parties(&claims.issuer, &claims.audience)?;
         self.check_client_issued(claims, now)
     }
 
-    /// Checks a session's claims, whomever they are meant for.
+    /// Checks a session's claims for any audience.
     pub(crate) fn check_issued(&self, claims: &Claims, now: Timestamp) -> Result<(), Unacceptable> {
         let Claims {
             issued_at,
@@ -268,7 +270,7 @@ impl Policy {
         }
     }
 
-    /// Checks a client's claims, whomever they are meant for.
+    /// Checks a client's claims for any audience.
     pub(crate) fn check_client_issued(
         &self,
         claims: &ClientClaims,
@@ -288,7 +290,7 @@ impl Policy {
         }
     }
 
-    /// Whose it is comes first: another issuer's audiences mean nothing here.
+    /// The issuer is checked first: the audience of another issuer's token has no meaning here.
     fn check_parties(&self, issuer: &str, audience: &str) -> Result<(), Unacceptable> {
         if issuer != self.issuer {
             Err(Unacceptable::Issuer)

@@ -1,13 +1,13 @@
-//! The only randomness. Everything else takes a [`Random`] as an argument.
+//! The only source of randomness. All other code takes a [`Random`] as an argument.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// Where random bytes come from.
+/// A source of random bytes.
 pub trait Random: Send + Sync + fmt::Debug {
-    /// Fills `bytes`.
+    /// Fills `bytes` with random bytes.
     fn fill(&self, bytes: &mut [u8]);
 }
 
@@ -16,7 +16,7 @@ pub trait Random: Send + Sync + fmt::Debug {
 pub struct OsRandom(SystemRandom);
 
 impl OsRandom {
-    /// The operating system's generator.
+    /// Opens the operating system's generator.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -39,14 +39,14 @@ impl Default for OsRandom {
 
 impl Random for OsRandom {
     fn fill(&self, bytes: &mut [u8]) {
-        // A machine without randomness can neither sign nor salt: to go on would be worse than to stop.
+        // Without randomness the service can neither sign nor salt, so it panics rather than continue.
         self.0
             .fill(bytes)
             .expect("the operating system gives random bytes");
     }
 }
 
-/// A generator that repeats itself from its seed, for tests. Its bytes are not secret.
+/// A deterministic generator for tests. Its bytes are not secret.
 #[derive(Debug)]
 pub struct SeededRandom {
     seed: u64,
@@ -54,7 +54,7 @@ pub struct SeededRandom {
 }
 
 impl SeededRandom {
-    /// The generator that belongs to `seed`.
+    /// Creates the generator for `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self {

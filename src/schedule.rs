@@ -1,8 +1,9 @@
-//! When each key is published, signs and verifies: times, and pure functions of them and `now`.
+//! The schedule of keys: when each key is published, signs and verifies. The functions here are pure functions of these
+//! times and `now`.
 //!
-//! No state machine runs. Nodes that share the times agree without talking, and promise 5 is
-//! arithmetic: a key signs only after every verifier's copy of the keys must have it, and verifies
-//! until the last token that it can have signed is dead.
+//! There is no state machine. Nodes with the same schedule agree without communication, and promise 5 (never orphaned)
+//! is arithmetic: a key signs only after every verifier's copy of the keys must have it, and it verifies until the last
+//! token that it can have signed has expired.
 
 mod check;
 
@@ -15,48 +16,48 @@ use crate::time::Timestamp;
 
 pub use check::{ScheduleError, check};
 
-/// How long a verifier may keep its copy of the public keys: the `max-age` of the key endpoints.
+/// How long a verifier may cache the public keys: the `max-age` of the key endpoints.
 pub const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// How far wall clocks may be apart, both ways together.
+/// The maximum difference between wall clocks, ahead and behind together.
 pub const SKEW: Duration = MAX_LEEWAY;
 
-/// How late a node may learn of a change of the key folder. A Kubernetes secret takes up to about
-/// 90 seconds to reach a node.
+/// The maximum time until a node learns of a change of the key folder. A Kubernetes secret takes up to about 90 seconds
+/// to reach a node.
 pub const PROPAGATION: Duration = Duration::from_secs(120);
 
 /// How long a key is published before it signs.
 pub const LEAD: Duration =
     Duration::from_secs(MAX_AGE.as_secs() + SKEW.as_secs() + PROPAGATION.as_secs());
 
-/// How long a key verifies after it stopped signing: a node that learns late signs on for a while,
-/// and no token lives longer than the cap and the leeway.
+/// How long a key verifies after it stops signing. A node that learns late signs on for a while, and no token lives
+/// longer than the lifetime cap plus the leeway.
 pub const TAIL: Duration = Duration::from_secs(
     PROPAGATION.as_secs() + SKEW.as_secs() + LIFETIME_CAP.as_secs() + MAX_LEEWAY.as_secs(),
 );
 
-/// How long a rotation is under way after a key's turn has begun: until then a node may not know yet.
+/// How long a rotation counts as pending after a key's turn begins: until then a node may not know of it.
 pub const SETTLE: Duration = Duration::from_secs(PROPAGATION.as_secs() + SKEW.as_secs());
 
 const FORMATS: [Format; 2] = [Format::Jwt, Format::Paseto];
 
-/// A key's times.
+/// The times of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// From when on the key endpoints show it.
+    /// When the key endpoints begin to publish the key.
     pub published: Timestamp,
-    /// From when on it signs; none for a successor whose turn is not fixed yet.
+    /// When the key begins to sign. `None` for a successor whose turn is not scheduled yet.
     pub signs_from: Option<Timestamp>,
-    /// Until when it signs, [`Timestamp::NEVER`] for the last one.
+    /// When the key stops signing. [`Timestamp::NEVER`] for the last key.
     pub signs_until: Timestamp,
-    /// Until when it verifies.
+    /// When the key stops verifying.
     pub verifies_until: Timestamp,
-    /// Since when it is revoked. It then neither signs nor verifies.
+    /// When the key was revoked. A revoked key neither signs nor verifies.
     pub revoked_at: Option<Timestamp>,
 }
 
 impl Times {
-    /// A successor that waits for its turn.
+    /// Returns the times of a successor whose turn is not scheduled yet.
     #[must_use]
     pub const fn successor(published: Timestamp) -> Self {
         let never = Timestamp::NEVER;
@@ -69,24 +70,24 @@ impl Times {
         }
     }
 
-    /// A key that signs from the moment it is published: the first of its format, whose tokens no
-    /// verifier can have expected from another.
+    /// Returns the times of a key that signs as soon as it is published: the first key of its format, so no verifier
+    /// expects tokens from another key.
     #[must_use]
     pub fn first(published: Timestamp) -> Self {
         Self {
-            // A node that shares the folder may be behind, and must have a key that signs too.
+            // A node that shares the folder may have a clock that is behind, and needs a key that signs too.
             signs_from: Some(published.minus(SKEW)),
             ..Self::successor(published)
         }
     }
 
-    /// Whether it is its turn to sign.
+    /// Returns whether it is the key's turn to sign.
     #[must_use]
     pub fn signs(&self, now: Timestamp) -> bool {
         self.signs_from.is_some_and(|from| from <= now) && now < self.signs_until
     }
 
-    /// Whether its signatures still count.
+    /// Returns whether the key's signatures are accepted.
     #[must_use]
     pub fn verifies(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && now < self.verifies_until
@@ -96,7 +97,7 @@ impl Times {
         self.signs_from.is_none() && self.revoked_at.is_none()
     }
 
-    /// Its last turn ends at `at`.
+    /// Ends the key's turn at `at`.
     fn ends_at(&mut self, at: Timestamp) {
         self.signs_until = at;
         self.verifies_until = at.plus(TAIL);
@@ -106,15 +107,15 @@ impl Times {
 /// A key in the schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// Its name.
+    /// The key ID.
     pub kid: KeyId,
-    /// What it signs with.
+    /// The signature algorithm.
     pub algorithm: Algorithm,
-    /// Its times.
+    /// The key's times.
     pub times: Times,
 }
 
-/// The places of the keys of that format that have a turn, in the order of their turns.
+/// Returns the indices of the format's keys that have a turn, in the order of their turns.
 fn turns(keys: &[Planned], format: Format) -> Vec<usize> {
     let mut turns: Vec<_> = (0..keys.len())
         .filter(|index| keys[*index].algorithm.format() == format)
@@ -127,19 +128,19 @@ fn turns(keys: &[Planned], format: Format) -> Vec<usize> {
     turns.into_iter().map(|(_, _, index)| index).collect()
 }
 
-/// The keys of that format.
+/// Returns the keys of that format.
 pub fn of(keys: &[Planned], format: Format) -> impl Iterator<Item = &Planned> {
     keys.iter()
         .filter(move |key| key.algorithm.format() == format)
 }
 
-/// The keys of that format that sign at some time or did.
+/// Returns the keys of that format with a past, current or future turn.
 pub fn turns_of(keys: &[Planned], format: Format) -> impl Iterator<Item = &Planned> {
     of(keys, format).filter(|key| key.times.signs_from.is_some())
 }
 
-/// The key that signs at `now`. If it is revoked, its published successor: the one whose turn comes
-/// next, else the one that has waited longest.
+/// Returns the key that signs at `now`. If that key is revoked, its published successor signs: the key with the next
+/// turn, otherwise the successor that was published first.
 pub fn signer(
     keys: &[Planned],
     format: Format,
@@ -161,7 +162,7 @@ pub fn signer(
     next.or_else(|| waiting.min_by_key(|key| (key.times.published, key.kid.clone())))
 }
 
-/// Every key of a format begins to sign in the future: a clock is wrong, or was when the keys were made.
+/// Every key of a format begins to sign in the future: the clock is wrong, or was wrong when the keys were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no {format} key signs before {from}, and this clock says {now}: nobody can log in. If the clock is wrong, set it right. If it is right, it was ahead when the keys were made: stop the service, move the key folder away, and start the service with new keys, which ends every session", format = format.name())]
 pub struct NotYet {
@@ -170,7 +171,7 @@ pub struct NotYet {
     now: Timestamp,
 }
 
-/// Whether no key of that format signs at `now` because the first turn is in the future.
+/// Returns whether no key of that format signs at `now` because the first turn is in the future.
 pub fn not_yet(
     keys: &[Planned],
     format: Format,
@@ -185,8 +186,8 @@ pub fn not_yet(
     (from > now).then_some(NotYet { format, from, now })
 }
 
-/// Dates keys anew that were made by a clock that was ahead: the first of its format, if it is the only one
-/// that has a turn, and its successors. Call it only if nothing was signed with them. True if it did.
+/// Resets the times of keys that were made while the clock was ahead: the first key of the format, if no other has a
+/// turn, and its successors. Call this only if nothing was signed with them. Returns whether the times were reset.
 pub fn date_anew(keys: &mut [Planned], format: Format, now: Timestamp) -> bool {
     if not_yet(keys, format, now, |_| false).is_none() || turns_of(keys, format).count() != 1 {
         return false;
@@ -204,25 +205,24 @@ pub fn date_anew(keys: &mut [Planned], format: Format, now: Timestamp) -> bool {
     true
 }
 
-/// What a rotation does.
+/// The result of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// A successor takes over at that time.
+    /// The successor takes over at that time.
     TakesOver(KeyId, Timestamp),
-    /// One is taking over already, or has only just.
+    /// A key is about to take over at that time, or has just taken over.
     Pending(KeyId, Timestamp),
-    /// It is not due before that time.
+    /// The rotation is not due before that time.
     NotDue(Timestamp),
-    /// The format had no key, and has its first now.
+    /// The format had no key and now has its first one.
     First(KeyId),
 }
 
-/// Rotates the keys of `algorithm`'s format, unless a rotation is under way or, with `every`, not yet
-/// due; and sees to it that one successor is published in any case. `new_key` makes a key, and is
-/// asked only when one is needed.
+/// Rotates the keys of `algorithm`'s format, unless a rotation is pending or, with `every`, not yet due. In every case
+/// one successor is published afterwards. `new_key` creates a key and is called only if one is needed.
 ///
 /// # Errors
-/// What `new_key` answers.
+/// The error of `new_key`.
 pub fn rotate<E>(
     keys: &mut Vec<Planned>,
     algorithm: Algorithm,
@@ -240,7 +240,7 @@ pub fn rotate<E>(
         });
         Ok(kid)
     };
-    // Revoked when there was nobody to take its place.
+    // The last key was revoked when there was no successor.
     let last = turns(keys, format).pop();
     let orphaned = last.filter(|last| keys[*last].times.revoked_at.is_some());
     if let Some(orphaned) = orphaned {
@@ -263,7 +263,7 @@ pub fn rotate<E>(
         [before @ .., last] => {
             let (last, kid, times) = (*last, keys[*last].kid.clone(), keys[*last].times);
             let from = times.signs_from.unwrap_or(now);
-            // A schedule that ends is due, whatever was asked.
+            // A schedule that ends is due for rotation in any case.
             let ends = times.signs_until < Timestamp::NEVER;
             let due = every.map_or(Timestamp::EPOCH, |every| from.plus(every));
             if orphaned.is_some() {
@@ -273,11 +273,11 @@ pub fn rotate<E>(
             } else if now < due && !ends {
                 Rotation::NotDue(due)
             } else if now < from.plus(SETTLE) && !before.is_empty() && !ends {
-                // Of two rotations at once the second finds that the first has just been.
+                // Of two concurrent rotations, the second finds that the first has just taken place.
                 Rotation::Pending(kid, from)
             } else {
                 for over in before {
-                    // Without an end if the folder had no schedule.
+                    // `verifies_until` is unlimited if the folder had no schedule.
                     let times = &mut keys[*over].times;
                     if times.signs_until <= now {
                         times.verifies_until = times.verifies_until.min(now.plus(TAIL));
@@ -309,8 +309,8 @@ fn longest_waiting(keys: &[Planned], format: Format) -> Option<usize> {
         .min_by_key(|index| (keys[*index].times.published, keys[*index].kid.clone()))
 }
 
-/// Takes a revoked key out of the schedule: whoever signs in its place by [`signer`] has its turn
-/// from now on. [`rotate`] has to follow, which sees to it that there is somebody.
+/// Takes a revoked key out of the schedule. The key that signs instead (see [`signer`]) has its turn from `now` on.
+/// Call [`rotate`] afterwards, which makes sure that there is such a key.
 pub fn revoke(keys: &mut [Planned], kid: &KeyId, now: Timestamp) {
     let Some(index) = keys.iter().position(|key| key.kid == *kid) else {
         return;
@@ -327,7 +327,7 @@ pub fn revoke(keys: &mut [Planned], kid: &KeyId, now: Timestamp) {
     pass_on(keys, index, now);
 }
 
-/// Gives the turn of a key that is revoked to others.
+/// Gives the turn of a revoked key to another key.
 fn pass_on(keys: &mut [Planned], gone: usize, now: Timestamp) {
     let format = keys[gone].algorithm.format();
     let turns = turns(keys, format);
@@ -360,7 +360,7 @@ fn pass_on(keys: &mut [Planned], gone: usize, now: Timestamp) {
     }
     let later = &turns[place + 1..];
     let next = later.iter().position(|index| !is_revoked(index));
-    // What others lost by being revoked comes between, if the clock was set back.
+    // If the clock was set back, turns of other revoked keys may lie in between.
     let between = &later[..next.unwrap_or(later.len())];
     let next = next.map(|next| later[next]);
     let Some(next) = next.or_else(|| longest_waiting(keys, format)) else {
@@ -378,7 +378,7 @@ fn pass_on(keys: &mut [Planned], gone: usize, now: Timestamp) {
     }
 }
 
-/// Drops the keys that neither sign nor verify any more. Gives their names.
+/// Drops the keys that neither sign nor verify any more. Returns their IDs.
 pub fn prune(keys: &mut Vec<Planned>, now: Timestamp) -> Vec<KeyId> {
     let over = |key: &Planned| {
         key.times.verifies_until <= now
@@ -387,7 +387,7 @@ pub fn prune(keys: &mut Vec<Planned>, now: Timestamp) -> Vec<KeyId> {
     let mut gone = Vec::new();
     for format in FORMATS {
         let turns = turns(keys, format);
-        // Only from the beginning: a turn that is missing between two others is a gap.
+        // Drops turns only from the beginning: a missing turn between two others would be a gap.
         let first = turns.iter().map(|index| &keys[*index]);
         let first = first.take_while(|key| over(key));
         let without = of(keys, format).filter(|key| key.times.signs_from.is_none() && over(key));

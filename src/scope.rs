@@ -1,54 +1,54 @@
-//! What a token permits: scopes, as OAuth writes them.
+//! OAuth scopes.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::id::InvalidId;
 
-/// The scope that lets a client read the revocation log of its issuer.
+/// The scope that lets a client read its issuer's revocation log.
 pub const READ_REVOCATIONS: &str = "revocations:read";
 
-/// The scope that lets a client ask about the tokens of other clients.
+/// The scope that lets a client introspect the tokens of other clients.
 pub const INTROSPECT: &str = "tokens:introspect";
 
-/// The longest list of scopes, in bytes: it is carried by every token.
+/// The maximum length of a list of scopes, in bytes. Every token carries the list.
 const MAX_BYTES: usize = 1024;
 
-/// A set of scopes (RFC 6749, section 3.3): words of visible ASCII without `"` and `\`, each separated from
-/// the next by one space. Their order means nothing, and a doubled one is one.
+/// A set of scopes (RFC 6749, section 3.3): words of visible ASCII without `"` and `\`, separated by single spaces.
+/// Order and duplicates have no meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes(
-    /// In order, each once.
+    /// Sorted, without duplicates.
     Vec<String>,
 );
 
 impl Scopes {
-    /// Whether it has none.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The bytes of its words.
+    /// Returns the heap bytes of the set.
     pub(crate) fn heap_bytes(&self) -> usize {
         let words: usize = self.0.iter().map(String::capacity).sum();
         self.0.capacity() * size_of::<String>() + words
     }
 
-    /// Whether it has that one.
+    /// Returns whether the set has this scope.
     #[must_use]
     pub fn has(&self, scope: &str) -> bool {
         let found = self.0.binary_search_by(|word| word.as_str().cmp(scope));
         found.is_ok()
     }
 
-    /// Whether it has only that one.
+    /// Returns whether the set has this scope and no other.
     #[must_use]
     pub fn is_only(&self, scope: &str) -> bool {
         self.0.len() == 1 && self.has(scope)
     }
 
-    /// Whether all of them are among `wider`.
+    /// Returns whether this set is a subset of `wider`.
     #[must_use]
     pub fn are_within(&self, wider: &Self) -> bool {
         self.0.iter().all(|word| wider.has(word))
@@ -67,7 +67,7 @@ impl fmt::Display for Scopes {
     }
 }
 
-/// From a text that may be empty.
+/// Parses a list of scopes, which may be empty.
 impl FromStr for Scopes {
     type Err = InvalidId;
 

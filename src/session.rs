@@ -1,4 +1,5 @@
-//! How a session begins, is touched, is renewed and ends: pure rules, time and randomness as arguments.
+//! The rules by which a session begins, is touched, is renewed and ends: pure functions with time and randomness as
+//! arguments.
 
 use crate::claims::Claims;
 use crate::id::{Lineage, SessionId, TokenId, UserId};
@@ -15,8 +16,8 @@ pub const LOGIN_SCOPE: &str = "session";
 /// The `amr` of tokens from Waxseal's own login (RFC 8176, section 2).
 const LOGIN_METHODS: [&str; 1] = ["pwd"];
 
-/// The claims of a new session of `subject`, begun now by password. The lineage's time is the
-/// store's to give; all other times are `now`'s.
+/// Returns the claims of a new session of `subject` after a password login at `now`. The store determines the lineage's
+/// time. All other times derive from `now`.
 #[must_use]
 pub fn begin(
     policy: &Policy,
@@ -49,24 +50,24 @@ pub fn begin(
     }
 }
 
-/// What is due to a good token at some moment.
+/// The exchange that is due for a valid token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Nothing: it stays as it is.
+    /// No exchange: the token stays as it is.
     Nothing,
     /// A later idle deadline.
     Touch,
     /// A new session ID.
     Renewal,
-    /// Nothing any more: only the verifiers' leeway still carries it.
+    /// No exchange any more: the token is valid only within the verifiers' leeway.
     Over,
 }
 
-/// What is due to a token with these claims at `now`. A client that asks is touched at once, others at
-/// most once a touch interval.
+/// Returns what is due for a token with these claims at `now`. A token is touched at once if the client asked for it,
+/// otherwise at most once per touch interval.
 ///
-/// Within the last grace before a renewal is due nothing happens: an answer that comes late must not
-/// put the old session ID over the new one.
+/// A token is not touched in the last grace before its renewal is due: a late response must not replace the new session
+/// ID with the old one.
 #[must_use]
 pub fn due(claims: &Claims, timeouts: &Timeouts, now: Timestamp, asked: bool) -> Due {
     let renewal_is_near = now.plus(timeouts.renewal_grace) >= claims.renew_at;
@@ -83,7 +84,7 @@ pub fn due(claims: &Claims, timeouts: &Timeouts, now: Timestamp, asked: bool) ->
     }
 }
 
-/// The claims of a touched token: the same session ID, a later idle deadline.
+/// Returns the claims of a touched token: the same session ID and a later idle deadline.
 #[must_use]
 pub fn touch(claims: &Claims, timeouts: &Timeouts, now: Timestamp, random: &dyn Random) -> Claims {
     Claims {
@@ -95,13 +96,13 @@ pub fn touch(claims: &Claims, timeouts: &Timeouts, now: Timestamp, random: &dyn 
     }
 }
 
-/// When a generation that begins at `now` is due to be renewed.
+/// Returns when a generation that begins at `now` is due for renewal.
 #[must_use]
 pub fn renew_at(timeouts: &Timeouts, now: Timestamp) -> Timestamp {
     now.whole_second().plus(timeouts.renewal).whole_second()
 }
 
-/// The claims of a session's generation that is to be renewed at `renew_at`. The absolute end stays.
+/// Returns the claims of a generation that is due for renewal at `renew_at`. The absolute end stays the same.
 #[must_use]
 pub fn renew(
     claims: &Claims,
@@ -122,17 +123,18 @@ pub fn renew(
     }
 }
 
-/// Whether these are claims as a login of ours has them. Others may be authentic, and are not exchanged.
+/// Returns whether these are the claims of Waxseal's own login. Other claims may be authentic, but they are not
+/// exchanged.
 ///
-/// The methods are a set (RFC 8176, section 1): their order says nothing, and a login may have used more of them.
+/// The methods are a set (RFC 8176, section 1): their order has no meaning, and a login may have used further methods.
 #[must_use]
 pub fn is_from_login(claims: &Claims) -> bool {
     let has = |method: &&str| claims.methods.iter().any(|has| has == method);
     claims.client_id == LOGIN_CLIENT && claims.scope == LOGIN_SCOPE && LOGIN_METHODS.iter().all(has)
 }
 
-/// When a generation that is due at `renew_at` has been idle for too long at the latest: it is not touched
-/// after that.
+/// Returns the latest idle end of a generation that is due for renewal at `renew_at`. The generation is not touched
+/// after its renewal is due.
 #[must_use]
 pub fn idle_end(timeouts: &Timeouts, renew_at: Timestamp, session_expiry: Timestamp) -> Timestamp {
     renew_at.plus(timeouts.idle).min(session_expiry)

@@ -1,4 +1,4 @@
-//! The only clock. Everything else takes a [`Clock`] as an argument.
+//! The only source of time. All other code takes a [`Clock`] as an argument.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,47 +13,47 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// How a time of [`Timestamp::parse_second`] looks, before its zone.
+/// The form that [`Timestamp::parse_second`] accepts, without the zone.
 const FORM: &[u8] = b"0000-00-00T00:00:00";
 
 impl Timestamp {
-    /// An instant that never comes: what expires here never expires.
+    /// An instant that never comes, for things that never expire.
     pub const NEVER: Self = Self(i64::MAX);
-    /// Before every instant that can be named in a token.
+    /// An instant before every time that a token can name.
     pub const EPOCH: Self = Self(0);
 
-    /// From milliseconds since the epoch.
+    /// Creates a timestamp from milliseconds since the epoch.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// From whole seconds since the epoch (RFC 7519 NumericDate), saturating.
+    /// Creates a timestamp from whole seconds since the epoch (RFC 7519 NumericDate), saturating.
     #[must_use]
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs.saturating_mul(1000))
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns the milliseconds since the epoch.
     #[must_use]
     pub const fn millis(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the epoch, rounded down.
+    /// Returns the whole seconds since the epoch, rounded down.
     #[must_use]
     pub const fn secs(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// The same instant without its fraction of a second, as a NumericDate can carry it.
+    /// Returns the instant rounded down to a whole second, as a NumericDate can carry it.
     #[must_use]
     pub const fn whole_second(self) -> Self {
         Self::from_secs(self.secs())
     }
 
-    /// From `YYYY-MM-DDThh:mm:ss` and `Z` or `+00:00`: RFC 3339 in UTC, to the second, and no looser
-    /// form of it.
+    /// Parses `YYYY-MM-DDThh:mm:ss` followed by `Z` or `+00:00`: RFC 3339 in UTC, in whole seconds, in its strict form
+    /// only.
     #[must_use]
     pub fn parse_second(text: &str) -> Option<Self> {
         let (local, zone) = text.as_bytes().split_at_checked(FORM.len())?;
@@ -77,7 +77,7 @@ impl Timestamp {
         Some(Self::from_secs(time.and_utc().timestamp()))
     }
 
-    /// From RFC 3339 with any offset, to the millisecond.
+    /// Parses RFC 3339 with any offset, to the millisecond.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         DateTime::parse_from_rfc3339(text)
@@ -85,7 +85,7 @@ impl Timestamp {
             .map(|time| Self(time.timestamp_millis()))
     }
 
-    /// Later by `by`, saturating at [`Timestamp::NEVER`].
+    /// Returns the instant `by` later, saturating at [`Timestamp::NEVER`].
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(
@@ -94,7 +94,7 @@ impl Timestamp {
         )
     }
 
-    /// Earlier by `by`, saturating.
+    /// Returns the instant `by` earlier, saturating.
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {
         Self(
@@ -105,7 +105,7 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    /// As text, in `place` if there is room.
+    /// Formats the timestamp, into `place` if it fits.
     pub(crate) fn written(self, place: &mut [u8; 24]) -> Cow<'_, str> {
         if let Some(text) = self.usual(place) {
             return Cow::Borrowed(text);
@@ -121,8 +121,10 @@ impl Timestamp {
         }
     }
 
-    /// `YYYY-MM-DDThh:mm:ss`, with milliseconds if there are any, and `Z`; if the year has four digits. An answer
-    /// has half a dozen of these, and chrono's own formatting costs more than all else in it.
+    /// Formats as `YYYY-MM-DDThh:mm:ss`, with milliseconds if there are any, and `Z`. `None` if the year does not have
+    /// four digits.
+    ///
+    /// Perf: a response has about six timestamps, and chrono's formatting costs more than the rest of it.
     fn usual(self, text: &mut [u8; 24]) -> Option<&str> {
         let time = DateTime::from_timestamp_millis(self.0)?.naive_utc();
         let year = u32::try_from(time.year())
@@ -156,26 +158,26 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339 in UTC: whole seconds without, others with milliseconds. `never` for [`Timestamp::NEVER`].
+/// Formats as RFC 3339 in UTC, with milliseconds if there are any. [`Timestamp::NEVER`] is `never`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written(&mut [0; 24]))
     }
 }
 
-/// As text, RFC 3339.
+/// Serializes as RFC 3339 text.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.written(&mut [0; 24]))
     }
 }
 
-/// Measures how long something takes, for metrics alone: it tells no time that anything depends on.
+/// Measures durations for metrics only. Nothing else depends on its time.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
-    /// Starts to measure.
+    /// Starts the stopwatch.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -185,18 +187,19 @@ impl Stopwatch {
         Self(std::time::Instant::now())
     }
 
-    /// Seconds since it was started.
+    /// Returns the seconds since the start.
     #[must_use]
     pub fn seconds(self) -> f64 {
         self.0.elapsed().as_secs_f64()
     }
 }
 
-/// Where time comes from.
+/// A source of time.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The wall clock. It may step in either direction.
+    /// Returns the wall-clock time, which may step in either direction.
     fn now(&self) -> Timestamp;
-    /// Time since an arbitrary start. It never steps, and counts while the machine is suspended.
+    /// Returns the time since an arbitrary start. It never steps, and it includes the time for which the machine is
+    /// suspended.
     fn uptime(&self) -> Duration;
 }
 
@@ -231,7 +234,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves when it is told to, for tests: its two hands move together unless the wall
+/// A clock for tests that advances only when told to. The wall clock and the uptime advance together unless the wall
 /// clock is stepped.
 #[derive(Debug)]
 pub struct ManualClock {
@@ -240,7 +243,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that stands at `now`.
+    /// Creates a clock that stands at `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         Self {
@@ -249,7 +252,7 @@ impl ManualClock {
         }
     }
 
-    /// Lets time pass on both hands.
+    /// Advances the wall clock and the uptime.
     pub fn advance(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.uptime.fetch_add(millis, Ordering::SeqCst);
@@ -257,7 +260,7 @@ impl ManualClock {
             .fetch_add(i64::try_from(millis).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 
-    /// Steps the wall clock alone, as an operator or NTP may.
+    /// Steps only the wall clock, as an operator or NTP may.
     pub fn step_to(&self, now: Timestamp) {
         self.wall.store(now.0, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! Clients: services with credentials of their own.
+//! Clients: services with their own credentials.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,13 +18,13 @@ use crate::revocation::log::StoreError;
 use crate::scope::Scopes;
 use crate::time::Timestamp;
 
-/// What a client's secret begins with, so that one that leaked is found by who looks for it.
+/// The prefix of client secrets, by which secret scanners find a leaked one.
 const SECRET_PREFIX: &str = "wxs_";
 
-/// How many keys a client may have.
+/// The maximum number of keys per client.
 const MAX_KEYS: usize = 8;
 
-/// A client's name, for people: as a username.
+/// A client's human-readable name, with the syntax of a username.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientName(String);
 
@@ -45,7 +45,7 @@ impl fmt::Display for ClientName {
 impl FromStr for ClientName {
     type Err = InvalidId;
 
-    /// One that begins like a client ID could be taken for one.
+    /// Refuses names that parse as a client ID, because they could be mistaken for one.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let refused =
             InvalidId::of("client name (1 to 64 characters of a-z 0-9 . _ - @ +, and not an ID)");
@@ -57,13 +57,13 @@ impl FromStr for ClientName {
     }
 }
 
-/// What is kept of a client's secret. A secret has 256 random bits: nobody tries them all, so a plain
-/// digest keeps it, and costs no more than it must.
+/// The stored digest of a client secret. A secret has 256 random bits and cannot be guessed, so a plain digest
+/// suffices: a slow hash would only add cost.
 #[derive(Clone, Copy)]
 pub struct SecretDigest([u8; 32]);
 
 impl SecretDigest {
-    /// A new secret, and what is to be kept of it.
+    /// Generates a secret and its digest.
     #[must_use]
     pub fn make(random: &dyn Random) -> (SecretString, Self) {
         let mut bytes = [0; 32];
@@ -73,31 +73,31 @@ impl SecretDigest {
         (secret, digest)
     }
 
-    /// Of a secret that is presented.
+    /// Returns the digest of a presented secret.
     #[must_use]
     pub fn of(secret: &SecretString) -> Self {
         Self(sha256(secret.expose_secret().as_bytes()))
     }
 
-    /// Of none: no secret has it.
+    /// Returns a digest that no secret has.
     #[must_use]
     pub const fn of_nobody() -> Self {
         Self([0; 32])
     }
 
-    /// From the store.
+    /// Wraps a digest read from the store.
     #[must_use]
     pub const fn from_store(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// For the store.
+    /// Returns the bytes to store.
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Whether they are one, in a time that does not tell how alike they are.
+    /// Constant-time equality.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -118,10 +118,10 @@ pub struct ClientKeys {
 }
 
 impl ClientKeys {
-    /// From a JWK set (RFC 7517, section 5), or a single public JWK.
+    /// Parses a JWK set (RFC 7517, section 5) or a single public JWK.
     ///
     /// # Errors
-    /// [`KeyError`] says what is wrong with it: private halves are refused too.
+    /// [`KeyError`] says what is wrong. Private keys are refused too.
     pub fn parse(json: &str) -> Result<Self, KeyError> {
         let object =
             Object::parse(json.as_bytes()).map_err(|_| KeyError::Jwk("it is not strict JSON"))?;
@@ -149,116 +149,117 @@ impl ClientKeys {
         })
     }
 
-    /// The text that they were read from.
+    /// Returns the JSON text that the keys were parsed from.
     #[must_use]
     pub fn json(&self) -> &str {
         &self.json
     }
 
-    /// Those that an assertion which names `kid` can be signed with.
+    /// Returns the keys that may have signed an assertion with this `kid`. Without a `kid`, these are all keys.
     pub fn candidates(&self, kid: Option<&str>) -> impl Iterator<Item = &VerifyingKey> {
         let fits = move |key: &&VerifyingKey| kid.is_none_or(|kid| key.kid().as_str() == kid);
         self.keys.iter().filter(fits)
     }
 }
 
-/// A client as the store has it.
+/// A client as stored.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Its identity.
+    /// The client's identity.
     pub id: ClientId,
-    /// Its name.
+    /// The client's name.
     pub name: ClientName,
-    /// What its tokens may permit.
+    /// The scopes that the client's tokens may have.
     pub scopes: Scopes,
-    /// Whom its tokens may be meant for, the first one if it does not say. None: the issuer's own audience.
+    /// The audiences that the client's tokens may have. The first is the default. Empty means the issuer's own
+    /// audience.
     pub audiences: Vec<String>,
-    /// Whether it gets tokens.
+    /// Whether the client can get tokens.
     pub enabled: bool,
-    /// When it was added.
+    /// When the client was added.
     pub created_at: Timestamp,
-    /// The newest secret, and the one before while both are good.
+    /// The newest secret, and the previous one while both are valid.
     pub secrets: Vec<SecretDigest>,
-    /// The keys that it signs assertions with.
+    /// The keys that the client signs assertions with.
     pub keys: Option<ClientKeys>,
 }
 
-/// A client that asks for a token, as one look at the store sees it.
+/// A client that requests a token, from one read of the store.
 #[derive(Clone, Debug)]
 pub struct ClientStart {
     /// The client, if there is one.
     pub client: Option<Client>,
-    /// Changes with whatever is changed about the client.
+    /// Changes with every change of the client.
     pub version: i64,
-    /// The first time, in milliseconds, that no cut-off of this client or of everything ends.
+    /// The earliest time, in milliseconds, that no cut-off of this client or of everything ends.
     pub first_time: i64,
     /// Changes with every cut-off of everything.
     pub everything_version: i64,
 }
 
-/// An assertion that was presented, to be remembered until nobody would accept it any more.
+/// A presented assertion, remembered until it expires, so that a replay is refused.
 #[derive(Clone, Copy, Debug)]
 pub struct PresentedAssertion {
-    /// The digest of whose it is and of its `jti`.
+    /// The digest of the assertion's client and `jti`.
     pub digest: [u8; 32],
-    /// After this instant it is refused for its age.
+    /// The time after which the assertion is refused as expired.
     pub expires_at: Timestamp,
 }
 
-/// A client's token, to be written before it is handed out. It loses to whatever changed the client, or
-/// ended everything, since the client was read.
+/// A client token to store before it is returned. The request loses to any change of the client, and to any cut-off of
+/// everything, since the client was read.
 #[derive(Clone, Copy, Debug)]
 pub struct BeginToken {
-    /// Whose.
+    /// The client that gets the token.
     pub client: ClientId,
     /// The client's version when it was read.
     pub version: i64,
-    /// The version of everything then.
+    /// The version of everything when the client was read.
     pub everything_version: i64,
-    /// The token: the time in it is what cut-offs go by.
+    /// The token's ID. Cut-offs compare the time in it.
     pub token: TokenId,
 }
 
-/// What is changed about a client.
+/// A change to a client.
 #[derive(Clone, Debug)]
 pub enum ClientChange {
-    /// A new secret, beside the newest one of those before.
+    /// Adds a secret. Of the earlier secrets only the newest stays valid.
     AddSecret(SecretDigest),
-    /// All secrets end but the newest.
+    /// Removes all secrets except the newest.
     FinishRotation,
-    /// Other keys.
+    /// Replaces the keys.
     Keys(ClientKeys),
-    /// It gets no tokens any more, and those that it has end.
+    /// Stops the client from getting tokens and ends its existing ones.
     Disable,
-    /// It gets tokens again.
+    /// Lets the client get tokens again.
     Enable,
-    /// It is gone, and its tokens end.
+    /// Deletes the client and ends its tokens.
     Delete,
-    /// Its tokens end.
+    /// Ends the client's tokens.
     EndTokens,
 }
 
-/// What became of a change.
+/// The outcome of a change to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changed {
-    /// It is done.
+    /// The change is stored.
     Done,
-    /// It is done, and the tokens were ended by the revocation of that `seq`.
+    /// The change is stored, and the revocation with this `seq` ended the client's tokens.
     Revoked(i64),
-    /// There is no such client.
+    /// The client does not exist.
     Unknown,
 }
 
-/// What the durable store of clients can do.
+/// The durable store of clients.
 #[async_trait]
 pub trait Clients: Send + Sync + fmt::Debug {
-    /// All clients, by name.
+    /// Returns all clients, ordered by name.
     async fn clients(&self) -> Result<Vec<Client>, StoreError>;
 
-    /// The client of that name.
+    /// Returns the client with that name.
     async fn client_named(&self, name: &ClientName) -> Result<Option<Client>, StoreError>;
 
-    /// Adds a client. False if there is one of that name.
+    /// Adds a client. Returns `false` if a client with that name exists.
     async fn add_client(&self, client: Client) -> Result<bool, StoreError>;
 
     /// Changes a client.
@@ -269,13 +270,13 @@ pub trait Clients: Send + Sync + fmt::Debug {
         at: Timestamp,
     ) -> Result<Changed, StoreError>;
 
-    /// Looks at everything that must be known of a client that authenticates.
+    /// Reads everything that is needed to authenticate a client.
     async fn start_client(&self, client: ClientId) -> Result<ClientStart, StoreError>;
 
-    /// Remembers an assertion. False if it was presented before.
+    /// Remembers an assertion. Returns `false` if it was presented before.
     async fn present(&self, assertion: PresentedAssertion) -> Result<bool, StoreError>;
 
-    /// Writes that a client gets a token. False if the client or everything changed since it was read.
+    /// Records a token issuance. Returns `false` if the client or everything changed since the client was read.
     async fn begin_token(&self, begin: BeginToken) -> Result<bool, StoreError>;
 
     /// Forgets assertions that expired at or before `until`.

@@ -1,4 +1,4 @@
-//! How many failed authentications of clients come from one network (GCRA), and how much one client asks for.
+//! Rate limits for clients: failed authentications per network (GCRA), and requests per client.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,18 +13,18 @@ use super::limits::{Rate, network};
 use crate::id::ClientId;
 use crate::time::Clock;
 
-/// Failures that one network may cause: 20 at once, and 20 a minute.
+/// The limit of failed authentications per network: a burst of 20, and 20 a minute.
 const FAILURES: Rate = rate(20, 60);
 
-/// How long a client is known at a network after it authenticated there. A client that is in use authenticates every
-/// few minutes, because its tokens are that short.
+/// How long a client stays known at a network after it authenticated there. A client in use authenticates every few
+/// minutes, because its tokens are that short-lived.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// How many networks, and how many clients at networks, are remembered: about 2 MB of each. Those that are seen
-/// rarely are forgotten first.
+/// The maximum number of entries in each cache of networks and clients: about 2 MB each. The entries seen least often
+/// are evicted first.
 const REMEMBERED: u64 = 10_000;
 
-/// From this many clients on those that ask for nothing are forgotten.
+/// The number of clients from which idle ones are dropped.
 const TIDY_FROM: usize = 256;
 
 const fn rate(burst: u32, seconds: u64) -> Rate {
@@ -34,12 +34,12 @@ const fn rate(burst: u32, seconds: u64) -> Rate {
     }
 }
 
-/// When the next one is let through.
+/// The time until the next attempt is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryAfter(pub Duration);
 
 impl RetryAfter {
-    /// In whole seconds, at least one, as the header says it (RFC 9110, section 10.2.3).
+    /// Returns whole seconds, at least one, as the `Retry-After` header has them (RFC 9110, section 10.2.3).
     #[must_use]
     pub fn seconds(self) -> u64 {
         let Self(time) = self;
@@ -47,7 +47,7 @@ impl RetryAfter {
     }
 }
 
-/// GCRA: the theoretical arrival time of the next one. It is in the past where nothing was counted lately.
+/// The theoretical arrival time of the next attempt (GCRA). It is in the past if nothing was counted recently.
 #[derive(Clone, Copy, Debug, Default)]
 struct Arrival(Duration);
 
@@ -64,7 +64,7 @@ impl Arrival {
 
     fn counted(self, rate: Rate, now: Duration) -> Self {
         let Self(next) = self;
-        // However many fail at a time, no more is remembered than the limit and the wait for one.
+        // Caps the count at the limit plus the wait for one attempt, even if many fail at the same time.
         let most = now + rate.period() * rate.burst.get();
         Self((next.max(now) + rate.period()).min(most))
     }
@@ -75,16 +75,16 @@ impl Arrival {
     }
 }
 
-/// Limits failed authentications by the network that they come from.
+/// Limits failed authentications by source network.
 ///
-/// Only failures count, so clients behind one address do not use up each other's limit. A neighbour who guesses shuts
-/// none of them out:
+/// Only failures count, so clients behind one address do not use up each other's limit. A neighbour who guesses
+/// credentials locks none of them out:
 ///
 /// - A client that authenticated from a network within the last day is not limited there. Secrets have 256 random bits
 ///   and keys cannot be guessed, so a limit would protect nothing.
-/// - Any other client that exists has a limit of its own at each network. Client IDs have 74 random bits: who guesses
-///   them does not find it.
-/// - All who name no client that is known to exist share the network's limit.
+/// - Any other existing client has its own limit at each network. Client IDs have 74 random bits, so guessing does not
+///   find one.
+/// - Attempts that name no client known to exist share the network's limit.
 #[derive(Debug)]
 pub struct ClientLimits {
     clock: Arc<dyn Clock>,
@@ -94,7 +94,8 @@ pub struct ClientLimits {
 }
 
 impl ClientLimits {
-    /// Nothing has failed yet. These clients exist; one that is added later is known to exist once it authenticates.
+    /// Creates limits with no failures. `clients` are the existing clients. A client that is added later is known to
+    /// exist once it authenticates.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, clients: impl IntoIterator<Item = ClientId>) -> Self {
         let existing = Cache::new(REMEMBERED);
@@ -109,10 +110,10 @@ impl ClientLimits {
         }
     }
 
-    /// Whether an authentication may be tried: by whom it says, if it says so, from `address`, if that is known.
+    /// Checks whether an authentication may be tried, by the client that it names, if any, from `address`, if known.
     ///
     /// # Errors
-    /// [`RetryAfter`]: too many from there have failed.
+    /// [`RetryAfter`]: too many attempts from that network failed.
     pub fn admit(
         &self,
         client: Option<ClientId>,
@@ -129,7 +130,7 @@ impl ClientLimits {
         arrival.unwrap_or_default().check(FAILURES, now)
     }
 
-    /// Counts one that failed.
+    /// Counts a failed authentication.
     pub fn failed(&self, client: Option<ClientId>, address: Option<IpAddr>) {
         let Some(network) = address.map(network) else {
             return;
@@ -145,7 +146,7 @@ impl ClientLimits {
         });
     }
 
-    /// Remembers that the client is to be found there.
+    /// Remembers that the client exists and that it authenticates from that network.
     pub fn succeeded(&self, client: ClientId, address: Option<IpAddr>) {
         self.existing.insert(client, ());
         if let Some(network) = address.map(network) {
@@ -153,7 +154,7 @@ impl ClientLimits {
         }
     }
 
-    /// Whose limit it is.
+    /// Returns the key under which an attempt is counted.
     fn counted(&self, client: Option<ClientId>, network: IpAddr) -> (IpAddr, Option<ClientId>) {
         let exists = |client: &ClientId| self.existing.contains_key(client);
         (network, client.filter(exists))
@@ -165,42 +166,42 @@ impl ClientLimits {
     }
 }
 
-/// What one client may ask for.
+/// A limit on what one client may request.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota {
-    /// How much at a time.
+    /// The maximum number at the same time.
     pub at_a_time: usize,
-    /// How often, if that is limited.
+    /// The maximum rate, if there is one.
     pub rate: Option<Rate>,
 }
 
 impl Quota {
-    /// Tokens: a client needs one every few minutes for each of its processes. 600 at once are a large service that
-    /// starts everywhere.
+    /// Token requests. A client needs one every few minutes for each of its processes. A burst of 600 covers a large
+    /// service that starts everywhere at once.
     pub const TOKENS: Self = Self {
         at_a_time: 64,
         rate: Some(rate(600, 60)),
     };
-    /// Revocations of tokens: a client revokes at most the tokens that it is given. Each is a write to disk.
+    /// Token revocations. A client revokes at most the tokens that it was issued. Each revocation is a write to disk.
     pub const REVOCATIONS: Self = Self::TOKENS;
-    /// Questions about tokens: a service that cannot verify asks one at each request. 500 a second are more than one
-    /// process answers requests that need it.
+    /// Token introspections. A service that cannot verify tokens sends one per request. 500 a second are more than the
+    /// requests that one such process answers.
     pub const INTROSPECTIONS: Self = Self {
         at_a_time: 64,
         rate: Some(rate(30_000, 60)),
     };
-    /// Streams of the feed: a verifier has one, and the replicas of a service share its client. 16 are eight replicas
-    /// and their successors while they are replaced. Without a stream a verifier still asks every second.
+    /// Streams of the revocation feed. A verifier holds one, and the replicas of a service share its client. 16 covers
+    /// eight replicas and their successors during a rollout. Without a stream a verifier still polls every second.
     pub const STREAMS: Self = Self {
         at_a_time: 16,
         rate: None,
     };
-    /// Pages of the feed that are made and that the client has not taken yet: as many as there may be questions.
+    /// Feed pages that are built and that the client has not read yet: as many as there may be concurrent requests.
     pub const PAGES: Self = Self {
         at_a_time: 512,
         rate: None,
     };
-    /// Those of them that are large, up to 1.5 MB: a client that takes none of them holds 24 MB.
+    /// Large feed pages, up to 1.5 MB each, among the unread ones. A client that reads none of them holds 24 MB.
     pub const LARGE_PAGES: Self = Self {
         at_a_time: 16,
         rate: None,
@@ -213,7 +214,7 @@ struct Use {
     arrival: Arrival,
 }
 
-/// Counts what each client asks for. There are only as many as there are clients, because they have authenticated.
+/// Counts the requests of each client. Clients have authenticated, so there are at most as many entries as clients.
 #[derive(Debug)]
 pub struct Quotas {
     quota: Quota,
@@ -222,7 +223,7 @@ pub struct Quotas {
 }
 
 impl Quotas {
-    /// That much for each client.
+    /// Creates counters with this quota for each client.
     #[must_use]
     pub fn new(quota: Quota, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
@@ -232,10 +233,10 @@ impl Quotas {
         })
     }
 
-    /// Begins something for a client, which lasts until what is given is dropped.
+    /// Starts a request of a client. It ends when the returned value is dropped.
     ///
     /// # Errors
-    /// [`RetryAfter`]: the client has as much as it may.
+    /// [`RetryAfter`]: the client has used up its quota.
     pub fn begin(self: &Arc<Self>, client: ClientId) -> Result<QuotaUse, RetryAfter> {
         let now = self.clock.uptime();
         let mut uses = self.uses();
@@ -244,7 +245,7 @@ impl Quotas {
         }
         let used = uses.entry(client).or_default();
         if used.now >= self.quota.at_a_time {
-            // Nobody knows when one ends.
+            // The time at which a running request ends is unknown.
             return Err(RetryAfter(Duration::from_secs(1)));
         }
         if let Some(rate) = self.quota.rate {
@@ -259,7 +260,7 @@ impl Quotas {
         })
     }
 
-    /// How much a client may have at a time.
+    /// Returns the maximum number of concurrent requests per client.
     #[must_use]
     pub const fn at_a_time(&self) -> usize {
         self.quota.at_a_time
@@ -270,7 +271,7 @@ impl Quotas {
     }
 }
 
-/// Something that a client has begun.
+/// A running request of a client.
 #[derive(Debug)]
 pub struct QuotaUse {
     quotas: Arc<Quotas>,
@@ -319,7 +320,7 @@ mod tests {
         }
         assert!(limits.admit(Some(client(7)), home).is_err());
         assert_eq!(limits.admit(None, at("198.51.100.2")), Ok(()));
-        // One that was added meanwhile, and authenticated elsewhere.
+        // A client that was added later and authenticated at another network.
         limits.succeeded(client(9), at("198.51.100.2"));
         assert_eq!(limits.admit(Some(client(9)), home), Ok(()));
     }
@@ -333,7 +334,7 @@ mod tests {
             assert_eq!(limits.admit(Some(client(n)), from), Ok(()));
             limits.failed(Some(client(n)), from);
         }
-        // However many more fail that were begun before.
+        // Further failures of attempts that had begun before the limit was reached.
         for _ in 0..1000 {
             limits.failed(None, at("2001:db8:1:2::1"));
         }
@@ -349,7 +350,7 @@ mod tests {
         assert_eq!(limits.admit(None, same), Ok(()));
         limits.failed(None, same);
         assert!(limits.admit(None, same).is_err());
-        // Without an address nobody can be told apart.
+        // Without an address, callers cannot be told apart.
         assert_eq!(limits.admit(None, None), Ok(()));
     }
 
@@ -361,7 +362,7 @@ mod tests {
         limits.succeeded(good, home);
         for _ in 0..100 {
             limits.failed(None, home);
-            // The neighbour may know its ID.
+            // The neighbour may know the client's ID.
             limits.failed(Some(good), home);
         }
         assert!(limits.admit(Some(client(2)), home).is_err());
@@ -371,7 +372,7 @@ mod tests {
             limits.failed(Some(good), at("198.51.100.2"));
         }
         assert!(limits.admit(Some(good), at("198.51.100.2")).is_err());
-        // Of a good one alone nothing is counted.
+        // Successful authentications are not counted.
         for _ in 0..100 {
             limits.succeeded(good, at("198.51.100.3"));
         }

@@ -1,4 +1,4 @@
-//! How many logins fail: at one account, and from one address.
+//! Rate limits for failed logins, per account and per address.
 
 mod digest;
 mod gcra;
@@ -30,14 +30,14 @@ use crate::revocation::log::StoreError;
 use crate::time::Clock;
 use local::Local;
 
-/// Why a login must not be tried now.
+/// The reason why a login must not be tried now.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAdmitted {
-    /// A limit was reached.
+    /// A rate limit was reached.
     #[error("too many attempts")]
     TooMany(TooMany),
-    /// Too many attempts from unknown networks are being counted.
+    /// Too many attempts from unknown networks are being counted at the moment.
     #[error("too many attempts are being counted")]
     Busy,
     /// The store could not count the attempt.
@@ -51,23 +51,24 @@ impl From<TooMany> for NotAdmitted {
     }
 }
 
-/// An attempt that was let through. It is counted as a failure already: say so if it is none.
+/// An admitted attempt. It is already counted as a failure: call [`LoginLimits::succeeded`] or
+/// [`LoginLimits::not_made`] if it is not one.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Attempt(By);
 
 #[derive(Clone, Copy, Debug)]
 enum By {
-    /// Somebody at a network that the account's owner is known from.
+    /// Somebody at a network that the account's owner has logged in from.
     Owner(Whereabouts, IpAddr),
-    /// Anybody.
+    /// Anybody else.
     Stranger(Digest, Option<(Whereabouts, IpAddr)>),
-    /// Somebody who has a session.
+    /// Somebody with a session of the user.
     Session(Digest),
 }
 
 impl Attempt {
-    /// The class in which its password is hashed.
+    /// Returns the class in which the attempt's password is hashed.
     #[must_use]
     pub const fn class(&self) -> Class {
         let Self(by) = self;
@@ -87,28 +88,27 @@ impl Attempt {
     }
 }
 
-/// How many attempts from addresses whose limit is reached ask the store at the same time whether the network is
-/// known.
+/// How many attempts from addresses over their limit may look up at the same time whether the network is known.
 const LOOKUPS: usize = 64;
 
-/// How many attempts from other unknown networks ask it at the same time.
+/// How many attempts from other unknown networks may do that lookup at the same time.
 const LOOKUPS_WITHIN_LIMIT: usize = 512;
 
-/// How many attempts from unknown networks are counted in the shared store at the same time, at work or waiting. The
+/// How many attempts from unknown networks may be counted in the shared store at the same time, running or waiting. The
 /// store counts two of them at a time, each within milliseconds.
 const STRANGERS: usize = 64;
 
-/// How many accounts one write of the store keeps.
+/// How many accounts one write to the store covers.
 const KEPT_AT_ONCE: usize = 512;
 
-/// Limits attempts that fail. An attempt is counted before it is made, and given back if it succeeds: attempts at the
-/// same time do not exceed a limit.
+/// Limits failed attempts. An attempt is counted before it is made and given back if it succeeds, so concurrent
+/// attempts cannot exceed a limit.
 ///
-/// - Whoever logs in from a network that the account's owner is known from has a limit for the two, which nobody
-///   elsewhere and no attempt at another account uses up.
-/// - Everybody else shares the limit of their address, and is slowed by consecutive failures at the account.
+/// - An attempt from a network that the account's owner is known from has a limit of its own for that account and
+///   network. Attempts from elsewhere or at other accounts do not use it up.
+/// - All other attempts share the limit of their address, and consecutive failures at the account slow them down.
 ///
-/// An account that does not exist is limited as one that does.
+/// The limits do not depend on whether the account exists.
 #[derive(Debug)]
 pub struct LoginLimits {
     local: Local,
@@ -121,7 +121,7 @@ pub struct LoginLimits {
 }
 
 impl LoginLimits {
-    /// Limits of these rates, in memory. None if one of them cannot be kept.
+    /// Creates in-memory limits with these rates. Returns `None` if a rate is too high to be counted.
     #[must_use]
     pub fn new(rates: LoginRates, clock: Arc<dyn Clock>) -> Option<Self> {
         Some(Self {
@@ -135,7 +135,7 @@ impl LoginLimits {
         })
     }
 
-    /// The same, with stores: what was counted before goes on.
+    /// Attaches the stores and resumes the counts that they kept.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -167,10 +167,10 @@ impl LoginLimits {
         )
     }
 
-    /// Counts a login at `account`, whether or not there is one of that name.
+    /// Counts a login attempt at `account`, whether or not the account exists.
     ///
     /// # Errors
-    /// [`NotAdmitted`]: it must not be tried now.
+    /// [`NotAdmitted`]: the login must not be tried now.
     pub async fn admit_login(
         &self,
         account: &str,
@@ -185,8 +185,8 @@ impl LoginLimits {
         })
     }
 
-    /// The address comes first: one that has used up its own limit cannot slow an account. What it takes up is given
-    /// back to an owner who is known there.
+    /// Checks the address first, so an address over its limit cannot slow an account down. An owner who turns out to be
+    /// known there gets the address's count back.
     async fn admit(&self, account: &str, address: Option<IpAddr>) -> Result<Attempt, NotAdmitted> {
         let now = self.clock.uptime();
         let Some(network) = address.map(network) else {
@@ -221,19 +221,19 @@ impl LoginLimits {
         self.count(By::Stranger(account, from)).await
     }
 
-    /// Counts an attempt of somebody who has a session of that user, such as one to change the password. It is a
-    /// limit of its own: whoever has no session cannot use it up.
+    /// Counts an attempt by the holder of a session, such as a password change. Session attempts have a limit of their
+    /// own, which nobody without a session can use up.
     ///
     /// # Errors
-    /// [`NotAdmitted`]: it must not be tried now.
+    /// [`NotAdmitted`]: the attempt must not be made now.
     pub async fn admit_session(&self, user: UserId) -> Result<Attempt, NotAdmitted> {
         let user = sessions_digest(&user.to_string());
         self.count_failure(user, self.clock.uptime())?;
         self.count(By::Session(user)).await
     }
 
-    /// Where nodes count together, one by itself only remembers for a moment whom they refused: a flood at it does
-    /// not reach what they share.
+    /// Counts a failure locally. With a shared store, only checks whether that store refused the account a moment ago:
+    /// a flood at one node then does not reach the shared counters.
     fn count_failure(&self, account: Digest, now: Duration) -> Result<(), TooMany> {
         if self.is_shared() {
             self.local.refused(&account, now)
@@ -264,7 +264,7 @@ impl LoginLimits {
         Ok(Attempt(by))
     }
 
-    /// What nodes count together of such an attempt.
+    /// Returns what the shared store counts for such an attempt.
     fn counted(&self, by: &By) -> Vec<Counted> {
         let rates = self.local.rates();
         let failures = |account| Counted::Failures {
@@ -282,8 +282,8 @@ impl LoginLimits {
         }
     }
 
-    /// Asks the store whether the owner of that account is known from there. It is asked too if the address is spent,
-    /// because owners may be behind it, but then by so many at a time only.
+    /// Asks the store whether the account's owner is known from that network. Attempts from an address over its limit
+    /// are looked up too, because owners may be behind it, but fewer of them at the same time.
     async fn learn(
         &self,
         at: &Whereabouts,
@@ -310,9 +310,11 @@ impl LoginLimits {
         Ok(knows)
     }
 
-    /// An attempt succeeded: it does not count, and if it was a stranger's, neither do the failures before it.
-    /// Whoever logged in is known at that network from now on. What cannot be told to the store costs the owner
-    /// a limit of their own, and is no reason to fail.
+    /// Reports that an attempt succeeded. The attempt no longer counts. If it came from an unknown network or a
+    /// session, the failures before it are forgotten too. The network of a login becomes a known network.
+    ///
+    /// If the store cannot record the network, a warning is logged and the owner has no limit of their own there. The
+    /// login succeeds all the same.
     pub async fn succeeded(&self, attempt: Attempt) {
         let Attempt(by) = attempt;
         let now = self.clock.uptime();
@@ -345,7 +347,7 @@ impl LoginLimits {
         }
     }
 
-    /// Writes the failures that have changed, a few at a time: other writes of the store go between.
+    /// Writes the failures that changed, in small batches, so that other writes can run in between.
     async fn keep_failures(&self, store: &dyn KeptLimits) -> Result<(), StoreError> {
         let (now, wall) = (self.clock.uptime(), self.clock.now());
         let failures = self.local.failures();
@@ -360,7 +362,7 @@ impl LoginLimits {
         store.drop_expired(wall).await
     }
 
-    /// An attempt was let through and not made.
+    /// Gives back an attempt that was admitted and not made.
     pub async fn not_made(&self, attempt: Attempt) {
         let Attempt(by) = attempt;
         let now = self.clock.uptime();
@@ -381,9 +383,8 @@ impl LoginLimits {
         }
     }
 
-    /// Forgets those who have not been counted for as long as it takes to be let through again, and keeps the
-    /// failures at accounts over a restart. Call it now and then, and before the process ends: nothing else keeps
-    /// the memory and the tables small.
+    /// Drops entries whose limits have fully recovered, and stores the accounts' failures, so that they survive a
+    /// restart. Call it regularly and before the process ends: nothing else keeps the memory and the tables small.
     pub async fn tidy(&self) {
         let (now, wall) = (self.clock.uptime(), self.clock.now());
         self.local.tidy(now);
@@ -405,12 +406,12 @@ impl LoginLimits {
     }
 }
 
-/// An account at an address, as stores know the two.
+/// The digests by which stores know an account and a network.
 pub(crate) fn whereabouts(account: &str, address: IpAddr) -> Whereabouts {
     Whereabouts::of(account, network(address))
 }
 
-/// What one subscriber has: an IPv4 address, the /64 of an IPv6 address.
+/// Returns the network of one subscriber: an IPv4 address, or the /64 of an IPv6 address.
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -1,4 +1,4 @@
-//! Users, who may log in, and clients.
+//! Users, logins and clients.
 
 pub mod client;
 pub mod client_limits;
@@ -19,59 +19,58 @@ use crate::time::Timestamp;
 use password::PasswordHash;
 pub use username::Username;
 
-/// A user as the store has it.
+/// A user as stored.
 #[derive(Clone, Debug)]
 pub struct User {
     /// The user's identity.
     pub id: UserId,
-    /// The name to log in with.
+    /// The username.
     pub username: Username,
     /// Whether the user may log in.
     pub enabled: bool,
     /// When the user was added.
     pub created_at: Timestamp,
-    /// Until when the user must have changed the initial password: it is dead from then on. None once it was
-    /// changed, and for a user whose first password lasts.
+    /// The deadline for changing the initial password, which is invalid from then on. `None` once it is changed, and
+    /// for a user whose first password does not expire.
     pub password_change_required_by: Option<Timestamp>,
 }
 
-/// For how long an initial password is good: one that the service made and showed once (OWASP ASVS 5.0, 6.4.1).
+/// The lifetime of an initial password: one that the service generated and showed once (OWASP ASVS 5.0, 6.4.1).
 pub const INITIAL_PASSWORD_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// What a login reads before it checks a password, in one look at the store.
+/// Everything that a login needs before it checks a password, from one read of the store.
 #[derive(Clone, Debug)]
 pub struct LoginStart {
-    /// The user of that name, if there is one.
+    /// The user with that name, if there is one.
     pub user: Option<LoginUser>,
-    /// The first lineage time, in milliseconds, that no cut-off of this user or of everything ends.
+    /// The earliest lineage time, in milliseconds, that no cut-off of this user or of everything ends.
     pub first_lineage: i64,
     /// Changes with every cut-off of everything.
     pub everything_version: i64,
 }
 
-/// A user who is trying to log in.
+/// A user who is logging in.
 #[derive(Clone, Debug)]
 pub struct LoginUser {
     /// The user's identity.
     pub id: UserId,
-    /// The name to log in with.
+    /// The username.
     pub username: Username,
-    /// What the password is checked against.
+    /// The hash of the current password.
     pub password_hash: PasswordHash,
     /// Whether the user may log in.
     pub enabled: bool,
-    /// Until when the user must have changed the initial password: it is dead from then on. None once it was
-    /// changed, and for a user whose first password lasts.
+    /// The deadline for changing the initial password, which is invalid from then on. `None` once it is changed, and
+    /// for a user whose first password does not expire.
     pub password_change_required_by: Option<Timestamp>,
     /// Changes with every change of the password or of `enabled`, and with every cut-off.
     pub version: i64,
 }
 
-/// A login whose password was right, to be written. It loses to whatever changed the user since it
-/// began.
+/// A session to store, after the password was verified. The login loses to any change of the user since it began.
 #[derive(Clone, Debug)]
 pub struct BeginSession {
-    /// Who.
+    /// The user who logs in.
     pub user: UserId,
     /// The user's version when the login began.
     pub version: i64,
@@ -81,11 +80,11 @@ pub struct BeginSession {
     pub session: Entered,
 }
 
-/// Why a user was not added.
+/// The reason why a user was not added.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddUserError {
-    /// There is one of that name.
+    /// A user with that name exists.
     #[error("there is a user of that name already")]
     Taken,
     /// The store failed.
@@ -93,77 +92,78 @@ pub enum AddUserError {
     Store(#[from] StoreError),
 }
 
-/// What is changed about a user. Each of them ends the user's sessions, in the same transaction.
+/// A change to a user. Every variant ends the user's sessions in the same transaction.
 #[derive(Clone, Debug)]
 pub enum UserChange {
-    /// A new password.
+    /// Sets a new password.
     Password(PasswordHash),
-    /// A new password that the user must change.
+    /// Sets a new password that the user must change.
     InitialPassword {
-        /// Its hash.
+        /// The password's hash.
         hash: PasswordHash,
-        /// The time from which it does not work.
+        /// The time from which the password is invalid.
         change_required_by: Timestamp,
     },
-    /// May not log in any more.
+    /// Stops the user from logging in.
     Disable,
-    /// Is gone.
+    /// Deletes the user.
     Delete,
-    /// Nothing but that all sessions end, but for one that is spared.
+    /// Ends all sessions except the spared one, and changes nothing else.
     EndSessions {
-        /// The session that goes on.
+        /// The session that continues.
         spared: Option<Lineage>,
-        /// Why.
+        /// The reason for the revocation.
         reason: Reason,
     },
 }
 
-/// A new password that the user chose, in a session that goes on under a new session ID. It loses to whatever
-/// changed the user since the old password was read.
+/// A new password that the user chose, in a session that continues under a new session ID. The change loses to any
+/// change of the user since the old password was read.
 #[derive(Clone, Debug)]
 pub struct OwnPassword {
-    /// Who.
+    /// The user.
     pub user: UserId,
-    /// The new one.
+    /// The new password's hash.
     pub hash: PasswordHash,
-    /// The user's version when the old one was read.
+    /// The user's version when the old password was read.
     pub version: i64,
-    /// The session that goes on.
+    /// The session that continues.
     pub session: Raise,
-    /// Where the user is: all other networks that the user was let in from are forgotten.
+    /// The user's current network. All other known networks of the account are forgotten.
     pub network: Option<limits::Digest>,
 }
 
-/// What became of a user's own change of the password.
+/// The outcome of a user's own password change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnPasswordChange {
-    /// It is written, with every entry of the log up to `seq`.
+    /// The change is stored, with every log entry up to `seq`.
     Done {
-        /// The last of its entries.
+        /// The change's last log entry.
         seq: i64,
-        /// The generation of the session that goes on. Every earlier one is dead.
+        /// The generation of the session that continues. Every earlier generation is revoked.
         generation: u32,
     },
-    /// The user was changed after the old password was read. Nothing is written.
+    /// The user changed after the old password was read. Nothing is stored.
     Lost,
-    /// The session is over, or the generation that was presented is. Nothing is written.
+    /// The session or the presented generation has ended. Nothing is stored.
     SessionOver,
 }
 
-/// What the durable store of users can do.
+/// The durable store of users.
 #[async_trait]
 pub trait Accounts: Send + Sync + fmt::Debug {
-    /// All users, by name.
+    /// Returns all users, ordered by name.
     async fn users(&self) -> Result<Vec<User>, StoreError>;
 
-    /// The user of that name.
+    /// Returns the user with that name.
     async fn user(&self, name: &Username) -> Result<Option<User>, StoreError>;
 
     /// Adds an enabled user.
     async fn add_user(&self, user: &User, password: &PasswordHash) -> Result<(), AddUserError>;
 
-    /// Changes a user and ends the sessions: every one that began before, none that begins after.
-    /// Gives the revocation's `seq`, or none if there is no such user, or it lost.
+    /// Changes a user and ends every session that began before the change. Sessions that begin later are unaffected.
+    ///
+    /// Returns the log's `seq` by which these sessions have ended, or `None` if the user does not exist.
     async fn change_user(
         &self,
         user: UserId,
@@ -171,27 +171,27 @@ pub trait Accounts: Send + Sync + fmt::Debug {
         at: Timestamp,
     ) -> Result<Option<i64>, StoreError>;
 
-    /// Sets the user's own new password, ends the user's other sessions, and gives the session that goes on its
-    /// next generation without a grace, all in one transaction.
+    /// Sets the user's own new password, ends the user's other sessions, and raises the current session to its next
+    /// generation without a grace, all in one transaction.
     async fn change_own_password(
         &self,
         change: OwnPassword,
     ) -> Result<OwnPasswordChange, StoreError>;
 
-    /// Lets a user log in again. False if there is no such user.
+    /// Lets a user log in again. Returns `false` if the user does not exist.
     async fn enable_user(&self, user: UserId) -> Result<bool, StoreError>;
 
-    /// The user of that identity, with what a password is checked against.
+    /// Returns the user with that ID, with the password hash.
     async fn login_user(&self, user: UserId) -> Result<Option<LoginUser>, StoreError>;
 
-    /// Looks at everything that a login must know before it reads the credentials.
+    /// Reads everything that a login needs before it checks the credentials.
     async fn start_login(&self, name: &Username) -> Result<LoginStart, StoreError>;
 
-    /// Writes that a session begins. False if the user or everything changed since the login began:
-    /// the login has lost.
+    /// Stores a new session. Returns `false` if the user or everything changed since the login began: the login has
+    /// lost.
     async fn begin_session(&self, begin: BeginSession) -> Result<bool, StoreError>;
 
-    /// Puts a better hash of the same password in the place of `old`.
+    /// Replaces the hash `old` with a stronger hash of the same password, unless the password has changed.
     async fn upgrade_hash(
         &self,
         user: UserId,

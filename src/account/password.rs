@@ -1,4 +1,4 @@
-//! Passwords: Argon2id, on threads of its own, a bounded number at a time.
+//! Passwords: Argon2id, on dedicated threads, with bounded concurrency.
 
 mod common;
 mod disguise;
@@ -24,32 +24,30 @@ pub use queue::{Claim, Class};
 pub use rules::PasswordRules;
 use workers::Workers;
 
-/// The shortest password that can be set, in code points of the form that is hashed (NIST SP 800-63B-4,
-/// section 3.1.1.2).
+/// The minimum length of a new password, in code points of the hashed form (NIST SP 800-63B-4, section 3.1.1.2).
 pub const MIN_CHARS: usize = 8;
-/// The longest password, in bytes of UTF-8 as it was typed. A longer one is refused, never cut.
+/// The maximum length of a password, in bytes of UTF-8 as typed. Longer ones are refused, never truncated.
 pub const MAX_BYTES: usize = 1024;
 
-/// A password as somebody typed it. It is not cut, and keeps its case and its spaces at both ends.
+/// A password as typed: not truncated, case and surrounding spaces preserved.
 ///
-/// Keyboards and systems write one text in several ways, so what is hashed is its form by PRECIS
-/// `OpaqueString` (RFC 8265, section 4.2.2): spaces that are not ASCII become U+0020, and the rest is
-/// normalized to NFC. No code point is refused.
+/// Keyboards and systems encode the same text in several ways, so the hash is over the PRECIS `OpaqueString` form (RFC
+/// 8265, section 4.2.2): non-ASCII spaces become U+0020, and the rest is normalized to NFC. No code point is refused.
 #[derive(Clone, Debug)]
 pub struct Password {
     typed: SecretString,
-    /// The form that is hashed, if it differs from what was typed.
+    /// The form that is hashed, if it differs from the typed text.
     mapped: Option<SecretString>,
 }
 
-/// Why a text is no password.
+/// The reason why a text is refused as a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadPassword {
     /// Longer than [`MAX_BYTES`].
     #[error("a password has at most {MAX_BYTES} bytes")]
     TooLong,
-    /// Shorter than [`MIN_CHARS`], as a new password.
+    /// Shorter than [`MIN_CHARS`], for a new password.
     #[error("a new password has at least {MIN_CHARS} characters")]
     TooShort,
     /// In a list of common or breached passwords, or a variation of one.
@@ -68,7 +66,7 @@ pub enum BadPassword {
 }
 
 impl Password {
-    /// A password to be checked.
+    /// Accepts a password to be checked.
     ///
     /// # Errors
     /// [`BadPassword::TooLong`].
@@ -84,45 +82,45 @@ impl Password {
         }
     }
 
-    /// Whether both are hashed from the same text.
+    /// Returns whether both passwords have the same hashed form.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         self.form() == other.form()
     }
 
-    /// The form that is hashed.
+    /// Returns the form that is hashed.
     fn form(&self) -> &str {
         let form = self.mapped.as_ref().unwrap_or(&self.typed);
         form.expose_secret()
     }
 
-    /// The texts that a hash may be made from: the form that is hashed today, then the text as it was typed.
-    /// Older hashes are made from the latter.
+    /// Returns the texts that a stored hash may have been made from: the hashed form, then the typed text, which older
+    /// hashes are made from.
     fn forms(&self) -> impl Iterator<Item = &str> {
         let forms = self.mapped.iter().chain([&self.typed]);
         forms.map(ExposeSecret::expose_secret)
     }
 
-    /// A password to be set by the user of that name, by the [`PasswordRules`] of a service without words of its own.
+    /// Accepts a new password for the user with that name, by the default [`PasswordRules`].
     ///
     /// # Errors
-    /// [`BadPassword`].
+    /// [`BadPassword`] says which rule refuses the password.
     pub fn chosen(text: SecretString, username: &str) -> Result<Self, BadPassword> {
         PasswordRules::default().choose(text, username)
     }
 }
 
-/// A PHC string (`$argon2id$v=19$m=…`). Never printed.
+/// A PHC string (`$argon2id$v=19$m=…`). `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// From the store.
+    /// Wraps a PHC string read from the store.
     #[must_use]
     pub const fn from_store(phc: String) -> Self {
         Self(phc)
     }
 
-    /// For the store.
+    /// Returns the PHC string to store.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -135,12 +133,12 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// The cost of a hash.
+/// The cost parameters of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// Memory in KiB.
     pub memory_kib: u32,
-    /// Passes.
+    /// The number of passes.
     pub passes: u32,
 }
 
@@ -154,31 +152,31 @@ impl Default for Cost {
     }
 }
 
-/// Hashing did not happen.
+/// The reason why a password was not hashed or checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HashingFailed {
-    /// Too many are waiting.
+    /// The queue is full.
     #[error("too many passwords are waiting to be checked")]
     Busy,
-    /// Argon2 refused its input, or the thread was lost.
+    /// Argon2 refused its input, or the hashing thread was lost.
     #[error("the password could not be hashed")]
     Broken,
 }
 
-/// A password checked.
+/// The result of a password check.
 #[derive(Clone, Debug)]
 pub enum Checked {
-    /// It is not the password.
+    /// The password does not match.
     Wrong,
-    /// It is.
+    /// The password matches.
     Right,
-    /// It is, and the hash is weaker than those made today, or of another form of the password: here is a
-    /// better one.
+    /// The password matches, and its stored hash is weaker than today's or made from another form of the password. The
+    /// value is the replacement.
     RightUpgraded(PasswordHash),
 }
 
-/// Hashes and checks.
+/// Hashes and checks passwords.
 pub struct Hasher {
     argon2: Argon2<'static>,
     random: Arc<dyn Random>,
@@ -198,11 +196,11 @@ impl fmt::Debug for Hasher {
 }
 
 impl Hasher {
-    /// A hasher that makes hashes of `cost`, at most `permits` at a time: hashing more at once than
-    /// half the cores starves whatever else the process does, and finishes no more logins.
+    /// Creates a hasher with this `cost` and at most `permits` hashes at a time. More than half the cores starves the
+    /// rest of the process and finishes no more logins.
     ///
     /// # Errors
-    /// [`HashingFailed`] for a cost that Argon2 does not know.
+    /// [`HashingFailed`] if Argon2 does not support the cost, or if no thread could be started.
     pub fn new(cost: Cost, permits: usize, random: Arc<dyn Random>) -> Result<Self, HashingFailed> {
         let params = Params::new(cost.memory_kib, cost.passes, 1, None)
             .map_err(|_| HashingFailed::Broken)?;
@@ -222,25 +220,25 @@ impl Hasher {
         })
     }
 
-    /// New passwords are judged by these rules.
+    /// Sets the rules for new passwords.
     #[must_use]
     pub fn with_rules(mut self, rules: PasswordRules) -> Self {
         self.rules = Arc::new(rules);
         self
     }
 
-    /// Hashes a password that was chosen, in the shared class.
+    /// Hashes a chosen password in the shared class.
     ///
     /// # Errors
-    /// [`HashingFailed`].
+    /// [`HashingFailed`] if the queue is full or Argon2 fails.
     pub async fn hash(&self, password: Password) -> Result<PasswordHash, HashingFailed> {
         self.hash_in(Class::Shared, password).await
     }
 
-    /// As [`hash`](Self::hash), in that class.
+    /// Like [`hash`](Self::hash), in the given class.
     ///
     /// # Errors
-    /// [`HashingFailed`].
+    /// [`HashingFailed`] if the queue is full or Argon2 fails.
     pub async fn hash_in(
         &self,
         class: Class,
@@ -256,11 +254,11 @@ impl Hasher {
         .await?
     }
 
-    /// Judges a password to be set by the user of that name, off the threads that serve: it can take
-    /// longer than a hash.
+    /// Checks a new password against the rules for the user with that name. The check runs on a hashing thread, because
+    /// it can take longer than a hash.
     ///
     /// # Errors
-    /// [`HashingFailed`], and within [`BadPassword`].
+    /// [`HashingFailed`] if the check did not run. The inner [`BadPassword`] says which rule refuses the password.
     pub async fn choose(
         &self,
         class: Class,
@@ -272,10 +270,10 @@ impl Hasher {
             .await
     }
 
-    /// Checks a password, in the shared class: see [`check_in`](Self::check_in).
+    /// Checks a password in the shared class: see [`check_in`](Self::check_in).
     ///
     /// # Errors
-    /// [`HashingFailed`].
+    /// [`HashingFailed`] if the password could not be checked.
     pub async fn check(
         &self,
         password: Password,
@@ -284,12 +282,12 @@ impl Hasher {
         self.check_in(Class::Shared, password, against).await
     }
 
-    /// Checks a password. Without a hash to check against the same work is done and the answer is no: how
-    /// often Argon2 runs before a refusal depends on what was typed alone. It runs twice if the form that is
-    /// hashed differs from what was typed.
+    /// Checks a password. Without a hash to check against, it does the same work and answers [`Checked::Wrong`]: the
+    /// number of Argon2 runs before a refusal depends on the typed text alone. Argon2 runs twice if the hashed form
+    /// differs from the typed text.
     ///
     /// # Errors
-    /// [`HashingFailed`].
+    /// [`HashingFailed`] if the password could not be checked.
     pub async fn check_in(
         &self,
         class: Class,
@@ -326,7 +324,7 @@ impl Hasher {
         .await?
     }
 
-    /// Measures the queue, as it is now.
+    /// Records the current length of the queue as metrics.
     pub fn measure(&self) {
         let (running, waiting) = self.queue.running_and_waiting();
         self.meters.running.set(running as f64);
@@ -353,7 +351,7 @@ impl Hasher {
     }
 }
 
-/// Measures one run of Argon2.
+/// Records the duration of one Argon2 run.
 fn timed<T>(meters: &Hashing, run: impl FnOnce() -> T) -> T {
     let stopwatch = Stopwatch::start();
     let done = run();

@@ -1,32 +1,32 @@
-//! The names of users.
+//! Usernames.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::id::InvalidId;
 
-/// A username: 1 to 64 characters of `a-z`, `0-9`, `.`, `_`, `-`, `@` and `+`. Upper case is read as
-/// lower case, so that two names that look alike are one.
+/// A username: 1 to 64 characters of `a-z`, `0-9`, `.`, `_`, `-`, `@` and `+`. Upper case is converted to lower case,
+/// so that names which look alike are equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Username(String);
 
 impl Username {
-    /// A name that no user can have: looking it up is as much work as looking up another.
+    /// Returns a name that no user can have. A lookup of it costs as much as any other lookup.
     #[must_use]
     pub const fn nobody() -> Self {
         Self(String::new())
     }
 
-    /// The name that somebody typed at login: white space around it is not a part of it. Keyboards that
-    /// complete words, and copied text, add some.
+    /// Parses a username as typed at login, ignoring white space around it. Keyboards with word completion, and copied
+    /// text, add some.
     ///
     /// # Errors
-    /// [`InvalidId`] for what is not a username.
+    /// [`InvalidId`] if the text is not a username.
     pub fn typed(text: &str) -> Result<Self, InvalidId> {
         text.trim().parse()
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,5 +1,5 @@
-//! What a client signs to say who it is (`private_key_jwt`; RFC 7523, section 3, and its revision, by which
-//! the audience is the issuer alone): pure rules.
+//! Client assertions (`private_key_jwt`; RFC 7523, section 3, and its revision, which allows only the issuer as the
+//! audience): pure rules.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use crate::id::ClientId;
 use crate::time::Timestamp;
 use crate::token::jws::UntrustedJws;
 
-/// How long an assertion may be good at most: it is remembered for so long.
+/// The maximum lifetime of an assertion, and how long it is remembered.
 const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// The longest `jti`, in bytes.
+/// The maximum length of `jti`, in bytes.
 const MAX_JTI_BYTES: usize = 256;
 
-/// The types that an assertion may have in its header: none, the old one, and its own.
+/// The accepted `typ` values: none, the traditional one, and the dedicated one.
 const TYPES: [Option<&str>; 3] = [None, Some("JWT"), Some("client-authentication+jwt")];
 
-/// Why an assertion proves nothing. For the log.
+/// The reason why an assertion is refused, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the client's assertion: {0}")]
 pub struct BadAssertion(pub(super) &'static str);
 
-/// An assertion that nobody has checked.
+/// An assertion that has not been verified.
 #[derive(Debug)]
 pub struct UntrustedAssertion<'a> {
     jws: UntrustedJws<'a>,
@@ -32,10 +32,10 @@ pub struct UntrustedAssertion<'a> {
 }
 
 impl<'a> UntrustedAssertion<'a> {
-    /// Takes the text apart. It says whose keys to look at.
+    /// Parses the text, which names the client whose keys to use.
     ///
     /// # Errors
-    /// [`BadAssertion`].
+    /// [`BadAssertion`] if the text is not a JWS of an assertion's type, or names no client.
     pub fn parse(text: &'a str) -> Result<Self, BadAssertion> {
         let jws = UntrustedJws::parse(text).map_err(|_| BadAssertion("it is no compact JWS"))?;
         if !TYPES.contains(&jws.typ()) {
@@ -46,16 +46,16 @@ impl<'a> UntrustedAssertion<'a> {
         Ok(Self { jws, client })
     }
 
-    /// Whose it says it is.
+    /// Returns the client that the assertion claims to be from.
     #[must_use]
     pub const fn client(&self) -> ClientId {
         self.client
     }
 
-    /// Checks it against the client's keys, and gives what must be remembered of it: it is good once.
+    /// Verifies the assertion with the client's keys. Returns what to remember, because an assertion is single-use.
     ///
     /// # Errors
-    /// [`BadAssertion`].
+    /// [`BadAssertion`] says which check failed.
     pub fn check(
         self,
         client: &Client,

@@ -1,4 +1,4 @@
-//! Clients: who they are, the tokens that they get, and the end of those.
+//! Clients: authentication, and issuing and ending their tokens.
 
 use std::time::Duration;
 
@@ -18,16 +18,16 @@ use crate::time::Timestamp;
 use crate::token;
 use crate::verifier::{Superseded, Verified};
 
-/// What a client shows to say who it is.
+/// The credentials that a client presents.
 pub enum ClientCredentials {
-    /// Its ID and its secret (`client_secret_basic`).
+    /// The client's ID and secret (`client_secret_basic`).
     Secret(ClientId, SecretString),
-    /// Something that it signed (`private_key_jwt`), and the ID that it gave beside it, if it did.
+    /// A signed assertion (`private_key_jwt`), and the `client_id` sent along with it, if any.
     Assertion(String, Option<ClientId>),
 }
 
 impl ClientCredentials {
-    /// Whose they say they are. It proves nothing.
+    /// Returns the client that the credentials claim to be from. This proves nothing.
     #[must_use]
     pub fn claimed(&self) -> Option<ClientId> {
         match self {
@@ -40,7 +40,7 @@ impl ClientCredentials {
     }
 }
 
-/// A client that has shown who it is.
+/// A client that has authenticated.
 #[derive(Debug)]
 pub struct AuthenticatedClient {
     client: Client,
@@ -49,21 +49,21 @@ pub struct AuthenticatedClient {
 }
 
 impl AuthenticatedClient {
-    /// The client, as it was when it was asked.
+    /// Returns the client as it was when it authenticated.
     #[must_use]
     pub const fn client(&self) -> &Client {
         &self.client
     }
 }
 
-/// Why a client is not who it says, or nobody can tell.
+/// The reason why a client is not authenticated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// No such client, disabled, or a wrong secret: one answer for all.
+    /// Unknown client, disabled client, or wrong secret. All get the same answer.
     #[error("no such client, or disabled, or not its secret")]
     Refused,
-    /// The assertion proves nothing.
+    /// The assertion is not valid.
     #[error(transparent)]
     Assertion(#[from] BadAssertion),
     /// The assertion was presented before.
@@ -74,50 +74,50 @@ pub enum ClientError {
     Store(#[from] StoreError),
 }
 
-/// Why a client gets no token.
+/// The reason why a client gets no token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientTokenError {
-    /// It asks for more than it has.
+    /// The client requests a scope that it does not have.
     #[error("a scope that the client does not have")]
     Scope,
-    /// It asks for an audience that is not among its own.
+    /// The client requests an audience that it does not have.
     #[error("an audience that the client does not have")]
     Audience,
-    /// The client, or everything, was changed meanwhile.
+    /// The client or everything changed since the client was read.
     #[error("the client was changed meanwhile")]
     Lost,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no token.
+    /// The token could not be signed.
     #[error(transparent)]
     Signing(#[from] SignError),
 }
 
-/// What became of a token that a client wants ended.
+/// The outcome of a client's request to revoke a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenRevocation {
-    /// It is over, on disk and here.
+    /// The token is revoked, on disk and on this node.
     Revoked,
-    /// It is another client's.
+    /// The token belongs to another client.
     WrongClient,
 }
 
-/// A client's new token.
+/// A new client token.
 #[derive(Clone)]
 pub struct ClientToken {
-    /// The signed text. A secret.
+    /// The signed text, which is a secret.
     pub token: String,
-    /// What it says.
+    /// The token's claims.
     pub claims: ClientClaims,
 }
 
 impl Issuer {
-    /// Finds out who a client is. An unknown one takes the same work as a wrong secret.
+    /// Authenticates a client. An unknown client costs the same work as a wrong secret.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`] if the client is refused or the store fails.
     pub async fn authenticate_client(
         &self,
         credentials: &ClientCredentials,
@@ -140,7 +140,7 @@ impl Issuer {
         credentials: &ClientCredentials,
     ) -> Result<AuthenticatedClient, ClientError> {
         let parts = &self.parts;
-        // The time comes before what is read: a cut-off in between is then never before the token.
+        // The time is taken before the store is read, so a cut-off in between never precedes the token.
         let asked = self.now();
         match credentials {
             ClientCredentials::Secret(id, secret) => {
@@ -181,12 +181,12 @@ impl Issuer {
         }
     }
 
-    /// Gives a client a token: for all of its scopes, or those that it asks for; for its first audience, or
-    /// the one that it asks for. A token that is only to read revocations is meant for the feed, whatever the
-    /// client's audiences are.
+    /// Issues a token to a client, with all of its scopes or the requested ones, for its first audience or the
+    /// requested one. A token that can only read revocations gets the feed's audience, whatever the client's audiences
+    /// are.
     ///
     /// # Errors
-    /// [`ClientTokenError`].
+    /// [`ClientTokenError`] if the request is refused or fails.
     pub async fn client_token(
         &self,
         authenticated: &AuthenticatedClient,
@@ -266,11 +266,11 @@ impl Issuer {
         Ok(ClientToken { token, claims })
     }
 
-    /// Ends a token for a client (RFC 7009): its own, by its `jti`; or that of a session, whose holder may
-    /// end it, with its whole lineage.
+    /// Revokes a token for a client (RFC 7009). A client's own token is revoked by its `jti`. For a session's token,
+    /// whose holder may end the session, the whole lineage is revoked.
     ///
     /// # Errors
-    /// [`LogoutError`]: nothing is certain, try again.
+    /// [`LogoutError`]: the outcome is uncertain, try again.
     pub async fn end_token(
         &self,
         client: &AuthenticatedClient,
@@ -289,8 +289,8 @@ impl Issuer {
             }
             Verified::Client(token) => {
                 let claims = token.claims();
-                // Its time may be ahead of the clock, and the horizon that takes the entry's place must be
-                // past it.
+                // The time in the ID may be ahead of the clock, and the horizon that replaces the entry must be later
+                // than it.
                 let end = claims.expires_at.max(claims.token_id.created_at());
                 let what = Revoke::Token(claims.token_id, end.plus(MAX_LEEWAY));
                 let at = self.now();
@@ -301,10 +301,10 @@ impl Issuer {
         Ok(TokenRevocation::Revoked)
     }
 
-    /// Ends the session of a token whose generation was superseded, because its holder wants it ended.
+    /// Ends the session of a token with a superseded generation, at the request of the token's holder.
     ///
     /// # Errors
-    /// [`LogoutError`]: nothing is certain, try again.
+    /// [`LogoutError`]: the outcome is uncertain, try again.
     pub async fn end_superseded(&self, superseded: &Superseded) -> Result<(), LogoutError> {
         let lineage = superseded.session_id().lineage;
         self.end(lineage, superseded.session_expiry(), Reason::Client)

@@ -1,4 +1,4 @@
-//! The feed's pages, read from the log when they are asked for, and signed.
+//! The pages of the revocation feed, read from the log on request and signed.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use crate::revocation::log::{Cursor, Head, Page, StoreError};
 use crate::revocation::page_text::{EntriesText, PageBody};
 use crate::token::{statement, types};
 
-/// So many entries take milliseconds to hash and to write down, on a thread of their own.
+/// The number of entries from which hashing and writing a page takes milliseconds and runs on a blocking thread.
 const MANY: usize = 1024;
 
-/// Why there is no page.
+/// The reason why a feed page is not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FeedError {
     /// The log could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What was read may lack what the issuer cannot know of now.
+    /// The page may lack entries: this issuer cannot prove that it has read the current log.
     #[error(
         "the revocation list is not provably fresh, and what was read of the log need not be all"
     )]
@@ -36,7 +36,7 @@ pub enum FeedError {
     /// The page could not be signed.
     #[error(transparent)]
     Signing(#[from] SignError),
-    /// The client has more questions waiting than it may.
+    /// The client has too many waiting requests.
     #[error("the client has too many questions waiting")]
     Crowded,
 }
@@ -48,14 +48,14 @@ impl From<Full> for FeedError {
 }
 
 impl Issuer {
-    /// The page of the log that `client` asks for, as the body of an answer, compressed if its reader takes gzip.
-    /// Deltas are complete only from the newest entry that was dropped on: after any other place a snapshot begins.
+    /// Returns the log page that `client` requests, as a response body, compressed if the reader accepts gzip. A delta
+    /// is complete only from the newest dropped entry on. From any other position a snapshot begins.
     ///
-    /// One page of a client is made at a time, and its further questions wait. Where several clients wait, deltas go
+    /// Pages of one client are built one at a time, and its further requests wait. Among waiting clients, deltas go
     /// before snapshots.
     ///
     /// # Errors
-    /// [`FeedError`].
+    /// [`FeedError`] says why there is no page.
     pub async fn feed_page(
         &self,
         client: ClientId,
@@ -90,18 +90,19 @@ impl Issuer {
             FeedPosition::Snapshot(_) => Length::Long,
         };
         let _own = pages.of(client).take(length).await?;
-        // However many ask at once, those who log in and out are not kept waiting for the store.
+        // Limits the load on the store, so that feed readers do not delay logins and logouts.
         let _turn = pages.all.take(length).await?;
-        // Before the log is read.
+        // Taken before the log is read.
         let basis = parts.follower.basis().ok_or(FeedError::Stale)?;
         let (made, head) = self.made(after).await?;
         if head.cursor.seq < basis.seq {
             return Err(FeedError::Stale);
         }
-        // Nobody learns more here than this issuer goes by: it would sign with a key that they refuse.
+        // A reader must not learn more than this issuer has applied: the issuer might sign with a key that the reader
+        // knows to be revoked.
         if parts.list.applied() < head.cursor.seq {
             let follower = Arc::clone(&parts.follower);
-            // A reader that goes away takes nothing of it back.
+            // Runs in a task of its own, so that a reader that disconnects does not cancel it.
             let caught_up = spawn(async move { follower.catch_up().await }).await;
             let failed = |why: Box<dyn Error + Send + Sync>| {
                 StoreError::new("read on before telling others", why)
@@ -146,8 +147,8 @@ impl Issuer {
         Ok((body, kind))
     }
 
-    /// What the page says of the log, and the log's head now: the head is read anew for each question, also where the
-    /// rest was kept.
+    /// Returns the page's content and the current head of the log. The head is read for every request, even if the
+    /// content is cached.
     async fn made(&self, asked: FeedPosition) -> Result<(Arc<Made>, Head), FeedError> {
         let Self { parts, pages, .. } = self;
         if let Some(made) = pages.find(asked) {
@@ -162,7 +163,8 @@ impl Issuer {
         };
         let mut after_hash = None;
         let mut page = if snapshot && after > 0 {
-            // With the entry that it follows, which says whether this is the log that its reader has begun.
+            // Includes the preceding entry, whose hash tells the reader whether this is still the log that it started
+            // to read.
             let mut page = parts.log.read(after - 1, PAGE + 1).await?;
             if page
                 .entries
@@ -224,7 +226,7 @@ impl Issuer {
     }
 }
 
-/// Does it on a thread of its own, if it takes long.
+/// Runs `work`, on a blocking thread if it is long.
 async fn apart<T: Send + 'static>(
     long: bool,
     work: impl FnOnce() -> T + Send + 'static,

@@ -1,4 +1,4 @@
-//! A user's own change of the password.
+//! Password changes by the users themselves.
 
 use std::net::IpAddr;
 
@@ -14,44 +14,44 @@ use crate::session;
 use crate::time::Timestamp;
 use crate::verifier::VerifiedClaims;
 
-/// Why a password is not changed.
+/// The reason why a password is not changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PasswordError {
     /// The current password is wrong, or it or the user changed meanwhile.
     #[error("the current password is wrong")]
     Refused,
-    /// The session ended, or got a newer session ID, while the request was answered. Nothing changed.
+    /// The session ended, or got a newer session ID, while the request was processed. Nothing changed.
     #[error("the session is over, or has a newer session ID")]
     SessionOver,
-    /// The new one is no good.
+    /// The new password is not acceptable.
     #[error(transparent)]
     Unacceptable(#[from] BadPassword),
-    /// The store failed. If it failed while it wrote, the change may be written or not.
+    /// The store failed. If it failed during the write, the change may or may not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The change is written, and it is not certain that every node that must refuse the old tokens does. The new
-    /// token is not given: the user logs in with the new password.
+    /// The change is stored, and it is uncertain whether every node refuses the old tokens. The new token is not
+    /// returned: the user logs in with the new password.
     #[error(transparent)]
     Settle(#[from] LogoutError),
     /// A password could not be hashed.
     #[error(transparent)]
     Hashing(#[from] HashingFailed),
-    /// There is no token for the session's new session ID. Nothing changed.
+    /// The token for the new session ID could not be signed. Nothing changed.
     #[error(transparent)]
     Signing(#[from] SignError),
 }
 
 impl Issuer {
-    /// Whether an initial password that must be changed by then is dead. The latest time that the clock has ever
-    /// shown decides: a clock that is set back revives no password.
+    /// Returns whether an initial password with this deadline has expired. The deadline is compared with the latest
+    /// time that the clock has ever shown, so setting the clock back revives no password.
     #[must_use]
     pub fn initial_password_is_over(&self, change_required_by: Timestamp) -> bool {
         let parts = &self.parts;
         let set = change_required_by.minus(INITIAL_PASSWORD_LIFETIME);
         let leeway = parts.policy.timeouts().leeway;
         let now = self.now();
-        // It was set by a clock that was ahead: nobody knows when its hour ends.
+        // The password was set while the clock was ahead, so its real deadline is unknown.
         let is_from_the_future = now.plus(leeway) < set;
         is_from_the_future || parts.list.seen(set, now, leeway) >= change_required_by
     }
@@ -61,19 +61,19 @@ impl Issuer {
         !by.is_some_and(|by| self.initial_password_is_over(by))
     }
 
-    /// Changes a user's own password, and gives the token with which the session goes on.
+    /// Changes a user's own password and returns the token with which the session continues.
     ///
-    /// The token has the session's next generation. When this answers `Ok`, all earlier tokens of the session and
-    /// the user's other sessions are ended on disk and refused by this node; for other nodes the same holds as for a
-    /// logout. An earlier token that is presented afterwards is refused and ends nothing.
+    /// The token has the session's next generation. On `Ok`, all earlier tokens of the session and the user's other
+    /// sessions are ended on disk and refused by this node. For other nodes the same holds as for a logout. An earlier
+    /// token that is presented afterwards is refused and ends nothing.
     ///
-    /// `address` is where the user is: that network stays known for the account, and all others are forgotten.
+    /// `address` is the user's current address. Its network stays known for the account, and all others are forgotten.
     ///
-    /// If the answer is lost, the old token is dead and the new one is unknown: the user logs in with the new
+    /// If the response is lost, the client has only the old token, which is refused: the user logs in with the new
     /// password.
     ///
     /// # Errors
-    /// [`PasswordError`].
+    /// [`PasswordError`] says whether the change may be stored.
     pub async fn change_password(
         &self,
         session: &VerifiedClaims,
@@ -84,7 +84,7 @@ impl Issuer {
         let parts = &self.parts;
         let user = parts.accounts.login_user(session.subject()).await?;
         let user = user.ok_or(PasswordError::Refused)?;
-        // A dead password proves nothing here either.
+        // An expired initial password is refused here too.
         let lives = self.password_lives(&user);
         let hash = lives.then(|| user.password_hash.clone());
         let class = Class::Reserved(Claim::session_of(session.subject()));
@@ -102,7 +102,7 @@ impl Issuer {
 
         let (claims, at) = (session.claims(), self.now());
         let (timeouts, presented) = (parts.policy.timeouts(), claims.session_id);
-        // It was good when the request came, and hashing takes long.
+        // The token was valid when the request arrived, and hashing takes long.
         let dead = parts.list.dead(claims, session.kid(), at, timeouts.leeway);
         let seen = parts
             .list
@@ -116,7 +116,7 @@ impl Issuer {
             let claims = session::renew(claims, timeouts, generation, renew_at, at, random);
             self.sign(claims, at)
         };
-        // Signed before it is written: if nothing can be signed, nothing changes.
+        // The token is signed before the change is written: if signing fails, nothing changes.
         let expected = presented.generation.saturating_add(1);
         let issued = of_generation(expected)?;
         let change = OwnPassword {
@@ -143,7 +143,7 @@ impl Issuer {
         if generation == expected {
             return Ok(issued);
         }
-        // The token that was presented was in the grace of a renewal.
+        // The presented token was in the grace of a renewal.
         Ok(of_generation(generation)?)
     }
 }

@@ -1,4 +1,4 @@
-//! The pages of the feed: whose turn it is, and those that were made last.
+//! The feed's pages: their queue and their cache.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,31 +9,32 @@ use crate::revocation::feed::FeedPosition;
 use crate::revocation::log::{Cursor, Head};
 use crate::revocation::page_text::EntriesText;
 
-/// How many pages of the feed are made at a time, for all clients.
+/// How many feed pages are built at the same time, for all clients.
 const AT_A_TIME: usize = 2;
 
-/// How many pages of one client are made at a time.
+/// How many feed pages are built at the same time for one client.
 const OF_ONE: usize = 1;
 
-/// How many more of one client's questions wait. The replicas of a service share its client, and all ask at the same
-/// moment when there is news.
+/// The maximum number of waiting requests per client. The replicas of a service share its client and all ask at the
+/// same moment when there are new entries.
 pub const WAITING: usize = 256;
 
-/// From this many clients on those that ask for nothing are forgotten.
+/// The number of clients from which idle ones are dropped.
 const TIDY_FROM: usize = 256;
 
-/// How many pages are kept to be sent again. One is at most 1.5 MB.
+/// The number of cached pages. A page has at most 1.5 MB.
 const KEPT: usize = 4;
 
-/// Smaller pages are as soon read as compared.
+/// The minimum number of entries of a cached page. A smaller page is read from the log as fast as it is found in the
+/// cache.
 pub(super) const WORTH_KEEPING: usize = 64;
 
-/// A page without what is said of it when it is sent: what it says of the log is true for as long as the log's head is
-/// the same, and proves nothing of the present.
+/// A page without its signed statement, which is made when the page is sent. The content is true for as long as the
+/// log's head stays the same, and proves nothing about freshness.
 #[derive(Debug)]
 pub(super) struct Made {
     pub(super) asked: FeedPosition,
-    /// The head when it was read.
+    /// The log's head when the page was read.
     pub(super) cursor: Cursor,
     pub(super) compacted: i64,
     pub(super) snapshot: bool,
@@ -51,7 +52,7 @@ impl Made {
     }
 }
 
-/// Whose turn it is, and the pages that were made last.
+/// The queue for building pages, and the most recent pages.
 #[derive(Debug)]
 pub(super) struct Pages {
     pub(super) all: Turns,
@@ -62,7 +63,7 @@ pub(super) struct Pages {
 impl Default for Pages {
     fn default() -> Self {
         Self {
-            // Of each client at most one waits here.
+            // At most one request per client waits here.
             all: Turns::new(AT_A_TIME, usize::MAX),
             of_one: Mutex::default(),
             kept: Mutex::default(),

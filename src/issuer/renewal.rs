@@ -1,4 +1,4 @@
-//! What a good token is exchanged for: a later idle deadline, or a new session ID.
+//! The exchange of a valid token for one with a later idle deadline or a new session ID.
 
 use super::{Issued, Issuer, LogoutError, SignError};
 use crate::claims::Claims;
@@ -12,48 +12,48 @@ use crate::session::{self, Due};
 use crate::time::Timestamp;
 use crate::verifier::{Superseded, VerifiedClaims};
 
-/// What a token was exchanged for.
+/// The result of an exchange.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Exchanged {
     /// Nothing is due: the token stays in use.
     Kept,
-    /// The same session ID with a later idle deadline.
+    /// A token with the same session ID and a later idle deadline.
     Touched(Issued),
-    /// The session's new session ID.
+    /// A token with the session's new session ID.
     Renewed(Issued),
 }
 
-/// Why a token is not exchanged.
+/// The reason why a token is not exchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RenewError {
-    /// The token is at its end, or its session is over.
+    /// The token has expired, or its session has ended.
     #[error("the session is over")]
     Over,
-    /// The token's session ID has a successor, and it ended while the request was answered.
+    /// The token's session ID has a successor, and its grace ended while the request was processed.
     #[error("the session has a newer session ID")]
     Superseded,
-    /// The token's session ID was renewed longer ago than the grace: the session was ended.
+    /// The token's session ID was renewed longer ago than the grace. The session is revoked.
     #[error("a session ID that had been renewed was presented again; the session was ended")]
     Reused,
-    /// The store failed. The token is as good as before.
+    /// The store failed. The token stays valid.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The session could not be ended for certain.
+    /// It is uncertain whether the session was ended.
     #[error(transparent)]
     End(#[from] LogoutError),
-    /// There is no new token.
+    /// The new token could not be signed.
     #[error(transparent)]
     Signing(#[from] SignError),
 }
 
 impl Issuer {
-    /// Exchanges a token for what is due to it. `asked` says that the client asked for it, and is then
-    /// touched at once; others are touched at most once a touch interval.
+    /// Exchanges a token if an exchange is due. `asked` means that the client requested it: the token is then touched
+    /// at once. Other tokens are touched at most once per touch interval.
     ///
     /// # Errors
-    /// [`RenewError`].
+    /// [`RenewError`] says why the token is not exchanged.
     pub async fn exchange(
         &self,
         session: &VerifiedClaims,
@@ -81,13 +81,13 @@ impl Issuer {
         let parts = &self.parts;
         let (claims, now) = (session.claims(), self.now());
         let (timeouts, random) = (parts.policy.timeouts(), &*parts.random);
-        // It was good when the request came. What was revoked since gets nothing.
+        // The token was valid when the request arrived. It may have been revoked since.
         match parts.list.dead(claims, session.kid(), now, timeouts.leeway) {
             None if session::is_from_login(claims) => {}
             Some(Dead::Superseded) => return Err(RenewError::Superseded),
             None | Some(Dead::Revoked(_)) => return Err(RenewError::Over),
         }
-        // What was over by a clock that was set back since is over.
+        // A token that had expired before the clock was set back stays expired.
         let began = claims.session_id.lineage.created_at();
         let seen = parts.list.seen(began, now, timeouts.leeway);
         let due = match seen < claims.expires_at {
@@ -97,10 +97,11 @@ impl Issuer {
         match due {
             Due::Over if asked => Err(RenewError::Over),
             Due::Over | Due::Nothing => Ok(Exchanged::Kept),
-            // By this node's clock it is not due, by another's it was: the old one must not be put over the new.
+            // Another node, whose clock is ahead of this one's, has renewed the session: the old session ID must not
+            // replace the new one.
             Due::Touch if parts.list.is_renewed(claims.session_id) => Ok(Exchanged::Kept),
             Due::Touch => {
-                // What a key signed that has leaked must not live on under another one.
+                // A forgery with a leaked key must not live on under another key.
                 if !self.signs_with(session.kid(), now) && !self.was_begun(claims).await? {
                     return Err(RenewError::Over);
                 }
@@ -124,8 +125,8 @@ impl Issuer {
                         generation,
                         renew_at,
                     } => {
-                        // The new session ID is in the log and its token must reach the client, or the
-                        // next request would look like theft. If the list cannot follow, it goes stale.
+                        // The new session ID is in the log, and its token must reach the client, or the next request
+                        // would look like theft. If the list cannot follow the log, it becomes stale.
                         if let Err(cause) = parts.follower.catch_up().await {
                             tracing::warn!(%cause, "a renewal is written and could not be read back");
                         }
@@ -145,7 +146,7 @@ impl Issuer {
         }
     }
 
-    /// Whether a session with such claims was begun here.
+    /// Returns whether a session with these claims was begun here.
     async fn was_begun(&self, claims: &Claims) -> Result<bool, StoreError> {
         let lineage = claims.session_id.lineage;
         let known = self
@@ -158,14 +159,14 @@ impl Issuer {
         }))
     }
 
-    /// Ends a session whose superseded token was presented to be exchanged: two parties have it, and
-    /// nobody can tell which of them is the user. One that is at its end is nothing to exchange.
+    /// Ends a session whose superseded token was presented for exchange: two parties have the token, and it is unknown
+    /// which of them is the user. An expired token is ignored.
     ///
-    /// A token that a change of the session ended, such as a new password, ends nothing: the change has decided
-    /// who goes on, and whoever has the old token must not be able to log the user out.
+    /// A generation that a change of the session ended, such as a new password, ends nothing: the change has decided
+    /// who continues, and the holder of an old token must not be able to log the user out.
     ///
     /// # Errors
-    /// [`LogoutError`]: the session may be alive.
+    /// [`LogoutError`]: the session may still be alive.
     pub async fn reused(&self, superseded: &Superseded) -> Result<(), LogoutError> {
         let parts = &self.parts;
         let session_id = superseded.session_id();

@@ -1,4 +1,4 @@
-//! A user who signs up.
+//! Sign-up of users.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use crate::account::{AddUserError, INITIAL_PASSWORD_LIFETIME, User, Username};
 use crate::id::UserId;
 use crate::revocation::log::StoreError;
 
-/// Why a user was not added. `Display` and `Debug` show the same sentence.
+/// The reason why a user was not added. `Display` and `Debug` show the same sentence.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SignUpError {
     /// The text cannot be a username: see [`Username`].
     #[error("a username has 1 to 64 characters of a-z, 0-9 and . _ - @ +")]
     Username,
-    /// The password may not be set.
+    /// The password breaks a rule for new passwords.
     #[error(transparent)]
     Password(#[from] BadPassword),
-    /// There is a user of that name.
+    /// A user with that name exists.
     #[error("there is a user of that name already")]
     Taken,
-    /// The password could not be hashed now.
+    /// The password could not be hashed.
     #[error(transparent)]
     Hashing(#[from] HashingFailed),
-    /// The store failed. Whether the user was added is not known.
+    /// The store failed. It is unknown whether the user was added.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// As `Display`: a program whose `main` returns the error prints it so.
+/// Same as `Display`: a program whose `main` returns the error prints it with `Debug`.
 impl fmt::Debug for SignUpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -49,14 +49,14 @@ impl From<AddUserError> for SignUpError {
 }
 
 impl Issuer {
-    /// Adds a user who may log in at once. White space around the name is left out. The password is judged by the
-    /// rules for a new password ([`Password::chosen`](crate::account::password::Password::chosen)).
+    /// Adds a user who may log in at once. White space around the name is removed. The password must satisfy the rules
+    /// for new passwords ([`Password::chosen`](crate::account::password::Password::chosen)).
     ///
-    /// It does not limit how often it is called, and it says whether a name is taken: an app that lets anybody call
-    /// it must limit that.
+    /// Calls are not rate-limited, and the result reveals whether a name is taken: an app that lets anybody call this
+    /// must limit the calls.
     ///
     /// # Errors
-    /// [`SignUpError`].
+    /// [`SignUpError`] says why the user was not added.
     pub async fn sign_up(
         &self,
         username: &str,
@@ -65,12 +65,12 @@ impl Issuer {
         self.add(username, password.into(), None).await
     }
 
-    /// Adds a user with an initial password, which somebody else made: it is good for one hour
-    /// ([`INITIAL_PASSWORD_LIFETIME`]), and until it is changed every login says by when it must be. Otherwise as
+    /// Adds a user with an initial password that somebody else chose. It expires after one hour
+    /// ([`INITIAL_PASSWORD_LIFETIME`]), and until it is changed every login returns the deadline. Otherwise like
     /// [`sign_up`](Self::sign_up).
     ///
     /// # Errors
-    /// [`SignUpError`].
+    /// [`SignUpError`] says why the user was not added.
     pub async fn add_with_initial_password(
         &self,
         username: &str,

@@ -1,4 +1,4 @@
-//! The key that signs, and what it signs.
+//! The choice of the signing key, and signing.
 
 use super::{Issued, Issuer};
 use crate::claims::Claims;
@@ -7,14 +7,14 @@ use crate::schedule::{self, NotYet};
 use crate::time::Timestamp;
 use crate::token::{self, SigningFailed};
 
-/// Why a token is not signed.
+/// The reason why a token is not signed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignError {
     /// No key signs now: the clock is before the first key's turn, or every key is revoked.
     #[error("no key signs now; run: waxseal keys plan")]
     NoSigningKey,
-    /// The key did not sign.
+    /// The signing operation failed.
     #[error(transparent)]
     Failed(#[from] SigningFailed),
 }
@@ -32,7 +32,7 @@ impl Issuer {
         Ok(Issued { token, claims })
     }
 
-    /// Whether a key signs now.
+    /// Returns whether a key signs now.
     #[must_use]
     pub fn can_sign(&self) -> bool {
         let parts = &self.parts;
@@ -42,7 +42,7 @@ impl Issuer {
         key.is_some()
     }
 
-    /// Why no key signs, if it is because every key begins in the future.
+    /// Returns why no key signs, if the reason is that every key's turn is in the future.
     #[must_use]
     pub fn not_yet(&self) -> Option<NotYet> {
         let parts = &self.parts;
@@ -51,7 +51,7 @@ impl Issuer {
         schedule::not_yet(keyring.plan(), parts.format, self.now(), revoked)
     }
 
-    /// Whether what is signed now is signed with that key.
+    /// Returns whether that key signs now.
     pub(super) fn signs_with(&self, kid: &KeyId, now: Timestamp) -> bool {
         let parts = &self.parts;
         let revoked = |kid: &KeyId| parts.list.key_revoked(kid);

@@ -1,25 +1,25 @@
-//! Turns at work that only a few may do at a time: what is short goes before what is long.
+//! A queue for work with bounded concurrency, in which short work goes before long work.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// How many short ones in a row go before a long one that waits, so that it gets its turn.
+/// How many short tasks in a row go before a waiting long task gets its turn.
 const SHORT_IN_A_ROW: usize = 8;
 
-/// How long the work is.
+/// The class of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
     Short,
     Long,
 }
 
-/// As many wait already as may.
+/// The queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// Gives turns. All clones are one.
+/// Gives out turns. Clones share their state.
 #[derive(Clone, Debug)]
 pub(super) struct Turns(Arc<Mutex<TurnState>>);
 
@@ -63,7 +63,7 @@ impl TurnState {
 }
 
 impl Turns {
-    /// So many at a time, while so many wait.
+    /// Creates a queue of `at_a_time` concurrent turns and at most `may_wait` waiting tasks.
     pub(super) fn new(at_a_time: usize, may_wait: usize) -> Self {
         Self(Arc::new(Mutex::new(TurnState {
             free: at_a_time,
@@ -95,11 +95,11 @@ impl Turns {
             }
             waiting
         };
-        // The sender is dropped only with the turns themselves, which this holds.
+        // `self` keeps the state alive, so the sender of a waiting task is not dropped unused.
         waiting.await.map_err(|_| Full)
     }
 
-    /// Whether nobody has a turn or waits for one.
+    /// Returns whether there is no active turn and no waiting task.
     pub(super) fn is_idle(&self, at_a_time: usize) -> bool {
         let state = self.state();
         state.free == at_a_time && state.waiting() == 0
@@ -115,7 +115,7 @@ impl Turns {
     }
 }
 
-/// A turn, until it is dropped. One that is sent to somebody who has gone away goes to the next.
+/// A turn, held until it is dropped. A turn that is sent to a task which has gone away passes to the next.
 #[derive(Debug)]
 pub(super) struct Turn(Option<Turns>);
 
@@ -129,7 +129,7 @@ impl Drop for Turn {
         while let Some(waiting) = state.next() {
             match waiting.send(turns.turn()) {
                 Ok(()) => return,
-                // It must not be dropped as a turn: the lock is held.
+                // The lock is held, so the turn must not be dropped as one.
                 Err(mut turn) => turn.0 = None,
             }
         }
@@ -146,7 +146,7 @@ mod tests {
 
     type Waiting<'a> = BoxFuture<'a, Result<Turn, Full>>;
 
-    /// Who gets turns, one after the other, if all of these wait.
+    /// Returns the order in which these tasks get their turns if all of them wait.
     fn order(waiting: &[Length]) -> Vec<usize> {
         let turns = Turns::new(1, usize::MAX);
         let held = turns.take(Length::Long).now_or_never().unwrap().unwrap();
@@ -197,7 +197,7 @@ mod tests {
             "there is a place again"
         );
         drop(held);
-        // It has its turn, and goes away before it knows.
+        // The task gets its turn and goes away before it notices.
         drop(stays);
         let turn = another.as_mut().now_or_never().unwrap().unwrap();
         assert!(!turns.is_idle(1));

@@ -1,4 +1,4 @@
-//! Which schedules are refused, and what to do about it.
+//! Validation of key schedules, with errors that advise the operator.
 
 use std::time::Duration;
 
@@ -7,60 +7,60 @@ use crate::id::KeyId;
 use crate::key::Format;
 use crate::time::Timestamp;
 
-/// A schedule that would orphan a token, or leave nothing to sign with.
+/// A schedule that would orphan a token or leave no key to sign with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
-    /// Two keys with one name.
+    /// Two keys have the same `kid`.
     #[error("two keys have the kid {0}; remove one of them")]
     DoubleKid(KeyId),
-    /// Nothing signs between two turns.
+    /// No key signs between two turns.
     #[error("no {format} key signs between {from} and {until}: set signs_from of {kid} to {from}", format = format.name())]
     Gap {
-        /// Of that format.
+        /// The format of the keys.
         format: Format,
-        /// Where the gap begins.
+        /// The start of the gap.
         from: Timestamp,
-        /// Where it ends.
+        /// The end of the gap.
         until: Timestamp,
-        /// Whose turn comes after it.
+        /// The key whose turn follows the gap.
         kid: KeyId,
     },
-    /// Nothing signs after the last turn.
+    /// No key signs after the last turn.
     #[error("no {format} key signs from {from} on, after {kid}: run waxseal keys rotate", format = format.name())]
     End {
-        /// Of that format.
+        /// The format of the keys.
         format: Format,
-        /// Where the schedule ends.
+        /// The end of the schedule.
         from: Timestamp,
-        /// Whose turn is the last.
+        /// The key with the last turn.
         kid: KeyId,
     },
-    /// Two keys sign at once.
+    /// Two keys sign at the same time.
     #[error("{kid} begins to sign at {from}, while another {format} key signs until {until}: set its signs_from to {until}", format = format.name())]
     Overlap {
-        /// Of that format.
+        /// The format of the keys.
         format: Format,
-        /// Where the overlap begins.
+        /// The start of the overlap.
         from: Timestamp,
-        /// Where it ends.
+        /// The end of the overlap.
         until: Timestamp,
-        /// Whose turn is too early.
+        /// The key whose turn begins too early.
         kid: KeyId,
     },
-    /// A key signs before every verifier must have it.
+    /// A key signs before every verifier is guaranteed to have it.
     #[error(
         "{kid} signs {short_by:?} too early for verifiers that hold an older copy of the keys: set its signs_from to {earliest} or later"
     )]
     TooEarly {
         /// The key.
         kid: KeyId,
-        /// By how much.
+        /// How much too early the key signs.
         short_by: Duration,
-        /// When it may sign.
+        /// The earliest time at which the key may sign.
         earliest: Timestamp,
     },
-    /// A key stops verifying while tokens that it signed live.
+    /// A key stops verifying while tokens that it signed may be alive.
     #[error(
         "{kid} stops verifying while tokens that it signed may live: set its verifies_until to {}",
         or_null(*earliest)
@@ -68,15 +68,15 @@ pub enum ScheduleError {
     TooShort {
         /// The key.
         kid: KeyId,
-        /// Until when it must verify at least.
+        /// The earliest time at which the key may stop verifying.
         earliest: Timestamp,
     },
-    /// A key has a turn that ends before it begins.
+    /// The key's turn ends before it begins.
     #[error("{0} stops signing before it begins: correct its signs_from and signs_until")]
     Backwards(KeyId),
 }
 
-/// A time as `keyring.json` has it.
+/// Formats a time for `keyring.json`.
 fn or_null(earliest: Timestamp) -> String {
     if earliest < Timestamp::NEVER {
         format!("{earliest} or later")
@@ -85,8 +85,8 @@ fn or_null(earliest: Timestamp) -> String {
     }
 }
 
-/// Checks that at every instant from the first turn on exactly one key of each format signs, that
-/// none signs too early, and that none stops verifying too soon.
+/// Checks that from the first turn on exactly one key of each format signs at every instant, that no key signs too
+/// early, and that no key stops verifying too early.
 ///
 /// # Errors
 /// [`ScheduleError`] names the key and says what to change.
@@ -103,7 +103,7 @@ pub fn check(keys: &[Planned]) -> Result<(), ScheduleError> {
 
 fn check_format(keys: &[Planned], format: Format) -> Result<(), ScheduleError> {
     for key in of(keys, format).filter(|key| key.times.waits()) {
-        // It may have to sign at any time, and then nobody can say until when.
+        // A waiting key may have to sign at any time, so its end is unknown.
         if key.times.signs_until < Timestamp::NEVER {
             return Err(ScheduleError::Backwards(key.kid.clone()));
         }
@@ -139,7 +139,7 @@ fn check_format(keys: &[Planned], format: Format) -> Result<(), ScheduleError> {
                     kid,
                 });
             }
-            // In an emergency what is published takes the turn at once.
+            // In an emergency, the published successor takes over at once.
             let earliest = times.published.plus(LEAD);
             if before.times.revoked_at.is_none() && from < earliest {
                 let short_by = Duration::from_millis(earliest.millis().abs_diff(from.millis()));

@@ -1,4 +1,4 @@
-//! A rate, counted in memory with GCRA. An attempt can be given back.
+//! An in-memory rate limiter (GCRA) whose attempts can be given back.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use super::rate::Rate;
 
-/// The number of keys that are counted separately. Keys beyond it share one counter, so that a flood from many
+/// The maximum number of keys with their own counter. Further keys share one counter, so that a flood from many
 /// addresses takes at most about 16 MB.
 const KEYS: usize = 100_000;
 
-/// The shortest time between two searches for keys to drop.
+/// The minimum time between two sweeps for expired keys.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
-/// Counts at one rate, separately for each key. Times are the clock's uptime: a step of the wall clock opens no limit.
+/// A rate limiter with one counter per key. Times are the clock's uptime, so a step of the wall clock opens no limit.
 pub(super) struct Gcra<K> {
     rate: Rate,
     state: Mutex<Counts<K>>,
@@ -24,7 +24,7 @@ pub(super) struct Gcra<K> {
 struct Counts<K> {
     /// The theoretical arrival time of each key.
     arrivals: HashMap<K, Duration>,
-    /// The theoretical arrival time of all keys that have no place of their own.
+    /// The theoretical arrival time shared by all keys without a counter of their own.
     crowd: Duration,
     tidied_at: Option<Duration>,
 }
@@ -70,15 +70,15 @@ impl<K: Eq + Hash> Gcra<K> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How far the theoretical arrival time may be ahead of `now`.
+    /// Returns how far the theoretical arrival time may be ahead of `now`.
     fn tolerance(&self) -> Duration {
         self.rate.period() * (self.rate.burst.get() - 1)
     }
 
-    /// Takes one.
+    /// Takes one attempt.
     ///
     /// # Errors
-    /// The time until one can be taken.
+    /// The time until an attempt can be taken.
     pub(super) fn take(&self, key: K, now: Duration) -> Result<(), Duration> {
         let mut state = self.state();
         let has_place = state.has_place_for(&key, now);
@@ -101,7 +101,7 @@ impl<K: Eq + Hash> Gcra<K> {
         Ok(())
     }
 
-    /// Gives back one that was taken. If it has expired already, one that was taken since then expires early.
+    /// Gives one attempt back. If that attempt has already expired, a later one expires early.
     pub(super) fn give_back(&self, key: &K, now: Duration) {
         let mut state = self.state();
         let Some(until) = state.arrivals.get_mut(key) else {
@@ -113,7 +113,7 @@ impl<K: Eq + Hash> Gcra<K> {
         }
     }
 
-    /// Drops the keys that nothing is counted for any more.
+    /// Drops expired keys.
     pub(super) fn tidy(&self, now: Duration) {
         let mut state = self.state();
         state.tidy(now);

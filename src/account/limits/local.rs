@@ -1,4 +1,4 @@
-//! What this process counts by itself, in memory.
+//! The counters of this process, in memory.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,39 +11,37 @@ use super::rate::{ACCOUNT, ADDRESS, LoginRates, TooMany};
 use super::shared::Whereabouts;
 use super::slowdown::{Failures, Slowdown};
 
-/// For how many accounts and networks it is remembered here that they belong together. Forgetting one costs a look
-/// into the store.
+/// How many pairs of account and known network are cached. An evicted pair costs a lookup in the store.
 const KNOWN: u64 = 100_000;
 
-/// How long it is remembered: a new password has the store forget an account's networks, and some other process may
-/// have set it.
+/// How long a pair is cached. A password change makes the store forget the account's networks, and another process may
+/// have made it.
 const LEARNED_FOR: Duration = Duration::from_secs(300);
 
-/// For how many accounts it is remembered that all nodes together refused an attempt. Forgetting one costs a question
-/// to the store.
+/// How many accounts are cached that the shared store refused. An evicted account costs a query to the store.
 const REFUSED: u64 = 10_000;
 
-/// How long it is remembered at most: a login at another node ends the wait.
+/// The maximum time for which a refusal is cached, because a login at another node ends the wait.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
-/// How old the note of a network may be before it is written again.
+/// How old the stored time of a network must be before it is written again.
 const NOTED: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug)]
 pub(super) struct Local {
     rates: LoginRates,
     addresses: Gcra<IpAddr>,
-    /// By account and network.
+    /// The limits of account and known network.
     owners: Gcra<Digest>,
     failures: Failures,
-    /// The accounts and networks that belong together, and when this process noted it last.
+    /// The pairs of account and known network, with the time at which this process last stored each.
     known: Cache<Digest, Option<Duration>>,
-    /// What was said of each account, and when.
+    /// The last refusal of each account by the shared store, and its time.
     refused: Cache<Digest, (Duration, TooMany)>,
 }
 
 impl Local {
-    /// None if it is no rate that can be kept.
+    /// Returns `None` if a rate is too high to be counted.
     pub(super) fn new(rates: LoginRates) -> Option<Self> {
         if !rates.address.can_be_kept() || !rates.account.can_be_kept() {
             return None;
@@ -92,7 +90,7 @@ impl Local {
         self.owners.give_back(&at.network, now);
     }
 
-    /// What all nodes together said of that account a moment ago.
+    /// Returns the shared store's recent refusal of the account, if it still holds.
     pub(super) fn refused(&self, account: &Digest, now: Duration) -> Result<(), TooMany> {
         let Some((at, too_many)) = self.refused.get(account) else {
             return Ok(());
@@ -112,7 +110,7 @@ impl Local {
         self.refused.insert(account, (now, too_many));
     }
 
-    /// An attempt at that account succeeded.
+    /// Forgets the account's failures and refusal after an attempt succeeded.
     pub(super) fn forgive(&self, account: &Digest) {
         self.failures.forgive(account);
         self.refused.invalidate(account);
@@ -122,12 +120,12 @@ impl Local {
         self.known.contains_key(&at.network)
     }
 
-    /// The store knows it.
+    /// Caches that the store knows the network.
     pub(super) fn learned(&self, at: &Whereabouts) {
         self.known.insert(at.network, None);
     }
 
-    /// Whether it is time to note it again.
+    /// Returns whether the network must be stored again.
     pub(super) fn note(&self, at: &Whereabouts, now: Duration) -> bool {
         let noted = self.known.get(&at.network).flatten();
         let is_new = noted.is_some_and(|noted| now < noted.saturating_add(NOTED));
@@ -144,7 +142,7 @@ impl Local {
         self.refused.run_pending_tasks();
     }
 
-    /// For how many addresses, owners and accounts something is kept.
+    /// Returns the numbers of addresses, owners and accounts with a counter.
     #[cfg(test)]
     pub(super) fn kept(&self) -> (usize, usize, usize) {
         (

@@ -1,24 +1,25 @@
-//! The rates of login limits, and a limit that was reached.
+//! Rates of login limits, and the error of an exceeded limit.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// The policy that limits what comes from one address.
+/// The policy that limits attempts per address.
 pub(super) const ADDRESS: &str = "address";
-/// The policy that limits what is tried at one account.
+/// The policy that limits attempts per account.
 pub(super) const ACCOUNT: &str = "account";
 
-/// A rate: so many at once, and as many again over a time.
+/// A rate: a burst, and as many attempts again per window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many at once.
+    /// The number of attempts allowed at once.
     pub burst: NonZeroU32,
-    /// Over which time as many again.
+    /// The time in which as many attempts are allowed again.
     pub window: Duration,
 }
 
 impl Rate {
-    /// `burst` at once, and as many again over `window`. None if it is no rate that can be kept.
+    /// Returns the rate of `burst` attempts at once and as many again per `window`. `None` if the burst is 0 or the
+    /// rate is too high to be counted.
     #[must_use]
     pub fn new(burst: u32, window: Duration) -> Option<Self> {
         let burst = NonZeroU32::new(burst)?;
@@ -30,24 +31,24 @@ impl Rate {
         !self.period().is_zero()
     }
 
-    /// After which time one more is let through.
+    /// Returns the time after which one more attempt is allowed.
     #[must_use]
     pub fn period(self) -> Duration {
         self.window / self.burst.get()
     }
 }
 
-/// The rates of logins that fail.
+/// The rates of failed logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoginRates {
-    /// From one address; of IPv6, from one /64.
+    /// The rate per address, or per /64 for IPv6.
     pub address: Rate,
-    /// At one account: from each network that its owner is known from, and from all others together. The latter are
-    /// slowed further by consecutive failures: see [`Slowdown`].
+    /// The rate per account: for each known network of the owner separately, and for all other networks together.
+    /// Consecutive failures slow the latter further: see [`Slowdown`].
     pub account: Rate,
 }
 
-/// 20 a minute from an address, 10 a minute at an account.
+/// 20 a minute per address, 10 a minute per account.
 impl Default for LoginRates {
     fn default() -> Self {
         let window = Duration::from_secs(60);
@@ -69,7 +70,7 @@ pub struct TooMany {
     pub policy: &'static str,
     /// The limit.
     pub rate: Rate,
-    /// When the next one is let through.
+    /// The time until the next attempt is allowed.
     pub retry_after: Duration,
 }
 
@@ -82,7 +83,8 @@ impl TooMany {
         }
     }
 
-    /// An account that consecutive failures have slowed: one attempt each `wait`, of which `left` is left.
+    /// Returns the limit of an account that consecutive failures have slowed: one attempt per `wait`, with `left` still
+    /// to go.
     #[must_use]
     pub const fn slowed(wait: Duration, left: Duration) -> Self {
         let rate = Rate {

@@ -1,4 +1,4 @@
-//! What stores know and count: digests of accounts and networks, never what was typed.
+//! The traits of the limits' stores. Stores see digests of accounts and networks, never the text that was typed.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,19 +13,19 @@ use super::slowdown::{KeptFailures, Slowdown};
 use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
 
-/// How long a network is remembered after the last login of the account's owner from there.
+/// How long a network stays known after the owner's last login from there.
 pub const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 3600);
-/// From how many networks an account's owner is known at most: the last ones.
+/// The maximum number of known networks per account. The most recent ones are kept.
 pub const NETWORKS: i64 = 32;
 
 /// Something that all nodes limit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
-    /// So many over a time.
+    /// Attempts at a rate.
     Rate {
         /// `address` or `account`.
         policy: &'static str,
-        /// What is counted, and at which rate: nodes with different rates count apart.
+        /// The digest of the rate and of what is counted. Nodes with different rates count separately.
         key: Digest,
         /// The limit.
         rate: Rate,
@@ -34,7 +34,7 @@ pub enum Counted {
     Failures {
         /// The account.
         account: Digest,
-        /// How they slow it.
+        /// The slowdown that the failures cause.
         slowdown: Slowdown,
     },
 }
@@ -42,51 +42,51 @@ pub enum Counted {
 /// An account and a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whereabouts {
-    /// The account.
+    /// The digest of the account.
     pub account: Digest,
-    /// The account and the network.
+    /// The digest of the account and the network together.
     pub network: Digest,
 }
 
-/// The networks from which accounts' owners were let in: the last [`NETWORKS`] of each account, for [`REMEMBERED`].
+/// The known networks of accounts: the last [`NETWORKS`] from which each owner logged in, for [`REMEMBERED`].
 #[async_trait]
 pub trait KnownNetworks: Send + Sync + fmt::Debug {
-    /// Whether the account's owner is known from that network.
+    /// Returns whether the account's owner is known from that network.
     async fn knows(&self, at: &Whereabouts) -> Result<bool, StoreError>;
 
-    /// Remembers that the account's owner was let in from that network.
+    /// Remembers that the account's owner logged in from that network.
     async fn remember(&self, at: &Whereabouts, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Drops those that are too old.
+    /// Drops networks that are older than [`REMEMBERED`].
     async fn forget_networks(&self, now: Timestamp) -> Result<(), StoreError>;
 }
 
-/// What all nodes count together, by one clock that is none of theirs.
+/// The counters that all nodes share, by the clock of the store.
 #[async_trait]
 pub trait SharedLimits: Send + Sync + fmt::Debug {
-    /// Counts one attempt at each, in that order and up to the first that refuses it.
+    /// Counts one attempt for each item in order, and stops at the first that refuses it.
     async fn count(&self, counted: &[Counted]) -> Result<Option<TooMany>, StoreError>;
 
-    /// Gives an attempt back that was counted and not made.
+    /// Gives back an attempt that was counted and not made.
     async fn give_back(&self, counted: &[Counted]) -> Result<(), StoreError>;
 
-    /// Gives an attempt back that succeeded, and forgets the failures before it.
+    /// Gives back an attempt that succeeded, and forgets the failures before it.
     async fn forgive(&self, counted: &[Counted]) -> Result<(), StoreError>;
 
-    /// Drops what no limit depends on any more; failures are remembered for that long.
+    /// Drops counters that no limit depends on any more. `memory` is how long failures are remembered.
     async fn tidy(&self, memory: Duration) -> Result<(), StoreError>;
 }
 
-/// Keeps what one process counts over its restart.
+/// The store of one process's counters, so that they survive a restart.
 #[async_trait]
 pub trait KeptLimits: Send + Sync + fmt::Debug {
-    /// What was kept, the accounts with the most failures first.
+    /// Returns the stored failures, the accounts with the most failures first.
     async fn kept(&self) -> Result<Vec<KeptFailures>, StoreError>;
 
-    /// Keeps these.
+    /// Stores these failures.
     async fn keep(&self, changed: Vec<KeptFailures>) -> Result<(), StoreError>;
 
-    /// Drops what expired before `now`.
+    /// Drops failures that expired before `now`.
     async fn drop_expired(&self, now: Timestamp) -> Result<(), StoreError>;
 }
 
@@ -104,12 +104,12 @@ pub enum Counting {
     },
 }
 
-/// The stores of the limits.
+/// The stores that the limits use.
 #[derive(Clone, Debug)]
 pub struct LimitStores {
-    /// Who is known where.
+    /// The known networks of accounts.
     pub networks: Arc<dyn KnownNetworks>,
-    /// What was tried.
+    /// The counters of attempts.
     pub counting: Counting,
 }
 
@@ -118,7 +118,7 @@ impl Counted {
         Self::of(ADDRESS, rates.address, network.to_string().as_bytes())
     }
 
-    /// What an account has for one network that its owner is known from.
+    /// Returns the limit of an account at one network that its owner is known from.
     pub(super) fn owner(rates: &LoginRates, at: &Whereabouts) -> Self {
         Self::of(ACCOUNT, rates.account, &at.network)
     }

@@ -1,4 +1,4 @@
-//! Consecutive failures at one account slow further attempts there (NIST SP 800-63B-4, section 3.2.2).
+//! Slows further attempts at an account after consecutive failures (NIST SP 800-63B-4, section 3.2.2).
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -9,22 +9,22 @@ use super::digest::Digest;
 use super::rate::Rate;
 use crate::time::Timestamp;
 
-/// The longest wait after a failure: 96 attempts a day.
+/// The longest wait after a failure. It allows 96 attempts a day.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
-/// How many of the longest waits must pass after a failure until the failures are forgotten. Whoever stays away so
-/// long gets no more attempts a day than whoever goes on.
+/// The failures are forgotten after this many of the longest waits. An attacker who pauses that long gets no more
+/// attempts a day than one who goes on.
 const FORGOTTEN_AFTER: u32 = 16;
 
-/// For how many accounts failures are remembered at most. To crowd out one with many failures takes that many
-/// accounts with as many, each of which costs the hashing of a password.
+/// The maximum number of accounts whose failures are remembered. To evict an account with many failures, an attacker
+/// needs that many accounts with as many failures, and each failure costs the hashing of a password.
 const REMEMBERED: usize = 100_000;
 
-/// How long an account waits after a failure: not at all up to the burst of a rate, then for the rate's period,
-/// then for twice as long after each further failure, up to 15 minutes.
+/// The wait after a failure at an account: none up to the burst of a rate, then the rate's period, doubled by each
+/// further failure up to 15 minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slowdown {
-    /// How many failures there are without a wait.
+    /// The number of failures without a wait.
     pub free: u32,
     /// The first wait.
     pub first: Duration,
@@ -33,7 +33,7 @@ pub struct Slowdown {
 }
 
 impl Slowdown {
-    /// From that rate.
+    /// Returns the slowdown for that rate.
     #[must_use]
     pub fn of(rate: Rate) -> Self {
         let first = rate.period();
@@ -44,7 +44,7 @@ impl Slowdown {
         }
     }
 
-    /// The wait after that many failures.
+    /// Returns the wait after that many failures.
     #[must_use]
     pub fn wait(&self, failures: u32) -> Duration {
         let Some(more) = failures.checked_sub(self.free) else {
@@ -54,21 +54,21 @@ impl Slowdown {
         doubled.min(self.longest)
     }
 
-    /// How long after the last failure all of them are forgotten.
+    /// Returns how long after the last failure all failures are forgotten.
     #[must_use]
     pub fn memory(&self) -> Duration {
         self.longest.saturating_mul(FORGOTTEN_AFTER)
     }
 }
 
-/// The failures at an account, as a store keeps them over a restart.
+/// An account's failures, as a store keeps them across a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeptFailures {
     /// The account.
     pub account: Digest,
-    /// How many there are. None is kept if this is 0.
+    /// The number of failures. 0 means that the store keeps none.
     pub failures: u32,
-    /// When they are forgotten.
+    /// The time at which the failures are forgotten.
     pub expires_at: Timestamp,
 }
 
@@ -77,14 +77,14 @@ pub struct KeptFailures {
 pub(super) struct Waits {
     /// The whole wait.
     pub(super) wait: Duration,
-    /// What is left of it.
+    /// The remaining wait.
     pub(super) left: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Failing {
     failures: u32,
-    /// When the next attempt is let through.
+    /// The uptime from which the next attempt is allowed.
     next: Duration,
     forgotten_at: Duration,
 }
@@ -92,11 +92,11 @@ struct Failing {
 #[derive(Default)]
 struct FailingAccounts {
     failing: HashMap<Digest, Failing>,
-    /// Those that the store has to hear of.
+    /// The accounts whose change the store has not received yet.
     changed: HashSet<Digest>,
 }
 
-/// The failures at accounts, in memory.
+/// The accounts' failures, in memory.
 pub(super) struct Failures {
     slowdown: Slowdown,
     accounts: Mutex<FailingAccounts>,
@@ -124,7 +124,7 @@ impl Failures {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an attempt as a failure before it is made, so that attempts at the same time are counted too.
+    /// Counts an attempt as a failure before it is made, so that concurrent attempts count too.
     pub(super) fn count(&self, account: Digest, now: Duration) -> Result<(), Waits> {
         let mut accounts = self.accounts();
         let known = accounts.failing.get(&account);
@@ -152,7 +152,7 @@ impl Failures {
         }
     }
 
-    /// An attempt that was counted was not made.
+    /// Gives back an attempt that was counted and not made.
     pub(super) fn give_back(&self, account: &Digest, now: Duration) {
         let mut accounts = self.accounts();
         let Some(failing) = accounts.failing.get_mut(account) else {
@@ -165,7 +165,7 @@ impl Failures {
         }
     }
 
-    /// An attempt succeeded.
+    /// Forgets the account's failures after an attempt succeeded.
     pub(super) fn forgive(&self, account: &Digest) {
         let mut accounts = self.accounts();
         let forgiven = accounts.failing.remove(account);
@@ -182,7 +182,7 @@ impl Failures {
         accounts.failing.shrink_to_fit();
     }
 
-    /// What has changed since this was asked before, of accounts that are slowed or were.
+    /// Returns the changes since the last call, for accounts that are or were slowed.
     pub(super) fn changed(&self, now: Duration, wall: Timestamp) -> Vec<KeptFailures> {
         let mut accounts = self.accounts();
         let changed = std::mem::take(&mut accounts.changed);
@@ -198,13 +198,13 @@ impl Failures {
         changed.into_iter().map(kept).collect()
     }
 
-    /// The store has not heard of these.
+    /// Marks these as changed again, because the store did not receive them.
     pub(super) fn not_kept(&self, lost: &[KeptFailures]) {
         let accounts = lost.iter().map(|kept| kept.account);
         self.accounts().changed.extend(accounts);
     }
 
-    /// Goes on from what was kept. A wall clock that was set back meanwhile makes no wait longer than a whole one.
+    /// Resumes from stored failures. No wait exceeds a full one, even if the wall clock was set back in the meantime.
     pub(super) fn resume(&self, all: &[KeptFailures], now: Duration, wall: Timestamp) {
         let mut accounts = self.accounts();
         for kept in all.iter().take(REMEMBERED) {
@@ -233,7 +233,7 @@ impl FailingAccounts {
         self.failing.insert(account, failing);
     }
 
-    /// Forgets a tenth if there are too many: those with the fewest failures, and of these the oldest.
+    /// Evicts a tenth of the accounts if there are too many: those with the fewest failures, and of these the oldest.
     fn make_room(&mut self, account: &Digest) {
         if self.failing.len() < REMEMBERED || self.failing.contains_key(account) {
             return;
@@ -281,7 +281,7 @@ mod tests {
             let wait = slowdown().wait(failures);
             assert_eq!(wait.as_secs(), seconds, "{failures}");
         }
-        // A rate of its own that is slower stays so.
+        // A custom rate that is slower stays slower.
         let day = Rate::new(2, 86_400 * SECOND).unwrap();
         assert_eq!(Slowdown::of(day).wait(2), 43_200 * SECOND);
         assert_eq!(Slowdown::of(day).wait(50), 43_200 * SECOND);
@@ -292,7 +292,7 @@ mod tests {
         for pause in [false, true] {
             let (failures, mut now) = (Failures::new(slowdown()), NOW);
             for n in 0..200 {
-                // Once an attempt costs a whole wait, a pause until all is forgotten may seem cheaper.
+                // Once an attempt costs a full wait, a pause until all failures are forgotten may seem cheaper.
                 if pause && n % 18 == 17 {
                     now += slowdown().memory();
                 }
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(failures.kept(), 0);
     }
 
-    /// A process that starts again, whose uptime may be less than before.
+    /// Simulates a restart of the process, whose uptime may be lower than before.
     #[test]
     fn a_restart_goes_on_with_the_wait_wherever_the_clocks_are() {
         let failures = Failures::new(slowdown());
@@ -357,7 +357,7 @@ mod tests {
             let waited = waits.map_or_else(|waits| waits.left, |()| Duration::ZERO);
             assert_eq!(waited, Duration::from_secs(left), "{wall}");
         }
-        // One that is forgiven is forgotten by the store too.
+        // The store forgets a forgiven account too.
         failures.forgive(&[1; 32]);
         let kept = failures.changed(now, WALL);
         assert_eq!((kept[0].account, kept[0].failures), ([1; 32], 0));

@@ -15,12 +15,12 @@ fn at(text: &str) -> Option<IpAddr> {
     Some(text.parse().unwrap())
 }
 
-/// One of many networks.
+/// Returns one of many networks.
 fn somewhere(n: u32) -> Option<IpAddr> {
     Some(IpAddr::from((0x0b00_0000_u32 + n).to_be_bytes()))
 }
 
-/// What one node by itself says.
+/// Returns the decision of a single node.
 async fn admit(
     limits: &LoginLimits,
     account: &str,
@@ -33,12 +33,12 @@ async fn admit(
     }
 }
 
-/// An attempt that fails.
+/// Makes an attempt that fails.
 async fn fail(limits: &LoginLimits, account: &str, address: Option<IpAddr>) -> Result<(), TooMany> {
     admit(limits, account, address).await.map(drop)
 }
 
-/// An attempt that succeeds.
+/// Makes an attempt that succeeds.
 async fn succeed(
     limits: &LoginLimits,
     account: &str,
@@ -78,7 +78,7 @@ async fn of_ipv6_a_subscriber_has_a_whole_64() {
     assert!(same.await.is_err());
     let other = fail(&limits, "x", at("2001:db8:1:3::1"));
     assert_eq!(other.await, Ok(()));
-    // One and the same address, written in two ways.
+    // The same address in two notations.
     for n in 0..20 {
         let (name, mapped) = (format!("y{n}"), at("::ffff:192.0.2.1"));
         assert_eq!(fail(&limits, &name, mapped).await, Ok(()));
@@ -106,7 +106,7 @@ async fn attempts_that_succeed_or_are_not_made_do_not_count() {
     }
 }
 
-/// Whether one fails is known only later: all of them are counted first.
+/// Whether an attempt fails is known only later, so all of them are counted first.
 #[tokio::test]
 async fn of_many_attempts_at_the_same_time_no_more_are_made_than_may_fail() {
     let (limits, _) = limits();
@@ -122,14 +122,14 @@ async fn of_many_attempts_at_the_same_time_no_more_are_made_than_may_fail() {
 
 #[tokio::test]
 async fn two_hundred_guesses_take_more_than_a_day_and_the_owner_is_let_in_all_along() {
-    // An account that does not exist is slowed alike.
+    // An account that does not exist is slowed in the same way.
     for account in [ALICE, "nobody"] {
         let (limits, clock) = limits();
         let home = at("198.51.100.1");
         succeed(&limits, ALICE, home).await.unwrap();
         let began = clock.uptime();
         for n in 0..200 {
-            // From one network, and from a new one each time.
+            // Alternates between one network and a new one each time.
             let from = somewhere(if n % 2 == 0 { 0 } else { n });
             while let Err(refused) = fail(&limits, account, from).await {
                 succeed(&limits, ALICE, home).await.unwrap();
@@ -141,7 +141,7 @@ async fn two_hundred_guesses_take_more_than_a_day_and_the_owner_is_let_in_all_al
             }
         }
         assert!(clock.uptime() - began > DAY);
-        // Whoever comes from a new network afterwards waits a quarter of an hour at most, and ends it by coming in.
+        // A later attempt from a new network waits at most 15 minutes, and a successful login ends the wait.
         let refused = fail(&limits, account, somewhere(1000)).await.unwrap_err();
         assert_eq!(refused.retry_after, LONGEST_WAIT);
         assert_eq!((refused.policy, refused.rate.burst.get()), ("account", 1));
@@ -169,7 +169,7 @@ async fn a_neighbour_behind_the_same_address_shuts_nobody_out_who_is_known_there
         clock.advance(SECOND / 2);
     }
     assert!(refused > 900, "the neighbour is limited: {refused}");
-    // Somebody who is not known there is limited together with the neighbour.
+    // A user who is not known there shares the neighbour's limit.
     while fail(&limits, "x", office).await.is_ok() {}
     let other = fail(&limits, "bob", office).await.unwrap_err();
     assert_eq!(other.policy, "address");

@@ -1,27 +1,27 @@
-//! The set of common and breached passwords: a Bloom filter in the binary, made by `scripts/common-passwords`.
+//! The set of common and breached passwords: a Bloom filter in the binary, built by `scripts/common-passwords`.
 //!
-//! It has 561,448 entries in lower case: passwords of 8 to 40 characters, and words of 3 to 7 letters that passwords
-//! are made from. It never misses an entry. It takes one text in 16,000 that is shorter than 16 bytes for an entry,
-//! and one in 270 million that is longer: such an entry is in it twice.
+//! The filter has 561,448 entries in lower case: passwords of 8 to 40 characters, and words of 3 to 7 letters that
+//! passwords are made from. There are no false negatives. The false-positive rate is one in 16,000 for texts shorter
+//! than 16 bytes and one in 270 million for longer ones, which are entered twice.
 
 use crate::crypto::sha256;
 
 static FILTER: &[u8] = include_bytes!("common.bloom");
 
-/// How many bits an entry sets, for each time that it is in the filter.
+/// The number of bits that an entry sets, for each time that it is entered.
 const HASHES: u64 = 14;
 
-/// From this length on, in bytes, an entry is in the filter twice.
+/// The length, in bytes, from which an entry is entered twice.
 const LONG: usize = 16;
 
-/// Whether `text`, which is in lower case, is in the set.
+/// Returns whether the lower-case `text` is in the set.
 pub(super) fn contains(text: &str) -> bool {
     let digest = sha256(text.as_bytes());
     let (first, second) = digest.split_at(16);
     has(first) && (text.len() < LONG || has(second))
 }
 
-/// Double hashing: position `i` is `first + i * step`.
+/// Looks up one digest half by double hashing: position `i` is `first + i * step`.
 fn has(half: &[u8]) -> bool {
     let number = |bytes: &[u8]| {
         let whole = bytes.iter().rev();
@@ -66,7 +66,7 @@ mod tests {
             });
             texts.filter(|text| contains(text)).count()
         };
-        // About 6 of these are expected, and none of the long ones.
+        // About 6 of the short texts and none of the long ones are expected.
         let (short, long) = (found(8), found(16));
         assert!(short <= 20, "{short}");
         assert_eq!(long, 0);

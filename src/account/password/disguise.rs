@@ -2,11 +2,11 @@
 
 use std::iter;
 
-/// How many runs of digits or of symbols may stand around a word for it to be the same word in disguise.
+/// The maximum number of runs of digits or symbols around a word for the text to count as a disguise of the word.
 const RUNS: usize = 4;
 
-/// The readings of a text in which digits and symbols stand for letters (`p@55w0rd`): `1`, `!` and `|` are an `i` in
-/// the first and an `l` in the second. Each character is read as one character.
+/// Returns the readings of a text in which digits and symbols stand for letters (`p@55w0rd`). `1`, `!` and `|` are an
+/// `i` in the first reading and an `l` in the second. Readings have as many characters as the text.
 pub(super) fn readings(text: &[char]) -> [Vec<char>; 2] {
     ['i', 'l'].map(|one| text.iter().map(|c| letter(*c, one)).collect())
 }
@@ -25,7 +25,7 @@ const fn letter(c: char, one: char) -> char {
     }
 }
 
-/// The words that `text` may be made from: what is left of it without trivial beginnings and ends. The text itself
+/// Returns the words that `text` may be made from: the text without trivial prefixes and suffixes. The text itself
 /// comes first.
 pub(super) fn cores(text: &[char]) -> impl Iterator<Item = &[char]> {
     let is_letter = |c: &char| c.is_alphabetic();
@@ -42,14 +42,14 @@ pub(super) fn cores(text: &[char]) -> impl Iterator<Item = &[char]> {
     })
 }
 
-/// Whether attackers try these texts around every word: a few digits, a year, a sequence such as `12345`, a few
-/// symbols, and some of each.
+/// Returns whether attackers try these texts around every word: a few digits, a year, a sequence such as `12345`, a few
+/// symbols, and combinations of these.
 pub(super) fn is_trivial(around: &[&[char]]) -> bool {
     let runs: Vec<_> = around.iter().flat_map(|text| runs(text)).collect();
     runs.len() <= RUNS && runs.into_iter().all(is_trivial_run)
 }
 
-/// Splits a text where digits, letters and other characters meet.
+/// Splits a text at the boundaries between digits, letters and other characters.
 fn runs(text: &[char]) -> impl Iterator<Item = &[char]> {
     let mut rest = text;
     iter::from_fn(move || {
@@ -81,7 +81,7 @@ fn is_trivial_run(run: &[char]) -> bool {
     if run.iter().any(|c| kind(*c) == CharacterKind::Letter) {
         return false;
     }
-    // One pattern at either end, and at most three more.
+    // A pattern at one end, and at most three more characters or another pattern.
     let without_pattern = |rest: &[char]| rest.len() <= 3 || is_pattern(rest);
     run.len() <= 3
         || is_pattern(&run)
@@ -93,14 +93,14 @@ fn is_trivial_run(run: &[char]) -> bool {
         })
 }
 
-/// The digit on the same key of an American keyboard: `!@#` is typed like `123`.
+/// Returns the digit on the same key of a US keyboard: `!@#` is typed like `123`.
 fn digit_of_key(c: char) -> char {
     let at = ")!@#$%^&*(".chars().position(|key| key == c);
     let digit = at.and_then(|at| char::from_digit(u32::try_from(at).ok()?, 10));
     digit.unwrap_or(c)
 }
 
-/// A year, or one character again and again, or digits that rise or fall by one (0 comes after 9).
+/// Returns whether the run is a year, one repeated character, or digits that rise or fall by one (0 follows 9).
 fn is_pattern(run: &[char]) -> bool {
     let same = run.windows(2).all(|pair| pair[0] == pair[1]);
     let digits: Option<Vec<_>> = run.iter().map(|c| c.to_digit(10)).collect();
@@ -182,7 +182,7 @@ mod tests {
                 read(text)
             );
         }
-        // Four digits that are no pattern are not trivial.
+        // Four digits without a pattern are not trivial.
         assert!(!read("word4821").contains(&"word".to_owned()));
     }
 }

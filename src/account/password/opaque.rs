@@ -1,14 +1,14 @@
-//! The form in which passwords are hashed: the mapping of PRECIS `OpaqueString` (RFC 8265, section 4.2.2), so
-//! that a password is the same whichever keyboard it is typed on.
+//! The hashed form of passwords: the mapping of PRECIS `OpaqueString` (RFC 8265, section 4.2.2), so that a password is
+//! the same on every keyboard.
 //!
-//! It does not refuse the code points that `OpaqueString` disallows. Among them are the joiners and variation
-//! selectors of emoji, control characters, and what a newer version of Unicode assigns: a password with one
-//! of these works today, and must not become impossible to type.
+//! Code points that `OpaqueString` disallows are accepted. Among them are the joiners and variation selectors of emoji,
+//! control characters, and code points that a newer version of Unicode assigns: a password with one of these works
+//! today, and must not become impossible to type.
 
 use secrecy::SecretString;
 use unicode_normalization::UnicodeNormalization;
 
-/// Maps each space that is not ASCII to U+0020: the code points of the general category Zs.
+/// Maps each non-ASCII space (general category Zs) to U+0020.
 const fn space(c: char) -> char {
     match c {
         '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
@@ -18,14 +18,14 @@ const fn space(c: char) -> char {
     }
 }
 
-/// The form of `text` that is hashed: its spaces mapped, then normalized to NFC. None if `text` is in that
-/// form. Normalization of assigned code points is stable over the versions of Unicode.
+/// Returns the hashed form of `text`: spaces mapped, then normalized to NFC. `None` if `text` is already in that form.
+/// Normalization of assigned code points is stable across Unicode versions.
 pub(super) fn mapped(text: &str) -> Option<SecretString> {
     let mapped = || text.chars().map(space).nfc();
     if text.is_ascii() || text.chars().eq(mapped()) {
         return None;
     }
-    // As long as it needs to be: a String that grows leaves copies of the secret behind.
+    // Allocates the exact size: a `String` that grows leaves copies of the secret behind.
     let mut form = String::with_capacity(mapped().map(char::len_utf8).sum());
     form.extend(mapped());
     Some(form.into())
@@ -48,7 +48,7 @@ mod tests {
                 },
             )
         };
-        // How one system writes it, how another does, and the form that is hashed.
+        // One system's encoding, another's, and the hashed form.
         for (one, other, hashed) in [
             ("cafe\u{301}", "caf\u{e9}", "caf\u{e9}"),
             ("a\u{323}\u{302}", "a\u{302}\u{323}", "\u{1ead}"),
@@ -82,12 +82,12 @@ mod tests {
             " two  spaces ",
             "a tab\tand a line\n",
             "nul\0",
-            // Compatibility variants stay apart: fullwidth letters, ligatures.
+            // Compatibility variants stay distinct: fullwidth letters, ligatures.
             "\u{ff43}afe",
             "o\u{fb03}ce",
             "Caf\u{e9}",
-            // Disallowed by OpaqueString: an emoji with joiners and a selector, a zero-width space,
-            // an unassigned code point, one for private use.
+            // Disallowed by `OpaqueString`: an emoji with joiners and a selector, a zero-width space, an unassigned
+            // code point, a private-use code point.
             "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{2764}\u{fe0f}",
             "zero\u{200b}width",
             "\u{378}\u{e000}",

@@ -1,5 +1,5 @@
-//! Whose turn it is to hash. There are two classes, each with places of its own, so that neither fills the other's.
-//! A free thread goes to the reserved class first; the shared class gets every fourth turn while both wait.
+//! The queue for the hashing threads. There are two classes with separate places, so neither can fill the other's. A
+//! free thread takes the reserved class first. While both classes wait, the shared class gets every fourth turn.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -10,42 +10,42 @@ use tokio::sync::oneshot;
 use crate::crypto::sha256;
 use crate::id::UserId;
 
-/// How many places the reserved class has.
+/// The number of places of the reserved class.
 const RESERVED: usize = 64;
-/// How many places the shared class has: about what is done before a caller gives up.
+/// The number of places of the shared class: about as many as finish before a caller gives up.
 const SHARED: usize = 128;
-/// How many reserved places one claimant holds at most.
+/// The maximum number of reserved places per claimant.
 const OF_ONE: usize = 4;
-/// How many reserved places the claimants of one account hold at most, together: it may be known at many networks.
+/// The maximum number of reserved places per account, which may be known at many networks.
 const OF_ACCOUNT: usize = 8;
-/// How many reserved places the claimants of one network hold at most, together.
+/// The maximum number of reserved places per network.
 const OF_NETWORK: usize = 16;
-/// How many turns in a row the reserved class has while the shared class waits.
+/// The maximum number of consecutive turns of the reserved class while the shared class waits.
 const IN_A_ROW: u32 = 3;
 
-/// Which class a password is hashed in.
+/// The class in which a password is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// A caller that is known: an account at a network that it was logged in from before, or a session. It goes to
-    /// the shared class if it or its network holds its share of the reserved places already.
+    /// A known caller: an account at a network that it has logged in from before, or a session. The caller falls back
+    /// to the shared class if it, its account or its network already holds its share of the reserved places.
     Reserved(Claim),
-    /// Any caller.
+    /// Any other caller.
     Shared,
 }
 
-/// Who claims a reserved place.
+/// The claimant of a reserved place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// A digest of the caller's identity.
     pub of: [u8; 32],
     /// A digest of the account.
     pub account: [u8; 32],
-    /// Where the caller is.
+    /// The caller's network.
     pub network: Option<IpAddr>,
 }
 
 impl Claim {
-    /// That of the sessions of a user, wherever they are.
+    /// Returns the claim of a user's sessions, from any network.
     #[must_use]
     pub fn session_of(user: UserId) -> Self {
         let name = format!("session of {user}");
@@ -76,9 +76,9 @@ enum Holder {
 
 #[derive(Debug, Default)]
 struct ClassQueue {
-    /// Places that are taken, by those who wait and those whose turn it is.
+    /// Places taken by callers that wait or have their turn.
     taken: usize,
-    /// In the order in which they came.
+    /// The waiting callers, in order of arrival.
     waiting: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
@@ -89,29 +89,29 @@ struct QueueState {
     reserved: ClassQueue,
     shared: ClassQueue,
     held: HashMap<Holder, usize>,
-    /// Turns of the reserved class since the shared class had one.
+    /// Turns of the reserved class since the last turn of the shared class.
     in_a_row: u32,
 }
 
-/// The queue for a number of threads.
+/// The queue for a fixed number of threads.
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<QueueState>,
     threads: usize,
 }
 
-/// A place in the queue. It is free again when this is dropped.
+/// A place in the queue. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct QueuePlace {
     queue: Arc<Queue>,
     claim: Option<Claim>,
     number: u64,
     called: oneshot::Receiver<()>,
-    /// Whether [`ThreadPermit`] stands for the thread.
+    /// Whether a [`ThreadPermit`] now holds the thread.
     handed_over: bool,
 }
 
-/// The right to one thread. It goes with the work: a caller that goes away does not free the thread early.
+/// The right to one thread. The permit moves with the work, so a caller that goes away does not free the thread early.
 #[derive(Debug)]
 pub(super) struct ThreadPermit(Arc<Queue>);
 
@@ -135,7 +135,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// None if there is no place left.
+    /// Takes a place. Returns `None` if there is no place left.
     pub(super) fn enter(self: &Arc<Self>, class: Class) -> Option<QueuePlace> {
         let mut state = self.state();
         let claim = match class {
@@ -167,7 +167,7 @@ impl Queue {
         })
     }
 
-    /// How many threads work, and how many callers wait.
+    /// Returns the numbers of busy threads and of waiting callers.
     pub(super) fn running_and_waiting(&self) -> (usize, usize) {
         let state = self.state();
         let waiting = state.reserved.waiting.len() + state.shared.waiting.len();
@@ -189,7 +189,7 @@ impl QueueState {
         self.reserved.taken < RESERVED && claim.holders().all(|(holder, most)| held(holder) < most)
     }
 
-    /// Calls those whose turn it is.
+    /// Calls the next callers while threads are free.
     fn call(&mut self) {
         while self.free > 0 {
             let reserved_waits = !self.reserved.waiting.is_empty();
@@ -204,7 +204,7 @@ impl QueueState {
                 0
             };
             self.free -= 1;
-            // Whoever is in the queue listens: a place leaves it before its receiver is dropped.
+            // Every caller in the queue listens: a place leaves the queue before its receiver is dropped.
             let _ = call.send(());
         }
     }
@@ -216,7 +216,7 @@ impl QueueState {
 }
 
 impl QueuePlace {
-    /// Waits for the turn of this place. None if it was there before.
+    /// Waits for this place's turn. Returns `None` if the place has had its turn already.
     pub(super) async fn turn(&mut self) -> Option<ThreadPermit> {
         (&mut self.called).await.ok()?;
         self.handed_over = true;
@@ -267,7 +267,7 @@ mod tests {
         places.map(|place| place.expect("a place")).collect()
     }
 
-    /// Gives each its turn, and says in which order: `r` for the reserved class, `s` for the shared one.
+    /// Gives each place its turn and returns the order: `r` for the reserved class, `s` for the shared one.
     fn order(mut waiting: Vec<QueuePlace>) -> String {
         let mut order = String::new();
         while !waiting.is_empty() {
@@ -311,7 +311,7 @@ mod tests {
         let known = places(&queue, (0..RESERVED as u8).map(|n| claim(n, n)));
         assert!(queue.enter(claim(200, 200)).is_none(), "all are taken");
         drop(strangers);
-        // One that finds no reserved place takes a shared one.
+        // A claimant without a reserved place takes a shared one.
         let late = queue.enter(claim(200, 200)).unwrap();
         assert_eq!(late.claim, None);
         drop((known, late));
@@ -340,7 +340,7 @@ mod tests {
         };
         let at_many_networks = places(&queue, (100..140).map(account));
         assert_eq!(reserved(&at_many_networks), OF_ACCOUNT);
-        // A place that is left can be taken again.
+        // A freed place can be taken again.
         one.remove(0);
         assert_eq!(reserved(&places(&queue, [claim(1, 1), claim(1, 1)])), 1);
     }
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(queue.running_and_waiting(), (1, 2));
         drop(work);
         assert_eq!(queue.running_and_waiting(), (1, 1), "the next is called");
-        // One that goes away when it was called and has not begun hands its turn on.
+        // A caller that goes away after its call and before its work passes its turn on.
         waiting.remove(0);
         assert_eq!(queue.running_and_waiting(), (1, 0));
         waiting.remove(0);

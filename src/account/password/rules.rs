@@ -1,4 +1,4 @@
-//! Which passwords may be set.
+//! Rules for new passwords.
 
 use secrecy::SecretString;
 use unicode_normalization::UnicodeNormalization;
@@ -7,30 +7,28 @@ use zeroize::Zeroizing;
 use super::disguise::{cores, is_trivial, readings};
 use super::{BadPassword, MIN_CHARS, Password, common};
 
-/// How many characters of a password are judged: the time that it takes grows faster than their number, and a longer
-/// password is not in any list.
+/// How many characters of a password are judged. The cost grows faster than linearly, and no list has longer passwords.
 const JUDGED_CHARS: usize = 40;
 
-/// A password that zxcvbn finds in fewer guesses is common. The lists that zxcvbn carries have some 30,000 passwords
-/// and 60,000 words and names; their usual variations stay below this.
+/// The number of zxcvbn guesses below which a password is common. The lists in zxcvbn have about 30,000 passwords and
+/// 60,000 words and names, and the usual variations of these stay below it.
 const COMMON_GUESSES: u64 = 1_000_000;
 
-/// A word that is shorter than this, in characters, counts only where it is all that a password is made from.
+/// The minimum length, in characters, of a word that counts inside a longer password. A shorter word counts only if the
+/// password is made from nothing else.
 const WORD_CHARS: usize = 3;
 
-/// A password needs at least this many characters besides the words of its context, common words and what is
-/// trivial.
+/// The minimum number of characters besides context words, common words and trivial parts.
 const OWN_CHARS: usize = 4;
 
-/// The rules for new passwords: length, common and breached passwords, and the words of a context, such as the
-/// username, in which attackers expect a password (NIST SP 800-63B-4, section 3.1.1.2). There are no rules of
-/// composition.
+/// The rules for new passwords: length, common and breached passwords, and context words such as the username, which
+/// attackers try first (NIST SP 800-63B-4, section 3.1.1.2). There are no composition rules.
 #[derive(Clone, Debug)]
 pub struct PasswordRules {
     words: Vec<String>,
 }
 
-/// The rules of a service that has a name and no words of its own.
+/// The rules of a service without forbidden words or an issuer name.
 impl Default for PasswordRules {
     fn default() -> Self {
         Self::new("", &[])
@@ -38,8 +36,8 @@ impl Default for PasswordRules {
 }
 
 impl PasswordRules {
-    /// The rules of a service whose issuer is that URL. Passwords that are made from the name of the issuer's host,
-    /// or from one of the `forbidden` words, are refused too.
+    /// Creates the rules of the service with that issuer URL. They also refuse passwords made from the issuer's host
+    /// name or from a `forbidden` word.
     #[must_use]
     pub fn new(issuer: &str, forbidden: &[String]) -> Self {
         let mut words = vec!["waxseal".to_owned()];
@@ -48,10 +46,10 @@ impl PasswordRules {
         Self { words }
     }
 
-    /// A password to be set by the user of that name.
+    /// Accepts a new password for the user with that name.
     ///
     /// # Errors
-    /// [`BadPassword`].
+    /// [`BadPassword`] says which rule refuses the password.
     pub fn choose(&self, text: SecretString, username: &str) -> Result<Password, BadPassword> {
         let password = Password::presented(text)?;
         let text = password.form();
@@ -63,7 +61,7 @@ impl PasswordRules {
         words.extend(self.words.iter().cloned());
         let mut known: Vec<_> = words.iter().map(String::as_str).collect();
         known.push(username);
-        // Compatibility forms, such as fullwidth letters, are one more disguise.
+        // Compatibility forms, such as fullwidth letters, are a further disguise.
         let plain: Zeroizing<Vec<char>> = Zeroizing::new(
             judged
                 .as_str()
@@ -81,7 +79,7 @@ impl PasswordRules {
     }
 }
 
-/// The words of the host in a URL, but for the top-level domain and numbers.
+/// Returns the words of the host in a URL, without the top-level domain and numbers.
 fn host_words(url: &str) -> Vec<String> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -98,8 +96,8 @@ fn host_words(url: &str) -> Vec<String> {
     named.iter().flat_map(|label| variants(label)).collect()
 }
 
-/// A word, without what separates its parts, and its parts if they are long enough; each without digits at its end
-/// too. Longer ones come first. What has no letters is left out.
+/// Returns the word without separators, its parts that are long enough, and each of these without trailing digits.
+/// Longer words come first. Variants without letters are left out.
 fn variants(word: &str) -> Vec<String> {
     let word = word.to_lowercase();
     let parts = word.split(|c: char| !c.is_alphanumeric());
@@ -124,7 +122,7 @@ fn is_long(word: &str) -> bool {
     word.chars().count() >= WORD_CHARS
 }
 
-/// Whether the text is a common password or a disguise of one.
+/// Returns whether the text is a common password or a disguise of one.
 fn is_common(text: &[char]) -> bool {
     let has = |text: &[char]| {
         let text: Zeroizing<String> = Zeroizing::new(text.iter().collect());
@@ -138,7 +136,7 @@ fn is_common(text: &[char]) -> bool {
     })
 }
 
-/// Whether a word of the context is all that the text is made from, but for a disguise and few other characters.
+/// Returns whether the text is made from context words alone, apart from a disguise and a few other characters.
 fn is_expected(text: &[char], words: &[String]) -> bool {
     let words: Vec<Vec<char>> = words.iter().map(|word| word.chars().collect()).collect();
     let disguised: Vec<_> = words.iter().flat_map(|word| readings(word)).collect();
@@ -159,7 +157,7 @@ fn is_expected(text: &[char], words: &[String]) -> bool {
     })
 }
 
-/// What is left of `text` without the words in its `reading`, in pieces. None if no word is in it.
+/// Returns the pieces of `text` that remain without the words found in its `reading`. `None` if it has no such word.
 fn without<'a>(text: &'a [char], reading: &[char], words: &[Vec<char>]) -> Option<Vec<&'a [char]>> {
     let mut covered = vec![false; text.len()];
     for word in words.iter().filter(|word| word.len() >= WORD_CHARS) {
@@ -183,8 +181,8 @@ fn without<'a>(text: &'a [char], reading: &[char], words: &[Vec<char>]) -> Optio
     Some(pieces)
 }
 
-/// How many characters of the pieces are neither trivial nor part of a common word. One common word is left out: two
-/// that were chosen at random are not trivial.
+/// Counts the characters of the pieces that are neither trivial nor part of a common word. Only the first common word
+/// is left out: two words chosen at random are not trivial.
 fn own_chars(pieces: &[&[char]]) -> usize {
     let own = pieces.iter().filter(|piece| !is_trivial(&[piece]));
     let (common, others): (Vec<&[char]>, Vec<&[char]>) = own.partition(|piece| is_common(piece));

@@ -20,8 +20,8 @@ fn password(text: &str) -> Password {
 #[tokio::test]
 async fn what_is_hashed_is_one_form_of_a_password_and_else_the_letters() {
     let hasher = hasher(64);
-    // Composed, decomposed, with another space; and then others: with a NUL, with a space at the end,
-    // with fullwidth and with upper-case letters.
+    // Composed, decomposed and with another space. Then different passwords: with a NUL, with a trailing space, with
+    // fullwidth and with upper-case letters.
     let forms = [
         "caf\u{e9} tisch lampe",
         "cafe\u{301} tisch lampe",
@@ -52,7 +52,7 @@ async fn what_is_hashed_is_one_form_of_a_password_and_else_the_letters() {
     }
 }
 
-/// The hash of a text that is not mapped, as it was made before.
+/// Hashes the typed text without mapping, as earlier versions did.
 fn hash_of_the_letters(hasher: &Hasher, text: &str) -> PasswordHash {
     hash(&hasher.argon2, text.as_bytes(), &*hasher.random).unwrap()
 }
@@ -74,7 +74,7 @@ async fn a_hash_of_what_was_typed_before_is_upgraded_to_one_of_the_form() {
             assert!(matches!(check(text, &new).await, Ok(Checked::Right)));
         }
     }
-    // One that was typed in the form is as good as before.
+    // An old hash of a password that was typed in the hashed form is still valid.
     let old = hash_of_the_letters(&hasher, "caf\u{e9} tisch lampe");
     let checked = hasher.check(password("cafe\u{301} tisch lampe"), Some(old));
     assert!(matches!(checked.await, Ok(Checked::Right)));
@@ -132,7 +132,7 @@ fn common_passwords_are_refused_and_no_composition_is_asked_for() {
     }
     assert_eq!(chosen("x7!Kq"), Err(BadPassword::TooShort));
     assert_eq!(chosen("ſ€ñ7kq!"), Err(BadPassword::TooShort));
-    // The form has seven characters; what was typed has eight, and other spaces.
+    // The hashed form has seven characters. The typed text has eight, and other spaces.
     assert_eq!(chosen("ſ€n\u{303}7kq!"), Err(BadPassword::TooShort));
     assert_eq!(
         chosen("iloveyou\u{3000}"),

@@ -1,5 +1,5 @@
-//! The threads that hash. They work below the priority of those that serve: a flood of logins then takes
-//! what the others leave, and a verification does not wait behind it.
+//! The hashing threads. They run at a lower priority than the threads that serve requests, so a flood of logins uses
+//! only spare CPU time and does not delay a verification.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -7,25 +7,25 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-/// How nice they are to other threads (nice(2)): a thirtieth of the weight of a thread that serves,
-/// and more than nothing, so that logins go on while verifications take all there is.
+/// The nice value added to the hashing threads (nice(2)). It gives them a thirtieth of the weight of a serving thread,
+/// which is enough for logins to proceed while verifications use all CPU time.
 const NICE: i32 = 15;
 
-/// There is no lower priority.
+/// The lowest priority.
 #[cfg(target_os = "linux")]
 const NICEST: i32 = 19;
 
 type HashingJob = Box<dyn FnOnce() + Send>;
 
-/// They end when this is dropped and what was begun is done.
+/// The pool of hashing threads. The threads end when the pool is dropped and the submitted jobs are done.
 #[derive(Debug)]
 pub(super) struct Workers(mpsc::Sender<HashingJob>);
 
 impl Workers {
-    /// So many threads.
+    /// Starts `count` threads.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system could not start a thread.
     pub(super) fn start(count: usize) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<HashingJob>();
         let queue = Arc::new(Mutex::new(queue));
@@ -38,14 +38,14 @@ impl Workers {
         Ok(Self(jobs))
     }
 
-    /// Does this on one of them. None if it did not come to its end.
+    /// Runs `work` on one of the threads. Returns `None` if the job panicked or did not run.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (done, result) = oneshot::channel();
         let job = move || {
-            // Who asked may have gone away.
+            // The caller may have gone away.
             let _ = done.send(work());
         };
         self.0.send(Box::new(job)).ok()?;
@@ -60,14 +60,14 @@ fn work(queue: &Mutex<mpsc::Receiver<HashingJob>>) {
         let Ok(job) = next else {
             return;
         };
-        // Whoever waits for it is told by its silence; the next one has a thread still.
+        // The waiting caller sees its channel close. The thread survives for the next job.
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             tracing::error!("hashing panicked");
         }
     }
 }
 
-/// Linux takes the calling thread for a process of its own here, which POSIX does not.
+/// On Linux a null process ID means the calling thread, unlike in POSIX.
 #[cfg(target_os = "linux")]
 fn be_nice() {
     use rustix::process::{getpriority_process, setpriority_process};
