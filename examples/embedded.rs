@@ -1,4 +1,4 @@
-//! An app with a route of its own. Waxseal's API and its pages are beside it, in the same process.
+//! An app with a route of its own. Waxseal's API and pages run in the same process.
 
 use std::net::SocketAddr;
 

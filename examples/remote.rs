@@ -1,4 +1,4 @@
-//! A service in another process than Waxseal: it verifies tokens by itself, and refuses who has logged out.
+//! A service in a process of its own. It verifies tokens itself, and refuses sessions that have logged out.
 
 use std::convert::Infallible;
 use std::env;
@@ -25,7 +25,7 @@ async fn all(Scoped(service, ..): Scoped<ReadOrders, Service>) -> String {
     format!("all orders, for {}\n", service.client())
 }
 
-/// News for as long as the token is good.
+/// Streams news for as long as the caller's token is valid.
 async fn news(who: Principal) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let ticks = stream::unfold(0_u32, |tick| async move {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -46,7 +46,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .audience(&issuer)
         .audience("https://orders.example")
         .start()?;
-    // It goes on trying: until it is ready, tokens are refused with 503.
+    // The verifier keeps trying. Until it is ready, it refuses tokens with 503.
     if let Err(cause) = verifier.ready().await {
         eprintln!("{cause}");
     }

@@ -1,4 +1,4 @@
-//! An app that signs its users up: `POST /sign-up` adds a user, and Waxseal's `POST /login` logs the user in.
+//! An app that signs up its own users: `POST /sign-up` adds a user, and Waxseal's `POST /login` logs the user in.
 
 use std::net::SocketAddr;
 
@@ -17,12 +17,12 @@ struct SignUp {
     password: String,
 }
 
-/// Answers 201, or says in `application/problem+json` what is wrong with the name or the password.
+/// Answers 201, or describes in `application/problem+json` what is wrong with the username or the password.
 async fn sign_up(
     State(waxseal): State<Waxseal>,
     Json(wanted): Json<SignUp>,
 ) -> Result<StatusCode, Problem> {
-    // Anybody can call this. Limit how often, as your app limits other such requests.
+    // Anyone can call this. Rate-limit it like the app's other public requests.
     waxseal.sign_up(&wanted.username, wanted.password).await?;
     Ok(StatusCode::CREATED)
 }

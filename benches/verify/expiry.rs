@@ -1,4 +1,4 @@
-//! Many revocations that expire at once: what it does to who verifies and who logs out meanwhile.
+//! Many revocations that expire at once: the delay that concurrent verifications and logouts see.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,17 +15,17 @@ use crate::Size;
 use crate::harness::{line, stopwatch};
 use crate::subject::{Bench, filled, revocation};
 
-/// Of logouts, faster than a disk can have them.
+/// The pause between logouts. A disk could not sync them as fast.
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// While nothing expires.
+/// How long the idle case is measured.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Nanoseconds of each call.
+/// The duration of each call, in nanoseconds, sorted.
 struct Calls(Vec<u32>);
 
 impl Calls {
-    /// One after the other, a pause between them, until that says so.
+    /// Repeats the call, with a pause after each, until `over` returns true.
     fn until(over: impl Fn() -> bool, pause: Duration, mut call: impl FnMut()) -> Self {
         let mut nanos = Vec::with_capacity(1 << 24);
         while !over() {
@@ -41,14 +41,14 @@ impl Calls {
         Self(nanos)
     }
 
-    /// In microseconds.
+    /// Returns a quantile in microseconds.
     fn at(&self, share: f64) -> f64 {
         let index = (self.0.len() as f64 * share) as usize;
         f64::from(self.0[index.min(self.0.len() - 1)]) / 1e3
     }
 }
 
-/// The longest calls while very many entries leave the list, to when nothing does.
+/// The longest calls while very many entries leave the list, compared with those while none does.
 pub fn housekeeping(size: &Size) {
     let bench = Bench::new(Algorithm::EdDsa);
     let kid = bench.key().public().kid();
@@ -64,7 +64,7 @@ pub fn housekeeping(size: &Size) {
         seq += 1;
         list.apply(&revocation(seq, past, &bench.random));
     };
-    // Past all that the list is filled with, and not past what is asked for and entered meanwhile.
+    // Later than all entries in the list, and earlier than what is looked up and added meanwhile.
     let horizon = bench.clock.now().plus(Duration::from_secs(12 * 3600));
     for (what, pause, call) in [
         (

@@ -1,21 +1,20 @@
-//! Two things side by side, in turns.
+//! Compares contenders that take turns.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-/// Above the lines.
+/// Prints the heading of the table.
 pub fn heading() {
     println!("{:<64} {:>8}  {:>8}", "", "ratio", "goal");
 }
 
-/// One line of the table.
+/// Prints one line of the table.
 pub fn line(what: &str, ratio: f64, goal: Option<f64>, detail: &str) {
     let goal = goal.map_or(String::from("-"), |goal| format!("≤ {goal:.4}"));
     println!("{what:<64} {ratio:>8.4}  {goal:>8}  {detail}");
 }
 
-/// Lets the contenders take turns, each first as often as the others, and gives what each said in
-/// each round.
+/// Lets the contenders take turns, each first equally often. Returns the results of each contender by round.
 pub fn take_turns<const N: usize>(
     rounds: usize,
     contenders: [&mut dyn FnMut(usize) -> f64; N],
@@ -30,13 +29,13 @@ pub fn take_turns<const N: usize>(
     said
 }
 
-/// Starts to measure.
+/// Starts a measurement.
 #[expect(clippy::disallowed_methods, reason = "a stopwatch, not a clock")]
 pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
-/// Nanoseconds a call of `call` with each of `turn`.
+/// Returns the nanoseconds per call of `call`, with each index of `turn`.
 pub fn nanos<T>(
     turn: impl ExactSizeIterator<Item = usize>,
     mut call: impl FnMut(usize) -> T,
@@ -49,20 +48,20 @@ pub fn nanos<T>(
     start.elapsed().as_nanos() as f64 / calls
 }
 
-/// The middle one.
+/// Returns the median.
 pub fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[sorted.len() / 2]
 }
 
-/// The median of the rounds' ratios.
+/// Returns the median of the rounds' ratios.
 pub fn ratio(these: &[f64], those: &[f64]) -> f64 {
     let ratios: Vec<f64> = these.iter().zip(those).map(|(a, b)| a / b).collect();
     median(&ratios)
 }
 
-/// Both contenders' microseconds, from nanoseconds.
+/// Describes both contenders' medians in microseconds, from nanoseconds.
 pub fn micros(these: &[f64], those: &[f64]) -> String {
     format!(
         "{:.2} µs to {:.2} µs",

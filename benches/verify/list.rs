@@ -1,4 +1,4 @@
-//! The revocation list: the time that it takes as it grows.
+//! The revocation list: how lookups and verifications slow down as it grows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::Size;
 use crate::harness::{line, median, micros, nanos, ratio, take_turns};
 use crate::subject::{Bench, filled};
 
-/// Look-ups in one turn.
+/// Lookups in one turn.
 const LOOK_UPS: usize = 100;
 
 /// Repeated verifications in one turn.
 const REPEATED: usize = 100;
 
-/// Room for all of the tokens.
+/// Room for all tokens, in bytes.
 const ROOM: u64 = 1 << 30;
 
-/// The look-up, a first verification and a repeated one, among few entries, many and very many.
+/// A lookup, a first verification and a repeated one, with few entries, many and very many.
 pub fn look_up(size: &Size) {
     let bench = Bench::new(Algorithm::EdDsa);
     let sizes = [size.small, size.large, size.huge];
@@ -39,7 +39,7 @@ pub fn look_up(size: &Size) {
     }
     let a_turn = size.tokens / size.rounds;
     let kid = bench.key().public().kid();
-    // Each is asked for once, so that no cache has its place in the list yet.
+    // Each is looked up only once, so that no processor cache has its place in the list.
     let now = bench.clock.now();
     const LEEWAY: Duration = Duration::from_secs(5);
     let misses: Vec<_> = (0..size.rounds * LOOK_UPS)
@@ -68,7 +68,7 @@ pub fn look_up(size: &Size) {
             verifier.verify(&live[index]).unwrap()
         })
     };
-    // Whoever came second would find the first one's tokens in the processor's cache.
+    // Each contender uses other tokens: the processor's cache would have those of the previous one.
     let other = |round, by| (round + by * size.rounds / 3) % size.rounds;
     let look_ups = take_turns(
         size.rounds,

@@ -1,11 +1,12 @@
-//! What verification, revocation and logout cost, as ratios.
+//! The cost of verification, revocation and logout, as ratios.
 //!
-//! A machine is noisy and differs from the next one, so each line sets two things side by side in one
-//! run: they take turns in short rounds, and the line has the median of the rounds' ratios.
+//! Machines are noisy and differ, so each line compares two things in one run: they take turns in short rounds, and the
+//! line shows the median of the rounds' ratios.
 //!
-//! `cargo bench --locked --bench verify` measures, in a few minutes. With `--quick`, `--test` or
-//! `WAXSEAL_BENCH_QUICK=1`, and wherever cargo does not ask for a measurement (`cargo test --locked --benches`),
-//! it only proves that it works. Names of sections, `memo` or `start` for example, leave the others out.
+//! `cargo bench --locked --bench verify` measures, and takes a few minutes. With `--quick`, `--test` or
+//! `WAXSEAL_BENCH_QUICK=1`, and whenever cargo does not request a measurement (`cargo test --locked --benches`), it
+//! only checks that everything works. Names of sections as arguments, for example `memo` or `start`, select these
+//! sections.
 
 mod expiry;
 mod harness;
@@ -19,33 +20,33 @@ mod start;
 mod store;
 mod subject;
 
-/// How much is measured.
+/// The extent of the measurement.
 struct Size {
-    /// How often the contenders take turns.
+    /// Rounds of most contests.
     rounds: usize,
     /// Entries of the small list.
     small: usize,
     /// Entries of the large list.
     large: usize,
-    /// Entries of a list that few will ever have.
+    /// Entries of a very large list, which few services will have.
     huge: usize,
     /// Entries that expire at once.
     expiring: usize,
-    /// Different tokens that are verified against the lists.
+    /// Distinct tokens that are verified against the lists.
     tokens: usize,
-    /// Live tokens of a service with few people.
+    /// Live tokens of a service with few users.
     few_tokens: usize,
-    /// Live tokens of one with many.
+    /// Live tokens of a service with many users.
     many_tokens: usize,
-    /// How often one caller and many take turns.
+    /// Rounds of the contest between one caller and many.
     store_rounds: usize,
-    /// Logouts of one caller in one turn.
+    /// Logouts of one caller in one round.
     logouts: usize,
-    /// How often a service starts.
+    /// Starts of a service.
     starts: usize,
 }
 
-/// A measurement, of a few minutes.
+/// A measurement, which takes a few minutes.
 const FULL: Size = Size {
     rounds: 2_000,
     small: 1_000,
@@ -60,7 +61,7 @@ const FULL: Size = Size {
     starts: 5,
 };
 
-/// A proof that it works, of about a second.
+/// A check that everything works, which takes about a second.
 const QUICK: Size = Size {
     rounds: 5,
     small: 1_000,
@@ -75,7 +76,7 @@ const QUICK: Size = Size {
     starts: 1,
 };
 
-/// A part of the table, and its name.
+/// The name of a section of the table, and its function.
 type Section = (&'static str, fn(&Size));
 
 fn main() {
@@ -86,7 +87,7 @@ fn main() {
         return;
     }
     if has("--list") {
-        // A test runner that asks for tests; this program has none by name.
+        // A test runner asks for a list of tests; this program has none.
         return;
     }
     let told = std::env::var_os("WAXSEAL_BENCH_QUICK").is_some();

@@ -1,4 +1,4 @@
-//! Maps that could hold the revocation list, beside the one that does: the memory and the time that they take.
+//! The revocation list beside other maps that could hold it: memory and time.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,19 +16,19 @@ use crate::Size;
 use crate::harness::{line, median, nanos, ratio, take_turns};
 use crate::subject::revocation;
 
-/// The argument that makes this program its own child, to fill one map and weigh it.
+/// The argument with which this program calls itself, to fill one map and measure its memory.
 pub const WEIGH: &str = "--weigh";
 
-/// Look-ups in one turn.
+/// Lookups in one turn.
 const LOOK_UPS: usize = 200;
 
-/// Turns of each map: they are short.
+/// Turns of each map. Many, because they are short.
 const ROUNDS: usize = 1000;
 
-/// Shards of a map that has locks, as many as moka has.
+/// Shards of a map with locks: as many as moka has.
 const SHARDS: usize = 64;
 
-/// What the list has of a session.
+/// What the list stores for a session.
 #[derive(Clone, Copy)]
 struct Ended {
     from: i64,
@@ -36,7 +36,7 @@ struct Ended {
     _expires_at: Timestamp,
 }
 
-/// A map that many threads can use.
+/// A concurrent map.
 trait Map {
     fn insert(&self, lineage: Lineage, ended: Ended);
     fn get(&self, lineage: &Lineage) -> Option<Ended>;
@@ -48,7 +48,7 @@ impl Map for moka::sync::Cache<Lineage, Ended> {
     }
 
     fn get(&self, lineage: &Lineage) -> Option<Ended> {
-        // Its fastest miss.
+        // The fastest miss that moka offers.
         self.contains_key(lineage)
             .then(|| Self::get(self, lineage))
             .flatten()
@@ -65,7 +65,7 @@ impl Map for papaya::HashMap<Lineage, Ended> {
     }
 }
 
-/// The standard library's, which is hashbrown, in shards.
+/// The standard library's map, which is hashbrown, in shards.
 struct Sharded {
     shards: [RwLock<HashMap<Lineage, Ended>>; SHARDS],
     hasher: RandomState,
@@ -95,7 +95,7 @@ impl Map for Sharded {
     }
 }
 
-/// Their names. All but the list itself hold the same keys and values.
+/// The names of the maps. All but the list itself hold the same keys and values.
 const NAMES: [&str; 4] = ["the list", "moka", "papaya", "a sharded HashMap"];
 
 fn bare(name: &str) -> Box<dyn Map> {
@@ -119,8 +119,7 @@ fn entry_of(revocation: &Revocation) -> (Lineage, Ended) {
     (lineage, ended)
 }
 
-/// Bytes an entry: a process of its own for each map, since memory that was given back is seldom the
-/// system's again.
+/// Bytes per entry. Each map gets a process of its own, because freed memory seldom returns to the system.
 pub fn memory(size: &Size) {
     let program = std::env::current_exe().unwrap();
     let entries = size.large.to_string();
@@ -144,7 +143,7 @@ pub fn memory(size: &Size) {
     }
 }
 
-/// What the child does: resident bytes an entry.
+/// Runs in the child: returns the resident bytes per entry.
 pub fn weigh(map: &str, entries: usize) -> f64 {
     let (random, at) = (SeededRandom::new(1), SystemClock.now());
     let revocations = (1..=entries).map(|seq| revocation(seq, at, &random));
@@ -164,7 +163,7 @@ pub fn weigh(map: &str, entries: usize) -> f64 {
     bytes(resident())
 }
 
-/// Resident bytes of this process.
+/// Returns the resident bytes of this process.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -172,7 +171,7 @@ fn resident() -> u64 {
     kib.unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// What a hit and a miss take in each of the bare maps, among few entries and many.
+/// The time of a hit and of a miss in each of the bare maps, with few entries and with many.
 pub fn look_up(size: &Size) {
     for entries in [size.small, size.large] {
         let (random, at) = (SeededRandom::new(1), SystemClock.now());
@@ -186,7 +185,7 @@ pub fn look_up(size: &Size) {
         let others: Vec<_> = (0..ROUNDS * LOOK_UPS)
             .map(|_| Lineage::new(at, &random))
             .collect();
-        // Far from what was asked before, so that no cache of the processor has it, if there are many.
+        // Far from the previous lookup, so that with many entries no processor cache has it.
         let hit = |map: &dyn Map, round: usize| {
             nanos(0..LOOK_UPS, |step| {
                 let lineage = &there[(round * LOOK_UPS + step) * 7919 % entries];

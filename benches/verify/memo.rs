@@ -1,4 +1,4 @@
-//! The memo: what a token costs that verified before.
+//! The memo: the cost of verifying a token again.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use crate::subject::{Bench, filled};
 /// First verifications in one turn.
 const TURN: usize = 8;
 
-/// Repeated ones in one turn, which are so much shorter.
+/// Repeated verifications in one turn. More, because each is much shorter.
 const REPEATED: usize = 64 * TURN;
 
-/// Room for all of the tokens.
+/// Room for all tokens, in bytes.
 const ROOM: u64 = 1 << 30;
 
-/// The same tokens again, in an order that no cache of the processor foresees.
+/// Repeats the tokens in an order that defeats the processor's caches.
 fn anywhere(round: usize, turn: usize, tokens: usize) -> impl ExactSizeIterator<Item = usize> {
     const STRIDE: usize = 7_919;
     (0..turn).map(move |step| (round * turn + step) * STRIDE % tokens)
 }
 
-/// A repeated verification to a first one, among few tokens and few revocations, and among many.
+/// A repeated verification compared with a first one: with few tokens and revocations, and with many.
 pub fn repeated(size: &Size) {
     let few = (size.small, size.few_tokens, 1.0 / 80.0);
     let many = (size.large, size.many_tokens, 1.0 / 20.0);

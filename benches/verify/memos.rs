@@ -1,4 +1,4 @@
-//! What the memo could be, beside what it is: a hit in each, with nothing else around it.
+//! The memo beside alternatives: a bare hit in each.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -13,17 +13,17 @@ use crate::Size;
 use crate::harness::{line, median, nanos, ratio, take_turns};
 use crate::subject::Bench;
 
-/// Hits in one turn, and turns.
+/// Hits per turn, and turns.
 const HITS: usize = 200;
 const ROUNDS: usize = 1000;
 
-/// Shards of a map that has locks.
+/// Shards of a map with locks.
 const SHARDS: usize = 64;
 
-/// How much of a text the memo's key is taken from.
+/// How many bytes at the end of a token the memo hashes.
 const TAIL: usize = 32;
 
-/// What a hit gives: shared, as verified claims are.
+/// The value of a hit, shared like verified claims.
 type Known = Arc<[u8; 256]>;
 
 type Digest = [u8; 32];
@@ -63,7 +63,7 @@ impl Equivalent<Text> for Asked<'_> {
     }
 }
 
-/// A hit among few tokens and among many.
+/// A hit with few tokens and with many.
 pub fn look_up(size: &Size) {
     let bench = Bench::new(Algorithm::EdDsa);
     for live in [size.few_tokens, size.many_tokens] {

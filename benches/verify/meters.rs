@@ -1,4 +1,4 @@
-//! What it costs that verifications are counted.
+//! The cost of counting verifications.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::Size;
 use crate::harness::{line, micros, nanos, ratio, take_turns};
 use crate::subject::{Bench, filled};
 
-/// Verification with a recorder for Prometheus to that without one.
+/// Verification with a Prometheus recorder, compared with verification without one.
 pub fn counted(size: &Size) {
     let bench = Bench::new(Algorithm::EdDsa);
     let list = Arc::new(filled(size.small));

@@ -1,4 +1,4 @@
-//! Verifying and signing, beside ring alone.
+//! Verification and signing, compared with ring alone.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::Size;
 use crate::harness::{line, micros, nanos, ratio, take_turns};
 use crate::subject::{Bench, filled};
 
-/// Signatures in one turn: few, so that both contenders meet the same noise.
+/// Signatures in one turn. Few, so that both contenders see the same noise.
 const TURN: usize = 8;
 
 type Signer = Box<dyn Fn(&[u8]) -> Signature>;
 
-/// The text that a token's signature is over, and the signature.
+/// Returns the text that a token's signature covers, and the signature.
 fn parts(token: &str) -> (Vec<u8>, Vec<u8>) {
     let decode = |part: &str| base64url::decode(part.as_bytes()).unwrap();
     let Some(rest) = token.strip_prefix(paseto::HEADER) else {
@@ -43,7 +43,7 @@ fn parts(token: &str) -> (Vec<u8>, Vec<u8>) {
     (signed, signature)
 }
 
-/// Verification, in each format and with what was not taken.
+/// Verification in each format, and with the rejected library.
 pub fn verify_each(size: &Size) {
     for algorithm in Algorithm::ALL {
         verify(size, algorithm);
@@ -51,14 +51,14 @@ pub fn verify_each(size: &Size) {
     pasetors(size);
 }
 
-/// Signing, in each format.
+/// Signing in each format.
 pub fn sign_each(size: &Size) {
     for algorithm in Algorithm::ALL {
         sign(size, algorithm);
     }
 }
 
-/// The whole of verification to the bare signature check.
+/// Complete verification, compared with the bare signature check.
 fn verify(size: &Size, algorithm: Algorithm) {
     let bench = Bench::new(algorithm);
     let verifier = bench.verifier(&Arc::new(filled(size.small)));
@@ -94,7 +94,7 @@ fn verify(size: &Size, algorithm: Algorithm) {
     );
 }
 
-/// What the library would cost that was not taken: pasetors' own check, on the same tokens.
+/// The cost of the rejected library: pasetors' own check of the same tokens.
 fn pasetors(size: &Size) {
     let bench = Bench::new(Algorithm::V4Public);
     let tokens = bench.tokens(TURN);
@@ -129,7 +129,7 @@ fn pasetors(size: &Size) {
     );
 }
 
-/// The whole of signing to the bare signature.
+/// Complete signing, compared with the bare signature.
 fn sign(size: &Size, algorithm: Algorithm) {
     let bench = Bench::new(algorithm);
     let claims: Vec<_> = (0..TURN).map(|_| bench.claims()).collect();

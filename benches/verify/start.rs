@@ -1,4 +1,4 @@
-//! How long a service takes that starts with many live revocations.
+//! The start-up time of a service with many live revocations.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,12 +19,12 @@ use crate::Size;
 use crate::harness::{line, median, stopwatch};
 use crate::subject::{ISSUER, revocation};
 
-/// Rows of one statement.
+/// Rows per statement.
 const ROWS: usize = 500;
 
-/// From opening the files to being able to tell good tokens from bad.
+/// From opening the files until the service can verify tokens.
 pub fn start(size: &Size) {
-    // Under target/, since the system's folder for temporary files may be memory.
+    // Under target/, because the system's temporary folder can be in memory.
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let settings = Settings {
         data_dir: folder.path().join("data"),
@@ -48,7 +48,7 @@ pub fn start(size: &Size) {
         let began = stopwatch();
         let waxseal = runtime.block_on(async {
             let waxseal = open().await;
-            // A list that took longer to read than it is good for is read on before it is believed.
+            // If reading took longer than the freshness bound, the list must catch up before it counts.
             while !waxseal.verifier().is_fresh() {
                 waxseal.catch_up().await.unwrap();
             }
@@ -73,7 +73,7 @@ pub fn start(size: &Size) {
     );
 }
 
-/// Logouts of a moment ago, as one node would have written them.
+/// Writes recent logouts, as one node would have written them.
 async fn fill(file: &Path, count: usize) {
     let options = SqliteConnectOptions::new().filename(file);
     let mut database = SqliteConnection::connect_with(&options).await.unwrap();

@@ -1,4 +1,4 @@
-//! Logouts a second.
+//! Logouts per second.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -21,16 +21,16 @@ use crate::Size;
 use crate::harness::{line, median, nanos, ratio, stopwatch, take_turns};
 use crate::subject::{Bench, ISSUER};
 
-/// How many log out at once.
+/// Concurrent callers.
 const CALLERS: usize = 64;
 
-/// The file that is synced beside the store.
+/// The size of the file that is synced for comparison: bytes per page, and pages.
 const PAGE: usize = 4096;
 const PAGES: usize = 256;
 
-/// Durable logouts a second, alone and together, beside what the disk can sync.
+/// Durable logouts per second, with one caller and with many, compared with what the disk can sync.
 pub fn logouts(size: &Size) {
-    // Under target/, since the system's folder for temporary files may be memory.
+    // Under target/, because the system's temporary folder can be in memory.
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let runtime = Runtime::new().unwrap();
     let bench = Bench::new(Algorithm::EdDsa);
@@ -75,7 +75,7 @@ pub fn logouts(size: &Size) {
         });
         logouts / start.elapsed().as_secs_f64()
     };
-    // Written over in place, as SQLite does with its log: a file that grows costs more.
+    // Overwritten in place, as SQLite does with its log, because a growing file costs more.
     let file = File::create(folder.path().join("synced")).unwrap();
     file.write_all_at(&[0; PAGE * PAGES], 0).unwrap();
     let [synced, alone, together] = take_turns(
@@ -112,7 +112,7 @@ pub fn logouts(size: &Size) {
     );
 }
 
-/// The file system that `path` is on.
+/// Returns the file system that holds `path`.
 fn file_system(path: &Path) -> String {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let mounts = mounts.lines().filter_map(|line| {

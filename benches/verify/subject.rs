@@ -1,4 +1,4 @@
-//! What is measured: keys, tokens, lists.
+//! The keys, tokens and lists that the benches measure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use waxseal::time::{Clock, ManualClock, SystemClock, Timestamp};
 use waxseal::token;
 use waxseal::verifier::Verifier;
 
-/// Who issues, and for whom.
+/// The issuer, and the audience.
 pub const ISSUER: &str = "https://issuer.example";
 
-/// An issuer's keys and rules, and a generator that repeats itself.
+/// An issuer's keys and policy, with a deterministic random generator.
 pub struct Bench {
     pub pem: String,
     key: SigningKey,
@@ -32,12 +32,12 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A new key, and a service's default rules.
+    /// Creates a new key, with the default policy of a service.
     pub fn new(algorithm: Algorithm) -> Self {
         let pem = generate_pem(algorithm, &OsRandom::new()).to_string();
         let key = SigningKey::from_pem(pem.as_bytes(), algorithm.format()).unwrap();
         let public = Keyring::from_verifying_keys([key.public().clone()]).unwrap();
-        // It stands still, so that a list stays fresh however long the run takes.
+        // The clock stands still, so that a list stays fresh however long the run takes.
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let random = SeededRandom::new(7);
         Self {
@@ -51,25 +51,25 @@ impl Bench {
         }
     }
 
-    /// The claims of a new session.
+    /// Returns the claims of a new session.
     pub fn claims(&self) -> Claims {
         let now = self.clock.now();
         let lineage = Lineage::new(now, &self.random);
         session::begin(&self.policy, self.user, lineage, now, &self.random)
     }
 
-    /// The key that signs.
+    /// Returns the signing key.
     pub fn key(&self) -> &SigningKey {
         &self.key
     }
 
-    /// As many tokens, each of a session of its own.
+    /// Signs this many tokens, each of a session of its own.
     pub fn tokens(&self, count: usize) -> Vec<String> {
         let sign = |_| token::sign(&self.claims(), self.key()).unwrap();
         (0..count).map(sign).collect()
     }
 
-    /// A verifier over the clocks of the real service, that remembers nothing.
+    /// Returns a verifier with the real service's clock and no memo.
     pub fn verifier(&self, list: &Arc<RevocationList>) -> Verifier {
         let clock = SystemClock;
         let freshness = Freshness::new(Duration::from_secs(24 * 3600));
@@ -86,7 +86,7 @@ impl Bench {
     }
 }
 
-/// A revocation of one more session, as a logout writes it.
+/// The revocation of a new session, as a logout writes it.
 pub fn revocation(seq: usize, at: Timestamp, random: &SeededRandom) -> Revocation {
     Revocation {
         seq: i64::try_from(seq).unwrap(),
@@ -100,10 +100,10 @@ pub fn revocation(seq: usize, at: Timestamp, random: &SeededRandom) -> Revocatio
     }
 }
 
-/// A list of that many sessions.
+/// Returns a list of this many revoked sessions.
 pub fn filled(entries: usize) -> RevocationList {
     let list = RevocationList::new();
-    // As a log says it that is read when a service starts.
+    // As at a service's start, when the log tells how many entries follow.
     list.expect(entries as u64);
     let (random, at) = (SeededRandom::new(1), SystemClock.now());
     for seq in 1..=entries {

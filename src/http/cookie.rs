@@ -1,21 +1,23 @@
-//! The session cookie: read strictly, by name, with no decoding (RFC 6265, section 4.2).
+//! The session cookie. It is read strictly, by name, without decoding (RFC 6265, section 4.2).
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 
-/// The cookie's name. Browsers take it only with `Secure`, without `Domain`, with `Path=/`, and from no
-/// script (draft-ietf-httpbis-layered-cookies, section 4.1.3); those that know only `__Host-` lack the last.
+/// The name of the session cookie. Browsers accept it only with `Secure`, without `Domain`, with `Path=/`, and not from
+/// a script (draft-ietf-httpbis-layered-cookies, section 4.1.3). Browsers that know only `__Host-` do not enforce the
+/// last.
 pub const NAME: &str = "__Host-Http-waxseal";
 
-/// When browsers send the cookie with requests from other sites (the `SameSite` attribute of draft-ietf-httpbis-rfc6265bis).
+/// When browsers send the cookie with requests from other sites (the `SameSite` attribute of
+/// draft-ietf-httpbis-rfc6265bis).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SameSite {
-    /// Also when a link on another site leads here.
+    /// Same-site requests, and top-level navigations from other sites.
     #[default]
     Lax,
-    /// Never.
+    /// Same-site requests only.
     Strict,
-    /// Always: for pages on another site, in browsers that still let them.
+    /// All requests. For pages on another site, in browsers that still allow third-party cookies.
     None,
 }
 
@@ -29,12 +31,12 @@ impl SameSite {
     }
 }
 
-/// More than one cookie of our name: one of them was planted, and nobody can tell which.
+/// More than one session cookie. One of them was planted, and the service cannot tell which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Duplicate;
 
-/// The session cookie's value, if there is exactly one. A value that is no text is no token either, and
-/// comes back as one that cannot verify.
+/// Returns the value of the session cookie, if there is exactly one. A value that is not UTF-8 becomes an empty one,
+/// which never verifies.
 pub(super) fn read(headers: &HeaderMap) -> Result<Option<&str>, Duplicate> {
     let mut found = None;
     for header in headers.get_all(COOKIE) {
@@ -55,7 +57,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<&str>, Duplicate> {
     Ok(found)
 }
 
-/// Without `Max-Age`: it ends with the browser, and by its token before that.
+/// A `Set-Cookie` without `Max-Age`: the cookie ends with the browser, or earlier with its token.
 pub(super) fn set(token: &str, same_site: SameSite) -> Option<HeaderValue> {
     let same_site = same_site.attribute();
     let text = format!("{NAME}={token}; Path=/; Secure; HttpOnly; SameSite={same_site}");
@@ -68,7 +70,7 @@ pub(super) fn clear(same_site: SameSite) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-/// Whether a `Set-Cookie` is about the session cookie.
+/// Whether a `Set-Cookie` sets or clears the session cookie.
 pub(super) fn is_ours(set_cookie: &HeaderValue) -> bool {
     set_cookie
         .as_bytes()

@@ -1,7 +1,7 @@
-//! The request that is answered now, so that every line of the log can say which one it is about.
+//! The request in progress, so that every log line can name its request.
 //!
-//! A span of tracing says it too, to those who take spans. Making one costs as much as all else that stands around a
-//! resource, and most requests log nothing: so this is what `waxseal serve` writes into its log.
+//! `waxseal serve` writes it into its log. A span of `tracing` has the same data for those who collect spans, but
+//! creating one costs as much as all other layers around a resource together, and most requests log nothing.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ tokio::task_local! {
     static CURRENT: CurrentRequest;
 }
 
-/// How much of a method and of a path a line shows, in characters: a stranger chooses both.
+/// How many characters of a method and of a path a log line shows. The sender of the request chooses both.
 const METHOD_CHARS: usize = 20;
 const PATH_CHARS: usize = 200;
 
-/// A request, as a line of the log names it. It shows no query, which may have what does not belong in a log.
+/// A request as a log line names it. The query is left out, because it can contain secrets.
 #[derive(Clone, Debug)]
 pub struct CurrentRequest {
     method: Method,
@@ -43,19 +43,19 @@ impl CurrentRequest {
         }
     }
 
-    /// The one that this task answers, if it answers one.
+    /// Returns the request that this task answers, if any.
     #[must_use]
     pub fn get() -> Option<Self> {
         CURRENT.try_with(Self::clone).ok()
     }
 
-    /// What `task` logs is about this request.
+    /// Attributes what `task` logs to this request.
     pub(super) fn during<F: Future>(self, task: F) -> TaskLocalFuture<Self, F> {
         CURRENT.scope(self, task)
     }
 }
 
-/// What `task` logs is about the request that is answered now, if there is one, also when it is answered by then.
+/// Attributes what `task` logs to the current request, if there is one, even after the request has been answered.
 pub(super) fn in_current_request<T>(task: impl Future<Output = T>) -> impl Future<Output = T> {
     let current = CurrentRequest::get();
     async move {
@@ -66,7 +66,7 @@ pub(super) fn in_current_request<T>(task: impl Future<Output = T>) -> impl Futur
     }
 }
 
-/// Runs `task` to its end, even if the caller goes away before.
+/// Runs `task` to completion, even if the caller disconnects.
 #[cfg(feature = "server")]
 pub(super) async fn to_the_end<T: Send + 'static>(
     task: impl Future<Output = T> + Send + 'static,
@@ -74,7 +74,7 @@ pub(super) async fn to_the_end<T: Send + 'static>(
     let task = tokio::spawn(in_current_request(task).in_current_span());
     match task.await {
         Ok(done) => done,
-        // Nothing aborts the task, so it has panicked, or the runtime is shutting down and drops this one as well.
+        // Nothing aborts the task: it panicked, or the runtime is shutting down and drops this future as well.
         Err(failed) => match failed.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => std::future::pending().await,

@@ -1,4 +1,4 @@
-//! Which host a request is for: its `Host` (RFC 9112, section 3.2), and whether the session cookie may be used there
+//! The host that a request is for: `Host` (RFC 9112, section 3.2), and whether the session cookie may be used there
 //! (RFC 9110, section 15.5.20).
 
 use std::net::Ipv4Addr;
@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, Uri};
 
 use super::problem::Problem;
 
-/// A host and its port, as `Host` and `:authority` write them: the host alone, or none if the text is neither.
-/// An IPv6 address keeps its brackets.
+/// Returns the host of a `Host` or `:authority` value, without its port. None if the value is malformed. An IPv6
+/// address keeps its brackets.
 pub(super) fn without_port(authority: &[u8]) -> Option<&str> {
     let end = match authority {
         [b'[', rest @ ..] => rest.iter().position(|b| *b == b']')? + 2,
@@ -42,11 +42,11 @@ pub(super) fn without_port(authority: &[u8]) -> Option<&str> {
     str::from_utf8(host).ok()
 }
 
-/// The host that a request names: in its target (`:authority`, RFC 9113, section 8.3.1, or the absolute form), else
-/// in `Host`. None without either.
+/// Returns the host that a request names: that of its target (`:authority`, RFC 9113, section 8.3.1, or the absolute
+/// form), else that of `Host`. None without either.
 ///
 /// # Errors
-/// 400 for two `Host` headers, or for one that is no host.
+/// 400 for two `Host` headers, or for a malformed one.
 pub(super) fn named<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, Problem> {
     let mut lines = headers.get_all(HOST).iter();
     let host = match (lines.next(), lines.next()) {
@@ -57,7 +57,8 @@ pub(super) fn named<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&
     Ok(uri.host().or(host))
 }
 
-/// Whether a host is the browser's own machine: it needs no name server, so no stranger can point it elsewhere.
+/// Whether a host is the browser's own machine. Such a name needs no name server, so an attacker cannot point it
+/// elsewhere.
 pub(super) fn is_loopback(host: &str) -> bool {
     let ends_in_localhost = |host: &str| {
         host.len() > ".localhost".len()

@@ -1,4 +1,4 @@
-//! Responses that last: they end with the token that they were given for.
+//! Long-lived responses, which end with the token that they were given for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tracing::Instrument;
 use super::current::in_current_request;
 use crate::verifier::{Refusal, Verified, Verifier};
 
-/// The clock may step, and a grace may end, without any news.
+/// The longest time between two checks. A clock step and the end of a renewal grace send no notification.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// A token that was good when a response began, to be judged for as long as the response lasts: it is over
-/// when the token is revoked or expires, or when nobody can say any more that it was not, and so within the
-/// same bound as any other request would be refused.
+/// A token that was valid when a response began, checked for as long as the response lasts. It is over when the token
+/// is revoked or expires, or when the revocation list is not provably fresh any more: within the same bound within
+/// which any other request would be refused.
 ///
 /// ```
 /// # use std::convert::Infallible;
@@ -27,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// }
 /// ```
 ///
-/// A WebSocket's task ends with `session.live().during(task)`.
+/// To end a WebSocket's task with the token, use `session.live().during(task)`.
 #[derive(Clone, Debug)]
 pub struct Live {
     verifier: Arc<Verifier>,
@@ -39,7 +39,7 @@ impl Live {
         Self { verifier, verified }
     }
 
-    /// Waits until the token is not good any more, and gives the reason.
+    /// Waits until the token is no longer valid, and returns the reason.
     pub async fn over(&self) -> Refusal {
         let mut news = self.verifier.news();
         loop {
@@ -49,7 +49,7 @@ impl Live {
                 return refusal;
             }
             let settled = self.verifier.settled_for(&self.verified);
-            // A millisecond more, so that what ends then has ended.
+            // One millisecond more, so that what ends at that time has ended.
             let wait = settled.min(LOOK_AGAIN) + Duration::from_millis(1);
             tokio::select! {
                 _ = news.changed() => {}
@@ -58,17 +58,17 @@ impl Live {
         }
     }
 
-    /// The stream, which ends with the token.
+    /// Returns the stream, which ends with the token.
     pub fn guard<T: Stream>(self, stream: T) -> impl Stream<Item = T::Item> {
-        // What ends it is logged as the request's, which is answered by then.
+        // The end is logged under the request, which has been answered by then.
         let over = async move { self.over().await }.in_current_span();
         stream.take_until(Box::pin(in_current_request(over)))
     }
 
-    /// What `task` gives, if it is done before the token is over; after that it is dropped.
+    /// Returns the output of `task` if it completes before the token is over; otherwise drops `task`.
     ///
     /// # Errors
-    /// [`Refusal`] says why the token is not good any more.
+    /// [`Refusal`] is the reason why the token is no longer valid.
     pub async fn during<T>(self, task: impl Future<Output = T>) -> Result<T, Refusal> {
         tokio::select! {
             biased;

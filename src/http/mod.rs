@@ -1,4 +1,5 @@
-//! The only axum. Here is what an app takes that embeds the library; `routes` has the service's own routes.
+//! The only code that uses axum. This folder has what an app that embeds the library needs; `routes` has the service's
+//! own routes.
 
 mod cookie;
 pub mod current;

@@ -1,4 +1,4 @@
-//! Which sites may send requests in the name of a browser's user.
+//! Which sites may send requests on behalf of a browser's user.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,12 +14,13 @@ use super::problem::Problem;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The origin of a site that is trusted like the service itself: `https://app.example`, exactly as browsers
-/// write it (RFC 6454, section 6.2). `http` only for this machine: elsewhere anybody on the way could be it.
+/// The origin of a site that is trusted like the service itself, such as `https://app.example`, exactly as browsers
+/// serialize it (RFC 6454, section 6.2). `http` is accepted for this machine only: elsewhere, anyone on the network
+/// path could impersonate the site.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin(String);
 
-/// A text that is no origin, or not one to be trusted.
+/// A text that is not an origin, or not an origin that can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not an origin such as https://app.example: lower case, no path, no default port, http only for localhost"
@@ -27,7 +28,7 @@ pub struct Origin(String);
 pub struct InvalidOrigin;
 
 impl Origin {
-    /// The origin as text.
+    /// Returns the origin as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -61,7 +62,7 @@ impl FromStr for Origin {
     }
 }
 
-/// The origin of a URL, as browsers write it.
+/// Returns the origin of a URL, as browsers serialize it.
 fn of_url(url: &str) -> Option<String> {
     let uri: Uri = url.parse().ok()?;
     let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
@@ -81,14 +82,13 @@ fn of_url(url: &str) -> Option<String> {
     Some(format!("{scheme}://{host}{port}"))
 }
 
-/// The host of an origin.
 #[cfg(feature = "server")]
 fn host_of(origin: &str) -> Option<&str> {
     let (_, authority) = origin.split_once("://")?;
     host::without_port(authority.as_bytes())
 }
 
-/// The service's own origin, and those that are listed.
+/// The service's own origin and the listed ones.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
     own: Option<Arc<str>>,
@@ -98,16 +98,16 @@ pub struct Origins {
 /// Whose page sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestSource {
-    /// One of ours, or of a listed origin.
+    /// A page of the service's own origin, or of a listed one.
     Trusted,
-    /// Another's, or a header is there twice.
+    /// A page of another site, or a header is present twice.
     CrossSite,
-    /// No browser of today: it says nothing.
+    /// The request names no origin, so it is not from a current browser.
     Unknown,
 }
 
 impl Origins {
-    /// Of a service with this issuer URL, and the listed origins.
+    /// Creates the origins of a service with this issuer URL.
     #[must_use]
     pub fn new(issuer: &str, listed: &[Origin]) -> Self {
         Self {
@@ -116,9 +116,9 @@ impl Origins {
         }
     }
 
-    /// Whether the service is reached at this host: that of the issuer or of a listed origin. The port is not
-    /// compared, since proxies and port mappings change it. An issuer on this machine has all of this machine's names.
-    /// Without an issuer that is a URL every host is right.
+    /// Whether the service is reached at this host: that of the issuer or of a listed origin. The port is not compared,
+    /// since proxies and port mappings change it. If the issuer is a loopback name, every loopback name matches. If the
+    /// issuer is not a URL, every host matches.
     #[cfg(feature = "server")]
     pub(super) fn has_host(&self, host: &str) -> bool {
         let Some(own) = self.own.as_deref().and_then(host_of) else {
@@ -136,7 +136,7 @@ impl Origins {
             .is_ok_and(|origin| self.listed.contains(origin))
     }
 
-    /// `Sec-Fetch-Site` where the browser sends it, `Origin` where it does not (RFC 6454, section 7).
+    /// Classifies the sender by `Sec-Fetch-Site` if the browser sends it, else by `Origin` (RFC 6454, section 7).
     pub(super) fn sender(&self, headers: &HeaderMap) -> RequestSource {
         let (Ok(site), Ok(origin)) = (single(headers, SEC_FETCH_SITE), single(headers, ORIGIN))
         else {
@@ -156,8 +156,8 @@ impl Origins {
         }
     }
 
-    /// Whether a request with the session cookie may do what it asks for: it only looks, or comes from one
-    /// of our own pages. A WebSocket is opened by a GET and does anything then.
+    /// Whether a request with the session cookie is allowed: it only reads, or a page of a trusted origin sent it. A
+    /// WebSocket handshake is a GET, but does not count as reading: the connection can do anything later.
     pub(super) fn permit_cookie(&self, method: &Method, headers: &HeaderMap) -> bool {
         let looks = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
             && !headers.contains_key(axum::http::header::UPGRADE);
@@ -165,8 +165,8 @@ impl Origins {
     }
 }
 
-/// The refusal of a request that [`Origins::permit_cookie`] does not permit. Browsers send `Sec-Fetch-Site` or
-/// `Origin` with each request that changes something; without both it is not a page that sent it.
+/// The refusal of a request that [`Origins::permit_cookie`] does not permit. Browsers send `Sec-Fetch-Site` or `Origin`
+/// with each request that changes something. Without both, the sender is not a page.
 pub(super) fn cookie_not_permitted(headers: &HeaderMap) -> Problem {
     if headers.contains_key(SEC_FETCH_SITE) || headers.contains_key(ORIGIN) {
         Problem::cross_site()

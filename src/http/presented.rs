@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::session_cookies::Seen;
 use crate::verifier::{Refusal, VerifiedClaims, Verifier};
 
-/// How a token came.
+/// How a request carries its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
     /// In the `Authorization` header.
@@ -32,7 +32,7 @@ impl From<Refusal> for Problem {
     }
 }
 
-/// The one token of a request, not yet verified.
+/// The single token of a request, not yet verified.
 pub(super) struct Credential<'a> {
     pub(super) token: &'a str,
     pub(super) carrier: Carrier,
@@ -41,7 +41,8 @@ pub(super) struct Credential<'a> {
 }
 
 impl<'a> Credential<'a> {
-    /// Cookies count only below their layer. A bearer token and a cookie must be the same.
+    /// Reads the token. Cookies count only below [`SessionCookies`](super::session_cookies::SessionCookies). If a
+    /// request has both a bearer token and a cookie, they must be equal.
     pub(super) fn of(parts: &'a Parts) -> Result<Option<Self>, Problem> {
         let bearer = bearer(&parts.headers)?;
         let seen = parts.extensions.get::<Seen>();
@@ -52,7 +53,7 @@ impl<'a> Credential<'a> {
         match (bearer, cookie) {
             (None, None) => Ok(None),
             (Some(bearer), Some(cookie)) if bearer != cookie => Err(Problem::two_credentials()),
-            // To know the token takes more than to be a page in the same browser.
+            // A bearer token needs no cross-site check: being a page in the same browser does not give access to it.
             (Some(token), _) => Ok(Some(Self {
                 token,
                 carrier: Carrier::Bearer,
@@ -74,7 +75,7 @@ impl<'a> Credential<'a> {
         }
     }
 
-    /// Verifies it, and lets the layer know what its cookie was.
+    /// Verifies the token, and reports the verdict on a cookie to the layer.
     pub(super) fn verify(
         &self,
         parts: &Parts,
@@ -87,7 +88,7 @@ impl<'a> Credential<'a> {
         verdict
     }
 
-    /// Why it is refused. What is not one word is refused as something else than a token.
+    /// The refusal for the caller. A malformed bearer token gets 400 instead of 401.
     pub(super) fn refused(&self, refusal: Refusal) -> Problem {
         match self.carrier {
             Carrier::Bearer if !is_plain(self.token) => Problem::malformed_credentials(),
@@ -96,15 +97,14 @@ impl<'a> Credential<'a> {
     }
 }
 
-/// The scheme, and the first of the spaces that end it (RFC 9110, section 11.4).
+/// The scheme and the first of the spaces that end it (RFC 9110, section 11.4).
 const BEARER: &[u8] = b"bearer ";
 
-/// The one bearer token of a request (RFC 6750, section 2.1). Credentials of other schemes, such as those of
-/// a gate in front of the service, are not for us and are ignored.
+/// Returns the bearer token of a request (RFC 6750, section 2.1). Credentials of other schemes are ignored: they can be
+/// for a gateway in front of the service.
 ///
 /// # Errors
-/// 400 for two bearer tokens, for one that is empty, and for a header that is not the credentials of one
-/// scheme.
+/// 400 for two bearer tokens, for an empty one, and for a header that is not the credentials of one scheme.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(first) = values.next() else {
@@ -136,10 +136,10 @@ fn bearer_in(value: &[u8]) -> Result<Option<&str>, Problem> {
     }
 }
 
-/// Whether a header has the credentials of one scheme that is not `Bearer`.
+/// Whether a header has the credentials of one scheme other than `Bearer`.
 ///
-/// A single word is not taken for a scheme: it may be a token whose scheme was forgotten. A bearer token
-/// after a comma is not ignored: a proxy that joins two headers into one must not hide it.
+/// A single word is not a scheme: it can be a token whose scheme was forgotten. A bearer token after a comma counts: a
+/// proxy that joins two headers into one must not hide it.
 fn is_of_another_scheme(value: &[u8]) -> bool {
     let mut words = value.splitn(2, |b| *b == b' ');
     let (Some(scheme), Some(credentials)) = (words.next(), words.next()) else {
@@ -155,13 +155,14 @@ fn is_of_another_scheme(value: &[u8]) -> bool {
         && !value.split(|b| *b == b',').any(is_bearer)
 }
 
-/// Whether a scheme's name can have it (RFC 9110, section 5.6.2).
+/// Whether the name of a scheme can contain the byte (RFC 9110, section 5.6.2).
 const fn is_token_character(b: u8) -> bool {
     b.is_ascii_alphanumeric()
         || matches!(b, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
-/// Whether it is one word of one header. What is not never verifies: it is asked of what did not.
+/// Whether a token is printable ASCII without spaces and commas. Nothing else verifies, so only a refused token is
+/// checked.
 fn is_plain(token: &str) -> bool {
     token.bytes().all(|b| b.is_ascii_graphic() && b != b',')
 }

@@ -1,4 +1,4 @@
-//! The extractors that make a handler protected: a user's session, a service, or either.
+//! Extractors that protect a handler: a user's session, a service, or either.
 
 use std::sync::Arc;
 
@@ -13,14 +13,15 @@ use crate::id::{ClientId, SessionId, UserId};
 use crate::scope::Scopes;
 use crate::verifier::{Refusal, Verified, VerifiedClaims, VerifiedClient, Verifier};
 
-/// A verified session. As a handler's argument it makes the handler protected: nobody without a good
-/// token reaches it.
+/// A verified session. As an argument of a handler it protects the handler: a request without a valid token does not
+/// reach it.
 ///
-/// The app's state must give the verifier: `Arc<Verifier>: FromRef<S>`, for example by being it. Below the
-/// layer [`SessionCookies`] the token may come in the session cookie; requests that change something then
-/// must come from a page of the service's own origin, or of a listed one.
-/// `Option<Session>` is `None` only when neither a bearer token nor that cookie was sent. Credentials of
-/// another scheme in `Authorization`, such as `Basic`, are ignored. A bad token is refused there too.
+/// The app's state must provide the verifier: `Arc<Verifier>: FromRef<S>`, for example by being it. Below the layer
+/// [`SessionCookies`], the session cookie can carry the token; requests that change something must then come from a
+/// page of the service's own origin or of a listed one.
+///
+/// `Option<Session>` is `None` only if the request has neither a bearer token nor that cookie. Credentials of another
+/// scheme in `Authorization`, such as `Basic`, are ignored. An invalid token is refused even with `Option<Session>`.
 ///
 /// [`SessionCookies`]: super::session_cookies::SessionCookies
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whose session it is, the `sub` claim.
+    /// The subject of the session, the `sub` claim.
     #[must_use]
     pub fn subject(&self) -> UserId {
         self.claims.subject()
@@ -45,32 +46,32 @@ impl Session {
         self.claims.session_id()
     }
 
-    /// All the claims.
+    /// The claims of the session's token.
     #[must_use]
     pub fn claims(&self) -> &Claims {
         self.claims.claims()
     }
 
-    /// The proof that they were verified.
+    /// The proof that the claims were verified.
     #[must_use]
     pub const fn verified(&self) -> &VerifiedClaims {
         &self.claims
     }
 
-    /// The session for as long as its token is good: for responses that last.
+    /// The session for as long as its token is valid. For long-lived responses.
     #[must_use]
     pub fn live(&self) -> Live {
         let verified = Verified::Session(self.claims.clone());
         Live::new(Arc::clone(&self.verifier), verified)
     }
 
-    /// How its token came.
+    /// How the request carried the token.
     #[must_use]
     pub const fn carrier(&self) -> Carrier {
         self.carrier
     }
 
-    /// Whether the session cookie has it, beside a bearer token or alone.
+    /// Whether the session cookie carried the token, alone or next to a bearer token.
     #[cfg(feature = "server")]
     pub(in crate::http) const fn has_cookie(&self) -> bool {
         self.has_cookie
@@ -112,7 +113,7 @@ where
     }
 }
 
-/// Whose token came, if one did. In a cookie only a session's counts.
+/// Returns whose token the request carries, if it carries one. In a cookie, only a session's token counts.
 fn presented<S>(parts: &Parts, state: &S) -> Result<Option<Principal>, Problem>
 where
     Arc<Verifier>: FromRef<S>,
@@ -138,8 +139,8 @@ where
     }))
 }
 
-/// A service with a token of its own. As a handler's argument it makes the handler protected: neither a
-/// stranger nor a user's session reaches it. The token comes as a bearer token, never in a cookie.
+/// A service with a token of its own. As an argument of a handler it protects the handler: neither an unauthenticated
+/// request nor a user's session reaches it. Only a bearer token counts, never a cookie.
 #[derive(Clone, Debug)]
 pub struct Service {
     claims: VerifiedClient,
@@ -151,31 +152,31 @@ impl Service {
         Self { claims, verifier }
     }
 
-    /// Which client it is.
+    /// The client that the service is.
     #[must_use]
     pub fn client(&self) -> ClientId {
         self.claims.client()
     }
 
-    /// What its token permits.
+    /// The scopes of the token.
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         self.claims.scopes()
     }
 
-    /// All the claims.
+    /// The claims of the service's token.
     #[must_use]
     pub fn claims(&self) -> &ClientClaims {
         self.claims.claims()
     }
 
-    /// The proof that they were verified.
+    /// The proof that the claims were verified.
     #[cfg(feature = "server")]
     pub(in crate::http) const fn verified(&self) -> &VerifiedClient {
         &self.claims
     }
 
-    /// The service for as long as its token is good: for responses that last.
+    /// The service for as long as its token is valid. For long-lived responses.
     #[must_use]
     pub fn live(&self) -> Live {
         let verified = Verified::Client(self.claims.clone());
@@ -183,7 +184,7 @@ impl Service {
     }
 }
 
-/// A user's session or a service: whoever has a good token.
+/// The holder of a valid token: a user's session or a service.
 #[derive(Clone, Debug)]
 pub enum Principal {
     /// A user's session.
@@ -193,7 +194,7 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// The principal for as long as its token is good: for responses that last.
+    /// The principal for as long as its token is valid. For long-lived responses.
     #[must_use]
     pub fn live(&self) -> Live {
         match self {

@@ -1,4 +1,5 @@
-//! The one map from errors to HTTP: the caller gets the public half, the log gets the cause, once.
+//! The refusals and failures of the service's own resources, as HTTP answers. The caller gets the public half; the log
+//! gets the cause, once.
 
 use std::time::Duration;
 
@@ -9,15 +10,15 @@ use axum::response::{IntoResponse, Response};
 use problem_details::ProblemDetails;
 use serde::Serialize;
 
-/// How long a caller should wait for a list or a store that is not well.
+/// How long a caller should wait before it retries while the list or the store is unavailable.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What is left of a limit, and the limit.
+/// The rest of a limit (`ratelimit`) and the limit itself (`ratelimit-policy`).
 pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// A refusal or a failure, as the caller sees it: a status, a stable code, a sentence
-/// (`application/problem+json`, RFC 9457).
+/// A refusal or a failure, as the caller sees it: a status, a stable code and a sentence (`application/problem+json`,
+/// RFC 9457).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
@@ -28,23 +29,23 @@ pub struct Problem {
     needs: &'static [&'static str],
 }
 
-/// The limit that was reached (draft-ietf-httpapi-ratelimit-headers).
+/// The limit that was exceeded (draft-ietf-httpapi-ratelimit-headers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limited {
-    /// The policy's name.
+    /// The name of the policy.
     pub policy: &'static str,
-    /// How many it lets through at once.
+    /// How many requests the policy admits at once.
     pub quota: u32,
-    /// In how many seconds it lets as many through again.
+    /// The seconds until the policy admits the full quota again.
     pub window: u64,
-    /// In how many seconds it lets the next one through.
+    /// The seconds until the policy admits the next request.
     pub retry_after: u64,
 }
 
 #[derive(Serialize)]
 struct Extensions {
     code: &'static str,
-    /// The scopes that are needed, as OAuth writes them.
+    /// The required scopes, separated by spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
 }
@@ -61,7 +62,7 @@ impl Problem {
         }
     }
 
-    /// 401: no token was sent (RFC 6750, section 3.1: no error code then).
+    /// 401: the request has no token. The challenge has no error code (RFC 6750, section 3.1).
     #[must_use]
     pub const fn no_credentials() -> Self {
         let problem = Self::new(
@@ -89,7 +90,7 @@ impl Problem {
         }
     }
 
-    /// 400: more than one token, or a bearer token and a session cookie that are not the same.
+    /// 400: more than one token, or a bearer token and a session cookie that differ.
     #[must_use]
     pub const fn two_credentials() -> Self {
         let problem = Self::new(
@@ -103,7 +104,7 @@ impl Problem {
         }
     }
 
-    /// 403: a page of another site sent a request that needs one of ours.
+    /// 403: a page of another site sent a request that only a page of a trusted origin may send.
     #[must_use]
     pub const fn cross_site() -> Self {
         Self::new(
@@ -113,7 +114,7 @@ impl Problem {
         )
     }
 
-    /// 403: a request that changes something has the session cookie and does not say which page sent it.
+    /// 403: a request that changes something has the session cookie and does not name the page that sent it.
     #[must_use]
     pub const fn cookie_without_origin() -> Self {
         Self::new(
@@ -123,7 +124,7 @@ impl Problem {
         )
     }
 
-    /// 403: a good token without all of the scopes that this needs (RFC 6750, section 3.1).
+    /// 403: the token is valid, but lacks one of the required scopes (RFC 6750, section 3.1).
     #[must_use]
     pub const fn insufficient_scope(needs: &'static [&'static str]) -> Self {
         let problem = Self::new(
@@ -138,7 +139,7 @@ impl Problem {
         }
     }
 
-    /// 403: the current password, asked for again, is wrong.
+    /// 403: the current password, which the request must repeat, is wrong.
     #[must_use]
     pub const fn wrong_password() -> Self {
         Self::new(
@@ -148,13 +149,13 @@ impl Problem {
         )
     }
 
-    /// 400: a password that may not be set.
+    /// 400: the new password is not allowed.
     #[must_use]
     pub const fn unacceptable_password(detail: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "unacceptable_password", detail)
     }
 
-    /// 400: a username that nobody can have.
+    /// 400: the username is not valid.
     #[must_use]
     pub const fn unacceptable_username() -> Self {
         Self::new(
@@ -164,7 +165,7 @@ impl Problem {
         )
     }
 
-    /// 409: a username that somebody has.
+    /// 409: the username is taken.
     #[must_use]
     pub const fn username_taken() -> Self {
         Self::new(
@@ -188,7 +189,7 @@ impl Problem {
         }
     }
 
-    /// 401: a bad token, whatever is bad about it.
+    /// 401: the token is invalid. The answer does not say why.
     #[must_use]
     pub const fn invalid_token() -> Self {
         let problem = Self::new(
@@ -202,7 +203,7 @@ impl Problem {
         }
     }
 
-    /// 401: a login that failed, whatever was wrong.
+    /// 401: the login failed. The answer does not say why.
     #[must_use]
     pub const fn invalid_credentials() -> Self {
         let problem = Self::new(
@@ -216,13 +217,13 @@ impl Problem {
         }
     }
 
-    /// 400: the request is not what the resource takes.
+    /// 400: the request does not have the form that the resource needs.
     #[must_use]
     pub const fn invalid_request(detail: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
     }
 
-    /// 400: a request that does not name exactly one host (RFC 9112, section 3.2).
+    /// 400: the request does not name exactly one host (RFC 9112, section 3.2).
     #[cfg(feature = "server")]
     pub(super) const fn bad_host() -> Self {
         Self::new(
@@ -232,7 +233,8 @@ impl Problem {
         )
     }
 
-    /// 421: the session cookie, or a request for it, at a host that is not the service's (RFC 9110, section 15.5.20).
+    /// 421: the session cookie, or a request for it, came to a host that is not the service's (RFC 9110, section
+    /// 15.5.20).
     #[cfg(feature = "server")]
     pub(super) const fn misdirected() -> Self {
         Self::new(
@@ -242,13 +244,13 @@ impl Problem {
         )
     }
 
-    /// 503: nobody can say now; try again.
+    /// 503: the service cannot decide at the moment. The caller should retry.
     #[must_use]
     pub const fn unavailable(detail: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
     }
 
-    /// 500: a fault of ours.
+    /// 500: an internal error.
     #[must_use]
     pub const fn internal() -> Self {
         Self::new(
@@ -258,7 +260,7 @@ impl Problem {
         )
     }
 
-    /// What a status alone says.
+    /// The problem for a status of which nothing else is known.
     #[must_use]
     pub const fn of_status(status: StatusCode) -> Self {
         match status {
@@ -289,13 +291,13 @@ impl Problem {
         }
     }
 
-    /// The status.
+    /// The HTTP status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The stable code.
+    /// The stable code, for programs.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         self.code

@@ -1,4 +1,4 @@
-//! The extractor for scopes.
+//! The extractor that requires scopes.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,14 +9,14 @@ use axum::http::request::Parts;
 use super::principal::{Principal, Service, Session};
 use super::problem::Problem;
 
-/// The scopes that a handler needs, as a type that can stand in its signature.
+/// The scopes that a handler requires, as a type for its signature.
 pub trait RequiredScopes {
-    /// All of them are needed.
+    /// The token must have all of these scopes.
     const SCOPES: &'static [&'static str];
 }
 
-/// Who, with the scopes `R`: `Scoped<ReadOrders>` for whoever has them, `Scoped<ReadOrders, Service>` for a
-/// service. Without one of them the answer is 403, and names what is needed.
+/// A principal whose token has all scopes of `R`: `Scoped<ReadOrders>` for any principal, `Scoped<ReadOrders, Service>`
+/// for a service only. If a scope is missing, the answer is 403 and names the required scopes.
 ///
 /// ```
 /// # use waxseal::{RequiredScopes, Scoped, Service};
@@ -38,9 +38,9 @@ impl<R, P: fmt::Debug> fmt::Debug for Scoped<R, P> {
     }
 }
 
-/// Who can have scopes.
+/// A principal that can have scopes.
 pub trait HasScopes {
-    /// Whether the token has that one.
+    /// Whether the token has this scope.
     fn has_scope(&self, scope: &str) -> bool;
 }
 

@@ -1,5 +1,5 @@
-//! The layer that makes cookies carry sessions: it lets the extractors below it read the session cookie,
-//! and puts what a good one is exchanged for into the response.
+//! The layer for session cookies. It lets the extractors below it read the session cookie, and adds a touched or
+//! renewed cookie to the response.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -28,49 +28,49 @@ use crate::claims::Claims;
 use crate::time::Timestamp;
 use crate::verifier::{Refusal, Superseded, VerifiedClaims};
 
-/// `Waxseal-Activity: none`: the request is no sign that the user is there, and neither touches nor renews.
+/// `Waxseal-Activity: none`: the request is not user activity, and neither touches nor renews the session.
 pub(super) const ACTIVITY: HeaderName = HeaderName::from_static("waxseal-activity");
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// `Waxseal-Cookie: passed-on`: a proxy asks, and gives the cookie of the answer to the browser.
+/// `Waxseal-Cookie: passed-on`: a proxy sends the request, and passes the cookie of the answer on to the browser.
 pub(super) const PASSES_ON: HeaderName = HeaderName::from_static("waxseal-cookie");
 
-/// What a request did to its session, and the session's deadlines after it: a dictionary of RFC 9651.
+/// What a request did to its session, and the session's deadlines after it, as a dictionary (RFC 9651).
 pub(super) const SESSION: HeaderName = HeaderName::from_static("waxseal-session");
 
 /// What a request did to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Did {
-    /// Nothing.
+    /// The session is unchanged.
     Kept,
-    /// It moved the idle deadline.
+    /// The idle deadline moved.
     Touched,
-    /// It gave it a new session ID.
+    /// The session has a new session ID.
     Renewed,
 }
 
-/// A session after a request.
+/// The state of a session after a request.
 #[derive(Clone)]
 pub struct SessionAfter {
     /// What the request did.
     pub did: Did,
-    /// The claims of the token that is in use now.
+    /// The claims of the token that is now in use.
     pub claims: Claims,
-    /// That token, if it is a new one.
+    /// The new token, if there is one.
     pub token: Option<String>,
-    /// The time.
+    /// The time of the server.
     pub now: Timestamp,
 }
 
-/// Exchanges what the session cookie carries.
+/// Exchanges the token of the session cookie.
 #[async_trait]
 pub trait Exchange: Send + Sync + fmt::Debug {
-    /// What becomes of a good token whose user was active, or not. None if its session is over, or the
-    /// store failed: the cookie stays as it is.
+    /// Touches or renews the session of a valid token if the user was active. None if the session is over or the store
+    /// failed: the cookie then stays unchanged.
     async fn after(&self, session: &VerifiedClaims, active: bool) -> Option<SessionAfter>;
 
-    /// A superseded token was presented to be exchanged.
+    /// Handles a superseded token that was presented for exchange.
     async fn reused(&self, superseded: &Superseded);
 }
 
@@ -79,26 +79,26 @@ struct CookieRules {
     origins: Origins,
     same_site: SameSite,
     exchange: Option<Arc<dyn Exchange>>,
-    /// Only what is sure to reach the browser is exchanged: an answer that is lost would look like theft.
+    /// Whether to exchange only if the answer is sure to reach the browser. A lost answer would look like theft.
     if_passed_on: bool,
-    /// The cookie counts only at the hosts of the issuer and of the listed origins: a stranger's name that leads here
-    /// (DNS rebinding) is refused.
+    /// Whether the cookie counts only at the hosts of the issuer and of the listed origins. That refuses an attacker's
+    /// name that resolves to this service (DNS rebinding).
     #[cfg(feature = "server")]
     at_own_hosts: bool,
 }
 
-/// Makes the session cookie count for the handlers below it: around a router, it lets [`Session`] be
-/// carried by the cookie `__Host-Http-waxseal`, keeps requests of other sites away from what changes
-/// something, touches and renews the cookie of an active user, and takes a dead one away.
+/// Enables session cookies for the handlers below it. Around a router, it lets the cookie `__Host-Http-waxseal` carry a
+/// [`Session`], refuses requests of other sites that change something, touches and renews the cookie of an active user,
+/// and clears a dead one.
 ///
-/// Without this layer cookies are not read.
+/// Without this layer, cookies are not read.
 ///
 /// [`Session`]: crate::Session
 #[derive(Clone, Debug)]
 pub struct SessionCookies(Arc<CookieRules>);
 
 impl SessionCookies {
-    /// For a service that only verifies: cookies are read, and left to their issuer.
+    /// For a service that only verifies. Cookies are read; only their issuer exchanges them.
     #[must_use]
     pub fn new(origins: Origins) -> Self {
         Self(Arc::new(CookieRules {
@@ -111,8 +111,8 @@ impl SessionCookies {
         }))
     }
 
-    /// For the issuer itself. The cookie counts only at the hosts of the issuer and of the listed origins: at
-    /// another host a request that has it gets 421.
+    /// For the issuer itself. The cookie counts only at the hosts of the issuer and of the listed origins: at another
+    /// host, a request with the cookie gets 421.
     #[must_use]
     pub fn exchanging(origins: Origins, same_site: SameSite, exchange: Arc<dyn Exchange>) -> Self {
         Self(Arc::new(CookieRules {
@@ -125,8 +125,8 @@ impl SessionCookies {
         }))
     }
 
-    /// The same, for answers that a proxy may drop: nothing is exchanged or taken away unless it says that
-    /// it passes the cookie on.
+    /// The same layer for answers that a proxy can drop: it exchanges and clears nothing, unless the request says that
+    /// the proxy passes the cookie on.
     #[cfg(feature = "server")]
     pub(super) fn if_passed_on(&self) -> Self {
         Self(Arc::new(CookieRules {
@@ -134,7 +134,7 @@ impl SessionCookies {
             same_site: self.0.same_site,
             exchange: self.0.exchange.clone(),
             if_passed_on: true,
-            // A proxy asks by a name of its own.
+            // A proxy can use a host name of its own.
             at_own_hosts: false,
         }))
     }
@@ -144,11 +144,11 @@ impl SessionCookies {
         !self.0.if_passed_on || passes_on.is_some_and(|value| value == "passed-on")
     }
 
-    /// Whether the session cookie may be used at the host that a request names. One that names none is not from a
-    /// browser.
+    /// Whether the session cookie may be used at the host that a request names. A request that names no host passes: it
+    /// is not from a browser.
     ///
     /// # Errors
-    /// 421 at another host, 400 for two `Host` headers or for one that is no host.
+    /// 421 at another host; 400 for two `Host` headers or for a malformed one.
     #[cfg(feature = "server")]
     pub(super) fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         match host::named(uri, headers)? {
@@ -162,7 +162,7 @@ impl SessionCookies {
 
     #[cfg(feature = "server")]
     fn refuses(&self, request: &Request) -> Option<Problem> {
-        // Two session cookies count as one here: what reads them refuses them.
+        // Two session cookies count as one here. The reader of the cookie refuses them later.
         let has_cookie = || !matches!(cookie::read(request.headers()), Ok(None));
         if !self.0.at_own_hosts || !has_cookie() {
             return None;
@@ -180,7 +180,7 @@ impl SessionCookies {
         &self.0.origins
     }
 
-    /// Puts a session into a response: the cookie, if there is a new token, and what became of it.
+    /// Adds a session to a response: the cookie, if there is a new token, and the header that describes the session.
     pub(super) fn put(&self, headers: &mut HeaderMap, after: &SessionAfter) {
         if let Some(token) = &after.token {
             self.set_cookie(headers, cookie::set(token, self.0.same_site));
@@ -188,7 +188,7 @@ impl SessionCookies {
         if let Ok(value) = HeaderValue::try_from(describe(after)) {
             headers.insert(SESSION, value);
         }
-        // What it says is true once, and of this browser.
+        // The header describes this session at this time: no cache may reuse it.
         headers.append(VARY, HeaderValue::from_static("cookie"));
         headers
             .entry(CACHE_CONTROL)
@@ -218,7 +218,7 @@ impl SessionCookies {
             .any(cookie::is_ours);
         match (outcome, &self.0.exchange) {
             (Outcome::Good(session), Some(exchange)) if !decided => {
-                // A request that failed leaves the cookie alone.
+                // A failed request does not change the cookie.
                 let status = response.status();
                 let failed = status.is_server_error()
                     || [StatusCode::BAD_REQUEST, StatusCode::TOO_MANY_REQUESTS].contains(&status);
@@ -232,7 +232,7 @@ impl SessionCookies {
             (Outcome::Superseded(superseded), Some(exchange)) if active => {
                 exchange.reused(superseded).await;
             }
-            // A poll's answer may come after a login in another tab, and must not take its cookie away.
+            // The answer to a poll can arrive after a login in another tab, and must not clear the new cookie.
             (Outcome::Refused, Some(_))
                 if active && response.status() == StatusCode::UNAUTHORIZED && !decided =>
             {
@@ -243,8 +243,8 @@ impl SessionCookies {
     }
 }
 
-/// Whether a request is a sign that the user is there. What a page of another site embeds is none: only when
-/// it leads here is it the user who does.
+/// Whether a request is user activity. A request that a page of another site embeds is not; a navigation is, because
+/// the user causes it.
 fn is_activity(headers: &HeaderMap, origins: &Origins) -> bool {
     let navigates = headers
         .get(SEC_FETCH_MODE)
@@ -270,16 +270,16 @@ fn describe(after: &SessionAfter) -> String {
     )
 }
 
-/// What the session cookie of a request was found to be.
+/// The verdict on the session cookie of a request.
 #[derive(Clone, Debug)]
 enum Outcome {
     Good(Box<VerifiedClaims>),
     Superseded(Superseded),
-    /// Dead or no token at all.
+    /// A dead or malformed token.
     Refused,
 }
 
-/// Between the layer and the extractors below it: that cookies count here, and what was found.
+/// Shared by the layer and the extractors below it: says that cookies count, and holds the verdict.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) origins: Origins,
@@ -287,12 +287,12 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Tells the layer what the extractor found.
+    /// Reports the extractor's verdict to the layer.
     pub(super) fn note(&self, verdict: &Result<VerifiedClaims, Refusal>) {
         let outcome = match verdict {
             Ok(claims) => Outcome::Good(Box::new(claims.clone())),
             Err(Refusal::Superseded(superseded)) => Outcome::Superseded(*superseded),
-            // Nobody knows: a later request will tell.
+            // Undecided; a later request will tell.
             Err(Refusal::Stale) => return,
             Err(_) => Outcome::Refused,
         };
@@ -313,7 +313,7 @@ impl<S> Layer<S> for SessionCookies {
 
 type Exchanging = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-/// What [`SessionCookies`] makes of a service.
+/// The service that [`SessionCookies`] returns.
 #[derive(Clone, Debug)]
 pub struct CookieService<S> {
     inner: S,
@@ -334,7 +334,7 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        // Most requests of services have none: there is nothing to see then.
+        // Fast path: most requests of services have no cookie.
         if !request.headers().contains_key(COOKIE) {
             return Either::Left(self.inner.call(request));
         }

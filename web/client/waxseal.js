@@ -1,22 +1,22 @@
-// Waxseal's browser client: who is signed in, until when, and a `fetch` that keeps it so.
-// What is exported here beside Waxseal and Problem is for the tests, and not in the types.
+// Waxseal's browser client: this browser's session, its deadlines, and a `fetch` that keeps it alive.
+// Exports other than Waxseal and Problem are for the tests, and are not in the types.
 
 /** @import { Did, EndReason, Options, Problem as PublicProblem, Session, Waxseal as PublicWaxseal, WaxsealEventMap } from './waxseal.js' */
 
 /**
- * A session in hand. Times are the server's, in ms since 1970. From `renewFrom` on, a fetch with the token renews first.
+ * The current session. Times are the server's, in ms since 1970. From `renewFrom` on, a fetch renews the token first.
  * @typedef {{ id: string, created: number, idle: number, renew: number, end: number, token: string | null, renewFrom: number }} State
  */
 
-/** What tells the older from the newer. @typedef {Pick<State, 'id' | 'idle'>} Known */
+/** The part of a state that tells older from newer. @typedef {Pick<State, 'id' | 'idle'>} Known */
 /**
- * What tabs tell each other.
+ * A message from one tab to the others.
  * @typedef {{ type: 'hello' } | { type: 'session', state: State, did: Did, now: number } | { type: 'ended', last: Known, reason: EndReason }} Message
  */
 
 const SERVER_ANSWERS_WITHIN = 20_000;
 const TABS_ANSWER_WITHIN = 100;
-// Timers are no longer than this, to notice that the machine slept. (One beyond 2^31 ms would fire at once.)
+// No timer is longer, so that the client notices when the machine slept. (A timer over 2^31 ms fires at once.)
 const LONGEST_TIMER = 60_000;
 const SLEPT = 2_000;
 
@@ -41,7 +41,7 @@ export async function problemOf(response) {
 
 const noSession = () => new Problem(401, 'no_credentials', 'There is no session.');
 
-/** Seconds, from seconds or an HTTP date (RFC 9110, section 10.2.3). @param {string | null} value @param {number} now */
+/** Parses `Retry-After` to seconds (RFC 9110, section 10.2.3). @param {string | null} value @param {number} now */
 export function retryAfter(value, now) {
   if (value === null) return null;
   if (/^\d+$/.test(value)) return Number(value);
@@ -56,8 +56,8 @@ const INNER_LIST = String.raw`\( *(?:${BARE_ITEM}${PARAMETERS}(?: +${BARE_ITEM}$
 const MEMBER = new RegExp(String.raw`(${KEY})(?:=(?:(${BARE_ITEM})|${INNER_LIST}))?${PARAMETERS}(?:[ \t]*(,)[ \t]*|$)`, 'y');
 
 /**
- * The members of a dictionary (RFC 9651) as text, strings without their quotes; null if any of it is malformed. What
- * the server may add one day, such as a parameter or an inner list, is stepped over.
+ * Parses the members of a dictionary (RFC 9651) to text, strings without their quotes; null if any of it is malformed.
+ * Skips what the server may add one day, such as a parameter or an inner list.
  * @param {string} value
  */
 export function dictionary(value) {
@@ -77,7 +77,7 @@ export function dictionary(value) {
 
 const SESSION_ID = /^[\w-]+\.\d+$/;
 
-/** The header `Waxseal-Session`, or null if it is none. @param {string | null} value */
+/** Parses the header `Waxseal-Session`; null if it is missing or malformed. @param {string | null} value */
 export function readHeader(value) {
   const members = dictionary(value ?? '');
   const time = (/** @type {string} */ key) => (/^\d+$/.test(members?.get(key) ?? '') ? Number(members?.get(key)) * 1000 : NaN);
@@ -87,13 +87,13 @@ export function readHeader(value) {
   return good ? said : null;
 }
 
-/** A session as the server writes it in JSON. @param {any} body @param {string | null} token */
+/** Parses a session from the server's JSON. @param {any} body @param {string | null} token */
 export function readSession(body, token) {
   const { id } = Object(body);
   const [now = NaN, created = NaN, idle = NaN, renew = NaN, end = NaN] =
     ['now', 'created_at', 'idle_expires_at', 'renew_at', 'expires_at'].map((key) => Date.parse(Object(body)[key]));
   if (!SESSION_ID.test(id) || !Number.isFinite(now + created + idle + renew + end)) throw new TypeError('This is no answer of Waxseal.');
-  // The second half of the idle time is for what may delay a renewal. At the absolute end, none moves anything.
+  // The second half of the idle time is a reserve for delayed renewals. At the absolute end, no renewal helps.
   const renewFrom = idle < end ? Math.min(renew, (now + idle) / 2) : renew;
   return { now, state: { id, created, idle, renew, end, token, renewFrom } };
 }
@@ -101,25 +101,25 @@ export function readSession(body, token) {
 const lineage = (/** @type {Known} */ { id }) => id.slice(0, id.indexOf('.'));
 const generation = (/** @type {Known} */ { id }) => Number(id.slice(id.indexOf('.') + 1));
 
-/** What made one state into another, or null if that is not newer. @param {Known} before @param {Known} after @returns {Did | null} */
+/** What changed from one state to another; null if the other is not newer. @param {Known} before @param {Known} after @returns {Did | null} */
 export function difference(before, after) {
   const later = generation(after) - generation(before);
   if (lineage(before) !== lineage(after) || later > 0) return 'renewed';
   return later === 0 && after.idle > before.idle ? 'touched' : null;
 }
 
-/** Which of two logins counts: all tabs come to the same. @param {State} before @param {State} after */
+/** Whether the second of two logins wins. All tabs agree. @param {State} before @param {State} after */
 export const isLater = (before, after) => after.created > before.created || (after.created === before.created && after.id > before.id);
 
-/** The end that comes first. @param {{ idle: number, end: number }} times @returns {{ at: number, timeout: 'idle' | 'absolute' }} */
+/** The earlier of the two ends. @param {{ idle: number, end: number }} times @returns {{ at: number, timeout: 'idle' | 'absolute' }} */
 export const endOf = ({ idle, end }) => (idle < end ? { at: idle, timeout: 'idle' } : { at: end, timeout: 'absolute' });
 
-/** Milliseconds until an unanswered question is asked again. @param {number} unanswered @param {number | null} [wait] */
+/** The delay before an unanswered request is repeated, in milliseconds. @param {number} unanswered @param {number | null} [wait] */
 export const askAgainIn = (unanswered, wait) => Math.max(Math.min(2 ** unanswered, 60), Math.min(wait ?? 0, 600)) * 1000;
 
 const HTTP = /^https?:$/;
 
-/** Where Waxseal is, as a folder. @param {string | URL} url */
+/** The base URL of Waxseal, as a folder. @param {string | URL} url */
 export function baseOf(url) {
   const base = new URL(url);
   if (!HTTP.test(base.protocol)) throw new TypeError(`${url} is not an HTTP URL`);
@@ -131,13 +131,13 @@ export function baseOf(url) {
 /** @param {Iterable<string | URL>} urls */
 export const originsOf = (urls) => new Set([...urls].map((url) => baseOf(url).origin));
 
-/** By the URL as the browser parses it. A blob's origin is its page's: it is at none. @param {string} url @param {ReadonlySet<string>} origins */
+/** Whether a URL, as the browser parses it, is at one of the origins. A blob URL never is. @param {string} url @param {ReadonlySet<string>} origins */
 export function isAt(url, origins) {
   const { protocol, origin } = new URL(url);
   return HTTP.test(protocol) && origins.has(origin);
 }
 
-/** The server's time: what its answers said, and what passed here since. The browser's clock may be wrong. */
+/** The server's time, from its answers and the time elapsed since. The browser's clock may be wrong. */
 export class Clock {
   #ahead = -Infinity;
   #heard = -Infinity;
@@ -151,7 +151,7 @@ export class Clock {
 
   now() { return this.#ahead + this.elapsed(); }
 
-  /** The server's clock was at `now`, to the millisecond, at some time since `sent`. @param {number} now @param {number} sent */
+  /** Records that the server's clock was at `now`, to the millisecond, at some time since `sent`. @param {number} now @param {number} sent */
   hear(now, sent) {
     this.hearsay(now);
     this.#ahead = Math.min(this.#ahead, now + 1 - sent);
@@ -159,10 +159,10 @@ export class Clock {
     this.#drift = this.#heard - this.elapsed();
   }
 
-  /** It is not before `now`: another tab says so, or a response that may be out of a cache. @param {number} now */
+  /** Records a time that another tab or a possibly cached response gave: the server's is not before it. @param {number} now */
   hearsay(now) { this.#ahead = Math.max(this.#ahead, now - this.elapsed()); }
 
-  /** What the wall clock counted since the last answer and `elapsed` did not: the machine slept, or that clock was set. */
+  /** How far the wall clock ran ahead of `elapsed` since the last answer: the machine slept, or the clock was set. */
   lost() { return this.wall() - this.elapsed() - this.#drift; }
 
   justHeard() { return Math.abs(this.wall() - this.#heard) < 1_000; }
@@ -173,15 +173,15 @@ export class Waxseal extends EventTarget {
   #base;
   #cookie;
   #aboutToEnd;
-  #origins; // that may have the token, and that are believed
+  #origins; // that may receive the token, and whose answers are trusted
   /** @type {RequestCredentials} */ #credentials;
-  #name; // of the channel and the lock: instances for different services must not mix
+  #name; // of the channel and the lock: instances for different services must not share them
   #clock = new Clock();
   /** @type {State | null} */ #state = null;
   /** @type {Session | null} */ #session = null;
   #unproven = false; // a login set the cookie, and no request has carried it yet
-  /** @type {Known | null} */ #over = null; // what ended last: what is still under way must not bring it back
-  #lead = 0; // how long before the end it is said
+  /** @type {Known | null} */ #over = null; // the session that ended last: requests in progress must not bring it back
+  #lead = 0; // how long before the end `about-to-end` is sent, in ms
   #warned = 0; // the deadline that `about-to-end` was sent for
   #timer = 0;
   #askingAgain = 0;
@@ -206,10 +206,10 @@ export class Waxseal extends EventTarget {
       this.#channel = new BroadcastChannel(this.#name);
       this.#channel.onmessage = ({ data }) => this.#told(data);
     }
-    // While the machine sleeps or the page is frozen, timers stand still, and what other tabs say is lost.
+    // While the machine sleeps or the page is frozen, timers stop, and messages of other tabs are lost.
     const { signal } = this.#closing;
     const returned = (/** @type {Event} */ event) => {
-      // Out of the back-forward cache it comes as it was left, however short the time.
+      // A page from the back-forward cache has its old state, however short the time.
       const heard = this.#clock.justHeard() && !('persisted' in event && event.persisted);
       if (this.#state && globalThis.document?.visibilityState !== 'hidden' && !heard) this.#verify();
     };
@@ -251,7 +251,7 @@ export class Waxseal extends EventTarget {
       if (response.ok && scope !== 'others') this.#end(state, 'logout');
       if (response.ok) return;
       if (response.status !== 401) throw await problemOf(response);
-      // If the token was a superseded one, the session is alive with the token that another tab has.
+      // If the token was superseded, the session is alive with a token that another tab has.
       await this.#check();
       if (this.#state === state) throw await problemOf(response);
     }
@@ -274,10 +274,10 @@ export class Waxseal extends EventTarget {
         if (response.ok) {
           const state = await this.#read(response, sent);
           if (this.#state && lineage(this.#state) === lineage(state)) return this.#take(state, 'renewed', { asked: true });
-          throw noSession(); // it was ended, or replaced by a login, meanwhile
+          throw noSession(); // it ended meanwhile, or a login replaced it
         }
         if (response.status !== 401) throw await problemOf(response);
-        // The token may be one that another tab has replaced.
+        // Another tab may have replaced the token.
         await this.#check();
         if (this.#state === asked) throw await problemOf(response);
       }
@@ -292,19 +292,19 @@ export class Waxseal extends EventTarget {
     const ours = isAt(request.url, this.#origins);
     const carries = ours && !this.#cookie && !headers.has('Authorization');
     if (carries && !init.background && this.#state && this.#clock.now() >= this.#state.renewFrom) {
-      // If it fails, the token in hand may do once more; if not, the answer says so.
+      // If this fails, the current token may still be valid; if not, the answer says so.
       await this.renew().catch(() => {});
     }
     const token = carries ? this.#state?.token : null;
     if (token) {
       headers.set('Authorization', `Bearer ${token}`);
-      // Not every browser takes the header off when a redirect leads to another origin.
+      // Not every browser removes the header when a redirect leads to another origin.
       redirect = init.redirect ?? 'error';
     }
-    // Beside a token no cookie: Waxseal refuses the two of different sessions.
+    // No cookie beside a token: Waxseal refuses a cookie and a token of different sessions.
     if ((token || (ours && this.#cookie)) && credentials === 'same-origin') credentials = init.credentials ?? this.#credentials;
     if (init.background && new URL(request.url).origin === this.#base.origin) headers.set('Waxseal-Activity', 'none');
-    // The referrer is said again because any other change resets it.
+    // The referrer is repeated, because any other change resets it.
     const response = await fetch(request, { credentials, redirect, referrer, referrerPolicy });
     if (response.url && isAt(response.url, this.#origins)) await this.#heed(response);
     return response;
@@ -318,7 +318,7 @@ export class Waxseal extends EventTarget {
     this.#channel = null;
   }
 
-  /** GET in the background, or POST of a body. @param {string} path @param {object} [body] */
+  /** Sends a GET in the background, or a POST with a body. @param {string} path @param {object} [body] */
   #send(path, body) {
     const headers = new Headers(body ? { 'Content-Type': 'application/json' } : { 'Waxseal-Activity': 'none' });
     if (this.#state?.token) headers.set('Authorization', `Bearer ${this.#state.token}`);
@@ -333,7 +333,7 @@ export class Waxseal extends EventTarget {
     });
   }
 
-  /** The session in an answer, by which the clock is set. @param {Response} response @param {number} sent @param {string | null} [token] */
+  /** Reads the session in an answer, and sets the clock by it. @param {Response} response @param {number} sent @param {string | null} [token] */
   async #read(response, sent, token = null) {
     const { session, access_token, ...bare } = await response.json();
     const { now, state } = readSession(session ?? bare, access_token ?? token);
@@ -351,7 +351,7 @@ export class Waxseal extends EventTarget {
     return this.#inTurn(() => this.#renewUnlessDone(before));
   }
 
-  /** One at a time in all tabs: what gives the session a new ID. @param {() => Promise<Session>} work @returns {Promise<Session>} */
+  /** Runs work that changes the session ID, one at a time across all tabs. @param {() => Promise<Session>} work @returns {Promise<Session>} */
   #inTurn(work) {
     const locks = globalThis.navigator?.locks;
     return /** @type {Promise<Session>} */ (locks ? locks.request(this.#name, work) : work());
@@ -359,26 +359,26 @@ export class Waxseal extends EventTarget {
 
   /** @param {State} before */
   async #renewUnlessDone(before) {
-    // A frozen page may have missed a renewal by another tab, and to renew again from before it looks like theft.
+    // A frozen page can have missed another tab's renewal, and renewing from the older session ID looks like theft.
     await this.#askTabs();
     const asked = this.#state;
     if (!asked || !this.#session) throw noSession();
     if (difference(before, asked)) return this.#session;
     const sent = this.#clock.elapsed();
-    // A new session ID may have been lost with the answer. It can be had again, but only within the grace.
+    // The answer with the new session ID can be lost. A retry gets it again, but only within the grace.
     const response = await this.#send('session/renew', {}).catch(() => this.#send('session/renew', {}));
     if (response.ok) {
       const state = await this.#read(response, sent);
       if (this.#state && lineage(this.#state) === lineage(state)) {
         const did = difference(asked, state) ?? 'kept';
-        // Kept although it was due: nothing moves before the session ID does.
+        // Kept although a renewal was due: a retry is useless until the session ID is due.
         if (did === 'kept' && this.#clock.now() >= asked.renewFrom) this.#state.renewFrom = state.renew;
         return this.#take(state, did, { asked: true });
       }
     } else if (response.status !== 401) {
       throw await problemOf(response);
     }
-    // It is over, or it was another session's that has been replaced.
+    // The session is over, or the answer is about a session that was replaced meanwhile.
     if (this.#state) await this.#check();
     if (!this.#session || this.#state === asked) throw response.ok ? noSession() : await problemOf(response);
     return this.#session;
@@ -393,14 +393,14 @@ export class Waxseal extends EventTarget {
       this.#clock.hearsay(now);
       const state = { ...(this.#state ?? { created: NaN, token: null, renewFrom: NaN }), ...times };
       if (this.#state && lineage(this.#state) === lineage(state)) this.#take(state, did, { asked: true });
-      else if (!this.#isOver(state)) await this.#check().catch(() => {}); // one that is not known here yet
+      else if (!this.#isOver(state)) await this.#check().catch(() => {}); // a session that is not known here yet
     } else if (response.status === 401 && this.#state) {
-      // It may have been about an older session than the one in hand, or about something else altogether.
+      // The 401 may concern an older session than the current one, or something else altogether.
       await this.#check().catch(() => {});
     }
   }
 
-  /** Asks the server about the session in hand. Throws if there is no answer: then nothing is known. */
+  /** Asks the server about the current session. Throws if there is no answer: the state is then unknown. */
   #check() {
     return (this.#checking ??= this.#ask().finally(() => { this.#checking = null; }));
   }
@@ -412,17 +412,17 @@ export class Waxseal extends EventTarget {
       const response = await this.#send('session');
       if (response.status === 401) {
         if (asked?.token && asked === this.#state) await this.#askTabs();
-        if (this.#state && asked !== this.#state) continue; // it was about the one before
+        if (this.#state && asked !== this.#state) continue; // the answer is about the previous one
         if (!asked) return;
         if (this.#unproven && (await problemOf(response)).code === 'no_credentials') return this.#end(asked, 'no-cookie');
-        // The wall clock is heard here, because it goes on while the machine sleeps.
+        // The wall clock counts here, because it continues while the machine sleeps.
         const { at, timeout } = endOf(asked);
         return this.#end(asked, this.#clock.now() + Math.max(0, this.#clock.lost()) >= at ? timeout : 'refused');
       }
       if (!response.ok) throw await problemOf(response);
       const state = await this.#read(response, sent, asked?.token);
       const mine = this.#state;
-      if (asked && !mine) return; // it has ended meanwhile
+      if (asked && !mine) return; // it ended meanwhile
       if (mine && mine !== asked && lineage(mine) !== lineage(state)) continue;
       const did = mine ? difference(mine, state) : 'kept';
       if (mine) state.renewFrom = mine.renewFrom;
@@ -433,7 +433,7 @@ export class Waxseal extends EventTarget {
     }
   }
 
-  /** Asks the server, and again if there is no answer, which ends no session. */
+  /** Asks the server, and retries if there is no answer. A missing answer ends no session. */
   #verify() {
     clearTimeout(this.#askingAgain);
     this.#check().catch((error) => {
@@ -451,7 +451,7 @@ export class Waxseal extends EventTarget {
       const [createdAt, idleExpiresAt, renewAt, expiresAt] = [state.created, state.idle, state.renew, state.end].map((at) => new Date(at));
       session = Object.freeze(/** @type {Session} */ ({ id: state.id, createdAt, idleExpiresAt, renewAt, expiresAt }));
       this.#state = state;
-      // Where little is left to begin with, not all of it is spent under a warning.
+      // If little time is left to begin with, the warning takes at most half of it.
       this.#lead = Math.min(this.#aboutToEnd, (endOf(state).at - this.#clock.now()) / 2);
       this.#session = session;
       if (!told) this.#post({ type: 'session', state, did, now: this.#clock.now() });
@@ -465,7 +465,7 @@ export class Waxseal extends EventTarget {
   /** @param {State} state @param {EndReason} reason @param {boolean} [told] */
   #end(state, reason, told = false) {
     if (!this.#state || lineage(this.#state) !== lineage(state)) return;
-    // A logout ends a session in all its generations. A token that is refused may be one that was renewed elsewhere.
+    // A logout ends all generations of a session. A refused token may be one that was renewed elsewhere.
     this.#over = reason === 'logout' ? { id: `${lineage(state)}.Infinity`, idle: 0 } : { id: state.id, idle: state.idle };
     this.#state = this.#session = null;
     clearTimeout(this.#timer);
@@ -483,7 +483,7 @@ export class Waxseal extends EventTarget {
     if (!this.#closing.signal.aborted) this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  /** Waits for the next deadline. */
+  /** Sets the timer for the next deadline. */
   #watch() {
     clearTimeout(this.#timer);
     if (!this.#state || this.#closing.signal.aborted) return;
@@ -499,7 +499,7 @@ export class Waxseal extends EventTarget {
     this.#say('about-to-end', { session: this.#session, timeout, seconds: Math.ceil(left / 1000) });
   }
 
-  /** Resolves when another tab has told of a newer session than the one in hand, or has had the time to. */
+  /** Resolves when another tab reports a newer session than the current one, or after a time limit. */
   async #askTabs() {
     if (!this.#channel) return;
     await new Promise((resolve) => {
@@ -520,13 +520,13 @@ export class Waxseal extends EventTarget {
       if (mine) this.#post({ type: 'session', state: mine, did: 'kept', now: this.#clock.now() });
     } else if (message.type === 'ended') {
       if (!mine || lineage(mine) !== lineage(message.last)) this.#over = message.last;
-      else if (difference(message.last, mine)) this.#verify(); // that tab was behind
+      else if (difference(message.last, mine)) this.#verify(); // the other tab was behind
       else this.#end(mine, message.reason, true);
     } else if (message.type === 'session' && !this.#isOver(message.state)) {
       const { state, did, now } = message;
       this.#clock.hearsay(now);
       const another = mine && lineage(mine) !== lineage(state);
-      if (another && this.#cookie) this.#verify(); // whose cookie it is, the server knows
+      if (another && this.#cookie) this.#verify(); // the server knows whose cookie it is
       else if (!mine || (another ? isLater(mine, state) : difference(mine, state))) this.#take(state, did, { told: true });
     }
   }

@@ -1,4 +1,4 @@
-// Waxseal's own pages: which view is shown, who is signed in, and what is said about it.
+// Waxseal's own pages: shows a view, tracks who is signed in, and shows messages.
 
 import { base } from './base.js';
 import { watchTheEnd } from './ending.js';
@@ -13,7 +13,7 @@ import { openSignIn } from './sign-in.js';
 import { Waxseal } from './waxseal.js';
 import { timeOfDay, writeTime } from './words.js';
 
-// The views for who is signed in, by the address's hash. Each has a <template>, and a function that brings it to life.
+// The views for a signed-in user, by the URL's hash: the <template>, and a function that initializes it.
 const views = {
   '#/session': ['session-view', openSession],
   '#/sessions': ['sessions-view', openSessions],
@@ -29,11 +29,11 @@ const app = { client, requests, enter, signOut, tell, warn, stay, destination, w
 let lineage = null; // of the session that is shown; null while nobody is signed in
 let generation = null; // of that session
 let leaving = false; // whether it is this tab that signs out
-let asked = false; // whether it is known who was signed in when the page was opened
-let returning = null; // what findReturn says: where to go instead of showing the session
-let closing = new AbortController(); // aborted when the view goes: its listeners and timers end with it
+let asked = false; // whether the client has checked for a session since the page was opened
+let returning = null; // the result of findReturn: where to go instead of showing the session
+let closing = new AbortController(); // aborted when the view closes: its listeners and timers end with it
 
-/** Shows a view. The focus goes to its first field, or to its heading unless the page has only just been opened. */
+/** Shows a view. Focuses its first field, or its heading unless the page has only just been opened. */
 function show(template, open, reason) {
   const main = byId('main');
   const opened = !main.querySelector('h1');
@@ -49,7 +49,7 @@ function show(template, open, reason) {
   if (first || !opened) (first ?? heading).focus();
 }
 
-/** Shows the view that the address names. */
+/** Shows the view that the URL names. */
 function route() {
   if (!lineage) return;
   const chosen = Object.hasOwn(views, location.hash) ? location.hash : '#/session';
@@ -60,19 +60,19 @@ function route() {
   show(...views[chosen]);
 }
 
-/** The person wants to be here, and not where the address of this page leads. */
+/** Stays on this page, because the user chose to, instead of going to the return address. */
 function stay() {
   if (lineage) returning = null;
   route();
 }
 
-/** Somebody is signed in: here, in another tab, or since before the page was opened. */
+/** Handles a session: a login here, one in another tab, or one from before the page was opened. */
 function enter() {
   const [now, latest] = client.session.id.split('.');
   const renewed = generation !== latest;
   generation = latest;
   if (lineage === now) {
-    // The new password may be why.
+    // The cause can be a password change.
     if (renewed && byId('change-required').textContent) nameWho(now);
     return;
   }
@@ -81,11 +81,11 @@ function enter() {
   else open(now);
 }
 
-/** Goes on only with a session that holds: who comes back from there without a cookie is not told why. */
+/** Leaves only with a working session: a user who is sent back without a cookie would not be told why. */
 async function confirm(now) {
   let problem = '';
   await client.restore().catch((error) => { problem = explain(error); });
-  if (lineage !== now) return; // it does not hold, and that has been said
+  if (lineage !== now) return; // the session does not work, and a message says so
   if (problem) returning = null;
   open(now);
   warn(problem);
@@ -99,7 +99,7 @@ function open(now) {
   nameWho(now);
 }
 
-// The name is worth a request, but none that keeps anybody signed in.
+// The username needs a request, which must not count as activity.
 async function nameWho(of) {
   byId('who-as').hidden = true;
   try {
@@ -109,11 +109,11 @@ async function nameWho(of) {
     byId('who-name').textContent = username;
     byId('who-as').hidden = false;
   } catch (error) {
-    console.error(error); // it still says that somebody is signed in
+    console.error(error); // the page still shows that the user is signed in
   }
 }
 
-/** Says on every page that an initial password must be changed by then, if it is one. */
+/** Shows on every page when an initial password must be changed, if it is one. */
 function requireChange(by) {
   const notice = byId('change-required');
   notice.replaceChildren();
@@ -123,14 +123,14 @@ function requireChange(by) {
   notice.append(text);
 }
 
-/** Nobody is signed in. */
+/** Handles the end of the session. */
 function leave(reason) {
   lineage = null;
   requireChange(null);
   requests.clear();
   byId('views').hidden = byId('who').hidden = true;
   byId('who-name').textContent = '';
-  // Who was signed out comes back to where they were; whoever signs in after a sign-out begins at the beginning.
+  // After other ends, a new login returns to the same view. After a sign-out, it starts at the first one.
   if (reason === 'here') {
     returning = null;
     history.replaceState(null, '', `${location.pathname}#/session`);
@@ -138,7 +138,7 @@ function leave(reason) {
   show('sign-in-view', openSignIn, reason);
 }
 
-/** Whether it is certain that the sessions are ended. */
+/** Returns whether the sessions have certainly ended. */
 async function signOut(scope) {
   leaving = scope !== 'others';
   try {
@@ -175,15 +175,15 @@ async function start() {
   }
 }
 
-// First, because it closes its dialog: behind a modal dialog nothing takes the focus.
+// First, because it closes its dialog: behind a modal dialog nothing can take the focus.
 watchTheEnd(app);
 client.addEventListener('changed', enter);
 client.addEventListener('ended', ({ detail }) => {
-  // Without a session shown, sign-in is: it stays, and so does what was typed.
+  // Without a session the sign-in form is open: it stays, with what was typed.
   if (lineage) leave(leaving ? 'here' : detail.reason);
 });
 byId('sign-out').addEventListener('click', () => signOut('this'));
 addEventListener('hashchange', () => {
-  if (location.hash !== '#main') stay(); // that is the skip link, and no view
+  if (location.hash !== '#main') stay(); // the skip link, which is not a view
 });
 start();

@@ -1,3 +1,3 @@
-// Where Waxseal is. Its pages are one folder below, whatever path a proxy serves them under.
+// The base URL of Waxseal: the folder above its pages, below any path that a proxy adds.
 
 export const base = new URL('..', import.meta.url);

@@ -1,4 +1,4 @@
-// What is said before a session ends: a dialog shortly before, and milestones for who does not see the countdowns.
+// Warnings before a session ends: a dialog shortly before, and milestones for users who cannot see the countdowns.
 
 import { explain } from './problems.js';
 import { countdown, inWords } from './words.js';
@@ -10,7 +10,7 @@ const byId = (id) => document.getElementById(id);
 
 export function watchTheEnd({ client, requests, signOut }) {
   const dialog = byId('ending');
-  let timeout = 'idle'; // which of the two the dialog is about
+  let timeout = 'idle'; // the timeout that the dialog is about
   let deadline = 0;
   let before = Infinity;
 
@@ -21,7 +21,7 @@ export function watchTheEnd({ client, requests, signOut }) {
     byId('ending-why').textContent = timeout === 'idle'
       ? 'You have not been active for a while. You will be signed out in'
       : 'Your session has nearly reached its maximum length. You will be signed out, and can sign in again, in';
-    // Nothing keeps a session beyond its absolute end, so that is not offered.
+    // Nothing extends a session beyond its absolute end, so the dialog does not offer it.
     byId('ending-stay').textContent = timeout === 'idle' ? 'Stay signed in' : 'Continue until then';
     byId('ending-left').textContent = countdown(detail.seconds);
     if (!dialog.open) dialog.showModal();
@@ -40,7 +40,7 @@ export function watchTheEnd({ client, requests, signOut }) {
     signOut('this');
   });
 
-  // A request from elsewhere, or another tab's dialog, may have moved the deadline.
+  // A request elsewhere, or another tab's dialog, may have moved the deadline.
   client.addEventListener('changed', ({ detail: { session } }) => {
     if (+session[deadlines[timeout]] !== deadline) dialog.close();
   });

@@ -1,11 +1,11 @@
-// What the two forms have in common: one submission at a time, refusals shown where they belong, a 429 waited out.
+// What the two forms share: one submission at a time, refusals shown where they belong, and the wait after a 429.
 
 import { explain } from './problems.js';
 import { countdown } from './words.js';
 
 /**
- * `send(values)` submits; what it throws is explained. `concerns(problem)` names the fields that a problem is about:
- * about one, it is shown at that field; about none or several, above the form. What was typed is never taken away.
+ * `send(values)` submits; a thrown error is explained. `concerns(problem)` names the fields that a problem is about:
+ * for one field, it is shown there; for none or several, above the form. A refusal never clears the input.
  */
 export function handleForm(form, { send, concerns, signal }) {
   const submit = form.querySelector('[type="submit"]');
@@ -17,7 +17,7 @@ export function handleForm(form, { send, concerns, signal }) {
     block();
   });
 
-  // Not `disabled`: that would take the focus away from who has just pressed it.
+  // Not `disabled`: that would take the focus away from the button that was just pressed.
   const block = () => submit.setAttribute('aria-disabled', String(busy || wait.waiting));
 
   function say(field, text) {
@@ -44,7 +44,7 @@ export function handleForm(form, { send, concerns, signal }) {
     for (const field of required) say(field, field.value ? '' : field.dataset.missing);
     const missing = required.find((field) => !field.value);
     if (missing) return missing.focus();
-    // A browser may remember what it has seen in a text field.
+    // A browser may remember the content of a text field.
     for (const button of form.querySelectorAll('[data-reveals]')) reveal(button, false);
     busy = true;
     block();
@@ -70,7 +70,7 @@ function reveal(button, on) {
   document.getElementById(button.dataset.reveals).type = on ? 'text' : 'password';
 }
 
-/** Counts down in `element`, which no screen reader reads out: the problem's text has said how long it is. */
+/** Counts down in `element`. Screen readers do not read it out: the problem's text has said how long the wait is. */
 function waitIn(element, signal, done) {
   let timer = 0;
   const stop = () => {

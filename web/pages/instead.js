@@ -1,13 +1,13 @@
-// What is shown instead of a form or the session: that nobody can sign in here, and that the person goes elsewhere.
+// Shown instead of a form or the session: that sign-in does not work here, or that the user is sent elsewhere.
 
 import { go, hasJustGone } from './return-to.js';
 
-/** Over plain HTTP a browser keeps no Secure cookie: a login would be right and would begin nothing. */
+/** Over plain HTTP a browser does not keep a Secure cookie: a login would succeed and start no session. */
 export function openInsecure(main) {
   main.querySelector('#insecure-port').textContent = location.port ? `:${location.port}` : '';
 }
 
-/** `already`: the person was signed in when the page was opened, so nothing has been typed here. */
+/** `already`: the user was signed in when the page was opened, so nothing has been typed here. */
 export function openGoingOn(main, { destination, stay }, signal, already) {
   const sentBack = already && hasJustGone(destination());
   const again = main.querySelector('#go-on');

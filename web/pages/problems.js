@@ -1,25 +1,25 @@
-// What a refusal means to the person in front of it.
+// Explanations of refusals, for users.
 
 import { inWords } from './words.js';
 
-// The server's own sentences do for the rest.
+// For other codes, the server's own sentence is good enough.
 const words = {
   invalid_credentials: 'The username or the password is wrong.',
   wrong_password: 'That is not your current password.',
   cross_site: 'The request was refused because it seemed to come from another site. Reload this page and try again.',
 };
 
-/** What a response that is not a success says, in the shape of the client's Problem. */
+/** Converts an unsuccessful response to an error in the shape of the client's Problem. */
 export async function refusal(response) {
   const { title, code, detail } = await response.json().catch(() => ({}));
   const retryAfter = Number(response.headers.get('Retry-After')) || null;
   return Object.assign(new Error(title), { status: response.status, code, detail, retryAfter });
 }
 
-/** One or two sentences for anything that a request threw. */
+/** Explains anything that a request threw, in one or two sentences. */
 export function explain(error) {
   if (!error.status) {
-    // A request that got no answer, or a mistake in these pages: the console tells them apart.
+    // The request got no answer, or these pages have a bug: the console tells which.
     console.error(error);
     return navigator.onLine
       ? 'Waxseal cannot be reached. Try again in a moment.'

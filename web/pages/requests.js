@@ -5,7 +5,7 @@ import { refusal } from './problems.js';
 
 const kept = 20;
 
-/** Sends `entry` events, one for each request that the server said something about. */
+/** Sends an `entry` event when a request, here or in another tab, reports what it did to the session. */
 export class Requests extends EventTarget {
   /** Newest first: { at, name, did, session, background }. */
   entries = [];
@@ -18,7 +18,10 @@ export class Requests extends EventTarget {
     client.addEventListener('changed', ({ detail }) => this.#note(detail));
   }
 
-  /** A response of that path of Waxseal's, if it is a success; anything else is thrown, as the client throws a Problem. */
+  /**
+   * Requests a path of Waxseal. Returns a successful response, and throws any other in the shape of the client's
+   * Problem.
+   */
   async fetch(path, init = {}) {
     const name = `${init.method ?? 'GET'} ${path}`;
     const response = await this.named(name, init.background, () => this.#client.fetch(new URL(`.${path}`, base), init));
@@ -26,7 +29,7 @@ export class Requests extends EventTarget {
     return response;
   }
 
-  /** Runs `send`; what changes meanwhile is logged under `name`. */
+  /** Runs `send`, and logs session changes during it under `name`. */
   async named(name, background, send) {
     const request = { name, background };
     this.#underWay.push(request);

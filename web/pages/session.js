@@ -1,11 +1,11 @@
-// The session's ID, its three timeouts counting down, and what requests do to them.
+// The session's ID, countdowns of its three timeouts, and what requests do to them.
 
 import { explain } from './problems.js';
 import { countdown, dayAndTime, inWords, timeOfDay, write, writeTime } from './words.js';
 
 const deadlines = { idle: 'idleExpiresAt', renewal: 'renewAt', absolute: 'expiresAt' };
 
-// How long each timeout is in full. A session says when, not how long: the most that was ever left comes close.
+// The full length of each timeout. A session gives only its deadlines; the longest time left so far comes close.
 const full = { of: null, idle: 0, renewal: 0, absolute: 0 };
 
 export function openSession(main, { client, requests, warn }, signal) {
@@ -45,7 +45,7 @@ export function openSession(main, { client, requests, warn }, signal) {
 function drawSession(main, client) {
   const { session } = client;
   const left = client.remaining();
-  if (!session || !left) return; // it has just ended, and the view is about to go
+  if (!session || !left) return; // it has just ended, and the view is about to close
 
   const [lineage, generation] = session.id.split('.');
   write(main.querySelector('#session-id'), session.id);
@@ -65,7 +65,7 @@ function drawSession(main, client) {
     const meter = item.querySelector('meter');
     meter.max = full[timeout] || 1;
     meter.value = seconds;
-    // Changes once a minute, so that a reader who follows the meter is not told every second.
+    // Changes once a minute, so that a screen reader does not announce every second.
     const words = due ? 'due at the next request' : seconds < 60 ? 'less than a minute left' : `${inWords(Math.max(120, seconds))} left`;
     if (meter.getAttribute('aria-valuetext') !== words) meter.setAttribute('aria-valuetext', words);
   }
@@ -94,6 +94,6 @@ function effect(did, background, session) {
 function stamp(main) {
   const seal = main.querySelector('.seal');
   seal.classList.remove('stamped');
-  seal.getBoundingClientRect(); // so that the animation starts anew
+  seal.getBoundingClientRect(); // restarts the animation
   seal.classList.add('stamped');
 }

@@ -1,4 +1,4 @@
-// Everywhere this user is signed in.
+// The user's sessions on all devices.
 
 import { explain } from './problems.js';
 import { browser, dayAndTime, writeTime } from './words.js';

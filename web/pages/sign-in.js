@@ -1,6 +1,6 @@
 import { handleForm } from './form.js';
 
-// Why the last session ended, by the client's reason; `here` is this tab's own doing.
+// Why the last session ended, by the client's reason; `here` is a sign-out in this tab.
 const reasons = {
   here: 'You are signed out.',
   logout: 'You signed out in another tab.',
@@ -11,11 +11,11 @@ const reasons = {
     + 'If they are allowed, open this page at its https:// address: many browsers keep the cookie only there.',
 };
 
-/** What is said above the form: why the last session ended, or else where the person goes from here. */
+/** Returns the text above the form: why the last session ended, or else where the user goes after sign-in. */
 function introduction(reason, url) {
   if (reason) return reasons[reason] ?? reasons.refused;
   if (!url) return '';
-  // Not the path: whoever wrote the link could put a message there.
+  // Without the path: the author of the link could put a message there.
   return url.origin === location.origin ? 'Sign in to open the page that you asked for.' : `Sign in to continue to ${url.origin}.`;
 }
 

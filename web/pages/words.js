@@ -1,4 +1,4 @@
-// Times, durations and browsers as people say them. English, like the document.
+// Times, durations and browsers in words. In English, like the document.
 
 const seconds = new Intl.NumberFormat('en-GB', { style: 'unit', unit: 'second', unitDisplay: 'long' });
 const minutes = new Intl.NumberFormat('en-GB', { style: 'unit', unit: 'minute', unitDisplay: 'long' });
@@ -6,7 +6,7 @@ const hours = new Intl.NumberFormat('en-GB', { style: 'unit', unit: 'hour', unit
 const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
 const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
 
-/** "14 min 32 s": for a countdown that is looked at. */
+/** "14 min 32 s": for a visible countdown. */
 export function countdown(left) {
   const s = Math.max(0, Math.ceil(left));
   if (s < 60) return `${s} s`;
@@ -14,7 +14,7 @@ export function countdown(left) {
   return `${Math.floor(s / 3600)} h ${String(Math.floor(s / 60) % 60).padStart(2, '0')} min`;
 }
 
-/** "15 minutes": for what is read out or read once. Above two minutes it counts whole minutes. */
+/** "15 minutes": for text that is read out or read once. From two minutes on, whole minutes. */
 export function inWords(left) {
   const s = Math.max(0, Math.ceil(left));
   if (s < 120) return seconds.format(s);
@@ -24,7 +24,7 @@ export function inWords(left) {
   return hours.format(Math.floor(m / 60)) + (rest ? ` ${minutes.format(rest)}` : '');
 }
 
-/** "14:02:31": a time of today. */
+/** "14:02:31": a time today. */
 export function timeOfDay(date) {
   return clock.format(date);
 }
@@ -34,18 +34,18 @@ export function dayAndTime(date) {
   return day.format(date);
 }
 
-/** Writes `text`. What has not changed is left alone: a selection in it survives, and nobody is told. */
+/** Sets the text of an element. Skips equal text: a selection survives, and screen readers announce nothing. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Writes `date` into a <time>, in the words of `say` for people, and for programs. */
+/** Sets a <time> to `date`: the text of `say` for people, and the ISO form for programs. */
 export function writeTime(element, date, say) {
   element.dateTime = date.toISOString();
   write(element, say(date));
 }
 
-// The order matters: Edge also says Chrome, Chrome also says Safari, Android also says Linux.
+// The order matters: Edge also claims to be Chrome, Chrome to be Safari, Android to be Linux.
 const browsers = [
   [/\bEdg(?:e|A|iOS)?\//, 'Edge'],
   [/\b(?:OPR|Opera)\//, 'Opera'],
@@ -64,7 +64,7 @@ const systems = [
   [/\bLinux\b|\bX11\b/, 'Linux'],
 ];
 
-/** "Firefox on Windows", from a User-Agent; its first word ("curl") when it is none of those. */
+/** "Firefox on Windows", from a User-Agent; for any other, its first word ("curl"). */
 export function browser(userAgent) {
   if (!userAgent) return 'Unknown browser';
   const find = (names) => names.find(([pattern]) => pattern.test(userAgent))?.[1];

@@ -1,12 +1,12 @@
-// Why a verifier is not ready, for whoever waits for it: what happened, and what to do about it.
+// Why a verifier is not ready: what happened, and what to do about it.
 
 import { OtherName } from './feed.js';
 import { BadStatus, Late } from './requests.js';
 
-/** How long a cause that may pass is given to pass, in ms. */
+/** How long ready() waits for a temporary cause to pass, in ms. */
 export const PATIENCE = 4_000;
 
-/** An error and what caused it. @param {unknown} error @returns {string} */
+/** Describes an error and its causes. @param {unknown} error @returns {string} */
 export function describe(error) {
   const { message = String(error), cause } = /** @type {Error} */ (Object(error));
   return cause === undefined ? message : `${message}: ${describe(cause)}`;
@@ -20,16 +20,16 @@ function code(error) {
 const isTls = (/** @type {unknown} */ error) => /CERT|TLS|SSL|LEAF_SIGNATURE|EPROTO/.test(code(error));
 const isRedirect = (/** @type {unknown} */ error) => /redirect/.test(describe(error));
 
-/** Whether the same question may be answered well in a moment. @param {unknown} error */
+/** Whether a retry may succeed soon. @param {unknown} error */
 export function mayPass(error) {
   if (error instanceof Late) return true;
-  // The next question is asked with another token.
+  // The next request gets a new token.
   if (error instanceof BadStatus) return error.status >= 500 || [408, 429].includes(error.status) || (error.path === '/revocations' && [401, 403].includes(error.status));
-  // What fetch throws.
+  // A TypeError is from fetch. It is temporary, unless TLS or a redirect caused it.
   return error instanceof TypeError && !isTls(error) && !isRedirect(error);
 }
 
-/** What to tell who waits. `at` is where the issuer is reached. Without an error it has not answered. @param {unknown} error @param {string} at */
+/** The error of ready(). `at` is the issuer's address. `error` is null if the issuer has not answered yet. @param {unknown} error @param {string} at */
 export function notReady(error, at) {
   return new Error(`the verifier is not ready: ${why(error, at)}`, error === null ? undefined : { cause: error });
 }

@@ -1,10 +1,10 @@
-// The feed: pages of the revocation log, and whether one continues what was read before. docs/feed.md has the format.
+// The feed: pages of the revocation log, and whether a page continues the previous ones. docs/feed.md has the format.
 
 import { createHash } from 'node:crypto';
 import { fromBase64url, isClientId, isId, isKid } from './strict.js';
 
 /** @import { Json, JsonObject } from './strict.js' */
-/** What is never, or spares none, is Infinity. @typedef {{ seq: number, scope: string, key: string, from: number, graceUntil: number | null, spared: string | null, expiresAt: number, reason: string, at: number }} Entry */
+/** An entry. A missing `from` (all) or `expires_at` (never) is Infinity. @typedef {{ seq: number, scope: string, key: string, from: number, graceUntil: number | null, spared: string | null, expiresAt: number, reason: string, at: number }} Entry */
 /** @typedef {{ seq: number, hash: Buffer }} Cursor */
 
 const NEVER = 2n ** 63n - 1n;
@@ -24,7 +24,7 @@ function readEntry(wire) {
   return /** @type {Entry} */ ({ seq, scope, key, from: from ?? Infinity, graceUntil: grace_until ?? null, spared: spared ?? null, expiresAt: expires_at ?? Infinity, reason, at });
 }
 
-/** The running hash after an entry, from the one before it. @param {Buffer} before @param {Entry} entry */
+/** Returns the running hash after an entry, from the hash before it. @param {Buffer} before @param {Entry} entry */
 export function chain(before, entry) {
   const pieces = [before];
   const number = (/** @type {number | bigint} */ it) => {
@@ -45,7 +45,7 @@ export function chain(before, entry) {
 /** @param {Entry[]} entries */
 export const digest = (entries) => entries.reduce(chain, sha256('waxseal-revocations'));
 
-/** An issuer that is another than the one that was asked. */
+/** The issuer has another name than expected. */
 export class OtherName extends Error {
   /** @param {unknown} said @param {string} expected */
   constructor(said, expected) {
@@ -53,18 +53,18 @@ export class OtherName extends Error {
   }
 }
 
-/** A log that is read over the feed: first a snapshot, which has gaps, then what follows it, which has none. */
+/** A log read over the feed: first a snapshot, which has gaps, then the entries after it, which have none. */
 export class Reading {
   /** @type {Cursor} */
   #cursor = { seq: 0, hash: Buffer.alloc(32) };
   #snapshot = true;
 
-  /** What to ask for next. */
+  /** The position to request next. */
   get next() { return `${this.#snapshot ? 'snapshot' : 'after'}=${this.#cursor.seq}`; }
 
   /**
-   * Takes the page that answers the question about `next`: its entries, and whether they lead to the log's head. If it
-   * throws, nothing has changed; but if the log is another one than before, a snapshot is what comes next.
+   * Applies the answer to the request for `next`. Returns its entries, and whether they reach the log's head. If it
+   * throws, nothing has changed; but if the log is another one than before, it starts again with a snapshot.
    * @param {{ issuer: string, clientId: string, nonce: string }} question @param {JsonObject} said @param {Json | undefined} wire
    */
   take(question, said, wire) {
@@ -76,11 +76,11 @@ export class Reading {
     const entries = (Array.isArray(wire) ? wire : [null]).map(readEntry);
     if (signed !== digest(entries).toString('base64url')) throw new Error("the page's entries are not what was signed");
     const end = { seq: Number(seq), hash: fromBase64url(hash) };
-    // A snapshot may begin instead of what was asked for.
+    // The issuer may answer with a new snapshot instead.
     const begins = snapshot && after === 0;
     const goesOn = snapshot === this.#snapshot && after === this.#cursor.seq;
     if (!begins && !goesOn) throw new Error('the page answers another question');
-    // A log that is replaced between two pages of its snapshot has another hash where it goes on.
+    // If the log is replaced between two pages of its snapshot, its hash differs where the next page continues.
     const same = begins || !snapshot || (typeof afterHash === 'string' && fromBase64url(afterHash).equals(this.#cursor.hash));
     if (!same || !(snapshot ? rises(Number(after), end, entries) : continues(this.#cursor, end, entries))) {
       const { seq } = this.#cursor;
@@ -105,7 +105,7 @@ function continues({ seq, hash }, end, entries) {
   return seq === end.seq && hash.equals(end.hash);
 }
 
-/** The hash of a place behind a gap is the issuer's to say. @param {number} after @param {Cursor} end @param {Entry[]} entries */
+/** Behind a gap, the hash cannot be checked: the issuer gives it. @param {number} after @param {Cursor} end @param {Entry[]} entries */
 function rises(after, end, entries) {
   for (const { seq } of entries) {
     if (seq <= after) return false;

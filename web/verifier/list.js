@@ -1,4 +1,4 @@
-// The revocation list: what ends which tokens.
+// The revocation list: which revocation ends which tokens.
 
 import { madeAt, sessionId } from './strict.js';
 
@@ -6,16 +6,16 @@ import { madeAt, sessionId } from './strict.js';
 /** @import { Verified } from './token.js' */
 
 /**
- * What is over of a thing: all before `from`. Of a session also `from` itself, from `grace` on, when it was renewed. Of
- * a user, a client or everything all but `spared`.
+ * What is revoked of a target: everything before `from`. Of a renewed session also `from` itself, once `grace` is over.
+ * Of a user, a client or everything, all but the session `spared`.
  * @typedef {{ from: number, grace: number, spared: string | null, expires: number }} Over
  */
 
-// A clock that is this much behind was set back.
+// A clock that is further behind than this, in ms, was set back.
 const STEP_BACK = 2000;
 
 /**
- * Two revocations of one thing are the stricter in every field.
+ * Merges two revocations of one target: the stricter value in every field.
  * @param {Over} one @param {Over} other @returns {Over}
  */
 function stricter(one, other) {
@@ -27,22 +27,22 @@ function stricter(one, other) {
 }
 
 export class RevocationList {
-  /** By scope and key. @type {Map<string, Over>} */
+  /** The revocations by scope and key. @type {Map<string, Over>} */
   #over = new Map();
-  /** What began and expires at or before it is dead, in ms. */
+  /** In ms. A token that began and expires at or before it is dead. */
   #horizon = 0;
-  /** The time up to which tokens have expired: what the clock has shown less the leeway, in whole seconds. */
+  /** The latest clock reading less the leeway, in ms, rounded down to a second. Tokens up to it have expired. */
   #latest = 0;
-  /** The latest time that the clock has shown since it was last set back. */
+  /** The latest reading of the clock since it was last set back. */
   #shown = 0;
-  /** The latest time that it had shown before that. */
+  /** The latest reading of the clock before that. */
   #shownBefore = 0;
-  /** The newest session or client's token that was issued. */
+  /** When the newest session or client token was issued. */
   #newest = 0;
 
   get size() { return this.#over.size; }
 
-  /** Entering it twice, or in another order, gives the same list. @param {Entry} entry */
+  /** Adds an entry. Repeating or reordering entries gives the same list. @param {Entry} entry */
   enter({ scope, key, from, graceUntil, spared, expiresAt }) {
     const name = `${scope} ${key}`;
     const over = { from: graceUntil === null ? from : from - 1, grace: graceUntil ?? Infinity, spared, expires: expiresAt };
@@ -53,7 +53,7 @@ export class RevocationList {
   /** @param {number} time */
   noteNewest(time) { this.#newest = Math.max(this.#newest, time); }
 
-  /** Forward, never back. What it covers needs no entry. It says nothing of the clock here. @param {number} horizon */
+  /** Raises the horizon, never lowers it, and drops the entries that it covers. It says nothing about the local clock. @param {number} horizon */
   raiseHorizon(horizon) {
     if (horizon <= this.#horizon) return;
     this.#horizon = horizon;
@@ -61,9 +61,8 @@ export class RevocationList {
   }
 
   /**
-   * Takes note of what the clock shows, and gives the time to go by: the latest that the clock has shown. A clock that is
-   * behind by more than two seconds was set back, and is followed: what had expired stays dead, and so does what was
-   * begun by then.
+   * Records a clock reading, and returns the time to use: the latest reading. A clock that is behind by more than two
+   * seconds was set back, and the list follows it: what had expired stays dead, and so does what had begun by then.
    * @param {number} now @param {number} leeway
    */
   observe(now, leeway) {
@@ -80,7 +79,7 @@ export class RevocationList {
     return this.#shown;
   }
 
-  /** The latest time that counts for what began then. What the clock had shown before it was set back counts for all that the horizon is past. @param {number} began @param {number} now @param {number} leeway */
+  /** Returns the latest time that counts for what began then. Readings from before the clock was set back count for everything that the horizon is past. @param {number} began @param {number} now @param {number} leeway */
   #seen(began, now, leeway) {
     const seen = Math.max(now, this.#shown, this.#latest + leeway);
     return began <= this.#horizon ? Math.max(seen, this.#shownBefore, this.#horizon + leeway) : seen;
@@ -89,7 +88,7 @@ export class RevocationList {
   /** @param {string} kid */
   isKeyRevoked(kid) { return this.#over.has(`key ${kid}`); }
 
-  /** The scope that ends it, or null. Any is enough. @param {Verified} verified @param {string} kid @param {number} now @param {number} leeway */
+  /** Returns the scope of a revocation that ends the token, or null. One is enough. @param {Verified} verified @param {string} kid @param {number} now @param {number} leeway */
   ends({ kind, claims }, kid, now, leeway) {
     const [lineage, generation] = (kind === 'session' && sessionId(claims.sid)) || [claims.jti, 0];
     const began = madeAt(lineage);
@@ -98,7 +97,7 @@ export class RevocationList {
       return over !== undefined && began < over.from && over.spared !== lineage;
     };
     const session = kind === 'session' ? this.#over.get(`session ${lineage}`) : undefined;
-    // A grace that was over stays over, also when the clock was set back.
+    // A grace that was over stays over, even if the clock is set back.
     const seen = this.#seen(began, now, leeway);
     const expires = claims.exp * 1000;
     if ((expires <= this.#horizon && began <= this.#horizon) || expires <= this.#latest) return 'horizon';

@@ -1,23 +1,23 @@
-// Requests to the issuer: bounded in time and size, and never sent on elsewhere.
+// Requests to the issuer: limited in time and size, and never redirected.
 
 import { parseObject } from './strict.js';
 
-// A page has at most 4096 entries. It may be compressed: what counts is what comes out.
+// A page has at most 4096 entries. The limit applies after decompression.
 const MAX_BODY = 4 * 1024 * 1024;
 
-/** An answer that is not 200. */
+/** The answer is not 200. */
 export class BadStatus extends Error {
   /** @param {string} path @param {number} status @param {string | null} retryAfter */
   constructor(path, status, retryAfter) {
     super(`${path} answered ${status}`);
     this.path = path;
     this.status = status;
-    // In ms; a date instead of seconds is not something that an issuer sends.
+    // In ms. Issuers send seconds, never a date.
     this.retryAfter = [429, 503].includes(status) && /^\d{1,9}$/.test(retryAfter ?? '') ? Number(retryAfter) * 1000 : 0;
   }
 }
 
-/** No answer in time. */
+/** The answer did not come in time. */
 export class Late extends Error {}
 
 export class Requests {
@@ -35,13 +35,13 @@ export class Requests {
     this.#timeout = timeout;
   }
 
-  /** Ends all that are under way. */
+  /** Aborts all requests in progress. */
   close() {
     this.#closed = true;
     for (const abort of this.#open) abort.abort();
   }
 
-  /** One JSON object, strictly read. @param {string} path @param {RequestInit} [init] */
+  /** Requests one JSON object, and parses it strictly. @param {string} path @param {RequestInit} [init] */
   async object(path, init) {
     let length = 0;
     /** @type {Uint8Array[]} */ const pieces = [];
@@ -53,7 +53,7 @@ export class Requests {
     return parseObject(Buffer.concat(pieces));
   }
 
-  /** Calls `heard` whenever something comes, until the stream ends or is silent for `silence` ms. @param {string} path @param {RequestInit} init @param {number} silence @param {() => void} heard */
+  /** Calls `heard` for each piece of a stream, until the stream ends or is silent for `silence` ms. @param {string} path @param {RequestInit} init @param {number} silence @param {() => void} heard */
   stream(path, init, silence, heard) {
     return this.#send(path, init, silence, true, heard);
   }
@@ -77,7 +77,7 @@ export class Requests {
         take(piece);
       }
     };
-    // A fetch that was aborted does not always end, in Node 18 above all.
+    // In some versions, above all Node 18, an aborted fetch does not always end.
     const aborted = new Promise((_, reject) => { abort.signal.addEventListener('abort', () => reject(abort.signal.reason)); });
     aborted.catch(() => {});
     try {
@@ -85,7 +85,7 @@ export class Requests {
     } finally {
       clearTimeout(timer);
       this.#open.delete(abort);
-      // What is left of an answer that was not read to its end.
+      // Discards the rest of an unfinished answer.
       abort.abort();
     }
   }

@@ -1,4 +1,4 @@
-// One reading for every text: JSON with unique keys, base64url in its canonical form, names that are parsed or refused.
+// Strict parsing, so that a text has one reading: JSON with unique keys, canonical base64url, IDs.
 
 /** @typedef {null | boolean | number | string | Json[] | JsonObject} Json */
 /** @typedef {{ [name: string]: Json | undefined }} JsonObject */
@@ -8,8 +8,8 @@ const PIECE = /[ \t\n\r]*(?:([{}[\]:,])|("(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * One JSON object, in UTF-8, each key once at every depth, and no deeper than eight. JSON.parse takes the last of two
- * keys. A number that is not whole, or not exact in JavaScript, is NaN.
+ * Parses one JSON object in UTF-8, with unique keys at every depth, at most eight levels deep. (JSON.parse takes the
+ * last of two equal keys.) A number that is not whole, or not exact in JavaScript, becomes NaN.
  * @param {Uint8Array} bytes @returns {JsonObject}
  */
 export function parseObject(bytes) {
@@ -61,7 +61,7 @@ export function parseObject(bytes) {
   return root;
 }
 
-/** The bytes of base64url in its one canonical form (RFC 4648, section 5, without padding). @param {string} text */
+/** Decodes canonical base64url (RFC 4648, section 5, without padding). @param {string} text */
 export function fromBase64url(text) {
   const bytes = Buffer.from(text, 'base64url');
   if (bytes.toString('base64url') !== text) throw new SyntaxError('not canonical base64url');
@@ -73,10 +73,10 @@ export const isId = (/** @type {unknown} */ it) => typeof it === 'string' && UUI
 export const isClientId = (/** @type {unknown} */ it) => typeof it === 'string' && it.startsWith('client-') && isId(it.slice(7));
 export const isKid = (/** @type {unknown} */ it) => typeof it === 'string' && /^[!-~]{1,128}$/.test(it);
 
-/** When it was made, in ms since 1970: a UUID of version 7 carries it. @param {string} id */
+/** Returns the creation time in a UUID of version 7, in ms since 1970. @param {string} id */
 export const madeAt = (id) => parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
 
-/** Lineage and generation. @param {unknown} sid @returns {[string, number] | null} */
+/** Parses a session ID to lineage and generation. @param {unknown} sid @returns {[string, number] | null} */
 export function sessionId(sid) {
   const [lineage, generation, ...rest] = typeof sid === 'string' ? sid.split('.') : [];
   const fits = isId(lineage) && /^(?:0|[1-9]\d{0,9})$/.test(generation ?? '') && Number(generation) < 2 ** 32 && !rest.length;

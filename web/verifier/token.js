@@ -1,4 +1,4 @@
-// What a token says, and whether that can be good here and now: text in, claims out.
+// Parses a token's text to claims, and checks whether they are acceptable here and now.
 
 import { compactVerify, importJWK } from 'jose';
 import { fromBase64url, isClientId, isId, isKid, parseObject, sessionId } from './strict.js';
@@ -14,10 +14,10 @@ const LIFETIME_CAP = 24 * 3600;
 const LAST_SECOND = 253_402_300_799; // of the year 9999
 const SESSION_CLAIMS = ['sid', 'auth_time', 'renew_at', 'session_expiry', 'amr'];
 
-/** Throws it. @param {string} why @returns {never} */
+/** Throws an error with this message. @param {string} why @returns {never} */
 const refuse = (why) => { throw new Error(why); };
 
-/** Takes a signed text apart: size, shape, header, in this order. @param {unknown} text @param {string} typ */
+/** Splits a signed text, and checks size, shape and header, in this order. @param {unknown} text @param {string} typ */
 export function openJws(text, typ) {
   if (typeof text !== 'string' || text.length > MAX_TOKEN) return refuse('not a text of at most 8192 characters');
   const [header, payload, signature, ...rest] = text.split('.');
@@ -31,13 +31,13 @@ export function openJws(text, typ) {
   return { text, alg, kid: String(kid) };
 }
 
-/** The payload, if the key signed it: the key chooses the algorithm. @param {{ text: string, alg: string }} jws @param {Key} key */
+/** Returns the payload if the key signed it. The key determines the algorithm. @param {{ text: string, alg: string }} jws @param {Key} key */
 export async function payloadOf(jws, key) {
   const { payload } = await compactVerify(jws.text, key.key, { algorithms: [key.alg] });
   return parseObject(payload);
 }
 
-/** A JWK set by its keys' names. One bad key refuses the whole: it is the issuer's own. @param {JsonObject} set @returns {Promise<Map<string, Key>>} */
+/** Parses a JWK set to keys by `kid`. One bad key refuses the whole set: the issuer's own keys must all be good. @param {JsonObject} set @returns {Promise<Map<string, Key>>} */
 export async function keysOf(set) {
   /** @type {Map<string, Key>} */ const keys = new Map();
   for (const jwk of Array.isArray(set.keys) ? set.keys : refuse('not a JWK set')) {
@@ -57,16 +57,16 @@ export async function keysOf(set) {
 }
 
 const P = 2n ** 255n - 19n;
-// The y of the points whose order is 1, 2, 4 and 8.
+// The y coordinates of the points of order 1, 2, 4 and 8.
 const LOW_ORDER = [0n, 1n, P - 1n, 0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7n, 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826n];
 
-/** Whether an Ed25519 point is of a low order or not canonical: one signature then fits many messages. @param {Buffer} point */
+/** Whether an Ed25519 point has a low order or is not canonical: one signature then fits many messages. @param {Buffer} point */
 function isWeak(point) {
   const y = BigInt(`0x${Buffer.from(point).reverse().toString('hex')}`) & (2n ** 255n - 1n);
   return y >= P || LOW_ORDER.includes(y);
 }
 
-/** The claims, each of its type. The subject says whose they are. @param {JsonObject} said @returns {Verified} */
+/** Parses the claims, and checks their types. The form of the subject tells a client's from a session's. @param {JsonObject} said @returns {Verified} */
 export function readClaims(said) {
   const read = (/** @type {string} */ name, /** @type {(it: any) => unknown} */ fits) => (fits(said[name]) ? /** @type {any} */ (said[name]) : refuse(`claim ${name}`));
   const text = (/** @type {string} */ name) => read(name, (it) => typeof it === 'string');

@@ -1,4 +1,4 @@
-// Compiled and never run: the types as a service meets them.
+// Compiled, never run: the types as a service uses them.
 
 import { createServer } from 'node:http';
 import { Refusal, Verifier, type Verified } from 'waxseal-verifier';
@@ -19,7 +19,7 @@ createServer(async (request, response) => {
   }
 }).on('close', () => verifier.close());
 
-// @ts-expect-error: it is read
+// @ts-expect-error: it is read-only
 verifier.fresh = true;
-// @ts-expect-error: it needs credentials
+// @ts-expect-error: the credentials are required
 new Verifier({ issuer: 'https://auth.example' });

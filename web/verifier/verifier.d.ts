@@ -1,21 +1,24 @@
 export interface Options {
-  /** The issuer's name, the `iss` of its tokens, to the letter. */
+  /** The issuer's exact name, the `iss` of its tokens. */
   issuer: string;
   /** The credentials of a client with the scope `revocations:read`, as `waxseal client add` printed them. */
   clientId: string;
   clientSecret: string;
-  /** Whom tokens may be meant for: one of these. Default: the issuer. */
+  /** The accepted audiences; a token must name one of them. Default: the issuer. */
   audience?: string | Iterable<string>;
-  /** Where the issuer is reached, if not at its name. `https://`, or `http://` on this machine. */
+  /** The issuer's address, if it differs from its name. `https://`, or `http://` on this machine. */
   at?: string;
-  /** How many seconds old the revocation list may be before tokens are refused with 503: 1 to 3600. Default: 5. */
+  /** The greatest age of the revocation list in seconds, 1 to 3600; beyond it, tokens get 503. Default: 5. */
   maxStaleness?: number;
-  /** How many seconds this machine's clock may be from the issuer's: 0 to 60. Default: 5. */
+  /** The greatest difference between this machine's clock and the issuer's, in seconds, 0 to 60. Default: 5. */
   leeway?: number;
   fetch?: typeof globalThis.fetch;
-  /** Milliseconds: the wall clock, and a clock that does not step. */
+  /** In milliseconds: the wall clock, and a clock that does not step. */
   clock?: { now(): number; uptime(): number };
-  /** Is told once when the issuer cannot be followed and why, and once when it can be again. Default: `console.warn`. */
+  /**
+   * Called once when the issuer cannot be followed, with the reason, and once when it can be again. Default:
+   * `console.warn`.
+   */
   log?: (message: string) => void;
 }
 
@@ -24,13 +27,13 @@ interface CommonClaims {
   readonly sub: string;
   readonly aud: string;
   readonly client_id: string;
-  /** Seconds since 1970, as all times. */
+  /** Seconds since 1970, like all times. */
   readonly iat: number;
-  /** From when the token is good. Waxseal's issuer writes none. */
+  /** The start of the token's validity. Waxseal's issuer does not write it. */
   readonly nbf?: number;
   readonly exp: number;
   readonly jti: string;
-  /** Words with one space between them. */
+  /** Words separated by single spaces. */
   readonly scope: string;
 }
 
@@ -51,25 +54,25 @@ export type Verified =
   | { readonly kind: 'session'; readonly subject: string; readonly claims: SessionClaims }
   | { readonly kind: 'client'; readonly subject: string; readonly claims: ClientClaims };
 
-/** Verifies tokens by itself, with the issuer's keys and revocations, which it keeps fresh in the background. */
+/** Verifies tokens locally, with the issuer's keys and revocations, which it keeps fresh in the background. */
 export class Verifier {
-  /** Throws a `TypeError` for options that are wrong. That the issuer cannot be reached is no reason. */
+  /** Throws a `TypeError` for invalid options, but not if the issuer cannot be reached. */
   constructor(options: Options);
   /**
-   * Done when everything up to now has been read. It is rejected within 5 seconds with an `Error` that says what
-   * happened and what to do: at once if the cause does not pass by itself, such as a wrong secret, and after 4 seconds
-   * if it may, such as a refused connection. The verifier goes on trying, so that a later call can succeed.
+   * Resolves when the keys and all revocations up to now are read. Rejects within 5 seconds with an `Error` that says
+   * what happened and what to do: at once for a permanent cause, such as a wrong secret, and after 4 seconds for a
+   * cause that may pass, such as a refused connection. The verifier keeps trying, so a later call can succeed.
    */
   ready(): Promise<void>;
-  /** Whether tokens can be judged now: for a readiness probe. */
+  /** Whether the verifier can judge tokens now. For a readiness probe. */
   readonly fresh: boolean;
-  /** Throws a `Refusal`. */
+  /** Resolves to the verified claims. Rejects with a `Refusal`. */
   verify(token: string): Promise<Verified>;
-  /** Stops following the issuer. No token is good any more. */
+  /** Stops following the issuer. From then on, every token is refused. */
   close(): void;
 }
 
-/** Tell the caller the status and the code, and nobody but the log the `cause`. */
+/** A token was refused. Send the status and the code to the caller, and the `cause` to the log only. */
 export class Refusal extends Error {
   constructor(code: 'invalid_token' | 'unavailable', cause: unknown);
   readonly code: 'invalid_token' | 'unavailable';

@@ -1,4 +1,4 @@
-// Verifies Waxseal's tokens without a call home, and refuses those that were revoked.
+// Verifies Waxseal's tokens without a call to the issuer, and refuses revoked ones.
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,10 +15,10 @@ import { checkClaims, keysOf, openJws, payloadOf, readClaims } from './token.js'
 const MAX_LEEWAY = 60;
 const POLL_AT_LEAST_EACH = 1_000;
 const ANSWER_WITHIN = 10_000;
-// A verifier may keep keys for ten minutes: a key is published for longer than that before it signs.
+// A verifier may keep keys for ten minutes: a key is published for longer before it signs.
 const KEEP_KEYS = 300_000;
 const COOL_DOWN = 30_000;
-// After an answer, however often the stream rings.
+// The pause after each answer, however often the stream notifies.
 const PAUSE = 5;
 // The stream has a heartbeat every five seconds.
 const SILENCE = 15_000;
@@ -58,14 +58,14 @@ export class Verifier {
   #keysComing = null;
   #keysFetched = -Infinity;
   #token = { text: '', until: -Infinity };
-  /** When the last question was asked whose answer proved the list complete, on both hands. @type {{ uptime: number, wall: number } | null} */
+  /** When the last request was sent whose answer proved the list complete, by both clocks. @type {{ uptime: number, wall: number } | null} */
   #proven = null;
   /** @type {string | null} */
   #trouble = null;
-  /** Aborted when the bell rings. */
+  /** Aborted when the stream notifies. */
   #bell = new AbortController();
   #closing = new AbortController();
-  /** Who waits for the outcome of the next question: an error, or null. @type {Set<(outcome: unknown) => void>} */
+  /** Callbacks that get the outcome of the next request: an error, or null. @type {Set<(outcome: unknown) => void>} */
   #waiting = new Set();
 
   /** @param {Options} options */
@@ -115,7 +115,7 @@ export class Verifier {
 
   get fresh() {
     if (this.#closing.signal.aborted || !this.#proven) return false;
-    // The uptime does not step; the wall clock counts while the machine is suspended. Whichever says more is believed.
+    // The uptime does not step; the wall clock counts during suspension. The one that shows more time passed decides.
     return this.#clock.uptime() - this.#proven.uptime < this.#bound && this.#clock.now() - this.#proven.wall < this.#bound;
   }
 
@@ -126,18 +126,18 @@ export class Verifier {
     this.#waiting.forEach((hear) => hear(null));
   }
 
-  /** In this order: size, shape, header, key, signature, claims, time and audience, revocation, freshness. @param {string} token */
+  /** Checks in this order: size, shape, header, key, signature, claims, time and audience, revocation, freshness. @param {string} token */
   async verify(token) {
     try {
       const jws = openJws(token, TOKEN);
       const key = await this.#key(jws.kid);
-      // The keys may be as old as the list, or not be there yet.
+      // Until the list is fresh, the keys may be old or missing too.
       if (!key) throw this.fresh ? new Error('signed with an unknown key') : stale();
       const verified = readClaims(await payloadOf(jws, key));
       const { leeway } = this.#policy;
       const now = this.#list.observe(this.#clock.now(), leeway);
       checkClaims(verified, this.#policy, now);
-      // What was learned of a revocation binds however old the list is.
+      // A known revocation applies however old the list is.
       const scope = this.#list.ends(verified, key.kid, now, leeway);
       if (scope !== null) throw new Error(`revoked, scope ${scope}`);
       if (!this.fresh) throw stale();
@@ -147,7 +147,7 @@ export class Verifier {
     }
   }
 
-  /** The key of that name. One that is not known is looked for at the issuer, once in a while, for anybody can name one. @param {string} kid */
+  /** Returns the key with this `kid`. Fetches an unknown one from the issuer, with a cool-down: anyone can name a key. @param {string} kid */
   async #key(kid) {
     const cool = this.#clock.uptime() - this.#keysAsked >= COOL_DOWN;
     if (!this.#keys.has(kid) && (this.#keysComing || cool)) await this.#fetchKeys().catch(() => {});
@@ -165,7 +165,7 @@ export class Verifier {
     return this.#keysComing;
   }
 
-  /** The authorization of a token that lasts for a while yet. */
+  /** Returns the header with a token that is valid for a while yet. */
   async #authorization() {
     const asked = this.#clock.uptime();
     if (asked >= this.#token.until) {
@@ -184,13 +184,13 @@ export class Verifier {
   /** @template T @param {() => Promise<T>} asking @returns {Promise<T>} */
   async #authorized(asking) {
     return asking().catch((error) => {
-      // The token was revoked, or the issuer has other keys now.
+      // The token was revoked, or the issuer has new keys.
       if (error instanceof BadStatus && [401, 403].includes(error.status)) this.#token.until = -Infinity;
       throw error;
     });
   }
 
-  /** Asks for one page, and enters what it says. True if that was all. */
+  /** Reads one page, and applies it. Returns true if it reached the log's head. */
   async #readPage() {
     const headers = await this.#authorization();
     const nonce = randomBytes(16).toString('base64url');
@@ -199,7 +199,7 @@ export class Verifier {
     const answered = this.#clock.now();
     if (Object.keys(others).length) throw new Error('the page is malformed');
     const jws = openJws(page, PAGE);
-    // It is no stranger who names this key.
+    // The page comes from the issuer, not from a stranger: no cool-down for its key.
     if (!this.#keys.has(jws.kid)) await this.#fetchKeys();
     const key = this.#keys.get(jws.kid);
     if (!key || this.#list.isKeyRevoked(key.kid)) throw new Error(`the page is signed with the key ${jws.kid}, which is unknown or revoked`);
@@ -209,14 +209,14 @@ export class Verifier {
     brought.entries.forEach((entry) => this.#list.enter(entry));
     this.#list.noteNewest(brought.newest);
     this.#list.raiseHorizon(brought.horizon);
-    // A clock that is off misjudges what has expired.
+    // A wrong clock misjudges what has expired.
     if (brought.now < wall - leeway || brought.now > answered + leeway) throw new Error("this clock and the issuer's differ by more than the leeway");
     this.#list.observe(answered, leeway);
     if (brought.complete) this.#proven = { uptime: uptime - brought.age, wall: wall - brought.age };
     return brought.complete;
   }
 
-  /** Keeps keys and list fresh. */
+  /** Keeps the keys and the list fresh. */
   async #follow() {
     const closing = this.#closing.signal;
     while (!closing.aborted) {
@@ -239,24 +239,24 @@ export class Verifier {
       this.#waiting.forEach((hear) => hear(fault));
       this.#say(trouble);
       await sleep(PAUSE);
-      // An issuer that rings and cannot be read is not asked more often for that.
+      // If the issuer cannot be read, notifications do not cause more requests.
       const signal = trouble === null ? this.#bell.signal : closing;
       const wait = Math.max(Math.min(this.#bound / 4, POLL_AT_LEAST_EACH), this.#untilNext(fault));
       await sleep(wait, undefined, { signal }).catch(() => {});
     }
   }
 
-  /** How long a refusal asks to wait, but so that the list can still be proven in time: at most half of the time that is left. Once the list is too old, at most the bound. @param {unknown} fault */
+  /** Returns the wait that a refusal asks for, at most half of the time left to prove the list, so that it stays fresh. Once the list is stale, at most the bound. @param {unknown} fault */
   #untilNext(fault) {
     const told = fault instanceof BadStatus ? fault.retryAfter : 0;
     const age = this.#proven ? this.#clock.uptime() - this.#proven.uptime : Infinity;
     return Math.min(told, this.fresh ? (this.#bound - age) / 2 : this.#bound);
   }
 
-  /** The stream is a doorbell: whatever comes proves nothing, and is a reason to ask. */
+  /** Follows the stream. A notification proves nothing; it only triggers a request. */
   async #listen() {
     const { signal } = this.#closing;
-    // After the first good answer: the token for the feed is asked for once, and not by both.
+    // Starts after the first good answer, so that only one of the two loops requests the first token.
     await new Promise((resolve) => {
       const hear = (/** @type {unknown} */ outcome) => {
         if (outcome !== null && !this.fresh) return;
@@ -271,14 +271,14 @@ export class Verifier {
         const headers = { ...(await this.#authorization()), Accept: 'text/event-stream' };
         await this.#authorized(() => this.#requests.stream('/revocations', { headers }, SILENCE, () => this.#bell.abort()));
       } catch (error) {
-        // Asking goes on without it, and says what is wrong.
+        // The other loop continues without the stream, and reports what is wrong.
         if (error instanceof BadStatus) wait = Math.max(wait, Math.min(error.retryAfter, SILENCE));
       }
       await sleep(wait, undefined, { signal }).catch(() => {});
     }
   }
 
-  /** Says once that the list cannot be kept fresh and why, and once that it is again. @param {string | null} trouble */
+  /** Logs once why the list cannot be kept fresh, and once when it can be again. @param {string | null} trouble */
   #say(trouble) {
     if (this.#closing.signal.aborted || trouble === this.#trouble) return;
     if (trouble !== null) this.#log(`waxseal: the revocations cannot be read: ${trouble}`);

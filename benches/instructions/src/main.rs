@@ -1,8 +1,8 @@
-//! Instructions of the hot path, as valgrind counts them: the same on a busy machine as on an idle one, so
-//! that a change can be refused because it made verification dearer, and never because of noise.
+//! Counts the instructions of the hot path with valgrind. The counts are the same on a busy machine as on an idle one,
+//! so a change can be refused because verification got slower, and never because of noise.
 //!
-//! Without arguments it compares with `baseline.json`, and fails if anything takes 5 % more. With `--save` it
-//! writes that file anew. What another compiler makes of the same source is no regression: then it only says.
+//! Without arguments it compares with `baseline.json`, and fails if any count grew by more than 5 %. With `--save` it
+//! rewrites that file. Another compiler's output is not a regression: with one, it only reports.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -29,16 +29,17 @@ use waxseal::token;
 use waxseal::verifier::Verifier;
 use waxseal::{claims::Claims, session};
 
-/// How much more is a regression, in percent.
+/// How much growth counts as a regression, in percent.
 const MORE: u64 = 5;
 const ISSUER: &str = "https://issuer.example";
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 /// Live revocations.
 const ENTRIES: i64 = 1000;
-/// The key of RFC 8037, appendix A.1: how long a signature takes to check depends on the key and the text.
+/// The key of RFC 8037, appendix A.1. It is fixed, because the cost of a signature check depends on the key and the
+/// text.
 const KEY: &str = r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
-/// What is counted: its name, and how often it is done for that.
+/// The operations to count: the name, and how many calls each count averages over.
 const WORK: [(&str, u64); 6] = [
     ("signature", 50),
     ("first verification", 50),
@@ -48,7 +49,7 @@ const WORK: [(&str, u64); 6] = [
     ("signing a PASETO", 50),
 ];
 
-/// What a process that counts works with.
+/// The fixture of a counted process.
 struct World {
     key: SigningKey,
     claims: Claims,
@@ -101,7 +102,7 @@ impl World {
         }
     }
 
-    /// What the counted process does.
+    /// Runs an operation in the counted process.
     fn work(&self, what: &str, times: u64) {
         let (signed, signature) = self.token.rsplit_once('.').unwrap();
         let signature = base64url::decode(signature.as_bytes()).unwrap();
@@ -126,7 +127,7 @@ impl World {
     }
 }
 
-/// The instructions of a process that does it so often.
+/// Returns the instructions of a process that calls the operation this many times.
 fn run(what: &str, times: u64) -> u64 {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -142,7 +143,7 @@ fn run(what: &str, times: u64) -> u64 {
     counted.expect(&said).1.trim().parse().unwrap()
 }
 
-/// The instructions of one.
+/// Returns the instructions of one call.
 fn count(what: &str, times: u64) -> u64 {
     (run(what, times + 1) - run(what, 1)) / times
 }

@@ -1,4 +1,4 @@
-//! Who calls: the address that a request came from, and the browser that it says it is.
+//! The caller of a request: its network address, and the browser that it claims to be.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -15,10 +15,10 @@ use crate::inventory::LoginOrigin;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// A chain of proxies that is longer than this is not walked to its end.
+/// The most `X-Forwarded-For` entries that are read, from the nearest proxy backwards.
 const MAX_HOPS: usize = 32;
 
-/// The proxies whose word about addresses is believed.
+/// The proxies whose `X-Forwarded-For` is trusted.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Arc<Inner>);
 
@@ -29,7 +29,7 @@ struct Inner {
 }
 
 impl TrustedProxies {
-    /// These, by their networks.
+    /// Trusts the proxies in these networks.
     #[must_use]
     pub fn new(networks: &[IpNet]) -> Self {
         Self(Arc::new(Inner {
@@ -43,15 +43,15 @@ impl TrustedProxies {
         networks.iter().any(|network| network.contains(&address))
     }
 
-    /// Once: it would be said for every request. It is no warning, because a stranger can cause it.
+    /// Logs once, since it would be true of every request. At `info`, because any client can cause it.
     fn tell(&self, why: &str) {
         if !self.0.told.swap(true, Ordering::Relaxed) {
             tracing::info!("logins cannot be told apart by address: {why}");
         }
     }
 
-    /// The nearest address that is no trusted proxy, going back from `peer` through `X-Forwarded-For`.
-    /// What stands before it there was said by a stranger. So was everything, if `peer` is not trusted.
+    /// Returns the nearest address that is not a trusted proxy, walking back from `peer` through `X-Forwarded-For`.
+    /// Entries beyond it are not trustworthy: a client can send them. If `peer` is not trusted, neither is any entry.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut nearest = peer.to_canonical();
         let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
@@ -65,7 +65,7 @@ impl TrustedProxies {
             }
             match address(hop) {
                 Some(address) => nearest = address,
-                // The proxy wrote what is no address: all that is known is that it came from there.
+                // The proxy wrote a text that is not an address: only the proxy's own address is known.
                 None => break,
             }
         }
@@ -73,7 +73,7 @@ impl TrustedProxies {
     }
 }
 
-/// Some proxies add the port.
+/// Parses an address, with or without the port that some proxies add.
 fn address(text: &str) -> Option<IpAddr> {
     let address = text
         .parse()
@@ -81,7 +81,6 @@ fn address(text: &str) -> Option<IpAddr> {
     address.ok().map(|address| address.to_canonical())
 }
 
-/// Who calls.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) address: Option<IpAddr>,
@@ -149,7 +148,7 @@ mod tests {
     #[test]
     fn a_proxys_word_is_believed_as_far_as_proxies_go() {
         assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
-        // The first one is what the stranger sent along.
+        // The client itself sent the first entry.
         assert_eq!(
             client("10.0.0.1", &["127.0.0.1, 198.51.100.1"]),
             "198.51.100.1"

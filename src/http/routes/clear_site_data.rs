@@ -6,14 +6,14 @@ use axum::http::HeaderValue;
 
 /// What a logout asks the browser to delete for the origin of the service. The default is its cache.
 ///
-/// The session cookie is deleted by name in any case. There is no choice for all `"cookies"`: it would also
+/// A logout deletes the session cookie by name in any case. There is no choice for all `"cookies"`: it would also
 /// delete those of sibling domains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClearSiteData {
-    /// What the browser has cached.
+    /// The browser's cache.
     pub cache: bool,
-    /// What pages have stored, such as `localStorage`, IndexedDB and service workers. An app on the same
-    /// origin loses its data too.
+    /// The storage of pages, such as `localStorage`, IndexedDB and service workers. An app on the same origin loses its
+    /// data too.
     pub storage: bool,
 }
 
@@ -26,7 +26,7 @@ impl Default for ClearSiteData {
     }
 }
 
-/// A text that is not a list of what to delete.
+/// A text that is not `none` or a list of what to delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not cache, storage, cache,storage or none")]
 pub struct InvalidClearSiteData;
@@ -34,7 +34,7 @@ pub struct InvalidClearSiteData;
 impl FromStr for ClearSiteData {
     type Err = InvalidClearSiteData;
 
-    /// `none`, or a list of `cache` and `storage`, separated by commas.
+    /// Parses `none`, or a list of `cache` and `storage`, separated by commas.
     fn from_str(text: &str) -> Result<Self, InvalidClearSiteData> {
         let mut cleared = Self {
             cache: false,
@@ -55,7 +55,7 @@ impl FromStr for ClearSiteData {
 }
 
 impl ClearSiteData {
-    /// The header's value. None if nothing is to be deleted.
+    /// Returns the header's value. None if nothing is to be deleted.
     pub(super) const fn header(self) -> Option<HeaderValue> {
         match (self.cache, self.storage) {
             (true, true) => Some(HeaderValue::from_static(r#""cache", "storage""#)),

@@ -1,4 +1,4 @@
-//! News for the streams of the feed.
+//! Notifications for the streams of the revocation feed.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::account::client_limits::QuotaUse;
 use crate::meters;
 use crate::revocation::list::RevocationList;
 
-/// What streams need: news, and the word that the service stops.
+/// Notifies the streams of the feed about new revocations and about the shutdown.
 #[derive(Clone, Debug)]
 pub struct Doorbell {
     list: Arc<RevocationList>,
@@ -21,7 +21,7 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    /// Rings when `list` learns something.
+    /// Creates a doorbell that rings when `list` learns of a revocation.
     #[must_use]
     pub fn new(list: Arc<RevocationList>) -> Self {
         let closing = watch::Sender::new(false);
@@ -38,13 +38,13 @@ impl Doorbell {
         self.closing.send_replace(true);
     }
 
-    /// Whether the service stops.
+    /// Whether the service is stopping.
     pub(super) fn is_closing(&self) -> bool {
         *self.closing.borrow()
     }
 
-    /// The newest `seq` now, and whenever there is a newer one. Who reads slowly gets the newest, and
-    /// nothing is kept for anybody. `begun` is dropped with the stream.
+    /// Sends the newest `seq` at once, and whenever it grows. A slow reader gets only the newest; nothing is queued.
+    /// `begun` is dropped with the stream.
     pub(super) fn rings(
         &self,
         begun: QuotaUse,
@@ -70,7 +70,7 @@ impl Doorbell {
     }
 }
 
-/// A stream, for as long as it is open.
+/// Counts a stream while it is open.
 struct OpenStream {
     open: Gauge,
     _begun: QuotaUse,

@@ -12,19 +12,19 @@ use crate::http::problem::Problem;
 use crate::issuer::Issuer;
 use crate::verifier::Verifier;
 
-/// The process answers.
+/// 200 while the process answers.
 pub(super) async fn livez() -> StatusCode {
     StatusCode::OK
 }
 
-/// What a service that is ready may still be in trouble with.
+/// The state of a ready service: problems that do not make it unready.
 #[derive(Serialize)]
 pub(super) struct Details {
     revocations: &'static str,
     keys: &'static str,
 }
 
-/// Tokens can be told good from bad here.
+/// 200 if this node can verify tokens; 503 if it cannot, or while it shuts down.
 pub(super) async fn readyz(
     State(verifier): State<Arc<Verifier>>,
     State(issuer): State<Arc<Issuer>>,
@@ -41,7 +41,7 @@ pub(super) async fn readyz(
             "The revocation list is not provably fresh.",
         ));
     }
-    // Whatever is wrong, the clock or the keys: by this clock no token is good yet.
+    // Every key begins in the future, so the clock or the keys are wrong: no token is valid yet by this clock.
     if let Some(why) = issuer.not_yet() {
         tracing::warn!("not ready: {why}");
         return Err(Problem::unavailable(

@@ -1,4 +1,4 @@
-//! `Strict-Transport-Security` (RFC 6797): browsers use HTTPS alone for this host from now on.
+//! `Strict-Transport-Security` (RFC 6797): from now on, browsers use only HTTPS for this host.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::http::host;
 /// One year.
 pub const MAX_AGE: Duration = Duration::from_secs(31_536_000);
 
-/// The header's value. None without a `max_age`, and where the header must not be sent: for an `http://` issuer
-/// (RFC 6797, section 7.2), and for an issuer on the browser's own machine, whose other ports may speak plain HTTP.
+/// Returns the header's value. None without a `max_age`, and where the header must not be sent: for an `http://` issuer
+/// (RFC 6797, section 7.2), and for an issuer on the browser's own machine, whose other ports can use plain HTTP.
 ///
-/// A `max_age` of zero tells browsers to forget what they were told before (RFC 6797, section 6.1.1).
+/// A `max_age` of zero makes browsers forget the host (RFC 6797, section 6.1.1).
 pub(crate) fn value(issuer: &str, max_age: Option<Duration>) -> Option<HeaderValue> {
     let uri: Uri = issuer.parse().ok()?;
     let is_local = uri.host().is_none_or(host::is_loopback);

@@ -1,4 +1,4 @@
-//! How a session is handed over: after login, and after renewal.
+//! The delivery of a session's token after a login and after a renewal.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,8 +19,7 @@ use crate::issuer::{Exchanged, Issuer, RenewError};
 use crate::time::Timestamp;
 use crate::verifier::{Superseded, VerifiedClaims};
 
-/// What a token with these claims was exchanged for: what happened, the claims now, and the token if it is
-/// a new one.
+/// Returns what an exchange did, the claims that are valid now, and the token if it is new.
 pub(super) fn outcome(exchanged: Exchanged, kept: &Claims) -> (Did, Claims, Option<String>) {
     match exchanged {
         Exchanged::Kept => (Did::Kept, kept.clone(), None),
@@ -35,15 +34,15 @@ struct TokenBody {
     access_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
-    /// Seconds until the token's absolute end.
+    /// Seconds until the token expires.
     expires_in: i64,
-    /// By when the user must change the initial password.
+    /// The time by which the user must change the initial password.
     #[serde(skip_serializing_if = "Option::is_none")]
     password_change_required_by: Option<Timestamp>,
     session: SessionView,
 }
 
-/// Answers with a token: in the body, or in the cookie and then nowhere else.
+/// Answers with a token, in the body or in the cookie, but never in both.
 pub(super) struct Respond {
     cookies: SessionCookies,
     now: Timestamp,
@@ -68,13 +67,13 @@ where
 }
 
 impl Respond {
-    /// Says besides by when the user must change the initial password, if that is so.
+    /// Adds the time by which the user must change the initial password, if there is one.
     pub(super) fn requiring_password_change_by(mut self, by: Option<Timestamp>) -> Self {
         self.password_change_required_by = by;
         self
     }
 
-    /// A session that only the leeway still carried, and its cookie, which is of no use any more.
+    /// 401 for a session that has ended and was accepted only within the leeway. Clears its cookie.
     pub(super) fn over(self) -> Response {
         let mut response = Problem::invalid_token().into_response();
         self.cookies.clear(response.headers_mut());

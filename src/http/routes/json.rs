@@ -1,4 +1,4 @@
-//! JSON in, with our own refusals, and out.
+//! JSON bodies of requests, with problem details as refusals, and of answers.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::http::problem::Problem;
 
-/// A JSON body of exactly this type.
+/// A JSON object of exactly this type.
 pub(super) struct Json<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
@@ -25,7 +25,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
-/// A JSON body of exactly this type, or no body at all.
+/// A JSON object of exactly this type, or an empty body.
 pub(super) struct MaybeJson<T>(pub(super) Option<T>);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MaybeJson<T> {
@@ -40,8 +40,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MaybeJson<T> {
         if !is_json {
             return Err(Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        // serde reads a struct from an array too. Its message would repeat what was sent, a password
-        // included.
+        // serde also reads a struct from an array. Its error message could repeat the input, a password included, so it
+        // is dropped.
         let object = body.trim_ascii_start().starts_with(b"{");
         let parsed = if object {
             serde_json::from_slice(&body).ok()
@@ -56,7 +56,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MaybeJson<T> {
     }
 }
 
-/// Goes straight from the body into a secret.
+/// A text that is parsed directly into a secret.
 pub(super) struct SecretText(pub(super) SecretString);
 
 impl<'de> Deserialize<'de> for SecretText {
@@ -65,11 +65,11 @@ impl<'de> Deserialize<'de> for SecretText {
     }
 }
 
-/// How large an answer usually is at most, in bytes, and how many headers it has: neither need grow.
+/// The capacities that fit most answers, in bytes and in headers, so that neither has to grow.
 pub(super) const ROOM: usize = 512;
 const HEADERS: usize = 16;
 
-/// An answer of that JSON.
+/// Answers 200 with this JSON.
 pub(super) fn answer(json: String) -> Response {
     let mut response = Response::new(Body::from(json));
     let headers = response.headers_mut();

@@ -1,6 +1,8 @@
-//! What stands around every resource. It is one layer: one for each thing would clone and box a request's
-//! way through it a dozen times. And it is made of combinators: an async block has room for what it waits for
-//! twice, and each that is around another doubles that again.
+//! The layer around every resource: limits, CORS, request IDs, default headers, logging and metrics.
+//!
+//! Perf: it is one layer, because separate layers would clone and box each request a dozen times. It is built from
+//! combinators, because an async block reserves space for each awaited future twice, and each nesting doubles that
+//! again.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -45,16 +47,16 @@ use crate::http::session_cookies::{ACTIVITY, SESSION};
 use crate::random::Random;
 use crate::time::Stopwatch;
 
-/// The largest body that any resource takes, in bytes.
+/// The largest body that any resource accepts, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
-/// How long a request may take, its body included.
+/// The time limit of a request, its body included.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The other headers that instrumentation and libraries add to requests of a page: trace contexts (W3C Trace
-/// Context, W3C Baggage, Sentry), and what some clients send with each request.
+/// The other headers that instrumentation and libraries add to a page's requests: trace contexts (W3C Trace Context,
+/// W3C Baggage, Sentry), and those that some clients send with each request.
 const ADDED_BY_LIBRARIES: [HeaderName; 6] = [
     HeaderName::from_static("tracestate"),
     HeaderName::from_static("baggage"),
@@ -64,10 +66,10 @@ const ADDED_BY_LIBRARIES: [HeaderName; 6] = [
     PRAGMA,
 ];
 
-/// How long a browser may remember what the preflight said, in seconds.
+/// How long a browser may cache the answer to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 
-/// What every answer says that does not say it otherwise.
+/// The headers of every answer that does not set them itself.
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -78,13 +80,13 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-/// Which headers of a request an answer depends on, whoever asks: no cache gives one origin's answer to another.
+/// The request headers that an answer depends on. It is sent to every caller, so that no cache gives one origin's
+/// answer to another.
 const CORS_VARY: HeaderValue = HeaderValue::from_static(
     "origin, access-control-request-method, access-control-request-headers",
 );
 
-/// Which other origins may call, and read the answers: those that are listed, with credentials, and no
-/// other.
+/// CORS for the listed origins: only they may call and read the answers, with credentials.
 fn cors(origins: &Origins) -> CorsLayer {
     let (may_call, may_have_credentials) = (origins.clone(), origins.clone());
     CorsLayer::new()
@@ -117,8 +119,8 @@ fn allowed_headers() -> Vec<HeaderName> {
     ours.into_iter().chain(ADDED_BY_LIBRARIES).collect()
 }
 
-/// Every origin may read what is public, without credentials. The answer is the same for each origin, so a
-/// cache may give it to all of them.
+/// CORS for public resources: every origin may read them, without credentials. The answer is the same for each origin,
+/// so a cache may give it to all of them.
 fn public_cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(cors::Any)
@@ -137,7 +139,7 @@ struct EdgeRules {
     ids: RequestIds,
 }
 
-/// The layer.
+/// The layer around every resource, see the module.
 #[derive(Clone)]
 pub(super) struct Around(Arc<EdgeRules>);
 
@@ -150,7 +152,7 @@ impl Around {
         Self::with(cors(origins), false, hsts, random)
     }
 
-    /// For public resources: every origin may read them.
+    /// Creates the layer for public resources, which every origin may read.
     pub(super) fn public(hsts: Option<HeaderValue>, random: &Arc<dyn Random>) -> Self {
         Self::with(public_cors(), true, hsts, random)
     }
@@ -184,7 +186,7 @@ impl<S> Layer<S> for Around {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-/// What [`Around`] makes of a service.
+/// The service that [`Around`] returns.
 #[derive(Clone)]
 pub(super) struct AroundService<S> {
     inner: S,
@@ -218,7 +220,7 @@ where
         let current = CurrentRequest::new(method.clone(), request.uri().clone(), id.clone(), trace);
         never_a_preflight(&mut request);
         let public = rules.public;
-        // Nobody else is told anything by CORS.
+        // Only these requests need an answer of CORS.
         let asks_cors =
             request.method() == Method::OPTIONS || request.headers().contains_key(ORIGIN);
         let answer = if asks_cors {
@@ -227,7 +229,7 @@ where
         } else {
             Either::Right(within(&mut self.inner, request).map(move |mut response| {
                 if public {
-                    // A cache may keep this answer for a page of another origin.
+                    // A cache may give this answer to a page of another origin.
                     let headers = response.headers_mut();
                     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
                 } else {
@@ -248,7 +250,7 @@ where
     }
 }
 
-/// For those who take spans. The path alone: a query may carry what does not belong in a log.
+/// Creates the span of a request. It has the path without the query, because a query can contain secrets.
 fn span(
     request: &Request,
     id: &HeaderValue,
@@ -260,13 +262,13 @@ fn span(
     let trace = trace.map(tracing::field::display);
     let span = tracing::info_span!("request", %method, path, id, trace);
     if let Some(parent) = parent {
-        // Without an exporter nobody takes it.
+        // Fails only if no exporter is installed.
         let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(parent));
     }
     span
 }
 
-/// Keeps the values of these out of what is printed.
+/// Keeps the values of these headers out of debug output.
 fn hide(headers: &mut HeaderMap, names: &[HeaderName]) {
     for (name, value) in headers {
         if names.contains(name) {
@@ -287,7 +289,7 @@ fn complete(headers: &mut HeaderMap, id: HeaderValue, hsts: Option<&HeaderValue>
     }
 }
 
-/// The answer to a request that no resource sees, in the shape that the callers of its path know.
+/// Returns the answer to a request that does not reach a resource, in the format that the path's callers expect.
 pub(super) fn refused(problem: Problem, path: &str) -> Response {
     let mut response = in_shape(problem.into_response(), path.starts_with(paths::OAUTH));
     for (name, value) in HEADERS {
@@ -296,14 +298,15 @@ pub(super) fn refused(problem: Problem, path: &str) -> Response {
     response
 }
 
-/// CORS answers every `OPTIONS` with 200, and a proxy that asks with it would let a stranger through.
+/// Turns `OPTIONS /verify` into a GET. CORS answers every `OPTIONS` with 200, so a proxy that forwards this method
+/// would admit everyone.
 fn never_a_preflight<B>(request: &mut Request<B>) {
     if request.uri().path() == paths::VERIFY && request.method() == Method::OPTIONS {
         *request.method_mut() = Method::GET;
     }
 }
 
-/// What CORS lets through.
+/// The service within the CORS layer.
 #[derive(Clone)]
 struct Within<S>(S);
 
@@ -325,7 +328,8 @@ where
     }
 }
 
-/// The resource's answer, if it gives one, in the shape that its callers know.
+/// Calls the resource with the limits of time and size. Returns its answer, or a refusal in the format that its callers
+/// expect.
 fn within<S>(resource: &mut S, request: Request) -> impl Future<Output = Response> + Send + use<S>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
@@ -344,21 +348,21 @@ where
     answer.map(move |answer| in_shape(whatever(answer), oauth))
 }
 
-/// The answer, whatever became of it.
+/// Returns the answer, or 500 after a panic and 503 after a timeout.
 fn whatever(answer: Result<thread::Result<Result<Response, Infallible>>, Elapsed>) -> Response {
     match answer {
         Ok(Ok(Ok(response))) => response,
         Ok(Ok(Err(never))) => match never {},
         Ok(Err(panic)) => panicked(&*panic),
         Err(_) => {
-            // A body that comes slowly is enough for it.
+            // At `info`, because a client that sends its body slowly can cause it.
             tracing::info!("a request was given up after {} s", TIMEOUT.as_secs());
             StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
     }
 }
 
-/// The request, with a body that ends with an error where it gets too large; or 413 if it says that it will.
+/// Limits the body of a request: reading beyond the limit fails. Returns 413 if the announced length exceeds it.
 fn limited(request: Request) -> Result<Request, StatusCode> {
     if request.body().is_end_stream() {
         return Ok(request);
@@ -376,8 +380,8 @@ fn panicked(_: &(dyn Any + Send + 'static)) -> Response {
     Problem::internal().into_response()
 }
 
-/// Refusals of the router and of what stands around it are plain text or empty: they become problems too, or
-/// OAuth's errors where those are spoken.
+/// Converts a refusal of the router or of a layer, which is plain text or empty, to a problem, or to an OAuth error
+/// below `/oauth/`.
 fn in_shape(response: Response, oauth: bool) -> Response {
     let status = response.status();
     let refusal = status.is_client_error() || status.is_server_error();

@@ -31,7 +31,7 @@ pub(super) struct LoginRequest {
     delivery: Delivery,
 }
 
-/// Where the token goes.
+/// How the token is delivered.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 struct Delivery(Carrier);
@@ -42,7 +42,7 @@ impl Default for Delivery {
     }
 }
 
-/// From text alone: serde would read an enum from an object too.
+/// Parses text only: serde would also read an enum from an object.
 impl TryFrom<String> for Delivery {
     type Error = &'static str;
 
@@ -55,11 +55,12 @@ impl TryFrom<String> for Delivery {
     }
 }
 
-/// What a login takes the place of: the session whose token came along in the way in which it answers.
+/// The session that a login replaces: that of the token which the request carries in the same way in which the login
+/// delivers the new one.
 pub(super) struct Former {
     cookie: Option<Result<VerifiedClaims, Refusal>>,
     bearer: Option<Result<VerifiedClaims, Refusal>>,
-    /// Whether the host may have the session cookie.
+    /// Whether the session cookie may be used at the request's host.
     host: Result<(), Problem>,
 }
 
@@ -71,7 +72,7 @@ where
 {
     type Rejection = Problem;
 
-    /// Refuses a page of another site, which would log its own user in here (login CSRF).
+    /// Refuses a page of another site, which could log the browser in as the attacker's user (login CSRF).
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let cookies = SessionCookies::from_ref(state);
         if cookies.origins().sender(&parts.headers) == RequestSource::CrossSite {
@@ -79,7 +80,7 @@ where
         }
         let verifier = Arc::<Verifier>::from_ref(state);
         let cookie = cookie::read(&parts.headers).map_err(|_| Problem::two_credentials())?;
-        // A login needs no other credentials: what is malformed has no session to end.
+        // A login needs no other credentials, so malformed ones are ignored: they have no session to end.
         let bearer = presented::bearer(&parts.headers).ok().flatten();
         Ok(Self {
             cookie: cookie.map(|token| verifier.verify(token)),
@@ -90,7 +91,7 @@ where
 }
 
 impl Former {
-    /// The one that is replaced by a login that answers in that way, if it is or was one of ours.
+    /// Returns the session to replace, for a login with this delivery. None if the token is missing or invalid.
     fn replaced(self, carrier: Carrier) -> Result<Option<Replaced>, Problem> {
         let verdict = match carrier {
             Carrier::Bearer => self.bearer,
@@ -99,7 +100,7 @@ impl Former {
         match verdict {
             Some(Ok(session)) => Ok(Some(Replaced::Good(Box::new(session)))),
             Some(Err(Refusal::Superseded(superseded))) => Ok(Some(Replaced::Reused(superseded))),
-            // It may be good, and would be left alive.
+            // The session can be valid, and would stay alive.
             Some(Err(Refusal::Stale)) => Err(Refusal::Stale.into()),
             Some(Err(_)) | None => Ok(None),
         }
@@ -133,7 +134,7 @@ pub(super) async fn login(
         password,
         caller,
     };
-    // An attempt that is counted is decided or given back, even if the caller goes away.
+    // An attempt that was counted is decided or given back, even if the caller disconnects.
     let LoggedIn {
         issued,
         password_change_required_by,
@@ -158,7 +159,7 @@ struct Attempted {
 impl Attempted {
     async fn decide(self) -> Result<LoggedIn, Problem> {
         let limits = self.limits;
-        // All texts that are not usernames share one limit.
+        // Rate-limits all invalid usernames under one shared key.
         let username = Username::typed(&self.username).ok();
         let account = username.map(|name| name.to_string()).unwrap_or_default();
         let attempt = limits.admit_login(&account, self.caller.address).await?;
@@ -172,7 +173,7 @@ impl Attempted {
                 Ok(login)
             }
             Err(cause) => {
-                // The password was not found wrong.
+                // The password was not found to be wrong.
                 if matches!(cause, LoginError::Store(_)) || cause.is_busy() {
                     limits.not_made(attempt).await;
                 }

@@ -29,7 +29,7 @@ pub(super) struct Wanted {
 #[serde(try_from = "String")]
 struct WantedScope(LogoutReach);
 
-/// From text alone: serde would read an enum from an object too.
+/// Parses text only: serde would also read an enum from an object.
 impl TryFrom<String> for WantedScope {
     type Error = &'static str;
 
@@ -66,8 +66,8 @@ pub(super) async fn logout(
     Ok(response)
 }
 
-/// How long the other nodes were waited for, and which of them (W3C Server Timing). Operators know them by their
-/// IDs; what their machines are called is nobody else's business.
+/// How long the logout waited for the other nodes, and for which ones (W3C Server Timing). It names them by ID:
+/// operators know these, and host names stay private.
 fn timing(fenced: &Fenced) -> HeaderValue {
     let millis = fenced.took.as_millis();
     let nodes: Vec<_> = fenced.waited_for.iter().map(NodeId::to_string).collect();
@@ -76,7 +76,8 @@ fn timing(fenced: &Fenced) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("fence"))
 }
 
-/// A session that its own request ended: 204. The browser deletes its cookie, and what the settings say.
+/// 204 for a request that ended its own session. It clears the cookie, and asks the browser to delete what the settings
+/// name.
 pub(super) struct LoggedOut(HeaderMap);
 
 impl LoggedOut {

@@ -14,16 +14,16 @@ use super::layers;
 use crate::http::host::without_port;
 use crate::http::problem::Problem;
 
-/// A service that answers 400 to requests that do not say for which host they are, before they reach `S`
-/// (RFC 9112, section 3.2): an HTTP/1.1 request without `Host`, an HTTP/2 request without `:authority` and `Host`, and
-/// any request with two `Host` headers, with one that is no host, or with one that is not its `:authority`.
+/// A service that answers 400 to requests that do not name exactly one host, before they reach `S` (RFC 9112, section
+/// 3.2). These are an HTTP/1.1 request without `Host`, an HTTP/2 request without `:authority` and `Host`, and any
+/// request with two `Host` headers, with a malformed one, or with one that differs from `:authority`.
 ///
-/// It is for the server of an app, around everything that it serves. `waxseal serve` has it.
+/// An app puts it around everything that its server serves. `waxseal serve` uses it.
 #[derive(Clone, Debug)]
 pub struct OneHost<S>(S);
 
 impl<S> OneHost<S> {
-    /// Around this service.
+    /// Wraps a service.
     #[must_use]
     pub const fn new(inner: S) -> Self {
         Self(inner)
@@ -64,7 +64,7 @@ fn has_one_host<B>(request: &Request<B>) -> bool {
         },
         (Some(line), None) => {
             let is_host = without_port(line.as_bytes()).is_some();
-            // In HTTP/1.1 the target is what counts (RFC 9112, section 3.2.2).
+            // In HTTP/1.1 the host of the target takes precedence (RFC 9112, section 3.2.2).
             let agrees = request.version() < Version::HTTP_2
                 || authority.is_none_or(|authority| {
                     authority

@@ -1,6 +1,6 @@
-//! The service's own pages. They are in the binary: no file, no build step, no other host.
+//! The service's own pages. They are compiled into the binary: no files, no build step, no other host.
 //!
-//! Their addresses are relative, so they work below any path that a proxy serves them under.
+//! Their URLs are relative, so they work below any path that a proxy adds.
 
 use std::sync::LazyLock;
 
@@ -19,12 +19,12 @@ use crate::crypto::sha256;
 use crate::encoding::base64url;
 use crate::http::origins::Origins;
 
-/// What the pages may do, which is to load their own parts and to talk to their own origin.
+/// The `Content-Security-Policy` of the pages: they load their own parts and talk to their own origin, nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Nothing of a device is used here, nor may what is embedded use it (W3C Permissions Policy).
+/// The pages, and what they embed, use no device features (W3C Permissions Policy).
 const PERMISSIONS: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), \
     magnetometer=(), microphone=(), midi=(), payment=(), usb=()";
 
@@ -39,8 +39,8 @@ const IMAGE: &str = "image/svg+xml";
 const ICON: &str = "image/x-icon";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Where a password manager sends people to change a password (W3C, "A Well-Known URL for Changing Passwords").
-/// Relative, because a proxy may serve everything below a path.
+/// Where a password manager sends a user to change a password (W3C, "A Well-Known URL for Changing Passwords").
+/// Relative, because a proxy can add a path.
 const CHANGE_PASSWORD: &str = "../#/password";
 
 struct StaticFile {
@@ -81,7 +81,7 @@ static PAGES: [StaticFile; 19] = pages! {
     "/pages/waxseal.js" SCRIPT "client/waxseal.js"
 };
 
-/// Changes with the program's version of any of them: they belong together.
+/// The `ETag` of all files. It changes when any of them changes, because they belong together.
 static TAG: LazyLock<String> = LazyLock::new(|| {
     let all: Vec<&[u8]> = PAGES.iter().map(|page| page.body).collect();
     format!("\"{}\"", base64url::encode(&sha256(&all.concat())[..12]))
@@ -110,7 +110,7 @@ struct OriginVerdict {
     allowed: bool,
 }
 
-/// Whether the sign-in page may send people to this origin: whether it is listed. CORS tells anybody the same.
+/// Whether the sign-in page may redirect to this origin: whether it is listed. This is public: CORS reveals the same.
 async fn allowed_origin(
     State(origins): State<Origins>,
     Query(asked): Query<OriginQuery>,
@@ -130,9 +130,9 @@ fn answer(page: &StaticFile, headers: &HeaderMap) -> Response {
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_FRAME_OPTIONS, "DENY"),
         (PERMISSIONS_POLICY, PERMISSIONS),
-        // No page that opened this one, or was opened by it, has a handle to it (HTML, section 7.1.3).
+        // Pages that open this one, or are opened by it, get no handle to it (HTML, section 7.1.3).
         (OPENER_POLICY, "same-origin"),
-        // No page of another origin embeds it (Fetch, section 3.6). Where CORS lets one read, it still does.
+        // Pages of other origins cannot embed it (Fetch, section 3.6). An origin that CORS allows can still read it.
         (RESOURCE_POLICY, "same-origin"),
         (CACHE_CONTROL, "no-cache"),
         (ETAG, TAG.as_str()),

@@ -25,9 +25,9 @@ pub(super) struct PasswordChange {
     new_password: SecretText,
 }
 
-/// Answers as a login does, with the token under which the session goes on.
+/// Changes the password. Answers like a login, with the token that continues the session.
 ///
-/// Whoever holds a session does not guess its password without limit either.
+/// The attempts are rate-limited: a session's holder must not guess its password without limit.
 pub(super) async fn change(
     State(issuer): State<Arc<Issuer>>,
     State(limits): State<Arc<LoginLimits>>,
@@ -39,7 +39,7 @@ pub(super) async fn change(
     let current = Password::presented(change.current_password.0)?;
     let carrier = session.carrier();
     let new = change.new_password.0;
-    // An attempt that is counted is decided or given back, even if the caller goes away.
+    // An attempt that was counted is decided or given back, even if the caller disconnects.
     let issued = to_the_end(decide(issuer, limits, session, caller, current, new)).await?;
     Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
 }
@@ -58,7 +58,7 @@ async fn decide(
     match &changed {
         Err(PasswordError::Hashing(HashingFailed::Busy)) => limits.not_made(attempt).await,
         Err(PasswordError::Refused | PasswordError::Store(_) | PasswordError::Hashing(_)) => {}
-        // The current password was right.
+        // The current password was correct.
         Ok(_)
         | Err(
             PasswordError::Unacceptable(_)
@@ -103,7 +103,7 @@ impl From<HashingFailed> for Problem {
     }
 }
 
-/// If it was changed, the session's token is dead and the new one is not known.
+/// If the password was changed, the session's token is dead and the new token is lost.
 const NOT_CERTAIN: &str = "Whether the password was changed is not certain. Try again. If the session is refused, log in with the new password.";
 
 impl From<PasswordError> for Problem {

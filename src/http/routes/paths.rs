@@ -1,7 +1,7 @@
-//! Paths that the layers around all routes know.
+//! The paths that the layers around all routes must know.
 
-/// The beginning of the paths where every refusal is OAuth's, also that of a layer.
+/// The prefix of the paths where every refusal, also one of a layer, is an OAuth error.
 pub(super) const OAUTH: &str = "/oauth/";
 
-/// The path that proxies ask.
+/// The path that proxies call.
 pub(super) const VERIFY: &str = "/verify";

@@ -12,7 +12,7 @@ use crate::http::problem::Problem;
 use crate::issuer::{Issuer, RenewError};
 use crate::verifier::{Refusal, Superseded, VerifiedClaims, Verifier};
 
-/// A token that was presented to be exchanged: good, or superseded, which is a sign of theft.
+/// A token that was presented for exchange: valid, or superseded, which is a sign of theft.
 pub(super) struct ToExchange {
     verdict: Result<VerifiedClaims, Superseded>,
     token: String,

@@ -1,4 +1,4 @@
-//! The name of a request, in its answer and in every line of the log that is about it.
+//! The ID of a request, in its answer and in each of its log lines.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +12,10 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 const BYTES: usize = 12;
 
-/// How many are drawn at once: asking the system costs more than all else about one.
+/// Perf: how many IDs are drawn at once, because a call to the system costs more than the rest of an ID.
 const DRAWN: usize = 64;
 
-/// Names requests that come without a name.
+/// Gives an ID to requests that have none.
 pub(super) struct RequestIds {
     random: Arc<dyn Random>,
     left: Mutex<Vec<[u8; BYTES]>>,
@@ -35,7 +35,7 @@ impl RequestIds {
         }
     }
 
-    /// The request's own, if it has one that is short and plain: it goes into every line of the log.
+    /// Returns the request's own ID if it is short and plain, because every log line repeats it; else a new one.
     pub(super) fn of(&self, headers: &HeaderMap) -> HeaderValue {
         let own = headers.get(REQUEST_ID);
         match own.filter(|id| is_plain(id.as_bytes())) {

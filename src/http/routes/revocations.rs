@@ -1,4 +1,4 @@
-//! `GET /revocations`: the feed, for clients with the scope `revocations:read`.
+//! `GET /revocations`: the revocation feed, for clients with the scope `revocations:read`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,17 +30,17 @@ use crate::revocation::feed::{FeedPosition, MAX_NONCE_BYTES};
 use crate::scope::READ_REVOCATIONS;
 use crate::verifier::Verifier;
 
-/// How often a stream without news shows that it is alive. It proves nothing else.
+/// The interval of heartbeats on an idle stream. They show that the connection is alive, and prove nothing else.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long a question beyond the quota waits for its refusal: a reader that asks again at once, on hundreds of
-/// connections, then costs little. It is less than a verifier with the strictest bound waits for an answer.
+/// How long a request beyond the quota waits for its refusal. A reader that retries at once, on hundreds of
+/// connections, then costs little. It is shorter than the timeout of a verifier with the strictest bound.
 const HELD: Duration = Duration::from_millis(400);
 
-/// The bytes of a page that are handed over at a time.
+/// The size of the pieces that a page is sent in, in bytes.
 const PIECE: usize = 16 * 1024;
 
-/// What the feed needs. Its verifier takes tokens that are meant for the feed, which no other does.
+/// The state of the feed's route. Only its verifier accepts tokens for the feed's audience.
 #[derive(Clone, Debug)]
 pub(super) struct Feed {
     issuer: Arc<Issuer>,
@@ -67,7 +67,7 @@ impl FromRef<Feed> for Arc<Verifier> {
     }
 }
 
-/// Lets a client read revocations.
+/// Requires the scope `revocations:read`.
 pub(super) struct ReadRevocations;
 
 impl RequiredScopes for ReadRevocations {
@@ -99,7 +99,7 @@ impl FeedQuery {
     }
 }
 
-/// Whether an answer may be compressed (RFC 9110, section 12.5.3): `gzip` is named, and not with the weight 0.
+/// Whether the answer may be compressed (RFC 9110, section 12.5.3): `gzip` is listed, and its weight is not 0.
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let named = headers.get_all(ACCEPT_ENCODING).iter();
     let named = named.filter_map(|value| value.to_str().ok());
@@ -152,7 +152,7 @@ pub(super) async fn revocations(
         Ok(begun) => begun,
         Err(after) => {
             tracing::info!("a reader of the feed does not read the pages that it requested");
-            // The page is not kept while its refusal waits.
+            // Free the page while its refusal waits.
             drop(page);
             tokio::time::sleep(HELD).await;
             return Err(over("pages", quota.at_a_time(), after));
@@ -169,8 +169,8 @@ pub(super) async fn revocations(
     Ok(response)
 }
 
-/// A page piece by piece, because a piece that is handed over is held in memory until it is sent. `begun` is dropped
-/// with the last one.
+/// Streams a page in pieces, because each piece that is handed over stays in memory until it is sent. `begun` is
+/// dropped after the last one.
 fn pieces(page: Bytes, begun: QuotaUse) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::unfold((page, begun), |(mut left, begun)| async move {
         let piece = left.split_to(left.len().min(PIECE));
@@ -178,7 +178,7 @@ fn pieces(page: Bytes, begun: QuotaUse) -> impl Stream<Item = Result<Bytes, Infa
     })
 }
 
-/// 429: a client has as much as it may at a time.
+/// 429: the client has used up a quota of concurrent requests.
 fn over(policy: &'static str, quota: usize, after: RetryAfter) -> Problem {
     let seconds = after.seconds();
     Problem::too_many_requests(Limited {

@@ -1,4 +1,4 @@
-//! The resources, on one page.
+//! All routes, on one page.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::http::origins::Origins;
 use crate::http::session_cookies::SessionCookies;
 use crate::random::Random;
 
-/// The service's resources.
+/// Creates the router of the service's resources.
 pub fn router(services: Services) -> Router {
     let state = AppState::new(services);
     let cookies = &state.cookies;
-    // One layer with those within it: a request's way through each that stands alone is cloned and boxed anew.
+    // Perf: one layer instead of several, because each separate layer clones and boxes a request anew.
     let around = Around::new(cookies.origins(), state.hsts.clone(), &state.random);
-    // Its answer goes to a proxy, and the fewer headers it has the sooner it is read.
+    // A proxy reads the answer, and reads it faster with fewer headers.
     let around_verify = Around::new(cookies.origins(), None, &state.random);
     let feed = Router::new()
         .route("/revocations", get(revocations::revocations))
@@ -48,9 +48,9 @@ pub fn router(services: Services) -> Router {
         .merge(feed)
 }
 
-/// The service's own pages, at `/` and below `/pages`, and what browsers look for on any site: `/favicon.ico`,
-/// `/robots.txt` and `/.well-known/change-password`. The pages use the resources, on the same origin, and send
-/// people on to the origins that the cookies allow.
+/// Creates the router of the service's own pages, at `/` and below `/pages`, and of the files that browsers expect on
+/// any site: `/favicon.ico`, `/robots.txt` and `/.well-known/change-password`. The pages call the resources on the same
+/// origin, and redirect to the origins that the cookies allow.
 pub fn pages(
     cookies: &SessionCookies,
     hsts: Option<HeaderValue>,

@@ -21,7 +21,7 @@ pub(super) struct SessionView {
     idle_expires_at: Timestamp,
     renew_at: Timestamp,
     expires_at: Timestamp,
-    /// The server's time, to count down from.
+    /// The server's time, as the base of countdowns.
     now: Timestamp,
 }
 
@@ -39,8 +39,10 @@ impl SessionView {
 }
 
 impl SessionView {
-    /// The same, with whose it is, as JSON. An id or a time has nothing that JSON escapes, so nobody looks for it:
-    /// that is most of what serde does here, and a client asks for this all day.
+    /// Returns the session and its subject as JSON.
+    ///
+    /// Perf: an ID or a time contains nothing that JSON escapes, so this skips the search for it. That search is most
+    /// of what serde does here, and clients request this often.
     fn json(&self, subject: UserId) -> String {
         let times = [
             ("created_at", self.created_at),

@@ -1,4 +1,4 @@
-//! `GET /sessions` and `DELETE /sessions/{id}`: a user's own.
+//! `GET /sessions` and `DELETE /sessions/{id}`: the sessions of the caller.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,13 +23,14 @@ use crate::time::Timestamp;
 #[derive(Serialize)]
 pub(super) struct SessionList {
     username: String,
-    /// By when the user must change the initial password.
+    /// The time by which the user must change the initial password.
     #[serde(skip_serializing_if = "Option::is_none")]
     password_change_required_by: Option<Timestamp>,
     sessions: Vec<Listed>,
 }
 
-/// A session that was begun. Times are RFC 3339; address and browser are what the login said of itself.
+/// A session of the user. Times are RFC 3339. The address and the browser are those of the login; the client chose the
+/// latter.
 #[derive(Serialize)]
 struct Listed {
     id: Lineage,
@@ -73,7 +74,7 @@ pub(super) async fn end(
     Path(id): Path<String>,
     session: Session,
 ) -> Result<Response, Problem> {
-    // An ID of somebody else's, or of nothing, or no ID at all: one answer.
+    // The same answer for another user's ID, an unknown ID and a malformed ID.
     let missing = Problem::of_status(StatusCode::NOT_FOUND);
     let lineage: Lineage = id.parse().map_err(|_| missing)?;
     if !issuer.end_session(session.subject(), lineage).await? {

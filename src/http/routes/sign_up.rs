@@ -1,4 +1,4 @@
-//! What an app of one's own tells somebody whose sign-up is refused.
+//! The answers to a refused sign-up, for an app that signs up its own users.
 
 use crate::http::problem::Problem;
 use crate::issuer::SignUpError;

@@ -1,4 +1,4 @@
-//! The state of the routes: what they need, and how extractors take it.
+//! The state of the routes, and how extractors read it.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -17,34 +17,34 @@ use crate::issuer::Issuer;
 use crate::random::Random;
 use crate::verifier::Verifier;
 
-/// What the resources need.
+/// The parts of the service that the resources use.
 #[derive(Debug)]
 pub struct Services {
     /// Begins, renews and ends sessions.
     pub issuer: Arc<Issuer>,
     /// Verifies tokens.
     pub verifier: Arc<Verifier>,
-    /// Who has sessions.
+    /// The users who can have sessions.
     pub accounts: Arc<dyn Accounts>,
-    /// Counts logins.
+    /// The rate limits of logins.
     pub limits: Arc<LoginLimits>,
-    /// Counts what clients ask for.
+    /// The rate limits and quotas of clients.
     pub quotas: Arc<ClientQuotas>,
-    /// Carries sessions in cookies.
+    /// The layer for session cookies.
     pub cookies: SessionCookies,
     /// What a logout asks the browser to delete.
     pub clear_site_data: ClearSiteData,
-    /// Whose word about addresses counts.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub proxies: TrustedProxies,
-    /// Tells readers of the feed that there is news.
+    /// Notifies readers of the feed about new revocations.
     pub doorbell: Doorbell,
-    /// What tells browsers to use HTTPS alone (RFC 6797), if they are to be told.
+    /// The value of `Strict-Transport-Security` (RFC 6797), if it is sent.
     pub hsts: Option<HeaderValue>,
-    /// Names requests.
+    /// The source of request IDs.
     pub random: Arc<dyn Random>,
 }
 
-/// The same for every resource: a request takes it several times, so taking it is cheap.
+/// The state that all resources share. A request clones it several times, so a clone is cheap.
 #[derive(Clone, Debug)]
 pub(super) struct AppState {
     services: Arc<Services>,

@@ -1,4 +1,4 @@
-//! How long requests take: by route template, method and class of status, and never by what a stranger wrote.
+//! The duration of requests, by route template, method and status class. Labels never contain text that a client chose.
 
 use std::sync::{OnceLock, PoisonError, RwLock};
 
@@ -7,7 +7,7 @@ use metrics::Histogram;
 
 use crate::meters;
 
-/// What no route was found for.
+/// The label of requests that match no route.
 const NO_ROUTE: &str = "none";
 
 const METHODS: [&str; 8] = [
@@ -16,16 +16,17 @@ const METHODS: [&str; 8] = [
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The histograms of one route, each made when it is first needed.
+/// The histograms of one route, each created at its first use.
 type OfRoute = [[OnceLock<Histogram>; CLASSES.len()]; METHODS.len()];
 
-/// The histograms of the routes: each is looked up by its template, and asked of the recorder once. They are few,
-/// and most differ in their length already: to hash one costs more than to go through them.
+/// The histograms of all routes, by template. Each is requested from the recorder once.
+///
+/// Perf: the routes are few, and most differ in length, so a linear search costs less than hashing.
 #[derive(Debug, Default)]
 pub(super) struct RouteDurations(RwLock<Vec<(Box<str>, Box<OfRoute>)>>);
 
 impl RouteDurations {
-    /// A request that took so long until the head of its answer.
+    /// Records the time from a request's start to the head of its answer.
     pub(super) fn record(
         &self,
         route: Option<&str>,

@@ -1,10 +1,9 @@
-//! W3C's Trace Context: which trace a request says that it belongs to.
+//! W3C Trace Context: the trace that a request belongs to.
 
 use axum::http::HeaderValue;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
-/// The span that a request belongs to, if it says so as W3C's Trace Context, section 3.2, has it. A header that
-/// does not is ignored, as that asks for.
+/// Parses `traceparent` (W3C Trace Context, section 3.2). A malformed header is ignored, as the standard requires.
 pub(super) fn parent(header: &HeaderValue) -> Option<SpanContext> {
     let text = header.to_str().ok()?;
     let (fields, rest) = text.split_at_checked(55)?;
@@ -16,7 +15,7 @@ pub(super) fn parent(header: &HeaderValue) -> Option<SpanContext> {
             .filter(|field| field.len() == length && field.bytes().all(digit))
     };
     let (version, trace, parent, flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
-    // A later version may say more, behind another dash.
+    // A later version may append fields after another dash.
     let ends = rest.is_empty() || (version != "00" && rest.starts_with('-'));
     let parent = SpanContext::new(
         TraceId::from_hex(trace).ok()?,

@@ -1,8 +1,8 @@
-//! `/verify`: 200 for a good token, a refusal for any other. It is what a proxy asks about a request of its own.
-//! Most drop the answer but for its status and some headers, so nothing is exchanged, and no cookie is taken
-//! away, unless the proxy says that it passes the cookie on.
+//! `/verify`: 200 for a valid token, a refusal for any other. A proxy calls it for each request that it receives. Most
+//! proxies drop all of the answer but its status and some headers. So no token is exchanged and no cookie is cleared,
+//! unless the proxy says that it passes the cookie on.
 //!
-//! Some proxies ask with the method of their request, so it takes any, and judges by it.
+//! Some proxies call it with the method of the original request, so it accepts any method and checks that one.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -21,8 +21,8 @@ use crate::http::problem::Problem;
 use crate::id::MOST_BYTES;
 use crate::verifier::Values;
 
-/// What the request is that the proxy asks about. They make the answer stricter, never laxer: a stranger
-/// may send them.
+/// The headers for the method of the original request. They can make the answer only stricter, because any client can
+/// send them.
 const METHODS: [HeaderName; 2] = [
     HeaderName::from_static("x-original-method"),
     HeaderName::from_static("x-forwarded-method"),
@@ -42,7 +42,7 @@ async fn verify(PermittedPrincipal(principal): PermittedPrincipal) -> HeaderMap 
     identity(&principal)
 }
 
-/// Who may do what the proxy asks about.
+/// A principal that is permitted to send the original request.
 struct PermittedPrincipal(Principal);
 
 impl FromRequestParts<AppState> for PermittedPrincipal {
@@ -69,8 +69,8 @@ impl FromRequestParts<AppState> for PermittedPrincipal {
     }
 }
 
-/// Who it is, for the service behind the proxy. Each header is always there, be it empty, so that one which
-/// a stranger sent is replaced whatever the proxy does with those that are missing.
+/// The principal's identity, for the service behind the proxy. Each header is always present, even if empty. Otherwise
+/// a proxy could pass on a forged one: proxies differ in what they do with missing headers.
 fn identity(principal: &Principal) -> HeaderMap {
     let (kind, said) = match principal {
         Principal::Session(session) => ("session", session.verified().said(of_session)),
@@ -105,10 +105,10 @@ fn of_service(claims: &ClientClaims) -> Values {
 
 const NOTHING: HeaderValue = HeaderValue::from_static("");
 
-/// How many headers an answer has: the table need not grow for those that come after these.
+/// The capacity of the header map. It leaves room for the headers that layers add.
 const ROOM: usize = 16;
 
-/// All of them in one piece of memory: to share one costs less than to share four.
+/// Perf: stores all values in one allocation, because sharing one costs less than sharing four.
 fn values(texts: [&str; 4]) -> Values {
     let mut rest = Bytes::from(texts.concat());
     texts.map(|text| HeaderValue::from_maybe_shared(rest.split_to(text.len())).unwrap_or(NOTHING))

@@ -29,7 +29,7 @@ async fn jwks(State(verifier): State<Arc<Verifier>>) -> impl IntoResponse {
     cached(verifier.jwks())
 }
 
-/// A list of PASERKs has no standard: this is a JWK set's shape with PASERK's texts.
+/// PASERK has no standard for a list of keys. This has the shape of a JWK set, with PASERK texts.
 #[derive(Serialize)]
 struct PaserkSet {
     keys: Vec<NamedPaserk>,

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::random::SeededRandom;
 
-/// A house of one resource, and its answer.
+/// Sends a request to a router with one resource, and returns the answer.
 async fn ask(resource: Router, request: Request) -> (Response, String) {
     let random: Arc<dyn Random> = Arc::new(SeededRandom::new(7));
     let origins = Origins::new("https://own.example", &[]);
@@ -22,7 +22,7 @@ async fn ask(resource: Router, request: Request) -> (Response, String) {
     (Response::from_parts(parts, Body::empty()), body)
 }
 
-/// Both ways: through CORS and past it.
+/// The same request twice: without CORS and with it.
 fn requests(method: &str, body: impl Fn() -> Body) -> [Request; 2] {
     [None, Some("https://other.example")].map(|origin| {
         let mut request = Request::builder().method(method).uri("/x?secret=1");

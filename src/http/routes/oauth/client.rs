@@ -1,5 +1,5 @@
-//! Who the client is: `client_secret_basic` (RFC 6749, section 2.3.1) or `private_key_jwt` (RFC 7523,
-//! section 2.2), and never both.
+//! Client authentication: `client_secret_basic` (RFC 6749, section 2.3.1) or `private_key_jwt` (RFC 7523, section 2.2),
+//! never both.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::issuer::clients::{AuthenticatedClient, ClientCredentials};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// A request of a client that has shown who it is, and the rest of its parameters.
+/// A request of an authenticated client, with the parameters.
 pub(super) struct FromClient {
     pub(super) client: AuthenticatedClient,
     pub(super) form: Form,
@@ -107,7 +107,7 @@ fn credentials(headers: &HeaderMap, form: &Form) -> Result<ClientCredentials, Oa
     }
 }
 
-/// ID and secret, each form-encoded before they were joined.
+/// Decodes the ID and the secret. Each was form-encoded before they were joined.
 fn basic(header: &str) -> Option<(String, SecretString)> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -1,4 +1,4 @@
-//! Refusals, as OAuth writes them.
+//! Refusals as OAuth's error JSON.
 
 use axum::Json;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -17,7 +17,7 @@ pub(in super::super) struct OauthError {
     status: StatusCode,
     code: &'static str,
     description: &'static str,
-    /// In how many seconds to try again.
+    /// The seconds after which to retry.
     retry_after: Option<u64>,
 }
 
@@ -37,8 +37,8 @@ impl OauthError {
         }
     }
 
-    /// 429 (RFC 6585, section 4). RFC 6749 has no code for it in an answer of the token endpoint: this is the one that
-    /// its section 4.1.2.1 has for a server which cannot answer now.
+    /// 429 (RFC 6585, section 4). RFC 6749 has no code for it at the token endpoint. This is the code of its section
+    /// 4.1.2.1 for a temporarily overloaded server.
     pub(super) fn too_many(after: RetryAfter, description: &'static str) -> Self {
         Self {
             status: StatusCode::TOO_MANY_REQUESTS,
@@ -48,7 +48,7 @@ impl OauthError {
         }
     }
 
-    /// Whether it says that the client is not who it says.
+    /// Whether the error is a failed client authentication.
     pub(super) fn is_invalid_client(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED
     }
@@ -57,7 +57,7 @@ impl OauthError {
         Self::bad("invalid_request", description)
     }
 
-    /// One answer for all that can be wrong with who a client says that it is.
+    /// The one answer to every failure of client authentication. It does not say why.
     pub(super) const fn invalid_client() -> Self {
         Self {
             status: StatusCode::UNAUTHORIZED,
@@ -109,7 +109,7 @@ impl OauthError {
         }
     }
 
-    /// What a status alone says.
+    /// The error for a status of which nothing else is known.
     pub(in super::super) const fn of_status(status: StatusCode) -> Self {
         let (code, description) = match status {
             StatusCode::NOT_FOUND => ("invalid_request", "There is nothing at this path."),
@@ -141,7 +141,7 @@ impl IntoResponse for OauthError {
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         if self.is_invalid_client() {
-            // RFC 6749, section 5.2: the scheme that the client may use.
+            // RFC 6749, section 5.2: the authentication scheme that the client may use.
             let challenge = HeaderValue::from_static(r#"Basic realm="waxseal""#);
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
@@ -194,7 +194,8 @@ impl From<LogoutError> for OauthError {
     }
 }
 
-/// A token that nobody can judge now. What else is wrong with one is no error at these endpoints.
+/// Returns an error for a token that cannot be judged at the moment. Any other refusal is not an error at these
+/// endpoints.
 pub(super) fn undecided(refusal: &Refusal) -> Option<OauthError> {
     (*refusal == Refusal::Stale).then(|| {
         tracing::warn!("a token could not be verified: {refusal}");

@@ -1,4 +1,4 @@
-//! The form of a request (RFC 6749, section 3.2): each parameter once, an empty one as if it were not there.
+//! The form body of a request (RFC 6749, section 3.2). A parameter may appear once; an empty one counts as absent.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 
 use super::error::OauthError;
 
-/// The parameters of a request. Secrets are among them.
+/// The parameters of a request, including secrets.
 pub(super) struct Form(BTreeMap<String, String>);
 
 impl Form {
@@ -19,7 +19,7 @@ impl Form {
         for (name, value) in form_urlencoded::parse(body) {
             match fields.entry(name.into_owned()) {
                 Entry::Vacant(free) => free.insert(value.into_owned()),
-                // RFC 8707, section 2 lets it come more than once, for a token with several audiences.
+                // RFC 8707, section 2 allows several, for a token with several audiences. This service does not.
                 Entry::Occupied(taken) if taken.key() == "resource" => {
                     return Err(OauthError::invalid_target());
                 }

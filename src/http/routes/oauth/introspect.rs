@@ -12,8 +12,8 @@ use super::quotas::ClientQuotas;
 use crate::scope::INTROSPECT;
 use crate::verifier::{Verified, Verifier};
 
-/// What is said of a token. Of one that is not good, or not for this client to ask about, it is said that it
-/// is not active, and nothing else (RFC 7662, section 2.2).
+/// The answer about a token. If the token is invalid, or the client may not ask about it, the answer is only that it is
+/// not active (RFC 7662, section 2.2).
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Introspected {
@@ -81,8 +81,9 @@ impl Active {
     }
 }
 
-/// Whoever has a session's token may use it, and so may ask about it. Another client's token says more of
-/// that client than its reader needs to know, unless an operator says that this one may ask.
+/// Introspects a token. Any client may ask about a session's token: a client that has the token can use it. The token
+/// of another client reveals more about that client than the caller needs, so it requires a scope that an operator
+/// grants.
 pub(super) async fn introspect(
     State(verifier): State<Arc<Verifier>>,
     State(quotas): State<Arc<ClientQuotas>>,

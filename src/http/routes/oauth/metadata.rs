@@ -28,7 +28,7 @@ struct Metadata<'a> {
     introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
     jwks_uri: String,
     grant_types_supported: [&'static str; 1],
-    /// There is no authorization endpoint; the member is required all the same.
+    /// Empty, because there is no authorization endpoint. RFC 8414 requires the member.
     response_types_supported: [&'static str; 0],
 }
 

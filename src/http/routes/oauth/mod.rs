@@ -1,5 +1,5 @@
-//! OAuth 2.0 for clients: their tokens, the end of those, and questions about tokens. Refusals are the error
-//! JSON of RFC 6749, section 5.2.
+//! OAuth 2.0 for clients: token, revocation and introspection endpoints. Refusals are the error JSON of RFC 6749,
+//! section 5.2.
 
 mod client;
 pub(super) mod error;
@@ -15,7 +15,7 @@ use axum::routing::{get, post};
 
 use super::state::AppState;
 
-/// Cookies mean nothing here.
+/// These routes ignore cookies.
 pub(super) fn router() -> Router<AppState> {
     Router::new()
         .route("/oauth/token", post(token::token))
@@ -23,7 +23,7 @@ pub(super) fn router() -> Router<AppState> {
         .route("/oauth/introspect", post(introspect::introspect))
 }
 
-/// The metadata, which is public.
+/// The metadata route, which is public.
 pub(super) fn metadata_router() -> Router<AppState> {
     Router::new().route(
         "/.well-known/oauth-authorization-server",

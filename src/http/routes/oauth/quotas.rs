@@ -1,4 +1,4 @@
-//! What clients may ask for, and how often strangers may try to be one.
+//! The quotas of clients, and the rate limit of failed client authentications.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use crate::id::ClientId;
 use crate::meters::{ClientAuthentication, ClientTokens, Counters};
 use crate::time::Clock;
 
-/// A page of the feed with more bytes is a large one.
+/// A page of the feed with more bytes counts as large.
 const LARGE_PAGE: usize = 64 * 1024;
 
-/// The limits and quotas of clients. There is one for all routers of a service.
+/// The limits and quotas of clients. All routers of a service share one instance.
 #[derive(Debug)]
 pub struct ClientQuotas {
     failures: ClientLimits,
@@ -27,7 +27,7 @@ pub struct ClientQuotas {
 }
 
 impl ClientQuotas {
-    /// Nothing was asked for yet. These clients exist.
+    /// Creates unused quotas. `clients` are the IDs of the existing clients.
     #[must_use]
     pub fn new(clock: &Arc<dyn Clock>, clients: impl IntoIterator<Item = ClientId>) -> Arc<Self> {
         let quotas = |quota| Quotas::new(quota, Arc::clone(clock));
@@ -83,7 +83,7 @@ impl ClientQuotas {
         self.introspections.begin(client).map_err(over)
     }
 
-    /// The pages of the feed that are as large as that, and not taken yet.
+    /// The quota for pages of the feed of this size that are being sent.
     pub(in super::super) const fn pages(&self, bytes: usize) -> &Arc<Quotas> {
         if bytes > LARGE_PAGE {
             &self.large_pages
@@ -92,7 +92,7 @@ impl ClientQuotas {
         }
     }
 
-    /// The streams of the feed.
+    /// The quota for open streams of the feed.
     pub(in super::super) const fn streams(&self) -> &Arc<Quotas> {
         &self.streams
     }

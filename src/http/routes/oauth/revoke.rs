@@ -14,8 +14,8 @@ use crate::policy::Unacceptable;
 use crate::token::Malformed;
 use crate::verifier::{Refusal, Verifier};
 
-/// 200 for a token that is dead already, or is none (RFC 7009, section 2.2); and never for one that is only
-/// not good yet, or not in this configuration.
+/// Revokes a token. Answers 200 for one that is dead already or malformed (RFC 7009, section 2.2), but not for one that
+/// is not valid yet or whose format or issuer is not accepted here.
 pub(super) async fn revoke(
     State(issuer): State<Arc<Issuer>>,
     State(verifier): State<Arc<Verifier>>,
@@ -31,7 +31,7 @@ pub(super) async fn revoke(
             issuer.end_superseded(&superseded).await?;
             TokenRevocation::Revoked
         }
-        // Another request may be waiting for the other nodes still.
+        // The request that revoked it can still be waiting for other nodes.
         Err(Refusal::Revoked(_)) => {
             issuer.settle_known().await?;
             TokenRevocation::Revoked

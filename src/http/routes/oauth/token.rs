@@ -18,9 +18,9 @@ use crate::scope::Scopes;
 struct Granted {
     access_token: String,
     token_type: &'static str,
-    /// Seconds.
+    /// The lifetime of the token, in seconds.
     expires_in: i64,
-    /// An empty list is none (RFC 6749, section 3.3).
+    /// Left out if empty: RFC 6749, section 3.3 allows no empty list.
     #[serde(skip_serializing_if = "String::is_empty")]
     scope: String,
 }
@@ -47,6 +47,6 @@ pub(super) async fn token(
         expires_in: issued.claims.expires_at.secs() - issued.claims.issued_at.secs(),
         scope: issued.claims.scopes.to_string(),
     };
-    // RFC 6749, section 5.1, for caches that know no Cache-Control.
+    // RFC 6749, section 5.1: for caches that do not know `Cache-Control`.
     Ok(([(PRAGMA, "no-cache")], Json(granted)))
 }
