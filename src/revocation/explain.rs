@@ -93,8 +93,8 @@ impl Explanation {
         )
     }
 
-    /// Takes the register as it was at some moment before `read`, and returns the nodes whose state changed. A register
-    /// from before the commit proves nothing.
+    /// Takes the register as it was at some moment before `read`, and returns the nodes with news: at first all nodes,
+    /// then those whose state changed. A register from before the commit proves nothing.
     pub fn take(&mut self, register: &Nodes, read: Duration) -> Vec<NodeReport> {
         if register.seq < self.seq {
             return self.run_out(read);

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct Fenced {
     /// The time that the wait took, since the commit.
     pub took: Duration,
-    /// The nodes that had not applied the entry at the first look.
+    /// The nodes that had not applied the entry when the register was read.
     pub waited_for: BTreeSet<NodeId>,
     /// The nodes among them that never acknowledged, so that the fence waited until their knowledge had expired.
     pub outlasted: BTreeSet<NodeId>,

@@ -1,4 +1,4 @@
-//! Reads the log from a cursor and applies it to the list. No other code applies log entries to this list.
+//! Reads the log from a cursor and applies it to the list. On a node, log entries reach the list only here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

@@ -54,7 +54,8 @@ pub struct RevocationList {
     applied: watch::Sender<i64>,
 }
 
-/// A clock that is behind by more than this was set back. A smaller difference comes from threads that read it at once.
+/// A clock that is behind by more than this was set back. A smaller lag is normal between threads that read the clock
+/// at nearly the same time.
 const STEP_BACK_MILLIS: i64 = 2000;
 
 impl Default for RevocationList {

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedClaims(pub(super) Arc<SignedClaims<Claims>>);
 
-/// Claims, and the key that had signed them under its `kid`.
+/// Claims, with the `kid` and the public key that verified them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SignedClaims<C> {
     pub(super) claims: C,
