@@ -1,11 +1,10 @@
-//! jsonwebtoken's cryptography, over ring, and nothing else: the one file that both meet in. With the feature
-//! `aws-lc-rs` AWS-LC makes and checks the signatures, and no other file knows.
+//! Cryptography for tokens and for jsonwebtoken, over ring. With the feature `aws-lc-rs`, AWS-LC makes and checks the
+//! signatures; only this file knows which library does.
 //!
-//! jsonwebtoken asks its provider for a signer on every token and hands it the PKCS#8 text, whose
-//! parsing costs as much as the signature, and for a verifier on every token too. So what is signed and verified
-//! here is so with the keys that were parsed when they were loaded, and the provider is for what else in the
-//! process works with jsonwebtoken, and for the names of keys. A process that installed another provider first
-//! is fine too.
+//! jsonwebtoken asks its provider for a signer on every token and hands it the PKCS#8 text, whose parsing costs as much
+//! as the signature. It asks for a verifier on every token too. Waxseal therefore signs and verifies with keys that
+//! were parsed when they were loaded. The provider serves other code in the process that uses jsonwebtoken, and
+//! computes key IDs. A provider that the process installed earlier works as well.
 
 use std::sync::Once;
 
@@ -31,27 +30,27 @@ use over_ring as signatures;
 
 pub(crate) use signatures::{verify_ed25519, verify_p256};
 
-/// A private key, parsed.
+/// A parsed private key.
 pub(crate) enum Parsed {
     Ed25519(signatures::Ed25519Key),
     P256(signatures::P256Key),
 }
 
-/// Why a PKCS#8 text is no key of ours.
+/// The reason why a PKCS#8 text is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unparsed {
-    /// Neither Ed25519 nor P-256.
+    /// The algorithm is neither Ed25519 nor ECDSA on P-256.
     UnknownAlgorithm,
-    /// The public half in the text is not that of the private half.
+    /// The public half in the text does not belong to the private half.
     PublicHalfDiffers,
-    /// Not PKCS#8.
+    /// The text is not PKCS#8.
     Malformed,
 }
 
 impl Parsed {
     /// Parses PKCS#8 (RFC 5208, or RFC 5958 with the public half, which is then checked).
     pub(crate) fn from_pkcs8(der: &[u8], random: &OsRandom) -> std::result::Result<Self, Unparsed> {
-        // OpenSSL writes version 1, which has no public half: ring derives it, which is as good.
+        // OpenSSL writes version 1, which has no public half. ring derives it, which is as good.
         let ed25519 = match Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
             Ok(key) => {
                 let key = signatures::Ed25519Key::new(key, der);
@@ -84,7 +83,7 @@ impl Parsed {
         }
     }
 
-    /// The bare signature, 64 bytes. None if the machine gives no randomness (P-256 alone needs it).
+    /// Returns the bare signature, 64 bytes. None if the machine has no randomness, which only P-256 needs.
     pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match self {
             Self::Ed25519(key) => key.sign(message),
@@ -102,7 +101,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     },
 };
 
-/// Makes this provider the process's, unless there is one.
+/// Installs this provider for the process, unless one is installed.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -112,7 +111,7 @@ pub(crate) fn install() {
     });
 }
 
-/// SHA-256 (FIPS 180-4).
+/// Computes SHA-256 (FIPS 180-4).
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, bytes).as_ref());
@@ -229,7 +228,7 @@ mod tests {
         assert!(signer(&Algorithm::EdDSA, &nothing).is_err());
     }
 
-    /// A DER value of that tag.
+    /// Encodes a DER value with this tag.
     fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let content = parts.concat();
         let length = content.len();
@@ -242,7 +241,7 @@ mod tests {
         [head, &content].concat()
     }
 
-    /// A key is the same whichever of the forms it comes in that ring reads, and whatever makes the signatures.
+    /// A key signs the same in every form that ring reads, whichever library makes the signatures.
     #[test]
     fn every_form_of_a_key_signs_alike() {
         const NEW: &[u8] = &[2, 1, 1];

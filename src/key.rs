@@ -1,4 +1,4 @@
-//! Keys. A key knows its one algorithm, and a token's header has no say in it.
+//! Keys. A key has one fixed algorithm, and a token's header cannot change it.
 
 mod private;
 
@@ -21,7 +21,7 @@ use crate::random::OsRandom;
 
 pub use private::{generate_pem, pem_from_jwk};
 
-/// What a key signs with.
+/// The signature algorithm of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// Ed25519, named `EdDSA` in a header (RFC 8037, section 3.1).
@@ -32,7 +32,7 @@ pub enum Algorithm {
     V4Public,
 }
 
-/// What a token is written in.
+/// The format of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// A JWT (RFC 7519), `at+jwt`.
@@ -42,7 +42,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The word in settings.
+    /// The word for the format in settings.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl Algorithm {
     /// Every algorithm.
     pub const ALL: [Self; 3] = [Self::EdDsa, Self::Es256, Self::V4Public];
 
-    /// The name: that of a JWS header, or PASETO's.
+    /// The name in a JWS header, or PASETO's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,37 +76,37 @@ impl Algorithm {
     }
 }
 
-/// Why a key was refused.
+/// The reason why a key is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Not one PEM block of the type `PRIVATE KEY`.
+    /// The text is not one PEM block of the type `PRIVATE KEY`.
     #[error(
         "it is not one PEM block of the type PRIVATE KEY; write the key as unencrypted PKCS#8 (openssl pkcs8 -topk8 -nocrypt)"
     )]
     NotPem,
-    /// The DER within is not PKCS#8.
+    /// The DER in the block is not PKCS#8.
     #[error(
         "it is not a PKCS#8 key that can be read; make a new one with: openssl genpkey -algorithm ed25519"
     )]
     Malformed,
-    /// Neither Ed25519 nor P-256.
+    /// The algorithm is neither Ed25519 nor ECDSA on P-256.
     #[error("its algorithm is neither Ed25519 nor ECDSA on P-256; use one of the two")]
     UnknownAlgorithm,
-    /// The public half in the file belongs to another private half.
+    /// The public half in the file does not belong to the private half.
     #[error(
         "its public half does not belong to its private half; the file is damaged or was tampered with, restore it from a copy"
     )]
     PublicHalfDiffers,
-    /// An Ed25519 point that is not canonical (RFC 8032, section 5.1.3) or has a low order.
+    /// The Ed25519 point is not canonical (RFC 8032, section 5.1.3), not on the curve, or of low order.
     #[error(
         "its Ed25519 point is not canonical, not on the curve, or of low order; no honest tool makes such a key, do not use it"
     )]
     WeakPoint,
-    /// A JWK (RFC 7517) with something missing, doubled, contradictory or unsupported.
+    /// The JWK (RFC 7517) has a part that is missing, duplicated, contradictory or unsupported.
     #[error("it is not a JWK that can be used here: {0}")]
     Jwk(&'static str),
-    /// Not a PASERK `k4.public`.
+    /// The text is not a PASERK `k4.public`.
     #[error("it is not a PASERK k4.public of 32 bytes")]
     Paserk,
     /// A P-256 key cannot sign a PASETO.
@@ -114,7 +114,7 @@ pub enum KeyError {
     NotForPaseto,
 }
 
-/// The public half: it verifies.
+/// A public key, which verifies signatures.
 #[derive(Clone)]
 pub struct VerifyingKey {
     kid: KeyId,
@@ -149,7 +149,7 @@ impl VerifyingKey {
         })
     }
 
-    /// From an Ed25519 public key's 32 bytes (RFC 8032, section 5.1.5).
+    /// Takes the 32 bytes of an Ed25519 public key (RFC 8032, section 5.1.5), for JWTs.
     ///
     /// # Errors
     /// [`KeyError::WeakPoint`] for a point that is not canonical, not on the curve or of low order.
@@ -157,7 +157,7 @@ impl VerifyingKey {
         Self::new(Algorithm::EdDsa, public)
     }
 
-    /// From a PASERK `k4.public`, for PASETO.
+    /// Parses a PASERK `k4.public`, for PASETO.
     ///
     /// # Errors
     /// [`KeyError::Paserk`], or [`KeyError::WeakPoint`].
@@ -168,12 +168,12 @@ impl VerifyingKey {
         )
     }
 
-    /// From a public JWK (RFC 7517): `kty` and `crv` must agree, and where they are present `alg` must
-    /// agree with them, `use` must be `sig` and `key_ops` must have `verify`, and a private half must not be there.
-    /// A `kid` that is there is kept; without one the RFC 7638 thumbprint names the key.
+    /// Parses a public JWK (RFC 7517). `kty` and `crv` must agree, and `alg`, if present, with them. If present, `use`
+    /// must be `sig` and `key_ops` must contain `verify`. A private half is refused. A `kid` is kept; without one, the
+    /// RFC 7638 thumbprint is the key ID.
     ///
     /// # Errors
-    /// [`KeyError`] says what is wrong with it.
+    /// [`KeyError`] says what is wrong with the JWK.
     pub fn from_jwk(json: &[u8]) -> Result<Self, KeyError> {
         let jwk = Object::parse(json).map_err(|_| KeyError::Jwk("it is not strict JSON"))?;
         Self::from_jwk_object(&jwk)
@@ -210,32 +210,32 @@ impl VerifyingKey {
         Ok(key)
     }
 
-    /// The key's name.
+    /// The key ID, which tokens carry as `kid`.
     #[must_use]
     pub const fn kid(&self) -> &KeyId {
         &self.kid
     }
 
-    /// The key's one algorithm.
+    /// The only algorithm that this key verifies.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The public JWK (RFC 7517), of a key for JWTs.
+    /// The public JWK (RFC 7517). None for a PASETO key.
     #[must_use]
     pub const fn jwk(&self) -> Option<&Jwk> {
         self.jwk.as_ref()
     }
 
-    /// The PASERK `k4.public`, of a key for PASETOs.
+    /// The PASERK `k4.public`. None for a JWT key.
     #[must_use]
     pub fn paserk(&self) -> Option<String> {
         let key = (*self.public).try_into().ok()?;
         (self.algorithm == Algorithm::V4Public).then(|| paserk::public(key))
     }
 
-    /// The name that an Ed25519 key would have in the other format.
+    /// The key ID that the same Ed25519 key would have in the other format. None for P-256.
     #[must_use]
     pub fn other_name(&self) -> Option<KeyId> {
         let twin = match self.algorithm {
@@ -246,7 +246,7 @@ impl VerifyingKey {
         twin.ok().map(|twin| twin.kid)
     }
 
-    /// The bare public key: 32 bytes of Ed25519, or an uncompressed point of P-256.
+    /// The bare public key: 32 bytes for Ed25519, an uncompressed point for P-256.
     #[must_use]
     pub fn public_bytes(&self) -> &[u8] {
         &self.public
@@ -256,7 +256,7 @@ impl VerifyingKey {
         Arc::clone(&self.public)
     }
 
-    /// Whether it made `signature` over `message`, with its one algorithm.
+    /// Whether `signature` over `message` is by this key, with its one algorithm.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self.algorithm {
             Algorithm::EdDsa | Algorithm::V4Public => {
@@ -267,7 +267,7 @@ impl VerifyingKey {
     }
 }
 
-/// The algorithm of a JWK that may be used for `operation`.
+/// The algorithm of a JWK, which must be usable for `operation`.
 fn jwk_algorithm(
     jwk: &Object<'_>,
     operation: &str,
@@ -341,17 +341,17 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// The private half: it signs. Never printed.
+/// A private key, which signs. It is never printed.
 pub struct SigningKey {
     public: VerifyingKey,
     parsed: Parsed,
 }
 
 impl SigningKey {
-    /// From one PEM block `PRIVATE KEY`, unencrypted PKCS#8, to sign tokens of that format.
+    /// Parses one PEM block `PRIVATE KEY`, unencrypted PKCS#8, for tokens of this format.
     ///
     /// # Errors
-    /// [`KeyError`] says what is wrong with it and what to do.
+    /// [`KeyError`] says what is wrong with the key and what to do.
     pub fn from_pem(pem: &[u8], format: Format) -> Result<Self, KeyError> {
         let blocks = pem::parse_many(pem).map_err(|_| KeyError::NotPem)?;
         let [block] = blocks.as_slice() else {
@@ -379,7 +379,7 @@ impl SigningKey {
         Ok(Self { public, parsed })
     }
 
-    /// The public half.
+    /// The public key that verifies this key's signatures.
     #[must_use]
     pub const fn public(&self) -> &VerifyingKey {
         &self.public
@@ -396,8 +396,8 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// ring checks a point only while verifying, and accepts encodings that are not canonical and
-/// points of low order, for which one signature fits many messages.
+/// Checks an Ed25519 point. ring checks a point only when it verifies, and accepts encodings that are not canonical,
+/// and points of low order, for which one signature fits many messages.
 fn check_ed25519(public: &[u8]) -> Result<(), KeyError> {
     let encoded = CompressedEdwardsY::from_slice(public).map_err(|_| KeyError::Malformed)?;
     let point = encoded.decompress().ok_or(KeyError::WeakPoint)?;

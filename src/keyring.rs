@@ -1,5 +1,5 @@
-//! The keys with their times: at any `now` it says which key signs and which verify. A keyring does
-//! not change: a changed one takes its place.
+//! The keyring: the keys with their times. It determines which key signs and which keys verify at any `now`. A keyring
+//! is immutable: a changed one replaces it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,31 +16,31 @@ use crate::schedule::{self, Planned, ScheduleError, Times};
 use crate::time::Timestamp;
 use crate::token;
 
-/// Why keys make no keyring.
+/// The reason why keys cannot form a keyring.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringError {
-    /// Their times do not fit together.
+    /// The times of the keys are inconsistent.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
-    /// One key under two formats: a signature for one could pass for the other.
+    /// One key in two formats. A signature for one format could pass for the other.
     #[error(
         "the keys {0} and {1} are one key in two formats; a key serves one format, remove one of them"
     )]
     TwoFormats(KeyId, KeyId),
-    /// One key has two names, so that revoking it by one would leave the other.
+    /// One key has two key IDs. Revoking one of them would leave the other.
     #[error("the kids {0} and {1} name one key; remove one of them")]
     TwoNames(KeyId, KeyId),
-    /// Not a JWK set (RFC 7517, section 5).
+    /// The text is not a JWK set (RFC 7517, section 5).
     #[error("it is not a JWK set")]
     NotJwkSet,
-    /// One of its keys cannot be used.
+    /// A key of the set cannot be used.
     #[error("key {0} of the set: {1}")]
     Key(usize, KeyError),
 }
 
 impl KeyringError {
-    /// One key, twice.
+    /// The error for a key that occurs twice.
     pub(crate) fn of_twins(one: &VerifyingKey, other: &VerifyingKey) -> Self {
         let (kid, other_kid) = (one.kid().clone(), other.kid().clone());
         if kid == other_kid {
@@ -53,18 +53,18 @@ impl KeyringError {
     }
 }
 
-/// The keys, by name, with their times. They are few: to compare names costs less than to hash one.
+/// The keys by key ID, with their times. They are few, so comparing IDs costs less than hashing one.
 #[derive(Debug, Default)]
 pub struct Keyring {
     plan: Vec<Planned>,
     signing: BTreeMap<KeyId, SigningKey>,
     verifying: BTreeMap<KeyId, (VerifyingKey, Times)>,
-    /// By how they name themselves in a token.
+    /// The keys by the encoded text with which they name themselves in a token.
     naming: BTreeMap<String, (VerifyingKey, Times)>,
 }
 
 impl Keyring {
-    /// From private keys and their times.
+    /// Builds a keyring from private keys and their times.
     ///
     /// # Errors
     /// [`KeyringError::Schedule`], [`KeyringError::TwoFormats`].
@@ -81,10 +81,11 @@ impl Keyring {
         Ok(keyring)
     }
 
-    /// From public keys, to verify alone, for as long as this keyring is in use.
+    /// Builds a keyring from public keys. It verifies only, for as long as it is in use.
     ///
     /// # Errors
-    /// [`KeyringError::Schedule`] for two keys of one name, [`KeyringError::TwoFormats`].
+    /// [`KeyringError::Schedule`] for two keys with the same key ID, [`KeyringError::TwoNames`],
+    /// [`KeyringError::TwoFormats`].
     pub fn from_verifying_keys(
         keys: impl IntoIterator<Item = VerifyingKey>,
     ) -> Result<Self, KeyringError> {
@@ -127,16 +128,16 @@ impl Keyring {
         })
     }
 
-    /// From a JWK set (RFC 7517, section 5), to verify alone. One bad key refuses the whole set:
-    /// it is an issuer's own, and such an issuer is not to be guessed about.
+    /// Builds a keyring from a JWK set (RFC 7517, section 5). It verifies only. One bad key makes the whole set
+    /// invalid: the set is an issuer's own, and parts of it cannot be trusted alone.
     ///
     /// # Errors
-    /// [`KeyringError`] says what is wrong with it.
+    /// [`KeyringError`] says what is wrong with the set.
     pub fn from_jwks(json: &[u8]) -> Result<Self, KeyringError> {
         Self::from_verifying_keys(Self::keys_of_jwks(json)?)
     }
 
-    /// The keys of a JWK set.
+    /// Parses the keys of a JWK set.
     pub(crate) fn keys_of_jwks(json: &[u8]) -> Result<Vec<VerifyingKey>, KeyringError> {
         let set = Object::parse(json).map_err(|_| KeyringError::NotJwkSet)?;
         let keys = set
@@ -150,8 +151,8 @@ impl Keyring {
         parsed.collect()
     }
 
-    /// The key that signs tokens of `format` at `now`: of the keys that are not revoked, the one whose
-    /// turn it is, or its published successor.
+    /// The key that signs tokens of `format` at `now`. It is the scheduled key or its published successor, chosen among
+    /// the keys that are not revoked.
     pub fn signing(
         &self,
         format: Format,
@@ -162,20 +163,19 @@ impl Keyring {
         self.signing.get(&signer.kid)
     }
 
-    /// The key that verifies tokens which name `kid`, at `now`. The name is only looked up, never
-    /// interpreted.
+    /// The key that verifies tokens with this `kid` at `now`. The `kid` is only looked up, never interpreted.
     #[must_use]
     pub fn verifying(&self, kid: &str, now: Timestamp) -> Option<&VerifyingKey> {
         let (key, times) = self.verifying.get(kid)?;
         times.verifies(now).then_some(key)
     }
 
-    /// The key that names itself so in a token, whenever it verifies.
+    /// The key that names itself with this text in a token. The caller checks its times.
     pub(crate) fn named(&self, naming: &str) -> Option<&(VerifyingKey, Times)> {
         self.naming.get(naming)
     }
 
-    /// The keys of that format that verify at `now`, in the order of their names: those to publish.
+    /// The keys of this format to publish: those that verify at `now`, ordered by key ID.
     pub fn published(&self, format: Format, now: Timestamp) -> impl Iterator<Item = &VerifyingKey> {
         let mut kids: Vec<_> = schedule::of(&self.plan, format)
             .map(|key| &key.kid)
@@ -185,7 +185,7 @@ impl Keyring {
             .filter_map(move |kid| self.verifying(kid.as_str(), now))
     }
 
-    /// The public keys for JWTs as a JWK set.
+    /// The public keys for JWTs, as a JWK set.
     #[must_use]
     pub fn jwks(&self, now: Timestamp, revoked: impl Fn(&KeyId) -> bool) -> JwkSet {
         let keys = self
@@ -199,7 +199,7 @@ impl Keyring {
         }
     }
 
-    /// The public keys for PASETOs, name and PASERK.
+    /// The public keys for PASETOs, as key ID and PASERK.
     pub fn paserks(
         &self,
         now: Timestamp,
@@ -212,8 +212,8 @@ impl Keyring {
             .collect()
     }
 
-    /// Whether it has the same keys with the same times. Who makes the names of keys from the keys has the same
-    /// ones if the names are; others' names promise nothing.
+    /// Whether both keyrings have the same keys with the same times. Public keys are compared too: key IDs that are
+    /// derived from keys identify them, but a foreign `kid` need not.
     fn is_same(&self, other: &Self) -> bool {
         let same = |kid: &KeyId| {
             let [one, other] = [self, other].map(|keyring| keyring.verifying.get(kid));
@@ -222,15 +222,14 @@ impl Keyring {
         self.plan == other.plan && self.verifying.keys().all(same)
     }
 
-    /// The schedule.
+    /// The key IDs, algorithms and times of all keys.
     #[must_use]
     pub fn plan(&self) -> &[Planned] {
         &self.plan
     }
 }
 
-/// The keyring in use, and whether its source is in order. A broken source never takes a good
-/// keyring away.
+/// The keyring in use, and the state of its source. A broken source never removes a good keyring.
 #[derive(Debug)]
 pub struct SharedKeyring {
     current: ArcSwap<Keyring>,
@@ -239,7 +238,7 @@ pub struct SharedKeyring {
 }
 
 impl SharedKeyring {
-    /// With that keyring in use.
+    /// Starts with this keyring.
     #[must_use]
     pub fn new(keyring: Keyring) -> Self {
         Self {
@@ -249,28 +248,28 @@ impl SharedKeyring {
         }
     }
 
-    /// Takes note that a token named a key that is not here. Anybody can cause it, at any rate.
+    /// Notes that a token named an unknown key. Anybody can cause this, at any rate.
     pub fn note_unknown(&self) {
         self.unknown.notify_one();
     }
 
-    /// Waits until an unknown key was named, once or more often, since this was last waited for.
+    /// Waits until an unknown key was named, once or more often, since the last call.
     pub async fn unknown_noted(&self) {
         self.unknown.notified().await;
     }
 
-    /// The keyring in use.
+    /// The keyring in use, for a short time.
     pub fn load(&self) -> Guard<Arc<Keyring>> {
         self.current.load()
     }
 
-    /// The keyring in use, to be kept for longer.
+    /// The keyring in use, for longer use.
     #[must_use]
     pub fn load_full(&self) -> Arc<Keyring> {
         self.current.load_full()
     }
 
-    /// Puts another keyring in its place, if it differs. True if it did.
+    /// Replaces the keyring if the new one differs. Returns whether it did.
     pub fn replace(&self, keyring: Keyring) -> bool {
         self.broken.store(false, Ordering::SeqCst);
         let differs = !self.current.load().is_same(&keyring);
@@ -280,12 +279,12 @@ impl SharedKeyring {
         differs
     }
 
-    /// Takes note that its source is broken. True if it was in order before.
+    /// Notes that the source is broken. Returns true if it was in order before.
     pub fn source_broken(&self) -> bool {
         !self.broken.swap(true, Ordering::SeqCst)
     }
 
-    /// Whether its source is in order.
+    /// Whether the source is in order.
     #[must_use]
     pub fn is_current(&self) -> bool {
         !self.broken.load(Ordering::SeqCst)

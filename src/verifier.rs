@@ -1,4 +1,4 @@
-//! Verification: one function, one order, no call home.
+//! Token verification: one function, one order of checks, no network call.
 
 mod memo;
 mod ready;
@@ -32,29 +32,29 @@ pub(crate) use ready::{Faults, Followed};
 pub(crate) use said::HeaderValues;
 pub use verified::{Superseded, Verified, VerifiedClaims, VerifiedClient};
 
-/// Why a token is refused.
+/// The reason why a token is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It is no token of ours.
+    /// The token is malformed.
     #[error("malformed: {0}")]
     Malformed(#[from] Malformed),
-    /// No key of that name is known.
+    /// No key with the token's `kid` is known.
     #[error("signed with an unknown key")]
     UnknownKey,
-    /// It is authentic, and not good here and now.
+    /// The token is authentic, but not valid here and now.
     #[error("{0}")]
     Unacceptable(#[from] Unacceptable),
-    /// It is a client's own, where only a session's is good.
+    /// The token is a client's own, where a session's token is required.
     #[error("a client's token, and not a session's")]
     NoSession,
-    /// It was revoked.
+    /// The token was revoked.
     #[error("revoked, scope {0}")]
     Revoked(TargetKind),
-    /// Its session ID was renewed, and the grace is over.
+    /// The token's session ID was renewed, and the grace is over.
     #[error("superseded: the session has a newer session ID")]
     Superseded(Superseded),
-    /// The list may miss a revocation, so nobody can say whether the token is good.
+    /// The list may miss a revocation, so the token can be neither accepted nor rejected.
     #[error("the revocation list is not provably fresh")]
     Stale,
 }
@@ -78,7 +78,7 @@ impl Refusal {
     }
 }
 
-/// Which audiences are good.
+/// The audiences to accept.
 #[derive(Clone, Copy)]
 enum Meant {
     ForHere,
@@ -97,7 +97,7 @@ pub struct Verifier {
     clock: Arc<dyn Clock>,
     memo: Arc<Memo>,
     meters: Arc<VerifierMetrics>,
-    /// Where its issuer is in another process.
+    /// The issuer, if it runs in another process.
     followed: Option<Followed>,
 }
 
@@ -108,7 +108,7 @@ struct VerifierMetrics {
 }
 
 impl Verifier {
-    /// A verifier that asks `list`, and only while `freshness` says that the list can be believed.
+    /// A verifier that checks tokens against `list`, and accepts them only while `freshness` holds.
     #[must_use]
     pub fn new(
         keyring: Arc<SharedKeyring>,
@@ -131,9 +131,9 @@ impl Verifier {
         }
     }
 
-    /// The same keys, list and clock with a memo of its own, of at most so many bytes in place of
-    /// [`MEMO_BYTES`]; with 0 it has none. A memo changes no verdict: a text that verified before, to the byte, is
-    /// spared the signature check, and nothing else.
+    /// Returns a verifier with the same keys, list and clock, and a memo of its own of at most `bytes` bytes in place
+    /// of [`MEMO_BYTES`]; 0 disables it. The memo changes no verdict: a text that verified before, byte for byte, skips
+    /// the signature check and nothing else.
     #[must_use]
     pub fn with_memo(&self, bytes: u64) -> Self {
         Self {
@@ -142,7 +142,7 @@ impl Verifier {
         }
     }
 
-    /// The same, and tokens that are meant for `audience` are good too.
+    /// Returns the same verifier, which also accepts tokens for `audience`.
     #[cfg(feature = "server")]
     pub(crate) fn also_for(&self, audience: String) -> Self {
         Self {
@@ -165,7 +165,7 @@ impl Verifier {
         }
     }
 
-    /// The same, for an issuer in another process, of which is heard so.
+    /// Returns the same verifier, for an issuer in another process.
     pub(crate) fn following(&self, followed: Followed) -> Self {
         Self {
             followed: Some(followed),
@@ -173,11 +173,11 @@ impl Verifier {
         }
     }
 
-    /// Verifies a session's token in this order: size, shape, header, key, signature, time and audience,
-    /// revocation, freshness. What was learned of a revocation binds however old the list is.
+    /// Verifies a session's token in this order: size, shape, header, key, signature, time and audience, revocation,
+    /// freshness. A known revocation applies however old the list is.
     ///
     /// # Errors
-    /// [`Refusal`] says why not; the caller of a service is told no more than 401 or 503.
+    /// [`Refusal`] gives the reason. A service tells its caller no more than 401 or 503.
     pub fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
         let verified = self.verify_for(token, Meant::ForHere);
         self.counted(verified.and_then(|verified| match verified {
@@ -186,7 +186,7 @@ impl Verifier {
         }))
     }
 
-    /// Verifies a token of a session or of a client, in the same order.
+    /// Verifies a token of a session or a client, in the same order.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -194,8 +194,7 @@ impl Verifier {
         self.counted(self.verify_for(token, Meant::ForHere))
     }
 
-    /// Verifies a token of either kind, whomever it is meant for: for the issuer, who is asked about its
-    /// tokens by others.
+    /// Verifies a token of either kind, for any audience: others ask the issuer about tokens that it issued.
     #[cfg(feature = "server")]
     pub(crate) fn verify_issued(&self, token: &str) -> Result<Verified, Refusal> {
         self.counted(self.verify_for(token, Meant::ForAnybody))
@@ -221,7 +220,7 @@ impl Verifier {
         Ok(verified)
     }
 
-    /// What is known of that text, if the key that signed it still verifies under its name.
+    /// Returns the remembered result for this text, if the key that signed it still verifies under its `kid`.
     fn remembered(&self, token: &str, keyring: &Keyring, now: Timestamp) -> Option<Verified> {
         let verified = self.memo.get(token)?;
         let key = keyring.verifying(verified.kid().as_str(), now);
@@ -254,7 +253,7 @@ impl Verifier {
         };
         let Some(key) = key else {
             self.keyring.note_unknown();
-            // The keys may be as old as the list, or not be there yet.
+            // The keys may be stale like the list, or not fetched yet.
             return Err(match self.is_fresh() {
                 true => Refusal::UnknownKey,
                 false => Refusal::Stale,
@@ -272,8 +271,7 @@ impl Verifier {
         Ok(verified)
     }
 
-    /// Judges what was verified before once more: key, time, revocation, freshness. Only the signature
-    /// cannot have changed.
+    /// Checks an earlier result again: key, time, revocation, freshness. Only the signature cannot have changed.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -289,7 +287,7 @@ impl Verifier {
 
     fn judge(&self, verified: &Verified, meant: Meant, now: Timestamp) -> Result<(), Refusal> {
         let leeway = self.policy.timeouts().leeway;
-        // Asked before the list is: what is learned only now was not in what is looked at below.
+        // Check freshness before the list: a later proof may rest on entries that the look-ups below have missed.
         let fresh = self.is_fresh();
         let now = self.list.observe(now, leeway);
         match verified {
@@ -327,13 +325,13 @@ impl Verifier {
         if fresh { Ok(()) } else { Err(Refusal::Stale) }
     }
 
-    /// Hears when the list has learned something.
+    /// A receiver that is notified when revocations were applied.
     #[must_use]
     pub fn news(&self) -> tokio::sync::watch::Receiver<i64> {
         self.list.news()
     }
 
-    /// For how long nothing but news can change what [`verify_again`](Self::verify_again) says of it.
+    /// The time for which [`verify_again`](Self::verify_again) can change its verdict only after [`news`](Self::news).
     #[must_use]
     pub fn settled_for(&self, verified: &Verified) -> Duration {
         let end = verified.expires_at().plus(self.policy.timeouts().leeway);
@@ -342,12 +340,12 @@ impl Verifier {
         left.min(self.freshness.left(self.clock.uptime()))
     }
 
-    /// Waits until the verifier can judge tokens: with a remote issuer, until its keys and its revocations have
-    /// been read. It returns within 5 seconds.
+    /// Waits until the verifier can judge tokens: with a remote issuer, until it has read the issuer's keys and
+    /// revocations. Returns within 5 seconds.
     ///
-    /// A cause that does not pass by itself, such as a wrong secret, is returned as soon as it is known. One that
-    /// may pass, such as a refused connection, is returned after 4 seconds. Either way the verifier goes on trying
-    /// in the background, so that a later call can succeed.
+    /// A cause that lasts, such as a wrong secret, is returned as soon as it is known. One that may pass, such as a
+    /// refused connection, is returned after 4 seconds. Either way the verifier keeps trying in the background, so that
+    /// a later call can succeed.
     ///
     /// # Errors
     /// [`NotReady`] says what happened and what to do.
@@ -362,15 +360,14 @@ impl Verifier {
         ready::wait(self.followed.as_ref(), || self.is_fresh()).await
     }
 
-    /// Whether the list can be believed now.
+    /// Whether the list is fresh now.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.freshness.holds(self.clock.uptime())
     }
 
-    /// Measures how the list and the keys are, for a recorder of the crate `metrics`. What it sets is true when
-    /// it is called and ages after that, so call it when the metrics are read. A remote verifier calls it by
-    /// itself too, every half a second.
+    /// Sets the gauges for the list and the keys, for a recorder of the crate `metrics`. The values are those at the
+    /// time of the call, so call this when the metrics are read. A remote verifier also does so every half second.
     pub fn measure(&self) {
         let (standing, uptime) = (&self.meters.standing, self.clock.uptime());
         let flag = |set: bool| if set { 1.0 } else { 0.0 };
@@ -404,8 +401,7 @@ impl Verifier {
         self.keyring.is_current()
     }
 
-    /// The public keys for JWTs that verify now, as a JWK set (RFC 7517, section 5); none if JWTs are not
-    /// accepted.
+    /// The public keys that verify JWTs now, as a JWK set (RFC 7517, section 5). Empty if JWTs are not accepted.
     #[must_use]
     pub fn jwks(&self) -> JwkSet {
         if !self.accepts.contains(&Format::Jwt) {
@@ -415,7 +411,7 @@ impl Verifier {
         self.keyring.load().jwks(self.clock.now(), revoked)
     }
 
-    /// The public keys for PASETOs that verify now: name and PASERK; none if PASETOs are not accepted.
+    /// The public keys that verify PASETOs now, as key ID and PASERK. Empty if PASETOs are not accepted.
     #[must_use]
     pub fn paserks(&self) -> Vec<(KeyId, String)> {
         if !self.accepts.contains(&Format::Paseto) {
@@ -425,7 +421,7 @@ impl Verifier {
         self.keyring.load().paserks(self.clock.now(), revoked)
     }
 
-    /// What it accepts.
+    /// The issuer, audiences and timeouts that this verifier goes by.
     #[must_use]
     pub const fn policy(&self) -> &Policy {
         &self.policy

@@ -1,8 +1,8 @@
-//! Signatures by AWS-LC, of keys that ring has read.
+//! Signatures by AWS-LC, with keys that ring has parsed.
 //!
-//! The two read PKCS#8 differently: AWS-LC takes a P-256 key without its public half, and version 2 with less in
-//! it, and has other words for what it refuses. So ring says in both builds what is a key, and its private half
-//! is handed over here. What AWS-LC takes beyond what ring does is turned away before it is asked.
+//! The two libraries read PKCS#8 differently: AWS-LC accepts a P-256 key without its public half, and version 2 with
+//! less in it, and names its errors differently. In both builds, ring therefore decides what a valid key is, and this
+//! file passes the private half to AWS-LC. It also refuses public keys that AWS-LC would accept and ring would not.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{
@@ -13,8 +13,8 @@ use ring::signature::KeyPair as _;
 
 use crate::random::OsRandom;
 
-/// Where the private half stands in a key that ring has read, behind the outermost length: what is before it has
-/// one encoding in DER, however much follows (RFC 8410, section 7; RFC 5915 within RFC 5208).
+/// The offset of the private half in a key that ring has parsed, counted from the end of the outermost length. What
+/// comes before it has only one encoding in DER, whatever follows (RFC 8410, section 7; RFC 5915 within RFC 5208).
 const ED25519_PRIVATE: usize = 14;
 const P256_PRIVATE: usize = 33;
 
@@ -27,11 +27,11 @@ fn private_half(der: &[u8], at: usize) -> Option<&[u8]> {
     der.get(1 + length + at..)?.get(..32)
 }
 
-/// An Ed25519 key that signs.
+/// An Ed25519 signing key.
 pub(crate) struct Ed25519Key(Ed25519KeyPair);
 
 impl Ed25519Key {
-    /// The key that ring read from `der`. None if AWS-LC finds another public half.
+    /// Takes the key that ring read from `der`. None if AWS-LC derives another public half.
     pub(super) fn new(read: ring::signature::Ed25519KeyPair, der: &[u8]) -> Option<Self> {
         let (seed, public) = (private_half(der, ED25519_PRIVATE)?, read.public_key());
         let key = Ed25519KeyPair::from_seed_and_public_key(seed, public.as_ref());
@@ -48,11 +48,11 @@ impl Ed25519Key {
     }
 }
 
-/// A P-256 key that signs.
+/// A P-256 signing key.
 pub(crate) struct P256Key(EcdsaKeyPair);
 
 impl P256Key {
-    /// The key that ring read from `der`. None if AWS-LC finds another public half.
+    /// Takes the key that ring read from `der`. None if AWS-LC derives another public half.
     pub(super) fn new(
         read: ring::signature::EcdsaKeyPair,
         der: &[u8],
@@ -68,26 +68,26 @@ impl P256Key {
         self.0.public_key().as_ref()
     }
 
-    /// AWS-LC draws the nonce from a generator of its own, and would take one here only to ignore it. Where the
-    /// machine has no randomness, it ends the process.
+    /// Signs `message`. AWS-LC draws the nonce from its own generator, and would ignore one that is passed. If the
+    /// machine has no randomness, AWS-LC ends the process.
     pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let signature = self.0.sign_digest(&digest(&SHA256, message)).ok()?;
         Some(signature.as_ref().to_vec())
     }
 }
 
-/// Whether `signature` is that of the Ed25519 key `public` over `message` (RFC 8032).
+/// Whether `signature` over `message` is by the Ed25519 key `public` (RFC 8032).
 ///
-/// AWS-LC would read another length as X.509. Of 32 bytes it may refuse a point that is not canonical, which ring
-/// accepts and no key here has.
+/// AWS-LC would read a key of another length as X.509. It may refuse a point that is not canonical, which ring accepts;
+/// the keys here never have one.
 pub(crate) fn verify_ed25519(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
     public.len() == 32 && ED25519.verify_sig(public, message, signature).is_ok()
 }
 
-/// Whether `signature` is that of the P-256 key `public`, an uncompressed point, over `message` (FIPS 186-5; RFC
-/// 7518, section 3.4).
+/// Whether `signature` over `message` is by the P-256 key `public`, an uncompressed point (FIPS 186-5; RFC 7518,
+/// section 3.4).
 ///
-/// AWS-LC would read a compressed and a hybrid point too, and X.509.
+/// AWS-LC would also read compressed and hybrid points, and X.509.
 pub(crate) fn verify_p256(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let method = &ECDSA_P256_SHA256_FIXED;
     let uncompressed = public.len() == 65 && public[0] == 4;
@@ -103,7 +103,7 @@ mod tests {
 
     const MESSAGE: &[u8] = b"a message of some length, which is signed once by each of the two";
 
-    /// Asserts that the signature is good for both, and that nothing near it is.
+    /// Asserts that both libraries accept the signature, and refuse any changed message or signature.
     fn both_verify(
         ours: fn(&[u8], &[u8], &[u8]) -> bool,
         rings: &'static dyn by_ring::VerificationAlgorithm,
@@ -140,7 +140,7 @@ mod tests {
         }
     }
 
-    /// The number plus another, modulo 2^256, both big-endian.
+    /// Adds two big-endian numbers modulo 2^256.
     fn sum(number: &[u8], other: [u8; 32]) -> Vec<u8> {
         let mut carry = 0;
         let digits = number.iter().zip(other).rev().map(|(a, b)| {
@@ -166,7 +166,7 @@ mod tests {
             assert_eq!(ours, rings.as_ref(), "Ed25519 leaves nothing to chance");
             both_verify(verify_ed25519, &by_ring::ED25519, key.public(), &ours);
 
-            // S + L is the same number on the curve, and refused (RFC 8032, section 5.1.7).
+            // S + L gives the same point on the curve, and must be refused (RFC 8032, section 5.1.7).
             let mut order = [0; 32];
             order[0] = 0x10;
             order[16..]

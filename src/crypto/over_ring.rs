@@ -6,11 +6,11 @@ use ring::signature::{
 
 use crate::random::OsRandom;
 
-/// An Ed25519 key that signs.
+/// An Ed25519 signing key.
 pub(crate) struct Ed25519Key(Ed25519KeyPair);
 
 impl Ed25519Key {
-    /// The key that ring read from `_der`.
+    /// Takes the key that ring read from `_der`.
     pub(super) fn new(read: Ed25519KeyPair, _der: &[u8]) -> Option<Self> {
         Some(Self(read))
     }
@@ -24,11 +24,11 @@ impl Ed25519Key {
     }
 }
 
-/// A P-256 key that signs, and what its nonces are drawn from.
+/// A P-256 signing key, and the source of its nonces.
 pub(crate) struct P256Key(EcdsaKeyPair, OsRandom);
 
 impl P256Key {
-    /// The key that ring read from `_der`.
+    /// Takes the key that ring read from `_der`.
     pub(super) fn new(read: EcdsaKeyPair, _der: &[u8], random: &OsRandom) -> Option<Self> {
         Some(Self(read, random.clone()))
     }
@@ -43,14 +43,14 @@ impl P256Key {
     }
 }
 
-/// Whether `signature` is that of the Ed25519 key `public` over `message` (RFC 8032).
+/// Whether `signature` over `message` is by the Ed25519 key `public` (RFC 8032).
 pub(crate) fn verify_ed25519(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let verified = ED25519.verify(public.into(), message.into(), signature.into());
     verified.is_ok()
 }
 
-/// Whether `signature` is that of the P-256 key `public`, an uncompressed point, over `message` (FIPS 186-5; RFC
-/// 7518, section 3.4).
+/// Whether `signature` over `message` is by the P-256 key `public`, an uncompressed point (FIPS 186-5; RFC 7518,
+/// section 3.4).
 pub(crate) fn verify_p256(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let method = &ECDSA_P256_SHA256_FIXED;
     let verified = method.verify(public.into(), message.into(), signature.into());

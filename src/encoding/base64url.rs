@@ -3,41 +3,41 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Not canonical base64url: padding, `+`, `/`, white space, or bits left over in the last character.
+/// The text is not canonical base64url: it has padding, `+`, `/`, white space, or leftover bits in the last character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not canonical base64url")]
 pub struct NotBase64Url;
 
-/// How many characters so many bytes have.
+/// The length of the text for `bytes` bytes.
 pub(crate) const fn length(bytes: usize) -> usize {
     (bytes * 8).div_ceil(6)
 }
 
-/// The text for `bytes`.
+/// Encodes `bytes`.
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The text for `bytes`, at the end of `text`.
+/// Appends the encoding of `bytes` to `text`.
 pub(crate) fn encode_onto(text: &mut String, bytes: &[u8]) {
     URL_SAFE_NO_PAD.encode_string(bytes, text);
 }
 
-/// The bytes of `text`.
+/// Decodes `text`.
 ///
 /// # Errors
-/// [`NotBase64Url`] for every text but the one that [`encode`] gives.
+/// [`NotBase64Url`] for every text that [`encode`] does not return.
 pub fn decode(text: &[u8]) -> Result<Vec<u8>, NotBase64Url> {
     let mut bytes = Vec::new();
     decode_onto(&mut bytes, text)?;
     Ok(bytes)
 }
 
-/// The bytes of `text`, at the end of `bytes`.
+/// Decodes `text` and appends the result to `bytes`.
 ///
 /// # Errors
-/// [`NotBase64Url`] for every text but the one that [`encode`] gives.
+/// [`NotBase64Url`] for every text that [`encode`] does not return.
 pub(crate) fn decode_onto(bytes: &mut Vec<u8>, text: &[u8]) -> Result<(), NotBase64Url> {
     let start = bytes.len();
     bytes.resize(start + base64::decoded_len_estimate(text.len()), 0);
@@ -46,10 +46,10 @@ pub(crate) fn decode_onto(bytes: &mut Vec<u8>, text: &[u8]) -> Result<(), NotBas
     Ok(())
 }
 
-/// The bytes of `text`, in `place`, which has room for as many bytes as `text` has.
+/// Decodes `text` into `place`, which needs as many bytes as `text` has.
 ///
 /// # Errors
-/// [`NotBase64Url`] for every text but the one that [`encode`] gives.
+/// [`NotBase64Url`] for every text that [`encode`] does not return.
 pub(crate) fn decode_in<'a>(place: &'a mut [u8], text: &[u8]) -> Result<&'a [u8], NotBase64Url> {
     let (wide, rest) = text.as_chunks();
     let (places, _) = place.as_chunks_mut();
@@ -66,11 +66,11 @@ pub(crate) fn decode_in<'a>(place: &'a mut [u8], text: &[u8]) -> Result<&'a [u8]
     place.get(..decoded + length).ok_or(NotBase64Url)
 }
 
-/// So many characters are looked at together. They are whole bytes, and have no end that could be another
-/// name of the same: that of the text is left to the library.
+/// The number of characters that are decoded at once. They encode whole bytes, so they have only one form; the library
+/// decodes the end of the text.
 const WIDE: usize = 32;
 
-/// Without a branch, so that the compiler makes it wide. Whether all of them are base64url.
+/// Decodes without a branch, so that the compiler vectorizes it. Returns whether every character is base64url.
 fn decode_wide(text: &[u8; WIDE], place: &mut [u8; WIDE / 4 * 3]) -> bool {
     let mut sextets = [0; WIDE];
     let mut bad = 0;
@@ -83,7 +83,7 @@ fn decode_wide(text: &[u8; WIDE], place: &mut [u8; WIDE / 4 * 3]) -> bool {
                 0xff
             }
         };
-        // Each is in one range at most, and all bits are set by the others.
+        // A character is in at most one range; every other range yields 0xff.
         *sextet = in_range(b'A', b'Z', 0)
             & in_range(b'a', b'z', 26)
             & in_range(b'0', b'9', 52)
@@ -94,7 +94,7 @@ fn decode_wide(text: &[u8; WIDE], place: &mut [u8; WIDE / 4 * 3]) -> bool {
     let (eights, _) = sextets.as_chunks();
     let (sixes, _) = place.as_chunks_mut();
     for (six, eight) in sixes.iter_mut().zip(eights) {
-        // Eight sextets of a byte each become four of 12 bits, two of 24, one of 48.
+        // Eight sextets of one byte each become four of 12 bits, then two of 24, then one of 48.
         let bits = u64::from_be_bytes(*eight);
         let bits = (bits & 0x003f_003f_003f_003f) | ((bits & 0x3f00_3f00_3f00_3f00) >> 2);
         let bits = (bits & 0x0000_0fff_0000_0fff) | ((bits & 0x0fff_0000_0fff_0000) >> 4);
@@ -126,7 +126,7 @@ mod tests {
         }
     }
 
-    /// In every place of what is looked at together.
+    /// Tests every position of a wide block.
     #[test]
     fn every_byte_means_what_it_means_to_the_library() {
         for at in 0..WIDE + 8 {

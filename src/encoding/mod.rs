@@ -1,4 +1,4 @@
-//! The ground floor: encodings that know nothing of Waxseal.
+//! Encodings. This is the lowest layer: it knows nothing of Waxseal.
 
 pub mod base64url;
 pub mod paserk;

@@ -1,4 +1,4 @@
-//! PASERK: the names and the texts of PASETO keys.
+//! PASERK: the IDs and the texts of PASETO keys.
 
 use blake2::digest::consts::U33;
 use blake2::{Blake2b, Digest};
@@ -8,13 +8,13 @@ use super::base64url;
 const PUBLIC: &str = "k4.public.";
 const PUBLIC_ID: &str = "k4.pid.";
 
-/// The text of a public key, `k4.public`.
+/// Encodes a public key as `k4.public`.
 #[must_use]
 pub fn public(key: &[u8; 32]) -> String {
     format!("{PUBLIC}{}", base64url::encode(key))
 }
 
-/// The public key of a `k4.public` text.
+/// Decodes the public key of a `k4.public` text.
 #[must_use]
 pub fn parse_public(text: &str) -> Option<[u8; 32]> {
     base64url::decode(text.strip_prefix(PUBLIC)?.as_bytes())
@@ -23,7 +23,7 @@ pub fn parse_public(text: &str) -> Option<[u8; 32]> {
         .ok()
 }
 
-/// The name of a public key, `k4.pid` (PASERK, ID operation).
+/// The ID of a public key, `k4.pid` (PASERK, ID operation).
 #[must_use]
 pub fn public_id(key: &[u8; 32]) -> String {
     let mut hash = Blake2b::<U33>::new();

@@ -1,14 +1,14 @@
-//! JSON with one reading: UTF-8, one object, unique keys at every depth, no more than eight deep.
+//! Strict JSON: UTF-8, one object, unique keys at every depth, at most eight levels deep.
 //!
-//! RFC 8259 leaves double keys to each parser, and two parsers that differ about a token are a hole
+//! RFC 8259 leaves duplicate keys to each parser, and two parsers that read one token differently are a security hole
 //! (RFC 7519, section 4; RFC 8725, section 2.4).
 
 use std::borrow::Cow;
 
-/// How deep arrays and objects may nest.
+/// The largest depth of nested arrays and objects.
 pub const MAX_DEPTH: usize = 8;
 
-/// Not JSON, or JSON that two readers could read differently.
+/// The text is not JSON, or is JSON that two parsers could read differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not strict JSON")]
 pub struct NotStrictJson;
@@ -20,9 +20,9 @@ pub enum Value<'a> {
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A whole number that fits.
+    /// An integer that fits into an `i64`.
     Integer(i64),
-    /// Any other number: with a point, an exponent, or out of range.
+    /// Any other number: with a fraction or an exponent, or out of range.
     OtherNumber,
     /// Text.
     Text(Cow<'a, str>),
@@ -33,7 +33,7 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The text, if it is one.
+    /// The text, if the value is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         if let Self::Text(text) = self {
@@ -43,7 +43,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The whole number, if it is one.
+    /// The integer, if the value is one.
     #[must_use]
     pub const fn as_integer(&self) -> Option<i64> {
         if let Self::Integer(number) = self {
@@ -53,7 +53,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The elements, if it is an array.
+    /// The elements, if the value is an array.
     #[must_use]
     pub fn as_array(&self) -> Option<&[Value<'a>]> {
         if let Self::Array(elements) = self {
@@ -63,7 +63,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The members, if it is an object.
+    /// The object, if the value is one.
     #[must_use]
     pub const fn as_object(&self) -> Option<&Object<'a>> {
         if let Self::Object(object) = self {
@@ -74,12 +74,12 @@ impl<'a> Value<'a> {
     }
 }
 
-/// A JSON object's members, in their order, each key once.
+/// The members of a JSON object, in their order. Keys are unique.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object<'a>(Vec<(MemberName<'a>, Value<'a>)>);
 
 impl<'a> Object<'a> {
-    /// Parses one object and nothing beside it.
+    /// Parses one object, and refuses anything beside it.
     ///
     /// # Errors
     /// [`NotStrictJson`].
@@ -102,7 +102,7 @@ impl<'a> Object<'a> {
         Ok(())
     }
 
-    /// The member of that name.
+    /// The value of the member `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         let name = MemberName::new(name);
@@ -112,14 +112,14 @@ impl<'a> Object<'a> {
             .map(|(_, value)| value)
     }
 
-    /// The members' names, in their order.
+    /// The names of the members, in their order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(key, _)| key.name.as_ref())
     }
 }
 
-/// Parses one object and nothing beside it, and gives the values of its members of those names. The others are as
-/// strictly read. It is fastest if the members come in the order of the names.
+/// Parses one object, and refuses anything beside it. Returns the values of the members `names`. The other members are
+/// parsed just as strictly. Parsing is fastest if the members come in the order of `names`.
 ///
 /// # Errors
 /// [`NotStrictJson`].
@@ -157,7 +157,7 @@ pub(crate) fn members<'a, const N: usize>(
     Ok(values)
 }
 
-/// A key, and what it looks like from afar: its length and its first bytes, which tell nearly all keys apart.
+/// A key and its fingerprint: the length and the first bytes, which tell nearly all keys apart.
 #[derive(Clone, Debug, PartialEq)]
 struct MemberName<'a> {
     look: u64,
@@ -177,17 +177,17 @@ impl<'a> MemberName<'a> {
     }
 }
 
-/// Reads on from `at`. What a token of ours consists of is read here: whole numbers, texts without escapes.
-/// Of what is rarer only the extent is found here; whether it is JSON, and what it says, is asked of serde_json.
+/// Parses from `at` on. Integers and texts without escapes, which tokens consist of, are parsed here. For rarer numbers
+/// and texts, this finds only the extent, and serde_json checks and parses them.
 struct Parser<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Parser<'a> {
-    /// At the first byte of an object.
+    /// A parser after the `{` of an object.
     fn of(json: &'a [u8]) -> Result<Self, NotStrictJson> {
-        // What is no UTF-8 is no JSON, within a text or outside.
+        // Invalid UTF-8 is not JSON, inside or outside of a text.
         let text = std::str::from_utf8(json).map_err(|_| NotStrictJson)?;
         let mut reader = Self { text, at: 0 };
         match reader.next() {
@@ -196,7 +196,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Makes sure that nothing comes after what was read.
+    /// Checks that nothing follows what was parsed.
     fn end(mut self) -> Result<(), NotStrictJson> {
         match self.next() {
             None => Ok(()),
@@ -204,7 +204,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The next byte that is not white space; it stays unread.
+    /// The next byte that is not white space, without consuming it.
     fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         while let Some(byte) = bytes.get(self.at) {
@@ -222,17 +222,17 @@ impl<'a> Parser<'a> {
         Some(byte)
     }
 
-    /// What is not read yet.
+    /// The bytes that are not parsed yet.
     fn rest(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
-    /// The text from `start` to here.
+    /// The text from `start` to the current position.
     fn since(&self, start: usize) -> Result<&'a str, NotStrictJson> {
         self.text.get(start..self.at).ok_or(NotStrictJson)
     }
 
-    /// The value that begins here, `depth` deep.
+    /// Parses the value at the current position, at nesting level `depth`.
     fn value(&mut self, depth: usize) -> Result<Value<'a>, NotStrictJson> {
         match self.next().ok_or(NotStrictJson)? {
             b'"' => self.string().map(Value::Text),
@@ -255,7 +255,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// An array whose `[` is read.
+    /// Parses an array after its `[`.
     fn array(&mut self, depth: usize) -> Result<Vec<Value<'a>>, NotStrictJson> {
         let depth = deeper(depth)?;
         let mut elements = Vec::new();
@@ -273,7 +273,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// An object whose `{` is read.
+    /// Parses an object after its `{`.
     fn object(&mut self, depth: usize) -> Result<Object<'a>, NotStrictJson> {
         let mut object = Object::default();
         if self.begin_object()? {
@@ -290,14 +290,14 @@ impl<'a> Parser<'a> {
         Ok(object)
     }
 
-    /// Whether an object whose `{` is read has a member.
+    /// Whether an object has a member. The parser is after its `{`.
     fn begin_object(&mut self) -> Result<bool, NotStrictJson> {
         let empty = self.peek().ok_or(NotStrictJson)? == b'}';
         self.at += usize::from(empty);
         Ok(!empty)
     }
 
-    /// Whether another member comes after one.
+    /// Whether another member follows.
     fn more_members(&mut self) -> Result<bool, NotStrictJson> {
         match self.next() {
             Some(b',') => Ok(true),
@@ -306,7 +306,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The name of a member, up to its value.
+    /// Parses the name of a member and the `:`.
     fn name(&mut self) -> Result<Cow<'a, str>, NotStrictJson> {
         if self.next() != Some(b'"') {
             return Err(NotStrictJson);
@@ -318,8 +318,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Skips a member's name, up to its value, if it is this one, which has nothing in it to escape, and is
-    /// written without white space. Else nothing is read.
+    /// Skips the name of a member and the `:`, if the name is `name` and is written without white space or escapes.
+    /// Otherwise consumes nothing.
     fn skip_name(&mut self, name: &str) -> bool {
         let rest = self.rest().strip_prefix(b"\"");
         let rest = rest.and_then(|rest| rest.strip_prefix(name.as_bytes()));
@@ -330,7 +330,7 @@ impl<'a> Parser<'a> {
         is_it
     }
 
-    /// A text whose first `"` is read.
+    /// Parses a text after its first `"`.
     fn string(&mut self) -> Result<Cow<'a, str>, NotStrictJson> {
         let start = self.at;
         let mut escapes = false;
@@ -356,7 +356,7 @@ impl<'a> Parser<'a> {
             .map_err(|_| NotStrictJson)
     }
 
-    /// A number whose first byte is read.
+    /// Parses a number after its first byte.
     fn number(&mut self) -> Result<Value<'a>, NotStrictJson> {
         self.at -= 1;
         let (start, rest) = (self.at, self.rest());
@@ -376,13 +376,13 @@ impl<'a> Parser<'a> {
         self.at += rest.iter().take_while(part).count();
         let number = self.since(start)?;
         serde_json::from_str::<f64>(number).map_err(|_| NotStrictJson)?;
-        // The negative zero is no whole number.
+        // Negative zero is not an integer.
         let whole = number.parse().ok().filter(|_| number != "-0");
         Ok(whole.map_or(Value::OtherNumber, Value::Integer))
     }
 }
 
-/// The most digits that cannot be too many for an `i64`.
+/// The largest number of digits that always fits into an `i64`.
 const LONGEST: usize = 18;
 
 fn deeper(depth: usize) -> Result<usize, NotStrictJson> {
@@ -393,8 +393,8 @@ fn deeper(depth: usize) -> Result<usize, NotStrictJson> {
     }
 }
 
-/// How many bytes come before the first `"`, `\` or control character (RFC 8259, section 7), eight at a time:
-/// subtracting borrows from a byte's highest bit if the byte was too small, and spoils at most the bytes after it.
+/// Counts the bytes before the first `"`, `\` or control character (RFC 8259, section 7), eight at a time. A
+/// subtraction borrows from a byte's highest bit if the byte was too small, and corrupts at most the bytes after it.
 fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
@@ -423,7 +423,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// In any order, with others among them, doubled or broken.
+        /// Members come in any order, with others between them, duplicated or broken.
         #[test]
         fn members_are_picked_as_they_are_found(
             written in proptest::collection::vec((0..7_usize, 0..6_usize), 0..6),

@@ -1,4 +1,4 @@
-//! Private keys as text: PKCS#8 PEM, and JWK.
+//! Private keys as text: PKCS#8 PEM and JWK.
 
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use zeroize::Zeroizing;
@@ -8,7 +8,7 @@ use crate::encoding::base64url;
 use crate::encoding::strict_json::Object;
 use crate::random::{OsRandom, Random};
 
-/// A new private key as PKCS#8 PEM that OpenSSL reads.
+/// Generates a private key as PKCS#8 PEM that OpenSSL can read.
 #[must_use]
 pub fn generate_pem(algorithm: Algorithm, random: &OsRandom) -> Zeroizing<String> {
     let der = match algorithm {
@@ -31,10 +31,10 @@ pub fn generate_pem(algorithm: Algorithm, random: &OsRandom) -> Zeroizing<String
     encode_pem(&der)
 }
 
-/// The PKCS#8 PEM of a private JWK (RFC 7517; RFC 8037 for Ed25519, RFC 7518 section 6.2 for P-256).
+/// Converts a private JWK to PKCS#8 PEM (RFC 7517; RFC 8037 for Ed25519, RFC 7518 section 6.2 for P-256).
 ///
 /// # Errors
-/// [`KeyError`]; a public half that does not belong to the private half is refused.
+/// [`KeyError`], also if the public half does not belong to the private half.
 pub fn pem_from_jwk(json: &[u8]) -> Result<Zeroizing<String>, KeyError> {
     let jwk = Object::parse(json).map_err(|_| KeyError::Jwk("it is not strict JSON"))?;
     let text = |name| jwk.get(name).and_then(|value| value.as_str());
@@ -77,13 +77,12 @@ fn encode_pem(der: &[u8]) -> Zeroizing<String> {
     ))
 }
 
-/// RFC 8410, section 7: version 1, without the public half. ring's own writer makes a version 2 that
-/// OpenSSL does not read.
+/// RFC 8410, section 7: version 1, without the public half. ring writes version 2, which OpenSSL does not read.
 const ED25519_PKCS8: [u8; 16] = [
     0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
 ];
 
-/// RFC 5915 within RFC 5208, up to the private half; the public half follows it.
+/// RFC 5915 within RFC 5208, up to the private half. The public half follows it.
 const P256_PKCS8: [u8; 36] = [
     0x30, 0x81, 0x87, 2, 1, 0, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 4, 0x6d, 0x30, 0x6b, 2, 1, 1, 4, 0x20,

@@ -1,4 +1,4 @@
-//! Why the revocation list is not known to be fresh: for the log, and for callers of `Verifier::ready`.
+//! The reasons why the revocation list cannot be proven fresh, for the log and for callers of `Verifier::ready`.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::token::Malformed;
 use crate::verifier::NotReady;
 
-/// Why the list is not known to be fresh.
+/// The reason why the list cannot be proven fresh.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unproven {
     #[error("{1}; in the issuer's log it is the request {0}")]
@@ -37,7 +37,7 @@ pub(super) enum Unproven {
 }
 
 impl Unproven {
-    /// After how long the issuer asks to be asked again.
+    /// The time after which the issuer wants to be asked again.
     pub(super) const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Ask(_, cause) => cause.retry_after(),
@@ -45,12 +45,12 @@ impl Unproven {
         }
     }
 
-    /// Whether the issuer said that it was asked too much.
+    /// Whether the issuer answered that the client exceeded its quota.
     pub(super) fn is_over_quota(&self) -> bool {
         matches!(self, Self::Ask(_, cause) if cause.is_over_quota())
     }
 
-    /// What to tell who waits, and what to do about it. `at` is where the issuer is reached.
+    /// The error for callers of `Verifier::ready`: what happened, and what to do. `at` is the URL of the issuer.
     pub(super) fn told(&self, at: &str) -> NotReady {
         match self {
             Self::Ask(_, AskError::Http(doing, cause)) => http(at, *doing, cause),
@@ -79,7 +79,7 @@ impl Unproven {
         }
     }
 
-    /// The cause alone: the request is named where it is looked up.
+    /// The cause without the request ID, which matters only in the log.
     fn without_request(&self) -> &dyn Display {
         match self {
             Self::Ask(_, cause) => cause,
@@ -110,7 +110,7 @@ fn http(at: &str, doing: Doing, cause: &HttpError) -> NotReady {
                 (Doing::Token, 400) if code == "invalid_scope" => NotReady::lasting(format_args!(
                     "the issuer at {at} does not let the client read the revocations ({answer}): the client needs the scope revocations:read, as from: waxseal client add NAME --scope revocations:read"
                 )),
-                // The next question is asked with another token.
+                // The next request uses another token.
                 (Doing::Page | Doing::Stream, 401 | 403) => NotReady::passing(format_args!(
                     "the issuer at {at} refused a token for the feed ({answer}): check that {} and {what} come from the same issuer",
                     Doing::Token.path()

@@ -1,7 +1,7 @@
-//! Keeps a remote verifier's keys and list fresh.
+//! Keeps a remote verifier's keys and revocation list fresh.
 //!
-//! Only the answer to a question of its own moves its freshness on, and by no more than the time before it
-//! asked. What the stream says is a reason to ask, and nothing else: it can be late, held back or made up.
+//! Only the answer to the verifier's own request proves freshness, as of the time before it asked. A message on the
+//! stream is only a reason to ask: it can be late, held back or forged.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -23,28 +23,28 @@ use crate::token::statement::UntrustedStatement;
 use crate::token::types::REVOCATIONS;
 use crate::verifier::{Faults, Verifier};
 
-/// How often the keys are fetched again: well within the time for which an issuer lets them be kept.
+/// The interval at which the keys are fetched: well within the time for which an issuer lets them be cached.
 const KEYS_EVERY: Duration = Duration::from_secs(240);
 
-/// Unknown keys, which anybody can name, cause no fetching more often than this.
+/// The minimum time between fetches of the keys that unknown keys cause. Anybody can name an unknown key.
 const KEYS_COOL_DOWN: Duration = Duration::from_secs(30);
 
-/// How often what failed is tried again.
+/// The interval at which a failed request is repeated.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// The pause after an answer, however often the stream rings.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How often entries that have expired are dropped.
+/// The interval at which expired entries are dropped.
 const TIDY: Duration = Duration::from_secs(60);
 
-/// A stream that is silent for so long, heartbeats included, is dead.
+/// A stream that is silent for this long, heartbeats included, is dead.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// What is kept fresh, and from whom.
+/// What is kept fresh, and the issuer that it comes from.
 pub(super) struct FeedFollower {
     pub(super) issuer: IssuerClient,
-    /// Where the issuer is reached.
+    /// The URL at which the issuer is reached.
     pub(super) at: String,
     pub(super) name: String,
     pub(super) faults: Faults,
@@ -59,8 +59,8 @@ pub(super) struct FeedFollower {
     pub(super) key_fetches: Counters<KeyFetches>,
 }
 
-/// Measures how the verifier is, for as long as anybody has it: in a task of its own, so that it does not hang
-/// with what it watches.
+/// Sets the verifier's gauges for as long as anything holds the verifier. This is a task of its own, so that it does
+/// not hang with what it observes.
 pub(super) async fn measure(verifier: Weak<Verifier>) {
     while let Some(verifier) = verifier.upgrade() {
         verifier.measure();
@@ -70,7 +70,7 @@ pub(super) async fn measure(verifier: Weak<Verifier>) {
 }
 
 impl FeedFollower {
-    /// Goes on for as long as anybody has the verifier.
+    /// Runs for as long as anything holds the verifier.
     pub(super) async fn until_dropped(self, verifier: Weak<Verifier>) {
         let bell = Notify::new();
         let dropped = async {
@@ -87,7 +87,7 @@ impl FeedFollower {
         }
     }
 
-    /// What the issuer's horizon covers needs no entry any more.
+    /// Drops the entries that the issuer's horizon covers.
     async fn tidy(&self) {
         loop {
             tokio::time::sleep(TIDY).await;
@@ -138,12 +138,12 @@ impl FeedFollower {
         let mut cool = Duration::ZERO;
         loop {
             let caught_up = match self.catch_up(&mut reading).await {
-                // Read again from its beginning at once.
+                // Read the log again from its beginning at once.
                 Err(Unproven::Page(cause @ BadPage::OtherLog(_))) => {
                     tracing::error!(%cause, "the revocation log was replaced; known revocations still apply, and the log is read again");
                     self.catch_up(&mut reading).await
                 }
-                // The issuer signs with a key that is new.
+                // The issuer signs with a new key.
                 Err(Unproven::UnknownKey(_)) if self.clock.uptime() >= cool => {
                     cool = self.clock.uptime() + KEYS_COOL_DOWN;
                     match self.fetch_keys().await {
@@ -161,7 +161,7 @@ impl FeedFollower {
             let left = self.freshness.left(self.clock.uptime());
             match fault {
                 None if failing => tracing::info!("the revocation feed is followed again"),
-                // Other processes of the same client ask too, and there is time to ask again.
+                // Other processes of the same client ask as well, and there is time to ask again.
                 Some(cause) if cause.is_over_quota() && !left.is_zero() => {
                     tracing::debug!(%cause, "the issuer is asked again later");
                 }
@@ -187,7 +187,7 @@ impl FeedFollower {
         }
     }
 
-    /// Asks until everything up to the head is entered.
+    /// Asks until everything up to the head is applied.
     async fn catch_up(&self, reading: &mut FeedReading) -> Result<(), Unproven> {
         loop {
             let mut nonce = [0; 16];
@@ -239,7 +239,7 @@ impl FeedFollower {
         serde_json::from_slice(&said).map_err(|_| Malformed::Claims("the page").into())
     }
 
-    /// A clock that is off would take expired tokens for good ones, and graces for longer than they are.
+    /// Checks this machine's clock. A wrong clock would accept expired tokens, and extend graces.
     fn check_clock(&self, before: Timestamp, there: Timestamp) -> Result<(), Unproven> {
         let here = self.clock.now();
         if before.minus(self.leeway) <= there && there <= here.plus(self.leeway) {
@@ -249,7 +249,7 @@ impl FeedFollower {
         }
     }
 
-    /// A stream is a convenience: its refusals are obeyed to the letter.
+    /// Listens to the stream, which is only a convenience: a refusal is obeyed in full.
     async fn listen(&self, bell: &Notify) {
         loop {
             let mut wait = TRY_AGAIN;
@@ -263,8 +263,8 @@ impl FeedFollower {
     }
 }
 
-/// How long to wait after a refusal: as long as it says, but so that the list can still be proven in time, which takes
-/// half of the time that is left. Once the list is too old there is nothing to save, and the wait is at most the bound.
+/// The wait after a refusal: as long as the issuer asks for, but at most half of the time for which the list is still
+/// fresh, so that it can be proven in time. Once the list is stale, the wait is at most the bound.
 fn until_next(told: Option<Duration>, left: Duration, bound: Duration) -> Duration {
     let longest = if left.is_zero() { bound } else { left / 2 };
     told.unwrap_or_default().min(longest)

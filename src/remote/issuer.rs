@@ -1,4 +1,4 @@
-//! The issuer, as a verifier in another process asks it: its keys, a token for the feed, the feed's pages.
+//! A client of the issuer for a verifier in another process: fetches keys, a token for the feed, and pages of the feed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,41 +19,41 @@ use crate::keyring::{Keyring, KeyringError};
 use crate::revocation::feed::{FeedPage, FeedPosition};
 use crate::time::Clock;
 
-/// How many keys an issuer may have.
+/// The largest number of keys that an issuer may have.
 const MAX_KEYS: usize = 64;
 
-/// Why the issuer's keys are not had.
+/// The failure to fetch or parse the issuer's keys.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeysError {
-    /// They could not be fetched.
+    /// The keys could not be fetched.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// They cannot be used.
+    /// The keys cannot be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// The list of PASERKs is none, or one of them is not what its name says.
+    /// The list of PASERKs is malformed, or a PASERK does not match its key ID.
     #[error("it is not a list of PASERKs")]
     Paserks,
-    /// No issuer has so many.
+    /// There are more keys than an issuer may have.
     #[error("there are more than {MAX_KEYS} keys")]
     TooMany,
 }
 
-/// Why a question has no answer.
+/// The failure of a request to the issuer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// Nothing came, or nothing good.
+    /// The request failed, or its answer is a refusal.
     #[error("{0}: {1}")]
     Http(Doing, #[source] HttpError),
-    /// What came is not what the issuer sends.
+    /// The answer is not what the issuer sends.
     #[error("{0}: the answer is not what was asked for")]
     Malformed(Doing),
 }
 
 impl AskError {
-    /// After how long the issuer asks to be asked again, if it said that it has too much to do or cannot answer now.
+    /// The time after which the issuer wants to be asked again, if it answered that it is overloaded or unavailable.
     pub(super) const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Http(
@@ -68,7 +68,7 @@ impl AskError {
         }
     }
 
-    /// Whether the issuer said that it was asked too much.
+    /// Whether the issuer answered that the client exceeded its quota.
     pub(super) fn is_over_quota(&self) -> bool {
         matches!(self, Self::Http(_, HttpError::Status { status, .. }) if *status == StatusCode::TOO_MANY_REQUESTS)
     }
@@ -77,7 +77,7 @@ impl AskError {
 /// A kind of request to the issuer.
 #[derive(Clone, Copy, Debug)]
 pub enum Doing {
-    /// Its keys.
+    /// The public keys.
     Keys,
     /// A token for the feed.
     Token,
@@ -126,13 +126,13 @@ struct Paserk {
     paserk: String,
 }
 
-/// A token for the feed, and until when it is used, by the clock that does not step.
+/// A token for the feed, and the monotonic time until which it is used.
 struct Held {
     token: SecretString,
     until: Duration,
 }
 
-/// The issuer.
+/// A client of the issuer.
 pub(super) struct IssuerClient {
     http: Http,
     client: ClientId,
@@ -162,7 +162,7 @@ impl IssuerClient {
         self.client
     }
 
-    /// Its public keys, of both formats: those that verify as long as they are published.
+    /// Fetches the issuer's public keys of both formats. A key verifies for as long as the issuer publishes it.
     pub(super) async fn keys(&self) -> Result<Keyring, KeysError> {
         let get = |path| self.http.get(path, Credentials::None, None, SMALL_BYTES);
         let jwks = get(Doing::Keys.path()).await?;
@@ -206,7 +206,7 @@ impl IssuerClient {
         Ok(granted.access_token)
     }
 
-    /// The token may have been revoked, or its key: the next question gets another.
+    /// Drops the token after a refusal: it or its key may have been revoked. The next request gets another.
     async fn refused(&self, error: &HttpError) {
         if matches!(error, HttpError::Status { status, .. } if [401, 403].contains(&status.as_u16()))
         {
@@ -214,7 +214,7 @@ impl IssuerClient {
         }
     }
 
-    /// The page of the feed after some place. The nonce names the question in the issuer's log too.
+    /// Fetches the page of the feed after a position. The nonce is also the request ID in the issuer's log.
     pub(super) async fn page(
         &self,
         after: FeedPosition,
@@ -246,7 +246,7 @@ impl IssuerClient {
         }
     }
 
-    /// Calls `rung` whenever the feed's stream says something, until it ends or falls silent.
+    /// Calls `rung` for each message of the feed's stream, until the stream ends or falls silent.
     pub(super) async fn listen(
         &self,
         silence: Duration,

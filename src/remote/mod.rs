@@ -1,4 +1,4 @@
-//! Verification in another process: the issuer's keys and its revocation feed, kept fresh.
+//! Verification in another process: keeps the issuer's keys and its revocation feed fresh.
 
 mod fault;
 mod follow;
@@ -25,23 +25,23 @@ use follow::FeedFollower;
 use issuer::IssuerClient;
 use requests::{BadBase, Http};
 
-/// Why a remote verifier does not start. It starts if its issuer cannot be reached, and refuses tokens with 503 until
-/// it can: [`Verifier::ready`] returns why.
+/// The reason why a remote verifier does not start. An unreachable issuer is not one: the verifier starts and refuses
+/// tokens with 503, and [`Verifier::ready`] returns the cause.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoteError {
-    /// Not a URL of a service.
+    /// The URL is not that of a service.
     #[error("the issuer is reached at an https:// URL of a host and a path, and nothing else")]
     Url,
-    /// Not encrypted, and not on this machine.
+    /// The URL is neither encrypted nor on this machine.
     #[error(
         "the secret would be sent in the clear; use https://, or http:// on this machine alone"
     )]
     PlainHttp,
-    /// Not a client ID.
+    /// The client ID is malformed.
     #[error("the client ID is not one; it was printed by: waxseal client add")]
     ClientId,
-    /// Contradictory settings.
+    /// The settings contradict each other.
     #[error(transparent)]
     Policy(#[from] BadPolicy),
     /// The operating system's certificates cannot be used.
@@ -49,14 +49,14 @@ pub enum RemoteError {
     Tls(#[source] std::io::Error),
 }
 
-/// As `Display`: a program whose `main` returns the error prints it so.
+/// Prints the same text as `Display`, because a program whose `main` returns the error prints the `Debug` form.
 impl fmt::Debug for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// What a remote verifier is made from. See [`Verifier::remote`].
+/// The settings of a remote verifier. See [`Verifier::remote`].
 #[derive(Debug)]
 pub struct Remote {
     issuer: String,
@@ -72,7 +72,7 @@ pub struct Remote {
 }
 
 impl Verifier {
-    /// A verifier in another process than its issuer, which fetches keys and revocations over HTTP, with the
+    /// Configures a verifier in another process than its issuer. It fetches keys and revocations over HTTP, with the
     /// credentials of a client that has the scope `revocations:read`.
     ///
     /// ```no_run
@@ -102,58 +102,57 @@ impl Verifier {
 }
 
 impl Remote {
-    /// Takes tokens that are meant for `audience`; call it again for more. Without it those that are meant
-    /// for the issuer, which sessions are unless it says otherwise.
+    /// Accepts tokens for `audience`; call it again for more. Without a call, the verifier accepts tokens for the
+    /// issuer itself, which is the audience of sessions unless the issuer sets another.
     #[must_use]
     pub fn audience(mut self, audience: &str) -> Self {
         self.audiences.push(audience.to_owned());
         self
     }
 
-    /// Reaches the issuer at another URL than its name, within a cluster for example.
+    /// Sets another URL at which the issuer is reached, for example within a cluster. The default is the issuer's name.
     #[must_use]
     pub fn at(mut self, url: &str) -> Self {
         self.at = Some(url.to_owned());
         self
     }
 
-    /// How old the revocation list may be before tokens are refused with 503: 1 second to 1 hour, 5 seconds if
-    /// nothing is said. The issuer is asked four times in that time, and at least every second.
+    /// Sets how old the revocation list may be before tokens are refused with 503: 1 second to 1 hour, 5 seconds by
+    /// default. The verifier asks the issuer four times in that time, and at least every second.
     #[must_use]
     pub fn max_staleness(mut self, bound: Duration) -> Self {
         self.max_staleness = bound;
         self
     }
 
-    /// How far this machine's wall clock may be from the issuer's: at most a minute, 5 seconds if nothing is
-    /// said. If it is further off, tokens are refused with 503.
+    /// Sets how far this machine's wall clock may be from the issuer's: at most a minute, 5 seconds by default. If it
+    /// is further off, tokens are refused with 503.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
     }
 
-    /// How many bytes of tokens that have verified are remembered, so that their signatures need not be checked
-    /// again: [`MEMO_BYTES`] if nothing is said, 0 for none. It changes no verdict.
+    /// Sets the size in bytes of the cache of verified tokens, whose signatures need not be checked again:
+    /// [`MEMO_BYTES`] by default, 0 for none. The cache changes no verdict.
     #[must_use]
     pub fn memo(mut self, bytes: u64) -> Self {
         self.memo = bytes;
         self
     }
 
-    /// Another clock, for tests.
+    /// Sets another clock, for tests.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Starts it on the tokio runtime that this is called on. It goes on until the last handle to it is
-    /// dropped. [`Verifier::ready`] waits until it is ready or returns why it is not; [`Verifier::is_fresh`] is for
-    /// readiness probes.
+    /// Starts the verifier on the current tokio runtime. It runs until its last handle is dropped. [`Verifier::ready`]
+    /// waits until it is ready or returns why it is not; [`Verifier::is_fresh`] is for readiness probes.
     ///
     /// # Errors
-    /// [`RemoteError`] for settings that are wrong.
+    /// [`RemoteError`] if a setting is wrong.
     pub fn start(self) -> Result<Arc<Verifier>, RemoteError> {
         let timeouts = Timeouts {
             leeway: self.leeway,
@@ -165,7 +164,7 @@ impl Remote {
         let policy = Policy::new(&self.issuer, &audience, timeouts)?.also_for(audiences);
         let client: ClientId = self.client_id.parse().map_err(|_| RemoteError::ClientId)?;
         let at = self.at.unwrap_or_else(|| self.issuer.clone());
-        // A connection that has died costs a part of the bound, and not all of it.
+        // A dead connection then costs a part of the bound, not all of it.
         let timeout = (self.max_staleness / 3).max(Duration::from_millis(500));
         let http = match Http::new(&at, timeout) {
             Ok(http) => http.map_err(RemoteError::Tls)?,

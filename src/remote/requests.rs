@@ -1,4 +1,4 @@
-//! HTTP as a verifier needs it: nothing is followed, nothing is endless.
+//! HTTP requests of a verifier. They follow no redirects, and have limits on size and time.
 
 use std::error::Error;
 use std::io::{self, Read};
@@ -18,58 +18,58 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 
-/// The largest page of the feed that is taken, in bytes, both before and after it is unpacked: several times
-/// what the issuer sends.
+/// The largest accepted page of the feed, in bytes, both compressed and decompressed: several times what the issuer
+/// sends.
 pub(super) const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// The largest of all other answers.
+/// The largest accepted size of any other answer, in bytes.
 pub(super) const SMALL_BYTES: usize = 64 * 1024;
 
-/// Why there is no answer.
+/// The reason why a request has no usable answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// Nothing came in time.
+    /// The answer was not complete in time.
     #[error("no whole answer within {0:?}")]
     Timeout(Duration),
-    /// There is no connection, or it broke.
+    /// The connection failed or broke.
     #[error("the connection failed: {0}")]
     Connection(String),
-    /// The other end did not show that it is who it should be, or does not speak TLS.
+    /// The server did not prove its identity, or does not speak TLS.
     #[error("the TLS connection failed: {0}")]
     Tls(String),
-    /// It is a refusal.
+    /// The answer is a refusal.
     #[error("the answer is {status}")]
     Status {
-        /// Its status.
+        /// The status of the answer.
         status: StatusCode,
-        /// The code in its body, if it is one of an issuer.
+        /// The error code in the body, if the body is that of an issuer.
         code: Option<String>,
-        /// After how long it asks to be tried again (RFC 9110, section 10.2.3), if it says so in seconds.
+        /// The time after which the server wants to be asked again (RFC 9110, section 10.2.3), if given in seconds.
         retry_after: Option<Duration>,
     },
-    /// It is larger than anything that the issuer sends.
+    /// The answer is larger than anything that the issuer sends.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// It cannot be unpacked.
+    /// The answer cannot be decompressed.
     #[error("the answer cannot be unpacked")]
     Encoding,
 }
 
-/// How long the body of a refusal may take to come: the status says nearly as much.
+/// The timeout for the body of a refusal. It is short, because the status alone says nearly as much.
 const FOR_A_CODE: Duration = Duration::from_millis(500);
 
-/// What the issuer's log names a request by.
+/// The header with the request ID, which appears in the issuer's log.
 const REQUEST_ID: &str = "x-request-id";
 
-/// How a request says who sends it.
+/// The credentials of a request.
 pub(super) enum Credentials<'a> {
     None,
     Basic(&'a str),
     Bearer(&'a str),
 }
 
-/// A client of one issuer.
+/// An HTTP client of one issuer.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -77,7 +77,7 @@ pub(super) struct Http {
     timeout: Duration,
 }
 
-/// A base URL that cannot be used.
+/// The reason why a base URL cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadBase {
     NotHttp,
@@ -85,13 +85,13 @@ pub(super) enum BadBase {
 }
 
 impl Http {
-    /// For the issuer at `base`. Every request must be answered within `timeout`.
+    /// A client for the issuer at `base`. Each request must be answered within `timeout`.
     pub(super) fn new(
         base: &str,
         timeout: Duration,
     ) -> Result<Result<Self, std::io::Error>, BadBase> {
         let base = base.trim_end_matches('/');
-        // A name and a password in it would get into the log, and a query is none of ours.
+        // User information in the URL would get into the log, and a query has no meaning here.
         if base.contains(['@', '?', '#']) {
             return Err(BadBase::NotHttp);
         }
@@ -100,7 +100,8 @@ impl Http {
         let local = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
         match uri.scheme() {
             Some(scheme) if *scheme == uri::Scheme::HTTPS => {}
-            // Whoever is on the way could read the secret, and say whatever they like.
+            // Plain HTTP is for this machine alone: on a network, anyone on the path could read the secret and forge
+            // answers.
             Some(scheme) if *scheme == uri::Scheme::HTTP && local => {}
             Some(scheme) if *scheme == uri::Scheme::HTTP => return Err(BadBase::PlainHttp),
             _ => return Err(BadBase::NotHttp),
@@ -213,7 +214,7 @@ impl Http {
         self.whole(finish(request, body)?, SMALL_BYTES).await
     }
 
-    /// Calls `heard` for each piece of a stream of events, until it ends or is silent for `silence`.
+    /// Calls `heard` for each piece of an event stream, until the stream ends or is silent for `silence`.
     pub(super) async fn listen(
         &self,
         path: &str,
@@ -242,13 +243,13 @@ fn finish(request: http::request::Builder, body: Bytes) -> Result<Request<Full<B
     request.map_err(|cause| broken(&cause))
 }
 
-/// The whole chain of causes: the outermost error says only that there is no connection.
+/// Reports the whole chain of causes: the outermost error says only that the connection failed.
 fn broken(cause: &(dyn Error + 'static)) -> HttpError {
     let (mut causes, mut tls) = (vec![cause.to_string()], false);
     let mut next = Some(cause);
     while let Some(cause) = next {
         tls |= cause.is::<rustls::Error>();
-        // An I/O error gives the error that it was made from in no other way.
+        // An I/O error exposes the error that it wraps only through `get_ref`.
         let within = cause.downcast_ref().and_then(io::Error::get_ref);
         next = match within {
             Some(within) => Some(within as &(dyn Error + 'static)),
@@ -270,7 +271,7 @@ fn retry_after<T>(response: &Response<T>) -> Option<Duration> {
     seconds.parse().ok().map(Duration::from_secs)
 }
 
-/// The code in a refusal, as OAuth (RFC 6749, section 5.2) or a problem of an issuer's own has it.
+/// The error code in a refusal, as in OAuth (RFC 6749, section 5.2) or in an issuer's problem document.
 async fn code(response: Response<Incoming>) -> Option<String> {
     let body = Limited::new(response.into_body(), SMALL_BYTES).collect();
     let body = body.await.ok()?.to_bytes();
@@ -287,7 +288,7 @@ struct Code {
     code: Option<String>,
 }
 
-/// A small answer may unpack to any size: it is unpacked only as far as it may go.
+/// Decompresses an answer up to `limit`: a small answer may decompress to any size.
 fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, HttpError> {
     let mut body = Vec::new();
     let read = GzDecoder::new(packed)

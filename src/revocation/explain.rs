@@ -1,4 +1,4 @@
-//! Who has a revocation, and until when a node that has it not can have accepted what it ends.
+//! Reports which nodes have applied a revocation, and until when the others can have accepted what it ends.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,24 +8,26 @@ use super::register::{Nodes, Register, Registered, over_after};
 use crate::id::NodeId;
 use crate::time::Clock;
 
-/// How often the register is read while nobody rings.
+/// The interval at which the register is read while its bell is silent.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How a node stands to a revocation.
+/// The state of a node with respect to a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeState {
-    /// It has it.
+    /// The node has applied the revocation.
     Has,
-    /// It has not said so yet.
+    /// The node has not acknowledged the revocation yet.
     NotYet,
-    /// It has not said so in time. What it knew before is over: it refuses every token until it has it.
+    /// The node did not acknowledge in time. Its freshness has run out, so it refuses every token until it has applied
+    /// the revocation.
     RanOut,
-    /// It is not in the register any more, which it has left, or where its time ran out: it serves no more.
+    /// The node is not in the register any more: it left, or it was removed because its time ran out. It no longer
+    /// serves.
     Gone,
 }
 
 impl NodeState {
-    /// The word for it in what programs read.
+    /// The word for the state in machine-readable output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,22 +39,23 @@ impl NodeState {
     }
 }
 
-/// What is known of a node. Times are those of the uptime of whoever watches.
+/// What is known about a node. Times are uptimes of the watching process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeReport {
-    /// The run of a service.
+    /// The ID of this run of the service.
     pub id: NodeId,
-    /// What operators call it.
+    /// The name that operators gave the node.
     pub name: String,
-    /// How it stood when the register was read first.
+    /// The state when the register was first read.
     pub at_first: NodeState,
-    /// How it stands.
+    /// The current state.
     pub standing: NodeState,
-    /// From when on it refuses, at the latest: either what was revoked or, if it has it not, everything.
+    /// The latest time from which the node refuses what was revoked or, if it has not applied the revocation, every
+    /// token.
     pub refuses_from: Duration,
 }
 
-/// What is known of a revocation at the nodes of a register.
+/// What is known about a revocation at the nodes of a register.
 #[derive(Debug)]
 pub struct Explanation {
     seq: i64,
@@ -62,7 +65,7 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Of the entry `seq`, for which `committed` is a time at or after its commit. Nothing is known yet.
+    /// Begins the explanation of the entry `seq`. `committed` is a time at or after its commit.
     #[must_use]
     pub const fn new(seq: i64, committed: Duration) -> Self {
         Self {
@@ -73,31 +76,31 @@ impl Explanation {
         }
     }
 
-    /// The nodes that may have read an older head, in the order of their IDs.
+    /// The nodes that may have read an older head, ordered by ID.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeReport> {
         self.nodes.values()
     }
 
-    /// The last instant at which a node can have accepted what was revoked. None while that is not known.
+    /// The last instant at which a node can have accepted what was revoked. None while that is unknown.
     #[must_use]
     pub fn last_use(&self) -> Option<Duration> {
         let open = self.nodes().any(|node| node.standing == NodeState::NotYet);
         let first = self.first_read.filter(|_| !open)?;
-        // One that left before the register was read can have accepted it until then.
+        // A node that left before the register was read can have accepted it until then.
         Some(
             self.nodes()
                 .fold(first, |last, node| last.max(node.refuses_from)),
         )
     }
 
-    /// Takes the register as it was at some moment before `read`, and gives those of which something new is
-    /// known. A register from before the commit says nothing.
+    /// Takes the register as it was at some moment before `read`, and returns the nodes with news: at first all nodes,
+    /// then those whose state changed. A register from before the commit proves nothing.
     pub fn take(&mut self, register: &Nodes, read: Duration) -> Vec<NodeReport> {
         if register.seq < self.seq {
             return self.run_out(read);
         }
         if self.first_read.is_none() {
-            // Who comes later reads a head that has it.
+            // A node that registers later reads a head that has the revocation.
             self.first_read = Some(read);
             let nodes = register.nodes.iter().map(|node| self.first(node, read));
             self.nodes = nodes.map(|known| (known.id, known)).collect();
@@ -112,7 +115,7 @@ impl Explanation {
             let now = register.nodes.iter().find(|now| now.node.id == known.id);
             let standing = match now {
                 Some(now) if now.has(self.seq) => NodeState::Has,
-                // It refuses everything before it takes itself out; others take it out once its time is over.
+                // A node refuses everything before it leaves. Other nodes remove it once its time is over.
                 None => NodeState::Gone,
                 Some(_) => continue,
             };
@@ -124,7 +127,7 @@ impl Explanation {
         news
     }
 
-    /// Lets the time of nodes run out, and gives them.
+    /// Marks the nodes whose time is over at `now`, and returns them.
     pub fn run_out(&mut self, now: Duration) -> Vec<NodeReport> {
         let mut news = Vec::new();
         for known in self.nodes.values_mut() {
@@ -136,7 +139,7 @@ impl Explanation {
         news
     }
 
-    /// When the next node's time is over.
+    /// The time at which the next node's time is over.
     fn next(&self) -> Option<Duration> {
         let open = self
             .nodes()
@@ -162,11 +165,11 @@ impl Explanation {
     }
 }
 
-/// Watches the register until the last use is known, and tells what becomes known of each node. `bound` is that
-/// of whoever watches: for how long it is tried to read the register after the commit.
+/// Watches the register until the last use is known, and calls `tell` for each change of a node's state. `bound` is the
+/// bound of the watching process: it limits the time after the commit in which the register must become readable.
 ///
 /// # Errors
-/// [`StoreError`]: the register could not be read, and nobody knows which nodes there are.
+/// [`StoreError`] if the register could not be read, so that the nodes are unknown.
 pub async fn watch(
     explanation: &mut Explanation,
     register: &dyn Register,
@@ -194,7 +197,7 @@ pub async fn watch(
             return Err(StoreError::new("read the register of nodes", cause));
         }
         let next = explanation.next().map(|next| next.saturating_sub(now));
-        // What is decided is decided by the clock; this is only when to look again.
+        // The clock decides; the bell and the timeout only say when to look again.
         let pause = next.map_or(LOOK, |next| next.min(LOOK));
         let _ = tokio::time::timeout(pause, bell.changed()).await;
     }
@@ -259,7 +262,7 @@ mod tests {
         let first = [node(1, 5), node(2, 4), node(3, 4), node(4, 4)];
         assert_eq!(explanation.take(&at(5, &first), 1010 * MILLI).len(), 4);
         assert_eq!(explanation.last_use(), None);
-        // One that comes later reads a head that has it, and one that is not there any more has left.
+        // Node 5 registers later and reads a head that has the revocation. Node 4 has left.
         let second = [node(1, 5), node(2, 6), node(3, 4), node(5, 0)];
         let news = explanation.take(&at(6, &second), 1500 * MILLI);
         assert_eq!(news.len(), 2);

@@ -1,8 +1,8 @@
-//! The feed: the log as other processes see it, page by page. Pure: what a page says, and whether it
-//! continues what was read before.
+//! The feed: the log as other processes read it, page by page. The code is pure: it defines the content of a page, and
+//! checks that a page continues what was read before.
 //!
-//! Each page is signed over the question that it answers, over its entries, and over the place in the log to
-//! which they lead. Only the answer to a question of one's own proves anything about the present.
+//! A page's signature covers the question that it answers, its entries, and the log position to which they lead. Only
+//! the answer to a reader's own question proves anything about the present.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::encoding::base64url;
 use crate::id::ClientId;
 use crate::time::Timestamp;
 
-/// How many entries a page has at most.
+/// The largest number of entries in a page.
 pub const PAGE: u32 = 4096;
 
-/// The longest nonce of a question, in bytes.
+/// The largest length of a question's nonce, in bytes.
 pub const MAX_NONCE_BYTES: usize = 64;
 
-/// A page as it is sent.
+/// A page as sent.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeedPage {
@@ -31,51 +31,50 @@ pub struct FeedPage {
     pub entries: Vec<WireEntry>,
 }
 
-/// Where in the log.
+/// A position in the log from which a reader asks for entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedPosition {
-    /// Entries after that one follow what the reader has read.
+    /// The entries after this `seq`, which continue what the reader has read.
     Delta(i64),
-    /// Those of a snapshot that follow that one, 0 for its first page.
+    /// The entries of a snapshot after this `seq`, 0 for the first page.
     Snapshot(i64),
 }
 
-/// What the issuer says of a page. Times are milliseconds since 1970, hashes base64url.
+/// The issuer's statement about a page. Times are milliseconds since 1970, hashes are base64url.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
-    /// Who says it.
+    /// The issuer.
     pub iss: String,
-    /// To whom: the client that asked.
+    /// The client that asked.
     pub aud: String,
     /// The question's nonce.
     pub nonce: String,
-    /// When it was said.
+    /// The time of the statement.
     pub now: i64,
-    /// How old what it says was when the question came.
+    /// The age of the content when the question arrived, in milliseconds.
     pub age: u64,
-    /// The entries are those after this one.
+    /// The page has the entries after this `seq`.
     pub after: i64,
-    /// Within a snapshot: the running hash at `after`, so that a log which is replaced between two pages is
-    /// noticed.
+    /// Within a snapshot, the running hash at `after`. It reveals a log that was replaced between two pages.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after_hash: Option<String>,
-    /// Whether they belong to a snapshot: then they have gaps.
+    /// Whether the entries belong to a snapshot and may have gaps.
     pub snapshot: bool,
-    /// Whether more follow.
+    /// Whether more pages follow.
     pub more: bool,
-    /// The place to which the entries lead.
+    /// The `seq` to which the entries lead.
     pub seq: i64,
-    /// The running hash there.
+    /// The running hash at `seq`.
     pub hash: String,
-    /// SHA-256 over the page's entries, each as the log's running hash takes it.
+    /// SHA-256 over the page's entries, chained as in the log's running hash.
     pub entries: String,
     /// The horizon.
     pub horizon: i64,
-    /// The newest lineage, or client's token, that was issued.
+    /// The creation time of the newest lineage or client token that was issued.
     pub newest: i64,
 }
 
-/// An entry as it is sent. What is [`ALL`] or never is left out.
+/// An entry as sent. Fields with the value [`ALL`] or "never" are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WireEntry {
@@ -138,38 +137,38 @@ pub fn digest<'a>(entries: impl IntoIterator<Item = &'a Revocation>) -> LogHash 
     entries.into_iter().fold(start, chain)
 }
 
-/// Why a page is not believed.
+/// The reason why a page is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadPage {
-    /// It answers another question, or another reader's, or is another issuer's.
+    /// The page answers another question or another reader, or comes from another issuer.
     #[error("the page answers another question")]
     OtherQuestion,
-    /// Its entries are not those that were signed, or one of a kind that is not known here.
+    /// The entries differ from the signed ones, or this version does not know the kind of one of them.
     #[error("the page's entries are not what was signed, or not known here")]
     Entries,
-    /// It leads nowhere.
+    /// The page says that more follows, but is empty.
     #[error("the page says that more follows, and has nothing")]
     NoProgress,
-    /// The log is not the one that was read before: restored from an older copy, altered, or another one.
+    /// The log does not continue the one that was read before: it was restored from an older copy, altered or replaced.
     #[error(
         "the log went back or was altered at seq {0}: it does not continue what was read before"
     )]
     OtherLog(i64),
 }
 
-/// A question, to which a page is the answer.
+/// The question that a page must answer.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
-    /// Whom it is asked.
+    /// The issuer that is asked.
     pub issuer: &'a str,
-    /// Who asks.
+    /// The client that asks.
     pub client: ClientId,
-    /// What makes it unlike any other.
+    /// A text that makes this question unique.
     pub nonce: &'a str,
 }
 
-/// A log that is read over the feed.
+/// A reading of the log over the feed.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedReading {
     cursor: Cursor,
@@ -185,19 +184,19 @@ impl Default for FeedReading {
     }
 }
 
-/// What a page brought.
+/// The content of an accepted page.
 #[derive(Debug)]
 pub struct Brought {
-    /// The entries, in their order.
+    /// The entries in log order.
     pub revocations: Vec<Revocation>,
-    /// Whether they lead to the log's head.
+    /// Whether the entries lead to the log's head.
     pub complete: bool,
-    /// How old that was when the question came.
+    /// The age of the content when the question arrived.
     pub age: Duration,
 }
 
 impl FeedReading {
-    /// What to ask for next.
+    /// The position to ask for next.
     #[must_use]
     pub const fn next(&self) -> FeedPosition {
         if self.snapshot {
@@ -207,16 +206,17 @@ impl FeedReading {
         }
     }
 
-    /// How far it has come.
+    /// The position that the reading has reached.
     #[must_use]
     pub const fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// Takes the page that answers `question` about [`next`](Self::next). It may begin a snapshot instead.
+    /// Takes the page that answers `question` about [`next`](Self::next). The page may begin a snapshot instead.
     ///
     /// # Errors
-    /// [`BadPage`]. After [`BadPage::OtherLog`] it begins again with a snapshot; else it is as it was.
+    /// [`BadPage`]. After [`BadPage::OtherLog`] the reading starts again with a snapshot; after other errors it is
+    /// unchanged.
     pub fn take(
         &mut self,
         question: &Question<'_>,
@@ -290,7 +290,7 @@ impl FeedReading {
         cursor == end
     }
 
-    /// The hash of a place behind a gap is the issuer's to say.
+    /// Checks a page with gaps. The reader cannot compute the hash after a gap, so it takes the issuer's.
     fn gapped(after: i64, end: Cursor, revocations: &[Revocation]) -> bool {
         let seqs = || revocations.iter().map(|revocation| revocation.seq);
         let rises = seqs().zip(seqs().skip(1)).all(|(one, next)| one < next);

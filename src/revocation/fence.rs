@@ -1,4 +1,4 @@
-//! The fence: an answer that is given only once no node accepts what was revoked.
+//! The fence: delays an answer until no node accepts what was revoked.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use crate::id::NodeId;
 use crate::meters::{Fences, Fencing};
 use crate::time::Clock;
 
-/// How often the register is read while nobody rings.
+/// The interval at which the register is read while its bell is silent.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Whom a fence waited for.
+/// The nodes that a fence waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fenced {
-    /// For how long, since the commit.
+    /// The time that the wait took, since the commit.
     pub took: Duration,
-    /// The nodes that had not applied it at once.
+    /// The nodes that had not applied the entry when the register was read.
     pub waited_for: BTreeSet<NodeId>,
-    /// Those of them that never said so: what they knew ran out first.
+    /// The nodes among them that never acknowledged, so that the fence waited until their knowledge had expired.
     pub outlasted: BTreeSet<NodeId>,
 }
 
@@ -29,15 +29,15 @@ pub struct Fenced {
 pub struct Fence {
     register: Arc<dyn Register>,
     clock: Arc<dyn Clock>,
-    /// The node that waits, which has applied it already.
+    /// The waiting node, which has already applied the entry.
     own: Option<NodeId>,
-    /// The bound that this node goes by.
+    /// The bound of this node.
     bound: Duration,
     meters: Arc<Fencing>,
 }
 
 impl Fence {
-    /// A fence around the nodes of that register, but for `own`.
+    /// A fence around the nodes of the register, except `own`.
     #[must_use]
     pub fn new(
         register: Arc<dyn Register>,
@@ -54,11 +54,11 @@ impl Fence {
         }
     }
 
-    /// Waits until every registered node has applied the entry `seq` or cannot serve any more on what it knew
-    /// before. `committed` is a time at or after the commit, by the clock's uptime.
+    /// Waits until every registered node has applied the entry `seq` or can no longer serve on what it knew before.
+    /// `committed` is a time at or after the commit, by the clock's uptime.
     ///
     /// # Errors
-    /// [`StoreError`]: the register could not be read, and nobody knows whom to wait for.
+    /// [`StoreError`] if the register could not be read, so that the nodes to wait for are unknown.
     pub async fn wait(&self, seq: i64, committed: Duration) -> Result<Fenced, StoreError> {
         let begun = self.meters.fences.begun(Fences::Failed);
         let fenced = self.wait_for_all(seq, committed).await;
@@ -82,9 +82,9 @@ impl Fence {
             let read = self.register.nodes().await;
             let waited = self.clock.uptime().saturating_sub(committed);
             match read {
-                // Only a register from after the commit has everybody who may have read an older head.
+                // Only a register from after the commit lists every node that may have read an older head.
                 Ok(read) if read.seq >= seq => known = Some(read.nodes),
-                // Who was there after the commit is all that matters: who comes later reads it.
+                // Only the nodes present just after the commit matter: a node that registers later reads the entry.
                 _ if known.is_some() => {}
                 Err(cause) if waited >= over_after(self.bound) => return Err(cause),
                 Ok(read) if waited >= over_after(self.bound) => {
@@ -106,12 +106,12 @@ impl Fence {
                 };
                 next = next.min(soonest.saturating_sub(waited));
             }
-            // What is decided is decided by the clock; this is only when to look again.
+            // The clock decides; the bell and the timeout only say when to look again.
             let _ = tokio::time::timeout(next, bell.changed()).await;
         }
     }
 
-    /// The nodes that have not applied it, but for the own one.
+    /// The nodes that have not applied the entry, except this one.
     fn pending<'n>(&self, nodes: &'n [Registered], seq: i64) -> Vec<&'n Node> {
         let others = nodes.iter().filter(|node| Some(node.node.id) != self.own);
         let pending = others.filter(|node| !node.has(seq));

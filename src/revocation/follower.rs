@@ -1,4 +1,4 @@
-//! Carries the log into the list. Everything enters the list here, by reading the log from a cursor.
+//! Reads the log from a cursor and applies it to the list. On a node, log entries reach the list only here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -17,26 +17,26 @@ use crate::time::Clock;
 
 const PAGE: u32 = 4096;
 
-/// Of a log that has more than a page of news, as when a service starts.
+/// The page size while the log has more than one page of news, as when a service starts.
 const LARGE_PAGE: u32 = 4 * PAGE;
 
-/// So many entries take a millisecond or two, and enter on a thread of their own.
+/// Pages of this many entries take a millisecond or two to apply, so they are applied on a blocking thread.
 const MANY: usize = 1024;
 
-/// Why the list is behind the log.
+/// The reason why the list is behind the log.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FollowError {
     /// The log could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The log is not the one that was followed: restored from an older copy, or altered. What was
-    /// learned still binds.
+    /// The log is not the one that was followed: it was restored from an older copy, or altered. What was applied still
+    /// binds.
     #[error(transparent)]
     Broken(#[from] Broken),
 }
 
-/// How far the log was read, and when the last reading that succeeded began.
+/// The position up to which the log was read, and when the last successful reading began.
 #[derive(Debug)]
 struct ReadPosition {
     cursor: Cursor,
@@ -51,7 +51,7 @@ struct NodeEntry {
     id: NodeId,
     name: String,
     beats: AtomicI64,
-    /// The log is another one than this node has applied.
+    /// Whether the log is another one than this node has applied.
     broken: AtomicBool,
 }
 
@@ -64,24 +64,24 @@ pub struct Follower {
     clock: Arc<dyn Clock>,
     entry: Option<NodeEntry>,
     place: Mutex<ReadPosition>,
-    /// The newest entry that the newest proof of freshness is about.
+    /// The newest entry that the newest proof of freshness covers.
     proven: AtomicI64,
     tickets: AtomicU64,
-    /// This node serves no more.
+    /// Whether this node has stopped serving.
     left: AtomicBool,
 }
 
-/// What a page that is read from the log now is known to have.
+/// What a page that is read from the log now certainly contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Basis {
-    /// All that was committed this long ago,
+    /// The page contains everything that was committed this long ago,
     pub age: Duration,
-    /// if its head is at that `seq` or past it.
+    /// if its head is at this `seq` or past it.
     pub seq: i64,
 }
 
 impl Follower {
-    /// A follower that has read nothing yet, of a log that only this node and tools beside it write.
+    /// A follower that has read nothing yet, for a log that only this node and tools beside it write.
     #[must_use]
     pub fn new(
         log: Arc<dyn RevocationLog>,
@@ -107,8 +107,8 @@ impl Follower {
         }
     }
 
-    /// The same as one node of several: it proves its freshness where it is entered in the register, and
-    /// acknowledges there what it has applied.
+    /// Makes this follower one node of several. It proves freshness by registering itself, and acknowledges in the
+    /// register what it has applied.
     #[must_use]
     pub fn registered(self, register: Arc<dyn Register>, id: NodeId, name: String) -> Self {
         let entry = NodeEntry {
@@ -124,16 +124,16 @@ impl Follower {
         }
     }
 
-    /// Applies everything up to the log's head. Concurrent callers share a reading that began after they
-    /// called. Without a register this proves the list fresh as of the moment before the head was asked
-    /// for; as one node of several, [`keep_fresh`](Self::keep_fresh) does.
+    /// Applies everything up to the log's head. Concurrent callers share a reading that began after they called.
+    /// Without a register, this proves the list fresh as of the moment before the head was asked for. With a register,
+    /// only [`keep_fresh`](Self::keep_fresh) does.
     ///
     /// # Errors
-    /// [`FollowError`]; the list then keeps what it has, and its freshness runs out.
+    /// [`FollowError`]. The list then keeps what it has, and its freshness runs out.
     pub async fn catch_up(&self) -> Result<(), FollowError> {
         let called = self.ticket();
         let mut place = self.place.lock().await;
-        // Not "has read past my seq": in a log that went back, that seq may be another entry's.
+        // Comparing `seq` would not do: in a log that went back, the same `seq` may be another entry's.
         if place.read_since > called {
             return Ok(());
         }
@@ -148,28 +148,28 @@ impl Follower {
         Ok(())
     }
 
-    /// Applies everything up to the log's head and proves the list fresh as of the moment before this node
-    /// entered itself and asked for the head. As one node of several it then acknowledges what it applied.
+    /// Applies everything up to the log's head, and proves the list fresh as of the moment before this node registered
+    /// itself and asked for the head. With a register, it then acknowledges what it applied.
     ///
     /// # Errors
-    /// [`FollowError`]; the list then keeps what it has, and its freshness runs out. If the log is another one,
-    /// this node believes nothing any more and leaves the register, so that no logout waits for it.
+    /// [`FollowError`]. The list then keeps what it has, and its freshness runs out. If the log is another one, this
+    /// node stops believing its list and leaves the register, so that no logout waits for it.
     pub async fn keep_fresh(&self) -> Result<(), FollowError> {
         let Some(entry) = &self.entry else {
             return self.catch_up().await;
         };
         if entry.broken.load(Ordering::SeqCst) {
-            // It may only have been another server for a while.
+            // The other log may have been that of a server which answered only for a while.
             self.catch_up().await?;
             entry.broken.store(false, Ordering::SeqCst);
         }
-        // Who proves, ends and leaves takes turns by this.
+        // This lock serializes proving, ending and leaving.
         let mut place = self.place.lock().await;
         let attended = self.attend(entry, &mut place).await;
         if let Err(FollowError::Broken(_)) = &attended
             && !entry.broken.swap(true, Ordering::SeqCst)
         {
-            // If it cannot leave, another node takes this one out once it has been silent for long enough.
+            // If this fails, another node removes this one once it has been silent for long enough.
             let _ = self.end(entry).await;
         }
         drop(place);
@@ -177,10 +177,10 @@ impl Follower {
         Ok(self.acknowledge().await?)
     }
 
-    /// Ends this node's serving: nothing is believed any more from now on, and no logout waits for it.
+    /// Stops this node's serving: from now on it believes nothing, and no logout waits for it.
     ///
     /// # Errors
-    /// [`StoreError`]: it could not be taken out of the register.
+    /// [`StoreError`] if the node could not be removed from the register.
     pub async fn leave(&self) -> Result<(), StoreError> {
         let _place = self.place.lock().await;
         self.left.store(true, Ordering::SeqCst);
@@ -214,7 +214,7 @@ impl Follower {
         if place.cursor.seq < head {
             return Err(Broken(place.cursor.seq).into());
         }
-        // Before the time that it belongs to: whoever reads both has too strict a pair at worst.
+        // Store the `seq` before the time of its proof: a concurrent reader of both gets at worst too strict a pair.
         self.proven.store(place.cursor.seq, Ordering::SeqCst);
         self.list.believe_until(wall.plus(self.freshness.bound()));
         self.freshness.prove(asked);
@@ -222,10 +222,10 @@ impl Follower {
         Ok(())
     }
 
-    /// Tells the register what was applied, if it does not know.
+    /// Acknowledges in the register what was applied, unless the register already has it.
     ///
     /// # Errors
-    /// [`StoreError`]; the next beat tells it.
+    /// [`StoreError`]. The next beat then acknowledges it.
     pub async fn acknowledge(&self) -> Result<(), StoreError> {
         let Some(entry) = &self.entry else {
             return Ok(());
@@ -239,10 +239,10 @@ impl Follower {
         Ok(())
     }
 
-    /// Whether anything may be added to the log: not by a node that has read another one.
+    /// Checks that this node may append to the log: a node that has read another log may not.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the log is another one than this node has read.
     pub fn may_add(&self) -> Result<(), StoreError> {
         let broken = |entry: &NodeEntry| entry.broken.load(Ordering::SeqCst);
         if self.entry.as_ref().is_some_and(broken) {
@@ -252,8 +252,8 @@ impl Follower {
         Ok(())
     }
 
-    /// What a page that is read from the log from now on has. A server that answers need not be the writable
-    /// primary any more: as one node of several this one says what it has proven. None if that is not fresh.
+    /// What a page that is read from the log from now on contains. The answering server may no longer be the writable
+    /// primary, so a node of several returns what it has proven. None if that is not fresh.
     #[must_use]
     pub fn basis(&self) -> Option<Basis> {
         let uptime = self.clock.uptime();
@@ -266,7 +266,7 @@ impl Follower {
         (age < self.freshness.bound()).then_some(Basis { age, seq })
     }
 
-    /// Up to where the log was read.
+    /// The position up to which the log was read.
     pub async fn cursor(&self) -> Cursor {
         self.place.lock().await.cursor
     }
@@ -285,14 +285,14 @@ impl Follower {
         self.tickets.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Applies the page after the cursor, and those that come after it.
+    /// Applies `first`, the page after the cursor, and the pages that follow it.
     async fn read_on(&self, cursor: &mut Cursor, first: Page) -> Result<(), FollowError> {
         let mut reading = Reading::from(*cursor);
         let (mut page, mut limit) = (first, PAGE);
         loop {
             let newest = page.entries.last().map(|entry| entry.revocation.seq);
             let newest = newest.filter(|_| page.entries.len() >= limit as usize);
-            // While a page of many is judged and enters the list, the one behind it is read.
+            // While a large page is checked and applied, the next one is read.
             let judged = self.judge(reading, page, newest.is_none());
             let ahead = async {
                 match newest {
@@ -315,16 +315,16 @@ impl Follower {
         }
     }
 
-    /// A large page, and how many entries it may have.
+    /// Reads a large page. Returns it with the limit that it was read with.
     async fn read_large(&self, after: i64) -> Result<(Page, u32), StoreError> {
         match self.log.read(after, LARGE_PAGE).await {
             Ok(page) => Ok((page, LARGE_PAGE)),
-            // From a server that is far away it may take longer than is waited for.
+            // A large page can exceed the query timeout on a slow link; retry with a smaller page.
             Err(_) => Ok((self.log.read(after, PAGE).await?, PAGE)),
         }
     }
 
-    /// Enters a page if it continues what was read. Says how far that is, and whether it was all.
+    /// Applies a page if it continues what was read. Returns the new reading, and whether it has reached the head.
     async fn judge(
         &self,
         mut reading: Reading,

@@ -1,10 +1,10 @@
-//! The revocation list: the log's view in memory that every verification asks.
+//! The revocation list: the in-memory view of the log that every verification reads.
 //!
-//! moka holds it without a size bound: a bounded cache forgets revocations, silently. And no timer
-//! takes an entry out: each carries its own `expires_at` on the wall clock, and leaves only once the
-//! horizon has passed that. The horizon alone then refuses whatever the entry ended, so a clock that
-//! was wrong while an entry was written, or is set back after it left, revives nothing. Nor does it
-//! revive what had expired: a step back is noticed, and moves the horizon to where the clock had been.
+//! moka holds the list without a size bound: a bounded cache forgets revocations, silently. No timer removes an entry
+//! either: each entry carries its own `expires_at` on the wall clock, and is dropped only once the horizon has passed
+//! that time. From then on the horizon alone refuses whatever the entry ended. A clock that was wrong while an entry
+//! was written, or that is set back after the entry was dropped, therefore revives nothing. An expired token is not
+//! revived either: the list detects that the clock was set back, and moves the horizon to where the clock had been.
 
 mod entries;
 mod filter;
@@ -24,16 +24,16 @@ use crate::time::Timestamp;
 use entries::Entries;
 use merge::{CutOff, EndedGenerations, Merge};
 
-/// How a token is dead.
+/// Why a token is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dead {
-    /// A revocation of that scope ends it.
+    /// A revocation of this kind ends the token.
     Revoked(TargetKind),
-    /// Only its session ID is: the session goes on under a new one.
+    /// Only the token's session ID is dead: the session continues under a new one.
     Superseded,
 }
 
-/// The revocations that bind, and the horizon.
+/// The revocations in force, and the horizon.
 #[derive(Debug)]
 pub struct RevocationList {
     sessions: Entries<Lineage, EndedGenerations>,
@@ -43,18 +43,19 @@ pub struct RevocationList {
     keys: Entries<KeyId, CutOff>,
     everything: ArcSwapOption<CutOff>,
     horizon: AtomicI64,
-    /// The time up to which tokens have expired: `shown` less the leeway, in whole seconds.
+    /// The time up to which tokens have expired: `shown` minus the leeway, in whole seconds.
     latest: AtomicI64,
     /// The latest time that the clock has shown since it was last set back.
     shown: AtomicI64,
-    /// The latest time that it had shown before that.
+    /// The latest time that the clock had shown before it was last set back.
     shown_before: AtomicI64,
     believed: AtomicI64,
     newest_lineage: AtomicI64,
     applied: watch::Sender<i64>,
 }
 
-/// A clock that is this much behind was set back, and not read by another thread a moment before.
+/// A clock that is behind by more than this was set back. A smaller lag is normal between threads that read the clock
+/// at nearly the same time.
 const STEP_BACK_MILLIS: i64 = 2000;
 
 impl Default for RevocationList {
@@ -84,17 +85,17 @@ impl RevocationList {
         }
     }
 
-    /// Takes note of about how many entries there will be. Most are of sessions.
+    /// Announces the approximate number of entries to come. Most are of sessions.
     pub fn expect(&self, entries: u64) {
         self.sessions.expect(entries);
     }
 
-    /// Enters a revocation. Entering it twice, or in another order, gives the same list.
+    /// Applies a revocation. The result depends neither on the order nor on repetition.
     pub fn apply(&self, revocation: &Revocation) {
         self.apply_all([revocation]);
     }
 
-    /// Enters many. Those of sessions, which most are, enter together: that costs less.
+    /// Applies many revocations. Those of sessions, the most frequent kind, are applied in one batch, which costs less.
     pub fn apply_all<'a>(&self, revocations: impl IntoIterator<Item = &'a Revocation>) {
         let mut sessions = Vec::new();
         for revocation in revocations {
@@ -132,7 +133,7 @@ impl RevocationList {
         self.sessions.enter(sessions);
     }
 
-    /// Says that all up to that `seq` is entered, to those who wait for news.
+    /// Tells the receivers of [`news`](Self::news) that everything up to `seq` is applied.
     pub fn announce(&self, seq: i64) {
         self.applied.send_if_modified(|known| {
             let news = *known != seq;
@@ -141,17 +142,17 @@ impl RevocationList {
         });
     }
 
-    /// Hears of every [`announce`](Self::announce), the last one at least.
+    /// A receiver that is notified of [`announce`](Self::announce). It may skip values, but never the last one.
     #[must_use]
     pub fn news(&self) -> watch::Receiver<i64> {
         self.applied.subscribe()
     }
 
-    /// How these claims, signed with the key `kid`, are dead at `now`, if they are. Any scope is enough.
+    /// Returns why these claims, signed with the key `kid`, are dead at `now`. Any kind of revocation is enough.
     ///
-    /// A grace that was over stays over: it is compared with the latest time that the clock has ever shown,
-    /// to the millisecond. Only a session that began after the clock was set back, by more than two seconds,
-    /// goes by the clock as it is since then.
+    /// A grace that has ended stays ended: its end is compared with the latest time that the clock has ever shown, to
+    /// the millisecond. Only a session that began after the clock was set back, by more than two seconds, uses the time
+    /// since then.
     #[must_use]
     pub fn dead(
         &self,
@@ -186,12 +187,12 @@ impl RevocationList {
                 return Some(Dead::Superseded);
             }
         }
-        // What left the list while it was asked had been covered before that.
+        // An entry that was dropped during these look-ups had been covered by the horizon before.
         self.covers(session.lineage.created_at(), claims.expires_at)
             .then_some(Dead::Revoked(TargetKind::Horizon))
     }
 
-    /// Which scope ends a client's claims, signed with the key `kid`, if any does.
+    /// Returns the kind of revocation that ends a client's claims, signed with the key `kid`.
     #[must_use]
     pub fn client_dead(&self, claims: &ClientClaims, kid: &KeyId) -> Option<TargetKind> {
         let began = claims.token_id.created_at();
@@ -205,7 +206,7 @@ impl RevocationList {
                 TargetKind::Everything,
                 ends(self.everything.load().as_deref().copied()),
             ),
-            // What left the list while it was asked had been covered before that.
+            // An entry that was dropped during these look-ups had been covered by the horizon before.
             (TargetKind::Horizon, self.covers(began, claims.expires_at)),
         ];
         scopes
@@ -214,7 +215,7 @@ impl RevocationList {
             .map(|(scope, _)| scope)
     }
 
-    /// Whether what began and expires then is dead without a revocation: it had expired already.
+    /// Whether a token that began and expires at these times is dead without a revocation, because it had expired.
     fn covers(&self, began: Timestamp, expires_at: Timestamp) -> bool {
         let horizon = self.horizon();
         let behind = expires_at <= horizon && began <= horizon;
@@ -225,8 +226,8 @@ impl RevocationList {
         Timestamp::from_millis(self.latest.load(Ordering::SeqCst))
     }
 
-    /// The latest time that counts for what began at `began`, such as a lineage. One that begins after the clock was
-    /// set back is past the horizon: for it, what the clock had shown before does not count.
+    /// The latest time that counts for a token or session that began at `began`. One that begins after the clock was
+    /// set back is past the horizon, so the times that the clock had shown before do not count for it.
     pub(crate) fn seen(&self, began: Timestamp, now: Timestamp, leeway: Duration) -> Timestamp {
         let shown = |time: &AtomicI64| Timestamp::from_millis(time.load(Ordering::SeqCst));
         let horizon = self.horizon();
@@ -239,7 +240,7 @@ impl RevocationList {
         }
     }
 
-    /// Whether a whole session is over, whatever its generation: its user's inventory leaves it out.
+    /// Whether a whole session is over, in every generation. The inventory of its user leaves it out.
     #[must_use]
     pub fn session_over(&self, lineage: Lineage, user: UserId) -> bool {
         self.session_revoked(lineage)
@@ -247,14 +248,14 @@ impl RevocationList {
             || self.everything_cut_off(lineage)
     }
 
-    /// Whether a session was revoked by itself, in every generation.
+    /// Whether a revocation of the session itself ends every generation of it.
     #[must_use]
     pub fn session_revoked(&self, lineage: Lineage) -> bool {
         let ended = self.sessions.get(&lineage);
         ended.is_some_and(|ended| ended.all())
     }
 
-    /// Whether a session has a newer session ID, whatever is left of the grace.
+    /// Whether a session has a newer session ID, even during the grace.
     #[must_use]
     pub fn is_renewed(&self, session: SessionId) -> bool {
         let ended = self.sessions.get(&session.lineage);
@@ -266,18 +267,18 @@ impl RevocationList {
         known.as_ref().is_some_and(|cut_off| cut_off.ends(lineage))
     }
 
-    /// Whether that key is revoked, for good.
+    /// Whether the key is revoked. A key's revocation is permanent.
     #[must_use]
     pub fn key_revoked(&self, kid: &KeyId) -> bool {
         self.keys.have(kid)
     }
 
-    /// Takes note of what the wall clock shows, and gives the time to go by: the latest that the clock has
-    /// shown. Tokens have expired up to that time less the `leeway`.
+    /// Records the time that the wall clock shows, and returns the time to use: the latest that the clock has shown.
+    /// Tokens have expired up to that time minus the `leeway`.
     ///
-    /// A clock that is behind by more than two seconds was set back, and is followed. What had expired stays
-    /// dead, and so does every session that was begun by then; one that begins from now on has a lineage past
-    /// the horizon and is not touched.
+    /// A clock that is behind by more than two seconds was set back, and the list follows it. Expired tokens stay dead,
+    /// and so does every session that had begun by then. A session that begins from now on has a lineage past the
+    /// horizon and is not affected.
     pub fn observe(&self, now: Timestamp, leeway: Duration) -> Timestamp {
         let shown = self.shown.load(Ordering::SeqCst);
         if now.millis() == shown {
@@ -291,7 +292,7 @@ impl RevocationList {
             self.step_back((latest, expired), (shown, believable));
             return now;
         }
-        // In this order: a thread that steps back from `shown` must see the `latest` that belongs to it.
+        // The order matters: a thread that steps back from `shown` must see the `latest` that belongs to it.
         if expired > latest {
             self.latest.fetch_max(expired, Ordering::SeqCst);
         }
@@ -299,12 +300,12 @@ impl RevocationList {
         now.max(Timestamp::from_millis(shown))
     }
 
-    /// Follows a clock that was set back. Each pair is what is known, and what it becomes.
+    /// Follows a clock that was set back. Each pair has the known value and the new one.
     fn step_back(&self, (latest, expired): (i64, i64), (shown, believable): (i64, i64)) {
         let newest = self.newest_lineage.load(Ordering::SeqCst);
         self.shown_before.fetch_max(shown, Ordering::SeqCst);
         self.horizon.fetch_max(latest.max(newest), Ordering::SeqCst);
-        // Only now, so that nothing slips through between; and only once for one step.
+        // Lower these times only now, so that nothing is revived in between, and only once for one step.
         let lower = |time: &AtomicI64, from, to| {
             time.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
                 .is_ok()
@@ -319,32 +320,32 @@ impl RevocationList {
         }
     }
 
-    /// The clock here was compared with that of others, and is believed until then: if it jumps ahead before it is
-    /// compared again, what it shows past that is not taken for a time at which anything had expired.
+    /// Limits how far the local clock is trusted, after it was compared with other clocks. If it jumps ahead before the
+    /// next comparison, times past `time` do not count as expiry of anything.
     pub fn believe_until(&self, time: Timestamp) {
         self.believed.store(time.millis(), Ordering::SeqCst);
     }
 
-    /// Takes note of a session that was begun, here or elsewhere.
+    /// Records the creation time of a session that began, here or on another node.
     pub fn note_lineage(&self, created_at: Timestamp) {
         self.newest_lineage
             .fetch_max(created_at.millis(), Ordering::SeqCst);
     }
 
-    /// Whether no session and no client's token was ever issued, as far as the log knows.
+    /// Whether the log knows of no session and no client token that was ever issued.
     #[must_use]
     pub fn is_unused(&self) -> bool {
         self.newest_lineage.load(Ordering::SeqCst) == 0
     }
 
-    /// The time up to which tokens are known to have expired, for the log to keep.
+    /// The time up to which tokens are known to have expired. The log stores it.
     #[must_use]
     pub fn expired_until(&self) -> Timestamp {
         self.horizon().max(self.latest())
     }
 
-    /// The newest `expires_at` that was ever dropped, and the latest time that the clock ever showed
-    /// before it was set back: what begun and expires at or before it is dead.
+    /// The maximum of the newest `expires_at` that was ever dropped and the latest time that the clock had shown before
+    /// it was set back. A token that began and expires at or before it is dead.
     #[must_use]
     pub fn horizon(&self) -> Timestamp {
         Timestamp::from_millis(self.horizon.load(Ordering::SeqCst))
@@ -354,19 +355,19 @@ impl RevocationList {
     pub fn raise_horizon(&self, horizon: Timestamp) {
         let horizon = horizon.millis();
         if self.horizon.fetch_max(horizon, Ordering::SeqCst) < horizon {
-            // A clock that is behind what others saw, or what this node saw before it restarted, was
-            // set back too.
+            // A clock that is behind what other nodes saw, or what this node saw before it restarted, was set back as
+            // well.
             self.latest.fetch_max(horizon, Ordering::SeqCst);
         }
     }
 
-    /// Moves the horizon to that of another process's list, forward, never back. It says nothing of the clock
-    /// here: that one may be a little behind the other.
+    /// Moves the horizon forward to that of another process's list, never back. This says nothing about the local
+    /// clock, which may be a little behind the other one.
     pub fn learn_horizon(&self, horizon: Timestamp) {
         self.horizon.fetch_max(horizon.millis(), Ordering::SeqCst);
     }
 
-    /// Drops what the horizon covers. It looks at every entry: keep it off the threads that serve.
+    /// Drops the entries that the horizon covers. Visits every entry, so keep it off the threads that serve requests.
     pub fn drop_covered(&self) {
         let horizon = self.horizon();
         self.sessions.drop_covered(horizon);
@@ -380,13 +381,13 @@ impl RevocationList {
         });
     }
 
-    /// The newest `seq` up to which all is entered.
+    /// The newest `seq` up to which everything is applied.
     #[must_use]
     pub fn applied(&self) -> i64 {
         *self.applied.borrow()
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.sessions.len()
@@ -397,7 +398,7 @@ impl RevocationList {
             + u64::from(self.everything.load().is_some())
     }
 
-    /// Whether there are none.
+    /// Whether the list has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -9,8 +9,8 @@ use super::{LogHash, Reason, Revocation};
 use crate::id::{KeyId, Lineage, TokenId, UserId};
 use crate::time::Timestamp;
 
-/// The store did not do what it was asked, or cannot say that it did. Nothing may be concluded but
-/// "try again".
+/// A store operation failed, or its outcome is unknown. The caller may conclude nothing except that it should try
+/// again.
 #[derive(thiserror::Error)]
 #[error("the store failed to {doing}: {cause}")]
 pub struct StoreError {
@@ -19,7 +19,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// That `doing` failed because of `cause`.
+    /// Reports that `doing` failed because of `cause`.
     pub fn new(
         doing: &'static str,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -31,24 +31,24 @@ impl StoreError {
     }
 }
 
-/// As `Display`: a program whose `main` returns the error prints it so.
+/// Prints the same text as `Display`, because a program whose `main` returns the error prints the `Debug` form.
 impl fmt::Debug for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// Where a reader is in the log: a `seq`, and the hash over all up to it.
+/// A reader's position in the log: a `seq`, and the running hash over all entries up to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     /// The newest entry that was read, 0 for none.
     pub seq: i64,
-    /// The running hash after it.
+    /// The running hash after that entry.
     pub hash: LogHash,
 }
 
 impl Cursor {
-    /// Before the first entry.
+    /// The position before the first entry.
     pub const START: Self = Self {
         seq: 0,
         hash: [0; 32],
@@ -74,62 +74,62 @@ impl fmt::Debug for Cursor {
 pub struct Head {
     /// The newest entry.
     pub cursor: Cursor,
-    /// The newest entry that compaction has dropped: deltas are complete only from here on.
+    /// The newest entry that compaction has dropped. Deltas are complete only from here on.
     pub compacted: i64,
-    /// The horizon: what began and expires at or before it is dead, whatever the clock says now.
+    /// The horizon: a token that began and expires at or before it is dead, whatever the clock shows now.
     pub horizon: Timestamp,
-    /// The newest lineage that was issued.
+    /// The creation time of the newest lineage that was issued.
     pub newest_lineage: Timestamp,
 }
 
-/// An entry as the log has it: with the running hash that was written beside it.
+/// An entry as the log stores it, with the running hash that was written beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The fact.
+    /// The revocation.
     pub revocation: Revocation,
-    /// The running hash after it.
+    /// The running hash after the revocation.
     pub hash: LogHash,
 }
 
-/// The head, and entries after some `seq`, as one transaction saw them.
+/// The head, and the entries after some `seq`, as one transaction saw them.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The head at that moment.
     pub head: Head,
-    /// Entries in the order of `seq`.
+    /// The entries in the order of `seq`.
     pub entries: Vec<Entry>,
 }
 
-/// A revocation to be written of one thing that has a name. Cut-offs of users belong to the accounts.
+/// A revocation to write. The account store writes the cut-offs that come with a change of a user.
 #[derive(Clone, Debug)]
 pub enum Revoke {
-    /// A session: every generation of it.
+    /// Every generation of a session.
     Session(Lineage, Timestamp),
-    /// A token by its `jti`.
+    /// A token, by its `jti`.
     Token(TokenId, Timestamp),
-    /// A key, for good.
+    /// A key, permanently.
     Key(KeyId),
-    /// A user's sessions, whether or not there is such a user any more.
+    /// A user's sessions, even if the user no longer exists.
     User(UserId),
-    /// Every session that began before now.
+    /// Every session that began before the write.
     Everything,
 }
 
-/// What the durable log can do. Append order is commit order.
+/// The operations of the durable log. Append order is commit order.
 #[async_trait]
 pub trait RevocationLog: Send + Sync + fmt::Debug {
-    /// Up to `limit` entries after `after`, and the head.
+    /// Reads the head and up to `limit` entries after `after`.
     async fn read(&self, after: i64, limit: u32) -> Result<Page, StoreError>;
 
-    /// Writes a revocation at `at`, durably, and gives its `seq`.
+    /// Writes a revocation at `at`, durably, and returns its `seq`.
     async fn revoke(&self, what: Revoke, reason: Reason, at: Timestamp) -> Result<i64, StoreError>;
 
-    /// Drops entries that expired at or before `until`, and moves the horizon past them in the same
-    /// transaction. Gives how many.
+    /// Drops entries that expired at or before `until`, and moves the horizon past them in the same transaction.
+    /// Returns the number of dropped entries.
     async fn compact(&self, until: Timestamp) -> Result<u64, StoreError>;
 
-    /// Notes that tokens are accepted with this leeway from `at` on. By a larger one than before, nothing
-    /// that had expired comes back.
+    /// Records the leeway with which tokens are accepted from `at` on. A larger leeway than before revives no expired
+    /// token.
     async fn change_leeway(&self, leeway: Duration, at: Timestamp) -> Result<(), StoreError>;
 
     /// Moves the horizon forward, never back.

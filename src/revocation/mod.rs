@@ -20,7 +20,7 @@ use crate::id::{ClientId, KeyId, Lineage, MOST_BYTES, TokenId, UserId};
 use crate::policy::{LIFETIME_CAP, MAX_LEEWAY};
 use crate::time::Timestamp;
 
-/// What kind of thing a revocation ends.
+/// The kind of thing that a revocation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TargetKind {
     /// One session, by its lineage.
@@ -35,12 +35,12 @@ pub enum TargetKind {
     Key,
     /// Every session, and every client's tokens.
     Everything,
-    /// No revocation at all: it ended before the newest one that the log has dropped.
+    /// No revocation: the token ended before the newest revocation that the log has dropped.
     Horizon,
 }
 
 impl TargetKind {
-    /// The word in the log.
+    /// The word for the kind in the log.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -79,7 +79,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// What kind of thing it is.
+    /// The kind of this target.
     #[must_use]
     pub const fn kind(&self) -> TargetKind {
         match self {
@@ -92,13 +92,13 @@ impl Target {
         }
     }
 
-    /// The key in the log: which one of its kind. Empty for everything.
+    /// The key in the log, which identifies the target among those of its kind. Empty for [`Target::Everything`].
     #[must_use]
     pub fn key(&self) -> String {
         self.with_key(str::to_owned)
     }
 
-    /// Makes something of the key in the log.
+    /// Calls `make` with the key in the log.
     fn with_key<T>(&self, make: impl FnOnce(&str) -> T) -> T {
         let mut place = [0; MOST_BYTES];
         make(match self {
@@ -111,7 +111,7 @@ impl Target {
         })
     }
 
-    /// From the log's scope and key.
+    /// Parses the scope and the key of a log entry.
     #[must_use]
     pub fn from_log(scope: &str, key: &str) -> Option<Self> {
         match scope {
@@ -126,13 +126,13 @@ impl Target {
     }
 }
 
-/// Why somebody revoked. For people; verification does not ask.
+/// The reason for a revocation. Verification ignores it; people read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
     /// The user logged out.
     Logout,
-    /// An operator said so.
+    /// An operator revoked.
     Operator,
     /// The user or the client was disabled.
     Disabled,
@@ -140,22 +140,22 @@ pub enum Reason {
     Deleted,
     /// The password was changed.
     PasswordChanged,
-    /// The session got a new session ID; the one before dies after the grace.
+    /// The session got a new session ID; the previous one dies after the grace.
     Renewed,
-    /// A session ID that had been renewed was presented again: somebody else has it too.
+    /// A session ID that had been renewed was presented again, so somebody else has it too.
     Reused,
     /// The user logged in again in the same browser.
     LoggedInAgain,
     /// A client revoked a token that it holds.
     Client,
-    /// There were keys but no log: what it had revoked is not known any more.
+    /// Keys existed but no log: the revocations of the lost log are unknown.
     LogLost,
     /// A reason of a later version.
     Unknown(Word),
 }
 
-/// The word of a reason that this version does not know: 1 to 31 characters of `a-z`, `0-9` and `_`. It is kept, because
-/// the running hash covers it.
+/// The word of a reason that this version does not know: 1 to 31 characters of `a-z`, `0-9` and `_`.
+/// The running hash covers the word, so it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Word {
     bytes: [u8; 31],
@@ -196,7 +196,7 @@ impl Reason {
         Self::LogLost,
     ];
 
-    /// The word in the log.
+    /// The word for the reason in the log.
     #[must_use]
     pub fn word(&self) -> &str {
         match self {
@@ -205,7 +205,7 @@ impl Reason {
         }
     }
 
-    /// The word in the log, or `unknown` for a reason of a later version.
+    /// The word for the reason in the log, or `unknown` for a reason of a later version.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -238,36 +238,37 @@ impl FromStr for Reason {
 /// A `from` that spares nothing: every generation, every time.
 pub const ALL: i64 = i64::MAX;
 
-/// One fact of the log.
+/// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// Its place in the log, from 1, without gaps.
+    /// The entry's position in the log, from 1, without gaps.
     pub seq: i64,
-    /// What it ends.
+    /// What the revocation ends.
     pub target: Target,
-    /// The first that is still good: a generation for a session, a creation time in milliseconds for
-    /// a user, a client or everything. [`ALL`] spares none.
+    /// The first value that stays valid: a generation for a session, a creation time in milliseconds for a user, a
+    /// client or everything. [`ALL`] spares none.
     pub from: i64,
-    /// Until when the last one that it ends stays good: the grace of a renewal. None for no grace.
+    /// The end of a renewal's grace, until which the last generation that the entry ends stays valid. None for no
+    /// grace.
     pub grace_until: Option<Timestamp>,
-    /// The one session that a cut-off leaves alone ("log out everywhere else").
+    /// The one session that a cut-off spares ("log out everywhere else").
     pub spared: Option<Lineage>,
-    /// After this instant nothing is left that it could end.
+    /// The time after which nothing is left that the revocation could end.
     pub expires_at: Timestamp,
-    /// Why.
+    /// The reason, for people.
     pub reason: Reason,
-    /// When it was written.
+    /// The time at which the entry was written.
     pub at: Timestamp,
 }
 
-/// How long a session's revocation is kept: past all its tokens, touched copies included, by the
-/// largest leeway.
+/// The time until which a session's revocation is kept: past the expiry of all its tokens, touched copies included, by
+/// the largest leeway.
 #[must_use]
 pub fn session_revocation_expiry(session_expiry: Timestamp) -> Timestamp {
     session_expiry.plus(MAX_LEEWAY)
 }
 
-/// How long a cut-off is kept: past all that began before it and before `at`.
+/// The time until which a cut-off is kept: past the expiry of everything that began before `from` or before `at`.
 #[must_use]
 pub fn cut_off_expiry(at: Timestamp, from: i64) -> Timestamp {
     at.max(Timestamp::from_millis(from))
@@ -275,14 +276,14 @@ pub fn cut_off_expiry(at: Timestamp, from: i64) -> Timestamp {
         .plus(MAX_LEEWAY)
 }
 
-/// The hash over a log entry and all before it.
+/// The running hash over a log entry and all entries before it.
 pub type LogHash = [u8; 32];
 
 impl Revocation {
-    /// The running hash after this entry, given the one before it.
+    /// Returns the running hash after this entry, given the one before it.
     #[must_use]
     pub fn chain(&self, before: &LogHash) -> LogHash {
-        // Room for all but the longest names of keys: a million of these are hashed when a service starts.
+        // This capacity fits all but the longest key names: a service hashes a million entries when it starts.
         let mut bytes = Vec::with_capacity(256);
         bytes.extend_from_slice(before);
         for number in [
@@ -300,7 +301,7 @@ impl Revocation {
             None => put(&mut bytes, ""),
         }
         put(&mut bytes, self.reason.word());
-        // Only renewals have it, so that the entries of a log without them hash as they always did.
+        // Only renewals have a grace, so entries of a log without renewals keep their hash.
         if let Some(until) = self.grace_until {
             bytes.extend_from_slice(&until.millis().to_be_bytes());
         }
@@ -308,7 +309,7 @@ impl Revocation {
     }
 }
 
-/// Adds a text behind its length.
+/// Appends a text, prefixed with its length.
 fn put(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
     bytes.extend_from_slice(text.as_bytes());

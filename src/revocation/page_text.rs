@@ -1,5 +1,5 @@
-//! A page of the feed as it is sent: JSON, as it is or compressed. What is dear, its entries, is made once and can be
-//! sent with another signed statement: nothing in them says when they were read.
+//! The text of a feed page: JSON, plain or compressed. The entries are costly to encode, so they are encoded once and
+//! reused with another signed statement: nothing in them depends on when they were read.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -11,16 +11,16 @@ use flate2::{Compression, Crc};
 use super::Revocation;
 use super::feed::WireEntry;
 
-/// Smaller pages cost more to compress than to send.
+/// Below this size in bytes, compressing a page costs more than sending it.
 const WORTH_IT: usize = 2048;
 
-/// So much takes milliseconds to compress.
+/// From this size in bytes on, compression takes milliseconds.
 const LARGE: usize = 128 * 1024;
 
 /// The member header of RFC 1952, section 2.3: deflate, no flags, no time, no system.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-/// Entries as text.
+/// A page's entries as JSON.
 #[derive(Debug)]
 pub struct EntriesText {
     json: String,
@@ -30,17 +30,17 @@ pub struct EntriesText {
 /// The body of an answer.
 #[derive(Clone, Debug)]
 pub struct PageBody {
-    /// The bytes.
+    /// The bytes of the body.
     pub bytes: Bytes,
-    /// Whether they are compressed.
+    /// Whether the bytes are compressed.
     pub gzip: bool,
 }
 
 impl EntriesText {
-    /// Writes them down.
+    /// Encodes the entries.
     ///
     /// # Errors
-    /// JSON that cannot be written, which entries cannot cause.
+    /// A JSON error, which entries cannot cause.
     pub fn new<'a>(
         revocations: impl IntoIterator<Item = &'a Revocation>,
     ) -> serde_json::Result<Self> {
@@ -51,16 +51,16 @@ impl EntriesText {
         })
     }
 
-    /// Whether it takes milliseconds to compress.
+    /// Whether compressing the entries will take milliseconds. False once they are compressed.
     #[must_use]
     pub fn is_large(&self) -> bool {
         self.json.len() >= LARGE && self.packed.get().is_none()
     }
 
-    /// The page with that signed statement. It is compressed if its reader takes gzip and it is worth it.
+    /// Builds the page with this signed statement. Compresses it if `takes_gzip` is true and the page is large enough.
     ///
     /// # Errors
-    /// JSON that cannot be written, which no statement causes.
+    /// A JSON error, which no statement causes.
     pub fn page(&self, statement: &str, takes_gzip: bool) -> io::Result<PageBody> {
         let statement = serde_json::to_string(statement)?;
         let (start, end) = (format!(r#"{{"page":{statement},"entries":"#), "}");
@@ -72,8 +72,8 @@ impl EntriesText {
         Ok(PageBody { bytes, gzip: false })
     }
 
-    /// One member of three pieces, of which the one in the middle may have been compressed for an earlier page: a piece
-    /// ends at a whole byte, and refers to nothing before it.
+    /// Builds one gzip member from three pieces. The middle one may have been compressed for an earlier page: a piece
+    /// ends at a byte boundary and refers to nothing before it.
     fn gzip(&self, start: &[u8], end: &[u8]) -> io::Result<Bytes> {
         let packed = match self.packed.get() {
             Some(packed) => packed,
@@ -99,7 +99,7 @@ impl EntriesText {
     }
 }
 
-/// Compressed text without its end.
+/// Deflated text without the final block, and its checksum.
 #[derive(Debug)]
 struct Piece {
     deflated: Vec<u8>,
@@ -165,7 +165,7 @@ mod tests {
                 if packed.gzip {
                     assert!(packed.bytes.len() < plain.bytes.len());
                     let mut unpacked = Vec::new();
-                    // It takes one member, and checks its sum and length.
+                    // The decoder reads one member, and checks its sum and length.
                     let mut decoder = GzDecoder::new(&*packed.bytes);
                     decoder.read_to_end(&mut unpacked).unwrap();
                     assert_eq!(unpacked, plain.bytes);

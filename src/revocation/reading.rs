@@ -1,17 +1,17 @@
-//! Reading a log on from a cursor, page by page: pure, whoever brings the pages.
+//! Reads a log from a cursor on, page by page. The code is pure and does not depend on the source of the pages.
 
 use super::list::RevocationList;
 use super::log::{Cursor, Entry, Page};
 
-/// The log is not the one that was read before: restored from an older copy, altered, or another one.
+/// The log does not continue the one that was read before: it was restored from an older copy, altered or replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the revocation log went back or was altered at seq {0}: it does not continue what was read before"
 )]
 pub struct Broken(pub i64);
 
-/// A log that is read from a cursor on, or from its beginning: then it is a snapshot, which has gaps
-/// where compaction has dropped something.
+/// A reading of the log from a cursor on. A reading from the beginning is a snapshot, which has gaps where compaction
+/// has dropped entries.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     cursor: Cursor,
@@ -19,7 +19,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Goes on after `cursor`.
+    /// Continues after `cursor`.
     #[must_use]
     pub fn from(cursor: Cursor) -> Self {
         Self {
@@ -28,36 +28,36 @@ impl Reading {
         }
     }
 
-    /// How far it has come.
+    /// The position that the reading has reached.
     #[must_use]
     pub const fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// Whether it began at the beginning.
+    /// Whether the reading began at the first entry.
     #[must_use]
     pub const fn is_snapshot(&self) -> bool {
         self.snapshot
     }
 
-    /// Takes the page of entries after [`cursor`](Self::cursor), the `last` one or one that is followed by
-    /// others. True if it has come to the head; else the page after the cursor comes next.
+    /// Takes the page of entries after [`cursor`](Self::cursor); `last` says that no page follows. Returns true if the
+    /// reading has reached the head. Otherwise the caller brings the page after the cursor next.
     ///
     /// # Errors
-    /// [`Broken`]: this is another log.
+    /// [`Broken`] if the page belongs to another log.
     pub fn take(&mut self, page: &Page, last: bool) -> Result<bool, Broken> {
         if !self.snapshot && self.cursor.seq < page.head.compacted {
-            // What came next may be dropped, and nothing then proves that this is the same log.
+            // Compaction may have dropped the next entries, and nothing then proves that this is the same log.
             *self = Self::from(Cursor::START);
             return Ok(false);
         }
         let broken = Broken(self.cursor.seq);
         let next = follow(self.cursor, page.head.compacted, &page.entries).ok_or(broken)?;
-        // A page with nothing on it leads nowhere.
+        // An empty page makes no progress.
         if !last && page.entries.is_empty() {
             return Err(broken);
         }
-        // Past the last row the head alone is left: compaction may have dropped the newest entry.
+        // Compaction may have dropped the newest entry, so the head may lie past the last row.
         let dropped =
             next.seq < page.head.cursor.seq && page.head.cursor.seq <= page.head.compacted;
         self.cursor = if last && dropped && self.snapshot {
@@ -72,7 +72,7 @@ impl Reading {
     }
 }
 
-/// Enters what a page says into the list.
+/// Applies a page to the list.
 pub fn enter(list: &RevocationList, page: &Page) {
     let live = page.head.cursor.seq.saturating_sub(page.head.compacted);
     list.expect(u64::try_from(live).unwrap_or(0));
@@ -81,8 +81,8 @@ pub fn enter(list: &RevocationList, page: &Page) {
     list.raise_horizon(page.head.horizon);
 }
 
-/// The cursor after `entries`, if they continue the log after `cursor`. An entry whose predecessor
-/// compaction may have dropped is taken with the hash that was stored beside it.
+/// Returns the cursor after `entries` if they continue the log after `cursor`. Where compaction may have dropped the
+/// predecessor of an entry, the stored hash is taken as it is.
 fn follow(mut cursor: Cursor, compacted: i64, entries: &[Entry]) -> Option<Cursor> {
     for Entry { revocation, hash } in entries {
         let continues = revocation.seq == cursor.seq + 1 && revocation.chain(&cursor.hash) == *hash;

@@ -1,4 +1,4 @@
-//! The register of the nodes that serve: who must have applied a revocation before nobody accepts its token.
+//! The register of serving nodes: those that must apply a revocation before no node accepts its token.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,24 +10,24 @@ use tokio::sync::watch;
 use super::log::{Cursor, Page, StoreError};
 use crate::id::NodeId;
 
-/// One run of a service, as it enters itself.
+/// One run of a service, as it registers itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Which run it is.
+    /// The ID of this run.
     pub id: NodeId,
-    /// What operators call it.
+    /// The name that operators gave the node.
     pub name: String,
-    /// How many times it has entered itself: never the same number twice.
+    /// The number of times that the node has registered. Each number is used once.
     pub beat: i64,
-    /// How far it has applied the log.
+    /// The position up to which the node has applied the log.
     pub applied: Cursor,
-    /// For how long it may serve from the moment before it asked for the log's head.
+    /// The time for which the node may serve, from the moment before it asked for the log's head.
     pub bound: Duration,
 }
 
 impl Node {
-    /// After how long, by the clock of whoever waits, what it knew before is certainly over: its bound, and
-    /// what two clocks that run at nearly the true rate may differ by meanwhile.
+    /// The time after which, by a waiting process's clock, the node's earlier knowledge has certainly expired: its
+    /// bound, plus the most that two clocks which run at nearly the true rate can drift apart meanwhile.
     #[must_use]
     pub fn over_after(&self) -> Duration {
         over_after(self.bound)
@@ -40,19 +40,19 @@ pub fn over_after(bound: Duration) -> Duration {
     bound + bound / 20 + Duration::from_millis(50)
 }
 
-/// A node of the register, and whether the log as it is goes on from what the node has applied: after
-/// a fail-over that lost the last commits it may have applied another one.
+/// A node of the register, and whether the current log continues what the node has applied. After a fail-over that lost
+/// the last commits, the node may have applied another log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registered {
     /// The node.
     pub node: Node,
-    /// Whether its cursor is one of this log.
+    /// Whether the node's cursor is a position of this log.
     pub continued: bool,
 }
 
 impl Registered {
-    /// Whether it has applied that entry of this log.
-    // A test overwrites the function in the program that was built, to see that its absence is noticed.
+    /// Whether the node has applied entry `seq` of this log.
+    // A test overwrites this function in the built program, to check that its absence is noticed.
     #[cfg_attr(debug_assertions, inline(never))]
     #[must_use]
     pub const fn has(&self, seq: i64) -> bool {
@@ -63,48 +63,47 @@ impl Registered {
 /// The register at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nodes {
-    /// The newest entry of the log at that moment: it says whether a revocation was committed before.
+    /// The newest entry of the log at that moment. It shows whether a revocation was committed before.
     pub seq: i64,
-    /// The nodes.
+    /// The registered nodes.
     pub nodes: Vec<Registered>,
 }
 
 /// The register, kept at the writable primary beside the log.
 ///
-/// A node serves only on a head that it read *after* its entry was committed. So whoever commits a revocation
-/// and reads the register then sees every node that may have read an older head: a node that is not there
-/// reads one that has the revocation.
+/// A node serves only on a head that it read *after* its entry was committed. A process that commits a revocation and
+/// then reads the register therefore sees every node that may have read an older head. A node that is absent will read
+/// a head that has the revocation.
 #[async_trait]
 pub trait Register: Send + Sync + fmt::Debug {
-    /// Enters the node or replaces its entry, and commits that.
+    /// Registers the node or replaces its entry, and commits.
     async fn enter(&self, node: &Node) -> Result<(), StoreError>;
 
-    /// Enters the node, commits, and only then reads the head and up to `limit` entries after what the node
-    /// has applied, at the same server.
+    /// Registers the node, commits, and only then reads the head and up to `limit` entries after what the node has
+    /// applied, at the same server.
     async fn attend(&self, node: &Node, limit: u32) -> Result<Page, StoreError>;
 
-    /// The nodes.
+    /// Reads the registered nodes.
     async fn nodes(&self) -> Result<Nodes, StoreError>;
 
-    /// Takes a node out, if it has not entered itself again since that beat.
+    /// Removes a node, unless it has registered again since `beat`.
     async fn dismiss(&self, node: NodeId, beat: i64) -> Result<(), StoreError>;
 
-    /// Takes a node out that serves no more, if it has not entered itself after that beat: what arrives late must
-    /// not take out one that has come back.
+    /// Removes a node that no longer serves, unless it has registered after `beat`: a late request must not remove a
+    /// node that has come back.
     async fn leave(&self, node: NodeId, beat: i64) -> Result<(), StoreError>;
 
-    /// Changes whenever something was perhaps written or acknowledged: a doorbell, which may be silent.
+    /// Changes whenever something may have been written or acknowledged. The bell is only a hint and may be silent.
     fn bell(&self) -> watch::Receiver<u64>;
 }
 
-/// Notices nodes that are gone: for as long as what they knew can have lasted, they did not enter themselves
-/// again.
+/// Detects nodes that are gone: they have not registered again for as long as their knowledge can last.
 #[derive(Debug, Default)]
 pub struct Keeper(HashMap<NodeId, (i64, Duration)>);
 
 impl Keeper {
-    /// Those that are gone, with their last beat. `read` is the time, by a clock that counts suspension, at
-    /// which `nodes` had been read.
+    /// Returns the nodes that are gone, with their last beat. `read` is the time at which `nodes` had been read, by a
+    /// clock that counts suspension.
     pub fn gone(&mut self, nodes: &[Registered], read: Duration) -> Vec<(NodeId, i64)> {
         let before = std::mem::take(&mut self.0);
         let mut gone = Vec::new();
@@ -151,7 +150,7 @@ mod tests {
         assert_eq!(keeper.gone(&[registered(id, 2)], at(12_152)), []);
         assert_eq!(keeper.gone(&[registered(id, 2)], at(14_302)), []);
         assert_eq!(keeper.gone(&[registered(id, 2)], at(14_303)), [(id, 2)]);
-        // One that has left and come back is not known from before.
+        // A node that has left and come back is treated as new.
         assert_eq!(keeper.gone(&[], at(14_400)), []);
         assert_eq!(keeper.gone(&[registered(id, 2)], at(20_000)), []);
     }

@@ -1,19 +1,19 @@
-//! Why a text is not a token, and why a token is not signed.
+//! The reasons why a text is not a token, and why a token cannot be signed.
 
-/// The longest token that is looked at, in bytes. A longer one is refused before anything is decoded.
+/// The longest token that is parsed, in bytes. A longer one is refused before anything is decoded.
 pub const MAX_TOKEN_BYTES: usize = 8192;
 
-/// Why a text is no token. The caller is told none of this; the log is.
+/// The reason why a text is not a token. It goes to the log, not to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
     /// Longer than [`MAX_TOKEN_BYTES`].
     #[error("longer than {MAX_TOKEN_BYTES} bytes")]
     TooLong,
-    /// Not the parts that a token has, in canonical base64url.
+    /// The text does not have the parts of a token, in canonical base64url.
     #[error("not the canonical base64url parts of a token")]
     Shape,
-    /// A format that is not accepted here.
+    /// The format is not accepted here.
     #[error("a format that is not accepted here")]
     Format,
     /// The header is not one JSON object of `alg`, `typ` and `kid`, or the footer not one of `kid`.
@@ -22,7 +22,7 @@ pub enum Malformed {
     /// The algorithm in the header is not the key's.
     #[error("the header's algorithm is not the key's")]
     Algorithm,
-    /// The signature does not fit.
+    /// The signature does not match.
     #[error("the signature does not fit")]
     Signature,
     /// A claim is missing or malformed.
@@ -30,7 +30,7 @@ pub enum Malformed {
     Claims(&'static str),
 }
 
-/// A token that could not be signed.
+/// The failure to sign a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token could not be signed")]
 pub struct SigningFailed;

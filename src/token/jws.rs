@@ -12,35 +12,35 @@ use crate::encoding::strict_json::Object;
 use crate::id::KeyId;
 use crate::key::{Algorithm, Format, SigningKey, VerifyingKey};
 
-/// The longest encoded header, in bytes. It is parsed before the signature is checked, so it is kept small.
+/// The longest encoded header, in bytes. It is parsed before the signature is checked, so the limit is low.
 const MAX_HEADER_BYTES: usize = 512;
 
-/// Of Ed25519 (RFC 8032, section 5.1.6), and of P-256 (RFC 7518, section 3.4).
+/// The length of a signature of Ed25519 (RFC 8032, section 5.1.6) and of P-256 (RFC 7518, section 3.4).
 const SIGNATURE_BYTES: usize = 64;
 
-/// Room for a usual JWS.
+/// The initial capacity for a JWS, in bytes.
 const USUAL_BYTES: usize = 1024;
 
-/// A JWS that nobody has checked. It gives away its key's name and its type, and no payload.
+/// A JWS whose signature is not checked yet. It exposes its key ID and type, but not its payload.
 #[derive(Debug)]
 pub struct UntrustedJws<'a> {
     signed: &'a [u8],
     payload: Vec<u8>,
-    /// None if it is of another length than that of every algorithm here.
+    /// None if the length is not that of a supported algorithm.
     signature: Option<[u8; SIGNATURE_BYTES]>,
     alg: Cow<'static, str>,
     typ: Option<Cow<'static, str>>,
     kid: Option<Kid>,
 }
 
-/// What others name their keys need not be a name of ours.
+/// A key ID. That of a foreign key need not have the form of a Waxseal key ID.
 #[derive(Debug)]
 enum Kid {
     Ours(KeyId),
     Foreign(String),
 }
 
-/// What is in the header of nearly every JWS. None of these is copied.
+/// The header values of nearly every JWS. They are not copied.
 const USUAL: [&str; 5] = [
     types::ACCESS_TOKEN,
     Algorithm::EdDsa.name(),
@@ -55,16 +55,16 @@ fn kept(text: &str) -> Cow<'static, str> {
 }
 
 impl<'a> UntrustedJws<'a> {
-    /// Takes the text apart: size, shape, header, in this order.
+    /// Parses the text: size, shape, header, in this order.
     ///
     /// # Errors
-    /// [`Malformed`] says what is wrong with it.
+    /// [`Malformed`] says what is wrong with the text.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         Self::parse_known(text, |_| None)
     }
 
-    /// The same. `known` may know a header by its text: as what a key writes when it signs a
-    /// [`types::ACCESS_TOKEN`], which was read once and need not be read again.
+    /// Does the same. `known` may recognize an encoded header as the one that a key writes when it signs a
+    /// [`types::ACCESS_TOKEN`]. Such a header was parsed once and is not parsed again.
     pub(super) fn parse_known<'k>(
         text: &'a str,
         known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
@@ -124,7 +124,7 @@ impl<'a> UntrustedJws<'a> {
         })
     }
 
-    /// The name of the key that it says signed it.
+    /// The ID of the key that the JWS claims to be signed with.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_ref().map(|kid| match kid {
@@ -133,7 +133,7 @@ impl<'a> UntrustedJws<'a> {
         })
     }
 
-    /// The same, if it is a name that a key of ours can have.
+    /// The key ID, if it has the form of a Waxseal key ID.
     pub(super) const fn key_id(&self) -> Option<&KeyId> {
         match &self.kid {
             Some(Kid::Ours(kid)) => Some(kid),
@@ -141,25 +141,25 @@ impl<'a> UntrustedJws<'a> {
         }
     }
 
-    /// Whether that is the algorithm that it names.
+    /// Whether the header names this algorithm.
     pub(super) fn names(&self, algorithm: Algorithm) -> bool {
         self.alg == algorithm.name()
     }
 
-    /// What it says it is.
+    /// The type that the header claims.
     #[must_use]
     pub fn typ(&self) -> Option<&str> {
         self.typ.as_deref()
     }
 
-    /// Who it says it is about, only to find the keys that can have signed it.
+    /// The subject that the payload claims. Use it only to find the keys that can have signed the JWS.
     #[cfg(feature = "server")]
     pub(crate) fn claimed_subject(&self) -> Option<String> {
         let claims = Object::parse(&self.payload).ok()?;
         claims.get("sub")?.as_str().map(str::to_owned)
     }
 
-    /// The payload, if `key` signed it with the key's one algorithm.
+    /// Returns the payload, if `key` signed it with the key's one algorithm.
     ///
     /// # Errors
     /// [`Malformed::Algorithm`], [`Malformed::Signature`].
@@ -168,7 +168,7 @@ impl<'a> UntrustedJws<'a> {
         self.verify_named(key, &[name])
     }
 
-    /// The same for what others sign, who may call Ed25519 by the name of RFC 9864 too.
+    /// Does the same for a foreign signer, which may also use the name of Ed25519 in RFC 9864.
     #[cfg(feature = "server")]
     pub(crate) fn verify_foreign(self, key: &VerifyingKey) -> Result<Vec<u8>, Malformed> {
         let name = key.algorithm().name();
@@ -182,7 +182,7 @@ impl<'a> UntrustedJws<'a> {
         if key.algorithm().format() != Format::Jwt || !names.contains(&&*self.alg) {
             return Err(Malformed::Algorithm);
         }
-        // Not jsonwebtoken's `verify`: it would decode the signature again and put the key into a new box.
+        // jsonwebtoken's `verify` would decode the signature again and box the key again.
         let signature = self.signature.ok_or(Malformed::Signature)?;
         match key.verifies(self.signed, &signature) {
             true => Ok(self.payload),
@@ -211,7 +211,7 @@ const fn jose_algorithm(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm>
     }
 }
 
-/// The header of what `key` signs as that type.
+/// The encoded header of a JWS of the type `typ` that `key` signs.
 pub(super) fn header(typ: &str, key: &VerifyingKey) -> Result<String, SigningFailed> {
     let mut header = Header::new(jose_algorithm(key.algorithm()).ok_or(SigningFailed)?);
     header.typ = Some(typ.to_owned());
@@ -225,7 +225,7 @@ pub(super) fn header(typ: &str, key: &VerifyingKey) -> Result<String, SigningFai
 /// Signs `payload` as a JWS of the type `typ`.
 ///
 /// # Errors
-/// [`SigningFailed`] if the key does not sign, or not JWSs.
+/// [`SigningFailed`] if signing fails, or if the key is not for JWSs.
 pub fn sign(
     typ: &str,
     payload: &impl Serialize,
@@ -235,7 +235,7 @@ pub fn sign(
     let mut text = header(typ, key.public())?;
     text.push('.');
     base64url::encode_onto(&mut text, &json);
-    // Not jsonwebtoken's `encode`, which has its provider look for the key on every call.
+    // jsonwebtoken's `encode` would have its provider parse the key on every call.
     let signature = key.parsed().sign(text.as_bytes()).ok_or(SigningFailed)?;
     text.push('.');
     base64url::encode_onto(&mut text, &signature);

@@ -7,8 +7,8 @@ use crate::claims::AnyClaims;
 use crate::id::KeyId;
 use crate::key::{Format, VerifyingKey};
 
-/// The header of the tokens that `key` signs, to know it by. None if such a token would not be taken as one of
-/// that key.
+/// The encoded header of the tokens that `key` signs, by which the key can be recognized. None if the parser would not
+/// read such a token as one of this key.
 pub(crate) fn header(key: &VerifyingKey) -> Option<String> {
     let header = jws::header(types::ACCESS_TOKEN, key).ok()?;
     let token = format!("{header}..AA");
@@ -17,7 +17,7 @@ pub(crate) fn header(key: &VerifyingKey) -> Option<String> {
     is_its.then_some(header)
 }
 
-/// A token whose signature nobody has checked: it has no claims to read.
+/// A JWT whose signature is not checked yet. Its claims cannot be read.
 #[derive(Debug)]
 pub struct UntrustedJwt<'a> {
     jws: UntrustedJws<'a>,
@@ -25,15 +25,15 @@ pub struct UntrustedJwt<'a> {
 }
 
 impl<'a> UntrustedJwt<'a> {
-    /// Takes the text apart: size, shape, header, in this order.
+    /// Parses the text: size, shape, header, in this order.
     ///
     /// # Errors
-    /// [`Malformed`] says what is wrong with it.
+    /// [`Malformed`] says what is wrong with the text.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         Self::parse_known(text, |_| None)
     }
 
-    /// The same. `known` may know the [`header`] of a key.
+    /// Does the same. `known` may know the [`header`] of a key.
     pub(super) fn parse_known<'k>(
         text: &'a str,
         known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
@@ -52,14 +52,14 @@ impl<'a> UntrustedJwt<'a> {
         }
     }
 
-    /// The name of the key that it says signed it.
+    /// The ID of the key that the token claims to be signed with.
     #[must_use]
     pub const fn kid(&self) -> &KeyId {
         &self.kid
     }
 
-    /// The claims, if `key` signed them. They are authentic, and may be expired, revoked or meant
-    /// for somebody else.
+    /// Returns the claims, if `key` signed them. They are authentic, but may be expired, revoked or meant for another
+    /// audience.
     pub(crate) fn verify(self, key: &VerifyingKey) -> Result<AnyClaims, Malformed> {
         payload::parse(&self.jws.verify(key)?, Format::Jwt)
     }
@@ -87,7 +87,7 @@ mod tests {
             let read = UntrustedJwt::parse(&token);
             assert_eq!(format!("{known:?}"), format!("{read:?}"));
             assert!(read.is_ok());
-            // A key for PASETOs names itself in no JWT.
+            // A key for PASETOs never names itself in a JWT.
             let taken = UntrustedJwt::parse_known(&token, |_| Some(paseto.public()));
             assert_eq!(format!("{taken:?}"), format!("{read:?}"));
         }

@@ -1,4 +1,4 @@
-//! Tokens: bytes in, bytes out. What the libraries wrongly accept is refused here, before them.
+//! Tokens: bytes in, bytes out. A strict layer refuses what the libraries would wrongly accept, before they see it.
 
 mod error;
 pub mod jws;
@@ -14,7 +14,7 @@ use crate::key::{Format, SigningKey, VerifyingKey};
 pub use error::{MAX_TOKEN_BYTES, Malformed, SigningFailed};
 use payload::Payload;
 
-/// A token of either format whose signature nobody has checked: it has no claims to read.
+/// A token of either format whose signature is not checked yet. Its claims cannot be read.
 #[derive(Debug)]
 pub enum UntrustedToken<'a> {
     /// A JWT.
@@ -24,15 +24,15 @@ pub enum UntrustedToken<'a> {
 }
 
 impl<'a> UntrustedToken<'a> {
-    /// Takes the text apart, as the format that it shows.
+    /// Parses the text as a token of the format that its prefix shows.
     ///
     /// # Errors
-    /// [`Malformed`] says what is wrong with it.
+    /// [`Malformed`] says what is wrong with the text.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         Self::parse_known(text, |_| None)
     }
 
-    /// The same, and no other verdict. `known` may know the [`naming`] of a key, which is then not read.
+    /// Does the same with the same verdict. If `known` knows the [`naming`] of a key, the naming is not parsed again.
     pub(crate) fn parse_known<'k>(
         text: &'a str,
         known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
@@ -44,7 +44,7 @@ impl<'a> UntrustedToken<'a> {
         }
     }
 
-    /// Its format.
+    /// The format that the text's prefix showed.
     #[must_use]
     pub const fn format(&self) -> Format {
         match self {
@@ -53,7 +53,7 @@ impl<'a> UntrustedToken<'a> {
         }
     }
 
-    /// The name of the key that it says signed it.
+    /// The ID of the key that the token claims to be signed with.
     #[must_use]
     pub const fn kid(&self) -> &KeyId {
         match self {
@@ -62,7 +62,7 @@ impl<'a> UntrustedToken<'a> {
         }
     }
 
-    /// The claims, if `key` signed them.
+    /// Returns the claims, if `key` signed them.
     pub(crate) fn verify(self, key: &VerifyingKey) -> Result<AnyClaims, Malformed> {
         match self {
             Self::Jwt(token) => token.verify(key),
@@ -71,8 +71,8 @@ impl<'a> UntrustedToken<'a> {
     }
 }
 
-/// What `key` writes into each token that it signs to name itself, as it stands there: the header of a JWT, the
-/// footer of a PASETO. None if such a token would not be taken as one of that key.
+/// The encoded text by which `key` names itself in each token that it signs: the header of a JWT, the footer of a
+/// PASETO. None if the parser would not read such a token as one of this key.
 pub(crate) fn naming(key: &VerifyingKey) -> Option<String> {
     match key.algorithm().format() {
         Format::Jwt => jwt::header(key),

@@ -1,8 +1,7 @@
-//! The access token as a PASETO `v4.public`, with the footer `{"kid":"k4.pid…"}` and no implicit
-//! assertion.
+//! The access token as a PASETO `v4.public`, with the footer `{"kid":"k4.pid…"}` and no implicit assertion.
 //!
-//! The pre-authentication encoding is our own, over ring: it is a dozen lines, the official vectors
-//! check it, and a library's parser would stand behind a strict layer of ours in any case.
+//! The pre-authentication encoding is implemented here, over ring. It is a dozen lines, the official test vectors check
+//! it, and a library's parser would need the strict layer in front of it anyway.
 
 use std::ops::Range;
 
@@ -14,7 +13,7 @@ use crate::encoding::strict_json::Object;
 use crate::id::KeyId;
 use crate::key::{Algorithm, Format, SigningKey, VerifyingKey};
 
-/// The header of every token of this kind.
+/// The prefix of every PASETO of this version and purpose.
 pub const HEADER: &str = "v4.public.";
 
 /// The longest encoded footer, in bytes. It is parsed before the signature is checked.
@@ -22,13 +21,13 @@ const MAX_FOOTER_BYTES: usize = 128;
 
 const SIGNATURE_BYTES: usize = 64;
 
-/// Room for a usual token.
+/// The initial capacity for a token, in bytes.
 const USUAL_BYTES: usize = 1024;
 
-/// A message with a signature that nobody has checked, as PASETO has it: any message, any footer.
+/// A PASETO message with any content and any footer, whose signature is not checked yet.
 #[derive(Debug)]
 pub struct UntrustedMessage {
-    /// What is signed, up to the implicit assertion: the parts are decoded to where they are checked.
+    /// The signed bytes, up to the implicit assertion. The parts are decoded in place, where they are verified.
     signed: Vec<u8>,
     message: Range<usize>,
     footer: Range<usize>,
@@ -36,7 +35,7 @@ pub struct UntrustedMessage {
 }
 
 impl UntrustedMessage {
-    /// Takes the text apart: size, shape.
+    /// Parses the text: size, shape.
     ///
     /// # Errors
     /// [`Malformed::TooLong`], [`Malformed::Shape`].
@@ -45,9 +44,9 @@ impl UntrustedMessage {
             return Err(Malformed::TooLong);
         }
         let parts = text.strip_prefix(HEADER).ok_or(Malformed::Shape)?;
-        // Another dot in the body is not base64url.
+        // A further dot in the body is not base64url.
         let (body, footer) = match parts.rsplit_once('.') {
-            // A footer that is there is not empty: a trailing dot would be a second name.
+            // A present footer is not empty: a trailing dot would give the token a second encoding.
             Some((_, "")) => return Err(Malformed::Shape),
             Some((body, footer)) => (body, footer),
             None => (parts, ""),
@@ -75,13 +74,13 @@ impl UntrustedMessage {
         })
     }
 
-    /// The footer. Nobody has checked it.
+    /// The footer, unverified.
     #[must_use]
     pub fn footer(&self) -> &[u8] {
         &self.signed[self.footer.clone()]
     }
 
-    /// The message, if `key` signed it with this footer and `assertion`.
+    /// Returns the message, if `key` signed it with this footer and `assertion`.
     ///
     /// # Errors
     /// [`Malformed::Algorithm`], [`Malformed::Signature`].
@@ -102,7 +101,7 @@ impl UntrustedMessage {
     }
 }
 
-/// A token whose signature nobody has checked: it has no claims to read.
+/// A PASETO token whose signature is not checked yet. Its claims cannot be read.
 #[derive(Debug)]
 pub struct UntrustedPaseto {
     message: UntrustedMessage,
@@ -110,15 +109,15 @@ pub struct UntrustedPaseto {
 }
 
 impl UntrustedPaseto {
-    /// Takes the text apart: size, shape, footer, in this order.
+    /// Parses the text: size, shape, footer, in this order.
     ///
     /// # Errors
-    /// [`Malformed`] says what is wrong with it.
+    /// [`Malformed`] says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         Self::parse_known(text, |_| None)
     }
 
-    /// The same. `known` may know the [`encoded_footer`] of a key.
+    /// Does the same. `known` may know the [`encoded_footer`] of a key.
     pub(super) fn parse_known<'k>(
         text: &str,
         known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
@@ -141,20 +140,20 @@ impl UntrustedPaseto {
         Ok(Self { message, kid })
     }
 
-    /// The name of the key that it says signed it.
+    /// The ID of the key that the token claims to be signed with.
     #[must_use]
     pub const fn kid(&self) -> &KeyId {
         &self.kid
     }
 
-    /// The claims, if `key` signed them. They are authentic, and may be expired, revoked or meant
-    /// for somebody else.
+    /// Returns the claims, if `key` signed them. They are authentic, but may be expired, revoked or meant for another
+    /// audience.
     pub(crate) fn verify(mut self, key: &VerifyingKey) -> Result<AnyClaims, Malformed> {
         payload::parse(self.message.verified(key, b"")?, Format::Paseto)
     }
 }
 
-/// The key that a footer names.
+/// The ID of the key that a footer names.
 fn named(footer: &[u8]) -> Result<KeyId, Malformed> {
     let footer = Object::parse(footer);
     let footer = footer.map_err(|_| Malformed::Header("not one strict JSON object"))?;
@@ -168,8 +167,8 @@ fn named(footer: &[u8]) -> Result<KeyId, Malformed> {
     kid.ok_or(Malformed::Header("no kid"))
 }
 
-/// The footer of the tokens that `key` signs, as it stands there, to know it by. None if such a token would not
-/// be taken as one of that key.
+/// The encoded footer of the tokens that `key` signs, by which the key can be recognized. None if the parser would not
+/// read such a token as one of this key.
 pub(crate) fn encoded_footer(key: &VerifyingKey) -> Option<String> {
     let footer = footer(key);
     let is_its = key.algorithm() == Algorithm::V4Public
@@ -195,7 +194,7 @@ pub(super) fn footer(key: &VerifyingKey) -> String {
 /// Signs any message, with any footer and implicit assertion.
 ///
 /// # Errors
-/// [`SigningFailed`] if the key does not sign, or not PASETOs.
+/// [`SigningFailed`] if signing fails, or if the key is not for PASETOs.
 pub fn sign_message(
     message: &[u8],
     footer: &[u8],
@@ -221,7 +220,7 @@ fn sign_written<E>(
         piece::<SigningFailed>(&mut signed, |bytes| copy(bytes, other))?;
     }
     let signature = key.parsed().sign(&signed).ok_or(SigningFailed)?;
-    // The signature follows the message at once in what is encoded.
+    // In the encoded token, the signature directly follows the message.
     signed.truncate(message.end);
     signed.extend_from_slice(&signature);
     let mut token = String::with_capacity(USUAL_BYTES);
@@ -234,9 +233,9 @@ fn sign_written<E>(
     Ok(token)
 }
 
-/// PAE: the number of pieces, and each piece after its length, so that no two lists of pieces are
-/// one text (PASETO, Common Implementation Details). This is its begin: that there are four pieces, and the
-/// first. `room` is about what the others take.
+/// Begins the PAE: the number of pieces, then each piece after its length, so that no two lists of pieces encode alike
+/// (PASETO, Common Implementation Details). Writes the count, four, and the first piece. `room` is the approximate size
+/// of the others.
 fn pre_authentication_encoding(room: usize) -> Vec<u8> {
     const PIECES: u64 = 4;
     let mut encoded = Vec::with_capacity(64 + room);
@@ -246,7 +245,7 @@ fn pre_authentication_encoding(room: usize) -> Vec<u8> {
     encoded
 }
 
-/// The next piece, as `write` writes it, and where it is.
+/// Appends the next piece, as `write` writes it, and returns its position.
 fn piece<E>(
     encoded: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
@@ -287,7 +286,7 @@ mod tests {
         let read = UntrustedPaseto::parse(&token);
         assert_eq!(format!("{known:?}"), format!("{read:?}"));
         assert!(read.is_ok());
-        // A key for JWTs names itself in no PASETO.
+        // A key for JWTs never names itself in a PASETO.
         let taken = UntrustedPaseto::parse_known(&token, |_| Some(jwt.public()));
         assert_eq!(format!("{taken:?}"), format!("{read:?}"));
         assert_eq!(encoded_footer(jwt.public()), None);

@@ -1,5 +1,5 @@
-//! The claims as JSON, under the same names in both formats. Only times are written differently: as
-//! NumericDate in a JWT (RFC 7519, section 2), as RFC 3339 in a PASETO (its Registered Claims).
+//! The claims as JSON, with the same names in both formats. Only times differ: NumericDate in a JWT (RFC 7519, section
+//! 2), RFC 3339 in a PASETO (its Registered Claims).
 
 use std::str::FromStr;
 
@@ -13,10 +13,10 @@ use crate::key::Format;
 use crate::scope::Scopes;
 use crate::time::Timestamp;
 
-/// The last second of the year 9999: no honest time is later, and none is before 1970.
+/// The last second of the year 9999. A time after it or before 1970 is refused.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// What there may be in a token, in the order in which [`Payload`] writes it.
+/// The claims that a token may have, in the order in which [`Payload`] writes them.
 const NAMES: [&str; 14] = [
     "iss",
     "sub",
@@ -31,13 +31,13 @@ const NAMES: [&str; 14] = [
     "sid",
     "amr",
     "scope",
-    // Last, because the issuer writes none and names are expected in this order.
+    // Last, because the issuer writes none and the parser is fastest in this order.
     "nbf",
 ];
 
 type Members<'a> = [Option<Value<'a>>; NAMES.len()];
 
-/// Reads the claims that somebody signed. The subject says whose they are: no user's name is a client's.
+/// Parses signed claims. The subject decides between session and client: no user ID has the form of a client ID.
 pub(super) fn parse(json: &[u8], format: Format) -> Result<AnyClaims, Malformed> {
     let members = strict_json::members(json, &NAMES);
     let members = members.map_err(|_| Malformed::Claims("not one strict JSON object"))?;
@@ -66,7 +66,7 @@ fn session_claims(members: &Members<'_>, format: Format) -> Result<Claims, Malfo
         scope,
         nbf,
     ] = members;
-    // Half a client's token is neither.
+    // A mixture of session and client claims is neither.
     if id::<ClientId>(client_id, "client_id").is_ok() {
         return Err(Malformed::Claims("client_id"));
     }
@@ -112,7 +112,7 @@ fn client_claims(
     if id::<ClientId>(client_id, "client_id")? != client {
         return Err(Malformed::Claims("client_id"));
     }
-    // Half a session is neither.
+    // A mixture of session and client claims is neither.
     for (name, value) in [
         ("sid", sid),
         ("auth_time", auth_time),
@@ -137,7 +137,7 @@ fn client_claims(
     })
 }
 
-/// The claims as they stand in a token of that format.
+/// Serializes claims for a token of one format.
 #[derive(Clone, Copy, Debug)]
 pub struct Payload<'a> {
     claims: Either<'a>,
@@ -151,7 +151,7 @@ enum Either<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// `claims` as a token of `format` has them.
+    /// The `claims` of a session, for a token of `format`.
     #[must_use]
     pub const fn new(claims: &'a Claims, format: Format) -> Self {
         Self {
@@ -160,7 +160,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// A client's `claims` as a token of `format` has them.
+    /// The `claims` of a client, for a token of `format`.
     #[must_use]
     pub const fn of_client(claims: &'a ClientClaims, format: Format) -> Self {
         Self {

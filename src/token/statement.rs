@@ -1,4 +1,5 @@
-//! What an issuer says and signs that is no token: of a type of its own, so that neither passes for the other.
+//! Statements that an issuer signs and that are not tokens. Each has a type of its own, so that neither passes for the
+//! other.
 
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use crate::encoding::strict_json::Object;
 use crate::id::KeyId;
 use crate::key::{Format, SigningKey, VerifyingKey};
 
-/// A statement whose signature nobody has checked.
+/// A statement whose signature is not checked yet.
 #[derive(Debug)]
 pub struct UntrustedStatement<'a> {
     signed: SignedText<'a>,
@@ -24,10 +25,10 @@ enum SignedText<'a> {
 }
 
 impl<'a> UntrustedStatement<'a> {
-    /// Takes the text apart, as a statement of the type `typ`.
+    /// Parses the text as a statement of the type `typ`.
     ///
     /// # Errors
-    /// [`Malformed`] says what is wrong with it.
+    /// [`Malformed`] says what is wrong with the text.
     pub fn parse(text: &'a str, typ: &'static str) -> Result<Self, Malformed> {
         let no_kid = Malformed::Header("no kid");
         let (signed, kid) = if text.starts_with(paseto::HEADER) {
@@ -48,13 +49,13 @@ impl<'a> UntrustedStatement<'a> {
         Ok(Self { signed, kid, typ })
     }
 
-    /// The name of the key that it says signed it.
+    /// The ID of the key that the statement claims to be signed with.
     #[must_use]
     pub const fn kid(&self) -> &KeyId {
         &self.kid
     }
 
-    /// What it says, if `key` signed it.
+    /// Returns the content, if `key` signed it.
     ///
     /// # Errors
     /// [`Malformed::Algorithm`], [`Malformed::Signature`].

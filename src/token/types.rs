@@ -1,6 +1,6 @@
-//! The types of signed texts, as the header `typ` says them.
+//! The types of signed texts, as in the header `typ`.
 
-/// An access token (RFC 9068, section 2.1), compared to the letter.
+/// An access token (RFC 9068, section 2.1). The comparison is exact.
 pub const ACCESS_TOKEN: &str = "at+jwt";
 
 /// A page of the revocation feed: the `typ` of a JWS, the implicit assertion of a PASETO.

@@ -1,7 +1,7 @@
-//! The memo: a token text that verified before, to the byte, has the signature that it had.
+//! The memo: a cache of verified tokens. A token text that verified before, byte for byte, needs no signature check.
 //!
-//! It knows signatures alone. Time, key, audience, revocation and freshness are asked each time, by the
-//! one function that asks them of a token that is new.
+//! The memo spares only the signature check. Time, key, audience, revocation and freshness are checked each time, by
+//! the same function that checks a new token.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -13,20 +13,20 @@ use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 use super::verified::Verified;
 use crate::token::paseto;
 
-/// What the memo may hold if nothing is said, in bytes: some 39,000 tokens.
+/// The default size of the memo, in bytes: room for about 39,000 tokens.
 pub const MEMO_BYTES: u64 = 64 * 1024 * 1024;
 
-/// What a token takes beside its text and its claims: places in tables, reference counts, what an
-/// allocator keeps for itself.
+/// The bytes that a token takes beside its text and its claims: table slots, reference counts and the allocator's own
+/// data.
 const OVERHEAD: u64 = 256;
 
-/// A token that is far from the usual one in size only makes the first guess of the table's size a bad one.
+/// The usual size of a token in the memo, in bytes. Other sizes only make the first guess of the table's size worse.
 const USUAL: u64 = 1700;
 
-/// How much of a text its place depends on.
+/// The number of bytes at the end of a signature that are hashed.
 const TAIL: usize = 32;
 
-/// Token texts that verified, and what they said; the least used of them leave when it is full.
+/// Token texts that verified, with their claims. A full memo evicts the least used ones.
 pub(super) struct Memo(Option<MemoCache>);
 
 type MemoCache =
@@ -46,9 +46,9 @@ struct TokenText(Box<str>);
 #[derive(PartialEq, Eq)]
 struct PresentedText<'a>(&'a str);
 
-/// The end of the signature. Texts meet in one place only if their signatures end alike, and nothing
-/// enters whose signature is not good: who has no key cannot choose how one ends, and the hash has a
-/// secret of its own besides. That spares hashing the whole text; it is compared whole.
+/// Returns the end of the signature, the only part that is hashed; texts are compared whole. Two texts share a slot
+/// only if their signatures end alike, and only texts with a good signature enter. Without a key, nobody can choose how
+/// a signature ends, and the hasher has a random key besides.
 fn tail(text: &str) -> &[u8] {
     let signed = match text.strip_prefix(paseto::HEADER) {
         Some(rest) => rest.rsplit_once('.').map_or(rest, |(body, _footer)| body),
@@ -84,7 +84,7 @@ impl Equivalent<TokenText> for PresentedText<'_> {
 }
 
 impl Memo {
-    /// One of at most so many bytes; with none it remembers nothing.
+    /// A memo of at most `bytes` bytes; with 0 it stores nothing.
     pub(super) fn of(bytes: u64) -> Self {
         let items = usize::try_from(bytes / USUAL).unwrap_or(usize::MAX);
         let options = OptionsBuilder::new()
@@ -102,12 +102,12 @@ impl Memo {
         Self(known)
     }
 
-    /// What that text said when it verified.
+    /// The result for a text that verified before.
     pub(super) fn get(&self, text: &str) -> Option<Verified> {
         self.0.as_ref()?.get(&PresentedText(text))
     }
 
-    /// Remembers a text whose signature is good.
+    /// Stores a text whose signature is good.
     pub(super) fn remember(&self, text: &str, verified: &Verified) {
         if let Some(known) = &self.0 {
             known.insert(TokenText(text.into()), verified.clone());
@@ -120,14 +120,14 @@ impl Memo {
         }
     }
 
-    /// How many tokens it remembers.
+    /// The number of stored tokens.
     pub(super) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, Cache::len)
     }
 }
 
 impl fmt::Debug for Memo {
-    /// The texts are what lets their bearer in.
+    /// Prints no texts: a token text is a credential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memo").field("len", &self.len()).finish()
     }

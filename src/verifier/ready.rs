@@ -1,4 +1,4 @@
-//! Waiting until a verifier can judge tokens, and why it cannot.
+//! Waits until a verifier can judge tokens, and reports why it cannot.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How long a cause that may pass is given to pass.
+/// The time that a passing cause is given to pass.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Why a verifier cannot judge tokens: what happened, and what to do about it. `Display` and `Debug` show the same
-/// sentence. It contains no secret.
+/// The reason why a verifier cannot judge tokens: what happened, and what to do about it. `Display` and `Debug` print
+/// the same sentence, which contains no secret.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct NotReady {
@@ -19,7 +19,7 @@ pub struct NotReady {
 }
 
 impl NotReady {
-    /// A cause that the same question cannot get past: somebody has to change something.
+    /// A cause that asking again cannot remove: somebody has to change something.
     pub(crate) fn lasting(why: impl fmt::Display) -> Self {
         Self {
             why: why.to_string().into(),
@@ -27,7 +27,7 @@ impl NotReady {
         }
     }
 
-    /// A cause that may be gone with the next question.
+    /// A cause that may be gone when the verifier asks again.
     pub(crate) fn passing(why: impl fmt::Display) -> Self {
         Self {
             may_pass: true,
@@ -36,21 +36,21 @@ impl NotReady {
     }
 }
 
-/// As `Display`: a program whose `main` returns the error prints it so.
+/// Prints the same text as `Display`, because a program whose `main` returns the error prints the `Debug` form.
 impl fmt::Debug for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// The outcome of each question to an issuer in another process.
+/// The outcome of each request to an issuer in another process.
 #[derive(Debug)]
 pub(crate) struct Faults {
     last: watch::Sender<Option<NotReady>>,
 }
 
 impl Faults {
-    /// Reports the outcome of a question: none if it was answered well.
+    /// Reports the outcome of a request: none if it succeeded.
     pub(crate) fn report(&self, fault: Option<NotReady>) {
         self.last.send_replace(fault);
     }
@@ -64,14 +64,15 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    /// The issuer that is reached at that URL, and where to report what it answers.
+    /// The issuer at this URL, and where to report the outcome of requests to it.
     pub(crate) fn at(url: &str) -> (Faults, Self) {
         let (last, faults) = watch::channel(None);
         let at = url.into();
         (Faults { last }, Self { at, faults })
     }
 
-    /// Waits until it is ready, or a fault that lasts is reported. What was reported before is not the cause now.
+    /// Waits until the verifier is ready or a lasting fault is reported. Faults that were reported before the call do
+    /// not count.
     async fn settle(
         &self,
         is_ready: impl Fn() -> bool,
@@ -93,7 +94,7 @@ impl Followed {
     }
 }
 
-/// Waits until it is ready, for as long as that may still come.
+/// Waits until the verifier is ready, or until it cannot become ready any more.
 pub(super) async fn wait(
     followed: Option<&Followed>,
     is_ready: impl Fn() -> bool,
@@ -129,7 +130,7 @@ mod tests {
     const MOMENT: Duration = Duration::from_millis(1);
     const URL: &str = "http://127.0.0.1:1";
 
-    /// What a call says that ends after that time, while `script` runs beside it.
+    /// The result of a call that must end after `time`, while `script` runs beside it.
     async fn after(
         time: Duration,
         followed: &Followed,
@@ -163,7 +164,7 @@ mod tests {
         let said = after(2 * SECOND, &followed, &ready, refused).await;
         assert_eq!(said, Err("wrong secret".to_owned()));
 
-        // That one was reported before this call.
+        // The "wrong secret" fault was reported before this call.
         let nobody = async {
             sleep(SECOND).await;
             faults.report(Some(NotReady::passing("nobody there")));

@@ -1,5 +1,5 @@
-//! What a service behind a proxy is told of a token, in header values: with each request the same, so it is written
-//! once.
+//! The identity of a token as header values, for a service behind a proxy. The values are the same for each request, so
+//! they are built once.
 
 use std::sync::OnceLock;
 
@@ -7,13 +7,13 @@ use http::HeaderValue;
 
 use crate::id::MOST_BYTES;
 
-/// The token's subject, session, client and scope.
+/// The values of the token's subject, session, client and scope.
 pub(crate) type HeaderValues = [HeaderValue; 4];
 
-/// What they take beside their texts: their reference count, and what an allocator keeps for itself.
+/// The bytes that the values take beside their texts: the reference count and the allocator's own data.
 const SHARING: usize = 64;
 
-/// Nothing, until it is first wanted.
+/// The header values of a token, built on first use.
 #[derive(Debug, Default)]
 pub(super) struct Said(OnceLock<HeaderValues>);
 
@@ -22,14 +22,15 @@ impl Said {
         self.0.get_or_init(say)
     }
 
-    /// What it takes beside itself, if two of the values are names and the others texts of so many bytes.
+    /// The bytes that the values take on the heap, if two of them are IDs and the others are texts of `texts` bytes in
+    /// total.
     pub(super) const fn bytes(texts: usize) -> usize {
         2 * MOST_BYTES + texts + SHARING
     }
 }
 
 impl PartialEq for Said {
-    /// It follows from what it is said of.
+    /// The values follow from the claims, so they make no difference.
     fn eq(&self, _: &Self) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! What verification gives: holding it is the proof.
+//! The results of verification: holding one is the proof.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::key::{Algorithm, VerifyingKey};
 use crate::scope::Scopes;
 use crate::time::Timestamp;
 
-/// Claims that were verified. Only [`Verifier::verify`](super::Verifier::verify) makes them: holding them is the proof.
+/// Verified claims of a session. Only a [`Verifier`](super::Verifier) makes them: holding them is the proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedClaims(pub(super) Arc<SignedClaims<Claims>>);
 
-/// What the key of that name, which was this one then, has signed.
+/// Claims, with the `kid` and the public key that verified them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SignedClaims<C> {
     pub(super) claims: C,
@@ -43,25 +43,25 @@ impl<C> SignedClaims<C> {
 }
 
 impl VerifiedClaims {
-    /// All the claims.
+    /// All claims.
     #[must_use]
     pub fn claims(&self) -> &Claims {
         &self.0.claims
     }
 
-    /// The key that signed them.
+    /// The ID of the key that signed the claims.
     #[must_use]
     pub fn kid(&self) -> &KeyId {
         &self.0.kid
     }
 
-    /// Whose session it is.
+    /// The user whose session it is.
     #[must_use]
     pub fn subject(&self) -> UserId {
         self.0.claims.subject
     }
 
-    /// The session.
+    /// The session ID.
     #[must_use]
     pub fn session_id(&self) -> SessionId {
         self.0.claims.session_id
@@ -73,54 +73,54 @@ impl VerifiedClaims {
         self.0.claims.expires_at
     }
 
-    /// What `say` says of the claims, the first time.
+    /// The header values that `say` builds from the claims, at the first call only.
     #[cfg(feature = "server")]
     pub(crate) fn said(&self, say: impl FnOnce(&Claims) -> HeaderValues) -> &HeaderValues {
         self.0.said.or_say(|| say(&self.0.claims))
     }
 }
 
-/// A client's claims that were verified. Only [`Verifier::verify_any`](super::Verifier::verify_any) makes them: holding them is the proof.
+/// Verified claims of a client. Only a [`Verifier`](super::Verifier) makes them: holding them is the proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedClient(pub(super) Arc<SignedClaims<ClientClaims>>);
 
 impl VerifiedClient {
-    /// All the claims.
+    /// All claims.
     #[must_use]
     pub fn claims(&self) -> &ClientClaims {
         &self.0.claims
     }
 
-    /// Whose token it is.
+    /// The client whose token it is.
     #[must_use]
     pub fn client(&self) -> ClientId {
         self.0.claims.client
     }
 
-    /// What it permits.
+    /// The scopes that the token grants.
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         &self.0.claims.scopes
     }
 
-    /// What `say` says of the claims, the first time.
+    /// The header values that `say` builds from the claims, at the first call only.
     #[cfg(feature = "server")]
     pub(crate) fn said(&self, say: impl FnOnce(&ClientClaims) -> HeaderValues) -> &HeaderValues {
         self.0.said.or_say(|| say(&self.0.claims))
     }
 }
 
-/// What a good token of either kind is.
+/// The result of verifying a token of either kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verified {
-    /// A session's.
+    /// A session's token.
     Session(VerifiedClaims),
-    /// A client's own.
+    /// A client's own token.
     Client(VerifiedClient),
 }
 
 impl Verified {
-    /// The key that signed it.
+    /// The ID of the key that signed the token.
     #[must_use]
     pub fn kid(&self) -> &KeyId {
         match self {
@@ -145,7 +145,7 @@ impl Verified {
         }
     }
 
-    /// What it takes in memory, about.
+    /// The approximate size in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let (itself, texts) = match self {
             Self::Session(VerifiedClaims(signed)) => {
@@ -161,8 +161,8 @@ impl Verified {
     }
 }
 
-/// What is known of an authentic token whose session ID was renewed: enough to end its session, and not
-/// enough to be let in.
+/// What is known of an authentic token whose session ID was renewed: enough to end its session, but not to grant
+/// access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Superseded {
     pub(super) session_id: SessionId,
@@ -171,7 +171,7 @@ pub struct Superseded {
 }
 
 impl Superseded {
-    /// The session, in a generation that is dead.
+    /// The session ID, whose generation is dead.
     #[must_use]
     pub const fn session_id(&self) -> SessionId {
         self.session_id

@@ -1,7 +1,6 @@
-//! Revocations of one kind, in a moka cache without a bound.
-//!
-//! Its values are groups of many: moka has some 300 bytes and two allocations for each value, which a group
-//! shares out. A list of a million is so a fifth as large, and is filled and emptied in a fraction of the time.
+//! Revocations of one kind, in a moka cache without a size bound. A cache value is a group of many entries.
+// Perf: moka uses about 300 bytes and two allocations for each value, which the entries of a group share. A list of a
+// million entries thus takes a fifth of the memory, and is filled and emptied in a fraction of the time.
 
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,14 +13,15 @@ use super::merge::{CutOff, Merge};
 use crate::id::Lineage;
 use crate::time::Timestamp;
 
-/// How many share out the groups: who changes one seldom waits for who changes another.
+/// The number of locks that guard the groups. With this many, writers of different groups seldom wait for each other.
 const LOCKS: usize = 64;
 
-/// How many groups are dropped before the cache's own work is done, by who drops them: left to itself the cache
-/// does it in the next call that comes, a logout's for example.
+/// After this many dropped groups, the dropping thread runs the cache's pending tasks. Otherwise the cache runs them in
+/// the next call, for example that of a logout.
 const DROPPED_AT_ONCE: usize = 64;
 
-/// Those whose keys' hashes have the same first 12 bits: up to 4,096 groups, of some 250 at a million.
+/// The entries whose key hashes share the first 12 bits. There are up to 4,096 groups, of about 250 entries each in a
+/// list of a million.
 #[derive(Debug)]
 struct Group<K, V>(RwLock<Vec<(K, V)>>);
 
@@ -30,7 +30,7 @@ impl<K: Clone + Eq, V: Merge> Group<K, V> {
         let group = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let entries = group.iter().filter(|(known, _)| known == key);
         let values = entries.map(|(_, value)| *value);
-        // Beside one that is covered and not dropped yet, there may be a newer one.
+        // A newer entry may stand beside a covered one that is not dropped yet.
         values.reduce(Merge::stricter)
     }
 
@@ -39,7 +39,7 @@ impl<K: Clone + Eq, V: Merge> Group<K, V> {
         group.iter().any(|(_, value)| value.expires_at() <= horizon)
     }
 
-    /// Drops what the horizon covers: how many, and how many are left.
+    /// Drops the entries that the horizon covers. Returns how many it dropped, and how many are left.
     fn drop_covered(&self, horizon: Timestamp) -> (usize, usize) {
         let mut group = self.write();
         let before = group.len();
@@ -56,9 +56,9 @@ impl<K: Clone + Eq, V: Merge> Group<K, V> {
 #[derive(Debug)]
 pub(super) struct Entries<K: Hash + Eq + Send + Sync + 'static, V: Merge> {
     cache: Cache<u16, Arc<Group<K, V>>>,
-    /// It knows every key that is in the cache and not covered, before the cache has it.
+    /// Knows every key that is in the cache and not covered. A key enters the filter before it enters the cache.
     filter: Filter,
-    /// A group is put into the cache and taken out of it, and changed, under its lock.
+    /// Guards the groups: inserting a group into the cache, changing it and removing it needs its lock.
     locks: [Mutex<()>; LOCKS],
     count: AtomicU64,
 }
@@ -73,25 +73,25 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Merge> Entries<K, V> {
         }
     }
 
-    /// Takes note of about how many there will be.
+    /// Announces the approximate number of entries to come.
     pub(super) fn expect(&self, entries: u64) {
         self.filter.expect(entries);
     }
 
-    /// Enters some, each merged with what is there.
+    /// Adds entries, each merged with the present entry of the same key.
     pub(super) fn enter(&self, entries: impl IntoIterator<Item = (K, V)>) {
         let entries = entries.into_iter();
         let mut entries: Vec<_> = entries
             .map(|(key, value)| (self.filter.hash(&key), key, value))
             .collect();
-        // So that those of one group come together, and those of one place in the filter.
+        // Sorting brings together the entries of one group, and those of one word of the filter.
         entries.sort_unstable_by_key(|(hash, ..)| *hash);
         for group in entries.chunk_by(|(one, ..), (other, ..)| number(*one) == number(*other)) {
             self.enter_in_group(group);
         }
     }
 
-    /// Enters those of one group.
+    /// Adds entries that belong to one group.
     fn enter_in_group(&self, entries: &[(u64, K, V)]) {
         let Some((hash, ..)) = entries.first() else {
             return;
@@ -106,8 +106,8 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Merge> Entries<K, V> {
         let mut group = group.write();
         for (hash, key, new) in entries {
             let may_be_there = self.filter.may_have(*hash);
-            // First: whoever finds the entry told of elsewhere must look for it here. And each time: the filter
-            // forgets what expires.
+            // Note the key before the insert: a thread that has heard of the entry must get past the filter. Note it on
+            // every insert: the filter forgets what expires.
             self.filter.note(*hash, new.expires_at(), self.len());
             let there = may_be_there.then(|| group.iter_mut().find(|(known, _)| known == key));
             if let Some((_, value)) = there.flatten() {
@@ -115,7 +115,7 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Merge> Entries<K, V> {
                 continue;
             }
             if group.len() == group.capacity() {
-                // Half of the memory would be air if it grew twofold.
+                // Grow by a quarter: doubling would leave up to half of the memory unused.
                 let more = group.len() / 4 + 1;
                 group.reserve_exact(more);
             }
@@ -124,7 +124,7 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Merge> Entries<K, V> {
         }
     }
 
-    /// The lock of the group of that number.
+    /// Locks the group of this number.
     fn lock(&self, number: u16) -> MutexGuard<'_, ()> {
         let lock = &self.locks[usize::from(number) % LOCKS];
         lock.lock().unwrap_or_else(PoisonError::into_inner)
@@ -139,7 +139,7 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Merge> Entries<K, V> {
         self.cache.get(&number(hash))?.get(key)
     }
 
-    /// Drops what the horizon covers.
+    /// Drops the entries that the horizon covers.
     pub(super) fn drop_covered(&self, horizon: Timestamp) {
         let mut emptied = 0;
         for (number, group) in &self.cache {
@@ -148,7 +148,7 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Merge> Entries<K, V> {
             }
             {
                 let _lock = self.lock(*number);
-                // Not the one that was seen before the lock was taken: another may have taken its place.
+                // Look the group up again: another may have replaced the one that was seen before the lock was taken.
                 let Some(group) = self.cache.get(&*number) else {
                     continue;
                 };
@@ -165,8 +165,7 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Merge> Entries<K, V> {
             }
         }
         self.cache.run_pending_tasks();
-        // What it has of those is of no use any more. Not before: nothing that is in the cache and binds is
-        // without its bits.
+        // The filter goes last: an entry that is in the cache and still in force always has its bits in the filter.
         self.filter.drop_covered(horizon);
     }
 
@@ -175,7 +174,7 @@ impl<K: Clone + Hash + Eq + Send + Sync + 'static, V: Merge> Entries<K, V> {
     }
 }
 
-/// The group of a key of that hash.
+/// The number of the group for a key with this hash.
 const fn number(hash: u64) -> u16 {
     (hash >> 52) as u16
 }
@@ -199,7 +198,7 @@ mod tests {
     use super::super::merge::EndedGenerations;
     use super::*;
 
-    /// Its hash is that of four others of a hundred, and so is its group.
+    /// A key that shares its hash, and so its group, with four others out of a hundred.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Key(i64);
 
@@ -209,7 +208,7 @@ mod tests {
         }
     }
 
-    /// With a filter that soon is full.
+    /// Entries with a filter that is soon full.
     fn few() -> Entries<Key, EndedGenerations> {
         Entries {
             filter: Filter::with_first(8),
@@ -254,7 +253,7 @@ mod tests {
     fn what_is_covered_hides_nothing_newer() {
         let (entries, horizon) = (few(), Timestamp::from_millis(10));
         entries.enter([(Key(1), ended(1, 10))]);
-        // As if it had entered behind the back of who drops.
+        // Simulates a drop by the filter that has not reached the cache yet.
         entries.filter.drop_covered(horizon);
         entries.enter([(Key(1), ended(2, 20))]);
         assert_eq!(entries.get(&Key(1)), Some(ended(2, 20)));
@@ -273,7 +272,7 @@ mod tests {
         come_and_go(100_000, 2);
     }
 
-    /// One enters `all`, two drop all but the last that `live`, and one looks for those.
+    /// One thread adds `all` keys, two drop all but the last `live` ones, and one looks these up.
     fn come_and_go(all: i64, live: i64) {
         let entries = few();
         let (entered, covered) = (AtomicI64::new(-1), AtomicI64::new(-1));
@@ -286,7 +285,7 @@ mod tests {
                     let key = newest - step % live;
                     step += 7;
                     let found = entries.get(&Key(key)).is_some();
-                    // What is covered by now may have been on its way out.
+                    // A key that is covered by now may have been dropped.
                     assert!(found || key <= covered.load(Ordering::SeqCst), "{key}");
                 }
             });
@@ -304,7 +303,7 @@ mod tests {
                 entered.store(*key, Ordering::SeqCst);
                 entries.get(&Key(*key)).is_none()
             });
-            // The others go on until it is said.
+            // The other threads run until `done` is set.
             done.store(true, Ordering::SeqCst);
             assert_eq!(missed, None);
         });

@@ -1,8 +1,8 @@
-//! What is certainly not among some entries: a miss, the common case, then costs a few words of memory and not
-//! a walk through a large map.
+//! A filter that tells which keys are certainly absent. A miss, the common case, then reads a few words of memory
+//! instead of searching a large map.
 //!
-//! It is a Bloom filter in parts, each opened when the one before it is full. A bit is never cleared: a part
-//! leaves as a whole, once the horizon has passed the last expiry of all that was noted in it.
+//! The filter is a Bloom filter in parts; a new part opens when the last one is full. No bit is ever cleared: a part is
+//! dropped as a whole, once the horizon has passed the latest expiry noted in it.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -13,17 +13,17 @@ use arc_swap::ArcSwap;
 
 use crate::time::Timestamp;
 
-/// How many keys the first part has room for.
+/// The number of keys that the first part has room for.
 const FIRST: usize = 16 * 1024;
 
-/// A key sets four bits of one word, and with so many keys a word, one look-up in a hundred or so that
-/// could be answered here is not.
+/// The number of keys per word of 64 bits. A key sets four bits of one word; at this density, about one look-up in a
+/// hundred of an absent key passes the filter.
 const KEYS_A_WORD: usize = 4;
 
-/// What is said to be about to come is believed up to this: 64 MiB of bits. A head row that is wrong says anything.
+/// The largest announced number of keys that is believed: 64 MiB of bits. A wrong head row may announce any number.
 const MOST_EXPECTED: u64 = 1 << 24;
 
-/// Keys that were noted, up to a time.
+/// The bits of noted keys, and the latest expiry of these keys.
 struct Part {
     words: Box<[AtomicU64]>,
     noted: AtomicUsize,
@@ -44,7 +44,7 @@ impl Part {
         self.noted.load(Ordering::Relaxed) >= self.words.len() * KEYS_A_WORD
     }
 
-    /// The word of a key, and its bits there. They come from different bits of the hash.
+    /// The word of a key, and the key's bits in it. Word and bits come from different bits of the hash.
     fn place(&self, hash: u64) -> (&AtomicU64, u64) {
         let bits = (0..4).fold(0, |bits, at| bits | 1 << ((hash >> (6 * at)) & 63));
         let word = ((hash >> 32) * self.words.len() as u64) >> 32;
@@ -65,16 +65,16 @@ impl Part {
     }
 }
 
-/// The parts, the oldest first.
+/// The parts, from the oldest to the newest.
 pub(super) struct Filter {
     parts: ArcSwap<Vec<Arc<Part>>>,
-    /// Whether there are any: of most kinds there is never a revocation, and to take hold of no parts costs as much
-    /// as to take hold of some.
+    /// Whether there are any parts. Most kinds never have a revocation, and loading an empty list of parts costs as
+    /// much as loading a full one.
     any: AtomicBool,
-    /// Who notes and who drops take turns: a part that another has just noted something in must not leave for
-    /// what it had before.
+    /// Serializes noting and dropping: a part must not be dropped for its former expiry after another thread has noted
+    /// a key in it.
     turn: Mutex<()>,
-    /// With a secret of its own.
+    /// A hasher with a random key of its own.
     hasher: RandomState,
     first: usize,
     expected: AtomicU64,
@@ -85,7 +85,7 @@ impl Filter {
         Self::with_first(FIRST)
     }
 
-    /// With a first part of that room, for tests of how it grows.
+    /// A filter whose first part has room for `first` keys, for tests of its growth.
     pub(super) fn with_first(first: usize) -> Self {
         Self {
             parts: ArcSwap::default(),
@@ -97,19 +97,19 @@ impl Filter {
         }
     }
 
-    /// Takes note of how many keys there are about to be, so that one part has room for them.
+    /// Announces the approximate number of keys to come, so that one part has room for them.
     pub(super) fn expect(&self, keys: u64) {
         self.expected
             .store(keys.min(MOST_EXPECTED), Ordering::Relaxed);
     }
 
-    /// What it knows a key by.
+    /// The hash by which the filter knows a key.
     pub(super) fn hash(&self, key: &impl Hash) -> u64 {
         self.hasher.hash_one(key)
     }
 
-    /// Notes the hash of a key that is about to be entered, or entered again, until `expires_at`. Whoever looks
-    /// for it after this finds that it may be there. `live` is about how many there are.
+    /// Notes the hash of a key that is about to be added, or added again, until `expires_at`. Every look-up after this
+    /// finds that the key may be present. `live` is the approximate number of keys.
     pub(super) fn note(&self, hash: u64, expires_at: Timestamp, live: u64) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let parts = self.parts.load();
@@ -117,8 +117,8 @@ impl Filter {
             part.note(hash, expires_at);
             return;
         }
-        // Twice what there is or is known to come: few parts while the list grows, and once it does not, this
-        // much is filled when what the parts before it have is gone.
+        // Make room for twice the live or announced keys. A growing list then has few parts, and in a list of steady
+        // size the earlier parts can be dropped by the time this one is full.
         let live = live.max(self.expected.load(Ordering::Relaxed));
         let room = usize::try_from(live)
             .unwrap_or(usize::MAX)
@@ -130,8 +130,8 @@ impl Filter {
         self.put(parts);
     }
 
-    /// The hash of a key that may be there. None only if it was never noted, or no longer than until what the
-    /// horizon has passed.
+    /// Returns the key's hash if the key may be present. None means that the key was never noted, or that the horizon
+    /// has passed every expiry noted for it.
     pub(super) fn find(&self, key: &impl Hash) -> Option<u64> {
         if !self.any.load(Ordering::SeqCst) {
             return None;
@@ -140,12 +140,12 @@ impl Filter {
         self.may_have(hash).then_some(hash)
     }
 
-    /// Whether a key of that hash may be there.
+    /// Whether a key with this hash may be present.
     pub(super) fn may_have(&self, hash: u64) -> bool {
         self.parts.load().iter().any(|part| part.may_have(hash))
     }
 
-    /// Drops the parts of which the horizon covers all.
+    /// Drops the parts that the horizon covers completely.
     pub(super) fn drop_covered(&self, horizon: Timestamp) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let covered =
@@ -157,7 +157,7 @@ impl Filter {
         }
     }
 
-    /// In its turn.
+    /// Replaces the parts. The caller holds `turn`.
     fn put(&self, parts: Vec<Arc<Part>>) {
         let any = !parts.is_empty();
         self.parts.store(Arc::new(parts));
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(words * KEYS_A_WORD as u64, 2 * MOST_EXPECTED);
     }
 
-    /// Whoever drops takes all that there is, and must not take what was noted meanwhile.
+    /// The dropping thread covers everything noted so far, and must not drop what is noted meanwhile.
     #[test]
     fn nothing_is_lost_that_is_noted_while_all_before_it_leaves() {
         let filter = Filter::with_first(8);
@@ -267,7 +267,7 @@ mod tests {
     fn what_comes_and_goes_takes_no_more_room() {
         let filter = Filter::with_first(64);
         for key in 0..100_000_i64 {
-            // A hundred live at any time.
+            // A hundred keys are live at any time.
             filter.note(filter.hash(&key), Timestamp::from_millis(key + 100), 100);
             if key % 10 == 0 {
                 filter.drop_covered(Timestamp::from_millis(key));

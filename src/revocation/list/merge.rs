@@ -1,11 +1,11 @@
-//! What is dead of one thing, and how two revocations of it merge.
+//! The effect of a revocation on one target, and how two revocations of the same target merge.
 
 use crate::id::Lineage;
 use crate::revocation::ALL;
 use crate::time::Timestamp;
 
-/// What is dead of one session or one token: every generation before `from`, and from `grace_until` on
-/// `from` itself, which was renewed.
+/// The dead generations of a session or token: all before `from`, and from `grace_until` on also `from` itself, which
+/// was renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EndedGenerations {
     pub(super) from: i64,
@@ -13,7 +13,7 @@ pub(super) struct EndedGenerations {
     pub(super) expires_at: Timestamp,
 }
 
-/// What is dead of a user, a key or everything: all that began before `from`, but for `spared`.
+/// The dead sessions or tokens of a user, a client, a key or everything: all that began before `from`, except `spared`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CutOff {
     pub(super) from: i64,
@@ -21,7 +21,7 @@ pub(super) struct CutOff {
     pub(super) expires_at: Timestamp,
 }
 
-/// Two revocations of one thing merge to the stricter in every field.
+/// Merges two revocations of one target to the stricter in every field.
 pub(super) trait Merge: Copy + PartialEq + Send + Sync + 'static {
     fn stricter(self, other: Self) -> Self;
     fn expires_at(&self) -> Timestamp;
@@ -46,7 +46,7 @@ impl EndedGenerations {
 }
 
 impl Merge for EndedGenerations {
-    /// The grace is that of the later renewal: what was renewed before it has none left.
+    /// Takes the grace of the later renewal: a generation that was renewed earlier has no grace left.
     fn stricter(self, other: Self) -> Self {
         let from = self.from.max(other.from);
         let graces = [self, other].into_iter().filter(|ended| ended.from == from);
@@ -74,10 +74,10 @@ impl CutOff {
 }
 
 impl Merge for CutOff {
-    /// Spared is who both leave alone: at most one of the two can be below the later cut-off.
+    /// Spares a session only if both revocations spare it: at most one of the two can be below the later cut-off.
     fn stricter(self, other: Self) -> Self {
         let from = self.from.max(other.from);
-        // One that began later needs no sparing, and would take the place of one that does.
+        // A session that began later needs no sparing, and would take the place of one that does.
         let needs = |lineage: &Lineage| lineage.created_at().millis() < from;
         let left_alone = |lineage: &Lineage| !self.ends(*lineage) && !other.ends(*lineage);
         let mut spared = [self.spared, other.spared].into_iter().flatten();
