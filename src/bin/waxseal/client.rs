@@ -20,13 +20,13 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::table::table;
 
-/// What shows the result of a change.
+/// The command that shows the result of a change.
 const SEE: &str = "waxseal client list";
 
-/// More than any set of keys has.
+/// The most bytes to read of a key set. Every valid set is smaller.
 const MAX_KEYS_BYTES: u64 = 64 * 1024;
 
-/// It is carried by every token, and a token has room for so much.
+/// The maximum length of an audience, in bytes. Every token carries its audience and has a limited size.
 const MAX_AUDIENCE_BYTES: usize = 1024;
 
 pub async fn run(action: ClientAction, config: &Config, output: Output) -> Result<(), Failure> {
@@ -78,7 +78,7 @@ pub async fn run(action: ClientAction, config: &Config, output: Output) -> Resul
     ended.say(store, config, output.receipt()).await
 }
 
-/// The client after a change. One that is deleted, or cannot be read any more, as it was.
+/// Returns the client after a change, or as it was before if it was deleted or cannot be read.
 async fn as_it_is(clients: &dyn Clients, client: Client) -> Client {
     let now = clients.client_named(&client.name).await;
     let same = |now: &Client| now.id == client.id;
@@ -132,7 +132,7 @@ fn keys_from_stdin() -> Result<ClientKeys, Failure> {
     })
 }
 
-/// The client of that name or ID, or a refusal that says what to do.
+/// Finds a client by name or ID. The refusal says what to do.
 pub async fn find(clients: &dyn Clients, name: &str) -> Result<Client, Failure> {
     let missing = || {
         Failure::refused(format!(
@@ -149,7 +149,7 @@ pub async fn find(clients: &dyn Clients, name: &str) -> Result<Client, Failure> 
     found.map_err(Failure::refused)?.ok_or_else(missing)
 }
 
-/// A client as JSON: the same members in every command.
+/// Returns a client as JSON, with the same members in every command.
 fn shown(client: &Client) -> Map<String, Value> {
     let value = json!({
         "client_id": client.id,
@@ -251,7 +251,7 @@ async fn list(clients: &dyn Clients, output: Output) -> Result<(), Failure> {
     })
 }
 
-/// Changes the client; gives the `seq` of the revocation, if that ended its tokens.
+/// Changes the client. Returns the `seq` of the revocation if the change ended the client's tokens.
 pub async fn change(
     clients: &dyn Clients,
     client: &Client,

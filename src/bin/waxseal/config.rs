@@ -1,4 +1,5 @@
-//! Settings: flags over `WAXSEAL_*` over waxseal.toml over defaults. What is wrong is named.
+//! Settings. Flags override `WAXSEAL_*` variables, which override waxseal.toml, which overrides the defaults. An error
+//! names the wrong setting.
 
 pub mod database;
 mod issuer;
@@ -30,22 +31,22 @@ use refusal::{FILE, bad};
 use timeouts::WrittenTimeouts;
 pub use tls::TlsFiles;
 
-/// The settings of the service, and where it listens.
+/// The settings of the service and of the program, checked.
 #[derive(Debug)]
 pub struct Config {
     pub listen: SocketAddr,
     pub metrics_listen: Option<SocketAddr>,
-    /// The certificate and the key, if the service speaks TLS.
+    /// The certificate and the key; `None` if the service speaks plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// Whether the issuer was set, and not made from the address to listen on.
+    /// Whether the issuer was set. Otherwise it is derived from the address to listen on.
     issuer_is_set: bool,
-    /// For how long the service says that it will stop before it does.
+    /// How long the service announces its stop before it stops.
     pub stop_notice: Duration,
-    /// Whether a database on another machine is taken without a check of its certificate.
+    /// Whether to connect to a database on another machine without checking its certificate.
     pub takes: Takes,
-    /// How many connections may be open at once, if that is set.
+    /// How many connections may be open at once; `None` if that is not set.
     pub max_connections: Option<usize>,
-    /// Whom a start without any user adds; none if nobody is to be added.
+    /// The user whom a start without users adds; `None` adds nobody.
     pub first_user: Option<Username>,
     pub settings: Settings,
 }
@@ -318,7 +319,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
 }
 
 impl Config {
-    /// Refuses an issuer that nobody set and no client can reach.
+    /// Refuses an issuer that is derived from an unspecified address to listen on: no client can reach it.
     pub fn check_issuer(&self) -> Result<(), Failure> {
         if self.issuer_is_set || !self.listen.ip().is_unspecified() {
             return Ok(());
@@ -329,7 +330,7 @@ impl Config {
         )))
     }
 
-    /// Whether browsers do not keep the session cookie of the issuer.
+    /// Whether browsers discard the issuer's session cookie.
     pub fn loses_cookies(&self) -> bool {
         issuer::loses_cookies(&self.settings.issuer)
     }
@@ -340,7 +341,7 @@ fn address(key: &str, text: &str) -> Result<SocketAddr, Failure> {
     text.parse().map_err(|_| bad(key, text, wanted))
 }
 
-/// What is separated by commas. An empty text is an empty list.
+/// Parses a list separated by commas. An empty text is an empty list.
 fn list<T>(
     key: &str,
     text: Option<String>,
@@ -389,7 +390,7 @@ fn read_file(path: Option<&str>) -> Result<File, Failure> {
     })
 }
 
-/// Which line is wrong, and its key. Not the line as it is: it may have a password in it.
+/// Returns the number of the wrong line, and its key. It does not quote the line, which may have a password in it.
 fn place(text: &str, span: Option<Range<usize>>) -> String {
     let Some((before, rest)) = span.and_then(|span| text.split_at_checked(span.start)) else {
         return String::new();

@@ -1,7 +1,7 @@
-//! How many connections are open at once: in total, and from one address.
+//! The limits on open connections: in total, and from one address.
 //!
-//! Both limits leave descriptors for the database, the mark and the keys. So a flood of connections may refuse
-//! newcomers, and a logout on a connection that was accepted can still be written.
+//! Both limits leave descriptors for the database, the mark and the keys. In a flood of connections the service may
+//! refuse new ones, but a logout on an accepted connection can still be written.
 
 mod descriptors;
 mod gate;
@@ -17,10 +17,10 @@ pub use descriptors::{most_connections, raise_limit};
 pub use gate::{Admitted, Gate, Peer};
 pub use meters::{ConnectionMetrics, Refused, describe};
 
-/// One address has at most this part of all connections, so that eight of them are needed to take all.
+/// One address has at most an eighth of all connections, so that it takes eight addresses to use them all.
 const PARTS: usize = 8;
 
-/// One address has at least so many, however few there are in all: a browser opens 6 (HTTP/1.1).
+/// One address has at least this many connections, even if the total is low: a browser opens 6 (HTTP/1.1).
 const LEAST_EACH: usize = 8;
 
 /// The connections of one port, with their limits.
@@ -28,7 +28,7 @@ const LEAST_EACH: usize = 8;
 pub struct Connections {
     total: usize,
     each: usize,
-    /// The limit of one address does not apply to these.
+    /// The networks of trusted proxies, without the limit of one address.
     proxies: Vec<IpNet>,
     open: Mutex<Counts>,
     meters: ConnectionMetrics,
@@ -37,12 +37,12 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Counts {
     total: usize,
-    /// Those that the limit of one address applies to. An address without one is not in here.
+    /// The connections by address, where the limit of one address applies. An address without connections has no entry.
     each: HashMap<IpAddr, usize>,
 }
 
 impl Connections {
-    /// At most `total`. Connections from `proxies` count in the total only.
+    /// Limits the connections to `total`. Connections from `proxies` count only in the total.
     pub fn new(total: usize, proxies: &[IpNet], meters: ConnectionMetrics) -> Arc<Self> {
         Arc::new(Self {
             total,
@@ -53,10 +53,10 @@ impl Connections {
         })
     }
 
-    /// Counts a connection from that address until its [`AdmittedConnection`] is dropped.
+    /// Counts a connection from this address until its [`AdmittedConnection`] is dropped.
     ///
     /// # Errors
-    /// Which limit is reached.
+    /// [`Refused`] says which limit is reached.
     pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<AdmittedConnection, Refused> {
         let subscriber = self.subscriber(peer);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +85,7 @@ impl Connections {
         })
     }
 
-    /// Which connections count together. None for a trusted proxy, which connects for many.
+    /// Returns the address under which connections count together; `None` for a trusted proxy, which connects for many.
     fn subscriber(&self, peer: IpAddr) -> Option<IpAddr> {
         let peer = peer.to_canonical();
         if self.proxies.iter().any(|network| network.contains(&peer)) {
@@ -102,7 +102,7 @@ impl Connections {
     }
 }
 
-/// A connection that counts, until this is dropped.
+/// An accepted connection, which counts until this value is dropped.
 #[derive(Debug)]
 pub struct AdmittedConnection {
     connections: Arc<Connections>,
@@ -138,7 +138,7 @@ mod tests {
         Connections::new(total, &proxies, ConnectionMetrics::default())
     }
 
-    /// How many connections from these addresses in turn are accepted, and why the next one is not.
+    /// Opens connections from these addresses in turn. Returns the accepted ones, and why the next one is refused.
     fn fill(connections: &Arc<Connections>, peers: &[&str]) -> (Vec<AdmittedConnection>, Refused) {
         let mut places = Vec::new();
         for peer in peers.iter().cycle() {

@@ -1,4 +1,4 @@
-//! What ends something says that it is done once that is so: where logouts are fenced, at every node.
+//! Reports of revocations. With fenced logouts a command reports success once every node refuses what it revoked.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,10 +19,10 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{Output, Receipt};
 
-/// Of a file it cannot be said that no server serves by it.
+/// With SQLite and bounded logouts no server registers, so the program cannot tell whether one runs.
 const UNREGISTERED: &str = "a server on a SQLite file whose logouts are bounded is not entered anywhere: if one runs here it reads the log itself, and refuses within its max_staleness";
 
-/// What was written, and what to say of it.
+/// A committed revocation, with its report.
 #[derive(Debug)]
 pub struct EndedReport {
     seq: i64,
@@ -33,7 +33,7 @@ pub struct EndedReport {
     committed: Instant,
 }
 
-/// A moment by both hands of the clock.
+/// An instant, by the wall clock and by the uptime.
 #[derive(Clone, Copy, Debug)]
 struct Instant {
     wall: Timestamp,
@@ -48,7 +48,7 @@ impl Instant {
         }
     }
 
-    /// A later moment by the wall clock, up to the next millisecond.
+    /// Converts a later uptime to the wall clock's time, rounded up to a millisecond.
     fn wall_at(self, uptime: Duration) -> Timestamp {
         let later = uptime.saturating_sub(self.uptime);
         self.wall.plus(later + Duration::from_millis(1))
@@ -56,7 +56,7 @@ impl Instant {
 }
 
 impl EndedReport {
-    /// That the entry `seq` has just been committed. The command `see` shows the result.
+    /// Creates the report of the entry `seq`, which was committed just now. The command `see` shows the result.
     pub fn by(seq: i64, value: Value, text: String, see: &'static str) -> Self {
         Self {
             seq,
@@ -67,7 +67,7 @@ impl EndedReport {
         }
     }
 
-    /// Says that it is done: where logouts are fenced, once no node accepts what was ended.
+    /// Reports success; with fenced logouts, once no node accepts what was revoked.
     pub async fn say(
         mut self,
         store: SqlStore,
@@ -78,7 +78,7 @@ impl EndedReport {
             let register: Arc<dyn Register> = Arc::new(store);
             if let Err(cause) = self.wait(register, config).await {
                 if receipt.has_secret() {
-                    // It counts: what was shown must be a whole result, whatever becomes of the rest.
+                    // The secret that was shown is valid, so the result must be complete even though the wait failed.
                     receipt.finish(&self.value, &self.text, self.see)?;
                 }
                 return Err(self.not_known(&cause));
@@ -92,7 +92,7 @@ impl EndedReport {
         register: Arc<dyn Register>,
         config: &Config,
     ) -> Result<(), StoreError> {
-        // For their names alone: whom to wait for is the fence's business.
+        // This read only provides the names. The fence decides which nodes to wait for.
         let names = register.nodes().await.map(|read| read.nodes);
         let names = names.unwrap_or_default().into_iter();
         let names = names.map(|known| (known.node.id, known.node.name));
@@ -144,7 +144,8 @@ impl EndedReport {
         ))
     }
 
-    /// The same, and shows which nodes have it and when it can have been used last.
+    /// Waits until the answer is known, and reports which nodes have applied the revocation and when one can last have
+    /// accepted what it ends.
     pub async fn explain(
         mut self,
         store: SqlStore,
@@ -152,7 +153,7 @@ impl EndedReport {
         output: Output,
     ) -> Result<(), Failure> {
         let settings = &config.settings;
-        // An output that fails ends no waiting.
+        // A failed output does not end the wait.
         let lost = RefCell::new(None);
         let say = |text: String| {
             if let Err(cause) = output.line(|| text) {
@@ -172,7 +173,7 @@ impl EndedReport {
         );
         watched.await.map_err(|cause| self.not_known(&cause))?;
         let last = explanation.last_use().unwrap_or(committed.uptime);
-        // A server on a file is in the register only if its own logouts are fenced.
+        // With SQLite a server is in the register only if its own logouts are fenced.
         let has = |known: &NodeReport| known.standing == NodeState::Has;
         let on_file = matches!(settings.database, Database::Sqlite);
         let alone = on_file && !explanation.nodes().any(has);

@@ -1,4 +1,4 @@
-//! How a command fails: what happened and what to do on stderr, and the exit code.
+//! Failures of commands. Each has an exit code, and a message on stderr that says what happened and what to do.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -7,36 +7,36 @@ use serde_json::json;
 
 use crate::streams;
 
-/// The exit code of something that is due: for monitoring, neither a success nor a failure.
+/// The exit code when an action is due: for monitoring, neither a success nor a failure.
 const DUE: u8 = 3;
 
-/// Why a command did not do what it was asked.
+/// Why a command exits with another code than 0.
 #[derive(Debug)]
 pub enum Failure {
-    /// Exit code 1: it was refused, or it failed.
+    /// Exit code 1: the command was refused, or it failed.
     Refused(String),
-    /// Exit code 1: the store failed, and whether the change was made is not known.
+    /// Exit code 1: the store failed, and it is unknown whether the change was made.
     Unknown(String),
     /// Exit code 1: standard output could not be written. The message says what was changed.
     Output(String),
-    /// Exit code 2: it was asked wrongly, in a flag, a variable or the file.
+    /// Exit code 2: an argument, a variable or the settings file is wrong.
     Usage(String),
-    /// Exit code 3: it is in order, and something is due.
+    /// Exit code 3: everything is in order, and an action is due.
     Due(String),
 }
 
 impl Failure {
-    /// A refusal for the reason given.
+    /// Returns a refusal for the given reason.
     pub fn refused(why: impl Display) -> Self {
         Self::Refused(why.to_string())
     }
 
-    /// The store failed to make a change, for the reason given.
+    /// Returns the failure of a change in the store for the given reason. The change may have been made.
     pub fn unknown(why: impl Display) -> Self {
         Self::Unknown(why.to_string())
     }
 
-    /// What happened, and what to do.
+    /// Returns what happened, and what to do.
     pub fn message(&self) -> &str {
         let (Self::Refused(why)
         | Self::Unknown(why)
@@ -46,7 +46,7 @@ impl Failure {
         why
     }
 
-    /// The same failure, with more to say.
+    /// Appends `more` to the message.
     pub fn with(mut self, more: &str) -> Self {
         let (Self::Refused(why)
         | Self::Unknown(why)
@@ -57,8 +57,8 @@ impl Failure {
         self
     }
 
-    /// Says it on stderr, as one line of JSON if `json` is set, and gives the exit code. It is the same whether or
-    /// not stderr can be written.
+    /// Writes the message to stderr, as one line of JSON if `json` is set, and returns the exit code. The code is the
+    /// same if stderr cannot be written.
     pub fn report(self, json: bool) -> ExitCode {
         let (name, code) = match self {
             Self::Refused(_) | Self::Unknown(_) => ("refused", 1),

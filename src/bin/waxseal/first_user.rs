@@ -1,4 +1,4 @@
-//! The first user, whom a start without any user adds with an initial password.
+//! The first user. A start without users adds this user, with an initial password.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::{passwords, streams, user};
 
-/// Adds the first user if there is no user, and reminds of each initial password that was not changed yet.
+/// Adds the first user if there is no user. Otherwise prints a reminder of each initial password that was not changed.
 pub async fn make(waxseal: &Waxseal, config: &Config) -> Result<(), Failure> {
     let accounts = waxseal.accounts();
     let users = accounts.users().await.map_err(Failure::refused)?;
@@ -31,8 +31,8 @@ pub async fn make(waxseal: &Waxseal, config: &Config) -> Result<(), Failure> {
     user.password_change_required_by = Some(by);
     let password = passwords::random(&OsRandom::new());
     let hash = passwords::hash(password.clone(), username.as_str(), &config.settings).await?;
-    // The password is shown before the user is made. A user whose password nobody has seen would keep the next start
-    // from making another.
+    // Show the password before adding the user. If nobody saw the password, the user would exist all the same, and the
+    // next start would add no other.
     let passwd = command(config, "passwd", username.as_str());
     let shown = streams::err(&format!(
         "waxseal: there was no user, so one is made. This is shown once:\n  username: {username}\n  password: {password}\nwaxseal: this password works for one hour, until {by}. Sign in and change it, or run: {passwd}\n"
@@ -46,7 +46,7 @@ pub async fn make(waxseal: &Waxseal, config: &Config) -> Result<(), Failure> {
     let Err(failure) = user::insert(&*accounts, &user, &hash).await else {
         return Ok(());
     };
-    // Another node that starts at the same moment may have made it.
+    // The user may be there all the same, or another node that started at the same moment has added one.
     let users = accounts.users().await.unwrap_or_default();
     if users.iter().any(|known| known.id == user.id) {
         return Ok(());
@@ -60,7 +60,7 @@ pub async fn make(waxseal: &Waxseal, config: &Config) -> Result<(), Failure> {
     Err(failure.with("; the password that was shown may be valid or not: keep it secret"))
 }
 
-/// The command for a user, with the folders that this process has.
+/// Returns a command line for a user, with the folders of this process.
 fn command(config: &Config, action: &str, name: &str) -> String {
     let Settings {
         data_dir, mark_dir, ..

@@ -26,13 +26,13 @@ use crate::output::Output;
 use crate::streams;
 use crate::table::table;
 
-/// What shows the result of a change.
+/// The command that shows the result of a change.
 const SEE: &str = "waxseal keys list";
 
 pub async fn run(action: KeysAction, config: &Config, output: Output) -> Result<(), Failure> {
     let (folder, now) = (&config.settings.keys_dir, SystemClock.now());
-    // Those that change the folder look at the clock once they hold its lock: until then a key that
-    // they make is not published.
+    // Commands that change the folder read the clock when they hold its lock: a key that they create is not published
+    // before that.
     match action {
         KeysAction::List => {
             let keyring = key_folder::keyring(folder).map_err(Failure::refused)?;
@@ -47,7 +47,7 @@ pub async fn run(action: KeysAction, config: &Config, output: Output) -> Result<
     }
 }
 
-/// The keys that the revocation log has. A folder of keys without a database has none.
+/// Returns the keys that the revocation log revokes. Without a database there are none.
 async fn revoked_keys(config: &Config) -> Result<HashSet<KeyId>, Failure> {
     let mut revoked = HashSet::new();
     let sqlite = matches!(config.settings.database, Database::Sqlite);
@@ -122,7 +122,7 @@ fn text(rows: &[Value]) -> String {
     table(columns.map(|(header, _)| header), &rows)
 }
 
-/// One key as JSON: the same members in every command.
+/// Returns one key as JSON, with the same members in every command.
 fn row_of(rows: &[Value], kid: &KeyId) -> Option<Value> {
     let of_key = |row: &&Value| row["kid"] == kid.to_string();
     rows.iter().find(of_key).cloned()
@@ -189,7 +189,7 @@ async fn rotate(
     );
     if dry_run {
         let (revoked, now) = (revoked_keys(config).await?, SystemClock.now());
-        // Not checked before: a rotation may be what it lacks.
+        // Check the schedule only afterwards: the rotation may repair it.
         let files = key_folder::load(folder).map_err(Failure::refused)?;
         let planned = |file: &KeyFile| Planned {
             kid: file.key.public().kid().clone(),
@@ -237,7 +237,7 @@ async fn rotate(
     output.receipt().finish(&value, &done, SEE)
 }
 
-/// A rotation does not help where every key begins in the future.
+/// Refuses a schedule in which every key begins in the future: a rotation does not help there.
 fn refuse_not_yet(
     plan: &[Planned],
     format: Format,
@@ -250,7 +250,7 @@ fn refuse_not_yet(
     }
 }
 
-/// Takes revoked keys out of the schedule, and sees to it that a successor is published again.
+/// Revokes these keys in the schedule, and publishes a successor again.
 fn take_out(
     plan: &mut Vec<Planned>,
     revoked: &HashSet<KeyId>,
@@ -288,7 +288,7 @@ async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failur
             .into_iter()
             .map(|file| file.key)
             .find(|key| *key.public().kid() == wanted),
-        // A folder that is in disorder, perhaps because of this very key, does not hold up its end.
+        // A broken folder, perhaps broken by this very key, must not prevent the revocation.
         Err(why) => {
             streams::note(&why.to_string());
             None
@@ -304,8 +304,8 @@ async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failur
         .await
         .map_err(Failure::refused)?;
     let now = SystemClock.now();
-    // The log first: from then on every node refuses the key, whatever becomes of the folder. By the
-    // name that it would have in the other format too.
+    // Write the log first: from then on every node refuses the key, even if the change of the folder fails. Revoke also
+    // the name that the key would have in the other format.
     let mut names = vec![wanted.clone()];
     names.extend(known.and_then(|key| key.public().other_name()));
     let mut seq = 0;
@@ -324,7 +324,7 @@ async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failur
             "the key is revoked, but stays in the key folder: {why}"
         ));
     }
-    // A folder in disorder has no row for it.
+    // A broken folder has no row for the key.
     if let Ok(keyring) = key_folder::keyring(folder) {
         let rows = rows(keyring.plan(), &HashSet::from([wanted.clone()]), now);
         for (name, member) in row_of(&rows, &wanted)

@@ -1,4 +1,4 @@
-//! The lines of the log: each says at its end which request it is about, if it is about one.
+//! The format of log lines. A line about a request ends with the request's method, path and IDs.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Ports, and the HTTP server on them with its limits.
+//! The ports, and the HTTP server on them with its limits.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,40 +13,41 @@ use crate::connections::{Connections, Gate, Peer};
 use crate::failure::Failure;
 use crate::patience::Patience;
 
-/// How long a client of HTTP/2 may be silent before it is asked whether it is there. What is asked is news to whoever
-/// watches the connection, so this is shorter than that one waits.
+/// How long an HTTP/2 client may be silent before the server sends a PING. A PING counts as activity of the connection,
+/// so this is shorter than the limit in [`Patience`].
 const PING: Duration = Duration::from_secs(10);
 
-/// The most bytes of a request's head in HTTP/1.1. A longer one is answered with 431 (RFC 6585, section 5).
+/// The maximum size of a request's head in HTTP/1.1, in bytes. A longer head gets 431 (RFC 6585, section 5).
 const MAX_HEAD: usize = 64 * 1024;
 
-/// The same for HTTP/2, where one connection has many heads at once (RFC 9113, section 6.5.2:
-/// SETTINGS_MAX_HEADER_LIST_SIZE).
+/// The maximum size of a request's head in HTTP/2, in bytes. It is lower because one connection has many heads at once
+/// (RFC 9113, section 6.5.2: SETTINGS_MAX_HEADER_LIST_SIZE).
 const MAX_HEADER_LIST: u32 = 16 * 1024;
 
-/// The most requests at once on a connection of HTTP/2: not fewer than RFC 9113 recommends (section 6.5.2).
+/// The maximum number of concurrent requests on an HTTP/2 connection: not fewer than RFC 9113 recommends
+/// (section 6.5.2).
 const MAX_STREAMS: u32 = 100;
 
-/// The most streams of a connection that its client reset before they were looked at: more close it
-/// (CVE-2023-44487).
+/// The maximum number of streams that the client of a connection resets before the server accepts them. More close the
+/// connection (CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
 
-/// The most streams of a connection that were reset for an error of its client: more close it.
+/// The maximum number of streams that the server resets for errors of a connection's client. More close the connection.
 const MAX_ERROR_RESETS: usize = 100;
 
-/// The bytes of bodies that a client of HTTP/2 may send ahead, on one stream and on the whole connection: a body that
-/// is accepted is at most 16 KiB, and 65,535 is the least that a connection starts with (RFC 9113, section 6.9.2).
+/// How many bytes of bodies an HTTP/2 client may send ahead, on one stream and on the whole connection. An accepted
+/// body has at most 16 KiB, and a connection starts with at least 65,535 (RFC 9113, section 6.9.2).
 const STREAM_WINDOW: u32 = 16 * 1024;
 const CONNECTION_WINDOW: u32 = 65_535;
 
-/// The bytes of an answer that wait to be sent on a stream of HTTP/2.
+/// How many bytes of an answer may wait to be sent on an HTTP/2 stream.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// How many connections wait to be accepted, at most: the system may have a lower limit of its own.
+/// How many connections may wait to be accepted. The system may have a lower limit.
 const WAITING: u32 = 4096;
 
-/// The service's port, taken. Until the service is ready to answer it refuses connections, so that balancers and
-/// clients turn to others instead of waiting.
+/// The service's port, bound and not yet listening. It refuses connections until the service is ready, so that load
+/// balancers and clients turn to other nodes instead of waiting.
 pub struct Port {
     socket: TcpSocket,
     wanted: SocketAddr,
@@ -60,8 +61,8 @@ impl Port {
         };
         let refused = |cause| not_listening(wanted, "--listen", &cause);
         let socket = socket.map_err(refused)?;
-        // Connections of a service that ran here before may still be ending. It lets two services take the port that
-        // start at the same moment; the second one fails when it listens.
+        // Connections of an earlier service may still be closing. The option lets two services that start at the same
+        // moment bind the port; the second one fails when it listens.
         socket.set_reuseaddr(true).map_err(refused)?;
         socket.bind(wanted).map_err(refused)?;
         Ok(Self { socket, wanted })
@@ -82,7 +83,7 @@ fn not_listening(address: SocketAddr, flag: &str, cause: &io::Error) -> Failure 
     ))
 }
 
-/// Takes a port and listens, or names the flag that chooses another.
+/// Binds a port and listens. The error names the flag that chooses another address.
 pub fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let refused = |cause| not_listening(address, flag, &cause);
     let listener = TcpListener::bind(address).map_err(refused)?;
@@ -91,7 +92,7 @@ pub fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
-/// A server whose connections, and the memory of each, are limited, and which waits for no client without end.
+/// Returns a server that limits the number of connections, the memory of each, and the time to wait for a client.
 pub fn server(
     listener: TcpListener,
     handle: Handle<Peer>,

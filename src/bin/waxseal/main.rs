@@ -41,8 +41,8 @@ use cli::{Cli, Command};
 use failure::Failure;
 use output::Output;
 
-/// Of what is written in C too, by its feature `override`: SQLite asks the usual one for so much at once that it
-/// gives memory back to the system and takes it again at each statement.
+/// The allocator of the whole process. The feature `override` makes C code use it too: SQLite's allocations are so
+/// large that the system's allocator returns memory to the system and takes it again at each statement.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     let command = match cli.command.unwrap_or(Command::Serve) {
-        // These look at no setting.
+        // These commands read no settings.
         Command::Settings => return misuse::show_settings(),
         Command::Completions { shell } => return packaging::completions(shell),
         Command::Man { out } => return packaging::man(out.as_deref()),
@@ -89,7 +89,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     }
 }
 
-/// What the library warns of, an operator at the command line must see too.
+/// Logs to standard error with this filter, so that an operator at the command line sees the library's warnings.
 fn say(filter: &str) {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))

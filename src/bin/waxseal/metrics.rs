@@ -1,4 +1,4 @@
-//! `GET /metrics`, on a port of its own for operators.
+//! `GET /metrics`, on a separate port for operators.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -20,17 +20,17 @@ use crate::failure::Failure;
 use crate::listen::{bind, server};
 use crate::tls::{self, Tls};
 
-/// How often what histograms have heard is summed up, so that it does not pile up when nobody asks.
+/// How often the recorder aggregates the samples of histograms. Otherwise they would accumulate while nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The most connections of this port. A flood of it must not take what the service needs, nor one of the service keep
-/// the metrics from being read.
+/// The maximum number of connections to this port. It is separate from the service's limit: a flood of one port must
+/// not block the other.
 const CONNECTIONS: usize = 32;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The operators' port, taken, and a recorder for what is made from now on.
+/// The operators' port, bound, and a recorder for every metric that is created from now on.
 pub struct Metrics {
     listener: TcpListener,
     address: SocketAddr,
@@ -44,11 +44,11 @@ struct MetricsPage {
     recorder: PrometheusHandle,
 }
 
-/// The server of the metrics, and its end.
+/// The task that serves the metrics.
 pub type Serving = JoinHandle<std::io::Result<()>>;
 
 impl Metrics {
-    /// None if nobody wants metrics: then nothing is recorded.
+    /// Binds the port and installs the recorder. Returns `None`, and records nothing, if `metrics_listen` is not set.
     pub fn bind(config: &Config) -> Result<Option<Self>, Failure> {
         let Some(address) = config.metrics_listen else {
             return Ok(None);
@@ -67,7 +67,7 @@ impl Metrics {
         }))
     }
 
-    /// Serves them in a task of its own: what it tells of hangs without it.
+    /// Serves the metrics in a separate task, which still answers when the service hangs.
     pub fn serve(
         self,
         waxseal: &Waxseal,
@@ -95,7 +95,7 @@ impl Metrics {
     }
 }
 
-/// Why the metrics are not served any more; never, if they are not to be.
+/// Waits until the metrics server fails, and returns the cause. Without a metrics server it waits forever.
 pub async fn failed(serving: Option<Serving>) -> Failure {
     match serving {
         None => std::future::pending().await,
@@ -126,7 +126,8 @@ async fn metrics(State(page): State<MetricsPage>, headers: HeaderMap) -> impl In
     (fields, text)
 }
 
-/// OpenMetrics names a counter without `_total` above its lines, has no empty lines, and says where it ends.
+/// Converts the text to OpenMetrics, which names a counter without `_total` above its lines, has no empty lines, and
+/// ends with a mark.
 fn openmetrics(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.is_empty());
     let lines = lines.map(|line| {

@@ -38,7 +38,7 @@ pub async fn run(to: Option<&str>, config: &Config, output: Output) -> Result<()
     output.receipt().finish(&value, &done, see)
 }
 
-/// The flag may show a password to everybody on this machine; the variable does not.
+/// Returns the address to move to. The flag may show a password to everybody on this machine; the variable does not.
 fn target(to: Option<&str>, config: &Config) -> Result<PostgresUrl, Failure> {
     match (to, &config.settings.database) {
         (Some(text), _) => database::address(text, config.takes)

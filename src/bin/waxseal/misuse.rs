@@ -1,4 +1,4 @@
-//! What the arguments ask for besides a command: help, the version, or a message that says what is wrong.
+//! Arguments that run no command: help, the version, and errors of usage.
 
 use std::env;
 use std::io::{self, IsTerminal};
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::streams;
 
-/// Every setting, as `waxseal help settings` shows it.
+/// Prints every setting, as `waxseal help settings` does.
 pub fn show_settings() -> Result<(), Failure> {
     match command().try_get_matches_from(["waxseal", "help", "settings"]) {
         Err(help) => Output::plain(&shown(&help, io::stdout().is_terminal())),
@@ -59,7 +59,7 @@ pub fn answer(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// The help of a group whose command is missing. clap shows it only while no variable has a setting.
+/// Returns the help of a group whose command is missing. clap shows it only while no variable has a setting.
 fn help_in_place_of(error: &clap::Error) -> Option<clap::Error> {
     if error.kind() != ErrorKind::MissingSubcommand {
         return None;
@@ -80,8 +80,8 @@ fn shown(error: &clap::Error, terminal: bool) -> String {
     }
 }
 
-/// Whether the message has an address in it that was typed. The text of the help, which names `postgres://…`, was
-/// not. Help never has the value of a variable in it: `cli::help` hides them all.
+/// Whether the message quotes an address that was typed. The `postgres://…` in the help text was not typed. Help never
+/// shows the value of a variable: `cli::help` hides them all.
 fn quotes_address(error: &clap::Error, typed: &[impl AsRef<str>]) -> bool {
     let typed = |text: &str| typed.iter().any(|word| word.as_ref().contains(text));
     let quoted = error.context().flat_map(|(_, value)| match value {
@@ -94,7 +94,7 @@ fn quotes_address(error: &clap::Error, typed: &[impl AsRef<str>]) -> bool {
         .any(|text| may_be_address(text) && typed(text))
 }
 
-/// `postgres://…`, or the part of one that may have a password in it: `user:password@host`.
+/// Whether the text may be `postgres://…`, or the part of it that may have a password: `user:password@host`.
 fn may_be_address(text: &str) -> bool {
     let login = text
         .split_once('@')

@@ -1,10 +1,10 @@
-//! Results on standard output: for people, or as JSON. A result that cannot be written is a failure.
+//! Results on standard output, as text or as JSON. A result that cannot be written is a failure.
 //!
 //! The order of a change and its output:
 //!
-//! - A change without a secret comes first. If the output fails after it, the message says what was done.
-//! - A secret comes first, and the change after it. A secret that cannot be shown is then never one that counts; the
-//!   price is that a secret which was shown does not count if the change fails, and the message says so. The other
+//! - Without a secret, the change comes first. If the output then fails, the message says what was done.
+//! - With a secret, the secret comes first and the change after it. So a secret that cannot be shown never becomes
+//!   valid. The price: if the change fails, the secret that was shown is not valid, and the message says so. The other
 //!   order needs an undo, which fails where it is needed most: on a machine that is breaking down. This holds for
 //!   `user add`, `user passwd`, `client add`, `client rotate-secret` and the first user of `serve`.
 
@@ -17,22 +17,22 @@ use serde_json::{Map, Value};
 use crate::failure::Failure;
 use crate::streams;
 
-/// Where results go, and how they look.
+/// The format of results: text, or JSON with `--json`.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     pub json: bool,
 }
 
-/// The output of a change. It may have shown a secret already.
+/// The output of a change, which may have shown a secret already.
 #[derive(Debug)]
 pub struct Receipt {
     output: Output,
-    /// What the first half of the JSON object has.
+    /// The members that the first half of the JSON object has; `None` if no secret was shown.
     shown: Option<Map<String, Value>>,
     secret: &'static str,
 }
 
-/// The output could not be written.
+/// A failure to write to standard output.
 #[derive(Debug)]
 pub struct Lost {
     cause: io::Error,
@@ -53,7 +53,7 @@ impl Output {
         streams::out(text).map_err(|cause| Lost { cause }.nothing_changed())
     }
 
-    /// Prints a line for people, who see what happens as it does.
+    /// Prints a line of progress. With `--json` it prints nothing.
     pub fn line(self, text: impl FnOnce() -> String) -> Result<(), Lost> {
         if self.json {
             return Ok(());
@@ -61,7 +61,7 @@ impl Output {
         streams::out(&(text() + "\n")).map_err(|cause| Lost { cause })
     }
 
-    /// For a change that makes no secret.
+    /// Returns the receipt of a change that makes no secret.
     pub const fn receipt(self) -> Receipt {
         Receipt {
             output: self,
@@ -70,8 +70,8 @@ impl Output {
         }
     }
 
-    /// Shows a secret before the change that makes it count. `value` is the first half of a JSON object; it stays
-    /// open until [`Receipt::finish`], so no program can take it for a whole one.
+    /// Shows a secret before the change that makes it valid. `value` is the first half of a JSON object. The object
+    /// stays incomplete until [`Receipt::finish`], so that no program can parse it earlier.
     pub fn show_secret(
         self,
         secret: &'static str,
@@ -106,12 +106,12 @@ impl Output {
 }
 
 impl Receipt {
-    /// Whether it has shown a secret.
+    /// Whether the receipt has shown a secret.
     pub const fn has_secret(&self) -> bool {
         self.shown.is_some()
     }
 
-    /// Prints what was done. `see` is a command that shows it, for when this fails.
+    /// Prints what was done. If that fails, the error names `see`, a command that shows the result.
     pub fn finish(self, value: &Value, done: &str, see: &str) -> Result<(), Failure> {
         let written = match &self.shown {
             Some(shown) if self.output.json => {
@@ -131,12 +131,12 @@ impl Receipt {
         written.map_err(|lost| lost.after(&format!("{done}{shown}"), see))
     }
 
-    /// The change failed: a secret that was shown does not count, or nobody knows whether it does.
+    /// Returns the failure of the change. It adds that a secret which was shown is not valid, or that this is unknown.
     pub fn void(self, failure: Failure) -> Failure {
         if self.secret.is_empty() {
             return failure;
         }
-        // The line ends. What is in it stays half an object.
+        // End the line. The JSON object on it stays incomplete.
         let _ = streams::out(if self.output.json { "\n" } else { "" });
         let secret = self.secret;
         let counts = match failure {
@@ -148,7 +148,7 @@ impl Receipt {
 }
 
 impl Lost {
-    /// The failure of a command that has changed nothing.
+    /// Returns the failure of a command that has changed nothing.
     pub fn nothing_changed(self) -> Failure {
         Failure::Output(format!(
             "standard output {}; nothing was changed: run the command again with an output that can be written",
@@ -156,7 +156,7 @@ impl Lost {
         ))
     }
 
-    /// The failure of a command that has done that. `see` is a command that shows it.
+    /// Returns the failure of a command that has done `done`. The command `see` shows the result.
     pub fn after(self, done: &str, see: &str) -> Failure {
         Failure::Output(format!(
             "{done}\nThis is done, but standard output {}. Do not run the command again; to see the result: {see}",

@@ -1,4 +1,4 @@
-//! What packagers install beside the command: completions and manual pages.
+//! Completion scripts and manual pages, which packagers install beside the command.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub fn completions(shell: Shell) -> Result<(), Failure> {
 pub fn man(folder: Option<&Path>) -> Result<(), Failure> {
     let Some(folder) = folder else {
         let mut page = Vec::new();
-        // As for the folder: help has no page of its own.
+        // As in the folder, `help` has no page of its own.
         let mut command = command().disable_help_subcommand(true);
         command.build();
         let rendered = Man::new(command).render(&mut page);

@@ -1,4 +1,4 @@
-//! Passwords on their way in: typed, from standard input, or made at random.
+//! New passwords: typed, read from standard input, or generated.
 
 use std::io::{IsTerminal, Read, stdin};
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::cli::WithPassword;
 use crate::failure::Failure;
 use crate::terminal;
 
-/// The password of a user, and where it is from.
+/// A user's new password, and its origin.
 pub struct Chosen {
     pub text: String,
-    /// It was made at random: nobody knows it yet.
+    /// Whether the password was generated, so that nobody knows it yet.
     pub made: bool,
 }
 
-/// The password that the flags ask for. Without a flag a person types it on a terminal; elsewhere it is made.
+/// Returns the password that the flags ask for. Without a flag it asks on a terminal, and otherwise generates one.
 pub fn chosen(wanted: &WithPassword) -> Result<Chosen, Failure> {
     let given = |text| Chosen { text, made: false };
     if wanted.password_stdin {
@@ -35,17 +35,17 @@ pub fn chosen(wanted: &WithPassword) -> Result<Chosen, Failure> {
     Ok(Chosen { text, made: true })
 }
 
-/// A password of 128 random bits that can be typed.
+/// Generates a password of 128 random bits that can be typed.
 pub fn random(random: &dyn Random) -> String {
     let mut bytes = [0; 16];
     random.fill(&mut bytes);
     base64url::encode(&bytes)
 }
 
-/// All of standard input, but for one line end.
+/// Reads all of standard input, without one trailing line end.
 fn from_stdin() -> Result<String, Failure> {
     let mut text = String::new();
-    // Two bytes more than a password and a line end may have, to tell a longer one.
+    // Up to two bytes more than the longest password and a line end, to detect a longer password.
     let limit = MAX_BYTES as u64 + 3;
     stdin()
         .lock()
@@ -65,7 +65,7 @@ fn from_stdin() -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The hash of a new password of the user of that name.
+/// Hashes the new password of this user, if the rules accept it.
 pub async fn hash(
     text: String,
     username: &str,
@@ -78,7 +78,7 @@ pub async fn hash(
     hasher()?.hash(password).await.map_err(Failure::refused)
 }
 
-/// Refuses an initial password in its own place: it was shown, and must be changed.
+/// Refuses a new password that equals the initial one, which was shown and must be changed.
 pub async fn refuse_same(text: &str, initial: PasswordHash) -> Result<(), Failure> {
     let password = Password::presented(text.to_owned().into()).map_err(Failure::refused)?;
     let checked = hasher()?.check(password, Some(initial)).await;

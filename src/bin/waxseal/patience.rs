@@ -1,7 +1,7 @@
-//! How long a client is waited for.
+//! The idle timeout of connections.
 //!
-//! hyper has a timeout of its own for a request's head, and makes a timer for each request: that costs a tenth of a
-//! whole request. This has one a connection. It ticks, and what goes on between two ticks is all that it looks at.
+//! hyper's own timeout for a request's head makes a timer for each request, which costs a tenth of a whole request.
+//! This module has one timer for each connection. At each tick it only checks what happened since the last one.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -24,19 +24,20 @@ use crate::connections::{Admitted, AdmittedConnection};
 
 const TICK: Duration = Duration::from_secs(4);
 
-/// A client is not waited for any longer once so many ticks have gone by without anything: 12 to 16 seconds.
+/// A connection ends after this many ticks without activity: 12 to 16 seconds.
 const TICKS: u32 = 4;
 
-/// Up to so many bytes are written as one piece: that costs less than to have the system gather them, which in turn
-/// costs less than to copy more. hyper could do so with all that it writes, and would keep room for the largest.
+/// Up to this many bytes are copied and written as one piece, which costs less than a gathering write. For more bytes
+/// a gathering write costs less. hyper could copy all that it writes, but would keep a buffer as large as the largest.
 const SMALL: usize = 1024;
 
-/// How long a connection may be silent, at most.
+/// The maximum time that a connection may be silent.
 #[cfg(test)]
 const MOST: Duration = TICK.saturating_mul(TICKS);
 
-/// Ends connections whose clients send no request, or no whole one, or take no answer: 12 to 16 seconds after the
-/// last answer, and as long again after a request began to come. One that is being answered has a limit of its own.
+/// Ends connections whose clients send no request, or no complete one, or take no answer: 12 to 16 seconds after the
+/// last answer, and as long again after a request began to arrive. A request that is being answered has a limit of its
+/// own.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience;
 
@@ -46,8 +47,8 @@ impl<S> Accept<Admitted, S> for Patience {
     type Future = Ready<io::Result<(Watched<TcpStream>, Noting<S>)>>;
 
     fn accept(&self, Admitted { stream, place }: Admitted, service: S) -> Self::Future {
-        // An answer would else wait until the client has acknowledged the one before (RFC 9293, section 3.7.4). Linux
-        // puts that off for 40 ms, and up to 500 are allowed (RFC 1122, section 4.2.3.2).
+        // Otherwise an answer waits until the client has acknowledged the one before (RFC 9293, section 3.7.4). Linux
+        // delays the acknowledgement by 40 ms, and 500 ms are allowed (RFC 1122, section 4.2.3.2).
         if let Err(cause) = stream.set_nodelay(true) {
             return ready(Err(cause));
         }
@@ -60,13 +61,13 @@ impl<S> Accept<Admitted, S> for Patience {
     }
 }
 
-/// What the client was asked for and gave, and for how many ticks nothing went on.
+/// The requests of a connection, and the number of ticks without activity.
 #[derive(Debug, Default)]
 struct Activity {
-    /// There was a request. Until then nothing that is written is an answer: of HTTP/2 it is the server's own asking
-    /// whether the client is there.
+    /// Whether there was a request. Before it, nothing that is written is an answer: in HTTP/2 it is the server's own
+    /// PING.
     asked: AtomicBool,
-    /// How many requests are being answered.
+    /// The number of requests that are being answered.
     in_flight: AtomicU32,
     ticks: AtomicU32,
 }
@@ -76,7 +77,7 @@ impl Activity {
         self.ticks.store(0, Ordering::Relaxed);
     }
 
-    /// Whether the client has been waited for long enough.
+    /// Counts a tick. Returns whether the client's time is over.
     fn tick(&self) -> bool {
         if self.in_flight.load(Ordering::Relaxed) > 0 {
             self.goes_on();
@@ -86,7 +87,7 @@ impl Activity {
     }
 }
 
-/// A request that is being answered, until it is or nobody wants it any more.
+/// A request that is being answered. It is dropped when the answer is ready or no longer wanted.
 #[derive(Debug)]
 struct InFlight(Arc<Activity>);
 
@@ -105,15 +106,15 @@ impl Drop for InFlight {
     }
 }
 
-/// A connection.
+/// A connection that fails with a timeout when its client is silent for too long.
 #[derive(Debug)]
 pub struct Watched<I> {
     stream: I,
     turn: Arc<Activity>,
-    /// Something of a request has come that is not answered yet.
+    /// Whether a part of a request has arrived that is not answered yet.
     began: bool,
     ticks: Interval,
-    /// Freed after the stream is closed: fields are dropped in their order.
+    /// The place is freed after the stream is closed: fields are dropped in their order.
     _place: Option<AdmittedConnection>,
 }
 
@@ -121,7 +122,7 @@ impl<I> Watched<I> {
     fn new(stream: I, turn: Arc<Activity>, place: Option<AdmittedConnection>) -> Self {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first one is at once.
+        // The first tick of an interval is immediate.
         ticks.reset();
         Self {
             stream,
@@ -168,7 +169,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(read) => {
-                // More of the same request is no news: it could go on for ever.
+                // More bytes of the same request do not count as activity: they could go on forever.
                 if !self.began {
                     self.began = true;
                     self.turn.goes_on();
@@ -216,7 +217,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 }
 
-/// Copies what is in the slices, and gives its length, if there is room for it.
+/// Copies the slices to `piece`. Returns their total length, or `None` if there is no room.
 fn gather(slices: &[io::IoSlice<'_>], piece: &mut [u8; SMALL]) -> Option<usize> {
     let mut at = 0;
     for slice in slices {
@@ -227,7 +228,7 @@ fn gather(slices: &[io::IoSlice<'_>], piece: &mut [u8; SMALL]) -> Option<usize> 
     Some(at)
 }
 
-/// What answers a connection's requests.
+/// The service that answers a connection's requests. It counts those in flight.
 #[derive(Clone, Debug)]
 pub struct Noting<S> {
     service: S,
@@ -243,7 +244,7 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Noting<S> {
         self.service.poll_ready(context)
     }
 
-    /// The head of the request is there: now it is ours to answer it.
+    /// Counts the request as in flight. Its head has arrived, so from now on the client waits for the server.
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let in_flight = InFlight::new(&self.turn);
         Answering {
@@ -254,7 +255,7 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Noting<S> {
 }
 
 pin_project! {
-    /// An answer on its way.
+    /// The future of an answer.
     #[derive(Debug)]
     pub struct Answering<F> {
         #[pin]
@@ -355,7 +356,7 @@ mod tests {
         let (mut client, mut server, turn) = connection(64);
         for _ in 0..5 {
             drop(InFlight::new(&turn));
-            // Silent for almost too long, and then two halves of a request that are as far apart.
+            // The client is silent for almost too long, and then sends two halves of a request that are as far apart.
             let halves = async {
                 sleep(Duration::from_secs(11)).await;
                 client.write_u8(1).await.unwrap();
@@ -376,7 +377,7 @@ mod tests {
         client.write_u8(1).await.unwrap();
         server.read_u8().await.unwrap();
         let (answer, other) = (InFlight::new(&turn), InFlight::new(&turn));
-        // hyper reads on, to see whether the client has gone, and may write before the answer is there.
+        // hyper continues to read, to detect that the client has gone, and may write before the answer is ready.
         server.write_u8(1).await.unwrap();
         assert!(timeout(MOST * 10, server.read_u8()).await.is_err());
         drop(other);

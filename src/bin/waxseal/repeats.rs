@@ -1,5 +1,6 @@
-//! Lines of the log that requests cause again and again are written once, and then counted: a stranger who sends
-//! requests as fast as possible writes a few lines, and the operator still reads what happened and how often.
+//! Deduplication of log lines that requests cause. A repeated line is written once and then counted. So a stranger who
+//! sends requests as fast as possible causes only a few lines, and the operator still reads what happened and how
+//! often.
 
 mod episodes;
 
@@ -17,25 +18,25 @@ use waxseal::time::{Clock, SystemClock};
 
 use episodes::{Episodes, Told};
 
-/// How much of a line is kept to tell it again, in bytes.
+/// How many bytes of a line are kept, to write it again with its count.
 const KEPT_BYTES: usize = 300;
 
-/// How often it is looked at what is to be told.
+/// How often the counts that are due are written.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A line, to be told again.
+/// A line that is written again with its count.
 #[derive(Clone, Debug)]
 struct RepeatedLine {
     level: Level,
     text: String,
 }
 
-/// Counts repeated lines. All clones are one.
+/// Counts repeated lines. Clones share their counts.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats(Arc<Mutex<Episodes<Identifier, RepeatedLine>>>);
 
 impl Repeats {
-    /// Tells, for as long as it is polled, what was counted.
+    /// Writes the counts when they are due, for as long as it is polled.
     pub async fn tell(self) {
         loop {
             tokio::time::sleep(LOOK).await;
@@ -44,7 +45,7 @@ impl Repeats {
         }
     }
 
-    /// Tells all that was counted, because the program ends.
+    /// Writes all remaining counts, because the program ends.
     pub fn tell_all(&self) {
         let all = self.with(|episodes| episodes.all(SystemClock.uptime()));
         all.into_iter().for_each(write);
@@ -61,7 +62,8 @@ impl<S> Filter<S> for Repeats {
         true
     }
 
-    /// Lines that are about no request come from the service's own tasks, which a stranger does not drive.
+    /// Whether to write the line. A line outside of a request always passes: it comes from the service's own tasks,
+    /// which a stranger cannot cause at will.
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
         if CurrentRequest::get().is_none() {
             return true;
@@ -79,7 +81,7 @@ impl<S> Filter<S> for Repeats {
     }
 }
 
-/// At the level of the first line, so that whoever reads only errors reads this too.
+/// Writes a count at the level of the first line, so that an operator who reads only errors reads it too.
 fn write(told: Told<RepeatedLine>) {
     let RepeatedLine { level, text } = told.what;
     let (more, seconds) = (told.more, told.within.as_secs().max(1));
@@ -93,7 +95,7 @@ fn write(told: Told<RepeatedLine>) {
     }
 }
 
-/// The message of an event, and its other fields.
+/// The message of an event, its other fields, and a hash of both.
 #[derive(Default)]
 struct Fields {
     message: String,
@@ -119,7 +121,7 @@ impl Visit for Fields {
             name => (others, Some(name)),
         };
         let mut text = Kept { text, hash };
-        // It never fails.
+        // `Kept` never fails.
         let _ = match name {
             None => write!(text, "{value:?}"),
             Some(name) => write!(text, " {name}={value:?}"),
@@ -127,7 +129,7 @@ impl Visit for Fields {
     }
 }
 
-/// Hashes all that is written, and keeps its beginning.
+/// A writer that hashes everything and keeps only the beginning.
 struct Kept<'a> {
     text: &'a mut String,
     hash: &'a mut DefaultHasher,

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::serve;
 
-/// What the log does not have: in a copy it is as it was then.
+/// The data that the revocation log does not have. After a restore it is as in the copy.
 const AS_IN_THE_COPY: [&str; 6] = [
     "users added, deleted, disabled or enabled",
     "passwords",

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::{client, user};
 
-/// A revocation has no list: what it did shows at the token.
+/// The command that shows the result. No command lists revocations, so verify a token that should be refused.
 const SEE: &str = "waxseal token verify";
 
 pub async fn run(
@@ -69,7 +69,7 @@ pub async fn run(
             ("client", client.id.to_string(), seq.unwrap_or_default())
         }
         (_, Some(lineage)) => {
-            // Only the token says when the session ends; no session lives longer than the cap.
+            // Only the token says when the session ends, so assume the longest time that a session can live.
             let expires_at = cut_off_expiry(at, lineage.created_at().millis());
             (
                 "session",

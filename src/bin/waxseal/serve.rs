@@ -24,7 +24,7 @@ use crate::metrics::{self, Metrics};
 use crate::tls::Tls;
 use crate::traces::Traces;
 
-/// How long requests under way may take to finish once the service is told to stop.
+/// How long requests in flight may take after the service is told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
 pub async fn run(config: &Config) -> Result<(), Failure> {
@@ -52,9 +52,9 @@ async fn serve(config: &Config) -> Result<(), Failure> {
             config.settings.issuer
         )));
     }
-    // Before anything is made: a port that is taken leaves no traces.
+    // Before the service creates anything, so that it leaves nothing behind if the port is in use.
     let port = Port::take(config.listen)?;
-    // And before anything is made that is measured.
+    // Also before the service creates anything with metrics.
     let metrics = Metrics::bind(config)?;
     let descriptors = connections::raise_limit();
     let most = connections::most_connections(descriptors, config.max_connections)?;
@@ -68,7 +68,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         first_user::make(&waxseal, config).await?;
         Ok::<_, Failure>(waxseal)
     };
-    // It may wait for its database for long.
+    // Opening may wait long for the database.
     let waxseal = tokio::select! {
         opened = open => opened?,
         _ = terminate.recv() => return stopped_early(),
@@ -109,7 +109,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
                 "stopping in {} s: /readyz says so already",
                 notice.as_secs()
             );
-            // Who asks again does not want to wait.
+            // A second signal ends the wait.
             tokio::select! {
                 () = tokio::time::sleep(notice) => {}
                 _ = terminate.recv() => {}
@@ -135,8 +135,8 @@ fn stopped_early() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Keeps a second server off the data folder. The command line may work beside a server: it writes
-/// through the same head row.
+/// Locks the data folder against a second server. Commands may run beside a server: they write through the same head
+/// row.
 pub fn lock(config: &Config) -> Result<File, Failure> {
     make_data_dir(&config.settings).map_err(Failure::refused)?;
     let path = config.settings.data_dir.join("lock");

@@ -1,7 +1,7 @@
-//! Standard output and standard error, whose failures are seen.
+//! Standard output and standard error, with errors of writing reported.
 //!
-//! `println!` and `eprintln!` panic where a write fails, and the standard library takes a write to a closed stream for
-//! a success. These functions write to the descriptor itself; `closed.c` has the other half of it.
+//! `println!` and `eprintln!` panic when a write fails, and the standard library treats a write to a closed stream as a
+//! success. These functions write to the descriptor itself. `closed.c` does the other half.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,12 +9,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Writes all of it to standard output.
+/// Writes the whole text to standard output.
 pub fn out(text: &str) -> io::Result<()> {
     file(io::stdout().as_fd())?.write_all(text.as_bytes())
 }
 
-/// Writes all of it to standard output, and to the disk if that is a file: a disk may turn out to be full only then.
+/// Writes the whole text to standard output, and syncs it to disk if that is a file: only then a full disk may show.
 pub fn out_durably(text: &str) -> io::Result<()> {
     let mut file = file(io::stdout().as_fd())?;
     file.write_all(text.as_bytes())?;
@@ -24,12 +24,12 @@ pub fn out_durably(text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes all of it to standard error in one piece.
+/// Writes the whole text to standard error in one piece.
 pub fn err(text: &str) -> io::Result<()> {
     file(io::stderr().as_fd())?.write_all(text.as_bytes())
 }
 
-/// Says a line on standard error. Nobody can be told when that fails.
+/// Writes a line to standard error. It ignores a failure, which it could report nowhere.
 pub fn note(text: &str) {
     let _ = err(&format!("waxseal: {text}\n"));
 }
@@ -38,13 +38,13 @@ fn file(stream: BorrowedFd<'_>) -> io::Result<File> {
     stream.try_clone_to_owned().map(File::from)
 }
 
-/// The log's way to standard error. It never fails: a log that nobody reads stops nothing.
+/// The log's writer to standard error. It never fails: the service continues when nobody reads its log.
 #[derive(Clone, Copy, Debug)]
 pub struct Log;
 
 impl Write for Log {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        // One line is one call.
+        // Each call has one line.
         let _ = io::stderr().write_all(text);
         Ok(text.len())
     }

@@ -1,6 +1,6 @@
-//! Lists for people: a header line, and columns that stand below each other.
+//! Text tables: a header line and aligned columns.
 
-/// The rows below their header. The last column is as wide as it is.
+/// Returns the header and the rows below it, with aligned columns. No line ends with a space.
 pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());

@@ -1,4 +1,4 @@
-//! Passwords that are typed: asked for twice, and not shown.
+//! Prompts for passwords on a terminal: typed twice, without echo.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// What Ctrl-C sends.
+/// The byte that Ctrl-C sends.
 const CANCEL: u8 = 3;
 
-/// A new password, typed twice on the terminal that standard input is.
+/// Asks twice for a new password on the terminal at standard input.
 pub fn new_password(name: &str) -> Result<String, Failure> {
     let failed = |cause: io::Error| {
         Failure::refused(format!(
@@ -47,7 +47,7 @@ fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     }
 }
 
-/// On standard error, or on the terminal itself if that goes elsewhere.
+/// Writes to standard error, or to the terminal itself if standard error goes elsewhere.
 fn show(text: &str) {
     if io::stderr().is_terminal() {
         let _ = crate::streams::err(text);
@@ -56,7 +56,7 @@ fn show(text: &str) {
     }
 }
 
-/// A line without its end; none if it was cancelled or nothing more comes.
+/// Reads a line without its end. Returns `None` if the user cancels or the input ends.
 fn read_line() -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut line = Zeroizing::new(Vec::with_capacity(4096));
     let mut input = io::stdin().lock();
@@ -79,7 +79,7 @@ fn read_line() -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     }
 }
 
-/// The terminal shows nothing of what is typed until this is dropped.
+/// Keeps the terminal's echo off until it is dropped.
 struct Silent {
     before: Termios,
 }
@@ -89,7 +89,7 @@ impl Silent {
         let before = tcgetattr(io::stdin())?;
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO);
-        // Ctrl-C ends the line instead of the process, which would leave the terminal silent for the shell.
+        // Ctrl-C ends the line, not the process: a process that ends here would leave the shell without echo.
         silent.local_modes.remove(LocalModes::ISIG);
         silent.special_codes[SpecialCodeIndex::VEOL] = CANCEL;
         tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;

@@ -1,4 +1,4 @@
-//! TLS by the service itself: `--tls-cert` and `--tls-key`. The files are read again when they change.
+//! TLS in the service itself, with `--tls-cert` and `--tls-key`. The service reloads the files when they change.
 
 mod expiry;
 
@@ -25,29 +25,29 @@ use crate::config::TlsFiles;
 use crate::failure::Failure;
 use expiry::Validity;
 
-/// How often the files are compared with what is in use. Kubernetes swaps the folder of a Secret by a symbolic link,
-/// which a watch of the files themselves does not see.
+/// How often the files are compared with those in use. Kubernetes swaps the folder of a Secret by a symbolic link,
+/// which a watch of the files themselves does not notice.
 const CHECK: Duration = Duration::from_secs(1);
 
-/// How long a handshake may take.
+/// The maximum time of a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// No chain is longer.
+/// The most bytes to read of the certificate file. No chain is longer.
 const MAX_CERTIFICATE_BYTES: u64 = 1024 * 1024;
 
 const BEGIN_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// The end of a certificate whose end cannot be read.
+/// The expiry of a certificate whose validity cannot be read.
 const UNKNOWN: i64 = i64::MAX;
 
-/// What the files have.
+/// The content of both files.
 #[derive(Clone, PartialEq, Eq)]
 struct Content {
     certificate: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
 }
 
-/// The certificate in use.
+/// The certificate and key in use.
 #[derive(Clone)]
 pub struct Tls {
     files: TlsFiles,
@@ -58,7 +58,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Loads the files. Logs a warning if the certificate is not valid now.
     pub fn open(files: &TlsFiles) -> Result<Self, Failure> {
         let loaded = read(files).and_then(|content| Ok((server_config(files, &content)?, content)));
         let ((config, validity), content) =
@@ -72,14 +72,14 @@ impl Tls {
         })
     }
 
-    /// TLS around what `inner` accepts.
+    /// Returns an acceptor that adds TLS to the connections of `inner`.
     pub fn acceptor<A>(&self, inner: A) -> RustlsAcceptor<A> {
         RustlsAcceptor::new(self.config.clone())
             .handshake_timeout(HANDSHAKE)
             .acceptor(inner)
     }
 
-    /// Uses what the files have from now on, whenever they change. Connections that are open keep what they have.
+    /// Starts a task that loads the files whenever they change. Open connections keep the certificate that they have.
     pub fn follow(mut self) {
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(CHECK);
@@ -118,7 +118,7 @@ impl Tls {
         Ok(())
     }
 
-    /// Seconds until the certificate expires, negative afterwards. NaN if it does not say.
+    /// Returns the seconds until the certificate expires, negative afterwards. NaN if its validity cannot be read.
     fn left(&self) -> f64 {
         match self.expires.load(Ordering::Relaxed) {
             UNKNOWN => f64::NAN,
@@ -127,12 +127,12 @@ impl Tls {
     }
 }
 
-/// Measures how long the certificate is good, for a service that has one.
+/// Sets the metric of the time until the certificate expires; NaN without TLS.
 pub fn measure(tls: Option<&Tls>) {
     meters::tls_certificate_expiry().set(tls.map_or(f64::NAN, Tls::left));
 }
 
-/// Why the files were refused lately.
+/// The latest errors of the files, so that each is reported once.
 #[derive(Default)]
 struct Refusals {
     last: Option<String>,
@@ -140,8 +140,8 @@ struct Refusals {
 }
 
 impl Refusals {
-    /// Whether somebody must be told: the second time in a row, and once. Of two files one is always written first, so
-    /// the first time may be half of a change.
+    /// Whether to report the error: only once, and when it occurs the second time in a row. One of the two files is
+    /// always written first, so the first time may be half of a change.
     fn is_news(&mut self, why: &str) -> bool {
         let again = self.last.as_deref() == Some(why);
         self.last = Some(why.to_owned());
@@ -196,7 +196,7 @@ fn has(content: &[u8], text: &[u8]) -> bool {
     content.windows(text.len()).any(|part| part == text)
 }
 
-/// TLS 1.3 and 1.2 with this certificate, and the times between which that is valid.
+/// Returns the configuration of TLS 1.3 and 1.2 with this certificate, and the certificate's validity.
 fn server_config(
     files: &TlsFiles,
     content: &Content,
@@ -247,7 +247,7 @@ mod tests {
 
     use super::*;
 
-    /// Made by openssl in this folder.
+    /// Generates both files with openssl in this folder.
     fn files(folder: &Path) -> TlsFiles {
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
@@ -274,7 +274,7 @@ mod tests {
         let (mut client, server) = tokio::io::duplex(64);
         let accepted = tls.acceptor(DefaultAcceptor::new()).accept(server, ());
         let trickles = async {
-            // The head of a record that never comes whole.
+            // The head of a record that never completes.
             for byte in [0x16, 3, 1, 2, 0].into_iter().chain(std::iter::repeat(0)) {
                 tokio::io::AsyncWriteExt::write_u8(&mut client, byte)
                     .await

@@ -64,7 +64,7 @@ fn inspect(token: &str, output: Output) -> Result<(), Failure> {
         .collect();
     let part = |index: usize| decoded[index].as_deref();
     let shown = match parts.as_slice() {
-        // The signature's 64 bytes stand behind the message.
+        // The 64 bytes of the signature follow the message.
         ["v4", "public", _] => json(part(2).and_then(|body| body.split_last_chunk::<64>()).map(|(message, _)| message))
             .map(|claims| json!({ "verified": false, "format": "paseto", "claims": claims })),
         ["v4", "public", _, _] => json(part(2).and_then(|body| body.split_last_chunk::<64>()).map(|(message, _)| message))
@@ -82,7 +82,7 @@ fn inspect(token: &str, output: Output) -> Result<(), Failure> {
     output.print(&value, || format!("{value:#}"))
 }
 
-/// Looks, and makes nothing: neither keys nor a log.
+/// Verifies the token. It creates nothing: neither keys nor a log.
 async fn verify(token: &str, config: &Config, output: Output) -> Result<(), Failure> {
     let settings = &config.settings;
     let keyring = key_folder::keyring(&settings.keys_dir).map_err(Failure::refused)?;

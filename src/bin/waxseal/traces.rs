@@ -1,4 +1,4 @@
-//! The log on standard error, and spans to a collector if OpenTelemetry's variables name one.
+//! The log on standard error, and the export of spans to a collector if OpenTelemetry's variables name one.
 
 use std::env;
 use std::io::IsTerminal;
@@ -29,24 +29,24 @@ use crate::lines::Lines;
 use crate::repeats::Repeats;
 use crate::streams;
 
-/// What is logged if `RUST_LOG` says nothing. sqlx warns of statements and connections that are slow, as they are under
-/// a flood, and h2 of each frame that breaks the protocol.
+/// The log filter without `RUST_LOG`. sqlx warns of slow statements and connections, which a flood causes, and h2 of
+/// each frame that violates the protocol.
 const LOGGED: &str =
     "info,sqlx=error,h2=error,hyper=error,hyper_util=error,axum_server=error,rustls=error";
 
-/// The standard variables that name a collector. Without one of them nothing is exported.
+/// The standard variables that name a collector. If none is set, nothing is exported.
 const ENDPOINTS: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 ];
 
-/// How long a collector may take.
+/// The maximum time of a request to the collector.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest answer of a collector that is read, in bytes.
+/// The maximum size of a collector's answer, in bytes.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// What exports spans, until it is told to stop.
+/// The export of spans and the counts of repeated lines, until the program ends.
 pub struct Traces {
     provider: Option<SdkTracerProvider>,
     repeats: Repeats,
@@ -57,10 +57,10 @@ impl Traces {
     pub fn start() -> Result<Self, Failure> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
         let repeats = Repeats::default();
-        // Whoever asks for more than that looks at each request.
+        // An operator who asks for more than `info` wants to see each request.
         let is_usual = filter.max_level_hint() <= Some(LevelFilter::INFO);
         let repeated = is_usual.then(|| repeats.clone());
-        // The hint is the laxest, so that the other filter's counts.
+        // The hint is the laxest, so that the other filter's hint decides.
         let logged = filter_fn(is_logged).with_max_level_hint(LevelFilter::TRACE);
         let ansi = std::io::stderr().is_terminal();
         let log = tracing_subscriber::fmt::layer()
@@ -84,18 +84,18 @@ impl Traces {
                     .with_filter(filter_fn(is_exported));
                 registry.with(spans).init();
             }
-            // No layer at all: one that is absent would have every span made, for nobody.
+            // No layer at all: with an optional layer that is `None`, every span would be created for nobody.
             None => registry.init(),
         }
         tokio::spawn(repeats.clone().tell());
         Ok(Self { provider, repeats })
     }
 
-    /// Tells and sends what is left.
+    /// Writes the remaining counts, and exports the remaining spans.
     pub async fn stop(self) {
         self.repeats.tell_all();
         if let Some(provider) = self.provider {
-            // It blocks until the collector has answered.
+            // `shutdown` blocks until the collector has answered.
             let stopped = tokio::task::spawn_blocking(move || provider.shutdown()).await;
             if !matches!(stopped, Ok(Ok(()))) {
                 tracing::warn!("the last spans were not exported");
@@ -104,12 +104,12 @@ impl Traces {
     }
 }
 
-/// Not the span of a request: the lines name the request themselves.
+/// Whether the log takes it. It does not take the span of a request: the lines name the request themselves.
 fn is_logged(metadata: &Metadata<'_>) -> bool {
     metadata.is_event() || metadata.name() != "request" || !metadata.target().starts_with("waxseal")
 }
 
-/// The service's own spans, and the lines of its log that a collector needs. Never those of the exporter.
+/// Whether a collector gets it: the service's own spans, and its log lines up to `info`. Never the exporter's.
 fn is_exported(metadata: &Metadata<'_>) -> bool {
     let level = match metadata.is_span() {
         true => Level::DEBUG,
@@ -134,8 +134,8 @@ fn provider(variable: &str) -> Result<SdkTracerProvider, Failure> {
         .build())
 }
 
-/// Carries spans to the collector, with the TLS that the rest of the program has. The exporter's thread is none
-/// of the runtime's, so what it sends is sent there.
+/// Sends spans to the collector, with the same TLS as the rest of the program. The exporter's thread is outside of the
+/// runtime, so the requests run in a task of the runtime.
 #[derive(Debug)]
 struct SpanSender {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,

@@ -18,7 +18,7 @@ use crate::output::{Output, Receipt};
 use crate::passwords::{self, Chosen};
 use crate::table::table;
 
-/// What shows the result of a change.
+/// The command that shows the result of a change.
 const SEE: &str = "waxseal user list";
 
 pub async fn run(action: UserAction, config: &Config, output: Output) -> Result<(), Failure> {
@@ -54,7 +54,7 @@ pub async fn run(action: UserAction, config: &Config, output: Output) -> Result<
     }
 }
 
-/// A user that is not added yet.
+/// Returns a new user, who is not added yet.
 pub fn new_user(name: &str) -> Result<User, Failure> {
     let username: Username = name
         .parse()
@@ -69,12 +69,12 @@ pub fn new_user(name: &str) -> Result<User, Failure> {
     })
 }
 
-/// The time from which an initial password that is given at `now` does not work.
+/// Returns when an initial password that is set at `now` stops working.
 pub fn change_required_by(now: Timestamp) -> Timestamp {
     now.plus(INITIAL_PASSWORD_LIFETIME).whole_second()
 }
 
-/// What a receipt adds about an initial password.
+/// Returns what the result adds about an initial password.
 fn until(user: &User) -> String {
     match user.password_change_required_by {
         None => String::new(),
@@ -82,7 +82,7 @@ fn until(user: &User) -> String {
     }
 }
 
-/// The user of that name, or a refusal that says what to do.
+/// Finds a user by name. The refusal says what to do.
 pub async fn find(accounts: &dyn Accounts, name: &str) -> Result<User, Failure> {
     let missing = || Failure::refused(format!("there is no user {name:?}; see: waxseal user list"));
     let username: Username = name.parse().map_err(|_| missing())?;
@@ -93,7 +93,7 @@ pub async fn find(accounts: &dyn Accounts, name: &str) -> Result<User, Failure> 
         .ok_or_else(missing)
 }
 
-/// A user as JSON: the same members in every command.
+/// Returns a user as JSON, with the same members in every command.
 fn shown(user: &User) -> Map<String, Value> {
     let value = json!({
         "id": user.id,
@@ -105,7 +105,7 @@ fn shown(user: &User) -> Map<String, Value> {
     value.as_object().cloned().unwrap_or_default()
 }
 
-/// Shows the password, if it was made and nobody knows it, before it counts.
+/// Shows a generated password, which nobody knows yet, before it becomes valid.
 fn receipt(user: &User, chosen: &Chosen, output: Output) -> Result<Receipt, Failure> {
     if !chosen.made {
         return Ok(output.receipt());
@@ -234,7 +234,7 @@ fn ended(user: &User, seq: i64, done: &str) -> EndedReport {
     EndedReport::by(seq, value.into(), format!("{} {done}", user.username), SEE)
 }
 
-/// Changes the user; gives the `seq` of the revocation that ended the sessions.
+/// Changes the user. Returns the `seq` of the revocation that ended the sessions.
 pub async fn apply(
     accounts: &dyn Accounts,
     user: &User,

@@ -5,7 +5,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Settings")]
 pub struct Flags {
-    /// The file of settings [default: waxseal.toml, if it is there]
+    /// The settings file [default: waxseal.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE", env = "WAXSEAL_CONFIG")]
     pub config: Option<String>,
     /// The address and port to listen on [default: 127.0.0.1:8080]
@@ -16,7 +16,7 @@ pub struct Flags {
         env = "WAXSEAL_LISTEN"
     )]
     pub listen: Option<String>,
-    /// The address and port that answers GET /metrics, for operators alone [default: none]
+    /// The address and port of GET /metrics, for operators alone [default: none]
     #[arg(
         long,
         global = true,
@@ -24,29 +24,29 @@ pub struct Flags {
         env = "WAXSEAL_METRICS_LISTEN"
     )]
     pub metrics_listen: Option<String>,
-    /// The certificate, a PEM file with its chain; with --tls-key the service speaks HTTPS [default: none]
+    /// The certificate with its chain, a PEM file; with --tls-key the service speaks HTTPS [default: none]
     #[arg(long, global = true, value_name = "FILE", env = "WAXSEAL_TLS_CERT")]
     pub tls_cert: Option<String>,
     /// The private key of the certificate, a PEM file that nobody else may read [default: none]
     #[arg(long, global = true, value_name = "FILE", env = "WAXSEAL_TLS_KEY")]
     pub tls_key: Option<String>,
-    /// The folder of the database [default: data]
+    /// The folder of the SQLite database [default: data]
     #[arg(long, global = true, value_name = "FOLDER", env = "WAXSEAL_DATA_DIR")]
     pub data_dir: Option<String>,
     /// The folder of the private keys [default: keys]
     #[arg(long, global = true, value_name = "FOLDER", env = "WAXSEAL_KEYS_DIR")]
     pub keys_dir: Option<String>,
-    /// The folder of the mark, which shows an older copy of the database; not in the data folder [default: mark]
+    /// The folder of the mark, which detects a restored older database; not in the data folder [default: mark]
     #[arg(long, global = true, value_name = "FOLDER", env = "WAXSEAL_MARK_DIR")]
     pub mark_dir: Option<String>,
-    /// The issuer in tokens, `iss` [default: http://, or https:// with --tls-cert, and the
+    /// The issuer, `iss` in tokens [default: http://, or https:// with --tls-cert, and the
     /// address to listen on]
     #[arg(long, global = true, value_name = "URL", env = "WAXSEAL_ISSUER")]
     pub issuer: Option<String>,
-    /// The audience in tokens, `aud` [default: the issuer]
+    /// The audience, `aud` in tokens [default: the issuer]
     #[arg(long, global = true, value_name = "URL", env = "WAXSEAL_AUDIENCE")]
     pub audience: Option<String>,
-    /// Where users and revocations are kept: sqlite, or postgres://… for several nodes [default: sqlite]
+    /// The database: sqlite, or postgres://… for several nodes [default: sqlite]
     #[arg(
         long,
         global = true,
@@ -55,7 +55,7 @@ pub struct Flags {
         hide_env_values = true
     )]
     pub database: Option<String>,
-    /// Whether to connect to a database on another machine without sslmode=verify-full or verify-ca: yes or no [default: no]
+    /// Connect to a database on another machine without sslmode=verify-full or verify-ca: yes or no [default: no]
     #[arg(
         long,
         global = true,
@@ -63,7 +63,7 @@ pub struct Flags {
         env = "WAXSEAL_DATABASE_INSECURE"
     )]
     pub database_insecure: Option<String>,
-    /// What tokens are written in: jwt or paseto [default: jwt]
+    /// The format of new tokens: jwt or paseto [default: jwt]
     #[arg(
         long,
         global = true,
@@ -71,10 +71,10 @@ pub struct Flags {
         env = "WAXSEAL_TOKEN_FORMAT"
     )]
     pub token_format: Option<String>,
-    /// Which formats verify, separated by commas [default: what is issued]
+    /// The formats that verify, separated by commas [default: what is issued]
     #[arg(long, global = true, value_name = "FORMATS", env = "WAXSEAL_ACCEPT")]
     pub accept: Option<String>,
-    /// What new keys for JWTs sign with: EdDSA or ES256 [default: EdDSA]
+    /// The algorithm of new keys for JWTs: EdDSA or ES256 [default: EdDSA]
     #[arg(
         long,
         global = true,
@@ -82,7 +82,7 @@ pub struct Flags {
         env = "WAXSEAL_ALGORITHM"
     )]
     pub algorithm: Option<String>,
-    /// A session ends when it was not used for so long: 15m, 90s [default: 15m]
+    /// A session ends this long after its last request: 15m, 90s [default: 15m]
     #[arg(
         long,
         global = true,
@@ -90,7 +90,7 @@ pub struct Flags {
         env = "WAXSEAL_IDLE_TIMEOUT"
     )]
     pub idle_timeout: Option<String>,
-    /// A session ends so long after login, at most 24h [default: 2h]
+    /// A session ends this long after its login, at most 24h [default: 2h]
     #[arg(
         long,
         global = true,
@@ -98,7 +98,7 @@ pub struct Flags {
         env = "WAXSEAL_ABSOLUTE_TIMEOUT"
     )]
     pub absolute_timeout: Option<String>,
-    /// A session gets a new session ID after so long [default: 30m]
+    /// A session gets a new session ID after this time [default: 30m]
     #[arg(
         long,
         global = true,
@@ -114,7 +114,7 @@ pub struct Flags {
         env = "WAXSEAL_TOUCH_INTERVAL"
     )]
     pub touch_interval: Option<String>,
-    /// How long a session ID stays good after it was renewed [default: 30s, or a quarter of a short timeout]
+    /// How long a session ID stays good after its renewal [default: 30s, or a quarter of a short timeout]
     #[arg(
         long,
         global = true,
@@ -149,11 +149,11 @@ pub struct Flags {
         env = "WAXSEAL_CLEAR_SITE_DATA"
     )]
     pub clear_site_data: Option<String>,
-    /// For how long browsers use HTTPS alone for an https:// issuer (HSTS): 0s has them forget it, none says nothing
-    /// [default: 365d]
+    /// How long browsers use HTTPS alone for an https:// issuer (HSTS): 0s makes them forget the rule, none leaves the
+    /// header out [default: 365d]
     #[arg(long, global = true, value_name = "DURATION", env = "WAXSEAL_HSTS")]
     pub hsts: Option<String>,
-    /// Proxies whose X-Forwarded-For is believed, separated by commas: 10.0.0.0/8, ::1 [default: none]
+    /// Proxies whose X-Forwarded-For counts, separated by commas: 10.0.0.0/8, ::1 [default: none]
     #[arg(
         long,
         global = true,
@@ -169,7 +169,7 @@ pub struct Flags {
         env = "WAXSEAL_CLIENT_TOKEN_LIFETIME"
     )]
     pub client_token_lifetime: Option<String>,
-    /// Tokens are refused once the revocation list may be older than this, at most 1h [default: 5s]
+    /// The maximum age of the revocation list, at most 1h; beyond it tokens are refused with 503 [default: 5s]
     #[arg(
         long,
         global = true,
@@ -177,15 +177,16 @@ pub struct Flags {
         env = "WAXSEAL_MAX_STALENESS"
     )]
     pub max_staleness: Option<String>,
-    /// What a logout's answer promises of other nodes: bounded, that they refuse within max_staleness; fenced, that they
+    /// What the answer to a logout promises of other nodes: bounded, they refuse within max_staleness; fenced, they
     /// refuse already [default: bounded]
     #[arg(long, global = true, value_name = "PROMISE", env = "WAXSEAL_LOGOUT")]
     pub logout: Option<String>,
-    /// With fenced logouts, how long a node may serve on what it knows, and a silent one delay a logout [default: 2s]
+    /// With fenced logouts, how long a node may serve on what it knows, and how long a silent node can delay a logout
+    /// [default: 2s]
     #[arg(long, global = true, value_name = "DURATION", env = "WAXSEAL_LEASE")]
     pub lease: Option<String>,
-    /// After SIGTERM, for how long GET /readyz says that the service stops while it still serves, so that balancers
-    /// turn to others first; at most 1h [default: 0s]
+    /// How long GET /readyz answers 503 after SIGTERM while everything else is still served, so that load balancers
+    /// notice before the port closes; at most 1h [default: 0s]
     #[arg(
         long,
         global = true,
@@ -193,12 +194,12 @@ pub struct Flags {
         env = "WAXSEAL_STOP_NOTICE"
     )]
     pub stop_notice: Option<String>,
-    /// How much of the tokens that have verified is remembered, to spare checking their signatures again; 0 for
-    /// nothing [default: 64MiB]
+    /// How much memory holds tokens whose signatures were checked already, so that they need not be checked again;
+    /// 0 for none [default: 64MiB]
     #[arg(long, global = true, value_name = "SIZE", env = "WAXSEAL_MEMO")]
     pub memo: Option<String>,
-    /// Connections that may be open at once, an eighth of them from one address (IPv6: /64) [default: 8192, or as many
-    /// as the limit on open files has room for]
+    /// How many connections may be open at once, an eighth of them from one address (IPv6: /64) [default: 8192, or as
+    /// many as the limit on open files has room for]
     #[arg(
         long,
         global = true,
@@ -206,11 +207,11 @@ pub struct Flags {
         env = "WAXSEAL_MAX_CONNECTIONS"
     )]
     pub max_connections: Option<String>,
-    /// Whom the first start adds, with a password that it shows once and that is good for one hour; or none
+    /// The user whom the first start adds, with a password that it shows once and that works for one hour; or none
     /// [default: admin]
     #[arg(long, global = true, value_name = "NAME", env = "WAXSEAL_FIRST_USER")]
     pub first_user: Option<String>,
-    /// Logins from one address (IPv6: /64), so many over a time [default: 20/1m]
+    /// Failed logins allowed from one address (IPv6: /64), as a number per time [default: 20/1m]
     #[arg(
         long,
         global = true,
@@ -218,7 +219,7 @@ pub struct Flags {
         env = "WAXSEAL_LOGIN_LIMIT_ADDRESS"
     )]
     pub login_limit_address: Option<String>,
-    /// Logins at one account, so many over a time [default: 10/1m]
+    /// Failed logins allowed at one account, as a number per time [default: 10/1m]
     #[arg(
         long,
         global = true,
@@ -226,7 +227,8 @@ pub struct Flags {
         env = "WAXSEAL_LOGIN_LIMIT_ACCOUNT"
     )]
     pub login_limit_account: Option<String>,
-    /// Words that new passwords must not be made from, besides the username and the issuer's host, separated by commas [default: none]
+    /// Words that new passwords must not be made from, besides the username and the issuer's host, separated by commas
+    /// [default: none]
     #[arg(
         long,
         global = true,

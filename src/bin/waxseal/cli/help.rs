@@ -1,4 +1,4 @@
-//! What the help of each command shows: the settings that the command uses. The others are taken too, and hidden.
+//! Help of each command. It shows the settings that the command uses; the command accepts the hidden ones too.
 
 use clap::{Arg, Command, CommandFactory};
 
@@ -7,7 +7,7 @@ use crate::config::variables;
 
 const POINTER: &str = "Every setting, with its variable and default: waxseal help settings";
 
-/// What opens a database to look into it.
+/// The settings of a command that reads the database.
 const LOOK: &[&str] = &[
     "json",
     "config",
@@ -16,11 +16,11 @@ const LOOK: &[&str] = &[
     "database_insecure",
     "leeway",
 ];
-/// What opens one to change it, beside that.
+/// The further settings of a command that changes the database.
 const CHANGE: &[&str] = &["mark_dir"];
-/// What waits until no node accepts any more what was ended.
+/// The settings of a command that waits until no node accepts what it revoked.
 const END: &[&str] = &["logout", "lease", "max_staleness"];
-/// What new passwords are judged by.
+/// The settings that decide which new passwords are accepted.
 const PASSWORD: &[&str] = &["forbidden_password_words", "issuer"];
 const KEYS: &[&str] = &["keys_dir"];
 const ROTATE: &[&str] = &["keys_dir", "token_format", "algorithm"];
@@ -75,17 +75,17 @@ fn shown(command: &str) -> Option<Shown> {
     })
 }
 
-/// The command line, with help that fits each command.
+/// Returns the command line. The help of each command shows only the settings that the command uses.
 pub fn command() -> Command {
     let root = variables::empty_is_unset(Cli::command());
     let is_global = |argument: &&Arg| argument.is_global_set();
     let globals: Vec<_> = root.get_arguments().filter(is_global).cloned().collect();
-    // What a variable is set to may be a secret that stands in the wrong one.
+    // Help hides the values of variables: the wrong variable may have a secret in it.
     let root = root.mut_args(|argument| fitted("", argument.hide_env_values(true)));
     with_fitting_help(root.after_help(POINTER), "", &globals)
 }
 
-/// clap gives a command no global argument that it has already.
+/// Gives each subcommand its own copy of every global argument, shown or hidden. clap then adds no global argument.
 fn with_fitting_help(command: Command, path: &str, globals: &[Arg]) -> Command {
     command.mut_subcommands(|inner| {
         let path = format!("{path} {}", inner.get_name());

@@ -1,4 +1,4 @@
-//! Where the database is, and whether the connection to it must be secured.
+//! The address of the database, and whether the connection to it must be secured.
 
 use waxseal::embedded::Database;
 use waxseal::store::sql::{BadPostgresUrl, PostgresUrl};
@@ -6,12 +6,12 @@ use waxseal::store::sql::{BadPostgresUrl, PostgresUrl};
 use super::refusal::{FILE, bad};
 use crate::failure::Failure;
 
-/// Which addresses of a database on another machine are taken.
+/// Which addresses of a database on another machine are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
-    /// Those that have the server's certificate checked.
+    /// Only addresses whose connection checks the server's certificate.
     Secured,
-    /// Every one.
+    /// Every address.
     Insecure,
 }
 
@@ -23,7 +23,7 @@ pub fn takes(text: Option<&str>) -> Result<Takes, Failure> {
     }
 }
 
-/// It may carry a password: what is wrong with it is said without it.
+/// Parses the setting `database`. It may have a password in it, so an error does not quote it.
 pub fn parse(text: Option<String>, takes: Takes) -> Result<Database, Failure> {
     let text = match text.as_deref() {
         None | Some("sqlite") => return Ok(Database::Sqlite),
@@ -52,7 +52,7 @@ pub fn address(text: &str, takes: Takes) -> Result<PostgresUrl, BadPostgresUrl> 
     }
 }
 
-/// What is wrong with an address, and how to take it all the same.
+/// Says what is wrong with an address, and how to accept it anyway.
 pub fn said(why: BadPostgresUrl) -> String {
     match why {
         BadPostgresUrl::Insecure { .. } => format!(

@@ -1,4 +1,4 @@
-//! What the issuer's URL means to browsers.
+//! How browsers treat the issuer's URL.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::refusal::bad;
 use crate::cli::duration;
 use crate::failure::Failure;
 
-/// Whether browsers do not keep a Secure cookie from this URL: it is neither HTTPS nor on the browser's own
+/// Whether browsers discard a Secure cookie from this URL, because the URL is neither HTTPS nor on the browser's own
 /// machine (W3C Secure Contexts, section 3.1).
 pub fn loses_cookies(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("http://") else {
@@ -23,7 +23,7 @@ pub fn loses_cookies(url: &str) -> bool {
     !is_local && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// For how long browsers use HTTPS alone (RFC 6797): a duration, or `none` to say nothing.
+/// Parses how long browsers use HTTPS alone (RFC 6797): a duration, or `none` to leave the header out.
 pub fn hsts(text: Option<String>, default: Option<Duration>) -> Result<Option<Duration>, Failure> {
     match text.as_deref() {
         None => Ok(default),

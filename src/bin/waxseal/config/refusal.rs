@@ -1,13 +1,13 @@
-//! A setting that is refused.
+//! Errors about settings.
 
 use crate::failure::Failure;
 
-/// The file of settings.
+/// The path of the settings file, unless `--config` names another.
 pub const FILE: &str = "waxseal.toml";
 
-/// Names the setting, its value, what it must be, and where it is set.
+/// Returns an error that names the setting, its value, the values that it may have, and where to set it.
 pub fn bad(key: &str, value: &str, wanted: &str) -> Failure {
-    // An address in the wrong place may have a password in it.
+    // An address in the wrong setting may have a password in it.
     let value = match value.contains('@') {
         true => "not shown here".to_owned(),
         false => format!("{value:?}"),

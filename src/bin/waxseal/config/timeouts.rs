@@ -1,4 +1,4 @@
-//! The timeouts, as `90s`, `15m`, `2h`.
+//! The timeouts, written as `90s`, `15m` or `2h`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::refusal::bad;
 use crate::cli::duration;
 use crate::failure::Failure;
 
-/// The timeouts as they were written.
+/// The timeouts as the user wrote them; `None` for the default.
 pub struct WrittenTimeouts {
     pub idle: Option<String>,
     pub absolute: Option<String>,
@@ -28,7 +28,7 @@ pub fn read(wanted: &WrittenTimeouts) -> Result<Timeouts, Failure> {
     let default = Timeouts::default();
     let idle = read("idle_timeout", &wanted.idle, default.idle)?;
     let renewal = read("renewal_timeout", &wanted.renewal, default.renewal)?;
-    // A short timeout alone is a wish that can be kept.
+    // These defaults shrink with a short timeout, so that it is valid to set a short timeout alone.
     let quarter = |of: Duration| Duration::from_secs((of.as_secs() / 4).max(1));
     let touch_interval = default.touch_interval.min(quarter(idle));
     let renewal_grace = default

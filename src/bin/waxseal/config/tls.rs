@@ -1,4 +1,4 @@
-//! The files of TLS.
+//! The settings `tls_cert` and `tls_key`.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// A file, and the setting that names it.
+/// A file, with the setting that names it.
 pub struct SetFile<'a> {
     pub path: &'a Path,
     setting: &'static str,
@@ -36,13 +36,13 @@ impl TlsFiles {
 }
 
 impl SetFile<'_> {
-    /// Says what is wrong with the file.
+    /// Returns a message that names the setting, the file and what is wrong with it.
     pub fn bad(&self, why: impl Display) -> String {
         format!("{}: {}: {why}", self.setting, self.path.display())
     }
 }
 
-/// Both files, or none: then the service speaks plain HTTP.
+/// Returns both files, or `None` for plain HTTP. One without the other is an error.
 pub fn read(certificate: Option<String>, key: Option<String>) -> Result<Option<TlsFiles>, Failure> {
     let wanted = "the path of a PEM file";
     for (name, path) in [("tls_cert", &certificate), ("tls_key", &key)] {

@@ -1,4 +1,4 @@
-//! Settings that are one value each.
+//! Settings with a single value.
 
 use waxseal::account::Username;
 
@@ -8,7 +8,7 @@ use crate::failure::Failure;
 /// The largest memo, in mebibytes.
 const MAX_MEMO: u64 = 65_536;
 
-/// The size of the memo in bytes, from `64MiB` or `0`.
+/// Parses the size of the memo, such as `64MiB` or `0`, into bytes.
 pub fn memo(text: Option<String>, default: u64) -> Result<u64, Failure> {
     let Some(text) = text else {
         return Ok(default);
@@ -26,7 +26,7 @@ pub fn memo(text: Option<String>, default: u64) -> Result<u64, Failure> {
     })
 }
 
-/// Whom a start without any user adds, or none.
+/// Parses the user whom a start without users adds. `none` adds nobody.
 pub fn first_user(text: Option<String>) -> Result<Option<Username>, Failure> {
     let text = text.as_deref().unwrap_or("admin");
     if text.eq_ignore_ascii_case("none") {

@@ -1,4 +1,4 @@
-//! The variables `WAXSEAL_*`: which of them are settings.
+//! The `WAXSEAL_*` variables: which of them are settings.
 
 use std::env;
 
@@ -9,8 +9,8 @@ use crate::failure::Failure;
 
 const PREFIX: &str = "WAXSEAL_";
 
-/// The command, for which an empty variable counts as unset: Docker Compose passes `NAME=` for a variable that its
-/// own environment does not have.
+/// Returns the command, for which an empty variable counts as unset: Docker Compose passes `NAME=` for a variable that
+/// is missing in its own environment.
 pub fn empty_is_unset(command: Command) -> Command {
     command.mut_args(|argument| {
         let value = argument.get_env().and_then(env::var_os);
@@ -21,7 +21,7 @@ pub fn empty_is_unset(command: Command) -> Command {
     })
 }
 
-/// Refuses a variable that nothing reads: somebody believes that it is a setting.
+/// Refuses a `WAXSEAL_*` variable that the program does not read: somebody believes that it is a setting.
 pub fn refuse_unknown() -> Result<(), Failure> {
     let command = Cli::command();
     let known: Vec<_> = command
@@ -40,7 +40,7 @@ pub fn refuse_unknown() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether Kubernetes or Docker gives the variable to a container for a service whose name begins with `waxseal`
+/// Whether Kubernetes or Docker sets the variable in a container for a service whose name begins with `waxseal`
 /// (Kubernetes: "Discovering services", environment variables).
 fn is_service_link(name: &str) -> bool {
     // NAME_SERVICE_HOST, NAME_SERVICE_PORT and NAME_SERVICE_PORT_<the port's name>.
@@ -51,7 +51,7 @@ fn is_service_link(name: &str) -> bool {
         let named = rest.strip_prefix("PORT_");
         matches!(*rest, "HOST" | "PORT") || named.is_some_and(|port| !port.is_empty())
     });
-    // NAME_PORT, NAME_PORT_<number>_<protocol>, and that with _ADDR, _PORT or _PROTO.
+    // NAME_PORT, NAME_PORT_<number>_<protocol>, and the latter with _ADDR, _PORT or _PROTO.
     let of_port = name
         .match_indices("_PORT")
         .map(|(at, text)| &name[at + text.len()..]);
@@ -59,7 +59,7 @@ fn is_service_link(name: &str) -> bool {
     of_service.next().is_some() || of_port.next().is_some()
 }
 
-/// `_5432_TCP`, perhaps with `_ADDR`, `_PORT` or `_PROTO`.
+/// Whether the text is of the form `_5432_TCP`, optionally with `_ADDR`, `_PORT` or `_PROTO`.
 fn is_port(text: &str) -> bool {
     let parts: Vec<_> = text.split('_').collect();
     let is_number = |text: &str| text.parse::<u16>().is_ok() && !text.starts_with('+');

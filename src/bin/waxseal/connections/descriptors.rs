@@ -1,29 +1,29 @@
-//! How many file descriptors the process may have open (`RLIMIT_NOFILE`, getrlimit(2)), and how many of them
-//! connections may take.
+//! The limit on open file descriptors (`RLIMIT_NOFILE`, getrlimit(2)), and how many of them connections may use.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::failure::Failure;
 
-/// Descriptors that connections never take: 32 for the metrics port, the rest for the database, the mark, the keys,
-/// the log, and what the service itself asks others.
+/// Descriptors that connections never use: 32 for the metrics port, the rest for the database, the mark, the keys, the
+/// log, and the service's own requests.
 const RESERVE: u64 = 128;
 
-/// With fewer descriptors the service does not start.
+/// The minimum number of descriptors: with fewer the service does not start.
 const LEAST: u64 = 128;
 
-/// How many connections are open at once without a setting, however many descriptors there are. Systems often have
-/// a hard limit of 524,288 or more, which would fill the memory first.
+/// The default limit on open connections, even with more descriptors. Systems often have a hard limit of 524,288 or
+/// more, and so many connections would fill the memory first.
 const DEFAULT_MOST: u64 = 8192;
 
-/// Raises the soft limit to the hard one (systemd's default is 1,024 to 524,288), and gives the limit as it then is.
+/// Raises the soft limit to the hard limit (systemd's defaults are 1,024 and 524,288), and returns the limit that then
+/// holds.
 pub fn raise_limit() -> u64 {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: before.maximum,
         ..before
     };
-    // Without it the service has fewer connections, and is otherwise the same.
+    // With the lower limit the service allows fewer connections, and is otherwise the same.
     let limit = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => raised,
         Err(cause) => {
@@ -34,7 +34,7 @@ pub fn raise_limit() -> u64 {
     limit.current.unwrap_or(u64::MAX)
 }
 
-/// How many connections may be open at once under that limit: as many as are wanted, or as fit.
+/// Returns how many connections may be open at once under this limit: the wanted number, or by default as many as fit.
 pub fn most_connections(limit: u64, wanted: Option<usize>) -> Result<usize, Failure> {
     if limit < LEAST {
         return Err(Failure::refused(format!(

@@ -1,4 +1,4 @@
-//! The listener: it accepts within the limits, and says so when it does not.
+//! The listener. It accepts connections within the limits, and logs refusals and failures.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -13,13 +13,13 @@ use waxseal::time::{Clock, SystemClock};
 
 use super::{AdmittedConnection, Connections, Refused};
 
-/// How long to wait after the system could not accept: the next attempt would fail in the same way.
+/// The pause after the system failed to accept a connection: an attempt without a pause would fail in the same way.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A burst of refusals or failures is over after so long without one.
+/// A burst of refusals or failures is over after this time without another.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Where a connection comes from.
+/// The address that a connection comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(SocketAddr);
 
@@ -34,14 +34,14 @@ impl Connected<Peer> for SocketAddr {
     }
 }
 
-/// A connection that was accepted, and its place among the others.
+/// An accepted connection, and its place in the limits.
 #[derive(Debug)]
 pub struct Admitted {
     pub stream: TcpStream,
     pub place: AdmittedConnection,
 }
 
-/// A listener that closes at once what is beyond the limits. It never closes a connection to make room for another.
+/// A listener that closes connections beyond the limits at once. It never closes one to make room for another.
 #[derive(Debug)]
 pub struct Gate {
     listener: TcpListener,
@@ -82,7 +82,7 @@ impl Gate {
         }
     }
 
-    /// Says which bursts are over. True if none goes on.
+    /// Logs which bursts are over. Returns whether none continues.
     fn tell_ends(&self) -> bool {
         let (refused, failed, none) = self.bursts(|bursts, now| {
             let ended = (bursts.refused.ended(now), bursts.failed.ended(now));
@@ -106,7 +106,7 @@ impl Gate {
 
 impl AddrListener<Admitted, Peer> for Gate {
     async fn bind_to(_: Peer) -> io::Result<Self> {
-        // Its limits are not part of an address: it is made by `Gate::new`.
+        // An address does not have the limits. `Gate::new` creates a gate.
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -125,7 +125,7 @@ impl AddrListener<Admitted, Peer> for Gate {
                     Ok(place) => return Ok((Admitted { stream, place }, Peer(peer))),
                     Err(limit) => {
                         self.refused(limit);
-                        // Reset: what is refused leaves nothing behind in the system (TIME-WAIT, RFC 9293, 3.6.1).
+                        // Reset a refused connection, so that it leaves no TIME-WAIT state (RFC 9293, section 3.6.1).
                         let _ = stream.set_zero_linger();
                     }
                 },
@@ -144,8 +144,8 @@ impl AddrListener<Admitted, Peer> for Gate {
     }
 }
 
-/// Whether only the connection that was to be accepted is lost: accept(2) on Linux gives errors of the network that
-/// are pending on it.
+/// Whether the error concerns only the connection that was to be accepted: on Linux, accept(2) returns the network
+/// errors that are pending on it.
 fn is_of_one_connection(cause: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
@@ -163,7 +163,7 @@ fn is_of_one_connection(cause: &io::Error) -> bool {
     )
 }
 
-/// Events of one kind that follow each other closely. The log has its beginning, and its end with a count.
+/// Events of one kind in close succession. The log shows the start of a burst, and its end with a count.
 #[derive(Debug, Default)]
 struct Burst {
     count: u64,
@@ -171,14 +171,14 @@ struct Burst {
 }
 
 impl Burst {
-    /// True if it begins with this.
+    /// Counts an event. Returns whether it starts the burst.
     fn happened(&mut self, now: Duration) -> bool {
         self.count += 1;
         self.last = now;
         self.count == 1
     }
 
-    /// How many events it had, if it is over.
+    /// Returns the number of events if the burst is over, and resets it.
     fn ended(&mut self, now: Duration) -> Option<u64> {
         if self.count == 0 || now.saturating_sub(self.last) < QUIET {
             return None;

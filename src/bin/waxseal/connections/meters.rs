@@ -1,4 +1,4 @@
-//! What is measured of connections. docs/metrics.md says what each metric means.
+//! The metrics of connections. docs/metrics.md says what each means.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ const FAILED: &str = "waxseal_accepts_failed_total";
 /// Which limit refused a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// That of all connections.
+    /// The limit on all connections.
     Total,
-    /// That of one address.
+    /// The limit on one address.
     Address,
 }
 
@@ -28,7 +28,7 @@ impl Label for Refused {
     }
 }
 
-/// The meters of the service's port, and of the metrics port, which has no gauges of its own.
+/// The metrics of a port's connections. Only the service's port has gauges; both ports share the counters.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionMetrics {
     shared: Arc<Shared>,
@@ -51,7 +51,7 @@ impl Default for Shared {
 }
 
 impl ConnectionMetrics {
-    /// With the gauges of the service's port, which takes at most `most` connections.
+    /// Returns the metrics with the gauges of the service's port, which allows at most `most` connections.
     pub fn of_service(&self, most: usize) -> Self {
         gauge!(MOST).set(most as f64);
         Self {
@@ -70,13 +70,13 @@ impl ConnectionMetrics {
         self.shared.refused.count(refused);
     }
 
-    /// A connection could not be accepted.
+    /// Counts a connection that the system could not accept.
     pub(super) fn failed(&self) {
         self.shared.failed.increment(1);
     }
 }
 
-/// Tells the recorder what each metric means.
+/// Describes each metric to the recorder.
 pub fn describe() {
     describe_gauge!(
         OPEN,

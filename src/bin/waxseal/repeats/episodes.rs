@@ -1,24 +1,24 @@
-//! Counts what happens again and again, so that it can be told at its beginning and at its end. Pure: the time is
-//! an argument.
+//! Counts of repeated events. Events in succession form an episode, which is reported at its beginning and its end.
+//! Pure: the time is an argument.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-/// After this time without another occurrence an episode is over.
+/// An episode is over after this time without another event.
 pub const QUIET: Duration = Duration::from_secs(60);
 
-/// How often an episode that goes on is told.
+/// How often an episode that continues is reported.
 pub const EVERY: Duration = Duration::from_secs(600);
 
-/// How many details of one kind are told apart. Those beyond share one episode.
+/// How many details of one kind have an episode of their own. All others share one.
 pub const DETAILS: usize = 4;
 
-/// What is repeated: a kind, of which there are few, and a detail, which a stranger may be able to vary.
+/// Identifies an episode: a kind, of which there are few, and a detail, which a stranger may be able to vary.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct EpisodeKey<K> {
     kind: K,
-    /// None for all details beyond the first few.
+    /// `None` for all details beyond the first few.
     detail: Option<u64>,
 }
 
@@ -26,25 +26,25 @@ struct EpisodeKey<K> {
 struct Episode<T> {
     what: T,
     last: Duration,
-    /// When it was told last, and how often it has happened since.
+    /// When the episode was last reported, and the number of events since.
     told: Duration,
     more: u64,
 }
 
-/// The rest of an episode.
+/// A report of an episode, after its first event.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told<T> {
-    /// What was said when it began.
+    /// What was reported when the episode began.
     pub what: T,
-    /// How often it has happened since it was told last: at least once.
+    /// The number of events since the last report: at least one.
     pub more: u64,
-    /// In which time.
+    /// The time in which these events happened.
     pub within: Duration,
-    /// Whether it is over.
+    /// Whether the episode is over.
     pub over: bool,
 }
 
-/// The episodes that go on. There are at most `DETAILS + 1` for each kind.
+/// The episodes that are not over: at most `DETAILS + 1` for each kind.
 #[derive(Debug)]
 pub struct Episodes<K, T>(HashMap<EpisodeKey<K>, Episode<T>>);
 
@@ -55,7 +55,7 @@ impl<K, T> Default for Episodes<K, T> {
 }
 
 impl<K: Eq + Hash, T: Clone> Episodes<K, T> {
-    /// Notes an occurrence at `now`. Whether it begins an episode, which is to be told at once.
+    /// Counts an event at `now`. Returns whether it begins an episode, which the caller reports at once.
     pub fn begins(
         &mut self,
         kind: K,
@@ -90,13 +90,13 @@ impl<K: Eq + Hash, T: Clone> Episodes<K, T> {
         true
     }
 
-    /// What is to be told at `now`: episodes that are over, and those that have gone on for long. What happened once
-    /// was told when it did.
+    /// Returns the reports that are due at `now`: of episodes that are over, and of those that have continued for
+    /// [`EVERY`]. A single event was reported when it happened.
     pub fn due(&mut self, now: Duration) -> Vec<Told<T>> {
         self.tell(now, QUIET)
     }
 
-    /// All that was not told yet, because the program ends.
+    /// Returns a report of everything that was not reported yet, because the program ends.
     pub fn all(&mut self, now: Duration) -> Vec<Told<T>> {
         self.tell(now, Duration::ZERO)
     }
@@ -151,7 +151,7 @@ mod tests {
         };
         assert_eq!(episodes.due(209 * SECOND), [told]);
         assert!(note(&mut episodes, 0, 210), "another episode");
-        // What happened once is not told again.
+        // A single event is not reported again.
         assert_eq!(episodes.due(300 * SECOND), []);
         assert!(note(&mut episodes, 0, 300));
     }

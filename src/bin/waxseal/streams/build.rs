@@ -1,4 +1,4 @@
-//! Links `closed.c` into the `waxseal` command. The library is Rust alone and needs none of it.
+//! Links `closed.c` into the `waxseal` command. The library is Rust alone and does not need it.
 
 fn main() {
     println!("cargo::rerun-if-changed=src/bin/waxseal/streams/closed.c");

@@ -15,11 +15,11 @@ pub struct Validity {
     pub until: i64,
 }
 
-/// None if it is not a certificate in DER.
+/// Reads the validity of a certificate. Returns `None` if the input is not a certificate in DER.
 pub fn validity(certificate: &[u8]) -> Option<Validity> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (rest, _) = element(certificate, SEQUENCE)?;
-    // A certificate of version 1 does not say so.
+    // A certificate of version 1 has no version field.
     let rest = element(rest, VERSION).map_or(rest, |(_, rest)| rest);
     let (_serial, rest) = element(rest, INTEGER)?;
     let (_algorithm, rest) = element(rest, SEQUENCE)?;
@@ -30,7 +30,7 @@ pub fn validity(certificate: &[u8]) -> Option<Validity> {
     Some(Validity { from, until })
 }
 
-/// What an element with this tag has, and what follows it.
+/// Returns the content of an element with this tag, and the rest of the input.
 fn element(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let rest = input.strip_prefix(&[tag])?;
     let (&first, rest) = rest.split_first()?;
@@ -48,7 +48,7 @@ fn element(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// `YYMMDDHHMMSSZ`, of the years 1950 to 2049, or `YYYYMMDDHHMMSSZ`.
+/// Reads `YYMMDDHHMMSSZ`, of the years 1950 to 2049, or `YYYYMMDDHHMMSSZ`. Returns seconds since 1970, and the rest.
 fn time(input: &[u8]) -> Option<(i64, &[u8])> {
     let (digits, is_short, rest) = match element(input, UTC_TIME) {
         Some((text, rest)) => (text, true, rest),
