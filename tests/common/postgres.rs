@@ -1,6 +1,6 @@
 //! A real PostgreSQL server per test, and the faults that can happen to it.
 //!
-//! Its calls block: in a single-threaded test they block everything else.
+//! The calls block: in a single-threaded test they block everything else.
 
 mod backup;
 pub mod crowd;

@@ -225,7 +225,7 @@ const PUBLIC: [&str; 3] = [
     "/.well-known/oauth-authorization-server",
 ];
 
-/// The answer is the same for everyone, so that a cache may keep it, whoever asks first and with which headers.
+/// The answer is the same for everyone, so that a cache may keep it, regardless of the first client and its headers.
 #[tokio::test]
 async fn what_is_public_is_read_by_every_origin_without_credentials() {
     let house = house().await;

@@ -310,7 +310,7 @@ async fn no_other_site_logs_anybody_in() {
         }
     }
     assert_eq!(listed(&scene.house, &scene.watch).await, before);
-    // A form is not JSON, whoever sends it.
+    // A form is not JSON, whichever page sends it.
     for (kind, body) in &bodies[..6] {
         for said in OURS.iter().chain(NOTHING_SAID) {
             let mut login = Request::post("/login").header("content-type", *kind);

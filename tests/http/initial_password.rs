@@ -106,7 +106,7 @@ async fn after_the_hour_it_is_dead_for_good_and_its_sessions_go_on() {
     house.pass(Duration::from_secs(1)).await;
     is_dead(&house).await;
     assert_eq!(house.verify(&mine).await, 200);
-    // Nor does it count as the current password where that is asked for.
+    // Nor is it accepted as the current password of a change.
     let answer = house
         .post("/password", Some(&mine), Some(change(PASSWORD, NEW)))
         .await;

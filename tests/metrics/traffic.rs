@@ -166,7 +166,7 @@ async fn the_figures_are_those_of_what_was_done() {
             (LOGINS, &[("outcome", "refused")], 1.0),
             (LOGINS, &[("outcome", "limited")], 1.0),
             (LOGINS, &[("outcome", "failed")], 0.0),
-            // Those for a touch, the five, two logouts, three of the client's, the BREW and the DELETE.
+            // The renewals, the five, two logouts, three requests of the client, the BREW and the DELETE.
             (VERIFICATIONS, &[("verdict", "good")], asked + 12.0),
             (VERIFICATIONS, &[("verdict", "malformed")], 1.0),
             (VERIFICATIONS, &[("verdict", "signature")], 2.0),
