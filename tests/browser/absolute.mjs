@@ -1,4 +1,4 @@
-// The absolute timeout: 12 seconds, with an idle timeout of 8. The user never stops.
+// The absolute timeout of 12 seconds, with an idle timeout of 8, for a user who never stops.
 
 import assert from 'node:assert/strict';
 import { cookieOf, deadline, job, newBrowser, play, raw, signedIn, signedOut, until } from './stage.mjs';
@@ -12,7 +12,7 @@ play(async () => {
   const end = await deadline(page, 'absolute');
   assert.ok(firstIdle < end);
 
-  // Requests, until the page says that it is over.
+  // Sends requests until the page says that the session is over.
   let latest = null;
   let cookie = await cookieOf(context);
   let later = 0; // requests after the first idle deadline

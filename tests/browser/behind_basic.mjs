@@ -1,10 +1,10 @@
-// A gate with Basic authentication stands before everything, as before many staging sites: the browser sends its
-// credentials with each request, beside the session cookie.
+// A gateway with Basic authentication in front of everything, as on many staging sites: the browser sends its
+// credentials with each request, next to the session cookie.
 
 import assert from 'node:assert/strict';
 import { COOKIE, expectRefusal, fillSignIn, heading, job, newBrowser, open, play, press, signedOut } from './stage.mjs';
 
-// Chromium fetches icons by itself, without the credentials at first.
+// Chromium fetches icons on its own, at first without the credentials.
 for (const path of ['/pages/icon.svg', '/favicon.ico']) expectRefusal(401, path);
 
 play(async () => {

@@ -1,4 +1,4 @@
-// Waxseal below a path: nginx takes /auth away from each request.
+// Waxseal below a path: nginx strips /auth from each request.
 
 import assert from 'node:assert/strict';
 import {
@@ -14,7 +14,7 @@ play(async () => {
   context.on('request', (request) => {
     if (!request.url().startsWith(job.url)) outside.push(request.url());
   });
-  // Without the slash at its end.
+  // Without the trailing slash.
   const page = await open(context, job.url);
   await heading(page, 'Sign in').waitFor();
   assert.equal(page.url(), `${job.url}/`);
@@ -32,11 +32,11 @@ play(async () => {
   const tab = await open(context, `${job.url}/#/sessions`);
   await tab.getByText('This session', { exact: true }).waitFor();
 
-  // Where an OAuth client looks for the metadata.
+  // The path where an OAuth client looks for the metadata.
   const metadata = await context.request.get(new URL('/.well-known/oauth-authorization-server/auth', job.url).href);
   assert.match((await metadata.json()).token_endpoint, /\/oauth\/token$/);
 
-  // Where a password manager leads.
+  // The path that a password manager opens.
   await page.goto(`${job.url}/.well-known/change-password`);
   await heading(page, 'Change your password').waitFor();
   assert.equal(page.url(), `${job.url}/#/password`);
@@ -53,14 +53,14 @@ play(async () => {
   assert.equal(await cookieOf(context), undefined);
   assert.equal(page.url(), `${job.url}/#/session`);
 
-  // Signed out, that address leads to sign-in first, and to the password then.
+  // Signed out, that address leads to sign-in first, then to the password form.
   await page.goto(new URL('/.well-known/change-password', job.url).href);
   await heading(page, 'Sign in').waitFor();
   await fillSignIn(page, 'alice', password);
   await heading(page, 'Change your password').waitFor();
   assert.equal(page.url(), `${job.url}/#/password`);
 
-  // A path to go on to is the host's.
+  // A `return_to` path is relative to the host.
   await page.goto(`${job.url}/?return_to=/auth/livez`);
   await page.waitForURL(`${job.url}/livez`);
   assert.deepEqual(outside, [new URL('/.well-known/change-password', job.url).href]);

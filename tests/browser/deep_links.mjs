@@ -1,4 +1,4 @@
-// A person without a session opens a protected page behind a proxy, signs in, and is there.
+// A user without a session opens a protected page behind a proxy, signs in, and arrives there.
 
 import assert from 'node:assert/strict';
 import { at, COOKIE, fillSignIn, heading, job, newBrowser, open, play, reasons } from './stage.mjs';
@@ -16,14 +16,14 @@ async function deepLink(edge) {
   await tab.getByText('the service answers').waitFor();
   assert.equal(tab.url(), link);
 
-  // Whoever is signed in goes there at once, and what the proxy asks with the cookie comes back to the browser.
+  // A signed-in user arrives at once, and the cookie renewed by the proxy's request reaches the browser.
   await tab.goto(`${edge}/?return_to=${encodeURIComponent(page('?x=2'))}`);
   await tab.waitForURL(edge + page('?x=2'));
   await tab.getByText('the service answers').waitFor();
 
-  // A page that sends people back is opened once more, and not without end.
+  // A page that redirects back to sign-in is opened once more, without a loop.
   const sends = await context.newPage();
-  await sends.clock.setFixedTime(new Date()); // however slow the machine is, it went there just now
+  await sends.clock.setFixedTime(new Date()); // so that the redirect counts as recent on a slow machine too
   await sends.goto(`${edge}/api/sends-back`);
   await heading(sends, 'You are signed in').waitFor();
   await sends.getByText('sent you back here, although you are signed in').waitFor();
@@ -31,7 +31,7 @@ async function deepLink(edge) {
   await sends.getByRole('button', { name: 'Your session' }).click();
   await heading(sends, 'Your session').waitFor();
 
-  // A session that ends while the page is looked at: its next load leads to sign-in, and back.
+  // The session ends while the page is open: the next load leads to sign-in and back.
   await sends.getByRole('button', { name: 'Sign out', exact: true }).click();
   await heading(sends, 'Sign in').waitFor();
   assert.ok((await context.cookies()).every(({ name }) => name !== COOKIE), 'only the cookies of the service are left');

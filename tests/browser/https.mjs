@@ -1,4 +1,4 @@
-// HTTPS by the service itself, under a name that is not that of the browser's own machine.
+// HTTPS by the service itself, under a host name other than loopback's.
 
 import assert from 'node:assert/strict';
 import { COOKIE, fillSignIn, heading, job, newBrowser, open, play, press, signedOut } from './stage.mjs';

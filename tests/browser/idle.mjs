@@ -1,18 +1,18 @@
-// The idle timeout: 10 seconds, moved by requests of the user, and by nothing else.
+// The idle timeout of 10 seconds: only requests by the user move it.
 
 import assert from 'node:assert/strict';
 import { cookieOf, deadline, newBrowser, play, press, raw, signedIn, signedOut, until } from './stage.mjs';
 
 const IDLE = 10_000;
-const TOUCH_INTERVAL = 2_000; // a quarter of it, in whole seconds
+const TOUCH_INTERVAL = 2_000; // a quarter of the idle timeout, in whole seconds
 
-/** The dialog comes before the end, and "Stay signed in" moves the end. */
+/** The dialog appears before the end, and "Stay signed in" moves the end. */
 async function stay(page) {
   const dialog = page.getByRole('dialog', { name: 'Your session is about to end' });
   await dialog.waitFor();
   await dialog.getByText('You will be signed out in').waitFor();
   const before = await deadline(page, 'idle');
-  // A second later, the deadline in whole seconds is a later one.
+  // After more than a second, the deadline in whole seconds is a later one.
   await page.waitForTimeout(1_100);
   await dialog.getByRole('button', { name: 'Stay signed in' }).click();
   await until('the deadline has moved', async () => await deadline(page, 'idle') > before);
@@ -31,7 +31,7 @@ async function doNothing() {
   await until('the old cookie is refused', async () => (await raw('GET', '/session', { cookie })).status === 401);
   await page.reload();
   await signedOut(page, 'none');
-  // What the page asks by itself takes no cookie away: another tab may have signed in meanwhile.
+  // The page's own requests clear no cookie: another tab may have signed in meanwhile.
   assert.equal(await page.evaluate(() => fetch('/session').then(({ status }) => status)), 401);
   assert.equal(await cookieOf(context), undefined, 'a dead cookie is taken away');
 }
@@ -40,7 +40,7 @@ async function poll() {
   const context = await newBrowser();
   const page = await signedIn(context);
   await stay(page);
-  // The dialog may come again meanwhile; who polls is not there to answer it.
+  // The dialog may reappear meanwhile; the user of a polling page is not there to answer it.
   await page.addLocatorHandler(page.getByRole('dialog'), () => page.keyboard.press('Escape'));
   const ends = await deadline(page, 'idle');
   const cookie = await cookieOf(context);
@@ -48,7 +48,7 @@ async function poll() {
   const over = signedOut(page, 'idle').then(() => 'over');
   const button = page.getByRole('button', { name: 'Poll in the background' });
   while (await Promise.race([over, page.waitForTimeout(700)]) !== 'over') {
-    // It may end between this look at it and the press, and while the poll is under way.
+    // The session may end between this check and the press, or during the poll.
     if (await button.count() === 0) continue;
     const did = await Promise.race([over, press(page, 'Poll in the background').catch(() => over)]);
     if (did === 'over') break;

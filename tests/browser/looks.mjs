@@ -1,4 +1,4 @@
-// Every view, in light and in dark: what axe finds, whether anything is wider than the window, and a picture.
+// Checks every view in light and dark: axe's findings, anything wider than the window, and a screenshot.
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
@@ -15,13 +15,13 @@ const faults = [];
 expectRefusal(401, '/login');
 expectRefusal(400, '/password');
 
-/** The picture is of the whole page, or of the window: a modal dialog's backdrop covers no more than that. */
+/** Checks a view. The screenshot shows the whole page, or the window: a modal dialog's backdrop covers only that. */
 async function look(page, view, fullPage = true) {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     const name = `${view}-${job.device}-${colorScheme}`;
-    // All of axe's rules, best practices included; in the dark again those that are about colours.
-    // In legacy mode it needs no second page, which is for frames of other origins: here are none.
+    // All of axe's rules, best practices included; in dark mode only those about colours. Legacy mode avoids the second
+    // page that axe needs for frames of other origins: there are none.
     const axe = new AxeBuilder({ page }).setLegacyMode();
     const { violations } = await (colorScheme === 'light' ? axe : axe.withRules('color-contrast')).analyze();
     for (const { id, impact, nodes } of violations) {
@@ -33,7 +33,7 @@ async function look(page, view, fullPage = true) {
   }
 }
 
-/** A page that believes its session to be near its end: the server's times, made short on the way. */
+/** Opens a page that believes its session to be near its end: a route shortens the server's times. */
 async function nearTheEnd(storageState, shorten) {
   const context = await newBrowser({ viewport: job.size, storageState });
   await context.route('**/session', async (route) => {
@@ -42,7 +42,7 @@ async function nearTheEnd(storageState, shorten) {
     shorten(session, new Date(Date.parse(session.now) + 25_000).toISOString());
     await route.fulfill({ response, json: session });
   });
-  // What other answers say of the session would put that right again.
+  // The session header of other answers would correct the times again.
   await context.route('**/sessions', async (route) => {
     const response = await route.fetch();
     const { 'waxseal-session': _, ...headers } = response.headers();
@@ -140,18 +140,18 @@ async function unreachable() {
   await heading(page, 'Sign in').waitFor();
 }
 
-/** What is shown instead of the form and of the session. */
+/** The views shown instead of the form and of the session. */
 async function instead() {
   const plain = new URL(job.url);
   plain.hostname = 'waxseal.test';
-  // Browsers heed it over HTTPS and on their own machine alone.
+  // Browsers honour the header only over HTTPS and on loopback.
   expectNoise(/^The Cross-Origin-Opener-Policy header has been ignored, because the URL's origin was untrustworthy\./);
   const page = await open(await newBrowser({ viewport: job.size }), at(plain.origin));
   await heading(page, 'Sign-in needs HTTPS').waitFor();
   await look(page, 'plain-http');
 
   const back = await open(await newBrowser({ viewport: job.size }), `${job.url}/?return_to=/livez`);
-  await back.clock.setFixedTime(new Date()); // however slow the machine is, it went there just now
+  await back.clock.setFixedTime(new Date()); // so that the redirect counts as recent on a slow machine too
   await heading(back, 'Sign in').waitFor();
   await fillSignIn(back, 'alice', job.password);
   await back.waitForURL(`${job.url}/livez`);

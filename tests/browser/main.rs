@@ -1,4 +1,4 @@
-//! The service in a real browser: the program itself, Chromium, and a script for each scenario.
+//! The service in a real browser: the real program, Chromium, and a script per scenario.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
@@ -10,10 +10,10 @@ use common::{Place, Server, program};
 use common::{certificate, chromium};
 use serde_json::{Value, json};
 
-/// An issuer on the browser's machine, at a port where nobody is.
+/// An issuer on the browser's machine, at a port where nothing listens.
 const OTHER_PORT: &str = "http://127.0.0.1:9";
 
-/// A port that nobody listens on just now, for what must be named before it listens.
+/// Returns a free port, for a URL that must be known before the server listens.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap().port()
@@ -25,14 +25,14 @@ fn play(scenario: &str, flags: &[&str]) {
 }
 
 fn play_with(scenario: &str, flags: &[&str], mut more: Value) {
-    // The issuer's port is none of the browser's URLs: what decides is what the browser says of its requests.
+    // No URL in the browser has the issuer's port, so the decision must come from the browser's Fetch Metadata.
     let own = ["--listen", "127.0.0.1:0", "--issuer", OTHER_PORT];
     let (_place, server) = serve(&[&own[..], flags].concat());
     more["pid"] = json!(server.child.id());
     chromium::play(scenario, &server.url, more, || server.log());
 }
 
-/// The program with these flags, and the users alice and mallory.
+/// Starts the program with these flags and the users alice and mallory.
 fn serve(flags: &[&str]) -> (Place, Server) {
     let place = Place::new();
     place.add_user("alice");
@@ -45,7 +45,7 @@ fn serve(flags: &[&str]) -> (Place, Server) {
 
 #[test]
 fn a_login_lives_in_a_cookie_that_no_script_has_and_a_logout_ends_it_in_every_tab() {
-    // Below an hour, because a countdown says hours without seconds.
+    // Below an hour: from an hour on, a countdown omits the seconds.
     play("signing_in_and_out", &["--absolute-timeout", "50m"]);
 }
 
@@ -149,7 +149,7 @@ fn after_sign_in_a_person_goes_where_the_link_says_and_never_to_a_strangers_site
     );
 }
 
-/// An address of this machine that is not loopback, if it has one. Nothing is sent.
+/// Returns a non-loopback address of this machine, if it has one. It sends nothing.
 fn lan_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     socket.connect((Ipv4Addr::new(198, 51, 100, 1), 9)).ok()?;
@@ -159,7 +159,7 @@ fn lan_address() -> Option<IpAddr> {
 
 #[test]
 fn the_pages_say_why_nobody_can_sign_in_over_plain_http_or_without_cookies() {
-    // Else Chromium is told to find a name at loopback, which is no secure context either.
+    // Otherwise a host name that Chromium resolves to loopback, which is not a secure context either.
     let host = lan_address().map_or("waxseal.test".to_owned(), |address| address.to_string());
     let port = free_port();
     let plain = format!("http://{host}:{port}");
@@ -183,7 +183,7 @@ fn over_https_by_the_service_itself_a_person_signs_in() {
         "https://waxseal.test",
     ];
     let (_place, server) = serve(&[&own[..], &tls].concat());
-    // Chromium is told to find that name at loopback.
+    // Chromium resolves that name to loopback.
     let url = server.url.replace("127.0.0.1", "waxseal.test");
     chromium::play("https", &url, json!({}), || server.log());
 }

@@ -1,4 +1,4 @@
-// The first user changes the initial password in one of two tabs: both go on, and a copy of the old cookie is dead.
+// The first user changes the initial password in one of two tabs: both continue, and a copy of the old cookie is dead.
 
 import assert from 'node:assert/strict';
 import { cookieOf, heading, job, newBrowser, open, play, press, raw, sessionId, signIn, until } from './stage.mjs';
@@ -34,7 +34,7 @@ play(async () => {
   await page.getByRole('button', { name: 'Change password' }).click();
   await page.getByRole('status').getByText('Your password is changed').waitFor();
 
-  // The cookie follows, and both tabs go on in the same session.
+  // The cookie is replaced, and both tabs continue in the same session.
   const mine = await cookieOf(context);
   assert.notEqual(mine, copy);
   await until('the other tab has the new session ID', async () => await generationOf(tab) === 1);

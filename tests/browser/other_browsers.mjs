@@ -1,4 +1,4 @@
-// The inventory and the password: what one browser does to the sessions in others.
+// The list of sessions and the password: how one browser affects the sessions in others.
 
 import assert from 'node:assert/strict';
 import {
@@ -23,7 +23,7 @@ const entries = (page) => page.locator('#sessions > li');
 
 async function listed(page, ...names) {
   for (const name of names) await page.locator('#sessions').getByRole('heading', { name }).waitFor();
-  // The list is loaded anew after the page has said what it did.
+  // The list is reloaded after the page has reported the result.
   await entries(page).nth(names.length).waitFor({ state: 'detached' });
   assert.deepEqual((await page.locator('#sessions h2').allTextContents()).toSorted(), names.toSorted());
 }
@@ -36,14 +36,14 @@ async function ending(desk, fox, phone) {
   await own.getByRole('heading', { name: 'Chrome on Linux' }).waitFor();
   await own.getByText('127.0.0.1').waitFor();
 
-  // One of them.
+  // One session.
   await desk.getByRole('button', { name: /^Revoke Firefox on Windows,/ }).click();
   await desk.getByRole('status').getByText('Firefox on Windows is signed out.').waitFor();
   await listed(desk, 'Chrome on Linux', 'Safari on iPhone');
   await pressInVain(fox, 'refused');
   await press(phone);
 
-  // All the others.
+  // All other sessions.
   await signIn(fox);
   await desk.getByRole('button', { name: 'Reload the list' }).click();
   await listed(desk, 'Chrome on Linux', 'Firefox on Windows', 'Safari on iPhone');
@@ -97,7 +97,7 @@ play(async () => {
   await ending(desk, fox, phone);
   await changePassword(desk, fox);
 
-  // Everywhere, this one included.
+  // All sessions, this one included.
   const cookie = await cookieOf(context);
   await visit(desk, 'All sessions', 'Your sessions');
   await listed(desk, 'Chrome on Linux', 'Firefox on Windows');
@@ -106,7 +106,7 @@ play(async () => {
   assert.equal((await raw('GET', '/session', { cookie })).status, 401);
   await pressInVain(fox, 'refused');
 
-  // One's own session, from the list.
+  // The browser's own session, from the list.
   await signIn(desk, 'alice', NEW_PASSWORD);
   await visit(desk, 'All sessions', 'Your sessions');
   await desk.getByRole('button', { name: /^Revoke Chrome on Linux,.* this session$/ }).click();

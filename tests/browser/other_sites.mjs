@@ -1,4 +1,4 @@
-// Pages that want something in the name of who is signed in: one on another site, one on another port of the same.
+// Pages that try to act as the signed-in user: one on another site, one on another port of the same site.
 
 import assert from 'node:assert/strict';
 import {
@@ -12,7 +12,7 @@ const own = { username: 'mallory', password: job.password, delivery: 'cookie' };
 
 const page = (body) => `<!doctype html><html lang="en"><title>Kittens</title><link rel="icon" href="data:,">${body}</html>`;
 
-/** A form that sends itself. JSON goes into the name of its only field: what follows it is left in a string. */
+/** A form that submits itself. JSON goes into its only field's name; the rest of the body ends up in a string. */
 function form(resource, enctype) {
   const json = JSON.stringify({ ...own, scope: 'all', x: '' }).slice(0, -2).replaceAll('"', '&quot;');
   const fields = enctype === 'text/plain'
@@ -56,12 +56,12 @@ async function scripts(context, attacker) {
         await fetch(service + resource, init).catch(() => {});
         navigator.sendBeacon(service + resource, new Blob([body], { type }));
       }
-      // What asks first is told no.
+      // A request that needs a preflight is refused there.
       const json = { method: 'POST', credentials: 'include', body, headers: { 'Content-Type': 'application/json' } };
       await fetch(service + resource, json).then(() => { throw new Error('it may read the answer'); }, () => {});
     }
   }, [service, resources, JSON.stringify({ ...own, scope: 'all' })]);
-  // Nor may it read who is signed in.
+  // Nor can the page read who is signed in.
   const read = await tab.evaluate((service) => fetch(`${service}/session`, { credentials: 'include' }).then(
     () => 'read', (error) => error.name,
   ), service);
@@ -91,7 +91,7 @@ play(async () => {
   const before = [await sessionsOf(ofMallory), await sessionsOf(cookie)];
   assert.deepEqual(before.map(({ length }) => length), [1, 1]);
 
-  // On the attackers' pages the browser says what it thinks of them; on the user's, nothing.
+  // On the attackers' pages the browser logs what it blocks; on the user's page it logs nothing.
   for (const resource of resources) for (const status of [400, 401, 403, 415]) expectRefusal(status, resource);
   expectNoise(/^Access to fetch at '.*' from origin 'http:\/\/(127\.0\.0\.1|localhost):\d+' has been blocked by CORS policy: /);
   expectNoise(/^Failed to load resource: net::ERR_FAILED$/);

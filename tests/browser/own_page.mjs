@@ -1,11 +1,11 @@
-// A page of one's own, on another origin of the same site: it has the client, and gives it to the scenario.
+// An app's page on another origin of the same site: it loads the client and exposes it to the scenario.
 
 import { readFileSync } from 'node:fs';
 import { byName, job, newBrowser, open, serve } from './stage.mjs';
 
 export const service = byName();
 
-// What the page shows is what the scenario reads: the client, and its events in their order.
+// The page exposes what the scenario reads: the client, and its events in order.
 const html = (options) => `<!doctype html>
 <html lang="en"><title>An app</title><link rel="icon" href="data:,">
 <script type="module">
@@ -18,7 +18,7 @@ const html = (options) => `<!doctype html>
   }
 </script></html>`;
 
-/** Serves the page with the client as it is in the repository. Gives the port. */
+/** Serves the page with the client from the repository. Returns the port. */
 export function servePage(options, port = 0) {
   const client = readFileSync(job.client);
   const page = html({ baseUrl: service, ...options });
@@ -35,7 +35,7 @@ export async function openApp(context, port) {
   return page;
 }
 
-/** A browser with two tabs on the page. */
+/** Opens a browser with two tabs on the page. */
 export async function twoTabs(port) {
   const context = await newBrowser();
   return { context, one: await openApp(context, port), two: await openApp(context, port) };
@@ -47,11 +47,11 @@ export const login = (page, username = 'alice') => page.evaluate(
 export const restore = (page) => page.evaluate(() => client.restore().then((session) => session?.id ?? null));
 export const idOf = (page) => page.evaluate(() => client.session?.id ?? null);
 
-/** The status of a fetch by the client; of one that got no answer, the error's name. */
+/** Returns the status of a fetch by the client, or the error's name if there is no answer. */
 export const fetched = (page, url, init = {}, patience = 0) => page.evaluate(async (job) => {
   if (job.patience) job.init.signal = AbortSignal.timeout(job.patience);
   return client.fetch(job.url, job.init).then(({ status }) => status, ({ name }) => name);
 }, { url, init, patience });
 
-/** The events of one type, the oldest first. */
+/** Returns the events of one type, oldest first. */
 export const events = (page, type) => page.evaluate((type) => window.events.filter((event) => event.type === type), type);

@@ -1,14 +1,14 @@
-// The client with a bearer token: one session for all tabs, and the token goes nowhere else.
-// Idle 12 seconds, renewal 4.
+// The client with a bearer token: one session for all tabs, and no other host receives the token. The idle timeout is
+// 12 seconds, the renewal timeout 4.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { expectNoise, expectRefusal, job, play, raw, serve, until } from './stage.mjs';
 import { events, fetched, idOf, login, restore, servePage, service, twoTabs } from './own_page.mjs';
 
-const tokens = new Set(); // what any tab sent to the service
+const tokens = new Set(); // tokens that any tab sent to the service
 let renewals = 0;
-const stray = []; // what was sent with an Authorization to anybody else
+const stray = []; // Authorization headers sent to other hosts
 
 function listen(context) {
   context.on('request', async (request) => {
@@ -33,7 +33,7 @@ async function storesNothing(context, tabs) {
   }
 }
 
-/** One renewal for each time that it is due, whoever asks and however many do. */
+/** The client renews once per due renewal, whichever tabs ask and however many. */
 async function renewsOnce(tabs, generation) {
   for (const tab of tabs) {
     await until('the renewal is due', () => tab.evaluate(() => client.remaining().renewal === 0));
@@ -62,7 +62,7 @@ async function goesNowhereElse(page) {
     assert.equal(await fetched(page, `http://${host}:${other}/`, { credentials: 'include', background: true }), 200);
   }
   assert.equal(await fetched(page, '/'), 200, 'the page itself is not the service either');
-  // The service by its address is not the base URL.
+  // The service under its address is not the base URL.
   expectNoise(/^Access to fetch at .* has been blocked by CORS policy: /);
   expectNoise(/^Failed to load resource: net::ERR_FAILED$/);
   await fetched(page, `${job.url}/session`);
@@ -74,11 +74,11 @@ async function goesNowhereElse(page) {
   assert.deepEqual(stray, []);
 }
 
-/** No answer, and an answer that says nothing, end no session. */
+/** Neither a missing answer nor an inconclusive one ends a session. */
 async function outlivesAnOutage(context, [one, two]) {
   process.kill(job.pid, 'SIGSTOP');
   try {
-    // Its threads do not all stop at once.
+    // The process's threads do not all stop at once.
     const tasks = `/proc/${job.pid}/task`;
     const stopped = (task) => /\) T /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8'));
     await until('the service stands still', () => readdirSync(tasks).every(stopped));
@@ -102,7 +102,7 @@ async function outlivesAnOutage(context, [one, two]) {
   }
 }
 
-/** A new password ends every token so far, also the one that the other tab has, and no session of the two. */
+/** A new password ends every earlier token, the other tab's too, but no session of the two. */
 async function aNewPassword(tabs) {
   const [one, two] = tabs;
   const passwords = [job.password, 'another horse entirely', job.password];

@@ -1,4 +1,4 @@
-// The client with the cookie, on a listed origin of the same site; and on one that is not listed.
+// The client with the cookie: on a listed origin of the same site, and on one that is not listed.
 
 import assert from 'node:assert/strict';
 import { cookieOf, expectNoise, expectRefusal, job, newBrowser, play, raw, until } from './stage.mjs';
@@ -16,7 +16,7 @@ play(async () => {
   assert.equal(await fetched(one, `${service}/session`), 200);
   const names = await one.evaluate(async (url) => (await (await client.fetch(url)).json()).username, `${service}/sessions`);
   assert.equal(names, 'alice');
-  // The deadlines come in a header, which the page may read because the origin is listed.
+  // The deadlines come in a header that the page can read because its origin is listed.
   assert.equal((await events(one, 'changed')).at(-1).did, 'kept');
 
   await until('the other tab has heard of the session', async () => await restore(two) === id);
@@ -40,7 +40,7 @@ play(async () => {
   ));
   assert.deepEqual(problem, [true, 401, 'invalid_credentials']);
 
-  // The same page on a port that is not listed: nobody can sign in there, and nobody's session is seen.
+  // The same page on an unlisted port: it cannot sign anybody in and sees no session.
   await login(one);
   const before = await cookieOf(context);
   const unlisted = await openApp(context, await servePage({}));

@@ -1,4 +1,4 @@
-// A browser that keeps no session cookie: over plain HTTP, and where its user has blocked cookies.
+// A browser that keeps no session cookie: over plain HTTP, and with cookies blocked by its user.
 
 import assert from 'node:assert/strict';
 import {
@@ -6,7 +6,7 @@ import {
 } from './stage.mjs';
 
 play(async () => {
-  // Browsers heed it over HTTPS and on their own machine alone.
+  // Browsers honour the header only over HTTPS and on loopback.
   expectNoise(/^The Cross-Origin-Opener-Policy header has been ignored, because the URL's origin was untrustworthy\./);
   const page = await open(await newBrowser());
   assert.equal(await page.evaluate(() => isSecureContext), false, job.url);
@@ -17,9 +17,9 @@ play(async () => {
     await page.getByText(words).first().waitFor();
   }
 
-  // Its user has blocked all cookies. The login is right, and the next request has none.
+  // The user has blocked all cookies. The login succeeds, and the next request carries no cookie.
   expectRefusal(401, '/sessions');
-  expectNoise(/^(Error|Problem): /); // what the pages log of it
+  expectNoise(/^(Error|Problem): /); // the pages' own log of it
   const blocked = await newBrowserWithPreferences({ profile: { default_content_setting_values: { cookies: 2 } } });
   for (const query of ['', '/?return_to=/livez']) {
     const tab = await open(blocked, at(job.loopback) + query);

@@ -1,4 +1,4 @@
-// Logins that fail: by the password, by the limit (3 at once, then one every 6 seconds), and for want of a service.
+// Failed logins: a wrong password, the limit (3 at once, then one every 6 seconds), and an unreachable service.
 
 import assert from 'node:assert/strict';
 import { expectNoise, expectRefusal, fillSignIn, heading, job, newBrowser, open, play, signedIn, signIn } from './stage.mjs';
@@ -12,7 +12,7 @@ const typed = async (page) => [
 ];
 
 play(async () => {
-  // Signed in from the start, and the owner's network has been here: what follows is not about it.
+  // mallory signs in first and stays signed in. The network is known for her, so the limits below do not affect her.
   const stays = await signedIn(await newBrowser(), 'mallory');
   const page = await open(await newBrowser());
 
@@ -22,7 +22,7 @@ play(async () => {
   await page.locator('#password-error', { hasText: 'Enter your password.' }).waitFor();
 
   for (const password of ['wrong', 'still wrong', 'wrong again']) {
-    // White space around a name comes with what is pasted.
+    // Pasted names come with white space around them.
     await fillSignIn(page, '\u00a0 alice\t', password);
     await problem(page, 'The username or the password is wrong.');
     assert.deepEqual(await typed(page), ['alice', password]);
@@ -37,17 +37,17 @@ play(async () => {
   await submit.click();
   await heading(page, 'Your session').waitFor();
 
-  // Nobody answers.
+  // The service does not answer.
   await page.getByRole('button', { name: 'Sign out', exact: true }).click();
   await heading(page, 'Sign in').waitFor();
   expectNoise(/^Failed to load resource: net::ERR_(CONNECTION_REFUSED|EMPTY_RESPONSE|CONNECTION_RESET|SOCKET_NOT_CONNECTED)$/);
-  expectNoise(/^TypeError: Failed to fetch\n/); // the pages say the same
+  expectNoise(/^TypeError: Failed to fetch\n/); // the pages' own log of it
   process.kill(job.pid, 'SIGKILL');
   await fillSignIn(page, 'alice', job.password);
   await problem(page, 'Waxseal cannot be reached. Try again in a moment.');
   assert.deepEqual(await typed(page), ['alice', job.password]);
 
-  // Whoever is signed in stays so on the page, and is told.
+  // A signed-in user stays so on the page, and is told.
   await stays.getByRole('button', { name: 'Send a request' }).click();
   await stays.getByRole('alert').getByText('Waxseal cannot be reached. Try again in a moment.').waitFor();
   await heading(stays, 'Your session').waitFor();

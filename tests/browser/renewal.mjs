@@ -1,4 +1,4 @@
-// The renewal timeout: 4 seconds, with a grace of 2.
+// The renewal timeout of 4 seconds, with a grace of 2.
 
 import assert from 'node:assert/strict';
 import {
@@ -25,7 +25,7 @@ play(async () => {
   const lineage = (await sessionId(one)).split('.')[0];
   assert.equal(await sessionId(one), `${lineage}.0`);
 
-  // Once it is due, a request renews, and the other tab hears of it.
+  // A request renews once renewal is due, and the other tab learns of it.
   await due(one);
   assert.equal(await press(one, 'Poll in the background'), 'kept', 'a poll does not renew');
   assert.equal(await press(one), 'renewed');
@@ -33,7 +33,7 @@ play(async () => {
   await agree([one, two], 1);
   assert.notEqual(await cookieOf(context), first);
 
-  // Both act at the same time: neither loses.
+  // Both tabs act at the same time, and neither loses its session.
   await due(two);
   const did = await Promise.all([press(one), press(two)]);
   assert.ok(did.includes('renewed'), did.join());
@@ -41,17 +41,17 @@ play(async () => {
   for (const tab of [one, two]) assert.equal((await press(tab)) === 'renewed' || (await left(tab, 'renewal')) > 0, true);
   assert.equal((await sessionId(one)).split('.')[0], lineage);
 
-  // Who asks for it by name gets it too.
+  // An explicit renewal renews too.
   await due(one);
   assert.equal(await press(one, 'Renew now', 'POST /session/renew'), 'renewed');
   await agree([one, two], 3);
 
-  // A thief has the first cookie, superseded longer ago than the grace.
+  // A thief presents the first cookie, superseded longer ago than the grace.
   assert.equal((await raw('GET', '/session', { cookie: first })).status, 401);
   await pressInVain(one, 'refused');
   await signedOut(two, 'refused');
   assert.equal(await cookieOf(context), undefined);
-  // The user's other session has nothing to do with it.
+  // The user's other session is not affected.
   await press(elsewhere);
   assert.notEqual((await sessionId(elsewhere)).split('.')[0], lineage);
 });

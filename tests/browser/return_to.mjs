@@ -1,11 +1,11 @@
-// The address that a link gives the sign-in page to go on to: here, at a listed origin, and nowhere else.
+// The `return_to` address of a link to the sign-in page: on this origin or a listed one, and nowhere else.
 
 import assert from 'node:assert/strict';
 import { heading, job, newBrowser, open, play, reasons, serve, signedIn, signIn } from './stage.mjs';
 
 const listed = 'https://app.example';
 
-// [what follows `return_to=`, where it leads from this origin]
+// [the value of `return_to`, the address it leads to on this origin]
 const good = [
   ['/wiki/page?x=1', '/wiki/page?x=1'],
   ['/wiki/page?x=1&y=/z?', '/wiki/page?x=1&y=/z?'],
@@ -20,7 +20,7 @@ const good = [
   [encodeURIComponent(`${listed}/inbox?x=1#part`), `${listed}/inbox?x=1#part`],
 ];
 
-// Each is tried as it is and percent-encoded.
+// Each is tried verbatim and percent-encoded.
 const hostile = [
   '//evil.example', '///evil.example', '////evil.example', '/\\evil.example', '\\/evil.example', '\\\\evil.example', '/\\/evil.example',
   '\t//evil.example', '/\t/evil.example', '/\n/evil.example', '/\r/evil.example', '/\r\n/evil.example', '\n//evil.example',
@@ -40,7 +40,7 @@ const hostile = [
   'file:///etc/passwd', 'view-source:https://app.example', 'about:blank', 'ws://app.example', 'ftp://app.example', 'null', '?https://evil.example',
 ];
 
-/** Where the page's own code would lead with this query, in this browser: null if nowhere. */
+/** Returns the address to which the page's own code leads with each value, or null. */
 const leads = (page, values) => page.evaluate(async (values) => {
   const { findReturn } = await import('/pages/return-to.js');
   return Promise.all(values.map(async (value) => {
@@ -62,13 +62,13 @@ play(async () => {
   for (const [at, to] of (await leads(page, values)).entries()) {
     assert.ok(to === null || to.startsWith(`${origin}/`) && !to.startsWith(`${origin}//`), `${values[at]}: ${to}`);
   }
-  // Not the first parameter: nothing of ours.
+  // `return_to` counts only as the first parameter.
   assert.equal(await page.evaluate(async () => {
     const { findReturn } = await import('/pages/return-to.js');
     return findReturn({ search: '?x=1&return_to=/a', hash: '', origin: location.origin });
   }), null);
 
-  // A person signs in, and is at a listed site; and goes there at once when signed in.
+  // A user signs in and arrives at a listed site; a signed-in user goes there at once.
   const port = await serve((_, response) => {
     response.setHeader('Content-Type', 'text/html');
     response.end('<!doctype html><html lang="en"><title>An app</title><link rel="icon" href="data:,"><h1>An app</h1></html>');
@@ -85,7 +85,7 @@ play(async () => {
   const again = await open(context, `${origin}/?return_to=${encodeURIComponent(app)}`);
   await heading(again, 'An app').waitFor();
   assert.equal(again.url(), app);
-  // Another tab that waits at the form goes on by itself.
+  // Another tab that waits at the form continues without input.
   const [other, waiting] = [await newBrowser(), []];
   for (const path of ['/livez', '/robots.txt']) waiting.push(await open(other, `${origin}/?return_to=${path}#part`));
   for (const tab of waiting) await tab.locator('#reason', { hasText: reasons.onward }).waitFor();
@@ -95,7 +95,7 @@ play(async () => {
   await waiting[0].waitForURL(`${origin}/livez#part`);
   await waiting[1].waitForURL(`${origin}/robots.txt#part`);
 
-  // A few of the others, as a person opens them: they stay, and are told so. (No request to another host is made.)
+  // Some of the hostile values, opened as a user would: the page stays and says so. (It requests no other host.)
   for (const value of ['//evil.example', '/\t/evil.example', '/\\evil.example', 'https://evil.example', 'https://app.example@evil.example',
     'javascript:alert(1)', encodeURIComponent('//evil.example'), encodeURIComponent('https://evil.example/')]) {
     const tab = await open(context, `${origin}/?return_to=${value}`);
@@ -105,7 +105,7 @@ play(async () => {
     await tab.close();
   }
 
-  // After a sign-out the next person begins at the beginning.
+  // After a sign-out the next user starts at the first view.
   const tab = await signedIn(await newBrowser());
   await tab.goto(`${origin}/?return_to=//evil.example`);
   await tab.getByRole('button', { name: 'Sign out', exact: true }).click();

@@ -1,11 +1,11 @@
-// Login by the form, what the browser has of it, and logout.
+// Login with the form, the cookie as the browser holds it, and logout.
 
 import assert from 'node:assert/strict';
 import {
   COOKIE, cookieOf, hasFocus, job, heading, left, newBrowser, open, play, press, raw, sessionId, signedOut, signIn, until,
 } from './stage.mjs';
 
-/** Everything that a script of the page can read, and keep. */
+/** Everything that a script of the page can read and keep. */
 const readable = () => ({
   cookies: document.cookie,
   local: { ...localStorage },
@@ -27,7 +27,7 @@ async function scriptsCannotSetIt(context, page, token) {
     for (const rest of ['; Path=/; Secure', '; Path=/; Secure; SameSite=Lax', '; Path=/', '; Path=/; Secure; Max-Age=0', '']) {
       document.cookie = `${name}=of-a-script${rest}`;
     }
-    // The same name to those who trim, or who do not tell a nameless cookie from others.
+    // The same name to a parser that trims, or that confuses a nameless cookie with a named one.
     document.cookie = `=${name}=of-a-script; Path=/; Secure`;
     document.cookie = ` ${name} =of-a-script; Path=/; Secure`;
     await cookieStore.set(name, 'of-a-script').catch(() => {});
@@ -37,7 +37,7 @@ async function scriptsCannotSetIt(context, page, token) {
   assert.equal(await page.evaluate(() => document.cookie), '');
 }
 
-/** A page comes back out of the back-forward cache as it was, and its session was ended meanwhile. */
+/** A page is restored from the back-forward cache unchanged after its session was ended. */
 async function outOfTheCache(context, page) {
   await page.evaluate(() => addEventListener('pageshow', ({ persisted }) => { window.wasPersisted = persisted; }));
   const bearer = await cookieOf(context);
@@ -48,7 +48,7 @@ async function outOfTheCache(context, page) {
   assert.equal(await page.evaluate(() => window.wasPersisted), true, 'it was in that cache');
 }
 
-/** Somebody logs in over the session, past the client: what the tabs show is what the cookie is, once they ask. */
+/** Another login replaces the session without the client: each tab shows the cookie's user once it asks. */
 async function replaced(page, tab) {
   const before = await sessionId(page);
   const status = await page.evaluate(async (body) => {
@@ -72,7 +72,7 @@ play(async () => {
   assert.equal(await cookieOf(context), undefined, 'no cookie before the login');
   await signIn(page);
 
-  // Three countdowns, and each goes down.
+  // There are three countdowns, and each decreases.
   for (const timeout of ['idle', 'renewal', 'absolute']) {
     assert.ok(await page.locator(`[data-timeout="${timeout}"] .left`).isVisible());
     const before = await left(page, timeout);
@@ -81,7 +81,7 @@ play(async () => {
   }
   await page.locator('#who').getByText('alice').waitFor();
 
-  // The cookie, as the browser has it.
+  // The cookie as the browser holds it.
   const [cookie] = await context.cookies();
   const { value: token, ...rest } = cookie;
   assert.equal(await cookieOf(context), token);
@@ -103,12 +103,12 @@ play(async () => {
   await heading(tab, 'Your session').waitFor();
   assert.equal(await sessionId(tab), id);
 
-  // One more is away from the page when the session ends, and may have it in the back-forward cache.
+  // Another tab is away from the page when the session ends, and may have it in the back-forward cache.
   const away = await open(context);
   await heading(away, 'Your session').waitFor();
   await away.goto(new URL('/livez', job.url).href);
 
-  // Some history, so that there is something to go back to.
+  // Some history to go back through.
   await page.getByRole('link', { name: 'All sessions' }).click();
   await heading(page, 'Your sessions').waitFor();
   await page.getByRole('link', { name: 'Password' }).click();
@@ -121,20 +121,20 @@ play(async () => {
   assert.equal((await raw('GET', '/session', { cookie: token })).status, 401, 'the old cookie is dead');
   assert.equal((await raw('GET', '/session', { bearer: token })).status, 401);
 
-  // Back, as far as it goes, shows nothing of the session.
+  // Going back through the history shows nothing of the session.
   for (let steps = 0; steps < 2; steps++) {
     await page.goBack();
     await heading(page, 'Sign in').waitFor();
     assert.ok(!(await page.content()).includes(id.split('.')[0]));
   }
-  await away.goBack({ waitUntil: 'commit' }); // out of that cache nothing is loaded
+  await away.goBack({ waitUntil: 'commit' }); // a page restored from that cache fires no load event
   await heading(away, 'Sign in').waitFor();
   assert.ok(!(await away.content()).includes(id.split('.')[0]));
   await page.goto('about:blank');
   await page.goBack({ waitUntil: 'commit' });
   await signedOut(page, 'here');
 
-  // And whoever signs in next is somebody else.
+  // The next user to sign in is another one.
   await signIn(page, 'mallory');
   await page.locator('#who').getByText('mallory').waitFor();
   assert.notEqual((await sessionId(page)).split('.')[0], id.split('.')[0]);

@@ -1,4 +1,5 @@
-// What the scenarios share: the job, the browser, what a user does on the pages, and an ear for what should not be.
+// Shared by the scenarios: the job, the browser, user actions on the pages, and a check for unexpected console output
+// and requests.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -16,7 +17,7 @@ const { chromium } = load('playwright-core');
 export const { AxeBuilder } = load('@axe-core/playwright');
 
 export const COOKIE = '__Host-Http-waxseal';
-// How long something may take that will come. It is no measure of speed: the machine may be busy.
+// The timeout for an expected event, in milliseconds. It does not measure speed: the machine may be busy.
 const PATIENCE = 30_000;
 const WATCHDOG = 120_000;
 
@@ -25,19 +26,19 @@ const args = [
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
   '--host-resolver-rules=MAP waxseal.test 127.0.0.1',
 ];
-// Playwright switches the back-forward cache off, and users have it on.
+// Playwright disables the back-forward cache, which users have enabled.
 const ignoreDefaultArgs = ['--disable-back-forward-cache'];
 
 let browser;
 const contexts = [];
 const profiles = [];
 const servers = [];
-const noise = []; // what the console, the content security policy and uncaught errors said
-const strangers = []; // requests to hosts that have no part in the scenario
+const noise = []; // unexpected console messages, violations of the content security policy, and uncaught errors
+const strangers = []; // requests to hosts outside the scenario
 const hosts = new Set([new URL(job.url).host]);
 const allowed = [];
 
-/** Plays a scenario, and ends the process: with 0 if it holds, and nothing was heard that should not be. */
+/** Plays a scenario and exits: with 0 if it holds and nothing unexpected was seen. */
 export async function play(scenario) {
   const watchdog = setTimeout(() => {
     console.error(`the scenario was still going on after ${WATCHDOG / 1000} s`);
@@ -76,18 +77,18 @@ async function picturesOfFailure() {
 }
 
 async function heardNothing() {
-  // The console's messages come by themselves: what a page has said before this is answered has come.
+  // Console messages arrive asynchronously, but those sent before this answer have arrived with it.
   for (const page of contexts.flatMap((context) => context.pages())) await page.evaluate(() => 0);
   assert.deepEqual(noise, [], 'the console is silent, and the content security policy was kept');
   assert.deepEqual(strangers, [], 'no request to another host');
 }
 
-/** A browser of its own: what one context stores, the others do not see. */
+/** Opens a browser context: contexts do not share storage. */
 export async function newBrowser(options = {}) {
   return watched(await browser.newContext({ locale: 'en-GB', ...options }));
 }
 
-/** One whose user has set these of Chromium's preferences. */
+/** Opens a browser with these Chromium preferences. */
 export async function newBrowserWithPreferences(preferences) {
   const folder = mkdtempSync(join(tmpdir(), 'waxseal-profile-'));
   mkdirSync(join(folder, 'Default'));
@@ -117,24 +118,24 @@ async function watched(context) {
   return context;
 }
 
-/** The browser itself writes a line for every answer of 400 or above: the scenario expects this one. */
+/** Expects the line that the browser logs for an answer of 400 or above. */
 export function expectRefusal(status, path) {
   const line = new RegExp(`^Failed to load resource: the server responded with a status of ${status} \\(`);
   allowed.push((text, url) => line.test(text) && url && new URL(url).pathname === path);
 }
 
-/** Any other line that the scenario expects. */
+/** Expects any other console line. */
 export function expectNoise(pattern) {
   allowed.push((text) => pattern.test(text));
 }
 
-// The pages ask whether somebody is signed in, and this is how they learn that nobody is.
+// The pages request the session to learn whether the user is signed in; a 401 says no.
 expectRefusal(401, '/session');
 
-/** Serves a page of somebody else's on this machine. `answer(request, response)` answers. */
+/** Serves another site's page on this machine. `answer(request, response)` handles a request. */
 export async function serve(answer, port = 0) {
   const server = createServer(answer);
-  // The browser finds `localhost` here too, when nobody listens on its other address.
+  // The browser reaches `localhost` here too, since nothing listens on its IPv6 address.
   await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
   servers.push(server);
   const taken = server.address().port;
@@ -142,13 +143,13 @@ export async function serve(answer, port = 0) {
   return taken;
 }
 
-/** Another address that belongs to the scenario. */
+/** Allows another address that belongs to the scenario. */
 export function at(url) {
   hosts.add(new URL(url).host);
   return url;
 }
 
-/** The service by the name `localhost`, which is another site than its address. */
+/** Returns the service's origin under the name `localhost`, which is another site than its address. */
 export function byName() {
   const url = new URL(job.url);
   url.hostname = 'localhost';
@@ -156,7 +157,7 @@ export function byName() {
   return url.origin;
 }
 
-/** Waits until `probe` gives something true, and gives it. */
+/** Waits until `probe` returns a truthy value, and returns it. */
 export async function until(what, probe, patience = PATIENCE) {
   const end = performance.now() + patience;
   for (;;) {
@@ -167,7 +168,7 @@ export async function until(what, probe, patience = PATIENCE) {
   }
 }
 
-/** A request without a browser: by curl, which knows nothing of origins and sites. */
+/** Sends a request with curl, which knows nothing of origins and sites. */
 export async function raw(method, path, { cookie, bearer, json, headers = {} } = {}) {
   if (cookie) headers.cookie = `${COOKIE}=${cookie}`;
   if (bearer) headers.authorization = `Bearer ${bearer}`;
@@ -183,7 +184,7 @@ export async function raw(method, path, { cookie, bearer, json, headers = {} } =
   return { status: Number(status.split(' ')[1]), headers: answered, body: text && JSON.parse(text) };
 }
 
-/** The token in this browser's session cookie; nothing if it has none. */
+/** Returns the token in this browser's session cookie, or undefined without one. */
 export async function cookieOf(context) {
   const cookies = await context.cookies();
   const names = cookies.map(({ name }) => name);
@@ -207,7 +208,7 @@ export async function fillSignIn(page, username, password) {
   await page.getByRole('button', { name: 'Sign in' }).click();
 }
 
-/** Signs in by the form, and waits for the session. */
+/** Signs in with the form, and waits for the session. */
 export async function signIn(page, username = 'alice', password = job.password) {
   await fillSignIn(page, username, password);
   await heading(page, 'Your session').waitFor();
@@ -232,7 +233,7 @@ export const reasons = {
   onward: 'Sign in to open the page that you asked for.',
 };
 
-/** Waits for the sign-in view, which must say this reason and have nothing of the session left. */
+/** Waits for the sign-in view. It must give this reason and show nothing of the session. */
 export async function signedOut(page, reason) {
   await heading(page, 'Sign in').waitFor();
   assert.equal(await page.locator('#reason').textContent(), reasons[reason]);
@@ -245,12 +246,12 @@ export async function signedOut(page, reason) {
 
 export const sessionId = (page) => page.locator('#session-id').textContent();
 
-/** When that timeout runs out, as the page says it. */
+/** Returns the end of a timeout as the page shows it. */
 export async function deadline(page, timeout) {
   return Date.parse(await page.locator(`[data-timeout="${timeout}"] time`).getAttribute('datetime'));
 }
 
-/** The seconds that a countdown shows. */
+/** Returns the seconds that a countdown shows. */
 export async function left(page, timeout) {
   const text = await page.locator(`[data-timeout="${timeout}"] .left`).textContent();
   if (text === 'due') return 0;
@@ -259,7 +260,7 @@ export async function left(page, timeout) {
   return Number(found[1] ?? 0) * 60 + Number(found[2]);
 }
 
-/** Presses one of the three buttons, and gives what the log says that the request did. */
+/** Presses one of the three buttons, and returns the effect of the request that the log shows. */
 export async function press(page, button = 'Send a request', request = 'GET /session') {
   const name = new RegExp(`^${request}(, in the background)?$`);
   await page.locator('#log li').evaluateAll((items) => items.forEach((item) => { item.dataset.seen = ''; }));
@@ -268,7 +269,7 @@ export async function press(page, button = 'Send a request', request = 'GET /ses
   return entry.first().locator('.did').textContent();
 }
 
-/** Presses a button that will find the session gone. */
+/** Presses a button whose request finds the session gone. */
 export async function pressInVain(page, reason) {
   await page.getByRole('button', { name: 'Send a request' }).click();
   await signedOut(page, reason);

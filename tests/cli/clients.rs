@@ -1,4 +1,4 @@
-//! Clients, beside a server and without one.
+//! Clients, with and without a running server.
 
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use waxseal::random::OsRandom;
 use super::commands::{ends, json, refused};
 use super::common::{ISSUER, Place, Server};
 
-/// Asks for a token, and gives the answer's status and body.
+/// Requests a token, and returns the answer's status and body.
 async fn ask(server: &Server, client: &reqwest::Client, id: &str, secret: &str) -> (u16, Value) {
     let request = client
         .post(format!("{}/oauth/token", server.url))
@@ -31,7 +31,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
         .unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
-/// What other programs rely on.
+/// Other programs rely on this output.
 #[tokio::test]
 async fn a_client_is_added_before_the_first_start_and_its_secret_is_shown_once() {
     let place = Place::new();
@@ -83,7 +83,7 @@ async fn a_client_is_added_before_the_first_start_and_its_secret_is_shown_once()
         (status, &body["scope"]),
         (200, &"orders:read stock:read".into())
     );
-    // For people the same, in words.
+    // The same in the format for people.
     let added = place.ok(&["client", "add", "stock"], "");
     let line = |name: &str| {
         let line = added.lines().find_map(|line| line.strip_prefix(name));
@@ -106,7 +106,7 @@ async fn a_running_server_sees_every_change_at_once() {
     let before = token(&server, &client, id, first).await;
     assert_eq!(server.verify(&client, &before).await, 200);
 
-    // A new secret beside the old one, until the rotation is finished.
+    // A new secret is valid next to the old one until the rotation is finished.
     let rotated = json(&place.ok(&["client", "rotate-secret", "billing", "--json"], ""));
     let second = text(&rotated, "client_secret");
     assert_eq!(rotated["client_id"], id);
@@ -126,7 +126,7 @@ async fn a_running_server_sees_every_change_at_once() {
         "tokens outlive the secret"
     );
 
-    // Its tokens end, and it gets others; by name, and by ID.
+    // The client's tokens end and it gets new ones: by name, and by ID.
     let mut last = before;
     for name in ["billing", id] {
         let revoked = json(&place.ok(&["revoke", "client", name, "--json"], ""));
@@ -162,7 +162,7 @@ async fn a_running_server_sees_every_change_at_once() {
         1,
         &["billing", "client list"],
     );
-    // The name is free, and is another client's.
+    // The name is free again, for a client with another ID.
     let again = json(&place.ok(&["client", "add", "billing", "--json"], ""));
     assert_ne!(again["client_id"], id);
     for secret in [first, second] {
@@ -198,14 +198,14 @@ fn a_client_may_have_keys_in_place_of_a_secret_and_others_later() {
     let added = json(&place.ok(&arguments, &json!({ "keys": [one, two] }).to_string()));
     assert_eq!(added.get("client_secret"), None, "{added}");
     assert_eq!((&added["secrets"], &added["keys"]), (&0.into(), &2.into()));
-    // One alone need be in no set.
+    // A single key does not need a set.
     place.ok(&["client", "set-keys", "signer"], &one.to_string());
     let listed = json(&place.ok(&["client", "list", "--json"], ""));
     assert_eq!(
         (&listed[0]["secrets"], &listed[0]["keys"]),
         (&0.into(), &1.into())
     );
-    // A client with a secret may have keys beside it.
+    // A client with a secret may also have keys.
     place.ok(&["client", "add", "both"], "");
     place.ok(&["client", "set-keys", "both"], &two.to_string());
     let listed = json(&place.ok(&["client", "list", "--json"], ""));

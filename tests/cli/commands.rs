@@ -1,4 +1,4 @@
-//! Users, keys, tokens and revocations, beside a server and without one.
+//! Users, keys, tokens and revocations, with and without a running server.
 
 use std::process::Output;
 
@@ -24,7 +24,8 @@ pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Whether a revocation that the command line wrote is seen: the server has a second to learn of it.
+/// Returns whether the server refuses the token after a revocation by the command line. The server has a second to
+/// learn of it.
 pub async fn ends(server: &Server, client: &reqwest::Client, token: &str) -> bool {
     for _ in 0..20 {
         if server.verify(client, token).await == 401 {

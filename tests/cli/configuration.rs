@@ -1,4 +1,4 @@
-//! Flags over variables over the file over defaults; what is wrong is named.
+//! Flags override variables, variables override the file, the file overrides defaults; errors name the setting.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -162,8 +162,8 @@ fn what_is_wrong_is_named() {
     );
 }
 
-/// The service links of Kubernetes, for services whose names begin as the settings do, and what Compose passes for
-/// a variable that is not set.
+/// Kubernetes sets service links for services whose names begin like the settings, and Compose passes an empty value
+/// for an unset variable.
 #[test]
 fn service_links_and_empty_variables_are_left_alone() {
     let place = Place::new();

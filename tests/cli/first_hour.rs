@@ -1,4 +1,4 @@
-//! What somebody does in the first hour with the library: add it to an app, start an example, use it with curl.
+//! The first hour of an app developer: add the library to an app, start an example, use it with curl.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,7 +13,7 @@ use super::readme::{blocks, blocks_of, is_in, root, shell};
 
 const EMBEDDING: &str = "docs/embedding.md";
 
-/// The page's block with that command in it, line by line, without the prompt.
+/// Returns the lines of the page's block that contains `words`, without the prompt.
 fn commands_with(page: &str, words: &str) -> Vec<String> {
     let block = blocks_of(page, "console")
         .into_iter()
@@ -23,7 +23,7 @@ fn commands_with(page: &str, words: &str) -> Vec<String> {
     commands.map(str::to_owned).collect()
 }
 
-/// Starts an example by a page's command, in a folder of its own.
+/// Starts an example with a page's command, in a folder of its own.
 fn start(place: &Path, command: &str) -> Server {
     let run = command.strip_prefix("cargo run").unwrap();
     let manifest = root().join("Cargo.toml");
@@ -38,7 +38,7 @@ fn start(place: &Path, command: &str) -> Server {
     Server::start(command)
 }
 
-/// What `curl` gets: the status, the headers, the body.
+/// Runs `curl`, and returns the status, the headers and the body.
 fn curl(arguments: &[&str]) -> (u16, String, String) {
     let output = Command::new("curl")
         .args(["-s", "-i"])
@@ -73,7 +73,7 @@ fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}")
 }
 
-/// What it printed on standard output when it started.
+/// Returns the line that the example printed on standard output at its start.
 fn printed(server: &mut Server) -> String {
     let mut line = String::new();
     let out = server.child.stdout.as_mut().unwrap();
@@ -114,7 +114,7 @@ fn the_app_in_the_readme_makes_a_first_user_who_signs_in() {
         by_token.0 == 200 && by_token.1.starts_with("hello, "),
         "{by_token:?}"
     );
-    // As the pages sign in.
+    // The way the pages sign in.
     let credentials = json!({ "username": "admin", "password": password, "delivery": "cookie" });
     let (status, head, _) = login(&server, &credentials);
     assert_eq!(status, 200, "{head}");
@@ -125,7 +125,7 @@ fn the_app_in_the_readme_makes_a_first_user_who_signs_in() {
     let by_cookie = hello(&server, &format!("Cookie: {}", cookie.unwrap()));
     assert_eq!(by_cookie, by_token);
 
-    // The second start makes none, and the first one is still there.
+    // The second start creates no user, and the first one still exists.
     server.kill();
     let mut again = start(place.path(), &commands[0]);
     assert_eq!(
@@ -177,7 +177,7 @@ fn the_app_that_signs_its_users_up() {
     }
 }
 
-/// A folder of somebody's app, with this repository beside it.
+/// A folder for an app, with this repository next to it.
 fn beside_the_repository() -> Place {
     let place = Place::new();
     symlink(root(), place.path().join("waxseal")).unwrap();
@@ -187,7 +187,7 @@ fn beside_the_repository() -> Place {
 
 fn runs(place: &Place, script: &str) {
     let mut command = shell(&format!("set -eu\n{script}"));
-    // Nothing is fetched for this test.
+    // The test must not download anything.
     command
         .current_dir(place.path().join("app"))
         .env("npm_config_offline", "true")
@@ -212,7 +212,7 @@ fn the_library_is_added_as_the_readme_says() {
     runs(&place, &alone.join("\n"));
     let manifest = fs::read_to_string(place.path().join("app/Cargo.toml")).unwrap();
     assert!(manifest.contains("default-features = false"), "{manifest}");
-    // It says which of the features are on: not the name of a crate that is somebody else's.
+    // `cargo add waxseal` would name another author's crate; the page names a path.
     for page in ["README.md", EMBEDDING] {
         let text = fs::read_to_string(root().join(page)).unwrap();
         assert!(!text.contains("cargo add waxseal"), "{page}");
@@ -269,7 +269,7 @@ fn the_javascript_packages_are_added_as_their_readmes_say() {
     runs(&place, &format!("npm init --yes\n{client}\n{import}"));
     let folder = place.path().join("app/node_modules/waxseal-client");
     assert!(folder.join("LICENSE-MIT").exists() && folder.join("LICENSE-APACHE").exists());
-    // The other one needs a package from the network. That it is whole is looked up instead.
+    // The other package needs a dependency from the network. The test checks its contents instead.
     install("verifier");
     runs(
         &place,

@@ -1,4 +1,4 @@
-//! The first user and the initial password: who is made, what is said, and until when it works.
+//! The first user and the initial password: creation, output, and expiry.
 
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
@@ -6,7 +6,7 @@ use sqlx::{Connection, SqliteConnection};
 use super::commands::{json, refused};
 use super::common::{ISSUER, PASSWORD, Place, Server, program};
 
-/// Serves with these flags.
+/// Starts the server with these flags.
 fn serve(place: &Place, flags: &[&str]) -> Server {
     let mut command = program();
     command
@@ -51,7 +51,7 @@ async fn every_start_says_that_an_initial_password_must_be_changed_and_later_tha
     assert!(!log.contains(&password), "it is shown once");
     drop(server);
 
-    // An hour later.
+    // One hour later.
     let database = place.path().join("data/waxseal.db");
     let url = format!("sqlite:{}", database.display());
     let mut connection = SqliteConnection::connect(&url).await.unwrap();

@@ -1,4 +1,4 @@
-//! Help, completions and manual pages; and what they and messages about arguments never show.
+//! Help, completions and manual pages, and what they and messages about arguments must not show.
 
 use std::fs;
 use std::process::Command;
@@ -38,7 +38,7 @@ fn a_group_without_a_command_shows_its_commands() {
     }
 }
 
-/// It may have a password in it.
+/// The address may contain a password.
 #[test]
 fn an_address_that_was_typed_is_never_shown() {
     let place = Place::new();
@@ -59,7 +59,7 @@ fn an_address_that_was_typed_is_never_shown() {
                 let mut arguments = words(command);
                 arguments.extend(more);
                 let mut command = program();
-                // It may be in the place of another setting, too.
+                // The address can also be given for another setting.
                 command
                     .env("WAXSEAL_ISSUER", ADDRESS)
                     .current_dir(place.path());

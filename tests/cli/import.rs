@@ -14,7 +14,7 @@ fn pem(algorithm: Algorithm) -> String {
     generate_pem(algorithm, &OsRandom::new()).to_string()
 }
 
-/// The private JWK of a key that was made here.
+/// Returns the private JWK of a generated key.
 fn jwk(pem: &str, format: Format) -> Value {
     let key = SigningKey::from_pem(pem.as_bytes(), format).unwrap();
     let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();

@@ -1,4 +1,4 @@
-//! Rotation, revocation and removal of keys, and what is refused.
+//! Rotation, revocation and removal of keys, and refused commands.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +30,7 @@ fn refused(output: &Output, code: i32, words: &[&str]) {
     assert!(!talk.contains("panicked"), "{talk}");
 }
 
-/// Every file, and what is in it.
+/// Returns every file and its contents.
 fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let names = names(folder, "").into_iter();
     names
@@ -52,7 +52,7 @@ fn kid(token: &str) -> String {
     UntrustedToken::parse(token).unwrap().kid().to_string()
 }
 
-/// A signer that is some hours old, and a successor that has waited as long.
+/// A signing key that is some hours old, and a successor published for as long.
 fn ready() -> Place {
     let place = Place::new();
     place.ok(&["keys", "rotate"], "");
@@ -231,7 +231,7 @@ fn two_files_with_one_key_are_refused() {
 async fn before_the_first_turn_nobody_logs_in_and_the_plan_says_why() {
     let place = ready();
     place.add_user("alice");
-    // What has signed is not dated anew.
+    // A key that has signed does not get a new date.
     place.serve().login(&reqwest::Client::new(), "alice").await;
     edit(&folder(&place), |rows| {
         for row in rows {
@@ -312,7 +312,7 @@ fn a_revocation_in_the_middle_of_the_schedule_can_be_pruned() {
     );
 }
 
-/// The script as it stands.
+/// Runs the unmodified script.
 fn script(place: &Place, arguments: &[&str]) -> Output {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/rotate-keys");
     let program = program();

@@ -1,4 +1,4 @@
-//! The command line, as the program that was built.
+//! The command line, tested with the built program.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

@@ -1,4 +1,4 @@
-//! What docs/operating.md says about going to several nodes: its commands are run, on a real PostgreSQL.
+//! Runs the commands of docs/operating.md for the move to several nodes, on a real PostgreSQL.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use super::common::postgres::Postgres;
 use super::common::{Place, Server, program};
 use super::readme::blocks_of;
 
-/// A block's commands, as they are for this test.
+/// Returns a block's commands, adapted to this test.
 fn commands(wanted: &str, database: &str, other: &Place) -> Vec<String> {
     let blocks = blocks_of("docs/operating.md", "console");
     let block = blocks.iter().find(|block| block.contains(wanted)).unwrap();

@@ -1,4 +1,4 @@
-//! An output that cannot be written: closed, full, or read by nobody. Every command of the tree is in the table.
+//! Unwritable output: closed, full, or without a reader. The table covers every command.
 
 mod shown_first;
 mod start;
@@ -16,7 +16,7 @@ use super::commands::json;
 use super::common::postgres::Postgres;
 use super::common::{ISSUER, PASSWORD, Place, Server, program, program_at};
 
-/// What a command that changes nothing says, or one that changes nothing because its secret cannot be shown.
+/// The message of a command that changes nothing, or that changed nothing because it could not show its secret.
 const NOTHING: &str = "nothing was changed";
 
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub enum Sink {
 pub const SINKS: [Sink; 3] = [Sink::Closed, Sink::Full, Sink::Broken];
 
 impl Sink {
-    /// The program with that descriptor, 1 or 2, going nowhere.
+    /// Runs the program with `descriptor`, 1 or 2, connected to the unwritable sink.
     pub fn command(self, descriptor: u8, arguments: &[&str]) -> Command {
         if let Self::Closed = self {
             let mut shell = program_at(Path::new("sh"));
@@ -61,7 +61,7 @@ impl Sink {
     }
 }
 
-/// The commands of the tree that have no others below them, as their help lists them.
+/// Returns the commands without subcommands, as their help lists them.
 pub fn every_command(place: &Place) -> BTreeSet<String> {
     let listed = |path: &str| -> Vec<String> {
         let words = path.split(' ').filter(|word| !word.is_empty());
@@ -90,7 +90,7 @@ struct Case {
     command: &'static str,
     more: Vec<String>,
     input: String,
-    /// What standard error names: what was changed, or that nothing was.
+    /// The text that standard error must contain: what was changed, or that nothing was.
     named: &'static str,
 }
 
@@ -103,7 +103,7 @@ fn case(command: &'static str, more: &[&str], input: &str, named: &'static str) 
     }
 }
 
-/// An installation in which each case finds what it changes.
+/// An installation that contains what each case changes.
 struct Stage {
     place: Place,
     server: Server,
@@ -199,7 +199,7 @@ impl Stage {
         rows.map(|row| text(row, member)).collect()
     }
 
-    /// No secret that counts is one that nobody has.
+    /// Asserts that every secret in force is known to its owner.
     async fn has_lost_no_secret(&self) {
         assert_eq!(self.names("user", "username"), ["alice", "bob", "erin"]);
         assert_eq!(self.names("client", "name"), ["billing", "signer"]);
@@ -271,7 +271,7 @@ async fn no_command_succeeds_without_its_output_and_no_secret_is_lost() {
         cases.extend([restored, migrate]);
         let commands = cases.iter().map(|case| case.command.to_owned());
         let mut tried: BTreeSet<_> = commands.collect();
-        // It writes nothing to standard output; tests/cli/output/start.rs has its standard error.
+        // `serve` writes nothing to standard output; tests/cli/output/start.rs covers its standard error.
         tried.insert("serve".to_owned());
         assert_eq!(tried, every_command(&stage.place));
     }
@@ -296,7 +296,7 @@ fn help_and_version_fail_without_their_output_too() {
     }
 }
 
-/// What is discarded on purpose is no failure, by whatever opened `/dev/null`.
+/// Output discarded on purpose is not a failure, whatever mode `/dev/null` is opened in.
 #[test]
 fn an_output_that_is_discarded_is_a_success() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! The README and the pages are true: their commands run, and their output is what they print.
+//! The README and the pages are correct: their commands run and print the output shown.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The README's fenced blocks of that language.
+/// Returns the README's fenced blocks in `language`.
 pub fn blocks(language: &str) -> Vec<String> {
     blocks_of("README.md", language)
 }
@@ -24,20 +24,20 @@ pub fn blocks_of(page: &str, language: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether the lines are in that file, one after the other, with whatever indentation.
+/// Returns whether the file contains these consecutive lines, at any indentation.
 pub fn is_in(file: &str, lines: &str) -> bool {
     let trimmed = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
     let text = fs::read_to_string(root().join(file)).unwrap();
     trimmed(&text).contains(&trimmed(lines))
 }
 
-/// What differs from run to run gets one name.
+/// Replaces values that differ from run to run with a fixed name.
 fn normal(text: &str) -> String {
     let word = |word: &str| {
         let is_uuid = word.len() == 36 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
         let is_time =
             [20, 24].contains(&word.len()) && word.ends_with('Z') && word.as_bytes()[10] == b'T';
-        // As a number in JSON.
+        // A JSON number.
         let is_second = word.len() == 11 && word[1..].bytes().all(|b| b.is_ascii_digit());
         match () {
             () if word.starts_with("eyJ") => "TOKEN".to_owned(),
@@ -65,7 +65,7 @@ fn normal(text: &str) -> String {
     out.replace('\r', "")
 }
 
-/// Runs the commands of a `console` block in one shell, and gives what each printed.
+/// Runs the commands of a `console` block in one shell, and returns the output of each.
 fn run(commands: &[&str], place: &Path, url: &str) -> Vec<String> {
     let mark = "-- next --";
     let mut script = String::from("exec 2>&1\n");
@@ -91,7 +91,7 @@ fn run(commands: &[&str], place: &Path, url: &str) -> Vec<String> {
         .collect()
 }
 
-/// What a build under a test has from its caller. Another profile would build all crates anew.
+/// The variables that a nested build keeps. A different profile would rebuild all crates.
 const OF_EVERY_BUILD: [&str; 6] = [
     "CARGO_HOME",
     "CARGO_TARGET_DIR",
@@ -101,7 +101,7 @@ const OF_EVERY_BUILD: [&str; 6] = [
     "CARGO_PROFILE_TEST_OPT_LEVEL",
 ];
 
-/// Cargo as somebody would call it: not as it runs under a test of its own.
+/// Returns a shell whose environment is a user's: without the variables that cargo sets for a test.
 pub fn shell(script: &str) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", script]);
@@ -115,8 +115,8 @@ pub fn shell(script: &str) -> Command {
     command
 }
 
-/// Starts the service with the README's first command: as it stands if `WAXSEAL_CARGO_RUN` is set, and otherwise with
-/// the program that the tests have. Cargo builds another one, without the features that only tests need, for minutes.
+/// Starts the service with the README's first command: unmodified if `WAXSEAL_CARGO_RUN` is set, otherwise with the
+/// program under test. Cargo would spend minutes on another build, without the features that only tests need.
 fn first_command(place: &Place) -> Server {
     let first = blocks("sh")[0].trim().to_owned();
     assert_eq!(first, "cargo run --locked");
@@ -138,7 +138,7 @@ fn first_command(place: &Place) -> Server {
     Server::start(command)
 }
 
-/// That each command of the block prints what stands below it.
+/// Asserts that each command of the block prints the output below it.
 fn are_printed(block: &str, place: &Place, server: &Server) {
     let mut steps: Vec<(&str, String)> = Vec::new();
     for line in block.lines() {
@@ -217,12 +217,12 @@ fn the_second_command_is_what_ci_runs() {
     );
 }
 
-/// Every setting is in one of the tables, with its flag, variable and default as the program says them.
+/// Every setting is in a table, with the flag, variable and default that the program's help gives.
 #[test]
 fn the_tables_of_settings_are_what_the_program_says() {
     let help = Place::new().ok(&["help", "settings"], "");
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    // Each part ends where a variable is named, and the next one begins with its name.
+    // Each part ends where a variable's name begins; the next part starts with that name.
     let parts: Vec<_> = help.split("[env: ").collect();
     let mut said = Vec::new();
     for pair in parts.windows(2) {
@@ -248,7 +248,7 @@ fn the_tables_of_settings_are_what_the_program_says() {
     assert_eq!(written, said);
 }
 
-/// The headings of a page, as links name them.
+/// Returns the anchors of a page's headings.
 fn anchors(page: &str) -> Vec<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
@@ -288,7 +288,7 @@ fn every_link_of_the_pages_leads_somewhere() {
     assert!(seen > 50, "{seen}");
 }
 
-/// It is a front door: what is longer has a page of its own.
+/// The README is an introduction: longer text has a page of its own.
 #[test]
 fn the_readme_is_short() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();

@@ -1,4 +1,4 @@
-//! What programs read: one resource has one shape, and errors are JSON too. What people read has a header.
+//! Output for programs: one resource has one shape, and errors are JSON too. Output for people has a header.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn members(value: &Value) -> BTreeSet<String> {
     value.as_object().unwrap().keys().cloned().collect()
 }
 
-/// Runs each command; its result has the members of the list's row and these.
+/// Runs each command, and asserts that its result has the members of a row of the list plus its own additional ones.
 fn same_shape(place: &Place, list: &[&str], commands: &[(&[&str], &[&str])]) {
     let list = [list, &["--json"]].concat();
     for (arguments, more) in commands {
@@ -22,7 +22,7 @@ fn same_shape(place: &Place, list: &[&str], commands: &[(&[&str], &[&str])]) {
         let mut wanted = members(&listed[0]);
         wanted.extend(more.iter().map(|name| (*name).to_owned()));
         assert_eq!(members(&result), wanted, "{arguments:?}: {result}");
-        // Where it is in the list, it says the same.
+        // A row with the same ID must have the same values.
         let rows = listed.as_array().unwrap();
         let id = |value: &Value| {
             let names = ["id", "client_id", "kid"].iter();

@@ -1,4 +1,4 @@
-//! Passwords that are typed, on a real terminal.
+//! Passwords typed on a real terminal.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -17,7 +17,7 @@ struct Terminal {
     status: i64,
 }
 
-/// Types each text once the other one has come.
+/// Types each text once its prompt has appeared.
 fn type_at(place: &Place, arguments: &[&str], steps: &[(&str, &str)]) -> Terminal {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/terminal.py");
     let mut python = program_at(Path::new("python3"));

@@ -1,11 +1,11 @@
-//! Certificates for nobody but the tests.
+//! Self-signed certificates for tests.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Makes a certificate for `localhost` and `127.0.0.1` that is good for so many days: `cert.pem` and `key.pem`.
+/// Creates a certificate for `localhost` and `127.0.0.1` that is valid for `days`: `cert.pem` and `key.pem`.
 pub fn make(folder: &Path, days: u32) -> [PathBuf; 2] {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])

@@ -1,5 +1,5 @@
-//! Debian's Chromium, and a script of `tests/browser` for each scenario, which `playwright-core` plays. What every
-//! scenario needs is in `stage.mjs`.
+//! Runs a scenario of `tests/browser` in Debian's Chromium with `playwright-core`. `stage.mjs` has what all scenarios
+//! need.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The packages that drive the browser. A test that found none of it and passed would say nothing.
+/// Returns the folder of the packages that drive the browser. Panics if they are missing: a test that skipped without
+/// them would prove nothing.
 fn packages() -> PathBuf {
     let wanted = std::fs::read(here("tests/browser/package-lock.json")).unwrap();
     let stamp = here("target/browser/installed.json");
@@ -28,8 +29,8 @@ fn packages() -> PathBuf {
     stamp.with_file_name("node_modules")
 }
 
-/// Plays a scenario that starts at this URL; `more` is for that scenario alone. `log` gives what the server said, for
-/// a failure.
+/// Plays a scenario that starts at `url`. `more` adds values for this scenario. `log` returns the server's log, for a
+/// failure message.
 pub fn play(scenario: &str, url: &str, more: Value, log: impl FnOnce() -> String) {
     let mut job = json!({
         "url": url,
@@ -45,7 +46,7 @@ pub fn play(scenario: &str, url: &str, more: Value, log: impl FnOnce() -> String
     };
     job.as_object_mut().unwrap().extend(more);
 
-    // The script ends by itself after two minutes. If it could not, this ends it, and the browser with it.
+    // The script stops itself after two minutes. If it hangs, `timeout` kills it and the browser.
     let mut child = Command::new("timeout")
         .args(["--kill-after=5", "150", "node"])
         .arg(here("tests/browser").join(format!("{scenario}.mjs")))

@@ -1,4 +1,4 @@
-//! A folder with a file system of its own, which only the processes that enter it see.
+//! A mount namespace: file systems that only the processes inside it see.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::process::{Child, Command, Output, Stdio};
 
 use super::{ISSUER, Server};
 
-/// A mount namespace, for as long as this lives.
+/// A mount namespace. Dropping it ends the namespace.
 pub struct Ground {
     keeper: Child,
     enter: &'static [&'static str],
 }
 
 impl Ground {
-    /// Runs `script` in a new namespace, with `folder` as its `$1`. None, and a word about it, where
-    /// that is not permitted; with `root_only` only the real root is asked.
+    /// Runs `script` in a new namespace, with `folder` as its `$1`. Prints a note and returns `None` where that is not
+    /// permitted. `root_only` rules out the root of a user namespace.
     pub fn new(script: &str, folder: &Path, root_only: bool) -> Option<Self> {
         let ways: [(&str, &'static [&'static str]); 2] = [
             ("-m", &["-m"]),
@@ -22,7 +22,7 @@ impl Ground {
         ];
         let mut why = String::new();
         for (flag, enter) in &ways[..if root_only { 1 } else { 2 }] {
-            // It ends with its standard input, that is with this process at the latest.
+            // The process terminates when its standard input closes, at the latest when this process does.
             let keeper = Command::new("unshare")
                 .args([flag, "sh", "-c"])
                 .arg(format!("{{ {script}; }} && echo ready && exec cat"))
@@ -63,13 +63,13 @@ impl Ground {
         None
     }
 
-    /// A path as it is in there, for this process.
+    /// Maps a path inside the namespace to one that this process can use.
     pub fn see(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.keeper.id()));
         root.join(path.strip_prefix("/").unwrap())
     }
 
-    /// A command that runs in there. It starts at the root folder.
+    /// Builds a command that runs inside the namespace. Its working directory is `/`.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command
@@ -86,7 +86,7 @@ impl Ground {
         command.output().unwrap()
     }
 
-    /// The program in there, on the folders of `place`.
+    /// Builds a command that runs the program inside the namespace on the folders of `place`.
     pub fn program(&self, place: &Path, arguments: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_waxseal"));
         on_folders(&mut command, place, arguments);
@@ -98,7 +98,7 @@ impl Ground {
     }
 }
 
-/// The settings of a test come from its flags alone.
+/// Removes `WAXSEAL_` variables: a test's settings come only from its flags.
 pub fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("WAXSEAL_") {
@@ -107,7 +107,7 @@ pub fn without_settings(command: &mut Command) {
     }
 }
 
-/// The flags by which the program finds the folders of `place` from anywhere.
+/// Adds the flags that let the program find the folders of `place` from any working directory.
 pub fn on_folders(command: &mut Command, place: &Path, arguments: &[&str]) {
     command
         .args(arguments)
@@ -122,7 +122,7 @@ pub fn on_folders(command: &mut Command, place: &Path, arguments: &[&str]) {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may already have exited.
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
     }

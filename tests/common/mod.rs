@@ -1,4 +1,4 @@
-//! What the tests share: a service in this process under a manual clock, and the real program.
+//! Shared by the test programs: a service in this process under a manual clock, and the real program.
 
 pub mod certificate;
 pub mod chromium;
@@ -31,7 +31,7 @@ use waxseal::store::key_folder;
 use waxseal::time::{Clock, ManualClock, Timestamp};
 use waxseal::{Settings, Waxseal};
 
-/// Whether long campaigns run, as in `.ci/nightly`. What is left out says so.
+/// Returns whether long campaigns run, as in `.ci/nightly`. Prints a note if they do not.
 pub fn is_nightly() -> bool {
     let is_nightly = std::env::var_os("WAXSEAL_NIGHTLY").is_some();
     if !is_nightly {
@@ -42,17 +42,17 @@ pub fn is_nightly() -> bool {
 
 /// The issuer and the audience of the service in this process.
 pub const ISSUER: &str = "https://issuer.example";
-/// What everybody's password is.
+/// The password of every test user.
 pub const PASSWORD: &str = "correct horse battery";
-/// When the manual clock starts.
+/// The initial time of the manual clock.
 pub const START: Timestamp = Timestamp::from_secs(1_800_000_000);
-/// A cost that no service should have, for tests that are about something else.
+/// A password hashing cost far too low for production, for tests about something else.
 pub const CHEAP: Cost = Cost {
     memory_kib: 64,
     passes: 1,
 };
 
-/// For tests that log in more often than people do.
+/// Login rates for tests that log in more often than people do.
 pub fn unlimited() -> LoginRates {
     let rate = Rate::new(1_000_000, Duration::from_secs(1)).unwrap();
     LoginRates {
@@ -61,7 +61,7 @@ pub fn unlimited() -> LoginRates {
     }
 }
 
-/// An answer.
+/// An HTTP response, read to its end.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -74,7 +74,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// The stable code of a problem.
+    /// Returns the stable code of a problem document.
     pub fn code(&self) -> String {
         assert_eq!(
             self.headers["content-type"], "application/problem+json",
@@ -98,7 +98,7 @@ impl House {
         Self::with(|_| {}).await
     }
 
-    /// A new one, with settings changed by `change`.
+    /// Creates a service with settings changed by `change`.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = Arc::new(TempDir::new().unwrap());
         let mut settings = Settings {
@@ -131,7 +131,7 @@ impl House {
         }
     }
 
-    /// The same folders opened again, as after a restart, with settings changed by `change`.
+    /// Reopens the same folders, as after a restart, with settings changed by `change`.
     pub async fn restart(self, change: impl FnOnce(&mut Settings)) -> Self {
         let Self {
             waxseal,
@@ -142,12 +142,12 @@ impl House {
         } = self;
         drop((waxseal, router));
         change(&mut settings);
-        // Another seed: the names of tokens must not repeat.
+        // A different seed: token IDs must not repeat.
         clock.advance(Duration::from_millis(1));
         Self::open(folder, settings, clock).await
     }
 
-    /// The same folders opened again, after something was done to them.
+    /// Closes the service, runs `done`, and reopens the same folders.
     pub async fn restart_after(self, done: impl AsyncFnOnce()) -> Self {
         let Self {
             waxseal,
@@ -162,7 +162,7 @@ impl House {
         Self::open(folder, settings, clock).await
     }
 
-    /// Lets time pass, and the list be kept fresh, as the service's maintenance does.
+    /// Advances the clock and refreshes the revocation list, as the service's maintenance does.
     pub async fn pass(&self, time: Duration) {
         self.clock.advance(time);
         self.waxseal.catch_up().await.unwrap();
@@ -235,7 +235,7 @@ impl House {
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
-    /// Logs in and gives the token.
+    /// Logs in and returns the token.
     pub async fn login(&self, name: &str) -> String {
         let answer = self
             .post(
@@ -248,18 +248,18 @@ impl House {
         answer.json()["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// What `/verify` says of a token.
+    /// Returns the status that `/verify` answers for a token.
     pub async fn verify(&self, token: &str) -> StatusCode {
         self.get("/verify", token).await.status
     }
 }
 
-/// The program that was built.
+/// Returns a command that runs the program under test.
 pub fn program() -> Command {
     program_at(Path::new(env!("CARGO_BIN_EXE_waxseal")))
 }
 
-/// One that is like it.
+/// Returns a command that runs the program at `path`, with the same environment as [`program`].
 pub fn program_at(path: &Path) -> Command {
     let mut command = Command::new(path);
     for (name, _) in
@@ -274,7 +274,7 @@ pub fn program_at(path: &Path) -> Command {
     command
 }
 
-/// A folder with a `data` and a `keys` in it, where the program runs.
+/// A working directory for the program, with `data` and `keys` in it.
 pub struct Place(pub TempDir);
 
 impl Place {
@@ -286,7 +286,7 @@ impl Place {
         self.0.path()
     }
 
-    /// Runs a command of the program here, with that text on its standard input.
+    /// Runs a command of the program here, with `input` on standard input.
     pub fn run(&self, arguments: &[&str], input: &str) -> Output {
         let mut child = program()
             .args(arguments)
@@ -296,12 +296,12 @@ impl Place {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // A program that refuses its arguments does not read on.
+        // A program that refuses its arguments does not read its input.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         child.wait_with_output().unwrap()
     }
 
-    /// Runs a command that must succeed, and gives its standard output.
+    /// Runs a command that must succeed, and returns its standard output.
     pub fn ok(&self, arguments: &[&str], input: &str) -> String {
         let output = self.run(arguments, input);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -312,7 +312,7 @@ impl Place {
         self.ok(&["user", "add", name, "--password-stdin"], PASSWORD);
     }
 
-    /// Starts the server here, on a port that is free.
+    /// Starts the server here on a free port.
     pub fn serve(&self) -> Server {
         let mut command = program();
         command
@@ -322,7 +322,7 @@ impl Place {
     }
 }
 
-/// A server that runs; it is killed when this is dropped.
+/// A running server. Dropping it kills the process.
 pub struct Server {
     pub child: Child,
     pub url: String,
@@ -331,12 +331,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command`, and waits until it says where it listens.
+    /// Starts `command`, and waits until it logs its address.
     pub fn start(command: Command) -> Self {
         Self::try_start(command).unwrap_or_else(|log| panic!("the server ended: {log}"))
     }
 
-    /// The same, or what it said before it ended.
+    /// Starts `command`, and returns its log if it terminates before it listens.
     pub fn try_start(mut command: Command) -> Result<Self, String> {
         let folder = TempDir::new().unwrap();
         let log = folder.path().join("log");
@@ -369,12 +369,12 @@ impl Server {
         })
     }
 
-    /// What it has said on standard error.
+    /// Returns what the server has written to standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Waits until it has said that: its words are carried over by a thread.
+    /// Waits up to 10 s until the log contains `words`: a thread copies the log.
     pub fn says(&self, words: &str) -> bool {
         (0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(10));
@@ -382,13 +382,13 @@ impl Server {
         })
     }
 
-    /// SIGKILL, as by a power cut of the process.
+    /// Sends SIGKILL, as a sudden crash would end the process.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and waits for its end.
+    /// Sends SIGTERM, and waits until the process exits.
     pub fn terminate(&mut self) -> std::process::ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -433,20 +433,20 @@ impl Server {
 fn drain(mut lines: BufReader<ChildStderr>, mut file: File) {
     let mut chunk = [0; 4096];
     while let Ok(read @ 1..) = lines.read(&mut chunk) {
-        // The test's folder may be gone already.
+        // The test's folder may already be gone.
         let _ = file.write_all(&chunk[..read]);
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may already have exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The private key in that folder that signs tokens of that format, as PEM.
+/// Returns, as PEM, the private key in `folder` that signs tokens of `format`.
 pub fn signing_pem(folder: &Path, format: Format) -> String {
     let files = key_folder::load(folder).unwrap();
     let mut signers = files.iter().filter(|file| {

@@ -1,18 +1,17 @@
-//! Ports of loopback that a server gets again when it is restarted.
+//! Loopback ports that a server keeps across restarts.
 
 use std::net::TcpListener;
 use std::sync::Mutex;
 
 use waxseal::random::{OsRandom, Random};
 
-/// Below the ports that Linux gives away by itself: while a server is down, no connection of anybody
-/// takes its port.
+/// The first port of the range. The range is below Linux's ephemeral ports, so no outgoing connection takes a port
+/// while its server is down.
 const FIRST: u16 = 20_000;
 const BLOCKS: u16 = 120;
 const BLOCK: u16 = 100;
 
-/// Ports that no other process of these tests takes: it holds the first of them open, for as long as
-/// it lives.
+/// A block of ports reserved for this process: the first port stays bound for the lifetime of the block.
 struct Block {
     _anchor: TcpListener,
     next: u16,
@@ -42,7 +41,7 @@ impl Block {
     }
 }
 
-/// A port that nobody listens on, and that this process gives to nobody else.
+/// Returns a port that nobody listens on and that this process does not return again.
 pub fn free() -> u16 {
     static BLOCKS: Mutex<Vec<Block>> = Mutex::new(Vec::new());
     let mut blocks = BLOCKS.lock().unwrap();

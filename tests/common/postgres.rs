@@ -1,6 +1,6 @@
-//! A real PostgreSQL of a test's own, and what can happen to one.
+//! A real PostgreSQL server per test, and the faults that can happen to it.
 //!
-//! Its calls block: in a test on one thread they hold everything up.
+//! The calls block: in a single-threaded test they block everything else.
 
 mod backup;
 pub mod crowd;
@@ -25,18 +25,18 @@ use super::wire::Wire;
 
 use process::Process;
 
-/// The role that owns the database of the same name.
+/// The role, and the name of the database that it owns.
 pub const ROLE: &str = "waxseal";
-/// Its password, with what must be escaped in a URL.
+/// The role's password, with characters that a URL must escape.
 pub const PASSWORD: &str = "an:open@sea/100%";
 const PASSWORD_IN_URL: &str = "an%3Aopen%40sea%2F100%25";
 const END_CONNECTIONS: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'waxseal'";
-/// A bound for a test that has failed.
+/// The number of tries before a wait fails the test.
 const TRIES: usize = 3000;
 const BETWEEN: Duration = Duration::from_millis(10);
 
-/// A server with an empty database; it ends, and its folder goes, when this is dropped.
+/// A server with an empty database. Dropping it stops the server and removes its folder.
 pub struct Postgres {
     folder: TempDir,
     port: u16,
@@ -46,12 +46,12 @@ pub struct Postgres {
 
 struct Running {
     postmaster: Child,
-    /// Ends the server if this process ends without a word: it waits for the end of its input.
+    /// Kills the server if this process dies without cleaning up: it waits for the end of its standard input.
     guard: Child,
 }
 
 impl Postgres {
-    /// A new server, up and ready.
+    /// Starts a new server and waits until it is ready.
     pub fn start() -> Self {
         let server = Self::in_folder(None);
         template::copy_to(&server.data());
@@ -76,22 +76,22 @@ impl Postgres {
         self.port
     }
 
-    /// Where its owner's role finds it, password and all.
+    /// Returns the server's URL with the owning role's password.
     pub fn url(&self) -> String {
         Self::url_at(self.port, PASSWORD_IN_URL)
     }
 
-    /// The same through a wire.
+    /// Returns the server's URL through a wire.
     pub fn url_through(&self, wire: &Wire) -> String {
         Self::url_at(wire.port, PASSWORD_IN_URL)
     }
 
-    /// The same with a password that is not the right one, unless it is.
+    /// Returns the server's URL with `password`, correct or not.
     pub fn url_with_password(&self, password: &str) -> String {
         Self::url_at(self.port, password)
     }
 
-    /// Where another database of the same server is.
+    /// Returns the URL of another database on this server.
     pub fn url_of(&self, database: &str) -> String {
         let port = self.port;
         format!("postgres://{ROLE}:{PASSWORD_IN_URL}@127.0.0.1:{port}/{database}")
@@ -101,7 +101,7 @@ impl Postgres {
         format!("postgres://{ROLE}:{password}@127.0.0.1:{port}/{ROLE}")
     }
 
-    /// Has it answer with TLS, by a certificate and its key in PEM.
+    /// Enables TLS with a certificate and its key in PEM.
     pub fn use_tls(&self, certificate: &str, key: &str) {
         for (name, text) in [("server.crt", certificate), ("server.key", key)] {
             template::put(&self.data().join(name), text);
@@ -112,12 +112,12 @@ impl Postgres {
         });
     }
 
-    /// What it has said on standard error since it was made.
+    /// Returns everything the server has written to standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// One of PostgreSQL's programs, as the user that owns the server.
+    /// Builds a command that runs a PostgreSQL program as the user that owns the server.
     fn command(&self, name: &str) -> Command {
         let mut words = template::as_owner(name).into_iter();
         let first = words.next().unwrap();
@@ -130,7 +130,7 @@ impl Postgres {
         command
     }
 
-    /// Starts it again on its port, and waits until it answers.
+    /// Starts the server again on its port, and waits until it answers.
     pub fn start_again(&self) {
         let mut running = self.running.lock().unwrap();
         assert!(running.is_none(), "it runs");
@@ -163,7 +163,7 @@ impl Postgres {
         *running = Some(Running { postmaster, guard });
     }
 
-    /// Whether the server has not ended, by itself or otherwise.
+    /// Returns whether the server has been started and has not terminated.
     pub fn is_running(&self) -> bool {
         let mut running = self.running.lock().unwrap();
         let Some(running) = running.as_mut() else {
@@ -172,7 +172,7 @@ impl Postgres {
         running.postmaster.try_wait().unwrap().is_none()
     }
 
-    /// Stops it as an operator would: transactions under way are rolled back.
+    /// Stops the server as an operator would: it rolls back open transactions.
     pub fn stop(&self) {
         self.end(Signal::INT);
     }
@@ -192,13 +192,13 @@ impl Postgres {
         running.take().unwrap().relieve();
     }
 
-    /// SIGKILL for all of its processes, as by a power cut, and waits until they are gone.
+    /// Sends SIGKILL to all of the server's processes, as a power cut would, and waits until they are gone.
     pub fn kill(&self) {
         let Some(mut running) = self.running.lock().unwrap().take() else {
             return;
         };
         let pid = running.postmaster.id();
-        // It must not start another child meanwhile.
+        // The postmaster must not start another child meanwhile.
         let _ = kill_process(Pid::from_child(&running.postmaster), Signal::STOP);
         wait("the postmaster stands", || {
             Process::find(pid).is_none_or(|process| process.stands())
@@ -215,13 +215,13 @@ impl Postgres {
         running.relieve();
     }
 
-    /// SIGSTOP for all of its processes: connections stay open, and nothing is answered.
+    /// Sends SIGSTOP to all of the server's processes: connections stay open, and nothing answers.
     pub fn pause(&self) {
         let running = self.running.lock().unwrap();
         let pid = running.as_ref().expect("it runs").postmaster.id();
         wait("all of the server's processes stand", || {
             let mut stand = true;
-            // The postmaster first: it starts no more then.
+            // The postmaster first: once stopped, it starts no more children.
             for process in Process::find(pid)
                 .into_iter()
                 .chain(Process::children_of(pid))
@@ -235,7 +235,7 @@ impl Postgres {
         });
     }
 
-    /// Lets them all go on.
+    /// Resumes all of the server's processes.
     pub fn resume(&self) {
         let running = self.running.lock().unwrap();
         let Some(running) = running.as_ref() else {
@@ -250,24 +250,24 @@ impl Postgres {
         }
     }
 
-    /// Runs that as the superuser, each statement on its own, and gives what it prints.
+    /// Runs `sql` as the superuser, each statement in its own transaction, and returns the output.
     pub fn sql(&self, sql: &str) -> String {
         self.try_sql(sql)
             .unwrap_or_else(|cause| panic!("{sql}: {cause}\n{}", self.log()))
     }
 
-    /// The same, where it may fail.
+    /// Runs `sql` as [`Self::sql`] does, but returns a failure.
     pub fn try_sql(&self, sql: &str) -> Result<String, String> {
         self.try_sql_in(ROLE, sql)
     }
 
-    /// The same in another database.
+    /// Runs `sql` as [`Self::try_sql`] does, in another database.
     pub fn try_sql_in(&self, database: &str, sql: &str) -> Result<String, String> {
         let folder = self.folder.path().to_string_lossy();
         self.psql(&["-h", &folder, "-U", "postgres", "-d", database], sql)
     }
 
-    /// The same as the role that owns the database, by its password.
+    /// Runs `sql` as the role that owns the database, logged in with its password.
     pub fn sql_as_owner(&self, sql: &str) -> Result<String, String> {
         self.psql(&["-h", "127.0.0.1", "-U", ROLE, "-d", ROLE], sql)
     }
@@ -278,7 +278,7 @@ impl Postgres {
         command.args(["-p", &self.port.to_string()]).args(who);
         command.env("PGPASSWORD", PASSWORD);
         if who.contains(&"postgres") {
-            // It can repair what it has done to everybody.
+            // The superuser must be able to undo a read-only setting that applies to everyone.
             command.env("PGOPTIONS", "-c default_transaction_read_only=off");
         }
         let mut child = command
@@ -287,7 +287,7 @@ impl Postgres {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // One that cannot connect does not read.
+        // A psql that cannot connect does not read its input.
         let _ = child.stdin.take().unwrap().write_all(sql.as_bytes());
         let output = child.wait_with_output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
@@ -298,7 +298,7 @@ impl Postgres {
         }
     }
 
-    /// Writes are refused, as on a server that is being taken out of service, or are not any more.
+    /// Makes the server refuse writes, as one that is being taken out of service does, or accept them again.
     pub fn read_only(&self, read_only: bool) {
         let value = if read_only { "on" } else { "off" };
         self.sql(&format!(
@@ -311,8 +311,8 @@ impl Postgres {
         self.end_connections();
     }
 
-    /// Whether the owner may have any connection: it is told the same as by a server that has no room, at once,
-    /// however often it tries.
+    /// Denies the owner every connection, or allows them again. A denied connection fails at once, on every try, with
+    /// the error of a server that has no free slot.
     pub fn take_room_of_owner(&self, taken: bool) {
         let limit = if taken { "0" } else { "-1" };
         self.sql(&format!("ALTER ROLE {ROLE} CONNECTION LIMIT {limit}"));
@@ -321,7 +321,7 @@ impl Postgres {
         }
     }
 
-    /// Ends the owner's connections, as an operator may.
+    /// Terminates the owner's connections, as an operator can.
     pub fn end_connections(&self) {
         self.sql(END_CONNECTIONS);
     }

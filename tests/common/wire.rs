@@ -1,4 +1,4 @@
-//! A wire between two processes, on loopback, that can be cut, held and slowed down at any time.
+//! A proxy between two processes on loopback that a test can cut, block and slow down at any time.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use waxseal::random::{OsRandom, Random};
 
 use super::ports;
 
-/// How late a chunk comes: chosen anew for each, between the two.
+/// The delay of a chunk, chosen at random between the two bounds for each chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delay {
     pub at_least: Duration,
@@ -47,23 +47,23 @@ impl Delay {
     }
 }
 
-/// What the wire does.
+/// The state of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It carries.
+    /// Passes everything on.
     Whole,
-    /// Connections are reset, and new ones are refused.
+    /// Resets open connections and refuses new ones.
     Cut,
-    /// Connections stay open, new ones too, and nothing comes through. What was sent meanwhile comes
-    /// late, when the wire is whole again: that is how a network that lost packets ends.
+    /// Keeps connections open, new ones too, but passes nothing on. Data sent meanwhile arrives late, once the wire is
+    /// whole again, as after packet loss.
     Held,
-    /// What is asked comes through at once, and the answers late, as in `Held`.
+    /// Passes requests on at once, and answers late, as in `Held`.
     AnswersHeld,
-    /// The other way about.
+    /// Passes answers on at once, and requests late, as in `Held`.
     QuestionsHeld,
-    /// It carries, each chunk late by that much.
+    /// Passes everything on, with a delay for each chunk.
     Slow { questions: Delay, answers: Delay },
-    /// Every connection breaks once so many more bytes of answers have come through.
+    /// Breaks each connection after this many bytes of answers.
     BreaksAfter(usize),
 }
 
@@ -94,7 +94,7 @@ impl State {
     }
 }
 
-/// The counts show a change that was taken back before anybody saw it.
+/// The wire's setting. The counters reveal a change that was undone before a task could see it.
 #[derive(Clone, Copy, Debug)]
 struct Setting {
     state: State,
@@ -103,7 +103,7 @@ struct Setting {
     cuts: usize,
 }
 
-/// The wire; it is taken away when this is dropped.
+/// The wire. Dropping it stops the proxy.
 pub struct Wire {
     pub url: String,
     pub port: u16,
@@ -113,12 +113,12 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A wire to the server at `url`.
+    /// Creates a wire to the server at `url`.
     pub async fn to(url: &str) -> Self {
         Self::to_address(address(url)).await
     }
 
-    /// A wire to the server on that port.
+    /// Creates a wire to the server on `port`.
     pub async fn to_port(port: u16) -> Self {
         Self::to_address(SocketAddr::from(([127, 0, 0, 1], port))).await
     }
@@ -148,13 +148,13 @@ impl Wire {
         }
     }
 
-    /// New connections go to the server at `url`.
+    /// Directs new connections to the server at `url`.
     pub fn lead_to(&self, url: &str) {
         let target = address(url);
         self.setting.send_modify(|setting| setting.target = target);
     }
 
-    /// New connections go to the server on that port.
+    /// Directs new connections to the server on `port`.
     pub fn lead_to_port(&self, port: u16) {
         self.setting
             .send_modify(|setting| setting.target.set_port(port));
@@ -168,7 +168,7 @@ impl Wire {
         });
     }
 
-    /// How many connections it has ever taken.
+    /// Returns the number of connections accepted so far.
     pub fn connections(&self) -> usize {
         self.taken.load(Ordering::SeqCst)
     }
@@ -184,7 +184,7 @@ fn address(url: &str) -> SocketAddr {
     url.strip_prefix("http://").unwrap().parse().unwrap()
 }
 
-/// Listens on a port that was ours, or free, a moment ago.
+/// Listens on a port that this process held a moment ago or that was free.
 async fn listen(port: u16) -> TcpListener {
     for _ in 0..1000 {
         if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
@@ -225,7 +225,7 @@ async fn run(
     }
 }
 
-/// One connection, until it ends or is cut.
+/// Carries one connection until it ends or is cut.
 async fn carry(mut near: TcpStream, setting: watch::Receiver<Setting>, cuts: usize) {
     let mut watched = setting.clone();
     let cut = watched.wait_for(|setting| setting.cuts != cuts);
@@ -239,7 +239,7 @@ async fn carry(mut near: TcpStream, setting: watch::Receiver<Setting>, cuts: usi
         let _ = near.set_zero_linger();
         return;
     };
-    // A long question must not wait for the acknowledgement of its first half.
+    // A long request must not wait for the acknowledgement of its first half.
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let ended = {
         let (questions, to_near) = near.split();
@@ -251,13 +251,13 @@ async fn carry(mut near: TcpStream, setting: watch::Receiver<Setting>, cuts: usi
             )
         };
         tokio::select! {
-            // First: nothing slips through when what was held is cut.
+            // Polled first: held data must not slip through when the wire is cut.
             biased;
             _ = &mut cut => Err(ErrorKind::ConnectionReset.into()),
             ended = both => ended.map(|_| ()),
         }
     };
-    // What has come through of a broken answer must not be taken back by a reset.
+    // A reset must not discard the part of a broken answer that has arrived.
     if ended.is_err_and(|cause| cause.kind() != ErrorKind::UnexpectedEof) {
         let _ = (near.set_zero_linger(), far.set_zero_linger());
     }
@@ -283,7 +283,7 @@ async fn pass(
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        // An end is held like any byte.
+        // The end of a stream is held like any byte.
         let open = setting.wait_for(|setting| setting.state.lets_through(way));
         let now = *open.await.map_err(io::Error::other)?;
         let read = read?;

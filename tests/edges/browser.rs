@@ -1,4 +1,4 @@
-//! The pages in Chromium, behind real proxies.
+//! The pages in Chromium behind real proxies.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Caddy, with `forward_auth` written out.
+//! Caddy, with the directives that `forward_auth` stands for.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ pub const CADDY: Kind = Kind {
     strips_unknown: true,
     says_when: true,
     change: |text, _, ip| {
-        // It listens at all addresses of the machine, whatever that of the site is.
+        // Without `bind`, Caddy listens on all addresses of the machine, whatever the site's address.
         *text = text.replacen("\n\thandle ", &format!("\n\tbind {ip}\n\thandle "), 1);
     },
     command,

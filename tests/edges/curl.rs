@@ -1,4 +1,4 @@
-//! Requests as curl sends them: with the spelling, the order and the doubling of headers that it is told.
+//! Requests sent with curl, which controls the spelling, order and repetition of headers.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -15,9 +15,9 @@ pub struct Request {
     from: Option<&'static str>,
 }
 
-/// A page of the proxy's own origin sends it.
+/// The header of a request from a page of the proxy's own origin.
 pub const OWN_PAGE: &str = "Sec-Fetch-Site: same-origin";
-/// A page of another site does.
+/// The header of a request from a page of another site.
 pub const OTHER_SITE: &str = "Sec-Fetch-Site: cross-site";
 
 impl Request {
@@ -55,7 +55,7 @@ impl Request {
             .body(body.to_string().into_bytes())
     }
 
-    /// Sends it from this address of the machine.
+    /// Sends the request from this local address.
     pub fn from(mut self, address: &'static str) -> Self {
         self.from = Some(address);
         self
@@ -66,7 +66,7 @@ impl Request {
         let (sent, received) = (folder.path().join("sent"), folder.path().join("received"));
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--noproxy", "*", "--path-as-is"]);
-        // The certificates of these tests are nobody's.
+        // The test certificates are self-signed.
         command.args(["--max-time", "60", "--insecure"]);
         if let Some(method) = &self.method {
             match method.as_str() {
@@ -102,7 +102,7 @@ impl Request {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -111,7 +111,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The values of a header, by its name in lower case.
+    /// Returns the values of a header by its lower-case name.
     pub fn all(&self, name: &str) -> Vec<&str> {
         let values = self.headers[name].as_array();
         values
@@ -125,7 +125,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// What it does to the session cookie.
+    /// Returns the new value of the session cookie, if the response sets one.
     pub fn session_cookie(&self) -> Option<&str> {
         let cookies = self.all("set-cookie").into_iter();
         let mut ours = cookies.filter_map(|line| line.strip_prefix("__Host-Http-waxseal="));

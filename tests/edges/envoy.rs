@@ -1,4 +1,4 @@
-//! Envoy, with `ext_authz` over HTTP.
+//! Envoy with `ext_authz` over HTTP.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ pub const ENVOY: Kind = Kind {
 
 fn command(configuration: &Path, _: &Path) -> Command {
     let mut command = Command::new(installed("envoy"));
-    // Hot restart keeps memory that all Envoys of the machine share.
+    // Hot restart uses shared memory common to all Envoys on the machine.
     command
         .args(["--disable-hot-restart", "--concurrency", "1"])
         .args(["--log-level", "warning", "-c"])

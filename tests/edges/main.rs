@@ -1,5 +1,5 @@
-//! Real proxies in front of a service that knows nothing of Waxseal, with the configurations of
-//! `examples/proxies`: one table of cases for all of them.
+//! Real proxies in front of a service that does not know Waxseal, with the configurations of `examples/proxies`: one
+//! table of cases for all of them.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

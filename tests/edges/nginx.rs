@@ -1,4 +1,4 @@
-//! nginx, with `auth_request`.
+//! nginx with `auth_request`.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ pub const NGINX: Kind = Kind {
     command,
 };
 
-/// With Waxseal below a path.
+/// nginx with Waxseal below a path.
 pub const BELOW_A_PATH: Kind = Kind {
     configuration: "nginx-below-a-path.conf",
     ..NGINX
@@ -24,7 +24,7 @@ pub const BELOW_A_PATH: Kind = Kind {
 /// The user and the password of [`BEHIND_BASIC`].
 pub const GATE: [&str; 2] = ["tester", "staging only"];
 
-/// With a gate before everything, as staging sites have one.
+/// nginx with HTTP Basic authentication for everything, as on staging sites.
 pub const BEHIND_BASIC: Kind = Kind {
     change: |text, folder, _| {
         within_folder(text, folder);
@@ -38,7 +38,7 @@ pub const BEHIND_BASIC: Kind = Kind {
     ..NGINX
 };
 
-/// Debian's defaults are folders of the system's.
+/// Moves nginx's temporary folders into `folder`: Debian's defaults are system folders.
 pub fn within_folder(text: &mut String, folder: &Path) {
     let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| {
         let path = folder.join(name);
@@ -51,7 +51,7 @@ pub fn within_folder(text: &mut String, folder: &Path) {
 fn command(configuration: &Path, folder: &Path) -> Command {
     let mut command = Command::new("/usr/sbin/nginx");
     let pid = folder.join("pid");
-    // As root its workers are somebody else, who may not enter the test's folder.
+    // Under root, nginx's workers run as another user, who may not enter the test's folder.
     let user = if rustix::process::geteuid().is_root() {
         "user root; "
     } else {

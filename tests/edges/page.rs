@@ -1,4 +1,4 @@
-//! The page about proxies names what is there.
+//! The page about proxies names the existing examples.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The service behind the proxies: it believes what they say, and remembers what it saw.
+//! The service behind the proxies: it trusts their headers, and records the requests that it receives.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,13 +10,13 @@ use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// Cookies of its own.
+/// The service's own cookies.
 pub const COOKIES: [&str; 2] = ["theme=dark; Path=/", "seen=1"];
-/// What it says of caches: a session cookie must not get into one.
+/// The service's cache headers: a session cookie must not get into a cache.
 pub const CACHE: &str = "public, max-age=60";
-/// A page that it refuses to everybody by itself, with 401.
+/// A page that the service itself refuses to everyone with 401.
 pub const REFUSES: &str = "/api/refuses";
-/// A page that sends everybody to sign in.
+/// A page that redirects everyone to sign in.
 pub const SENDS_BACK: &str = "/api/sends-back";
 
 /// A request as it arrived.
@@ -29,7 +29,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The one value of a header; none is as good as an empty one.
+    /// Returns the single value of a header, or an empty string if it is absent.
     pub fn header(&self, name: &str) -> &str {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next().map_or("", |value| value.to_str().unwrap());
@@ -37,7 +37,7 @@ impl Seen {
         value
     }
 
-    /// Kind, subject, session, client and scope.
+    /// Returns the kind, subject, session, client and scope.
     pub fn identity(&self) -> [&str; 5] {
         ["kind", "subject", "session", "client", "scope"]
             .map(|name| self.header(&format!("x-waxseal-{name}")))
@@ -46,7 +46,7 @@ impl Seen {
 
 type Requests = Arc<Mutex<Vec<Seen>>>;
 
-/// It runs until this is dropped.
+/// The service. Dropping it stops the server.
 pub struct Service {
     pub address: String,
     requests: Requests,
@@ -71,7 +71,7 @@ impl Service {
         }
     }
 
-    /// What has arrived since it was last asked.
+    /// Returns the requests received since the last call.
     pub fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.requests.lock().unwrap())
     }
@@ -84,7 +84,7 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    // Else the browser would not ask again.
+    // Otherwise the browser would reuse the redirect from its cache.
     let cache = if uri.path() == SENDS_BACK {
         "no-store"
     } else {

@@ -1,4 +1,4 @@
-//! What the service behind a proxy does not get, and what browsers are told over TLS.
+//! What the service behind a proxy must not receive, and what browsers are told over TLS.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::nginx::{self, NGINX};
 use super::service::Seen;
 use super::stage::{Edge, Kind, Stage};
 
-/// The cookies that arrived, in order.
+/// Returns the cookies that arrived, in order.
 fn cookies(seen: &Seen) -> Vec<&str> {
     let lines = seen.headers.get_all("cookie").iter();
     let pairs = lines.flat_map(|line| line.to_str().unwrap().split(';'));
@@ -60,7 +60,7 @@ pub fn the_service_gets_no_session(kind: &Kind) {
     let (_, seen) = stage.passes("bearer", "/api/a", &request);
     assert!(!seen.headers.contains_key("authorization"), "{seen:?}");
     assert_eq!(cookies(&seen), ["theme=dark"]);
-    // Waxseal itself has both.
+    // Waxseal itself receives both.
     let own = stage.send("/session", &Request::get().bearer(&bearer));
     assert_eq!(own.status, 200, "{own:?}");
 }
@@ -69,7 +69,7 @@ fn certificate_in(folder: &Path) -> [String; 2] {
     certificate::make(folder, 1).map(|path| path.display().to_string())
 }
 
-/// The same proxies with TLS, as each configuration says that it is to be added.
+/// The same proxies with TLS, added as each configuration describes.
 const WITH_TLS: [Kind; 3] = [
     Kind {
         scheme: "https",
@@ -91,7 +91,7 @@ const WITH_TLS: [Kind; 3] = [
             let [certificate, key] = certificate_in(folder);
             let site = text.replacen("\nhttp://", "\nhttps://", 1);
             let tls = format!("\n\ttls {certificate} {key}\n\tbind ");
-            // Without redirects, whose port is everybody's. The certificate is for another address.
+            // Without HTTPS redirects, which would listen on a shared port. The certificate is for another host.
             *text = format!(
                 "{{\n\tauto_https off\n\tdefault_sni localhost\n}}\n{}",
                 site.replacen("\n\tbind ", &tls, 1)
@@ -148,7 +148,7 @@ fn over_tls_browsers_are_told_once_to_use_it_alone() {
             );
         }
     }
-    // Over plain HTTP they must not be told (RFC 6797, section 7.2) by the proxy.
+    // Over plain HTTP the proxy must not send the header (RFC 6797, section 7.2).
     for kind in [NGINX, CADDY, ENVOY] {
         let edge = Edge::start(&kind, &address);
         let answer = edge.send("/api/a", &Request::get().bearer(&token));

@@ -1,4 +1,4 @@
-//! Waxseal, a proxy and a service behind it, each a process or a server of its own.
+//! Waxseal, a proxy, and a service behind it, each a process or a server of its own.
 
 use std::ops::Deref;
 use std::os::unix::process::CommandExt;
@@ -14,32 +14,32 @@ use super::common::{PASSWORD, Place, Server, program};
 use super::curl::{Answer, OWN_PAGE, Request};
 use super::service::{Seen, Service};
 
-/// How often something is looked for before it counts as not there, and how long between.
+/// The number of polls before a wait fails, and the pause between them.
 pub const TRIES: usize = 600;
 pub const PAUSE: Duration = Duration::from_millis(100);
 
-/// An issuer on this machine, as the proxies are.
+/// An issuer on this machine, like the proxies.
 pub const ISSUER: &str = "http://127.0.0.1:9";
 
-/// How a proxy is started.
+/// A kind of proxy, and how to start it.
 pub struct Kind {
-    /// Its configuration in `examples/proxies`.
+    /// The configuration in `examples/proxies`.
     pub configuration: &'static str,
-    /// `http`, or `https` if the test adds TLS to it.
+    /// `http`, or `https` if the test adds TLS.
     pub scheme: &'static str,
-    /// How the configuration writes addresses.
+    /// The configuration's syntax for an address.
     pub written: fn(ip: &str, port: &str) -> String,
-    /// It takes out what begins with `X-Waxseal-` without knowing it.
+    /// Whether the proxy removes unknown headers that begin with `X-Waxseal-`.
     pub strips_unknown: bool,
-    /// It gives `Retry-After` of a 503 to the client.
+    /// Whether the proxy passes a 503's `Retry-After` to the client.
     pub says_when: bool,
-    /// What a test has to change beside addresses: where it writes and listens by default.
+    /// Changes what a test must change besides addresses: the default paths and listeners.
     pub change: fn(&mut String, folder: &Path, ip: &str),
-    /// The command that runs it in the foreground.
+    /// Builds the command that runs the proxy in the foreground.
     pub command: fn(configuration: &Path, folder: &Path) -> Command,
 }
 
-/// A program of the virtual environment.
+/// Returns the path of a program in the virtual environment.
 pub fn installed(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("target/edges/venv/bin")
@@ -52,12 +52,12 @@ pub fn installed(name: &str) -> PathBuf {
     path
 }
 
-/// It is killed when this is dropped, and with it what it started: nginx's workers would go on without it.
+/// A proxy process. Dropping it kills its process group: nginx's workers would outlive their master.
 struct Proxy(Child);
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // It is not waited for yet, so the number is still its own; it may have ended already.
+        // The process has not been reaped, so its PID is still its own; it may already have exited.
         let group = rustix::process::Pid::from_child(&self.0);
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.0.wait();
@@ -73,7 +73,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// In front of a Waxseal that listens there.
+    /// Starts a proxy in front of the Waxseal at this address.
     pub fn start(kind: &Kind, waxseal: &str) -> Self {
         let service = Service::start();
         let folder = TempDir::new().unwrap();
@@ -129,7 +129,7 @@ impl Edge {
         request.send(&format!("{}{path}", self.url))
     }
 
-    /// It is answered by the service, which saw this.
+    /// Asserts that the service answers the request, and returns what it saw.
     pub fn passes(&self, name: &str, path: &str, request: &Request) -> (Answer, Seen) {
         let answer = self.send(path, request);
         let mut seen = self.service.seen();
@@ -137,7 +137,7 @@ impl Edge {
         (answer, seen.remove(0))
     }
 
-    /// It is refused, and the service saw nothing of it.
+    /// Asserts that the request is refused, and that the service did not see it.
     pub fn is_refused(&self, name: &str, path: &str, request: &Request, status: u16) -> Answer {
         let answer = self.send(path, request);
         let seen = self.service.seen();
@@ -147,7 +147,7 @@ impl Edge {
     }
 }
 
-/// An edge with the real program behind it.
+/// A proxy in front of the real program.
 pub struct Stage {
     edge: Edge,
     pub waxseal: Server,
@@ -167,7 +167,7 @@ impl Stage {
         Self::with(kind, &[])
     }
 
-    /// With settings of the server's.
+    /// Starts a stage with these server settings.
     pub fn with(kind: &Kind, settings: &[&str]) -> Self {
         let place = Place::new();
         place.add_user("alice");
@@ -203,7 +203,7 @@ impl Stage {
         self.login("cookie").session_cookie().unwrap().to_owned()
     }
 
-    /// A service's own token, and its client ID.
+    /// Returns a client's token and the client's ID.
     pub fn service_token(&self) -> (String, String) {
         let add = [
             "client",
@@ -237,8 +237,8 @@ pub fn example(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Proxies do not tell which port they were given, so it is chosen before: each stage has a loopback address
-/// of its own, where nobody else in this program takes one meanwhile.
+/// Returns a free address. Proxies do not report a port that the kernel chose, so the test chooses it before. Each
+/// stage has a loopback address of its own, so that nothing else in this program takes the port meanwhile.
 fn free_address() -> String {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let own = NEXT.fetch_add(1, Ordering::Relaxed);

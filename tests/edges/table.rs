@@ -1,4 +1,4 @@
-//! What must hold at every edge.
+//! The cases that must hold for every proxy.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::service::{CACHE, COOKIES, REFUSES};
 pub use super::session::the_service_gets_no_session;
 use super::stage::{Edge, Kind, PAUSE, Stage, TRIES};
 
-/// The table, for one kind of proxy.
+/// Generates the tests of the table for one kind of proxy.
 macro_rules! holds_for {
     ($kind:expr; $($case:ident)+) => {$(
         #[test]
@@ -75,7 +75,7 @@ pub fn who_has_a_good_token_passes_with_its_identity(kind: &Kind) {
         assert_eq!(seen.identity(), of_session(own["id"].as_str().unwrap()));
     }
     assert_ne!(own["id"], session["id"]);
-    // Beside the credentials of a gate in front of it all.
+    // Together with the credentials of a gateway in front of everything.
     let gate = "Authorization: Basic YTpi";
     let beside = Request::get().cookie(&cookie).header(gate);
     let (_, seen) = stage.passes("beside Basic", "/api/a", &beside);
@@ -97,7 +97,7 @@ pub fn who_has_none_does_not_pass(kind: &Kind) {
         let challenge = answer.all("www-authenticate");
         assert_eq!(challenge, [r#"Bearer realm="waxseal""#], "{method}");
     }
-    // What a browser asks before it sends another origin's request.
+    // The preflight that a browser sends before another origin's request.
     let preflight = Request::of("OPTIONS")
         .header("Origin: https://elsewhere.example")
         .header("Access-Control-Request-Method: POST");
@@ -150,7 +150,7 @@ pub fn who_opens_a_page_is_led_to_sign_in_and_back(kind: &Kind) {
         let challenge = answer.all("www-authenticate");
         assert_eq!(challenge, [r#"Bearer realm="waxseal""#], "{name}");
     }
-    // The service's own 401 is its own.
+    // The service's own 401 passes unchanged.
     let (token, _) = stage.login_for_bearer();
     let answer = stage.send(REFUSES, &navigation.bearer(&token));
     assert_eq!((answer.status, stage.service.seen().len()), (401, 1));
@@ -177,7 +177,7 @@ pub fn a_logout_is_refused_at_once(kind: &Kind) {
     }
 }
 
-/// Spellings that some services take for `X-Waxseal-Subject`, and the like.
+/// Returns spellings that some services take for `X-Waxseal-Subject` and similar headers.
 fn forged() -> impl Iterator<Item = Vec<String>> {
     let names = ["Kind", "Subject", "Session", "Client", "Scope"];
     let spellings: [fn(&str) -> Vec<String>; 8] = [
@@ -234,7 +234,7 @@ pub fn a_forged_identity_never_reaches_the_service(kind: &Kind) {
             }
             assert!(!format!("{:?}", seen.headers).contains("forged"), "{name}");
         }
-        // What is named here is for the next hop alone, and taken out there.
+        // Headers named here are hop-by-hop: the next hop removes them.
         let taken_out = "Connection: close, X-Waxseal-Scope, X-Waxseal-Kind, X-Waxseal-Subject";
         let (_, seen) = stage.passes(name, "/api/a", &request.clone().header(taken_out));
         assert_eq!(seen.identity(), honest.identity(), "{name}: {taken_out}");
@@ -259,7 +259,7 @@ pub fn another_site_changes_nothing_by_the_cookie(kind: &Kind) {
     for method in ["POST", "PUT", "DELETE"] {
         let plain = of(method);
         stage.is_refused(method, "/api/a", &plain, 403);
-        // What the proxy says of the request, the client does not.
+        // The client cannot override what the proxy says about the request.
         for line in [
             "X-Original-Method: GET",
             "X-Forwarded-Method: GET",
@@ -277,7 +277,7 @@ pub fn another_site_changes_nothing_by_the_cookie(kind: &Kind) {
             stage.passes(own, "/api/a", &own_page);
         }
     }
-    // A WebSocket is opened by a GET and does anything then.
+    // A GET opens a WebSocket, which can then change anything.
     let socket = Request::get()
         .cookie(&cookie)
         .header("Connection: Upgrade")
@@ -320,7 +320,7 @@ pub fn no_other_spelling_of_a_path_gets_past(kind: &Kind) {
         assert!(seen.is_empty(), "{path}: {seen:?}");
         assert!((300..500).contains(&answer.status), "{path}: {answer:?}");
     }
-    // The question is the proxy's own.
+    // Only the proxy may request the verification.
     let (token, _) = stage.login_for_bearer();
     stage.is_refused("asked", "/.verify", &Request::get().bearer(&token), 404);
 }
@@ -338,12 +338,12 @@ pub fn the_cookie_is_touched_and_renewed_on_the_way(kind: &Kind) {
     let mut token = stage.login_for_cookie();
     let mut missing = vec!["did=kept", "did=touched", "did=renewed"];
     for _ in 0..TRIES {
-        // A poll is no activity, so it never comes first.
+        // A poll is not activity, so it never causes the touch.
         let of_page = Request::get().cookie(&token).header(OWN_PAGE);
         let poll = of_page.clone().header("Waxseal-Activity: none");
         let (answer, _) = stage.passes("a poll", "/api/a", &poll);
         assert_eq!(answer.session_cookie(), None, "{answer:?}");
-        // And it is not the client who says that cookies are passed on.
+        // Nor does the client decide whether cookies are passed on.
         let request = of_page
             .header("Waxseal-Cookie: no")
             .header("waxseal-cookie: no");
@@ -386,7 +386,7 @@ pub fn bodies_arrive_as_they_were_sent(kind: &Kind) {
     let stage = Stage::new(kind);
     let (token, _) = stage.login_for_bearer();
     let cookie = stage.login_for_cookie();
-    // More than Waxseal takes, and than any proxy keeps in memory.
+    // More bytes than Waxseal accepts and than any proxy buffers in memory.
     let body: Vec<u8> = (0_u32..5_000_011)
         .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect();
@@ -455,7 +455,7 @@ fn nobody_passes(stage: &Stage, request: Request) {
     assert_eq!(answer.session_cookie(), None);
 }
 
-/// It cannot tell good tokens from bad, and says so.
+/// Waxseal cannot tell valid tokens from revoked ones here, and says so with 503.
 pub fn while_waxseal_cannot_tell_nobody_passes(kind: &Kind) {
     let runtime = Runtime::new().unwrap();
     let (house, token) = runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Libraries in other languages: they verify our tokens from our JWKS, and we judge theirs.
+//! Libraries in other languages verify Waxseal's tokens with its JWKS, and Waxseal judges theirs.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::common::{ISSUER, Place, Server, program, signing_pem};
 
 const AUDIENCE: &str = "https://service.example";
 
-/// Runs a script with a job, and gives what it found.
+/// Runs a script with a job, and returns its findings.
 pub type Script = fn(&Value) -> Value;
 
 fn installed(file: &str) -> PathBuf {
@@ -42,7 +42,7 @@ pub fn node(name: &str, job: &Value) -> Value {
     let packages = installed("node/installed.json");
     let mut job = job.clone();
     job["packages"] = json!(packages.parent().unwrap());
-    // Debian 12's Node hides Web Crypto behind this flag; later ones take it and need it not.
+    // Debian 12's Node hides Web Crypto behind this flag; later versions accept the flag without needing it.
     let webcrypto = "--experimental-global-webcrypto";
     run(Command::new("node").arg(webcrypto).arg(script(name)), &job)
 }
@@ -65,7 +65,7 @@ fn paseto_ts(job: &Value) -> Value {
 
 fn run(command: &mut Command, job: &Value) -> Value {
     let mut child = command
-        // The server is on this machine; a proxy would not find it.
+        // The server is on this machine, out of a proxy's reach.
         .env("NO_PROXY", "127.0.0.1")
         .env("no_proxy", "127.0.0.1")
         .stdin(Stdio::piped())
@@ -123,7 +123,7 @@ async fn both_ways(algorithm: &str, foreign: Script, refusals: &[(&str, &str)]) 
 
     let signed = |typ: &str| found["signed"][typ].as_str().unwrap();
     assert_ne!(signed("at+jwt"), token);
-    // The three differ in their typ alone.
+    // The three differ only in `typ`.
     assert_eq!(server.verify(&client, signed("at+jwt")).await, 200);
     assert_eq!(server.verify(&client, signed("JWT")).await, 401);
     assert_eq!(server.verify(&client, signed("none")).await, 401);
@@ -162,7 +162,7 @@ async fn jose_and_waxseal_agree_on_es256() {
     both_ways("ES256", jose, &JOSE_REFUSES).await;
 }
 
-/// Both know the format alone, and nothing of issuers and audiences.
+/// Both libraries know only the format, not issuers or audiences.
 async fn both_ways_of_paseto(foreign: Script, refusals: &[(&str, &str)]) {
     let place = Place::new();
     place.add_user("alice");
@@ -186,7 +186,7 @@ async fn both_ways_of_paseto(foreign: Script, refusals: &[(&str, &str)]) {
         assert_eq!(found["refused"][what], *why, "{what}: {found}");
     }
 
-    // The same claims and the same key each time.
+    // The same claims and the same key in each case.
     let signed = |how: &str| found["signed"][how].as_str().unwrap();
     assert_eq!(server.verify(&client, signed("footer")).await, 200);
     for how in ["no footer", "wrong kid", "another key's kid", "assertion"] {

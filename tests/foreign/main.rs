@@ -1,4 +1,4 @@
-//! What others wrote about the same standards: libraries in other languages.
+//! Implementations of the same standards by others: libraries in other languages.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

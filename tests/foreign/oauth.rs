@@ -1,4 +1,4 @@
-//! OAuth clients that others wrote: they get, use, introspect and revoke a client's token unmodified.
+//! Third-party OAuth clients, unmodified: they get, use, introspect and revoke a client's token.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -11,7 +11,7 @@ use super::interop::{Script, node, python};
 
 const OTHER: &str = "https://stock.example";
 
-/// A server whose issuer is where it listens, as clients that discover it insist.
+/// Starts a server whose issuer is its listening address, as clients with discovery require.
 fn serve(place: &Place, algorithm: &str) -> Server {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = free.local_addr().unwrap().to_string();
@@ -50,7 +50,7 @@ fn job(server: &Server, added: &Value, algorithm: &str) -> Value {
     })
 }
 
-/// What every one of them must have found.
+/// Asserts the findings that every client must have.
 fn is_complete(found: &Value, added: &Value, issuer: &str) {
     let id = &added["client_id"];
     let granted = &found["granted"];
@@ -78,7 +78,7 @@ fn refuses(found: &Value, refusals: &[(&str, &str)]) {
     }
 }
 
-/// Of RFC 9068, section 2.2.
+/// Asserts the claims of an access token as RFC 9068, section 2.2, defines them.
 fn are_an_access_tokens(claims: &Value, added: &Value, issuer: &str) {
     let id = &added["client_id"];
     assert_eq!((&claims["sub"], &claims["client_id"]), (id, id));
@@ -112,7 +112,7 @@ fn by_secret(script: Script, algorithm: &str) -> (Value, Value, String) {
     (found, added, server.url.clone())
 }
 
-/// With a key of the client's that signs with `algorithm`.
+/// Runs a script that authenticates with a client key that signs with `algorithm`.
 fn by_assertion(script: Script, algorithm: Algorithm) -> (Value, Value, String) {
     let place = Place::new();
     let server = serve(&place, "EdDSA");
@@ -165,8 +165,8 @@ fn openid_client_gets_uses_and_revokes_a_token_in_both_ways() {
     }
 }
 
-/// Authlib's validator takes the algorithms that joserfc recommends, and joserfc does not recommend EdDSA: who
-/// has such services behind Waxseal signs with ES256.
+/// Authlib's validator accepts the algorithms that joserfc recommends, and joserfc does not recommend EdDSA: for such
+/// services, Waxseal must sign with ES256.
 #[test]
 fn authlib_and_joserfc_get_use_check_and_revoke_a_token() {
     for (algorithm, by_authlib) in [("ES256", None), ("EdDSA", Some("InvalidTokenError"))] {

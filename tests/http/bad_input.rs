@@ -1,4 +1,4 @@
-//! Requests to log in and out that are not what the resources take.
+//! Malformed requests to log in and out.
 
 mod credentials;
 mod server;
@@ -10,10 +10,10 @@ use serde_json::json;
 use super::common::{Answer, House, ISSUER, PASSWORD};
 
 const JSON: &str = "application/json";
-/// The largest body that is taken.
+/// The largest accepted body, in bytes.
 const MAX_BODY: usize = 16 * 1024;
 
-/// A problem as every problem must be.
+/// Asserts that the answer has the form of every problem document.
 fn is_problem(name: &str, answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.status.as_u16(), status, "{name}: {answer:?}");
     assert_eq!(answer.code(), code, "{name}: {answer:?}");
@@ -27,7 +27,7 @@ fn is_problem(name: &str, answer: &Answer, status: u16, code: &str) {
     says_nothing(name, answer, &[PASSWORD]);
 }
 
-/// Nothing in the answer repeats these secrets.
+/// Asserts that the answer repeats none of these secrets.
 fn says_nothing(name: &str, answer: &Answer, secrets: &[&str]) {
     let said = format!(
         "{:?} {}",
@@ -39,7 +39,7 @@ fn says_nothing(name: &str, answer: &Answer, secrets: &[&str]) {
     }
 }
 
-/// What the routers say that there is.
+/// Returns the paths that the routers' source files name.
 fn paths() -> Vec<String> {
     let sources = [
         include_str!("../../src/http/routes/router.rs"),
@@ -104,7 +104,7 @@ async fn post(house: &House, path: &str, kind: &str, token: &str, body: &[u8]) -
         .await
 }
 
-/// A good body, and a house where it logs in.
+/// Returns a service, and a valid login body for it.
 async fn good() -> (House, String) {
     let house = House::new().await;
     house.add_user("alice").await;
@@ -177,7 +177,7 @@ async fn login_with_json_that_is_no_object() {
     }
 }
 
-/// serde reads a struct from an array too, by position.
+/// serde also reads a struct from an array, by position.
 #[tokio::test]
 async fn login_with_an_array_of_the_members() {
     let (house, _) = good().await;
@@ -273,7 +273,7 @@ async fn a_body_that_is_too_large() {
     for (path, token, body) in bodies {
         for length in [MAX_BODY + 1, 1_000_000] {
             let body = padded(body, length);
-            // The type of such a body is not looked at first.
+            // The size is checked before the content type.
             for kind in [JSON, "text/plain"] {
                 let streamed = post(&house, path, kind, token, body.as_bytes()).await;
                 is_problem("streamed", &streamed, 413, "too_large");
@@ -330,13 +330,13 @@ async fn logout_with_a_bad_body() {
     .await;
 }
 
-/// serde reads a struct from an array too, by position.
+/// serde also reads a struct from an array, by position.
 #[tokio::test]
 async fn logout_with_an_array_of_the_members() {
     logout_refused(&[br#"["all"]"#]).await;
 }
 
-/// serde reads a variant without content from an object too.
+/// serde also reads a unit variant from an object.
 #[tokio::test]
 async fn logout_with_a_scope_that_is_an_object() {
     logout_refused(&[br#"{"scope":{"all":null}}"#]).await;

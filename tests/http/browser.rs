@@ -1,4 +1,4 @@
-//! Requests as browsers send them, and what an answer does to their cookies.
+//! Requests as browsers send them, and the effect of an answer on the browser's cookies.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -7,17 +7,17 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use super::common::{Answer, House, PASSWORD};
 
-/// The cookie's name, spelt out: browsers in the field have it, so another one would end their sessions.
+/// The cookie's name, spelled out: deployed browsers hold it, so a different name would end their sessions.
 pub const COOKIE: &str = "__Host-Http-waxseal";
-/// What follows the value in every `Set-Cookie` of ours.
+/// The attributes that follow the value in every `Set-Cookie` of the service.
 pub const FLAGS: &str = "; Path=/; Secure; HttpOnly; SameSite=Lax";
-/// What a page of the service itself says of a request that it sends.
+/// The header that marks a request from the service's own page.
 pub const OWN_PAGE: (&str, &str) = ("sec-fetch-site", "same-origin");
 
-/// No headers at all.
+/// No headers.
 pub const NOTHING: [(&str, &str); 0] = [];
 
-/// What an answer does to the session cookie.
+/// The effect of an answer on the session cookie.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Jar {
     Untouched,
@@ -25,7 +25,7 @@ pub enum Jar {
     Set(String),
 }
 
-/// Reads the answer's `Set-Cookie` as exactly as it must be written.
+/// Parses the answer's `Set-Cookie`, and asserts its exact form.
 pub fn jar(answer: &Answer) -> Jar {
     let ours: Vec<_> = answer
         .headers
@@ -59,12 +59,12 @@ pub fn jar(answer: &Answer) -> Jar {
     Jar::Set(value.to_owned())
 }
 
-/// `Cookie: ` of a browser that has this token.
+/// The `Cookie` header of a browser that holds this token.
 pub fn cookie(token: &str) -> (&'static str, String) {
     ("cookie", format!("{COOKIE}={token}"))
 }
 
-/// A request with these headers, and that JSON if it is not null.
+/// Builds a request with these headers, and with `body` as JSON if it is not null.
 pub fn request<N: AsRef<str>, V: AsRef<[u8]>>(
     method: &str,
     path: &str,
@@ -82,7 +82,7 @@ pub fn request<N: AsRef<str>, V: AsRef<[u8]>>(
     request.body(Body::from(body.to_string())).unwrap()
 }
 
-/// Sends a request as a page of the service does, with that cookie.
+/// Sends a request as a page of the service does, with `token` as its cookie.
 pub async fn from_own_page(
     house: &House,
     method: &str,
@@ -99,7 +99,7 @@ pub fn credentials(name: &str, delivery: &str) -> Value {
     json!({ "username": name, "password": PASSWORD, "delivery": delivery })
 }
 
-/// Logs in with these headers besides, and gives the token that the cookie carries.
+/// Logs in with these additional headers, and returns the token in the cookie.
 pub async fn login_with(house: &House, name: &str, headers: &[(&str, &str)]) -> String {
     let headers = headers.iter().copied();
     let login = request("POST", "/login", headers, &credentials(name, "cookie"));
@@ -116,7 +116,7 @@ pub async fn login(house: &House, name: &str) -> String {
     login_with(house, name, &[OWN_PAGE]).await
 }
 
-/// The lineages of a user's listed sessions, the newest first.
+/// Returns the lineages of a user's listed sessions, newest first.
 pub async fn listed(house: &House, token: &str) -> Vec<String> {
     let answer = house.get("/sessions", token).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -126,13 +126,13 @@ pub async fn listed(house: &House, token: &str) -> Vec<String> {
     sessions.iter().map(id).collect()
 }
 
-/// The lineage of the session that a token carries.
+/// Returns the lineage of a token's session.
 pub fn lineage(house: &House, token: &str) -> String {
     let verified = house.waxseal.verifier().verify(token).unwrap();
     verified.session_id().lineage.to_string()
 }
 
-/// Does something to the database behind the service's back.
+/// Runs SQL statements on the database directly, past the service.
 pub async fn sql(house: &House, statements: &str) {
     let database = house.settings.data_dir.join("waxseal.db");
     let url = format!("sqlite:{}", database.display());

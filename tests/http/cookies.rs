@@ -1,4 +1,4 @@
-//! The session cookie: how it is set, read and taken away.
+//! The session cookie: how it is set, read and cleared.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -115,20 +115,20 @@ async fn a_login_is_by_bearer_unless_it_asks_for_the_cookie() {
     }
 }
 
-/// What a `Cookie` header is found to be.
+/// How the service must classify a `Cookie` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    /// The session.
+    /// The session cookie, valid.
     Good,
-    /// No cookie of ours.
+    /// No session cookie.
     None,
-    /// One of ours, whose value is no good.
+    /// A session cookie with an invalid value.
     Bad,
-    /// More than one of ours.
+    /// More than one session cookie.
     Two,
 }
 
-/// Every odd `Cookie` header about the token T, and what it is.
+/// Returns unusual `Cookie` headers with this token, and the classification of each.
 fn odd_cookies(token: &str) -> Vec<(Vec<Vec<u8>>, Found)> {
     let ours = format!("{COOKIE}={token}");
     let text = |lines: &[String], found| {
@@ -143,7 +143,7 @@ fn odd_cookies(token: &str) -> Vec<(Vec<Vec<u8>>, Found)> {
     let long = |length: usize| bytes(&vec![b'A'; length], Found::Bad);
     vec![
         one(ours.clone(), Found::Good),
-        // axum-extra's jar decodes names, and takes this for ours.
+        // axum-extra's jar decodes names and would accept this one.
         one(format!("%5F_Host-Http-waxseal={token}"), Found::None),
         one(format!("__Host-Http-waxseal%00={token}"), Found::None),
         one(format!("__Host%2DHttp-waxseal={token}"), Found::None),
@@ -171,18 +171,18 @@ fn odd_cookies(token: &str) -> Vec<(Vec<Vec<u8>>, Found)> {
         text(&[ours.clone(), ours.clone()], Found::Two),
         text(&[ours.clone(), format!("a=b; {COOKIE}=x")], Found::Two),
         text(&[format!("{COOKIE}=x"), ours.clone()], Found::Two),
-        // HTTP/2 sends each cookie in a line of its own.
+        // HTTP/2 sends each cookie on a line of its own.
         text(
             &["a=b".to_owned(), ours.clone(), "c=d".to_owned()],
             Found::Good,
         ),
-        // Quotes hide nothing: between the cookies that somebody planted around it, ours is still ours.
+        // Quotes hide nothing: a cookie between two that an attacker planted around it is still found.
         one(format!("a=\"x; {ours}; y\""), Found::Good),
         one(format!("a=\"x; {ours}; {COOKIE}=y\""), Found::Two),
         one(format!("{COOKIE}=\"{token}\""), Found::Bad),
         one(format!("{COOKIE}=\"{token}; {COOKIE}=\""), Found::Two),
         one(format!("\"{COOKIE}\"={token}"), Found::None),
-        // RFC 2965's attributes are cookies of another name.
+        // RFC 2965's attributes are cookies with other names.
         one(format!("$Version=1; {ours}; $Path=/"), Found::Good),
         one(format!("$Version=1; {ours}, {COOKIE}=x"), Found::Bad),
         one(format!("={ours}"), Found::None),
@@ -190,7 +190,7 @@ fn odd_cookies(token: &str) -> Vec<(Vec<Vec<u8>>, Found)> {
         one(format!("{COOKIE}; {ours}"), Found::Good),
         one(format!("; ;{ours};;"), Found::Good),
         one(String::new(), Found::None),
-        // Whitespace around a pair is no part of it, and within it makes it another.
+        // White space around a pair is ignored; within the pair it makes another name or value.
         one(format!(" \t {ours} \t "), Found::Good),
         one(format!("a=b;{ours};c=d"), Found::Good),
         one(format!("a=b;\t {ours} ;c=d"), Found::Good),
@@ -266,7 +266,7 @@ async fn a_cookie_is_ours_by_its_exact_name_and_once_or_it_does_not_count() {
     }
 }
 
-/// Other bytes below space than the tab, and DEL, are in no header that is read at all.
+/// Control bytes other than the tab, and DEL, are not allowed in any header.
 #[tokio::test]
 async fn a_cookie_with_control_bytes_is_no_request() {
     let place = Place::new();
@@ -287,7 +287,7 @@ async fn a_cookie_with_control_bytes_is_no_request() {
     };
     let ours = format!("{COOKIE}={token}");
     assert!(ask(ours.as_bytes()).starts_with("HTTP/1.1 200"));
-    // A line feed, after a carriage return or alone, ends the line: what follows is another one.
+    // A line feed, alone or after a carriage return, ends the line: what follows is another line.
     let bytes = (0..0x20).chain([0x7f]);
     for byte in bytes.filter(|byte| !b"\t\r\n".contains(byte)) {
         for odd in [
@@ -303,8 +303,8 @@ async fn a_cookie_with_control_bytes_is_no_request() {
     }
 }
 
-/// A gate in front of the service has the browser send its credentials with each request. They are not for
-/// us: the cookie decides, and is touched, renewed and cleared as without them.
+/// A gateway in front of the service makes the browser send its credentials with each request. They are not meant for
+/// the service: the cookie decides, and is touched, renewed and cleared as without them.
 #[tokio::test]
 async fn beside_credentials_of_another_scheme_the_cookie_decides() {
     for scheme in [
@@ -327,7 +327,7 @@ async fn beside_credentials_of_another_scheme_the_cookie_decides() {
             let answer = ask("GET", path, &token, "cross-site", Value::Null).await;
             assert_eq!(answer, (200, Jar::Untouched), "{scheme}: {path}");
         }
-        // Touched, and then renewed.
+        // Touched, then renewed.
         for _ in 0..4 {
             house.pass(10 * MINUTE).await;
             let answer = ask("GET", "/session", &token, "same-origin", Value::Null).await;
@@ -403,12 +403,12 @@ async fn a_cookie_and_a_bearer_token_agree_or_neither_counts() {
     for token in [&mine, &other, &bobs] {
         assert_eq!(house.verify(token).await, 200);
     }
-    // Nor does another scheme beside them hide it.
+    // Nor does another scheme beside them hide the disagreement.
     let headers = both(&mine, &other).into_iter();
     let headers = headers.chain([("authorization", "Basic YTpi".to_owned())]);
     let answer = house.send(request("GET", "/session", headers, &Value::Null));
     assert_eq!(answer.await.code(), "invalid_request");
-    // Whoever knows the token needs no cookie, and no page of ours.
+    // A client that knows the token needs neither a cookie nor a page of the service.
     let headers = both(&mine, &mine);
     let agreed = request("GET", "/session", headers.clone(), &Value::Null);
     assert_eq!(house.send(agreed).await.status, 200);

@@ -1,4 +1,4 @@
-//! What scripts of other origins may send and read: those of listed origins everything, others what is public.
+//! What scripts of other origins may send and read: listed origins everything, others only public resources.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ async fn house() -> House {
     house
 }
 
-/// The words of a list in a header, in lower case, over all its lines.
+/// Returns the items of a list header, in lower case, over all its lines.
 fn words(answer: &Answer, name: &str) -> Vec<String> {
     let lines = answer.headers.get_all(name).iter();
     let mut words: Vec<String> = lines
@@ -47,7 +47,7 @@ fn words(answer: &Answer, name: &str) -> Vec<String> {
     words
 }
 
-/// Whatever the answer is.
+/// Asserts the CORS rules that hold for every answer.
 fn holds_for(origin: Option<&str>, name: &str, answer: &Answer) {
     let allowed: Vec<_> = answer
         .headers
@@ -225,7 +225,7 @@ const PUBLIC: [&str; 3] = [
     "/.well-known/oauth-authorization-server",
 ];
 
-/// One answer for everybody, which a cache may keep: whoever asks first, and with which headers.
+/// The answer is the same for everyone, so that a cache may keep it, regardless of the first client and its headers.
 #[tokio::test]
 async fn what_is_public_is_read_by_every_origin_without_credentials() {
     let house = house().await;
@@ -273,7 +273,7 @@ async fn what_is_public_is_read_by_every_origin_without_credentials() {
     }
 }
 
-/// Nobody is listed unless somebody says so.
+/// No origin is listed by default.
 #[tokio::test]
 async fn by_default_no_other_origin_reads_anything() {
     let house = House::new().await;

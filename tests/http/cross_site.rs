@@ -1,4 +1,4 @@
-//! Requests that pages of other sites make a browser send: what they change, which is nothing.
+//! Requests that pages of other sites make a browser send: they change nothing.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -11,19 +11,19 @@ use super::common::{Answer, House, ISSUER, PASSWORD};
 
 const LISTED: &str = "https://app.example";
 
-/// What says whose page sent a request.
+/// Headers that tell which page sent a request.
 type Said = &'static [(&'static str, &'static str)];
 
-/// Said by pages of the service itself.
+/// Headers of the service's own pages.
 const OURS: &[Said] = &[
     &[("sec-fetch-site", "same-origin")],
     &[("sec-fetch-site", "same-origin"), ("origin", ISSUER)],
-    // What a page under `Referrer-Policy: no-referrer` sends to its own origin.
+    // A page under `Referrer-Policy: no-referrer` sends this to its own origin.
     &[("sec-fetch-site", "same-origin"), ("origin", "null")],
     &[("origin", ISSUER)],
 ];
 
-/// Said by pages of others, or by nobody that can be believed.
+/// Headers of other sites' pages, or headers that cannot be trusted.
 const THEIRS: &[Said] = &[
     &[("sec-fetch-site", "same-site")],
     &[("sec-fetch-site", "cross-site")],
@@ -41,7 +41,7 @@ const THEIRS: &[Said] = &[
         ("sec-fetch-site", "same-origin"),
         ("sec-fetch-site", "cross-site"),
     ],
-    // A browser that sends both means the first.
+    // `Sec-Fetch-Site` takes precedence over `Origin`.
     &[("sec-fetch-site", "cross-site"), ("origin", ISSUER)],
     &[("sec-fetch-site", "same-site"), ("origin", ISSUER)],
     &[("sec-fetch-site", ""), ("origin", ISSUER)],
@@ -72,7 +72,7 @@ const THEIRS: &[Said] = &[
     ],
 ];
 
-/// Said by nobody: a program, or a browser older than both headers.
+/// Headers of a non-browser program, or of a browser older than both headers.
 const NOTHING_SAID: &[Said] = &[
     &[],
     &[("referer", "https://issuer.example/")],
@@ -81,12 +81,12 @@ const NOTHING_SAID: &[Said] = &[
     &[("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
 ];
 
-/// All that changes something by cookie.
+/// Every change that can be made by cookie.
 const CHANGES: [&str; 4] = ["logout", "renew", "password", "end another"];
 
 struct Scene {
     house: House,
-    /// A session of alice's that nobody touches.
+    /// A session of alice's that no request touches.
     watch: String,
 }
 
@@ -101,7 +101,7 @@ impl Scene {
         Self { house, watch }
     }
 
-    /// Asks for that change, in a session and about a session that are there for this alone.
+    /// Requests `change`, with two sessions made only for this: one that asks, and another to end.
     async fn ask(&self, change: &str, said: Said, password: &str, by_cookie: bool) -> Attempt {
         let (token, other) = (
             login(&self.house, "alice").await,
@@ -140,7 +140,7 @@ impl Scene {
         let name = format!("{change} {said:?}: {:?}", attempt.answer);
         assert_eq!(attempt.answer.status, 403, "{name}");
         assert_eq!(attempt.answer.code(), "cross_site", "{name}");
-        // A native app learns that the cookie is not its way, and a page that it is of another site.
+        // A native app learns that it must not use the cookie; a page learns that it is of another site.
         let detail = attempt.answer.json()["detail"].to_string();
         let told = detail.contains("bearer token: log in without delivery");
         assert_eq!(told, NOTHING_SAID.contains(&said), "{name}");
@@ -152,13 +152,14 @@ impl Scene {
         for token in [&attempt.token, &attempt.other, &self.watch] {
             assert_eq!(self.house.verify(token).await, 200, "{name}");
         }
-        // And with the old password.
+        // And the old password still works.
         self.house.login("alice").await;
         self.house.post("/logout", Some(&attempt.token), None).await;
     }
 
     async fn lets_through(&self, change: &str, said: Said, by_cookie: bool) {
-        // What is wrong with the password is not told to strangers, so to be told is to be let through.
+        // The service does not tell other sites that a password is wrong, so this error proves that the request got
+        // through.
         let attempt = self.ask(change, said, "a wrong one", by_cookie).await;
         let name = format!("{change} {said:?} {by_cookie}: {:?}", attempt.answer);
         let (status, code) = match change {
@@ -201,7 +202,7 @@ async fn what_changes_something_by_cookie_comes_from_a_page_of_ours() {
     }
 }
 
-/// No page of another site knows a bearer token, so whoever sends one may send it from anywhere.
+/// A page of another site cannot know a bearer token, so a request with one is accepted from anywhere.
 #[tokio::test]
 async fn what_changes_something_by_bearer_comes_from_anywhere() {
     let scene = Scene::new().await;
@@ -273,7 +274,7 @@ async fn a_listed_origin_is_trusted_like_our_own_and_no_other_that_looks_like_it
     }
 }
 
-/// A page that logs its own user in here would see what the victim then does.
+/// A page that logs its own user in here could see what the victim does afterwards.
 #[tokio::test]
 async fn no_other_site_logs_anybody_in() {
     let scene = Scene::new().await;
@@ -281,7 +282,7 @@ async fn no_other_site_logs_anybody_in() {
     let by_bearer = credentials("alice", "bearer").to_string();
     let by_cookie = credentials("alice", "cookie").to_string();
     let form = "username=alice&password=correct+horse+battery&delivery=cookie";
-    // A form of text/plain can be made to be JSON: name={"username":…,"x":" value="}.
+    // A text/plain form can be crafted to be JSON: name={"username":…,"x":" value="}.
     let bodies = [
         ("application/x-www-form-urlencoded", form),
         ("application/x-www-form-urlencoded", &by_cookie),
@@ -309,7 +310,7 @@ async fn no_other_site_logs_anybody_in() {
         }
     }
     assert_eq!(listed(&scene.house, &scene.watch).await, before);
-    // A form is no JSON, whoever sends it.
+    // A form is not JSON, whichever page sends it.
     for (kind, body) in &bodies[..6] {
         for said in OURS.iter().chain(NOTHING_SAID) {
             let mut login = Request::post("/login").header("content-type", *kind);
@@ -382,7 +383,7 @@ async fn no_header_and_no_parameter_makes_another_method_of_a_request() {
             }
         }
     }
-    // And a change that is one does not pass for a look.
+    // A state-changing request cannot pass for a read either.
     for name in overrides {
         let headers = [
             cookie(&token),
@@ -397,7 +398,7 @@ async fn no_header_and_no_parameter_makes_another_method_of_a_request() {
     }
 }
 
-/// Browsers let every site open one, with cookies, and what goes through it no longer says whose it is.
+/// Browsers let every site open a WebSocket with cookies, and its messages do not tell their origin.
 #[tokio::test]
 async fn a_websocket_by_cookie_is_opened_by_a_page_of_ours() {
     let scene = Scene::new().await;
@@ -426,7 +427,7 @@ async fn a_websocket_by_cookie_is_opened_by_a_page_of_ours() {
     }
 }
 
-/// A link on another site leads to a page that knows its user.
+/// A link on another site leads to a page that recognizes its user.
 #[tokio::test]
 async fn what_only_looks_works_from_anywhere() {
     let scene = Scene::new().await;

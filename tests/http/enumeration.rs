@@ -1,5 +1,5 @@
-//! What a refused login tells of whether there is such a user: nothing that can be read, and how much
-//! that can be timed is printed here.
+//! What a refused login reveals about whether the user exists: nothing readable. How much timing reveals is printed
+//! here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use super::common::{Answer, CHEAP, House, PASSWORD, unlimited};
 
 const LOGINS: usize = 300;
 
-/// The answer without what differs from one request to the next whoever asks.
+/// The answer without the headers that differ for every request.
 fn told(answer: &Answer) -> (u16, HeaderMap, &[u8]) {
     let mut headers = answer.headers.clone();
     assert!(headers.remove("x-request-id").is_some());
@@ -58,11 +58,11 @@ async fn a_refused_login_says_the_same_of_everybody() {
         ("gone", PASSWORD),
         ("nobody", PASSWORD),
         ("nobody", "wrong"),
-        // What cannot be a username is nobody's.
+        // Text that cannot be a username belongs to nobody.
         ("", PASSWORD),
         ("al ice", PASSWORD),
         ("alice\0", PASSWORD),
-        // Another form than the one that is hashed.
+        // A Unicode form other than the one that is hashed.
         ("alice", "cafe\u{301} tisch lampe"),
         ("dora", "cafe\u{301} tisch lampe"),
         ("nobody", "cafe\u{301} tisch lampe"),
@@ -86,7 +86,7 @@ async fn a_refused_login_says_the_same_of_everybody() {
             }
         }
     }
-    // A password that nobody can have is refused before anybody is looked up.
+    // A password that is too long is refused before any lookup of the user.
     let long = "x".repeat(1025);
     let mut answers = Vec::new();
     for name in ["alice", "dora", "nobody", ""] {
@@ -99,12 +99,12 @@ async fn a_refused_login_says_the_same_of_everybody() {
     }
 }
 
-/// How often Argon2 runs is what a refused login takes.
+/// The number of Argon2 runs determines how long a refused login takes.
 #[tokio::test]
 async fn a_refused_login_is_the_same_work_for_everybody() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    // One thread, so that the recorder of this test alone hears of it.
+    // A single thread, so that only this test's recorder receives the metrics.
     let _guard = metrics::set_default_local_recorder(&recorder);
     let house = House::new().await;
     let decomposed = "cafe\u{301} tisch lampe";
@@ -121,12 +121,12 @@ async fn a_refused_login_is_the_same_work_for_everybody() {
         };
         house.change_user(user, over).await;
     }
-    // Her initial password is dead by then.
+    // Erin's initial password has expired by then.
     let erin = house.waxseal.add_with_initial_password("erin", PASSWORD);
     erin.await.unwrap();
     house.pass(INITIAL_PASSWORD_LIFETIME).await;
     let runs = async |name: &str, password: &str, status: u16| {
-        // A snapshot takes the samples out.
+        // A snapshot removes the samples.
         snapshotter.snapshot();
         let login = body(name, password, None);
         let answer = house.send(request("POST", "/login", NOTHING, &login)).await;
@@ -187,15 +187,14 @@ async fn timed(router: &Router, login: Request<Body>) -> Duration {
     SystemClock.uptime() - before
 }
 
-/// In milliseconds: the median, and half of what lies between the quartiles.
+/// Returns the median and half of the interquartile range, in milliseconds.
 fn middle(mut times: Vec<Duration>) -> (f64, f64) {
     times.sort();
     let at = |part: usize| times[times.len() * part / 4].as_secs_f64() * 1000.0;
     (at(2), (at(3) - at(1)) / 2.0)
 }
 
-/// It prints and does not judge: on a machine that does other things as well, a bound on time fails for
-/// nobody's fault.
+/// Prints the timings without asserting a bound: a time limit would fail by chance on a busy machine.
 #[tokio::test]
 async fn how_long_a_refused_login_takes() {
     let folder = TempDir::new().unwrap();
@@ -225,7 +224,7 @@ async fn how_long_a_refused_login_takes() {
     ];
     let mut times: [Vec<Duration>; 3] = Default::default();
     for round in 0..LOGINS {
-        // In another order each time, so that none is always the one after a pause.
+        // In a different order each round, so that none always follows a pause.
         for step in 0..kinds.len() {
             let kind = (round + step) % kinds.len();
             let (_, name, password) = kinds[kind];

@@ -1,4 +1,4 @@
-//! A login begins a session of its own, whatever came along with it, and ends the one whose place it takes.
+//! A login begins a new session whatever credentials come with it, and ends the session that it replaces.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn of_alice_and_bob() -> House {
     house
 }
 
-/// Why the revocations were written, the newest last.
+/// Returns the reasons of the written revocations, oldest first.
 async fn reasons(house: &House) -> Vec<Reason> {
     let page = house.waxseal.log().read(0, u32::MAX).await.unwrap();
     let reason = |entry: &waxseal::revocation::log::Entry| entry.revocation.reason;
@@ -33,7 +33,7 @@ async fn a_cookie_login_keeps_no_session_that_came_in_and_ends_the_one_that_was_
     let house = of_alice_and_bob().await;
     let dead = login(&house, "alice").await;
     house.post("/logout", Some(&dead), None).await;
-    // Of the same names, signed by other keys.
+    // A token for the same user, signed by another service's key.
     let forged = login(&other, "alice").await;
     let cases = [
         ("bob's", login(&house, "bob").await, true),
@@ -68,7 +68,7 @@ async fn a_cookie_login_keeps_no_session_that_came_in_and_ends_the_one_that_was_
     assert_eq!(other.verify(&forged).await, 200);
 }
 
-/// A browser's cookie and a program's bearer token are two sessions, and neither login is the other's.
+/// A browser's cookie and a program's bearer token are two sessions; a login by one does not replace the other.
 #[tokio::test]
 async fn a_login_ends_only_what_was_sent_along_in_the_way_it_answers() {
     for (sent, delivery, ended) in [
@@ -116,7 +116,7 @@ async fn a_login_that_fails_ends_nothing() {
             (status, Jar::Untouched)
         );
     }
-    // What a page of another site sends ends nothing either.
+    // A request from a page of another site ends nothing either.
     let headers = [cookie(&held), ("sec-fetch-site", "cross-site".to_owned())];
     let login = request("POST", "/login", headers, &credentials("alice", "cookie"));
     assert_eq!(house.send(login).await.status, 403);
@@ -124,7 +124,7 @@ async fn a_login_that_fails_ends_nothing() {
     assert_eq!(reasons(&house).await, []);
 }
 
-/// Otherwise a session goes on that no browser has the cookie of any more, and nobody will log out.
+/// Otherwise a session would go on whose cookie no browser holds, and nobody would log it out.
 #[tokio::test]
 async fn a_cookie_login_puts_its_cookie_over_none_whose_session_goes_on() {
     type Along = fn(&str) -> Vec<(&'static str, String)>;
@@ -166,7 +166,7 @@ async fn a_cookie_login_puts_its_cookie_over_none_whose_session_goes_on() {
     );
 }
 
-/// Two parties hold the session, and the login overwrites the only sign of it.
+/// Two parties hold the session, and the login overwrites the only trace of it.
 #[tokio::test]
 async fn a_cookie_login_ends_the_session_of_a_superseded_cookie_too() {
     let house = of_alice_and_bob().await;
@@ -179,7 +179,7 @@ async fn a_cookie_login_ends_the_session_of_a_superseded_cookie_too() {
         };
         mine = token;
     }
-    // Somebody who copied the cookie is the first to use it when it is due.
+    // Somebody who copied the cookie is the first to use it when renewal is due.
     house.pass(10 * MINUTE).await;
     let renewed = from_own_page(&house, "GET", "/session", &mine, Value::Null).await;
     let Jar::Set(stolen) = jar(&renewed) else {
@@ -197,7 +197,7 @@ async fn a_cookie_login_ends_the_session_of_a_superseded_cookie_too() {
     );
 }
 
-/// Whether the former session is good cannot be told then. It must not be left alive for that.
+/// The service cannot tell whether the former session is valid. It must not leave the session alive for that reason.
 #[tokio::test]
 async fn a_cookie_login_while_the_list_is_stale_leaves_no_former_session_behind() {
     let house = of_alice_and_bob().await;
@@ -220,7 +220,7 @@ async fn a_cookie_login_while_the_list_is_stale_leaves_no_former_session_behind(
     );
 }
 
-/// The answer has no token, so nobody holds the session that was begun for it.
+/// The answer contains no token, so nobody holds the session that the login began.
 #[tokio::test]
 async fn a_login_that_cannot_end_the_former_session_leaves_the_browser_as_it_was() {
     let house = of_alice_and_bob().await;
@@ -239,7 +239,7 @@ async fn a_login_that_cannot_end_the_former_session_leaves_the_browser_as_it_was
     assert_eq!(house.verify(&held).await, 200);
 }
 
-/// Nothing that a request can say chooses the session ID.
+/// No request data can choose the session ID.
 #[tokio::test]
 async fn no_header_and_no_query_names_the_new_session() {
     let house = of_alice_and_bob().await;

@@ -1,4 +1,4 @@
-//! A flood of logins that stays below every limit, and an owner who logs in meanwhile.
+//! A flood of logins that stays below every limit, while the account's owner logs in.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,10 +23,10 @@ use waxseal::{Settings, Waxseal};
 use super::browser::{NOTHING, request};
 use super::common::{PASSWORD, Place, START, Server, program};
 
-/// How many logins of the owner must all succeed.
+/// The number of owner logins that must all succeed.
 const TRIES: usize = 20;
 
-/// Enough work that a queue builds up.
+/// A cost high enough for a queue to build up.
 const COST: Cost = Cost {
     memory_kib: 2048,
     passes: 1,
@@ -56,7 +56,7 @@ async fn add_alice(waxseal: &Waxseal, clock: &dyn Clock) {
     waxseal.accounts().add_user(&user, &hash).await.unwrap();
 }
 
-/// More who wait than there are places, each from an address of its own, at names that do not exist.
+/// More waiting clients than queue places, each from its own address, with usernames that do not exist.
 #[tokio::test]
 async fn an_owner_at_a_known_network_is_let_in_while_strangers_fill_the_queue() {
     const STRANGERS: u8 = 200;
@@ -94,7 +94,7 @@ async fn an_owner_at_a_known_network_is_let_in_while_strangers_fill_the_queue() 
                             refused.fetch_add(1, Ordering::Relaxed);
                             tokio::time::sleep(Duration::from_millis(2)).await;
                         }
-                        // The clock stands: this address has used up its limit.
+                        // The clock does not advance: this address has used up its limit.
                         429 => return,
                         other => assert_eq!(other, 401),
                     }
@@ -108,7 +108,7 @@ async fn an_owner_at_a_known_network_is_let_in_while_strangers_fill_the_queue() 
             let owner = log_in(&router, home, "alice", PASSWORD).await;
             assert_eq!(owner, 200, "{n}, restarted: {restarted}");
         }
-        // It was a flood until the end.
+        // The flood lasted until the end.
         let mut more = JoinSet::new();
         for n in 0..100 {
             let (router, name) = (router.clone(), format!("somebody{n}"));
@@ -141,7 +141,7 @@ async fn try_at(http: &Client, url: &str, address: &str, name: &str, password: &
     answer.map_or(0, |answer| answer.status().as_u16())
 }
 
-/// How many passwords this machine hashes in a second at the usual cost, on half of its cores.
+/// Returns how many passwords this machine hashes per second at the default cost on half of its cores.
 async fn hashed_per_second() -> usize {
     const ROUNDS: u32 = 20;
     let hasher = Hasher::new(Cost::default(), 1, Arc::new(OsRandom::new())).unwrap();
@@ -155,8 +155,8 @@ async fn hashed_per_second() -> usize {
     threads * usize::try_from(Duration::from_secs(1).as_micros() / each.as_micros()).unwrap()
 }
 
-/// The whole campaign, against the real program: ten times what the machine hashes, from as many addresses as keep
-/// each below its limit. It takes a minute, and runs if `WAXSEAL_FLOOD` is set.
+/// Runs the whole campaign against the real program: ten times the machine's hashing rate, from enough addresses that
+/// each stays below its limit. It takes a minute and runs only if `WAXSEAL_FLOOD` is set.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_is_let_in_within_two_seconds_under_ten_times_what_the_machine_hashes() {
     if std::env::var_os("WAXSEAL_FLOOD").is_none() {
@@ -167,7 +167,7 @@ async fn the_owner_is_let_in_within_two_seconds_under_ten_times_what_the_machine
     place.add_user("alice");
     let http = Client::new();
     let home = "198.51.100.1";
-    // Each sends 15 a minute.
+    // Each address sends 15 requests a minute.
     let addresses = rate * 4;
     for restarted in [false, true] {
         let mut server = serve(&place);

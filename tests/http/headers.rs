@@ -1,4 +1,4 @@
-//! What answers tell browsers of the service as a whole: HTTPS alone, and pages that stand by themselves.
+//! Headers that tell browsers about the service as a whole: HTTPS only, and isolation from other pages.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn an_https_service_tells_browsers_to_use_https_alone() {
                 .collect();
             assert_eq!(all, expected.as_slice(), "{issuer}: {path}");
         }
-        // Its answer goes to a proxy.
+        // The answer goes to a proxy.
         let (_, headers) = answered(&house, Method::GET, "/verify").await;
         assert!(!headers.contains_key("strict-transport-security"));
     }
@@ -87,7 +87,7 @@ async fn pages_stand_by_themselves_and_what_others_read_stays_readable() {
         }
         assert!(permissions.contains("camera=()"), "{permissions}");
     }
-    // Other origins read these, by CORS or without it.
+    // Other origins read these, with CORS or without.
     for path in [
         "/.well-known/jwks.json",
         "/.well-known/paserks.json",

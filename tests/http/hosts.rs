@@ -1,4 +1,4 @@
-//! Which host a request is for: exactly one, and with the session cookie one of the service's.
+//! The host of a request: exactly one, and with the session cookie one of the service's hosts.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -96,7 +96,7 @@ async fn who_has_no_session_cookie_may_use_any_name() {
         (vec![host, ("cookie", "theme=dark")], "/livez"),
         (vec![host], "/readyz"),
         (vec![host], "/.well-known/jwks.json"),
-        // A proxy asks by a name of its own.
+        // A proxy calls under a host name of its own.
         (vec![host, (name, &value)], "/verify"),
     ] {
         let answer = house
@@ -104,7 +104,7 @@ async fn who_has_no_session_cookie_may_use_any_name() {
             .await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
     }
-    // What a proxy that is not ours says of the host is not read.
+    // The forwarded host of an untrusted proxy is ignored.
     let forwarded = [host, ("x-forwarded-host", "issuer.example"), (name, &value)];
     let answer = house
         .send(request("GET", "/session", forwarded, &Value::Null))
@@ -136,7 +136,7 @@ async fn the_pages_are_for_every_name_until_there_is_a_cookie() {
     }
 }
 
-/// On the wire: curl and hyper's client write no such request.
+/// On a raw socket: neither curl nor hyper's client sends such a request.
 #[test]
 fn a_request_without_a_host_or_with_two_is_not_answered() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! An initial password: good for one hour, until it is changed, and dead for good after it.
+//! An initial password: valid for one hour or until it is changed, and dead for good afterwards.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const MEMBER: &str = "password_change_required_by";
 const HOUR: Duration = Duration::from_secs(3600);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// A house whose first user has the initial password [`PASSWORD`], and bob, who has a password of his own.
+/// A service whose first user has the initial password [`PASSWORD`], and bob, who has a password of his own.
 async fn of_admin() -> House {
     let house = House::new().await;
     let added = house.waxseal.add_with_initial_password("admin", PASSWORD);
@@ -31,7 +31,7 @@ async fn log_in(house: &House, name: &str, password: &str) -> Answer {
     house.post("/login", None, Some(body)).await
 }
 
-/// What the answers to a login and to a look at the sessions say.
+/// Returns the deadline that the answers to a login and to a session request give.
 async fn required(house: &House, name: &str, password: &str) -> Value {
     let answer = log_in(house, name, password).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -58,7 +58,7 @@ async fn until_it_is_changed_every_login_says_by_when_it_must_be() {
         let cookie = from_own_page(&house, "POST", "/login", "", credentials("admin", "cookie"));
         assert_eq!(cookie.await.json()[MEMBER], by);
         house.pass(HOUR - MILLISECOND).await;
-        // Every login, and not only the first.
+        // In the answer to every login, not only the first.
         assert_eq!(required(&house, "admin", PASSWORD).await, by);
         if by_operator {
             let admin = house
@@ -70,7 +70,7 @@ async fn until_it_is_changed_every_login_says_by_when_it_must_be() {
             house.change_user(admin.unwrap().unwrap().id, changed).await;
         } else {
             let token = house.login("admin").await;
-            // It does not become lasting by being set again.
+            // Setting the same password again does not make it permanent.
             let same = Some(change(PASSWORD, PASSWORD));
             let same = house.post("/password", Some(&token), same).await;
             assert_eq!(same.status, 400);
@@ -86,7 +86,7 @@ async fn until_it_is_changed_every_login_says_by_when_it_must_be() {
     }
 }
 
-/// As a wrong password is refused, byte for byte.
+/// Asserts that the refusal is byte for byte that of a wrong password.
 async fn is_dead(house: &House) {
     let dead = log_in(house, "admin", PASSWORD).await;
     let wrong = log_in(house, "admin", "a wrong password").await;
@@ -106,7 +106,7 @@ async fn after_the_hour_it_is_dead_for_good_and_its_sessions_go_on() {
     house.pass(Duration::from_secs(1)).await;
     is_dead(&house).await;
     assert_eq!(house.verify(&mine).await, 200);
-    // Nor is it good where the current password is asked for again.
+    // Nor is it accepted as the current password of a change.
     let answer = house
         .post("/password", Some(&mine), Some(change(PASSWORD, NEW)))
         .await;
@@ -115,7 +115,7 @@ async fn after_the_hour_it_is_dead_for_good_and_its_sessions_go_on() {
         (403, "wrong_password".to_owned())
     );
 
-    // No clock that is set back makes it good again, nor a restart on top of that.
+    // Neither a clock set back nor a restart after it makes the password valid again.
     house.waxseal.compact().await.unwrap();
     let end = house.clock.now().millis();
     for back in [1, 2_500, 600_000, 3_599_000] {

@@ -1,4 +1,4 @@
-//! Who is known at a network has limits that nobody else uses up, and a restart does not change that.
+//! A user at a known network has limits that nobody else can use up; a restart keeps them.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::password::{NEW, change};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Before and after a restart, at which a process forgets what it has in memory.
+/// Before and after a restart, which clears the process's memory.
 #[tokio::test]
 async fn a_neighbour_at_names_that_do_not_exist_does_not_shut_out_whom_the_address_is_known_for() {
     let mut house = limited().await;
@@ -37,14 +37,14 @@ async fn a_neighbour_at_names_that_do_not_exist_does_not_shut_out_whom_the_addre
             house.pass(SECOND / 2).await;
         }
         assert!(refused >= 10, "{refused}");
-        // Somebody who is not known there shares the neighbour's limit.
+        // A user who is not known there shares the neighbour's limit.
         while try_from(&house, office, "nobody").await.status == 401 {}
         let other = try_from(&house, office, "bob").await;
         wait(&other, "address", 20, 60);
     }
 }
 
-/// A restart in good order keeps what slows an account as well as who is known.
+/// A clean restart keeps both the account's slowdown and its known networks.
 #[tokio::test]
 async fn a_restart_makes_no_owner_a_stranger_and_no_guess_sooner() {
     let house = limited().await;
@@ -67,7 +67,7 @@ async fn a_restart_makes_no_owner_a_stranger_and_no_guess_sooner() {
     let refused = try_from(&house, "203.0.113.99", "alice").await;
     assert_eq!(wait(&refused, "account", 1, 192), 92);
     assert_eq!(home(&house).await, 200);
-    // For 90 days after the last login from there, and for 32 networks.
+    // A network stays known for 90 days after the last login from it; an account keeps 32 networks.
     for n in 0..40 {
         house.pass(Duration::from_secs(900)).await;
         let login = from(&format!("192.0.2.{n}"), attempt("alice", PASSWORD));
@@ -81,7 +81,7 @@ async fn a_restart_makes_no_owner_a_stranger_and_no_guess_sooner() {
     }
 }
 
-/// Somebody else may have logged in with the old password. Where the user is stays known.
+/// Somebody else may have logged in with the old password. Only the network of the password change stays known.
 #[tokio::test]
 async fn a_new_password_forgets_where_the_old_one_was_used() {
     let house = limited().await;
@@ -107,7 +107,7 @@ async fn a_new_password_forgets_where_the_old_one_was_used() {
     assert_eq!(known(&house).await, 0);
 }
 
-/// How many networks are kept.
+/// Returns the number of stored networks.
 async fn known(house: &House) -> i64 {
     let file = house.settings.data_dir.join("waxseal.db");
     let url = format!("sqlite:{}", file.display());

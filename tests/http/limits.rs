@@ -1,4 +1,4 @@
-//! How often a password can be tried: what is told to those who wait, and who is not made to.
+//! How often a password can be tried: what a limited client is told, and which users the limits do not affect.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -36,7 +36,7 @@ async fn with_rates(rates: LoginRates) -> House {
     house
 }
 
-/// A request that came over a connection from that address.
+/// Marks a request as received over a connection from `peer`.
 pub(super) fn from(peer: &str, mut request: Request<Body>) -> Request<Body> {
     let peer = SocketAddr::new(peer.parse().unwrap(), 50_000);
     request.extensions_mut().insert(ConnectInfo(peer));
@@ -56,7 +56,7 @@ pub(super) async fn try_from(house: &House, peer: &str, name: &str) -> Answer {
     house.send(from(peer, attempt(name, "wrong"))).await
 }
 
-/// The seconds that a limit of that name asks to wait, everything that it says being true to each other.
+/// Returns the seconds that the limit `policy` asks to wait. Asserts that all parts of the answer agree.
 pub(super) fn wait(answer: &Answer, policy: &str, quota: u32, window: u64) -> u64 {
     assert_eq!(answer.status, 429, "{answer:?}");
     assert_eq!(answer.code(), "too_many_requests");
@@ -77,7 +77,7 @@ pub(super) fn wait(answer: &Answer, policy: &str, quota: u32, window: u64) -> u6
 
 #[tokio::test]
 async fn an_account_is_tried_so_often_and_then_after_exactly_as_long_as_was_said() {
-    // Wherever in a second one asks.
+    // At any offset within a second.
     for millis in [0, 1, 500, 999, 1000, 2500, 5000, 5999] {
         let house = limited().await;
         for _ in 0..AT_ACCOUNT {
@@ -93,7 +93,7 @@ async fn an_account_is_tried_so_often_and_then_after_exactly_as_long_as_was_said
         assert_eq!(try_at(&house, "alice").await.status, 401);
         let again = try_at(&house, "alice").await;
         assert_eq!(wait(&again, "account", 1, 12), 12, "one, and not two");
-        // A login ends that.
+        // A successful login resets the limit.
         house.pass(12 * SECOND).await;
         house.login("alice").await;
         for _ in 0..AT_ACCOUNT {
@@ -124,7 +124,7 @@ async fn an_address_tries_so_often_whichever_accounts() {
 
 #[tokio::test]
 async fn what_is_said_is_true_of_other_rates_too() {
-    // The wait after so many, and after one more.
+    // The wait after `burst` attempts, and the wait after one more.
     for (burst, seconds, first, second) in [
         (1, 1, 1, 2),
         (1, 60, 60, 120),
@@ -182,7 +182,7 @@ async fn accounts_are_limited_alike_whether_or_not_there_are_any() {
         }
         house.pass(Duration::from_millis(100)).await;
     }
-    // Nor does the right password say anything then, nor another way to write the name.
+    // While limited, the right password reveals nothing, nor does another spelling of the name.
     for name in [
         "alice",
         "Alice",
@@ -234,7 +234,7 @@ async fn a_flood_of_strangers_does_not_lock_out_whom_a_network_is_known_for() {
         house.send(from("198.51.100.1", login)).await.status
     };
     assert_eq!(home().await, 200);
-    // For ten minutes, from more addresses than any limit counts, and faster than any lets through.
+    // For ten minutes, from more addresses than any limit counts, and faster than any limit allows.
     for n in 0..600 {
         let peer = format!("203.0.113.{}", n % 250);
         let answer = try_from(&house, &peer, "alice").await;
@@ -247,7 +247,7 @@ async fn a_flood_of_strangers_does_not_lock_out_whom_a_network_is_known_for() {
         }
         house.pass(SECOND).await;
     }
-    // When it is over, whoever was kept out waits minutes at most.
+    // When the attack is over, a locked-out user waits minutes at most.
     while try_from(&house, "203.0.113.251", "alice").await.status == 401 {}
     let refused = house.send(from("192.0.2.50", attempt("alice", PASSWORD)));
     let seconds = wait(&refused.await, "account", 1, 384);
@@ -256,7 +256,7 @@ async fn a_flood_of_strangers_does_not_lock_out_whom_a_network_is_known_for() {
     assert_eq!(login.await.status, 200);
 }
 
-/// A network is known for a right password. Wrong ones make nobody known.
+/// A correct password makes a network known. Wrong ones do not.
 #[tokio::test]
 async fn trying_does_not_earn_an_address_a_limit_of_its_own() {
     let house = limited().await;
@@ -268,7 +268,7 @@ async fn trying_does_not_earn_an_address_a_limit_of_its_own() {
         let peer = format!("203.0.113.{n}");
         wait(&try_from(&house, &peer, "alice").await, "account", 1, 6);
     }
-    // And who is known for one account is nobody at another.
+    // A network known for one account is unknown for another.
     let other = house.add_user("mallory").await.to_string();
     let login = from("203.0.113.1", attempt("mallory", PASSWORD));
     assert_eq!(house.send(login).await.status, 200, "{other}");
@@ -287,7 +287,7 @@ async fn an_address_is_what_the_connection_says_unless_a_trusted_proxy_says_othe
         let body = json!({ "username": name, "password": "wrong" });
         from(peer, request("POST", "/login", headers, &body))
     };
-    // By a stranger: whatever is said, it is the same address.
+    // From an untrusted peer, headers do not change the address.
     for peer in ["203.0.113.9", "2001:db8::9", "11.0.0.1"] {
         let house = limited().await;
         for n in 0..=FROM_ADDRESS {
@@ -308,7 +308,7 @@ async fn an_address_is_what_the_connection_says_unless_a_trusted_proxy_says_othe
             }
         }
     }
-    // By a proxy that is trusted: the last one that it was told of, whatever was said to it.
+    // From a trusted proxy, the last address that the proxy added counts, whatever the client sent to it.
     let house = limited().await;
     for n in 0..=FROM_ADDRESS {
         let proxy = format!("10.1.2.{n}");
@@ -344,7 +344,7 @@ async fn of_ipv6_one_subscriber_is_one_address() {
         try_from(&house, "2001:db8:1:3::1", "alice").await.status,
         401
     );
-    // An IPv4 address in IPv6's clothes is that address.
+    // An IPv4-mapped IPv6 address counts as the IPv4 address.
     for n in 0..FROM_ADDRESS {
         let peer = ["192.0.2.1", "::ffff:192.0.2.1"][n % 2];
         try_from(&house, peer, &format!("other{n}")).await;
@@ -391,7 +391,7 @@ async fn a_password_is_guessed_by_a_session_no_faster_and_the_session_stays() {
     assert_eq!(answer.status, 200);
 }
 
-/// A user's ID is no secret: it is in every token, and a text that can be sent as a username.
+/// A user's ID is not secret: every token contains it, and a client can send it as a username.
 #[tokio::test]
 async fn no_stranger_uses_up_the_limit_of_somebodys_change_of_password() {
     let house = limited().await;
@@ -425,7 +425,7 @@ async fn a_429_takes_no_cookie_away() {
     assert_eq!(house.verify(&mine).await, 200, "nor is the session ended");
 }
 
-/// The limits go by the time that passes, not by what the wall clock says of it.
+/// The limits use the monotonic clock, not the wall clock.
 #[tokio::test]
 async fn a_step_of_the_wall_clock_neither_opens_a_limit_nor_closes_it_for_ever() {
     let year = Duration::from_secs(365 * 24 * 3600);

@@ -1,4 +1,4 @@
-//! What strangers can write into the log: little, however much they send, and nothing that wakes an operator.
+//! What strangers can write to the log: little, however much they send, and nothing that alerts an operator.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use waxseal::time::{Clock, SystemClock};
 
 use super::common::Place;
 
-/// Connections of each kind at a time.
+/// Concurrent connections of each kind.
 const AT_A_TIME: usize = 3;
 
-/// A stranger: from which of the addresses, and how often so far.
+/// One request of a stranger: its source address, and its number in the sequence.
 #[derive(Clone, Copy)]
 struct Turn {
     host: u8,
@@ -41,7 +41,7 @@ fn json(path: &str, headers: &str, body: &str) -> Vec<u8> {
     request("POST", path, &headers, body)
 }
 
-/// Basic credentials of a client that there is not.
+/// Basic credentials of a client that does not exist.
 fn nobody(turn: Turn) -> String {
     use base64::Engine;
     let id = format!("client-01a20636-65df-7d0c-a454-{:012x}", turn.number);
@@ -49,10 +49,10 @@ fn nobody(turn: Turn) -> String {
     format!("Authorization: Basic {pair}\r\n")
 }
 
-/// A kind of request: its name, whether it is answered, and its bytes.
+/// A kind of request: its name, whether the server answers it, and its bytes.
 type Kind = (&'static str, bool, fn(Turn) -> Vec<u8>);
 
-/// All that a stranger can send. What has no answer is a connection that is given up.
+/// Everything that a stranger can send. An unanswered kind abandons its connection.
 const KINDS: [Kind; 19] = [
     ("unknown clients", true, |turn| {
         form(
@@ -176,7 +176,7 @@ async fn connect(address: SocketAddr, turn: Turn) -> Option<TcpStream> {
     stream.ok()?.ok()
 }
 
-/// Sends one kind again and again, as fast as it is answered.
+/// Sends one kind repeatedly, as fast as the server answers.
 async fn flood(
     address: SocketAddr,
     kind: (bool, fn(Turn) -> Vec<u8>),
@@ -198,7 +198,7 @@ async fn flood(
         let Some(mut stream) = stream else {
             continue;
         };
-        // A server that refuses does not read on.
+        // A server that refuses a request does not read the rest.
         let written = timeout(Duration::from_secs(2), stream.write_all(&make(turn))).await;
         sent.fetch_add(1, Ordering::Relaxed);
         if answered && matches!(written, Ok(Ok(()))) {
@@ -208,7 +208,7 @@ async fn flood(
     }
 }
 
-/// For 60 s with `WAXSEAL_FLOOD_SECONDS=60`, as in every night; for 2 s otherwise.
+/// Runs for 60 s with `WAXSEAL_FLOOD_SECONDS=60`, as every night does; for 2 s otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_write_little_into_the_log_whatever_they_send() {
     let seconds = std::env::var("WAXSEAL_FLOOD_SECONDS").ok();

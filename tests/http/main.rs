@@ -1,4 +1,4 @@
-//! The resources, as HTTP sees them.
+//! The HTTP resources, tested in the process.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

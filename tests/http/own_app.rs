@@ -1,4 +1,4 @@
-//! Cookies in an app of one's own: they count below the layer `waxseal.cookies()`, and nowhere else.
+//! Cookies in an app built on the library: they count below the layer `waxseal.cookies()` and nowhere else.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::common::{Answer, House};
 const MINUTE: Duration = Duration::from_secs(60);
 const THEMES: [&str; 2] = ["theme=dark; Path=/", "seen=1"];
 
-/// An answer with cookies of the app's own, that a cache may keep.
+/// An answer with the app's own cookies that a cache may keep.
 fn answer(session: Option<&Session>) -> impl IntoResponse + use<> {
     let who = match session {
         None => "nobody".to_owned(),
@@ -105,7 +105,7 @@ async fn without_the_layer_a_cookie_is_not_read() {
             );
         }
     }
-    // Nor does one make a bearer token worse.
+    // Nor does a cookie invalidate a bearer token.
     let both = [
         cookie("another"),
         ("authorization", format!("Bearer {token}")),
@@ -197,7 +197,7 @@ async fn below_the_layer_a_bad_cookie_is_refused_also_where_none_is_needed() {
     }
 }
 
-/// The app may have reasons of its own to say 401.
+/// The app may have its own reasons to answer 401.
 #[tokio::test]
 async fn an_apps_own_401_does_not_take_a_good_cookie_away() {
     let (house, token) = of_alice().await;

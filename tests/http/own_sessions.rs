@@ -1,4 +1,4 @@
-//! A user's own sessions: seen, and ended one by one.
+//! A user's own sessions: listing them, and ending them one by one.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,7 +31,7 @@ async fn of_alice_and_bob() -> House {
 
 type Headers<'a> = &'a [(&'a str, &'a [u8])];
 
-/// Logs in from that address, with these headers.
+/// Logs in from `peer` with these headers.
 async fn login_from(house: &House, peer: &str, headers: Headers<'_>) -> String {
     let body = credentials("alice", "bearer");
     let mut login = request("POST", "/login", headers.iter().copied(), &body);
@@ -159,7 +159,7 @@ async fn of_a_browsers_name_is_kept_what_can_be_printed() {
         (&[b'x'; 256], json!("x".repeat(256))),
         (&[b'x'; 255], json!("x".repeat(255))),
     ];
-    // What is not ASCII has no meaning there (RFC 9110, section 5.5), and is not guessed at.
+    // Bytes outside ASCII have no defined meaning there (RFC 9110, section 5.5); the service does not guess one.
     let foreign: [&[u8]; 4] = [
         "Броузер/1.0".as_bytes(),
         b"caf\xe9/1.0",
@@ -309,7 +309,7 @@ async fn what_has_expired_or_idled_out_is_not_listed() {
     let house = of_alice_and_bob().await;
     let idle = house.login("alice").await;
     let idle_id = lineage(&house, &idle);
-    // Not used after its login, it may live until its renewal is overdue by the idle timeout.
+    // A session that is not used after its login can live until its renewal is overdue by the idle timeout.
     house.pass(45 * MINUTE).await;
     let watch = house.login("alice").await;
     assert!(listed(&house, &watch).await.contains(&idle_id));
@@ -317,7 +317,7 @@ async fn what_has_expired_or_idled_out_is_not_listed() {
     assert_eq!(listed(&house, &watch).await, [lineage(&house, &watch)]);
     is_missing(&end(&house, &watch, &idle_id).await);
 
-    // One that is used is listed until its absolute end.
+    // A session in use is listed until its absolute end.
     let house = of_alice_and_bob().await;
     let mut used = house.login("alice").await;
     let id = lineage(&house, &used);
@@ -358,7 +358,7 @@ async fn a_restart_forgets_no_session_and_the_end_does() {
     house.pass(SECOND).await;
     house.waxseal.compact().await.unwrap();
     assert_eq!(rows(&house, alice).await, 0);
-    // With a user go the rows at once.
+    // Deleting a user removes the rows at once.
     house.login("alice").await;
     assert_eq!(rows(&house, alice).await, 1);
     house.change_user(alice, UserChange::Delete).await;
@@ -379,7 +379,7 @@ async fn verification_needs_no_inventory_and_renewal_without_one_revives_nothing
     assert_eq!(house.verify(&dead).await, 401);
     let path = format!("/sessions/{}", lineage(&house, &by_cookie));
     is_missing(&from_own_page(&house, "DELETE", &path, &by_cookie, Value::Null).await);
-    // Touching writes nothing, and needs nothing.
+    // A touch writes nothing and does not need the row.
     for _ in 0..2 {
         house.pass(10 * MINUTE).await;
         let touched = house.post("/session/renew", Some(&bearer), None).await;
@@ -398,7 +398,7 @@ async fn verification_needs_no_inventory_and_renewal_without_one_revives_nothing
     );
     let due = from_own_page(&house, "GET", "/session", &by_cookie, Value::Null).await;
     assert_eq!((due.status.as_u16(), jar(&due)), (200, Jar::Untouched));
-    // They end when they would have, and log out as ever.
+    // The sessions expire at their usual time, and logout works as usual.
     let answer = from_own_page(&house, "POST", "/logout", &by_cookie, Value::Null).await;
     assert_eq!((answer.status.as_u16(), jar(&answer)), (204, Jar::Cleared));
     house.pass(5 * MINUTE + 5 * SECOND).await;
@@ -407,7 +407,7 @@ async fn verification_needs_no_inventory_and_renewal_without_one_revives_nothing
     }
 }
 
-/// Whoever knows the password could otherwise hide a session behind logins, also behind such as are over.
+/// Otherwise somebody who knows the password could hide a session behind many logins, even expired ones.
 #[tokio::test]
 async fn a_live_session_is_seen_and_ended_however_many_were_begun_since() {
     let house = of_alice_and_bob().await;

@@ -1,4 +1,4 @@
-//! The pages' files, and what browsers look for on any site.
+//! The files of the pages, and the paths that browsers request on any site.
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -26,7 +26,7 @@ async fn what_browsers_look_for_on_any_site_is_there() {
     assert_eq!((status, &body[..4]), (StatusCode::OK, &[0, 0, 1, 0][..]));
     assert_eq!(headers["content-type"], "image/x-icon");
 
-    // Relative: it stays below the path that a proxy has taken away.
+    // A relative URL stays below the path prefix that a proxy strips.
     let (status, headers, _) = get(&house, "/.well-known/change-password").await;
     assert_eq!(
         (status, &headers["location"]),

@@ -1,4 +1,4 @@
-//! A user changes the password: who goes on, who does not, and what is taken for a password.
+//! Password changes: which sessions continue, which end, and which passwords are accepted.
 
 use std::time::Duration;
 
@@ -32,13 +32,13 @@ pub fn id(house: &House, token: &str) -> SessionId {
     house.waxseal.verifier().verify(token).unwrap().session_id()
 }
 
-/// What a login with that password is answered.
+/// Returns the status of a login with `password`.
 pub async fn logs_in(house: &House, name: &str, password: &str) -> u16 {
     let body = json!({ "username": name, "password": password });
     house.post("/login", None, Some(body)).await.status.as_u16()
 }
 
-/// The token under which the session goes on after a change.
+/// Returns the token under which the session continues after a change.
 pub fn new_token(answer: &Answer, bearer: bool) -> String {
     assert_eq!(answer.status, 200, "{answer:?}");
     let body = answer.json();
@@ -48,7 +48,7 @@ pub fn new_token(answer: &Answer, bearer: bool) -> String {
         Jar::Untouched => None,
         Jar::Cleared => panic!("{answer:?}"),
     };
-    // In one place, and nowhere else.
+    // In one place only.
     let (token, nothing) = if bearer {
         assert_eq!(body["token_type"], "Bearer");
         (in_body, in_cookie)
@@ -61,7 +61,7 @@ pub fn new_token(answer: &Answer, bearer: bool) -> String {
     token.unwrap()
 }
 
-/// No answer repeats a password, a token or a hash.
+/// Asserts that the answer contains no password, token or hash.
 fn says_no_secret(answer: &Answer, secrets: &[&str]) {
     let said = format!(
         "{:?} {}",
@@ -103,7 +103,7 @@ async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
         assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
         assert_eq!(logs_in(&house, "alice", NEW).await, 200);
         assert_eq!(logs_in(&house, "bob", PASSWORD).await, 200);
-        // And for good.
+        // After a restart too.
         let house = house.restart(|_| {}).await;
         assert_eq!(house.verify(&mine).await, 200);
         for token in [&was, &before, &after] {
@@ -127,7 +127,7 @@ async fn a_wrong_current_password_changes_nothing_and_costs_no_session() {
         "correct horse battery\0",
         NEW,
     ] {
-        // What is wrong with the new one is not looked at then.
+        // The new password is not checked if the current one is wrong.
         for new in [NEW, "shorter", "12345678", &"x".repeat(2000)] {
             let answer = by_cookie(&house, &mine, change(wrong, new)).await;
             assert_eq!(answer.status, 403, "{wrong:?}: {answer:?}");
@@ -156,7 +156,7 @@ async fn a_password_is_long_enough_and_uncommon_and_no_more_is_asked_of_it() {
     let not = [
         ("", short),
         ("x7!Kq2z", short),
-        // Characters, not bytes: these are seven of them.
+        // Characters, not bytes: these are seven characters.
         ("пароль!", short),
         ("🦭🦭🦭🦭🦭🦭🦭", short),
         (&*"x7!Kq".repeat(205), long),
@@ -226,7 +226,7 @@ async fn a_password_is_long_enough_and_uncommon_and_no_more_is_asked_of_it() {
         mine = new_token(&answer, false);
         assert_eq!(logs_in(&house, "wilhelmina", new).await, 200, "{new:?}");
         assert_eq!(logs_in(&house, "wilhelmina", current).await, 401);
-        // Nothing is cut off, and nothing is trimmed.
+        // Nothing is truncated or trimmed.
         let mut less = new.to_owned();
         less.pop();
         for near in [less.as_str(), &format!("{new} "), &format!(" {new}")] {
@@ -296,7 +296,7 @@ async fn a_body_that_is_not_what_the_resource_takes_changes_nothing() {
         (answer.status.as_u16(), jar(&answer)),
         (413, Jar::Untouched)
     );
-    // Nobody's password is changed by nobody.
+    // A request without credentials changes no password.
     let nobody = request(
         "POST",
         "/password",
@@ -310,7 +310,7 @@ async fn a_body_that_is_not_what_the_resource_takes_changes_nothing() {
     }
 }
 
-/// Of two that read the same old password, the second would else set its own over the first's.
+/// Without the check, the second of two that read the same old password would overwrite the first's change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_changes_at_once_one_wins() {
     for round in 0..20 {
@@ -349,7 +349,7 @@ async fn of_two_changes_at_once_one_wins() {
         {
             let status = logs_in(&house, "alice", password).await;
             assert_eq!(status == 200, *won, "{round}");
-            // With the session that set it goes on the new token alone.
+            // In the session that changed the password, only the new token stays valid.
             assert_eq!(house.verify(token).await, 401, "{round}");
             if *won {
                 let token = new_token(answer, true);
@@ -366,7 +366,7 @@ async fn of_two_changes_at_once_one_wins() {
     }
 }
 
-/// A login that read the old password before it was changed must not be alive afterwards.
+/// A login that read the old password before the change must not be alive afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_with_the_old_password_that_races_the_change_loses() {
     let house = of_alice_and_bob().await;
@@ -452,7 +452,7 @@ async fn all_sessions_of_a_user_who_is_disabled_or_deleted_end_at_once() {
                     Value::Null
                 };
                 let held = from_own_page(&house, method, path, token, body.clone()).await;
-                // At `/verify` a proxy asks, and drops the answer.
+                // A proxy calls `/verify` and drops the answer.
                 let left = match path {
                     "/verify" => Jar::Untouched,
                     _ => Jar::Cleared,
@@ -467,7 +467,7 @@ async fn all_sessions_of_a_user_who_is_disabled_or_deleted_end_at_once() {
         }
         assert_eq!(house.verify(&bobs).await, 200);
         assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
-        // Nor does it bring them back that there is such a user again, or that the service starts again.
+        // Neither a new user of the same name, nor enabling the user again, nor a restart revives the tokens.
         house.pass(Duration::from_secs(1)).await;
         if matches!(what, UserChange::Delete) {
             house.add_user("alice").await;

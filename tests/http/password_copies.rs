@@ -1,4 +1,4 @@
-//! Copies of a token from before a change of the password: what whoever has one can do.
+//! Copies of a token from before a password change: what their holder can do.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::browser::{Jar, credentials, from_own_page, jar, lineage, request};
 use super::common::{House, PASSWORD};
 use super::password::{NEW, by_cookie, change, id, logs_in, new_token, of_alice_and_bob};
 
-/// Every way in which somebody can present a copy of the token.
+/// Every way to present a copy of the token.
 const WAYS: [(&str, &str, bool); 12] = [
     ("GET", "/verify", true),
     ("GET", "/verify", false),
@@ -25,7 +25,7 @@ const WAYS: [(&str, &str, bool); 12] = [
     ("DELETE", "/sessions/", true),
 ];
 
-/// The copy gains nothing, and costs the owner nothing: whoever has it cannot log the owner out either.
+/// The copy gains nothing and costs the owner nothing: its holder cannot log the owner out either.
 #[tokio::test]
 async fn a_copy_of_the_old_token_gains_nothing_and_ends_nothing() {
     for bearer in [false, true] {
@@ -74,18 +74,18 @@ async fn a_copy_of_the_old_token_gains_nothing_and_ends_nothing() {
                 };
                 assert_eq!(presented.status, 401, "{what}: {presented:?}");
                 assert_eq!(presented.code(), "invalid_token", "{what}");
-                // In the browser the new cookie may be there already.
+                // The browser may already hold the new cookie.
                 assert_eq!(jar(&presented), Jar::Untouched, "{what}");
                 assert_eq!(house.verify(&mine).await, 200, "{what}");
             }
-            // A login in its place ends nothing but what it replaces.
+            // A login with the copied cookie ends only the session that it replaces.
             let body = credentials("bob", "cookie");
             let login = from_own_page(&house, "POST", "/login", &copy, body).await;
             assert_eq!(login.status, 200, "{login:?}");
             assert_eq!(house.verify(&mine).await, 200, "{again}");
         }
         assert_eq!(logs_in(&house, "alice", NEW).await, 200);
-        // The session goes on as any other: it is touched, and renewed with a grace.
+        // The session continues like any other: it is touched, and renewed with a grace.
         let mut mine = mine;
         for (seconds, generation) in [(700, 1), (700, 1), (700, 2)] {
             house.pass(Duration::from_secs(seconds)).await;
@@ -100,7 +100,7 @@ async fn a_copy_of_the_old_token_gains_nothing_and_ends_nothing() {
     }
 }
 
-/// A thief who has a copy exchanges it as fast as it goes, while the owner changes the password.
+/// A thief with a copy renews it as fast as possible while the owner changes the password.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_copied_token_is_refused_after_a_hundred_of_a_hundred_changes() {
     let house = House::with(|settings| {
@@ -112,7 +112,7 @@ async fn the_copied_token_is_refused_after_a_hundred_of_a_hundred_changes() {
     let passwords = [PASSWORD, NEW];
     let mut mine = house.login("alice").await;
     for round in 0..100 {
-        // Every other time a renewal is due, and the thief may be the first who gets the next session ID.
+        // In every other round a renewal is due, and the thief may be the first to get the next session ID.
         let pause = if round % 2 == 0 { 61 } else { 2 };
         house.pass(Duration::from_secs(pause)).await;
         let (current, new) = (passwords[round % 2], passwords[(round + 1) % 2]);

@@ -1,4 +1,4 @@
-//! Login, verify, logout.
+//! Login, verification and logout.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use waxseal::key::Format;
 
 use super::common::{House, PASSWORD};
 
-/// A house of JWTs, and one of PASETOs.
+/// A service that issues JWTs, and one that issues PASETOs.
 async fn each_format() -> [House; 2] {
     let of = |format| {
         House::with(move |settings| {

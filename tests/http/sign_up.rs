@@ -1,4 +1,4 @@
-//! A user whom an app signs up: what is taken, and what a handler tells somebody who is refused.
+//! Sign-up of a user by an app: which input is accepted, and what a handler tells a refused user.
 
 use axum::response::IntoResponse;
 use http_body_util::BodyExt;
@@ -8,7 +8,7 @@ use waxseal::issuer::SignUpError;
 
 use super::common::{Answer, House, PASSWORD};
 
-/// What the caller of a handler gets.
+/// Returns the answer that the caller of a handler gets.
 async fn told(error: SignUpError) -> Answer {
     let (parts, body) = Problem::from(error).into_response().into_parts();
     Answer {
@@ -61,7 +61,7 @@ async fn who_is_refused_is_told_why_and_nobody_was_added() {
         );
     }
     assert_eq!(house.waxseal.accounts().users().await.unwrap().len(), 1);
-    // The password of who was there first is the one that counts.
+    // The first user's password stays in force.
     house.login("alice").await;
 }
 

@@ -1,4 +1,4 @@
-//! When the session cookie is taken away, and when it is left alone.
+//! When the session cookie is cleared, and when it is left alone.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ async fn of_alice() -> House {
     house
 }
 
-/// Whoever logs out with both holds a cookie too, and it is of no use any more.
+/// A client that logs out with both also holds a cookie, which is useless from then on.
 #[tokio::test]
 async fn logging_out_with_both_takes_the_cookie_away() {
     let house = of_alice().await;
@@ -28,7 +28,7 @@ async fn logging_out_with_both_takes_the_cookie_away() {
     }
 }
 
-/// An app on the same origin keeps its data, unless the settings say otherwise.
+/// An app on the same origin keeps its data unless the settings say otherwise.
 #[tokio::test]
 async fn what_a_logout_deletes_beside_the_cookie_is_a_setting() {
     for (setting, header) in [
@@ -70,7 +70,7 @@ async fn logging_out_takes_the_cookie_away_unless_the_session_goes_on() {
         let cleared = answer.headers.get("clear-site-data");
         if over {
             assert_eq!(jar(&answer), Jar::Cleared);
-            // "cookies" would reach those of sibling domains, and "executionContexts" reloads pages.
+            // "cookies" would also clear those of sibling domains, and "executionContexts" reloads pages.
             assert_eq!(cleared.unwrap(), r#""cache""#, "{scope}");
             assert!(!answer.headers.contains_key("waxseal-session"));
         } else {
@@ -105,7 +105,7 @@ async fn a_refused_cookie_is_taken_away_and_one_that_may_be_good_is_not() {
         assert_eq!(jar(&answer), Jar::Cleared, "{method} {path}");
         assert!(!answer.headers.contains_key("clear-site-data"));
     }
-    // A proxy asks there, and a poll may be overtaken by a login in another tab.
+    // `/verify` is called by a proxy, and a login in another tab can overtake a poll.
     for method in ["GET", "HEAD"] {
         let answer = from_own_page(&house, method, "/verify", &dead, Value::Null).await;
         assert_eq!(
@@ -118,7 +118,7 @@ async fn a_refused_cookie_is_taken_away_and_one_that_may_be_good_is_not() {
         .send(request("GET", "/session", headers, &Value::Null))
         .await;
     assert_eq!((poll.status.as_u16(), jar(&poll)), (401, Jar::Untouched));
-    // The bearer's 401 says nothing of a cookie.
+    // A 401 for a bearer token says nothing about a cookie.
     for path in ["/session", "/sessions", "/verify"] {
         let answer = house.get(path, &dead).await;
         assert_eq!(
@@ -126,7 +126,7 @@ async fn a_refused_cookie_is_taken_away_and_one_that_may_be_good_is_not() {
             (401, Jar::Untouched)
         );
     }
-    // A login that is refused neither: the session that was there goes on.
+    // Nor does a refused login: the previous session continues.
     for held in [&dead, &alive] {
         let wrong = json!({ "username": "alice", "password": "wrong", "delivery": "cookie" });
         let answer = from_own_page(&house, "POST", "/login", held, wrong).await;
@@ -146,7 +146,7 @@ async fn a_refused_cookie_is_taken_away_and_one_that_may_be_good_is_not() {
         assert_eq!(answer.status, status, "{answer:?}");
         assert_eq!(jar(&answer), Jar::Untouched, "{method} {path}");
     }
-    // From another site: whether it is dead is not even looked at.
+    // From another site, the service does not even check whether the session is dead.
     for token in [&dead, &alive] {
         let headers = [cookie(token), ("sec-fetch-site", "cross-site".to_owned())];
         let answer = house
@@ -165,7 +165,7 @@ async fn a_refused_cookie_is_taken_away_and_one_that_may_be_good_is_not() {
             (503, Jar::Untouched)
         );
         assert!(!answer.headers.contains_key("clear-site-data"));
-        // What is known to be dead stays known.
+        // A session known to be dead stays known.
         let answer = from_own_page(&house, method, path, &dead, Value::Null).await;
         assert_eq!((answer.status.as_u16(), jar(&answer)), (401, Jar::Cleared));
     }

@@ -1,4 +1,4 @@
-//! TLS by the program itself, as openssl and curl see it.
+//! TLS termination in the program, as openssl and curl see it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -73,7 +73,7 @@ fn curl(pair: &Pair, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What openssl says of a handshake.
+/// Returns openssl's report of a handshake.
 fn handshake(server: &Server, arguments: &[&str]) -> String {
     let output = Command::new("openssl")
         .args(["s_client", "-connect", address(server)])
@@ -86,7 +86,7 @@ fn handshake(server: &Server, arguments: &[&str]) -> String {
     said + &errors
 }
 
-/// The certificate that is served now, as PEM.
+/// Returns the certificate that the server presents now, as PEM.
 fn served(server: &Server) -> String {
     let said = handshake(server, &[]);
     let (_, rest) = said.split_once("-----BEGIN CERTIFICATE-----").expect(&said);
@@ -122,7 +122,7 @@ fn it_speaks_tls_1_2_and_1_3_with_http_2_and_nothing_older() {
         (&["-alpn", "h2,http/1.1"][..], "ALPN protocol: h2"),
         (&["-tls1_2"], "TLSv1.2"),
         (&["-tls1_3"], "TLSv1.3"),
-        // The client would: the server says that it does not.
+        // The client would accept these; the server refuses them.
         (
             &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"],
             "alert handshake failure",
@@ -135,7 +135,7 @@ fn it_speaks_tls_1_2_and_1_3_with_http_2_and_nothing_older() {
         let said = handshake(&server, arguments);
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
-    // The issuer that nobody set is an https:// URL.
+    // The default issuer is an https:// URL.
     let body = json!({ "username": "alice", "password": PASSWORD }).to_string();
     let login = curl(&pair, &["--json", &body, &format!("{}/login", server.url)]);
     let answer: Value = serde_json::from_slice(&login.stdout).unwrap();
@@ -143,7 +143,7 @@ fn it_speaks_tls_1_2_and_1_3_with_http_2_and_nothing_older() {
     let claims: Value =
         serde_json::from_str(&place.ok(&["token", "inspect", "--json"], token)).unwrap();
     assert_eq!(claims["claims"]["iss"], "https://127.0.0.1:0");
-    // Plain HTTP gets no answer there.
+    // Plain HTTP gets no answer on this port.
     let plain = curl(&pair, &[&server.url.replace("https", "http")]);
     assert!(
         !plain.status.success() && plain.stdout.is_empty(),
@@ -194,7 +194,8 @@ impl Drop for Kept {
     }
 }
 
-/// As Kubernetes changes a Secret: the files are links into a folder, and the link to that is swapped.
+/// Files changed the way Kubernetes changes a Secret: they are links into a folder, and the link to that folder is
+/// swapped.
 struct Mounted(TempDir);
 
 impl Mounted {

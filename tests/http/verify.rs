@@ -1,4 +1,4 @@
-//! `GET /verify`, which a proxy asks about a request of its own, and what is a sign of a user.
+//! `GET /verify`, which a proxy calls about a request of its own, and which requests count as user activity.
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ async fn entries(house: &House) -> usize {
         .len()
 }
 
-/// The proxy drops what comes with the answer: a renewal there would be lost, and the next request theft.
+/// The proxy drops the headers of the answer: a renewal there would be lost, and the next request would look like
+/// theft.
 #[tokio::test]
 async fn a_proxy_that_asks_changes_nothing() {
     let house = of_alice().await;
@@ -108,7 +109,7 @@ async fn a_proxy_that_says_what_it_asks_about_has_cross_site_requests_refused() 
                 "{name}: {method:?} from {site} by bearer"
             );
         }
-        // One that looks does not make up for one that does not.
+        // A method that only reads does not make up for one that writes.
         let headers = [
             cookie(&token),
             ("sec-fetch-site", "cross-site".to_owned()),
@@ -122,7 +123,7 @@ async fn a_proxy_that_says_what_it_asks_about_has_cross_site_requests_refused() 
     }
 }
 
-/// Envoy asks with the method of the request that it asks about. CORS would answer `OPTIONS` with 200.
+/// Envoy calls with the method of the original request. CORS would answer `OPTIONS` with 200.
 #[tokio::test]
 async fn whatever_the_method_that_a_proxy_asks_with_a_stranger_is_refused() {
     let house = of_alice().await;
@@ -158,7 +159,7 @@ async fn whatever_the_method_that_a_proxy_asks_with_a_stranger_is_refused() {
     }
 }
 
-/// A picture on another page is no user, and must not keep an abandoned session alive.
+/// An image embedded in another page is not user activity and must not keep an abandoned session alive.
 #[tokio::test]
 async fn what_another_site_embeds_is_no_activity_and_where_it_leads_is() {
     let house = of_alice().await;

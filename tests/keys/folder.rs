@@ -20,8 +20,8 @@ use waxseal::time::Timestamp;
 use super::common::{ISSUER, Place, Server, program};
 use super::{Keys, NOW, mode, new_ec, new_ed25519, openssl, set_mode, signer};
 
-/// The key's name by OpenSSL and by hand: the RFC 7638 thumbprint, or the `k4.pid`, whose hash the
-/// official vectors check.
+/// Computes the `kid` with OpenSSL, independently of the library: the RFC 7638 thumbprint, or the `k4.pid`, whose hash
+/// the official vectors check.
 fn kid(algorithm: Algorithm, private_pem: &[u8]) -> String {
     let spki = openssl("pkey -pubout -outform DER", private_pem);
     let coordinate = |from_end: usize| {
@@ -84,7 +84,7 @@ fn keys_made_by_openssl_load() {
         assert_eq!(public.algorithm(), algorithm);
         assert_eq!(public.kid().as_str(), kid(algorithm, &pem));
 
-        // Line ends of another system.
+        // Line endings of another operating system.
         let crlf = String::from_utf8(pem).unwrap().replace('\n', "\r\n");
         let again = SigningKey::from_pem(crlf.as_bytes(), Format::Jwt).unwrap();
         assert_eq!(again.public().kid(), public.kid());
@@ -113,7 +113,7 @@ fn a_key_that_others_can_reach_is_refused() {
     }
 }
 
-/// A Secret is mounted as links to files in a folder that `..data` leads to, and chmod does nothing there.
+/// Kubernetes mounts a Secret as links to files in a folder that `..data` points to; chmod has no effect there.
 #[test]
 fn a_mounted_secret_that_others_can_reach_is_refused_with_the_setting_of_its_volume() {
     let folder = Keys::new();
@@ -234,7 +234,7 @@ fn without_a_schedule_the_last_by_name_signs_and_all_verify() {
     }
 }
 
-/// Made at `at`, and not in any schedule yet.
+/// Creates a key at `at` that is not in any schedule yet.
 fn new_key(folder: &Keys, algorithm: Algorithm, at: Timestamp) -> PathBuf {
     let mut change = KeyFolderChange::begin(folder.path()).unwrap();
     let pem = generate_pem(algorithm, &OsRandom::new());
@@ -251,7 +251,7 @@ fn new_key(folder: &Keys, algorithm: Algorithm, at: Timestamp) -> PathBuf {
 #[test]
 fn new_keys_have_names_in_the_order_of_their_times() {
     let folder = Keys::new();
-    // The last two differ in how many digits their times have.
+    // The last two times have different numbers of digits.
     let paths = [1_800_000_000_000, 1_800_000_000_001, 999_999_999_999]
         .map(Timestamp::from_millis)
         .map(|at| new_key(&folder, Algorithm::EdDsa, at));
@@ -305,7 +305,7 @@ fn a_leftover_of_a_crash_is_in_nobodys_way() {
     assert_eq!(keyring(folder.path()).unwrap().plan(), plan);
 }
 
-/// Starts the server under an umask that takes nothing away, so that the modes are the program's.
+/// Starts the server with umask 0, so that the program alone decides the modes.
 fn serve(place: &Place, algorithm: Algorithm) -> Server {
     let program = program();
     let mut command = Command::new("sh");

@@ -1,4 +1,4 @@
-//! Public keys as JWK (RFC 7517), and sets of them.
+//! Public keys as JWK (RFC 7517), and JWK sets.
 
 use serde_json::{Value, json};
 use waxseal::key::{Algorithm, Format, KeyError, SigningKey, VerifyingKey, generate_pem};
@@ -39,7 +39,7 @@ fn without(jwk: &Value, name: &str) -> Value {
     jwk
 }
 
-/// Asserts that the JWK with each of these members in place of its own is refused, and why.
+/// Asserts that the JWK is refused for this reason with each of these values in place of the member's own.
 fn refused(jwk: &Value, name: &str, why: &'static str, values: &[Value]) {
     from_jwk(jwk).unwrap();
     for value in values {
@@ -57,7 +57,7 @@ fn our_own_keys_come_back() {
         assert_eq!(key.algorithm(), algorithm);
         assert_eq!(serde_json::to_value(key.jwk()).unwrap(), jwk);
         assert_eq!(key.kid().as_str(), jwk["kid"]);
-        // What RFC 7517, section 4, lets others add.
+        // RFC 7517, section 4, allows additional members.
         let more = with(&jwk, "key_ops", json!(["verify"]));
         let more = with(&more, "x5t", json!("whatever"));
         assert_eq!(from_jwk(&more).unwrap().kid(), key.kid());
@@ -231,10 +231,10 @@ fn a_p256_point_that_is_not_on_the_curve_verifies_nothing() {
         json!("A".repeat(43)),
     );
     for bad in [swapped, zero] {
-        // ring looks at the point when it verifies.
+        // ring checks the point only when it verifies.
         let Ok(key) = from_jwk(&bad) else { continue };
         for signature in ["A".repeat(86), format!("{}AQ", "A".repeat(84))] {
-            // {"alg":"ES256"}
+            // The header is {"alg":"ES256"}.
             let text = format!("eyJhbGciOiJFUzI1NiJ9.Zm9v.{signature}");
             let jws = UntrustedJws::parse(&text).unwrap();
             assert!(jws.verify(&key).is_err(), "{bad}");

@@ -1,4 +1,4 @@
-//! Keys: which are loaded, which are refused, and what the refusal says.
+//! Keys: which ones load, which ones are refused, and the text of the refusals.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
@@ -25,10 +25,10 @@ use waxseal::key::{Format, SigningKey};
 use waxseal::keyring::Keyring;
 use waxseal::time::Timestamp;
 
-/// When the tests are.
+/// The time at which the tests run.
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-/// Runs OpenSSL, which must succeed, and gives what it printed.
+/// Runs OpenSSL, asserts success, and returns its output.
 fn openssl(arguments: &str, input: &[u8]) -> Vec<u8> {
     let mut child = Command::new("openssl")
         .args(arguments.split(' '))
@@ -37,7 +37,7 @@ fn openssl(arguments: &str, input: &[u8]) -> Vec<u8> {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|cause| panic!("openssl: {cause}; run scripts/test-setup first"));
-    // Some commands read no input.
+    // Some commands do not read their input.
     let _ = child.stdin.take().unwrap().write_all(input);
     let output = child.wait_with_output().unwrap();
     assert!(
@@ -59,7 +59,7 @@ fn new_ec(curve: &str) -> Vec<u8> {
     )
 }
 
-/// The DER in a PEM file.
+/// Returns the DER in a PEM file.
 fn der(pem: &[u8]) -> Vec<u8> {
     pem::parse(pem).unwrap().contents().to_vec()
 }
@@ -68,7 +68,7 @@ fn private_pem(der: &[u8]) -> Vec<u8> {
     pem::encode(&Pem::new("PRIVATE KEY", der)).into_bytes()
 }
 
-/// The key that signs JWTs now.
+/// Returns the key that signs JWTs now.
 fn signer(ring: &Keyring) -> Option<&SigningKey> {
     ring.signing(Format::Jwt, NOW, |_| false)
 }

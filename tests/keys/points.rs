@@ -1,11 +1,11 @@
-//! Ed25519 public keys for which a signature proves nothing, or that have two names.
+//! Ed25519 public keys for which a signature proves nothing, or that have two encodings.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use waxseal::key::{KeyError, VerifyingKey};
 use waxseal::keyring::{Keyring, KeyringError};
 
-/// The points of order 1, 2, 4 and 8, in their canonical encodings, little-endian.
+/// The points of order 1, 2, 4 and 8 in their canonical encodings, little-endian.
 const LOW_ORDER: [&str; 8] = [
     "0100000000000000000000000000000000000000000000000000000000000000",
     "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -17,7 +17,7 @@ const LOW_ORDER: [&str; 8] = [
     "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
 ];
 
-/// The same points in other encodings: x = 0 with a sign, and y of p or p + 1.
+/// The same points in non-canonical encodings: x = 0 with a sign, and y of p or p + 1.
 const LOW_ORDER_OTHERWISE: [&str; 6] = [
     "0100000000000000000000000000000000000000000000000000000000000080",
     "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
@@ -46,7 +46,7 @@ fn jwk(point: &[u8]) -> String {
     format!(r#"{{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","x":"{x}"}}"#)
 }
 
-/// Each way in refuses the point.
+/// Asserts that every constructor refuses the point.
 fn refused(point: &[u8]) {
     let (jwk, raw) = (jwk(point), VerifyingKey::from_ed25519(point));
     assert_eq!(raw.unwrap_err(), KeyError::WeakPoint, "{point:02x?}");
@@ -77,11 +77,11 @@ fn points_of_low_order() {
     }
 }
 
-/// The encoding of y = `small`, and of the same y with p added to it.
+/// Returns the encoding of y = `small`, and that of the same y plus p.
 fn two_encodings(small: u8) -> [[u8; 32]; 2] {
     let mut canonical = [0; 32];
     canonical[0] = small;
-    // p is 2^255 - 19, and nothing is carried as long as `small` is below 19.
+    // p is 2^255 - 19; nothing carries as long as `small` is below 19.
     let mut other = [0xff; 32];
     other[0] = 0xed + small;
     other[31] = 0x7f;
@@ -100,7 +100,7 @@ fn every_y_that_is_not_reduced() {
 
 #[test]
 fn points_that_are_not_on_the_curve() {
-    // Which small y have an x, worked out from the curve's equation.
+    // Whether each small y has an x, computed from the curve's equation.
     for (small, on_curve) in [
         (2, false),
         (3, true),

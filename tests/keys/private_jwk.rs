@@ -1,4 +1,4 @@
-//! Private keys as JWK, from elsewhere.
+//! Imported private keys in JWK form.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -83,12 +83,12 @@ fn the_keys_of_the_rfcs() {
     let refused = SigningKey::from_pem(ec.as_bytes(), Format::Paseto).unwrap_err();
     assert_eq!(refused, KeyError::NotForPaseto);
 
-    // Its use is encryption.
+    // The key's use is encryption.
     self::refused(&rfc_7517(), KeyError::Jwk("its use is not sig"));
     import(&with(&rfc_7517(), "use", json!("sig"))).unwrap();
 }
 
-/// The private half at its place in PKCS#8, and the public half as OpenSSL works it out.
+/// Returns the JWK with the private half at its offset in PKCS#8, and the public half that OpenSSL computes.
 fn by_openssl(pem: &[u8], at: usize, members: &Value) -> Value {
     let spki = openssl("pkey -pubout -outform DER", pem);
     let mut jwk = members.clone();
@@ -148,7 +148,7 @@ fn a_public_half_that_is_anothers() {
     refused(&other, KeyError::PublicHalfDiffers);
     let private = with(&rfc_7515(), "d", rfc_7517()["d"].clone());
     refused(&private, KeyError::PublicHalfDiffers);
-    // Off the curve, or halves swapped.
+    // A point off the curve, or coordinates swapped.
     let swapped = with(&rfc_7515(), "x", rfc_7515()["y"].clone());
     for bad in [
         with(&swapped, "y", rfc_7515()["x"].clone()),
@@ -187,7 +187,7 @@ fn parts_that_are_missing_or_malformed() {
             }
         }
     }
-    // No scalar of P-256.
+    // Values that are not valid P-256 scalars.
     for d in ["A".repeat(43), format!("{}8", "_".repeat(42))] {
         let why = import(&with(&rfc_7515(), "d", json!(d))).unwrap_err();
         assert!(
@@ -254,7 +254,7 @@ fn json_with_two_readings() {
             let refused = pem_from_jwk(bad.as_bytes()).unwrap_err();
             assert_eq!(refused, strict, "{bad}");
         }
-        // A set is no key.
+        // A set is not a key.
         let set = json!({ "keys": [jwk] });
         refused(&set, KeyError::Jwk(UNSUPPORTED));
     }

@@ -1,4 +1,4 @@
-//! Key files that are refused: each refusal names the file and says what to do.
+//! Refused key files: each refusal names the file and says what to do.
 
 use waxseal::key::{Algorithm, Format, KeyError, SigningKey, generate_pem};
 use waxseal::random::OsRandom;
@@ -6,7 +6,7 @@ use waxseal::store::key_folder::{KeyFolderError, load};
 
 use super::{Keys, der, new_ec, new_ed25519, openssl, private_pem};
 
-/// Asserts that a file with this content is refused for this reason, in words that help.
+/// Asserts that a file with this content is refused for this reason, with advice.
 fn refused(what: &str, content: &[u8], expected: &KeyError) {
     let folder = Keys::new();
     let path = folder.write("mine.pem", content);
@@ -145,7 +145,7 @@ fn damaged_der() {
     ));
 }
 
-/// Ed25519 as PKCS#8 version 2 (RFC 5958), with a public half under each tag that is in use.
+/// Encodes Ed25519 as PKCS#8 version 2 (RFC 5958), with a public half under each tag in use.
 fn version_2(seed: &[u8], public: &[u8]) -> [Vec<u8>; 2] {
     // RFC 8410, section 7 and erratum 5930: [1] IMPLICIT BIT STRING; before, some wrote EXPLICIT.
     let tagged = [vec![0x81, 0x21, 0], vec![0xa1, 0x23, 3, 0x21, 0]];
@@ -194,7 +194,7 @@ fn an_ed25519_public_half_that_is_anothers() {
     for bad in version_2(&seed, &public[..31]) {
         refused("a short half", &private_pem(&bad), &KeyError::Malformed);
     }
-    // Version 1 has no public half, so one that is there is not silently left unchecked.
+    // Version 1 has no public half; one that is present must not be silently ignored.
     for mut bad in version_2(&seed, &[7; 32]) {
         bad[4] = 0;
         refused(

@@ -1,4 +1,4 @@
-//! A key that has stopped verifying verifies nothing, tokens that nobody has seen before included.
+//! A key that has stopped verifying verifies nothing, not even tokens never seen before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ fn a_token_is_good_until_its_key_stops_verifying() {
             Arc::clone(&freshness),
             Arc::clone(&clock) as _,
         );
-        // Whoever has a copy of the former key signs on with it.
+        // Somebody with a copy of the former key goes on signing with it.
         let verify = || {
             let (now, random) = (clock.now(), SeededRandom::new(1));
             let (user, lineage) = (UserId::new(now, &random), Lineage::new(now, &random));

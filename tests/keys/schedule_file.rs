@@ -12,7 +12,7 @@ use waxseal::store::key_folder::{KeyFolderChange, KeyFolderError, keyring};
 
 use super::{Keys, NOW, set_mode, signer};
 
-/// A folder with a schedule: of each of these a signer and a successor.
+/// A folder with a schedule: a signing key and a successor for each algorithm.
 struct Scheduled {
     folder: Keys,
     path: PathBuf,
@@ -38,7 +38,7 @@ impl Scheduled {
         Self { folder, path, json }
     }
 
-    /// The row of the key of that algorithm that signs.
+    /// Returns the row of the signing key with this algorithm.
     fn row(&self, algorithm: Algorithm) -> usize {
         let keys = self.json["keys"].as_array().unwrap();
         keys.iter()
@@ -50,7 +50,7 @@ impl Scheduled {
         self.json["keys"][row][member].as_str().unwrap()
     }
 
-    /// What is said of the folder with that text in place of its schedule.
+    /// Returns the error for the folder with this text as its schedule.
     fn error_of(&self, text: &str) -> KeyFolderError {
         fs::write(&self.path, text).unwrap();
         let error = keyring(self.folder.path()).expect_err(text);
@@ -59,7 +59,7 @@ impl Scheduled {
         error
     }
 
-    /// Refuses such a schedule, and names it and these words.
+    /// Asserts that the schedule is refused with an error that names its file and contains these words.
     fn refused(&self, text: &str, words: &[&str]) {
         let error = self.error_of(text);
         assert!(
@@ -72,14 +72,14 @@ impl Scheduled {
         }
     }
 
-    /// With a member of a row set.
+    /// Returns the schedule with a member of one row set.
     fn with(&self, row: usize, member: &str, value: Value) -> String {
         let mut json = self.json.clone();
         json["keys"][row][member] = value;
         json.to_string()
     }
 
-    /// With a member of two rows exchanged.
+    /// Returns the schedule with members of two rows exchanged.
     fn exchanged(&self, one: usize, other: usize, members: &[&str]) -> String {
         let mut json = self.json.clone();
         for member in members {
@@ -109,11 +109,11 @@ fn files_swapped_between_formats() {
     );
     let swapped = scheduled.exchanged(jwt, paseto, &["file"]);
     let first = jwt.min(paseto);
-    // The file that lies there, and the key that was to be in it.
+    // The error names the file that was found and the key that it should contain.
     let file = scheduled.text(jwt.max(paseto), "file").to_owned();
     scheduled.refused(&swapped, &[&file, scheduled.text(first, "kid")]);
 
-    // The files themselves, under each other's names.
+    // The contents of the two files exchanged.
     let paths = [jwt, paseto].map(|row| {
         let file = scheduled.text(row, "file");
         scheduled.folder.path().join(file)
@@ -184,7 +184,7 @@ fn names_or_algorithms_that_are_not_the_files() {
     }
 }
 
-/// The whole row twice, or a copy of the file under another name.
+/// The same row twice, or a copy of the file under another name.
 #[test]
 fn two_keys_with_one_kid() {
     let scheduled = Scheduled::new(&[Algorithm::EdDsa]);
@@ -371,7 +371,7 @@ fn files_outside_the_folder_or_gone() {
     assert!(error.to_string().contains(file), "{error}");
 }
 
-/// A file that no schedule names is nobody's key.
+/// A file that the schedule does not name is not loaded as a key.
 #[test]
 fn a_file_that_the_schedule_does_not_name() {
     let scheduled = Scheduled::new(&[Algorithm::EdDsa]);
@@ -404,7 +404,7 @@ fn a_schedule_that_others_can_reach() {
     }
 }
 
-/// Without its schedule, a folder must not take keys for PASETO as keys for JWTs.
+/// Without its schedule, a folder must not load keys for PASETO as keys for JWTs.
 #[test]
 fn a_schedule_that_is_gone() {
     for algorithms in [

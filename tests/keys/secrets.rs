@@ -1,4 +1,4 @@
-//! Private halves are never printed.
+//! Private keys are never printed.
 
 use std::fmt::Debug;
 
@@ -10,8 +10,8 @@ use waxseal::store::key_folder::{keyring, load};
 
 use super::{Keys, NOW, der, new_ec, new_ed25519, private_pem, set_mode, signer};
 
-/// Whether the text has nine bytes in a row of the secret, in one of the usual ways to write bytes.
-/// Nine bytes are whole groups of base64 wherever the secret begins in it.
+/// Returns whether the text contains nine consecutive bytes of the secret in a usual notation for bytes. Nine bytes
+/// contain whole groups of base64 at any offset within the secret.
 fn shows(secret: &[u8], text: &str) -> bool {
     secret.windows(9).any(|part| {
         let hex: String = part.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,5 +1,5 @@
-//! How long a session lives: each timeout at its edges, each way to be superseded, and random lives of
-//! sessions against a small model.
+//! The lifetime of a session: each timeout at its edges, each way to be superseded, and random lives of sessions
+//! against a small model.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

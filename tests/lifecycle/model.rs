@@ -1,5 +1,5 @@
-//! Random lives of sessions in one browser, with slow answers, a thief and a clock that is not quite
-//! steady, against the reference.
+//! Random lives of sessions in one browser, with slow answers, a thief and a slightly unsteady clock, compared with the
+//! reference model.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,19 +20,19 @@ use crate::stage::{Stage, Verdict};
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many milliseconds.
+    /// Passes this many milliseconds.
     Pass(u64),
-    /// To where something ends for the token in the jar, or a second before or after.
+    /// Passes to a deadline of the token in the jar, or to a second before or after it.
     PassToEdge(usize, i64),
     Back(i64),
     Login,
-    /// A tab sends it with the cookie in the jar, and has its answer at once.
+    /// A tab sends the event with the cookie in the jar, and gets its answer at once.
     Send(Event),
-    /// The other tab does, and its answer is on its way.
+    /// The other tab sends the event, and its answer is delayed.
     SendSlowly(Event),
-    /// An answer that was on its way reaches the jar.
+    /// A delayed answer reaches the jar.
     Arrive(Index),
-    /// Somebody presents a copy of the last token but so many, and copies what comes of it.
+    /// A thief presents a copy of the n-th last token, and keeps a copy of the result.
     Theft(usize, Event),
 }
 
@@ -56,7 +56,7 @@ fn pass() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What only a user does, on a clock that only goes forward.
+/// Steps of an honest user, on a clock that only advances.
 fn honest() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => pass(),
@@ -79,7 +79,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         24 => honest(),
-        // Its answer is nothing for the jar, which is left with what was renewed.
+        // Its answer does not reach the jar, which keeps the token that was renewed.
         1 => Just(Step::Send(Renew(Bearer))),
         2 => (1..1500_i64).prop_map(Step::Back),
         6 => (0..6_usize, theft).prop_map(|(copy, event)| Step::Theft(copy, event)),
@@ -87,8 +87,8 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 prop_compose! {
-    /// Small ones, so that much happens. The grace is at least `least_grace`, and a renewal comes after
-    /// that many of them.
+    /// Short timeouts, so that much happens. The grace is at least `least_grace`, and the renewal timeout at least
+    /// twice the grace.
     fn limits(least_grace: i64)
         (grace in least_grace..=4_i64, touch in 1..=3_i64)
         (
@@ -103,7 +103,7 @@ prop_compose! {
     }
 }
 
-/// A cookie that is on its way to the jar, or the word that it is to be emptied.
+/// A cookie on its way to the jar, or an answer that clears it.
 struct OnItsWay {
     cookie: Option<usize>,
     sent: i64,
@@ -112,13 +112,13 @@ struct OnItsWay {
 struct World {
     stage: Stage,
     model: Model,
-    /// All that there ever were, as the service wrote them and as the model did.
+    /// Every token that ever existed, as the service and as the model issued it.
     tokens: Vec<(String, Token)>,
     jar: Option<usize>,
     on_their_way: Vec<OnItsWay>,
-    /// An answer is on its way for at most this long, in milliseconds.
+    /// The longest delay of an answer, in milliseconds.
     patience: i64,
-    /// How often each thing happened.
+    /// The number of times that each outcome occurred.
     happened: BTreeMap<&'static str, usize>,
 }
 
@@ -157,7 +157,7 @@ impl World {
     }
 
     async fn pass_to(&mut self, millis: i64) {
-        // Nothing is on its way for too long.
+        // No answer is delayed for too long.
         while let Some(first) =
             (0..self.on_their_way.len()).min_by_key(|i| self.on_their_way[*i].sent)
             && self.on_their_way[first].sent + self.patience <= millis
@@ -202,12 +202,12 @@ impl World {
                     token.idle,
                     token.idle + leeway,
                 ];
-                // Time goes on, or the edge is behind.
+                // Time only advances here: the edge may already be past.
                 let to = (edges[*edge] + by) * 1000;
                 self.pass_to(to.max(self.millis())).await;
             }
             Step::Back(by) => {
-                // What goes back further is taken for a clock that was set, and ends more.
+                // A larger step back would count as a clock reset and end more.
                 let to = (self.millis() - by).max(self.model.shown - 2000);
                 let to = Timestamp::from_millis(START.millis() + to.min(self.millis()));
                 self.stage.house.clock.step_to(to);
@@ -248,7 +248,7 @@ impl World {
         let text = former.as_ref().map(|(text, _)| text.as_str());
         let text = self.stage.login_by_cookie(text).await;
         if let Some((_, former)) = former {
-            // A good one is ended, as by a logout, and so is a superseded one, for theft.
+            // A login ends a valid session, as a logout does, and a superseded one, for theft.
             let said = self.model.present(former, Verify);
             let raised = self.model.sessions[former.session].raised;
             let stolen = said == Said::Superseded
@@ -262,8 +262,8 @@ impl World {
         self.tokens.push((text, token));
     }
 
-    /// Presents a token to the service and to the model, compares, and gives what the jar gets, if it
-    /// gets anything.
+    /// Presents a token to the service and to the model, and compares the results. Returns the change for the jar, if
+    /// there is one.
     async fn present(&mut self, index: usize, event: Event) -> Option<Option<usize>> {
         let (text, token) = self.tokens[index].clone();
         let (verdict, new) = self.stage.take(event, &text).await;
@@ -275,7 +275,7 @@ impl World {
             Logout(_) => Verdict::Out,
             _ => Verdict::Kept(token.state()),
         };
-        // A poll's answer may come late, and takes nothing away.
+        // The answer to a poll may come late, so it clears no cookie.
         let clears = event.carrier() == Cookie && event != Poll;
         let dead = [Verdict::Refused, Verdict::Cleared][usize::from(clears)];
         let (name, expected, given) = match said {
@@ -286,7 +286,7 @@ impl World {
             }
             Said::Superseded => ("superseded", Verdict::Refused, None),
             Said::Kept => ("kept", kept, None),
-            // The table has what its answer should say besides.
+            // The table covers the rest of this answer.
             Said::AtItsEnd => ("at its end", verdict, None),
             Said::Touched(token) => ("touched", Verdict::Touched(token.state()), Some(token)),
             Said::Renewed(token) => {
@@ -311,7 +311,7 @@ impl World {
         assert_eq!(new.is_some(), given.is_some());
         if let (Some(text), Some(token)) = (new, given) {
             self.tokens.push((text, token));
-            // A client that has its token from a body puts it nowhere near the jar.
+            // A client that reads its token from a body does not change the jar.
             return (event.carrier() == Cookie).then_some(Some(self.tokens.len() - 1));
         }
         let emptied =
@@ -319,13 +319,13 @@ impl World {
         emptied.then_some(None)
     }
 
-    /// In the end, of all that there ever was: the same things are good.
+    /// Asserts that service and model agree, in the end, on every token that ever existed.
     async fn all_are_as_the_model_says(&mut self) {
         for index in 0..self.tokens.len() {
             self.present(index, Verify).await;
         }
         let log = self.stage.log().await;
-        // A change of the password writes two entries, for this session and for the others.
+        // A password change writes two entries: one for this session and one for the others.
         let written = |of: &str| log.iter().filter(|reason| **reason == of).count();
         let renewed = written("renewed") + written("password_changed") / 2;
         let generations = self.model.sessions.iter().map(|session| session.generation);
@@ -337,7 +337,7 @@ fn format() -> impl Strategy<Value = Format> {
     select(vec![Format::Jwt, Format::Paseto])
 }
 
-/// Plays what `steps` makes, and gives how often each thing happened.
+/// Plays the generated steps, and returns the number of times that each outcome occurred.
 fn play(
     cases: u32,
     steps: impl Strategy<Value = (Format, Limits, Vec<Step>)>,
@@ -374,7 +374,7 @@ fn play(
     all
 }
 
-/// How many lives are played: as many as the variable says, for a campaign.
+/// Returns the number of lives to play: 300, or `WAXSEAL_LIVES` for a campaign.
 fn lives() -> u32 {
     let wanted = std::env::var("WAXSEAL_LIVES").ok();
     wanted.map_or(300, |wanted| wanted.parse().unwrap())
@@ -387,15 +387,15 @@ fn whatever_happens_the_service_says_what_the_model_says() {
         limits(1),
         prop::collection::vec(any_step(), 20..80),
     );
-    // An answer may be on its way for longer than is good for its session.
+    // An answer may be delayed for longer than its session tolerates.
     let seen = play(lives(), steps, |_| 20_000, |_| {});
     assert_eq!(seen.len(), 10, "{seen:?}");
     let rarest = seen.values().min().unwrap();
     assert!(*rarest >= 10, "the lives prove too little: {seen:?}");
 }
 
-/// As long as an answer is late by less than the grace, and time goes forward, no user is taken for a
-/// thief. The grace before a renewal begins up to a second late, because tokens have whole seconds.
+/// A user never looks like a thief as long as every answer is late by less than the grace and the clock only advances.
+/// The last grace before a renewal begins up to a second late, because tokens carry whole seconds.
 #[test]
 fn a_user_with_two_tabs_and_slow_answers_is_never_taken_for_a_thief() {
     let steps = (format(), limits(2), prop::collection::vec(honest(), 20..80));

@@ -1,4 +1,4 @@
-//! What cannot be renewed: 401, and nothing is written.
+//! Tokens that cannot be renewed: the answer is 401, and nothing is written.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::stage::Event::{Logout, Poll, Renew, Verify, Visit};
 use crate::stage::Verdict::{Cleared, Good, Kept, Out, Refused, Renewed, Touched};
 use crate::stage::{Stage, State};
 
-/// Refused where it would be exchanged, by either carrier, and nothing comes of it.
+/// Asserts that the token is refused for exchange with either carrier, without effect.
 async fn is_not_renewed(stage: &Stage, name: &str, token: &str) {
     let log = stage.log().await;
     for carrier in [Bearer, Cookie] {
@@ -23,13 +23,13 @@ async fn is_not_renewed(stage: &Stage, name: &str, token: &str) {
         let refused = matches!(verdict, Refused | Cleared);
         assert!(refused && new.is_none(), "{name} {carrier:?}: {verdict:?}");
     }
-    // A page that shows the session may still be answered, and gives nothing new either.
+    // A page that shows the session may still be answered, without a new token.
     let (_, new) = stage.take(Visit, token).await;
     assert_eq!(new, None, "{name}");
     assert_eq!(stage.log().await, log, "{name}");
 }
 
-/// A session that is due to be renewed now, at 1800.
+/// Returns a token whose renewal is due now, at 1800.
 async fn due(stage: &Stage) -> String {
     let mut token = stage.login().await;
     for second in [800, 1600] {
@@ -83,7 +83,7 @@ async fn one_that_was_issued_in_the_future() {
         for second in [1806, 1807, 2499] {
             is_not_renewed(&stage, &second.to_string(), &issued_at(second)).await;
         }
-        // Within the leeway the clocks of two nodes may differ.
+        // The clocks of two nodes may differ by the leeway.
         is_renewed(&stage, &issued_at(1805)).await;
     }
 }
@@ -161,7 +161,7 @@ async fn one_that_another_issuer_signed() {
     }
 }
 
-/// What is refused says nothing of theft: the session goes on.
+/// A malformed token is no evidence of theft: the session continues.
 #[tokio::test]
 async fn nonsense_ends_nothing() {
     for stage in Stage::of_each_format().await {
@@ -178,7 +178,7 @@ async fn nonsense_ends_nothing() {
     }
 }
 
-/// A client that has a bearer token and one that has a cookie share a session as two tabs do.
+/// A client with a bearer token and one with a cookie share a session as two tabs do.
 #[tokio::test]
 async fn the_carrier_makes_no_difference_to_the_session() {
     for stage in Stage::of_each_format().await {
@@ -198,7 +198,7 @@ async fn the_carrier_makes_no_difference_to_the_session() {
     }
 }
 
-/// A login in a browser that has a session takes its place, and the old cookie is good for nothing.
+/// A login in a browser that has a session replaces it, and the old cookie is dead.
 #[tokio::test]
 async fn one_that_a_new_login_took_the_place_of() {
     for stage in Stage::of_each_format().await {
@@ -215,7 +215,7 @@ async fn one_that_a_new_login_took_the_place_of() {
     }
 }
 
-/// Whether it was revoked cannot be told: nothing happens to it, and the client tries again.
+/// The service cannot tell whether the token was revoked: it changes nothing, and the client tries again.
 #[tokio::test]
 async fn one_that_a_stale_list_cannot_vouch_for() {
     for stage in Stage::of_each_format().await {

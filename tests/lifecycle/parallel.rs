@@ -1,4 +1,4 @@
-//! Many renewals of one session at once.
+//! Many concurrent renewals of one session.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::stage::{Stage, State};
 
 const AT_ONCE: usize = 50;
 
-/// All of them send `event` at the same moment, each with the token that is its turn.
+/// Sends `event` from all clients at the same moment, with the tokens in rotation.
 async fn at_once(stage: &Arc<Stage>, event: Event, tokens: &[String]) -> Vec<String> {
     let start = Arc::new(Barrier::new(AT_ONCE));
     let clients: Vec<_> = (0..AT_ONCE)
@@ -72,7 +72,7 @@ async fn fifty_renewals_at_once_are_one() {
                 assert!(stage.take(Visit, token).await.0.is_good());
             }
             assert_eq!(stage.log().await, ["renewed"]);
-            // And once more, with the tokens that came of it.
+            // A second round, with the tokens from the first.
             stage.until(2600).await;
             let mut touched = Vec::new();
             for token in &given[..5] {
@@ -93,7 +93,7 @@ async fn fifty_renewals_at_once_are_one() {
     }
 }
 
-/// Whoever comes too late with the old session ID, all at once, ends the session and gets nothing.
+/// Concurrent late requests with the old session ID end the session and get nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_thefts_at_once_end_one_session() {
     for event in [Visit, Renew(Cookie), Renew(Bearer)] {

@@ -1,4 +1,4 @@
-//! The rules of sessions in a few lines, that know nothing of how they are kept.
+//! The rules of sessions in a few lines, without any storage.
 
 use crate::stage::Carrier::Cookie;
 use crate::stage::Event::{self, Logout, Password, Renew, Visit};
@@ -15,7 +15,7 @@ pub struct Limits {
     pub leeway: i64,
 }
 
-/// What a token says. Times are whole seconds.
+/// The content of a token. Times are whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
     pub session: usize,
@@ -32,7 +32,7 @@ impl Token {
     }
 }
 
-/// What the service knows of a session.
+/// The state that the service keeps of a session.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Session {
     pub generation: u32,
@@ -40,33 +40,33 @@ pub struct Session {
     /// In milliseconds.
     pub grace_until: i64,
     pub over: bool,
-    /// Every generation before it was ended by a change of the password.
+    /// A password change ended every generation before this one.
     pub raised: u32,
 }
 
-/// What becomes of a token that is presented.
+/// The outcome of presenting a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
     Dead,
     Superseded,
     Kept,
-    /// Nothing to exchange: the leeway alone carries it.
+    /// Past the idle deadline and within the leeway: the token is accepted but not exchanged.
     AtItsEnd,
     Touched(Token),
     Renewed(Token),
 }
 
-/// The reference.
+/// The reference model.
 #[derive(Debug)]
 pub struct Model {
     pub limits: Limits,
-    /// The latest that the clock ever showed, in milliseconds: what was over then stays over.
+    /// The latest time that the clock ever showed, in milliseconds: what was over then stays over.
     pub shown: i64,
     pub sessions: Vec<Session>,
 }
 
 impl Model {
-    /// In whole seconds.
+    /// Returns the latest shown time in whole seconds.
     pub fn now(&self) -> i64 {
         self.shown.div_euclid(1000)
     }
@@ -95,7 +95,7 @@ impl Model {
         }
     }
 
-    /// All other sessions end, and this one goes on in its next generation alone.
+    /// Ends all other sessions, and raises this one to a generation in which only the new token is valid.
     fn change_password(&mut self, token: Token) -> Said {
         let (limits, now) = (self.limits, self.now());
         if now >= token.idle {
@@ -126,7 +126,7 @@ impl Model {
         }
         let behind = session.generation.saturating_sub(token.generation);
         if behind > 1 || (behind == 1 && self.shown >= session.grace_until) {
-            // A request for a new password with the cookie is activity too.
+            // A password change by cookie is activity too.
             let exchanged = matches!(event, Visit | Renew(_) | Logout(Cookie) | Password(Cookie));
             let stolen = exchanged && token.generation >= session.raised;
             session.over = stolen && now < token.idle;

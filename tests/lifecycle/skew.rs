@@ -1,5 +1,5 @@
-//! Verifiers whose clocks are not the issuer's: the leeway of 5 s is what they may differ by. Times are
-//! seconds since the login by the issuer's clock.
+//! Verifiers whose clocks differ from the issuer's: the leeway of 5 s is the difference allowed. Times are seconds
+//! since the login by the issuer's clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::stage::Event::{Renew, Visit};
 use crate::stage::Verdict::Renewed;
 use crate::stage::{Stage, State};
 
-/// A verifier in another process: the same keys and the same log, a clock and a list of its own.
+/// A verifier as in another process: the same keys and log, with a clock and a list of its own.
 struct Elsewhere {
     ahead_by: i64,
     clock: Arc<ManualClock>,
@@ -53,7 +53,7 @@ impl Elsewhere {
         }
     }
 
-    /// What it says when the issuer's clock shows `now`.
+    /// Returns the verdict when the issuer's clock shows `now`.
     async fn says(&self, now: Timestamp, token: &str) -> Says {
         self.clock
             .step_to(Timestamp::from_secs(now.secs() + self.ahead_by));
@@ -85,7 +85,7 @@ async fn a_new_token_is_accepted_by_clocks_that_differ_by_the_leeway() {
     let table: [(i64, &[(i64, Says)]); 7] = [
         (0, &[(0, Good), (899, Good), (900, Good), (904, Good), (905, Expired), (906, Expired)]),
         (4, &[(0, Good), (899, Good), (900, Good), (901, Expired)]),
-        // Good for as long as the issuer exchanges it.
+        // Accepted for as long as the issuer exchanges it.
         (5, &[(0, Good), (898, Good), (899, Good), (900, Expired), (901, Expired)]),
         (6, &[(0, Good), (898, Good), (899, Expired), (900, Expired)]),
         (-4, &[(0, Good), (908, Good), (909, Expired)]),
@@ -141,7 +141,7 @@ async fn a_superseded_one_is_dead_when_a_verifiers_own_clock_says_that_the_grace
     }
 }
 
-/// The issuer's own clock may be behind what it showed: for so little nobody is logged out.
+/// The issuer's own clock may be set back by the leeway without logging anybody out.
 #[tokio::test]
 async fn an_issuer_whose_clock_is_set_back_within_the_leeway_goes_on() {
     for stage in Stage::of_each_format().await {
@@ -153,14 +153,14 @@ async fn an_issuer_whose_clock_is_set_back_within_the_leeway_goes_on() {
             let (verdict, _) = stage.take(Visit, &touched).await;
             assert!(verdict.is_good(), "{back}: {verdict:?}");
         }
-        // Two seconds less would count as no step back.
+        // A step larger than the leeway and the two seconds that do not count as a step back.
         stage.house.clock.step_to(stage.at(92));
         let (verdict, _) = stage.take(Visit, &touched).await;
         assert!(!verdict.is_good());
     }
 }
 
-/// What the issuer called over is exchanged for nothing, however far the clock is set back.
+/// A token that the issuer has found expired is never exchanged, however far the clock is set back.
 #[tokio::test]
 async fn a_token_at_its_end_stays_there_when_the_clock_is_set_back() {
     for back in [1, 1999, 2001, 3000, 600_000] {
@@ -177,8 +177,8 @@ async fn a_token_at_its_end_stays_there_when_the_clock_is_set_back() {
     }
 }
 
-/// A session that begins after the clock was set back is like any other: its tabs have their grace, and
-/// nobody is taken for a thief.
+/// A session that begins after the clock was set back is like any other: its tabs have their grace, and no user looks
+/// like a thief.
 #[tokio::test]
 async fn a_session_begun_after_the_clock_was_set_back_has_a_grace() {
     for back in [60, 3600, 86_400] {
@@ -194,7 +194,7 @@ async fn a_session_begun_after_the_clock_was_set_back_has_a_grace() {
             }
             stage.until(1800).await;
             let (_, new) = stage.take(Visit, &old).await;
-            // The other tab's request came a moment later.
+            // The other tab's request comes a moment later.
             let (verdict, _) = stage.take(Visit, &old).await;
             let same = Renewed(State(1, 2700, 3600, 7200));
             assert_eq!(verdict, same, "set back by {back} s");

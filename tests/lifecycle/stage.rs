@@ -1,4 +1,4 @@
-//! A house, what is sent to it, and what its answers say, in seconds since the last login.
+//! A service, the requests sent to it, and the content of its answers, in seconds since the last login.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -18,9 +18,9 @@ use waxseal::token;
 
 use crate::common::{Answer, House, PASSWORD};
 
-/// What the session cookie is called, up to its value.
+/// The session cookie up to its value.
 const COOKIE_START: &str = "__Host-Http-waxseal=";
-/// How the service sets it, from its value on.
+/// The attributes that follow the value where the service sets the cookie.
 const ATTRIBUTES: &str = "; Path=/; Secure; HttpOnly; SameSite=Lax";
 
 /// How a token is sent.
@@ -30,12 +30,12 @@ pub enum Carrier {
     Bearer,
 }
 
-/// Something that a client does with a token.
+/// A client's use of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// `GET /session` with the cookie.
     Visit,
-    /// The same, and it does not count as activity.
+    /// `GET /session` with the cookie, marked as no activity.
     Poll,
     /// `GET /session` with the token in the header.
     Read,
@@ -45,7 +45,7 @@ pub enum Event {
     Renew(Carrier),
     /// `POST /logout`.
     Logout(Carrier),
-    /// `POST /password`, with the right one, which stays what it is.
+    /// `POST /password` with the correct password, which stays the same.
     Password(Carrier),
 }
 
@@ -86,26 +86,26 @@ impl Event {
     }
 }
 
-/// Generation, idle deadline, when it is renewed, absolute end.
+/// The generation, the idle deadline, the renewal time and the absolute end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State(pub u32, pub i64, pub i64, pub i64);
 
-/// What became of an event.
+/// The outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Let in, and the session is as it was.
+    /// Accepted, with the session unchanged.
     Kept(State),
-    /// Let in, and the idle deadline moved.
+    /// Accepted, with a later idle deadline.
     Touched(State),
-    /// Let in, under a new session ID.
+    /// Accepted, with a new session ID.
     Renewed(State),
-    /// Let in, and not a word about the session.
+    /// Accepted, without information about the session.
     Good,
     /// Logged out.
     Out,
     /// 401, and the cookie is left alone.
     Refused,
-    /// 401, and the cookie is taken away.
+    /// 401, and the cookie is cleared.
     Cleared,
 }
 
@@ -121,7 +121,7 @@ impl Verdict {
 pub struct Stage {
     pub house: House,
     pub format: Format,
-    /// When the session began that the times are told from, in seconds.
+    /// The beginning of the session from which times count, in seconds.
     began: AtomicI64,
 }
 
@@ -141,7 +141,7 @@ impl Stage {
         }
     }
 
-    /// Under the default timeouts, of each format.
+    /// Creates a stage for each format, with the default timeouts.
     pub async fn of_each_format() -> [Self; 2] {
         [
             Self::with(Format::Jwt, Timeouts::default()).await,
@@ -149,14 +149,14 @@ impl Stage {
         ]
     }
 
-    /// Begins another session of the one user, and counts from its beginning from now on.
+    /// Begins another session of the one user, from which times count from now on.
     pub async fn login(&self) -> String {
         let now = self.house.clock.now().secs();
         self.began.store(now, Ordering::SeqCst);
         self.house.login("alice").await
     }
 
-    /// Logs in as a browser does that has this cookie, or none. Gives the new cookie.
+    /// Logs in as a browser with this cookie, or with none. Returns the new cookie.
     pub async fn login_by_cookie(&self, former: Option<&str>) -> String {
         let mut request = Request::post("/login")
             .header("content-type", "application/json")
@@ -176,7 +176,7 @@ impl Stage {
         cookie
     }
 
-    /// Seconds since the login.
+    /// Returns the seconds since the login.
     pub fn since(&self, time: Timestamp) -> i64 {
         time.secs() - self.began.load(Ordering::SeqCst)
     }
@@ -185,14 +185,14 @@ impl Stage {
         Timestamp::from_secs(self.began.load(Ordering::SeqCst) + second)
     }
 
-    /// Lets time pass until that many seconds after the login.
+    /// Advances the clock to this many seconds after the login.
     pub async fn until(&self, second: i64) {
         let left = self.at(second).millis() - self.house.clock.now().millis();
         let left = u64::try_from(left).expect("time goes forward");
         self.house.pass(Duration::from_millis(left)).await;
     }
 
-    /// What a token says that is good now.
+    /// Returns the claims of a token that is valid now.
     pub fn claims(&self, token: &str) -> Claims {
         let verified = self.house.waxseal.verifier().verify(token);
         verified.unwrap().claims().clone()
@@ -207,8 +207,8 @@ impl Stage {
         )
     }
 
-    /// What became of an event, and the token that its client has after it, if it got one. All that the
-    /// answer says of the session, in headers, body and token, must be the same.
+    /// Returns the outcome of an event, and the token that the client gets from it, if any. Asserts that headers, body
+    /// and token agree on the session.
     pub async fn take(&self, event: Event, token: &str) -> (Verdict, Option<String>) {
         let presented = self.house.waxseal.verifier().verify(token);
         let presented = presented.map(|verified| verified.claims().clone());
@@ -250,7 +250,7 @@ impl Stage {
         }
         let presented = presented.unwrap_or_else(|cause| panic!("{cause}: {}", what()));
         if matches!(event, Event::Visit | Event::Poll | Event::Read) {
-            // The resource shows the session as it came.
+            // The resource shows the session as the request carried it.
             assert_eq!(
                 self.view(&answer.json()),
                 self.state(&presented),
@@ -306,7 +306,7 @@ impl Stage {
         (verdict, Some(new.to_owned()))
     }
 
-    /// The time that the service goes by: the clock's, or up to two seconds more where that was set back.
+    /// Returns the service's time: the clock's, or up to two seconds more after the clock was set back.
     fn now(&self) -> Timestamp {
         let (clock, now) = (self.house.clock.now(), self.house.waxseal.issuer().now());
         assert!((0..=2000).contains(&(now.millis() - clock.millis())));
@@ -317,7 +317,8 @@ impl Stage {
         claims.expires_at.secs() - self.now().secs()
     }
 
-    /// What `Waxseal-Session` says. It must be what is in the cookie that comes with it, if one does.
+    /// Returns the content of `Waxseal-Session`. Asserts that it agrees with the cookie in the same answer, if there is
+    /// one.
     fn header(&self, answer: &Answer, cookie: Option<&str>) -> Option<Verdict> {
         let value = answer.headers.get("waxseal-session")?.to_str().unwrap();
         let members: Vec<_> = value
@@ -357,7 +358,7 @@ impl Stage {
         Some(verdict)
     }
 
-    /// What the JSON of a session says.
+    /// Returns the state in a session's JSON.
     fn view(&self, session: &Value) -> State {
         let time = |name: &str| DateTime::parse_from_rfc3339(session[name].as_str().unwrap());
         let millis = |name: &str| Timestamp::from_millis(time(name).unwrap().timestamp_millis());
@@ -371,7 +372,7 @@ impl Stage {
         )
     }
 
-    /// Why each entry of the log was written, the oldest first.
+    /// Returns the reason of each log entry, oldest first.
     pub async fn log(&self) -> Vec<&'static str> {
         let page = self.house.waxseal.log().read(0, 10_000).await.unwrap();
         let reasons = page.entries.iter();
@@ -380,7 +381,7 @@ impl Stage {
             .collect()
     }
 
-    /// Signs claims with the house's own key, as only the house should.
+    /// Signs claims with the service's own key, as only the service should.
     pub fn forge(&self, claims: &Claims) -> String {
         token::sign(claims, self.key(&self.keyring())).unwrap()
     }
@@ -395,7 +396,7 @@ impl Stage {
     }
 }
 
-/// The session cookie that an answer sets, or takes away.
+/// Returns the session cookie that an answer sets or clears.
 fn set_cookie(answer: &Answer) -> Option<Option<String>> {
     let mut values = answer.headers.get_all(SET_COOKIE).iter();
     let value = values.next()?.to_str().unwrap();

@@ -1,5 +1,5 @@
-//! A session ID that was renewed: good for the grace, then dead, and a sign of theft where it is
-//! presented to be exchanged. All times are seconds since the login, under the default timeouts.
+//! A superseded session ID: valid for the grace, then dead, and evidence of theft where it is presented for exchange.
+//! All times are seconds since the login, under the default timeouts.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ use crate::stage::{Stage, State};
 
 /// A session that was renewed at 1800, and another one of the same user.
 struct Pair {
-    /// Touched at 1600: dead by itself at 2505.
+    /// Touched at 1600, so it expires at 2505 in any case.
     old: String,
     new: String,
     other: String,
 }
 
 async fn pair(stage: &Stage) -> Pair {
-    // The other is begun first: the times are told from the login of the one that is renewed.
+    // The other session begins first, so that times count from the login of the renewed one.
     let mut other = stage.login().await;
     let mut old = stage.login().await;
     for second in [800, 1600] {
@@ -51,17 +51,17 @@ async fn pair(stage: &Stage) -> Pair {
     }
 }
 
-/// What is left of the house's sessions after an event with the old token.
+/// The state of the user's sessions after an event with the old token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
     GoesOn,
-    /// Its user logged out.
+    /// The user logged out of the session.
     LoggedOut,
-    /// The whole session is over, the user's others are not.
+    /// The whole session has ended, but not the user's others.
     Ended,
 }
 
-/// What becomes of the old token at these times, and of its session.
+/// Asserts the verdict for the old token at these times, and the state of its session afterwards.
 async fn holds(event: Event, rows: &[(i64, Verdict, After)]) {
     for stage in Stage::of_each_format().await {
         for (at, expected, after) in rows {
@@ -84,7 +84,7 @@ async fn holds(event: Event, rows: &[(i64, Verdict, After)]) {
                 assert_eq!(stage.take(Verify, token).await.0, lives, "{what}");
             }
             if *after == After::Ended {
-                // Also for good, and for all that could be done with it.
+                // For good, and for every other use of the session.
                 for event in [Renew(Bearer), Logout(Bearer), Read] {
                     assert_eq!(stage.take(event, &new).await.0, Refused, "{what}");
                 }
@@ -98,7 +98,7 @@ async fn holds(event: Event, rows: &[(i64, Verdict, After)]) {
 }
 
 const fn again(idle: i64) -> Verdict {
-    // Not generation 2, and not a later renewal than the other tab's.
+    // Not generation 2, and with the renewal time that the other tab has.
     Renewed(State(1, idle, 3600, 7200))
 }
 
@@ -114,14 +114,14 @@ async fn exchanged_within_the_grace_it_gives_the_same_generation_and_afterwards_
             (1830, Refused, Ended),
             (1831, Refused, Ended),
             (2499, Refused, Ended),
-            // It is at its end: whoever has it can do nothing with it.
+            // Past its idle deadline the token can do nothing, so it proves nothing.
             (2500, Refused, GoesOn),
             (2501, Refused, GoesOn),
             (2504, Refused, GoesOn),
         ];
         holds(event, &rows).await;
     }
-    // Expired like any other: what kind of dead it is besides is not asked.
+    // Expired like any other token: that it is also superseded does not matter.
     for event in [Visit, Renew(Cookie)] {
         holds(event, &[(2505, Cleared, GoesOn), (2506, Cleared, GoesOn)]).await;
     }
@@ -142,7 +142,7 @@ async fn where_nothing_is_exchanged_it_is_a_plain_401_and_the_session_goes_on() 
         ];
         holds(event, &rows).await;
     }
-    // A request in the background: it may have been on its way for long.
+    // A background request may have been under way for a long time.
     let old = Kept(State(0, 2500, 1800, 7200));
     let rows = [
         (1800, old, GoesOn),
@@ -171,7 +171,7 @@ async fn a_logout_with_its_cookie_ends_the_session_one_way_or_the_other() {
     holds(Logout(Cookie), &rows).await;
 }
 
-/// Two entries would say that it was presented twice.
+/// Two entries would claim that the token was presented twice.
 #[tokio::test]
 async fn theft_is_written_to_the_log_once() {
     for event in [Visit, Renew(Bearer), Renew(Cookie)] {
@@ -181,7 +181,7 @@ async fn theft_is_written_to_the_log_once() {
             assert_eq!(stage.take(event, &old).await.0, Refused);
             let log = stage.log().await;
             assert_eq!(log[log.len() - 2..], ["renewed", "reused"], "{event:?}");
-            // What is over already is not ended again.
+            // A session that is already over is not ended again.
             stage.take(event, &old).await;
             assert_eq!(stage.log().await, log, "{event:?}");
         }
@@ -216,8 +216,8 @@ async fn the_log_says_until_when_the_old_one_is_good_and_outlives_the_session() 
     }
 }
 
-/// A generation that begins with a renewal that is due already, as only the house's own key could sign it:
-/// the grace is longer than a generation takes then.
+/// Forges a generation whose renewal is already due, so that the grace is longer than the generation. Only the
+/// service's own key could sign it.
 fn due_now(stage: &Stage, claims: &Claims, second: i64) -> String {
     stage.forge(&Claims {
         renew_at: stage.at(second),
@@ -235,7 +235,7 @@ async fn the_generation_before_the_one_before_is_dead_at_once() {
             let due = due_now(&stage, &stage.claims(&new), 1805);
             let (verdict, newest) = stage.take(Visit, &due).await;
             assert_eq!(verdict, Renewed(State(2, 2705, 3605, 7200)));
-            // Its own grace would last until 1830.
+            // The grace of its own generation would last until 1830.
             assert_eq!(stage.take(event, &old).await.0, Refused);
             let theft = [Visit, Renew(Cookie), Renew(Bearer)].contains(&event);
             let expected = [Good, Refused][usize::from(theft)];
@@ -245,7 +245,7 @@ async fn the_generation_before_the_one_before_is_dead_at_once() {
             let last = stage.log().await.last().copied();
             assert_eq!(last, Some(["renewed", "reused"][usize::from(theft)]));
             if !theft {
-                // That one's grace is its own.
+                // The next generation has a grace of its own.
                 stage.until(1834).await;
                 assert_eq!(stage.take(Verify, &new).await.0, Good);
                 stage.until(1835).await;
@@ -255,8 +255,7 @@ async fn the_generation_before_the_one_before_is_dead_at_once() {
     }
 }
 
-/// A slow second tab: what it was given late is the same session ID, good for as long, and renewed when
-/// the first tab's is.
+/// A slow second tab gets the same session ID, valid for as long as the first tab's and renewed together with it.
 #[tokio::test]
 async fn what_two_tabs_were_given_is_one_session_id_with_one_renewal() {
     for stage in Stage::of_each_format().await {
@@ -288,7 +287,7 @@ async fn what_two_tabs_were_given_is_one_session_id_with_one_renewal() {
     }
 }
 
-/// The session is younger than the leeway, so that no token can have expired since it began.
+/// The session is younger than the leeway, so no token can have expired since it began.
 #[tokio::test]
 async fn a_grace_that_was_over_stays_over_in_a_young_session_when_the_clock_is_set_back_by_1_ms() {
     let second = Duration::from_secs;
@@ -322,7 +321,7 @@ async fn a_grace_that_was_over_stays_over_in_a_young_session_when_the_clock_is_s
     }
 }
 
-/// A clock that is set back gives back no grace.
+/// A clock set back does not restore the grace.
 #[tokio::test]
 async fn a_grace_that_was_over_stays_over_when_the_clock_is_set_back() {
     for back in [1, 2, 3, 29, 600] {
@@ -339,8 +338,9 @@ async fn a_grace_that_was_over_stays_over_when_the_clock_is_set_back() {
     }
 }
 
-/// An answer that is late by less than the grace must not be two generations old: the next request with it
-/// would look like theft, as under these timeouts a tab's at 18, 8 seconds late, after another's at 20.
+/// An answer that is late by less than the grace must not be two generations old, or the next request with it would
+/// look like theft: under these timeouts, a request at 18 whose answer arrives 8 seconds late, after another tab's
+/// request at 20.
 #[test]
 fn a_grace_of_more_than_half_a_generation_is_not_permitted() {
     let of = |renewal_grace| Timeouts {
@@ -356,7 +356,7 @@ fn a_grace_of_more_than_half_a_generation_is_not_permitted() {
     assert!(refused(5).is_ok());
 }
 
-/// The list is asked first; a node whose list is behind is told by the store.
+/// Verification asks the list first; if a node's list is behind, the store decides.
 #[tokio::test]
 async fn the_store_knows_by_itself_what_is_superseded() {
     let stage = Stage::with(Format::Jwt, Timeouts::default()).await;
@@ -376,7 +376,7 @@ async fn the_store_knows_by_itself_what_is_superseded() {
         (2, 1_810_000, 3610, Unknown),
         (u32::MAX, 1_810_000, 3610, Unknown),
         (1, 1_810_000, 3610, current(2, 3610)),
-        // Its own grace would not be over.
+        // The grace of its own generation would not be over.
         (0, 1_811_000, 3611, Reused),
         (1, 1_839_999, 3639, current(2, 3610)),
         (1, 1_840_000, 3640, Reused),
@@ -391,7 +391,7 @@ async fn the_store_knows_by_itself_what_is_superseded() {
             session_expiry: claims.session_expiry,
             idle_end: stage.at(7200),
         };
-        // A session is renewed as what it was begun as, or not at all.
+        // A renewal must match the session's user and times from its beginning.
         let later = claims.session_expiry.plus(Duration::from_secs(1));
         for other in [
             Renewal {

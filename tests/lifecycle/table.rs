@@ -1,6 +1,5 @@
-//! Each timeout at its edge and a second to either side of it, under the default timeouts: idle 900 s,
-//! absolute 7200 s, renewal 1800 s, touch interval 60 s, grace 30 s, leeway 5 s. All times are seconds
-//! since the login.
+//! Each timeout at its edge and a second to either side, under the default timeouts: idle 900 s, absolute 7200 s,
+//! renewal 1800 s, touch interval 60 s, grace 30 s, leeway 5 s. All times are seconds since the login.
 
 use std::time::Duration;
 
@@ -23,10 +22,10 @@ const fn renewed(generation: u32, idle: i64, renew: i64) -> Verdict {
     Verdict::Renewed(State(generation, idle, renew, 7200))
 }
 
-/// When the client was active before, and what becomes of the event at each of these times.
+/// The times of earlier activity, and the verdict of the event at each of these times.
 type Row<'a> = (&'a [i64], &'a [(i64, Verdict)]);
 
-/// Every verdict of the rows, each on a session of its own, after activity of kind `before`.
+/// Asserts every verdict of the rows, each in a new session with earlier activity of kind `before`.
 async fn holds(before: Event, event: Event, rows: &[Row<'_>]) {
     for stage in Stage::of_each_format().await {
         for (active, verdicts) in rows {
@@ -45,7 +44,7 @@ async fn holds(before: Event, event: Event, rows: &[Row<'_>]) {
                     "{:?} {event:?} at {at} after {before:?} at {active:?}",
                     stage.format
                 );
-                // So that the next login is not in the same second.
+                // The next login must not be in the same second.
                 stage.until(at + 1).await;
             }
         }
@@ -57,7 +56,7 @@ const ALWAYS: &[i64] = &[
     600, 1200, 1800, 2400, 3000, 3600, 4200, 4800, 5400, 6000, 6600,
 ];
 
-/// The same, without the last time.
+/// [`ALWAYS`] without the last time.
 const SO_FAR: &[i64] = &[600, 1200, 1800, 2400, 3000, 3600, 4200, 4800, 5400, 6000];
 
 #[tokio::test]
@@ -79,7 +78,7 @@ async fn a_token_is_accepted_up_to_its_idle_deadline_and_the_leeway() {
         // The deadline is 900 s after the last touch.
         (&[60], &[(964, Good), (965, Refused), (966, Refused)]),
         (&[899], &[(1803, Good), (1804, Refused), (1805, Refused)]),
-        // Its renewal is overdue, and nobody asked for it.
+        // The renewal is overdue, and no request asked for it.
         (
             &[800, 1600],
             &[
@@ -115,7 +114,7 @@ async fn a_client_that_asks_is_touched_at_once_and_renewed_when_that_is_due() {
                 (1601, touched(0, 2501, 1800)),
                 (1768, touched(0, 2668, 1800)),
                 (1769, touched(0, 2669, 1800)),
-                // The last grace before renewal: the same token again.
+                // In the last grace before renewal, the answer has the same token again.
                 (1770, kept(0, 2500, 1800)),
                 (1771, kept(0, 2500, 1800)),
                 (1799, kept(0, 2500, 1800)),
@@ -136,7 +135,7 @@ async fn a_client_that_asks_is_touched_at_once_and_renewed_when_that_is_due() {
     ];
     holds(Renew(Bearer), Renew(Bearer), rows).await;
     holds(Renew(Cookie), Renew(Cookie), rows).await;
-    // From the deadline on there is nothing to exchange, though verifiers accept it for the leeway.
+    // From the deadline on the token is not exchanged, though verifiers accept it for the leeway.
     let over: &[Row<'_>] = &[
         (
             &[],
@@ -226,7 +225,7 @@ async fn a_request_that_is_no_activity_neither_touches_nor_renews() {
                 (906, Refused),
             ],
         ),
-        // A visit that did not touch moved nothing, and one that did moved the deadline.
+        // A visit without a touch leaves the deadline unchanged, and a touch moves it.
         (&[59], &[(904, kept(0, 900, 1800)), (905, Refused)]),
         (&[60], &[(964, kept(0, 960, 1800)), (965, Refused)]),
         (&[61], &[(965, kept(0, 961, 1800)), (966, Refused)]),
@@ -242,7 +241,7 @@ async fn a_request_that_is_no_activity_neither_touches_nor_renews() {
         ),
     ];
     holds(Visit, Poll, rows).await;
-    // Polls keep no session alive.
+    // Polls do not keep a session alive.
     let row: Row<'_> = (
         &[300, 600, 890],
         &[(904, kept(0, 900, 1800)), (905, Refused)],
@@ -286,7 +285,7 @@ async fn an_active_session_ends_at_its_absolute_end_and_no_token_outlives_it() {
                 (7149, touched(3, 7200, 7700)),
             ],
         ),
-        // Renewed within the last idle timeout: the new token ends with the session too.
+        // Renewed within the last idle timeout: the new token also ends with the session.
         (
             &[800, 1500, 2000, 2700, 3400, 4000, 4700, 5400, 5760],
             &[
@@ -316,7 +315,7 @@ async fn an_active_session_ends_at_its_absolute_end_and_no_token_outlives_it() {
     holds(Renew(Bearer), Renew(Bearer), &[(ALWAYS, verdicts)]).await;
 }
 
-/// Times in tokens are whole seconds, rounded down: nothing lasts longer for it.
+/// Tokens carry whole seconds, rounded down, so rounding lengthens no lifetime.
 #[tokio::test]
 async fn a_fraction_of_a_second_lengthens_nothing() {
     for stage in Stage::of_each_format().await {
@@ -354,7 +353,7 @@ async fn a_fraction_of_a_second_lengthens_nothing() {
     }
 }
 
-/// Every answer to a good cookie says how the session stands, also while the leeway alone carries it.
+/// Every answer to a valid cookie carries the session's deadlines, also within the leeway.
 #[tokio::test]
 async fn a_cookie_that_only_the_leeway_carries_is_answered_with_its_deadlines() {
     let rows: &[Row<'_>] = &[(
@@ -368,7 +367,7 @@ async fn a_cookie_that_only_the_leeway_carries_is_answered_with_its_deadlines() 
     holds(Visit, Visit, rows).await;
 }
 
-/// A 401 takes a cookie away that is not superseded.
+/// A 401 clears a cookie that is not superseded.
 #[tokio::test]
 async fn a_cookie_that_is_over_and_was_to_be_renewed_is_taken_away() {
     let rows: &[Row<'_>] = &[(&[], &[(900, Cleared), (901, Cleared), (904, Cleared)])];

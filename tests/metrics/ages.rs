@@ -1,4 +1,4 @@
-//! Ages are those of the moment in which they are read, whoever has stopped to work on what ages.
+//! Ages are computed when they are read, even if the task that should renew the item has stopped.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use super::common::House;
 async fn a_list_that_nobody_refreshes_ages_all_the_same() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    // One thread, so that the recorder of this test alone hears of it.
+    // A single thread, so that only this test's recorder receives the metrics.
     let _guard = metrics::set_default_local_recorder(&recorder);
-    // Nothing maintains it: what would be a task that hangs.
+    // No maintenance runs, as if its task hung.
     let house = House::new().await;
     let read = async |name: &str| {
         house.waxseal.measure().await;

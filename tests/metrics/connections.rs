@@ -1,4 +1,4 @@
-//! Connections beyond a limit are closed at once, and counted by the limit.
+//! Connections beyond a limit are closed at once and counted per limit.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::scrape::{Page, Watched};
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 8);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
-/// None if it was refused so soon that even that is told.
+/// Connects from `from`. Returns `None` if the server refused so early that the connect call fails.
 async fn connect(server: SocketAddr, from: Ipv4Addr) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((from, 0).into()).unwrap();
     socket.connect(server).await.ok()
 }
 
-/// Whether a connection from there is answered.
+/// Returns whether the server answers a connection from this address.
 async fn is_served(server: SocketAddr, from: Ipv4Addr) -> bool {
     let Some(mut stream) = connect(server, from).await else {
         return false;
@@ -32,14 +32,14 @@ async fn is_served(server: SocketAddr, from: Ipv4Addr) -> bool {
         && answer.starts_with("HTTP/1.1 200")
 }
 
-/// What the page says of connections: how many are open, and how many each limit refused.
+/// Returns the page's connection figures: the open ones, and those that each limit refused.
 fn figures(page: &Page) -> [f64; 3] {
     let refused = |limit| page.read("waxseal_connections_refused_total", &[("limit", limit)]);
     let open = page.read("waxseal_connections", &[]);
     [open, refused("address"), refused("total")].map(Option::unwrap)
 }
 
-/// The page once it says that: the service accepts while it is asked.
+/// Waits until the page shows these figures: the service may still be accepting connections.
 async fn says(watched: &Watched, wanted: [f64; 3]) -> Page {
     let mut page = watched.scrape().await;
     for _ in 0..100 {

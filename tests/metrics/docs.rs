@@ -1,4 +1,4 @@
-//! docs/metrics.md says what there is, and docs/grafana.json asks for nothing else.
+//! docs/metrics.md lists every metric, and docs/grafana.json queries no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,10 +16,10 @@ fn read(page: &str) -> String {
     fs::read_to_string(docs.join(page)).unwrap()
 }
 
-/// A row of the page's table: type, labels, and who has it.
+/// A row of the page's table: the type, the labels, and the place that exports the metric.
 type Row = (String, BTreeSet<String>, String);
 
-/// What the page says there is.
+/// Returns the metrics that the page documents.
 fn documented() -> BTreeMap<String, Row> {
     let page = read("metrics.md");
     let rows = page.lines().filter(|line| line.starts_with("| `waxseal_"));
@@ -35,12 +35,12 @@ fn documented() -> BTreeMap<String, Row> {
         let row = ((*kind).to_owned(), words(labels), (*place).to_owned());
         (words(metric).pop_first().unwrap(), row)
     };
-    // Below it is what to alert on.
+    // Rows with fewer columns belong to the table of alerts below it.
     let of_table = rows.filter(|line| line.matches('|').count() == 6);
     of_table.map(row).collect()
 }
 
-/// The names of what those in that place have.
+/// Returns the names of the metrics documented for `place`.
 fn documented_for(place: &str) -> BTreeSet<String> {
     let here = documented().into_iter();
     let here = here.filter(|(_, (.., known))| known == place || known == "both");
@@ -70,7 +70,7 @@ async fn the_page_says_what_the_program_exports_and_nothing_else() {
     }
     assert!(exported.len() > 20);
     assert_eq!(exported, documented_for("service"));
-    // And every value that the labels have by now is named.
+    // The page also names every value that the labels have so far.
     let text = read("metrics.md");
     for label in ["verdict", "outcome", "kind", "scope", "reason"] {
         for value in page.values(label) {
@@ -83,7 +83,7 @@ async fn the_page_says_what_the_program_exports_and_nothing_else() {
 async fn the_page_says_what_a_remote_verifier_records_and_nothing_else() {
     let recorder = DebuggingRecorder::new();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    // Nobody answers it.
+    // Nothing answers there.
     let client = "client-01a20636-65df-7d0c-a454-25cc62cdf196";
     let verifier = Verifier::remote(ISSUER, client, "wxs_x")
         .at("http://127.0.0.1:1")
@@ -97,7 +97,7 @@ async fn the_page_says_what_a_remote_verifier_records_and_nothing_else() {
     assert_eq!(recorded.collect::<BTreeSet<_>>(), documented_for("remote"));
 }
 
-/// Every expression of the dashboard.
+/// Collects every expression of the dashboard.
 fn queries(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| queries(value, found)),
@@ -115,7 +115,7 @@ fn queries(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// The metrics that a text names, without what histograms add.
+/// Returns the metrics that a text names, without the suffixes of histograms.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     let words = words.filter(|word| word.starts_with("waxseal_"));

@@ -1,5 +1,4 @@
-//! What the service says of itself: metrics on the operators' port, and requests that can be told apart in
-//! the log.
+//! Observability: metrics on the operators' port, and request IDs that tell requests apart in the log.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

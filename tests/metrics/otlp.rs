@@ -1,4 +1,4 @@
-//! Spans for a collector: a login is found by its request ID, and nothing secret goes along.
+//! Spans for a collector: a login is found by its request ID, and no secret is sent.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use super::scrape::Watched;
 const TRACE: [u8; 16] = *b"\x4b\xf9\x2f\x35\x77\xb3\x4d\xa6\xa3\xce\x92\x9d\x0e\x0e\x47\x36";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// A collector on loopback, which keeps what it gets.
+/// A collector on loopback that keeps everything it receives.
 struct Collector {
     url: String,
     got: Arc<Mutex<Vec<Bytes>>>,
@@ -94,7 +94,7 @@ async fn a_collector_gets_the_spans_of_a_login_and_no_secret() {
     assert_eq!(watched.server.verify(&watched.http, &token).await, 200);
     assert!(watched.server.terminate().success());
 
-    // It has sent all before it ended.
+    // The server sends all spans before it exits.
     let spans = collector.spans();
     let of_login = spans.iter().find(|span| id(span) == Some("the-login-1"));
     let of_login = of_login.unwrap_or_else(|| panic!("{spans:?}\n{}", watched.server.log()));
@@ -119,7 +119,7 @@ async fn a_collector_gets_the_spans_of_a_login_and_no_secret() {
 async fn a_collector_that_is_away_is_missed_and_nothing_else_is() {
     let place = Place::new();
     place.add_user("alice");
-    // Nobody listens there.
+    // Nothing listens there.
     let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")];
     let mut watched = Watched::start(&place, &endpoint);
     let token = watched.server.login(&watched.http, "alice").await;

@@ -1,4 +1,4 @@
-//! The operators' port: it answers one question, and no other port answers that.
+//! The operators' port answers one request, which no other port answers.
 
 use std::io::Read;
 use std::net::TcpStream;

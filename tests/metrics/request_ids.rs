@@ -1,4 +1,4 @@
-//! One request's lines in the log can be told from another's.
+//! Request IDs tell the log lines of different requests apart.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The operators' page of the real program, as the reference parser reads it.
+//! The metrics page of the real program, as the reference parser reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -22,21 +22,21 @@ pub struct Family {
 }
 
 impl Family {
-    /// The labels of its samples, without the bounds of buckets.
+    /// Returns the labels of the samples, without the bounds of buckets.
     pub fn labels(&self) -> BTreeSet<String> {
         let labels = self.samples.iter().flat_map(|(_, labels, _)| labels.keys());
         labels.filter(|label| *label != "le").cloned().collect()
     }
 }
 
-/// A page, as it was sent and as it was read.
+/// A metrics page, as text and parsed.
 pub struct Page {
     pub text: String,
     pub families: Vec<Family>,
 }
 
 impl Page {
-    /// The sum of the samples of that name that have those labels. None if there are none.
+    /// Returns the sum of the samples with this name and these labels, or `None` if there are none.
     pub fn read(&self, name: &str, wanted: &[(&str, &str)]) -> Option<f64> {
         let samples = self.families.iter().flat_map(|family| &family.samples);
         let has = |labels: &BTreeMap<String, String>| {
@@ -50,7 +50,7 @@ impl Page {
         (!values.is_empty()).then(|| values.iter().sum())
     }
 
-    /// The values of a label.
+    /// Returns the values of a label.
     pub fn values(&self, label: &str) -> BTreeSet<String> {
         let samples = self.families.iter().flat_map(|family| &family.samples);
         let values = samples.filter_map(|(_, labels, _)| labels.get(label));
@@ -100,7 +100,7 @@ impl Watched {
         answer.text().await.unwrap()
     }
 
-    /// The page, which must be clean in both formats.
+    /// Fetches the page, and asserts that it is valid in both formats.
     pub async fn scrape(&self) -> Page {
         let text = self.text("text/plain").await;
         let openmetrics = self.text(OPENMETRICS).await;

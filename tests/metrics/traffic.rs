@@ -1,4 +1,4 @@
-//! The figures are those of what was done.
+//! The metrics match the traffic that was sent.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::common::{PASSWORD, Place};
 use super::scrape::{Page, Watched};
 
-/// Sends requests to a service, and says which must have come through.
+/// Sends requests to a service, and asserts their results.
 struct Traffic {
     watched: Watched,
 }
@@ -33,7 +33,7 @@ impl Traffic {
         self.status(self.to(method, path).bearer_auth(token)).await
     }
 
-    /// Asks until the idle deadline is a later second, and says how often.
+    /// Renews until the idle deadline falls in a later second, and returns the number of requests.
     async fn touch(&self, token: &str) -> f64 {
         for asked in 1..=300 {
             let request = self.to(Method::POST, "/session/renew").bearer_auth(token);
@@ -56,7 +56,7 @@ impl Traffic {
     }
 }
 
-/// A sample: its name, labels that it has, and its value.
+/// The name of a metric, labels of the sample, and its value.
 type Figure<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
 
 fn assert_figures(page: &Page, figures: &[Figure<'_>]) {
@@ -94,14 +94,14 @@ async fn the_figures_are_those_of_what_was_done() {
     };
     let (server, http) = (&traffic.watched.server, &traffic.watched.http);
 
-    // Three logins, one refusal, and one too many: only failures count.
+    // Three logins, one refusal, and one beyond the limit: only failures count towards it.
     let alices = server.login(http, "alice").await;
     let others = server.login(http, "alice").await;
     let bobs = server.login(http, "bob").await;
     assert_eq!(traffic.login("alice", "not her password").await, 401);
     assert_eq!(traffic.login("alice", PASSWORD).await, 429);
 
-    // Five good tokens, three bad ones.
+    // Five valid tokens, three invalid ones.
     for _ in 0..5 {
         assert_eq!(server.verify(http, &alices).await, 200);
     }
@@ -113,7 +113,7 @@ async fn the_figures_are_those_of_what_was_done() {
         assert_eq!(server.verify(http, &forged).await, 401);
     }
 
-    // A touch, a logout, and one from everywhere; then both tokens are dead.
+    // A touch, a logout, and a logout everywhere; then both tokens are dead.
     let asked = traffic.touch(&others).await;
     assert_eq!(server.logout(http, &alices).await.unwrap(), 204);
     let everywhere = traffic.to(Method::POST, "/logout").bearer_auth(&bobs);
@@ -123,7 +123,7 @@ async fn the_figures_are_those_of_what_was_done() {
         assert_eq!(server.verify(http, dead).await, 401);
     }
 
-    // A client with its secret, with another, and one that asks for too much.
+    // A client with its secret, with a wrong one, and with too large a scope.
     let secret = client["client_secret"].as_str().unwrap();
     let granted = traffic
         .client_token(&client, secret, "grant_type=client_credentials")
@@ -137,7 +137,7 @@ async fn the_figures_are_those_of_what_was_done() {
     let refused = traffic.client_token(&client, secret, too_much).await;
     assert_eq!(refused["error"], "invalid_scope");
 
-    // Two pages of the feed, and a stream that is open.
+    // Two pages of the feed, and an open stream.
     for path in ["/revocations?nonce=n", "/revocations?after=1&nonce=n"] {
         assert_eq!(traffic.with(Method::GET, path, token).await, 200);
     }
@@ -146,7 +146,7 @@ async fn the_figures_are_those_of_what_was_done() {
     let stream = stream.unwrap();
     assert_eq!(stream.status(), 200);
 
-    // What strangers make up.
+    // Requests with made-up methods and paths.
     let brew = Method::from_bytes(b"BREW").unwrap();
     assert_eq!(traffic.with(brew, "/verify", &others).await, 200);
     assert_eq!(
@@ -166,7 +166,7 @@ async fn the_figures_are_those_of_what_was_done() {
             (LOGINS, &[("outcome", "refused")], 1.0),
             (LOGINS, &[("outcome", "limited")], 1.0),
             (LOGINS, &[("outcome", "failed")], 0.0),
-            // Those for a touch, the five, two logouts, three of the client's, the BREW and the DELETE.
+            // The renewals, the five, two logouts, three requests of the client, the BREW and the DELETE.
             (VERIFICATIONS, &[("verdict", "good")], asked + 12.0),
             (VERIFICATIONS, &[("verdict", "malformed")], 1.0),
             (VERIFICATIONS, &[("verdict", "signature")], 2.0),
@@ -261,7 +261,7 @@ async fn the_figures_are_those_of_what_was_done() {
         "a first key has begun a minute ago: {age}"
     );
 
-    // Nobody and nothing of theirs is on it.
+    // The page contains no user, client, token or secret.
     let client_id = client["client_id"].as_str().unwrap();
     for secret in [
         "alice", PASSWORD, "garbage", &alices, token, secret, client_id,

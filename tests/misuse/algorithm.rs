@@ -170,7 +170,7 @@ async fn a_signature_of_zeros_of_ones_or_of_another_length() {
     }
 }
 
-/// RFC 7518, section 3.4, wants R and S as they are; most libraries give DER.
+/// RFC 7518, section 3.4, requires R and S as raw bytes; most libraries produce DER.
 #[tokio::test]
 async fn an_es256_signature_in_der() {
     let stage = Stage::with(Algorithm::Es256).await;
@@ -183,7 +183,7 @@ async fn an_es256_signature_in_der() {
     stage.refused_for("DER", &token, Malformed::Signature).await;
 }
 
-/// S and S + L fit the same equation; RFC 8032, section 5.1.7, forbids the second.
+/// S and S + L satisfy the same equation; RFC 8032, section 5.1.7, forbids the second.
 #[tokio::test]
 async fn an_ed25519_signature_with_the_order_added() {
     for stage in Stage::of_each_format().await {
@@ -220,7 +220,8 @@ fn with_order_added(signature: &[u8]) -> Vec<u8> {
     signature
 }
 
-/// S and N - S are both good ECDSA: anybody can make a second text of a token. It must not outlive it.
+/// S and N - S are both valid in ECDSA, so that anybody can make a second text of a token. It must not outlive the
+/// token.
 #[tokio::test]
 async fn the_es256_twin_of_a_token_after_logout() {
     const ORDER: [u8; 32] = [

@@ -1,4 +1,4 @@
-//! Every claim missing, of each wrong type, and of the right type with a wrong form.
+//! Every claim missing, of each wrong type, and of the right type in a wrong form.
 
 use waxseal::key::Format;
 use waxseal::token::Malformed;
@@ -115,7 +115,7 @@ async fn not_this_form(claim: &'static str, texts: &[String]) {
 
 const GOOD: &str = "01938d5c-7b00-7abc-8def-0123456789ab";
 
-/// Not the one text of a UUID version 7.
+/// Returns texts other than the canonical form of a UUID version 7.
 fn no_uuid_v7() -> Vec<String> {
     vec![
         String::new(),
@@ -172,7 +172,7 @@ async fn sid_whose_lineage_is_none() {
     not_this_form("sid", &texts).await;
 }
 
-/// A second name for a session would be a way round its revocation.
+/// A second spelling of a session ID would bypass its revocation.
 #[tokio::test]
 async fn sid_with_another_form_of_its_generation() {
     let generations = [

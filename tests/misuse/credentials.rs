@@ -8,7 +8,7 @@ use crate::stage::{RESOURCES, Stage, is_invalid_request};
 
 const RENEWAL: &str = "/session/renew";
 
-/// The answer to a request with these `Authorization` headers.
+/// Sends a request with these `Authorization` headers.
 async fn send(stage: &Stage, path: &str, values: &[&[u8]]) -> Answer {
     let method = if path == RENEWAL { "POST" } else { "GET" };
     let mut request = Request::builder().method(method).uri(path);
@@ -26,7 +26,7 @@ async fn malformed(stage: &Stage, values: &[&str]) {
     }
 }
 
-/// What others send to others: a gate in front of the service, a proxy.
+/// Credentials meant for other recipients: a gateway in front of the service, or a proxy.
 const OTHER_SCHEMES: [&str; 8] = [
     "Basic YTpi",
     "basic YWxpY2U6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5",
@@ -73,7 +73,7 @@ async fn two_authorization_headers() {
     }
 }
 
-/// They are not for us: the answer is the one without them.
+/// Such credentials are not meant for the service: the answer is the same as without them.
 #[tokio::test]
 async fn credentials_of_another_scheme_are_ignored() {
     for stage in Stage::of_each_format().await {
@@ -156,7 +156,7 @@ async fn two_words_in_the_header() {
     }
 }
 
-/// A token whose scheme was forgotten or misspelt is not nobody's.
+/// A token with a missing or misspelt scheme is malformed, not absent.
 #[tokio::test]
 async fn what_has_no_scheme() {
     for stage in Stage::of_each_format().await {
@@ -177,7 +177,7 @@ async fn what_has_no_scheme() {
     }
 }
 
-/// RFC 9110, section 11.1: the scheme's case means nothing. Section 11.4: spaces end it, one or more.
+/// RFC 9110, section 11.1: the scheme is case-insensitive. Section 11.4: one or more spaces end it.
 #[tokio::test]
 async fn the_scheme_in_another_case_and_with_several_spaces_is_no_attack() {
     for stage in Stage::of_each_format().await {
@@ -214,8 +214,7 @@ async fn a_header_that_is_not_ascii() {
     }
 }
 
-/// RFC 6750, section 2.3, allows a token in the query, and RFC 9700, section 2.6, forbids it: queries
-/// are logged.
+/// RFC 6750, section 2.3, allows a token in the query, and RFC 9700, section 2.6, forbids it: queries are logged.
 #[tokio::test]
 async fn a_token_in_the_query_alone() {
     for stage in Stage::of_each_format().await {
@@ -232,7 +231,7 @@ async fn a_token_in_the_query_alone() {
                 let body = String::from_utf8_lossy(&answer.body);
                 assert!(!body.contains(token.as_str()), "{body}");
             }
-            // Beside a header it means nothing either.
+            // The query is also ignored next to a header.
             let with_query = format!("{path}?access_token={token}");
             let answer = send(&stage, &with_query, &[b"Bearer nonsense"]).await;
             stage.is_invalid_token("query and header", &answer);
@@ -267,7 +266,7 @@ async fn a_token_in_other_places() {
     }
 }
 
-/// A header of the caller's must not make another user of it.
+/// A header of the caller must not give the caller an identity.
 #[tokio::test]
 async fn headers_that_claim_to_be_somebody() {
     for stage in Stage::of_each_format().await {

@@ -1,4 +1,4 @@
-//! Signs whatever it is given, on ring alone: nothing of the code under test helps or hinders it.
+//! Signs any input with ring alone, independent of the code under test.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,16 +20,15 @@ pub fn decode(part: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(part).unwrap()
 }
 
-/// What every PASETO here begins with.
+/// The prefix of every PASETO here.
 pub const PASETO: &str = "v4.public.";
 
-/// Header, payload and signature of a JWT.
+/// Splits a JWT into header, payload and signature.
 pub fn parts(token: &str) -> [&str; 3] {
     token.split('.').collect::<Vec<_>>().try_into().unwrap()
 }
 
-/// What a token begins with before its base64, and the parts in base64: three of a JWT, body and
-/// footer of a PASETO.
+/// Returns a token's prefix before its base64, and its base64 parts: three of a JWT, body and footer of a PASETO.
 pub fn base64_parts(token: &str) -> (&str, Vec<&str>) {
     let (start, rest) = match token.strip_prefix(PASETO) {
         Some(rest) => (PASETO, rest),
@@ -38,7 +37,7 @@ pub fn base64_parts(token: &str) -> (&str, Vec<&str>) {
     (start, rest.split('.').collect())
 }
 
-/// Message, signature and footer of a PASETO.
+/// Decodes the message, signature and footer of a PASETO.
 pub fn paseto_parts(token: &str) -> [Vec<u8>; 3] {
     let (_, parts) = base64_parts(token);
     let mut message = decode(parts[0]);
@@ -46,13 +45,13 @@ pub fn paseto_parts(token: &str) -> [Vec<u8>; 3] {
     [message, signature, decode(parts[1])]
 }
 
-/// A PASETO of these three.
+/// Builds a PASETO from its message, signature and footer.
 pub fn paseto(message: &[u8], signature: &[u8], footer: &[u8]) -> String {
     let body = encode([message, signature].concat());
     format!("{PASETO}{body}.{}", encode(footer))
 }
 
-/// Header or footer of a token, and its claims.
+/// Decodes the header or footer of a token, and its claims.
 pub fn header_and_claims(token: &str) -> [Vec<u8>; 2] {
     if token.starts_with(PASETO) {
         let [message, _, footer] = paseto_parts(token);
@@ -73,7 +72,7 @@ pub fn pae(pieces: &[&[u8]]) -> Vec<u8> {
     encoded
 }
 
-/// A private key in the wrong hands.
+/// A private key in an attacker's hands.
 pub struct Forger {
     pair: Pair,
     format: Format,
@@ -85,14 +84,14 @@ enum Pair {
 }
 
 impl Forger {
-    /// With the key that a house signs with.
+    /// Creates a forger with a service's signing key.
     pub fn of(house: &House) -> Self {
         let settings = &house.settings;
         let pem = signing_pem(&settings.keys_dir, settings.format);
         Self::from_pem(pem.as_bytes(), settings.format)
     }
 
-    /// With a key of its own.
+    /// Creates a forger with a key of its own.
     pub fn stranger(algorithm: Algorithm) -> Self {
         let pem = generate_pem(algorithm, &OsRandom::new());
         Self::from_pem(pem.as_bytes(), algorithm.format())
@@ -118,7 +117,7 @@ impl Forger {
         }
     }
 
-    /// The public key as SubjectPublicKeyInfo (RFC 8410, section 4; RFC 5480, section 2).
+    /// Returns the public key as SubjectPublicKeyInfo (RFC 8410, section 4; RFC 5480, section 2).
     pub fn spki(&self) -> Vec<u8> {
         let prefix: &[u8] = match &self.pair {
             Pair::Ed25519(_) => &[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0],
@@ -137,7 +136,7 @@ impl Forger {
         }
     }
 
-    /// A token of this header, or footer, and these claims, whatever they are.
+    /// Signs a token with this header, or footer, and these claims, valid or not.
     pub fn seal(&self, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
         match self.format {
             Format::Jwt => self.seal_parts(&encode(header), &encode(claims)),
@@ -145,13 +144,13 @@ impl Forger {
         }
     }
 
-    /// A PASETO, also with an assertion that it does not show.
+    /// Signs a PASETO, optionally with an implicit assertion.
     pub fn seal_message(&self, message: &[u8], footer: &[u8], assertion: &[u8]) -> String {
         let signature = self.sign(&pae(&[PASETO.as_bytes(), message, footer, assertion]));
         paseto(message, &signature, footer)
     }
 
-    /// The same token with a signature of this key.
+    /// Returns the same token with a signature of this key.
     pub fn resign(&self, token: &str) -> String {
         match self.format {
             Format::Jwt => {
@@ -165,7 +164,7 @@ impl Forger {
         }
     }
 
-    /// A JWT of two parts that are encoded already, or badly.
+    /// Signs a JWT of two parts that are already encoded, correctly or not.
     pub fn seal_parts(&self, header: &str, payload: &str) -> String {
         let signed = format!("{header}.{payload}");
         let signature = encode(self.sign(signed.as_bytes()));
@@ -181,12 +180,12 @@ fn generator() -> SystemRandom {
     SystemRandom::new()
 }
 
-/// A JSON object as text, so that members can be doubled and values need not be JSON.
+/// A JSON object as text, so that members can repeat and values need not be JSON.
 #[derive(Clone)]
 pub struct Members(Vec<(String, String)>);
 
 impl Members {
-    /// Those of a JSON text.
+    /// Parses the members of a JSON text.
     pub fn of(json: &[u8]) -> Self {
         let object: Map<String, Value> = serde_json::from_slice(json).unwrap();
         let members = object
@@ -204,18 +203,18 @@ impl Members {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Without the member.
+    /// Returns the members without this one.
     pub fn without(&self, name: &str) -> Self {
         let rest = self.0.iter().filter(|(known, _)| known != name);
         Self(rest.cloned().collect())
     }
 
-    /// With the member set to that raw text, in the place of any of that name.
+    /// Returns the members with `name` set to this raw text, replacing any of that name.
     pub fn with(&self, name: &str, raw: &str) -> Self {
         self.without(name).and(name, raw)
     }
 
-    /// With one more member, whatever is there. The name is raw text too.
+    /// Returns the members with one more, even if the name exists. The name is raw text too.
     pub fn and(&self, name: &str, raw: &str) -> Self {
         let mut members = self.clone();
         members.0.push((name.to_owned(), raw.to_owned()));
@@ -232,7 +231,7 @@ impl Members {
     }
 }
 
-/// A text as a JSON string.
+/// Returns a text as a JSON string.
 pub fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }

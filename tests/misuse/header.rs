@@ -1,4 +1,4 @@
-//! Attacks on the header: what it may carry, whose key it names, what it says the token is.
+//! Attacks on the header: its parameters, the key that it names, and the type that it claims.
 
 use waxseal::key::{Algorithm, Format};
 use waxseal::token::Malformed;
@@ -10,7 +10,7 @@ use crate::stage::Stage;
 const EXTRA: Malformed = Malformed::Header("a parameter other than alg, typ and kid");
 const NO_TEXT: Malformed = Malformed::Header("a parameter that is not text");
 
-/// What the header of a JWT and the footer of a PASETO are refused for.
+/// The refusals for faults of a JWT's header or a PASETO's footer.
 struct Faults {
     extra: Malformed,
     no_key_id: Malformed,
@@ -54,8 +54,8 @@ macro_rules! forbidden {
     };
 }
 
-/// RFC 7515, section 4.1, RFC 7516, RFC 7797, RFC 8555: what other tokens carry, and what makes some
-/// libraries fetch a key, trust one that was sent, or read the payload otherwise.
+/// Parameters of RFC 7515, section 4.1, RFC 7516, RFC 7797 and RFC 8555: other tokens carry them, and some make
+/// libraries fetch a key, trust a key in the token, or read the payload differently.
 mod parameter {
     forbidden! {
         crit: [r#"["exp"]"#, r#"["b64"]"#, r#"["alg"]"#, r#"["unheard-of"]"#, "[]", "[1]", r#""exp""#, "null"];
@@ -228,7 +228,7 @@ async fn kid_very_long_or_empty() {
     for stage in Stage::of_each_format().await {
         let no_key_id = || Refusal::from(faults(&stage).no_key_id);
         let too_long = || Refusal::from(Malformed::Header("too long"));
-        // The longest that is looked at, and the one after it.
+        // The longest accepted length, and one more.
         let lengths = match stage.format() {
             Format::Jwt => vec![
                 (128, Refusal::UnknownKey),

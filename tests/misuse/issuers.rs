@@ -1,4 +1,4 @@
-//! Tokens that are good elsewhere.
+//! Tokens that are valid for another issuer or audience.
 
 use waxseal::key::Algorithm;
 use waxseal::policy::Unacceptable;
@@ -9,7 +9,7 @@ use crate::common::House;
 use crate::forger::{Forger, Members, header_and_claims, parts, quoted};
 use crate::stage::{JWT_ALGORITHMS, Stage};
 
-/// Another house of the same name, with its own key.
+/// A second service with the same issuer and a key of its own.
 #[tokio::test]
 async fn another_issuers_good_token() {
     for ours in Algorithm::ALL {
@@ -53,7 +53,7 @@ async fn our_header_and_claims_with_anothers_signature() {
     }
 }
 
-/// Two services that share a key folder, each with its own name.
+/// Two services that share a key folder, each with its own issuer.
 #[tokio::test]
 async fn our_key_signed_it_for_another_issuer() {
     for stage in Stage::of_each_format().await {

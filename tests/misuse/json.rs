@@ -1,4 +1,4 @@
-//! JSON that two readers read differently, or that breaks a reader.
+//! JSON that two parsers read differently, or that breaks a parser.
 
 use waxseal::key::Format;
 use waxseal::token::Malformed;
@@ -9,7 +9,7 @@ use crate::stage::Stage;
 const BAD_HEADER: Malformed = Malformed::Header("not one strict JSON object");
 const BAD_CLAIMS: Malformed = Malformed::Claims("not one strict JSON object");
 
-/// With a claim that nobody reads.
+/// Signs the claims with an additional claim that the service ignores.
 fn unread(stage: &Stage, raw: impl AsRef<[u8]>) -> String {
     let claims = stage.claims.text();
     let open = &claims.as_bytes()[..claims.len() - 1];
@@ -32,7 +32,7 @@ async fn header_refused(stage: &Stage, header: impl AsRef<[u8]>) {
     stage.refused_for(&name, &token, why).await;
 }
 
-/// `name` with its first letter as an escape.
+/// Returns `name` with its first letter escaped.
 fn escaped(name: &str) -> String {
     format!("\\u{:04x}{}", name.as_bytes()[0], &name[1..])
 }
@@ -60,7 +60,7 @@ async fn every_claim_twice() {
                 for raw in [same, "null", "9"] {
                     let last = stage.claims.and(&second, raw);
                     claims_refused(&stage, last.text()).await;
-                    // The same two the other way round: the first one may be the reader's too.
+                    // In the opposite order: a parser may use the first member instead.
                     let first = stage.claims.without(name).and(&second, raw);
                     claims_refused(&stage, first.and(name, same).text()).await;
                 }
@@ -85,7 +85,7 @@ async fn every_header_parameter_twice() {
     }
 }
 
-/// An escape alone is no second reading.
+/// An escape alone does not create a duplicate.
 #[tokio::test]
 async fn an_escaped_name_once_is_that_name() {
     for stage in Stage::of_each_format().await {
@@ -227,7 +227,7 @@ fn objects(depth: usize) -> String {
     format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth))
 }
 
-/// The claims are the first level.
+/// The claims object is the first level.
 #[tokio::test]
 async fn nesting_of_depth_nine() {
     for stage in Stage::of_each_format().await {

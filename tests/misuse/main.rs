@@ -1,4 +1,4 @@
-//! Misuse: one test an attack, through the library, `/verify` and `/session` alike.
+//! Misuse: one test per attack, through the library, `/verify` and `/session` alike.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

@@ -1,4 +1,4 @@
-//! The memo changes no verdict, whatever happens between two looks at one text.
+//! The memo changes no verdict, whatever happens between two verifications of one text.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -32,10 +32,10 @@ const ALGORITHMS: [Algorithm; 4] = [
     Algorithm::V4Public,
 ];
 
-/// Small enough that tokens are forgotten, and large enough that none is.
+/// One memo small enough to forget tokens, and one large enough to keep them all.
 const SIZES: [u64; 2] = [16 * 1024, 1024 * 1024];
 
-/// What happens. Numbers say which token or key, as far as there are so many.
+/// An event. Numbers select a token or key, modulo their count.
 #[derive(Clone, Debug)]
 enum Event {
     Sign {
@@ -53,7 +53,7 @@ enum Event {
     Prove,
     Doubt,
     Keys(u8),
-    /// Another key under the name of the first.
+    /// Another key under the first key's `kid`.
     Impostor,
 }
 
@@ -213,7 +213,7 @@ impl World {
         });
     }
 
-    /// Asks all of them, and gives what each of them says.
+    /// Asks every verifier twice, asserts that they agree, and returns the verdict.
     fn look(&self, text: &str) -> Result<Verified, Refusal> {
         let said = self.plain.verify_any(text);
         for verifier in &self.remembering {
@@ -320,7 +320,7 @@ fn whatever_happens_between_two_looks_the_verdict_is_that_of_a_first_look() {
     }
 }
 
-/// Each of these, between a look that remembers and the next one.
+/// Each of these events happens between a verification that remembers and the next one.
 #[test]
 fn what_is_remembered_is_asked_for_again() {
     let session = |world: &World| world.tokens[0].0.clone();

@@ -1,4 +1,4 @@
-//! Two formats side by side: what one key signed must not pass for the other's.
+//! Two formats side by side: a token signed by one format's key must not pass for the other's.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +17,7 @@ use crate::forger::{Forger, Members, encode, header_and_claims, pae, paseto, quo
 
 const BOTH: [Format; 2] = [Format::Jwt, Format::Paseto];
 
-/// A house that issued JWTs before it issued PASETOs, a token of each, and both its keys.
+/// A service that issued JWTs before PASETOs, a token of each, and both keys.
 struct Mixed {
     house: House,
     tokens: [String; 2],
@@ -92,7 +92,7 @@ async fn only_the_formats_that_are_accepted() {
     }
 }
 
-/// Both keys are in use, so that only what a key is for stands in the way.
+/// Both keys are in use, so only the purpose of each key prevents the attack.
 #[tokio::test]
 async fn kid_of_the_other_format() {
     let mixed = Mixed::new(&BOTH).await;
@@ -115,7 +115,7 @@ async fn kid_of_the_other_format() {
             .refused_for("the other's key", &token, Malformed::Signature)
             .await;
     }
-    // A name is no more than that: the other way to name the same key is unknown.
+    // The key's ID in the other format's notation is unknown.
     let public = mixed.forgers[0].public().try_into().unwrap();
     let kid = waxseal::encoding::paserk::public_id(public);
     let header = mixed.headers[0].with("kid", &quoted(&kid));
@@ -168,7 +168,7 @@ fn one_key_for_two_formats_is_refused() {
     }
 }
 
-/// Were one key loaded for both after all, a signature for one would still be none for the other.
+/// Even if one key were loaded for both formats, a signature for one would not be valid for the other.
 #[test]
 fn a_signature_for_one_format_is_none_for_the_other() {
     let pem = generate_pem(Algorithm::EdDsa, &OsRandom::new());
@@ -195,7 +195,7 @@ fn a_signature_for_one_format_is_none_for_the_other() {
     assert_eq!(verify(&message(&for_jwt)), Err(Malformed::Signature));
 }
 
-/// No P-256 key makes a PASETO, whatever it is told.
+/// A P-256 key cannot be used for PASETO, whatever its file claims.
 #[test]
 fn a_p256_key_for_paseto() {
     let pem = generate_pem(Algorithm::Es256, &OsRandom::new());

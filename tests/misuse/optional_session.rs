@@ -1,4 +1,4 @@
-//! `Option<Session>` in a stranger's app: a bad token must not pass for nobody's.
+//! `Option<Session>` in an app on the library: a bad token must not pass for a request without credentials.
 
 use axum::Router;
 use axum::body::Body;

@@ -1,4 +1,4 @@
-//! Attacks that only a PASETO knows: its header, its footer, its body.
+//! Attacks specific to PASETO: on its header, its footer and its body.
 
 use waxseal::key::{Algorithm, Format};
 use waxseal::store::key_folder;
@@ -15,7 +15,7 @@ async fn stage() -> Stage {
     Stage::with(Algorithm::V4Public).await
 }
 
-/// Body and footer in base64.
+/// Returns the body and the footer in base64.
 fn body_and_footer(stage: &Stage) -> [&str; 2] {
     base64_parts(&stage.genuine).1.try_into().unwrap()
 }
@@ -56,7 +56,7 @@ async fn too_few_and_too_many_parts() {
     }
 }
 
-/// Signed with the empty footer that they show.
+/// Signed with an empty footer, written with and without the dot.
 #[tokio::test]
 async fn an_empty_footer_and_none() {
     let stage = stage().await;
@@ -98,7 +98,7 @@ async fn foreign_footers() {
         let token = stage.seal(&footer, &stage.claims);
         stage.refused_for(&footer.text(), &token, extra).await;
     }
-    // A claim in the footer is not a claim.
+    // A claim in the footer does not count.
     let footer = stage.header.with("exp", &stage.date(START.secs() + 60));
     let token = stage.seal(&footer, &stage.claims.without("exp"));
     stage.refused_for("exp", &token, extra).await;
@@ -123,7 +123,7 @@ async fn very_long_footers() {
     }
 }
 
-/// What can be put beside a body that stays as it is.
+/// Other footers next to an unchanged body.
 #[tokio::test]
 async fn a_footer_of_another_token() {
     let stage = stage().await;
@@ -147,7 +147,7 @@ async fn a_footer_of_another_token() {
         let token = format!("{PASETO}{body}.{footer}");
         stage.refused_for(name, &token, Malformed::Signature).await;
     }
-    // The same footer to a JSON reader.
+    // To a JSON parser it is the same footer.
     let spaced = encode(format!(" {}", stage.header.text()));
     let token = format!("{PASETO}{}.{spaced}", ours[0]);
     stage
@@ -233,7 +233,7 @@ async fn another_signature() {
     }
 }
 
-/// Pieces that are one text when they are only put one after the other.
+/// Signed texts that are ambiguous because the pieces are merely concatenated or wrongly encoded.
 #[tokio::test]
 async fn another_encoding_of_what_is_signed() {
     let stage = stage().await;
@@ -296,7 +296,7 @@ async fn an_implicit_assertion() {
     }
 }
 
-/// Each signed as what it says it is.
+/// Each is signed with the header that it shows.
 #[tokio::test]
 async fn other_versions_and_purposes() {
     let stage = stage().await;
@@ -341,7 +341,7 @@ async fn other_versions_and_purposes() {
         let signed = format!("{header}{body}.{}", encode(&footer));
         let relabelled = stage.genuine.replacen(PASETO, header, 1);
         for token in [signed, relabelled] {
-            // What is no PASETO is read as a JWT, and some of these words are base64.
+            // A text that is not a PASETO is parsed as a JWT, and some of these headers are valid base64.
             let why = stage.malformed(header, &token).await;
             assert!(
                 [Malformed::Shape, NOT_JSON].contains(&why),

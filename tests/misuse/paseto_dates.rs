@@ -1,4 +1,4 @@
-//! Dates of a PASETO that some readers take and others do not.
+//! PASETO dates that some parsers accept and others do not.
 
 use waxseal::key::Algorithm;
 use waxseal::token::Malformed;
@@ -6,7 +6,7 @@ use waxseal::token::Malformed;
 use crate::forger::quoted;
 use crate::stage::{DATES, Stage};
 
-/// RFC 3339 allows some of them, and other readers more.
+/// RFC 3339 allows some of them, and other parsers allow more.
 #[tokio::test]
 async fn loose_dates() {
     let stage = Stage::with(Algorithm::V4Public).await;

@@ -1,4 +1,4 @@
-//! Attacks that nobody thought of.
+//! Random changes, for attacks not listed elsewhere.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ fn runner(cases: u32) -> TestRunner {
     })
 }
 
-/// One change of a text.
+/// One edit of a text.
 #[derive(Clone, Debug)]
 enum Edit {
     Put(usize, u8),
@@ -152,7 +152,7 @@ fn garbage_in_the_header() {
     }
 }
 
-/// Well signed, so that the claims are reached.
+/// Correctly signed, so that verification reaches the claims.
 #[test]
 fn garbage_that_our_key_signed() {
     let runtime = Runtime::new().unwrap();
@@ -163,7 +163,7 @@ fn garbage_that_our_key_signed() {
                 Ok(())
             })
             .unwrap();
-        // What is still accepted says to another reader what it says to ours.
+        // An accepted token must mean the same to another JSON parser.
         runner(3000)
             .run(&vec(edit(), 1..4), |edits| {
                 let token = stage.with_claims(edited(stage.claims.text().as_bytes(), &edits));

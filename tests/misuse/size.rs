@@ -1,4 +1,4 @@
-//! Tokens that are too large, and what they cost.
+//! Tokens that are too large, and their cost to the service.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,16 +15,16 @@ use crate::stage::Stage;
 
 const HUGE: usize = 10 * 1024 * 1024;
 
-/// A good token of exactly this length, by a claim that nobody reads.
+/// Returns a valid token of exactly this length, padded by a claim that the service ignores.
 fn of_length(stage: &Stage, length: usize) -> String {
     let empty = stage.claims.with("unread", r#""""#).text().len();
-    // base64 has no text of some lengths: the header's, by white space, makes up for it.
+    // Some lengths are impossible in base64: white space in the header compensates.
     for spaces in 0..4 {
         let header = stage.header.text() + &" ".repeat(spaces);
         let rest = length - encode(&header).len();
         let claims = match stage.format() {
             Format::Jwt => (rest - encode([0; 64]).len() - 2) * 3 / 4,
-            // The signature is in one part with them.
+            // The signature shares the part with them.
             Format::Paseto => (rest - PASETO.len() - 1) * 3 / 4 - 64,
         };
         let pad = "x".repeat(claims - empty);
@@ -58,7 +58,7 @@ async fn one_byte_over_8192() {
     }
 }
 
-/// Refused for its length before anything else about it is looked at.
+/// The length check comes before everything else.
 #[tokio::test]
 async fn ten_megabytes_of_token() {
     for stage in Stage::of_each_format().await {
@@ -77,7 +77,7 @@ async fn ten_megabytes_of_token() {
     }
 }
 
-/// Looking at each byte once would take a minute.
+/// Reading each byte once would take a minute.
 #[tokio::test]
 async fn ten_megabytes_of_token_ten_thousand_times() {
     for stage in Stage::of_each_format().await {
@@ -91,7 +91,7 @@ async fn ten_megabytes_of_token_ten_thousand_times() {
     }
 }
 
-/// Sends a request's text and gives what comes back, if the server waited for all of it.
+/// Sends a raw request, and returns the response: possibly none if the server closed before it had read everything.
 fn raw(server: &Server, pieces: &[&[u8]]) -> String {
     let address = server.url.strip_prefix("http://").unwrap();
     let mut socket = TcpStream::connect(address).unwrap();
@@ -106,19 +106,19 @@ fn raw(server: &Server, pieces: &[&[u8]]) -> String {
         }
     }
     let mut answer = Vec::new();
-    // A server that closes with data unread resets the connection.
+    // A server that closes with unread data resets the connection.
     let _ = socket.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// A line of the process's status, in KiB.
+/// Returns a line of the process's status, in KiB.
 fn memory(server: &Server, what: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with(what)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Forgets the peak that starting made.
+/// Resets the peak that the start caused.
 fn reset_peak(server: &Server) {
     fs::write(format!("/proc/{}/clear_refs", server.child.id()), "5").unwrap();
 }
@@ -129,7 +129,7 @@ async fn forty_megabytes_of_header_to_the_server() {
     place.add_user("alice");
     let client = reqwest::Client::new();
     let token = place.serve().login(&client, "alice").await;
-    // Another server: what a login's hash left free in the first could take in ten megabytes unseen.
+    // A second server: memory that a login's hash left free in the first could absorb ten megabytes unnoticed.
     let server = place.serve();
     assert_eq!(server.verify(&client, &token).await, 200);
     let huge = vec![b'x'; 4 * HUGE];
@@ -156,8 +156,8 @@ async fn forty_megabytes_of_header_to_the_server() {
             }
         }
     };
-    // What the server does take of a head, 64 KiB, may leave some megabytes with its allocator: once, and far
-    // less than one of these heads. After that they leave nothing that counts.
+    // The part of a head that the server accepts, 64 KiB, may leave some megabytes in its allocator: once, and far less
+    // than one of these heads. After that, further heads leave nothing significant.
     for most in [20 * 1024, 8 * 1024] {
         let before = memory(&server, "VmRSS:");
         reset_peak(&server);
@@ -170,7 +170,7 @@ async fn forty_megabytes_of_header_to_the_server() {
     assert_eq!(server.verify(&client, &token).await, 200);
 }
 
-/// What does fit into a request's header is the verifier's to refuse.
+/// A token that fits into a request's header is refused by the verifier.
 #[tokio::test]
 async fn a_token_over_8192_to_the_server() {
     let place = Place::new();
@@ -178,7 +178,7 @@ async fn a_token_over_8192_to_the_server() {
     let server = place.serve();
     let client = reqwest::Client::new();
     let token = server.login(&client, "alice").await;
-    // A head has at most 64 KiB (RFC 6585, section 5).
+    // A request head has at most 64 KiB (RFC 6585, section 5).
     for (length, status) in [(MAX_TOKEN_BYTES + 1, 401), (60_000, 401), (100_000, 431)] {
         let long = format!("{token}{}", "A".repeat(length - token.len()));
         assert_eq!(server.verify(&client, &long).await, status, "{length}");

@@ -1,4 +1,4 @@
-//! Where every attack is tried: the library and two resources, which must agree.
+//! The targets of every attack: the library and two resources, which must agree.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, StatusCode};
@@ -11,39 +11,39 @@ use waxseal::verifier::{Refusal, VerifiedClaims, Verifier};
 use crate::common::{Answer, House};
 use crate::forger::{Forger, Members, encode, header_and_claims};
 
-/// What a JWT's key can sign with: some attacks are about that.
+/// The algorithms that JWT keys can have: some attacks concern the choice.
 pub const JWT_ALGORITHMS: [Algorithm; 2] = [Algorithm::EdDsa, Algorithm::Es256];
 
 /// The claims that are dates.
 pub const DATES: [&str; 5] = ["exp", "iat", "auth_time", "renew_at", "session_expiry"];
 
-/// The longest footer, in base64.
+/// The longest accepted footer, in base64 characters.
 pub const MAX_FOOTER: usize = 128;
 
-/// The resources that a token opens.
+/// The resources that a token gives access to.
 pub const RESOURCES: [&str; 2] = ["/verify", "/session"];
 
-/// A house, a genuine token of it, and a forger with its key.
+/// A service, a genuine token of it, and a forger that holds its key.
 pub struct Stage {
     pub house: House,
     pub genuine: String,
-    /// The header of a JWT, the footer of a PASETO.
+    /// The header of a JWT, or the footer of a PASETO.
     pub header: Members,
     pub claims: Members,
     pub forger: Forger,
-    /// Remembers nothing.
+    /// A verifier without a memo.
     plain: Verifier,
-    /// The one body of every 401 for a token.
+    /// The body that every 401 for a token must have.
     refusal: Vec<u8>,
 }
 
 impl Stage {
-    /// Of JWTs, for what only they have.
+    /// Creates a stage for JWTs, for attacks that concern only them.
     pub async fn new() -> Self {
         Self::with(Algorithm::EdDsa).await
     }
 
-    /// Of JWTs, and of PASETOs.
+    /// Creates a stage for JWTs and one for PASETOs.
     pub async fn of_each_format() -> [Self; 2] {
         [
             Self::with(Algorithm::EdDsa).await,
@@ -51,8 +51,8 @@ impl Stage {
         ]
     }
 
-    /// Shows first that a genuine token and a forged one to which nothing was done are accepted: what
-    /// is refused afterwards is refused for the one thing that was done to it.
+    /// Creates a stage, and asserts that it accepts a genuine token and an unchanged forged one: a later refusal is
+    /// then due to the one change made.
     pub async fn with(algorithm: Algorithm) -> Self {
         let house = House::with(|settings| of_algorithm(settings, algorithm)).await;
         house.add_user("alice").await;
@@ -74,7 +74,7 @@ impl Stage {
         stage
     }
 
-    /// The name of the key that signs.
+    /// Returns the `kid` of the signing key.
     pub fn kid(&self) -> String {
         serde_json::from_str(self.header.raw("kid")).unwrap()
     }
@@ -83,17 +83,17 @@ impl Stage {
         self.house.settings.format
     }
 
-    /// That second as its format writes it, raw.
+    /// Returns `second` as raw JSON in the format's notation.
     pub fn date(&self, second: i64) -> String {
         date(self.format(), second)
     }
 
-    /// The second that a claim says.
+    /// Returns the value of a date claim, in seconds.
     pub fn second(&self, claim: &str) -> i64 {
         self.read_second(self.claims.raw(claim))
     }
 
-    /// The second that a date says.
+    /// Parses a raw date, in seconds.
     pub fn read_second(&self, raw: &str) -> i64 {
         match self.format() {
             Format::Jwt => raw.parse().unwrap(),
@@ -104,7 +104,7 @@ impl Stage {
         }
     }
 
-    /// Why such a header is refused: a long footer is not looked at.
+    /// Returns the expected refusal of a header: a footer that is too long is not parsed.
     pub fn header_fault(&self, header: impl AsRef<[u8]>, why: Malformed) -> Malformed {
         let footer = encode(header);
         if self.format() == Format::Paseto && footer.len() > MAX_FOOTER {
@@ -117,22 +117,22 @@ impl Stage {
         self.forger.seal(header.text(), claims.text())
     }
 
-    /// Signed anew with that header parameter, or member of the footer, set.
+    /// Signs again with this header parameter, or member of the footer, set.
     pub fn with_parameter(&self, name: &str, raw: &str) -> String {
         self.seal(&self.header.with(name, raw), &self.claims)
     }
 
-    /// Signed anew with that claim set.
+    /// Signs again with this claim set.
     pub fn with_claim(&self, name: &str, raw: &str) -> String {
         self.seal(&self.header, &self.claims.with(name, raw))
     }
 
-    /// Signed anew with these claims, which need not be JSON.
+    /// Signs again with these claims, which need not be JSON.
     pub fn with_claims(&self, claims: impl AsRef<[u8]>) -> String {
         self.forger.seal(self.header.text(), claims)
     }
 
-    /// What the library says: the same when it is asked again, and where nothing is remembered.
+    /// Returns the library's verdict. Asserts that a second verification and the verifier without a memo agree.
     pub fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
         let verifier = self.house.waxseal.verifier();
         let said = verifier.verify(token);
@@ -150,8 +150,8 @@ impl Stage {
         }
     }
 
-    /// Refused by the library, for the reason that is given back, and by the resources, which do not
-    /// give it away.
+    /// Asserts that the library and the resources refuse the token. Returns the library's reason, which the resources
+    /// must not reveal.
     pub async fn refused(&self, name: &str, token: &str) -> Refusal {
         let refusal = self.verify(token);
         let Err(refusal) = refusal else {
@@ -161,7 +161,7 @@ impl Stage {
         refusal
     }
 
-    /// Refused for a fault of form, claims included.
+    /// Asserts that the token is refused as malformed, claims included.
     pub async fn malformed(&self, name: &str, token: &str) -> Malformed {
         match self.refused(name, token).await {
             Refusal::Malformed(why) => why,
@@ -173,14 +173,14 @@ impl Stage {
         assert_eq!(self.refused(name, token).await, why.into(), "{name}");
     }
 
-    /// Refused by the resources. What is no text at all cannot be put to the library.
+    /// Asserts that the resources refuse the token. Bytes that are not text cannot be passed to the library.
     pub async fn refused_over_http(&self, name: &str, token: &[u8]) {
         if token.starts_with(b" ") {
-            // Spaces before a token are not a part of it (RFC 9110, section 11.4).
+            // Spaces before a token are not part of it (RFC 9110, section 11.4).
             return;
         }
         let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ", token].concat()) else {
-            // No request can carry it.
+            // No request can carry the token.
             return;
         };
         let one_word = |b: &u8| b.is_ascii_graphic() && *b != b',';
@@ -207,7 +207,7 @@ impl Stage {
     }
 }
 
-/// That second as `format` writes it, raw.
+/// Returns `second` as raw JSON in the notation of `format`.
 pub fn date(format: Format, second: i64) -> String {
     match format {
         Format::Jwt => second.to_string(),

@@ -1,4 +1,4 @@
-//! Attacks on the token's text: every one of them leaves the JSON within as it was.
+//! Attacks on the token's text that leave the JSON in it unchanged.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -10,8 +10,8 @@ use crate::stage::Stage;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// A token with each of its parts put through `change`, one at a time, and signed anew where a
-/// signature covers the part's text. A PASETO's covers what the text says.
+/// Applies `change` to one part of the token at a time, and signs again where a signature covers the part's text. A
+/// PASETO's signature covers the decoded content instead.
 fn each_part(
     stage: &Stage,
     token: &str,
@@ -36,7 +36,7 @@ fn each_part(
     ]
 }
 
-/// A malformed signature is one that does not fit: the two need not be told apart.
+/// Returns whether the fault is one of form. A malformed signature need not be told apart from a wrong one.
 fn is_of_form(why: Malformed) -> bool {
     matches!(why, Malformed::Shape | Malformed::Signature)
 }
@@ -60,7 +60,7 @@ async fn every_flipped_bit() {
     }
 }
 
-/// The bits of what the parts say, so that the text stays canonical.
+/// Flips bits of the decoded parts, so that the text stays canonical.
 #[tokio::test]
 async fn every_flipped_bit_below_the_base64() {
     for algorithm in Algorithm::ALL {
@@ -123,7 +123,7 @@ async fn every_missing_and_every_doubled_character() {
 async fn base64_padding() {
     for stage in Stage::of_each_format().await {
         for spaces in 0..3 {
-            // So that each part once needs no padding, once one and once two.
+            // Three lengths, so that each part needs no padding, one character and two characters of it.
             let token = stage.forger.seal(
                 stage.header.text() + &" ".repeat(spaces),
                 stage.claims.text() + &" ".repeat(spaces),
@@ -145,7 +145,7 @@ async fn base64_with_plus_and_slash() {
     for stage in Stage::of_each_format().await {
         let mut seen = 0;
         for pad in 0..3 {
-            // `>` and `?` at the end of three bytes make `-` and `_`.
+            // `>` and `?` at the end of three bytes encode to `-` and `_`.
             let claims = stage
                 .claims
                 .with("pad", &format!("\"{}>>>???\"", "x".repeat(pad)));
@@ -173,7 +173,7 @@ async fn base64_with_plus_and_slash() {
     }
 }
 
-/// `part` with each other setting of the bits that its last character has and no byte needs.
+/// Returns `part` with each other value of the unused bits of its last character.
 fn other_endings(part: &str) -> Vec<String> {
     let settings = [1, 1, 16, 4][part.len() % 4];
     let (rest, last) = part.split_at(part.len() - 1);
@@ -269,7 +269,7 @@ async fn too_few_and_too_many_parts() {
     }
 }
 
-/// Each signed as it stands, so that nothing but the empty part is wrong.
+/// Each is signed as sent, so that only the empty part is wrong.
 #[tokio::test]
 async fn empty_parts() {
     let stage = Stage::new().await;
@@ -302,7 +302,7 @@ async fn json_serialisation() {
         format!(
             r#"{{"payload":"{payload}","signatures":[{{"protected":"{header}","signature":"{signature}"}}]}}"#
         ),
-        // Without a comma, so that it is one word to HTTP.
+        // Without a comma, so that HTTP reads it as one word.
         format!(r#"{{"token":"{}"}}"#, stage.genuine),
         format!(r#"["{}"]"#, stage.genuine),
     ] {

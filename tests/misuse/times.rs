@@ -1,4 +1,4 @@
-//! Times that are missing, of another type, or not possible.
+//! Times that are missing, of another type, or out of range.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use waxseal::token::Malformed;
 use crate::common::{House, START};
 use crate::stage::{DATES, Stage, of_algorithm};
 
-/// No number of whole seconds that a date can be.
+/// Asserts that every value that is not a date in whole seconds is refused.
 async fn no_date(claim: &'static str) {
     for stage in Stage::of_each_format().await {
-        // The issuer writes no `nbf`, and nobody needs one.
+        // The issuer writes no `nbf`, and the claim is optional.
         let is_needed = claim != "nbf";
         let good = stage.second(if is_needed { claim } else { "iat" });
         if is_needed {
@@ -55,7 +55,7 @@ async fn no_date(claim: &'static str) {
                 .refused_for(&format!("{claim} {raw}"), &token, Malformed::Claims(claim))
                 .await;
         }
-        // 1e400 is beyond every double, so that it is not even JSON to some readers.
+        // 1e400 exceeds every double, so to some parsers it is not even JSON.
         let why = stage
             .malformed("1e400", &stage.with_claim(claim, "1e400"))
             .await;
@@ -76,7 +76,7 @@ mod missing_or_no_whole_number {
     no_date!(exp iat nbf auth_time renew_at session_expiry);
 }
 
-/// Set together, in seconds from the start of the clock.
+/// Sets several times together, in seconds from the start of the clock.
 fn with_times(stage: &Stage, times: &[(&str, i64)]) -> String {
     let claims = times
         .iter()
@@ -178,7 +178,7 @@ async fn beyond_the_lifetime_cap() {
                     .await;
             }
         }
-        // Longer by an earlier beginning.
+        // Longer because the session begins earlier.
         for auth_time in [-1, -cap, -START.secs()] {
             let times = [
                 ("auth_time", auth_time),
@@ -192,7 +192,7 @@ async fn beyond_the_lifetime_cap() {
     }
 }
 
-/// The cap is the cap of every policy, also of one whose sessions are as long as they can be.
+/// The cap holds for every policy, even for the one with the longest sessions.
 #[tokio::test]
 async fn beyond_the_lifetime_cap_of_the_longest_policy() {
     for algorithm in Algorithm::ALL {
@@ -261,7 +261,7 @@ async fn nbf_in_the_future() {
                 )
                 .await;
         }
-        // Also one that is remembered, when the clock is set back by more than the verifier rides out.
+        // Also a remembered token, when the clock is set back by more than the verifier tolerates.
         let token = from(leeway);
         stage.accepted("at the edge", &token).await;
         stage
@@ -312,7 +312,7 @@ async fn auth_time_after_iat() {
     }
 }
 
-/// A clock that is set back must not make a token good before it was issued.
+/// A clock that is set back must not make a token valid before it was issued.
 #[tokio::test]
 async fn used_before_it_was_issued() {
     for stage in Stage::of_each_format().await {

@@ -1,4 +1,4 @@
-//! `private_key_jwt` (RFC 7523, section 3, and its revision): what a client signs to say who it is.
+//! `private_key_jwt` (RFC 7523, section 3, and its revision): the assertion by which a client authenticates.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn keyed() -> (House, ClientId, Forger) {
     (house, id, key)
 }
 
-/// Refused, and the same claims without the fault are good.
+/// Asserts that `bad` is refused, and that the same claims without the fault (`good`) are accepted.
 async fn refuses(house: &House, key: &Forger, what: &str, good: &Value, bad: &Value) {
     let answer = present(house, &assertion(key, "EdDSA", bad), &[]).await;
     refused(what, &answer, 401, "invalid_client");
@@ -59,7 +59,7 @@ async fn the_audience_is_the_issuer_alone() {
 async fn its_times_are_whole_and_near() {
     let (house, id, key) = keyed().await;
     let now = START.secs();
-    // By a leeway of 5 seconds.
+    // With a leeway of 5 seconds.
     for (index, (name, bad, good)) in [
         ("exp", json!(now - 5), json!(now - 4)),
         ("exp", json!(now + HOUR + 6), json!(now + HOUR + 5)),
@@ -116,7 +116,7 @@ async fn what_it_must_say_may_not_be_missing_or_of_another_kind() {
         ("iss", json!(ISSUER)),
         ("iss", json!([id])),
         ("sub", json!(other)),
-        // Another client's name under this one's key.
+        // Another client's ID, signed with this client's key.
         ("sub", json!(stranger)),
         ("sub", json!("keyed")),
         ("sub", json!(17)),
@@ -181,13 +181,13 @@ async fn it_is_good_once() {
     access_token(&present(&house, &signed, &[]).await);
     let answer = present(&house, &signed, &[]).await;
     refused("the same text", &answer, 401, "invalid_client");
-    // Its name counts, and not its text: here it says something else besides.
+    // Replay detection uses the `jti`, not the text: this assertion has the same `jti` and another `exp`.
     let mut other = claims.clone();
     other["exp"] = json!(START.secs() + 90);
     let answer = present(&house, &assertion(&key, "EdDSA", &other), &[]).await;
     refused("the same name", &answer, 401, "invalid_client");
 
-    // Another client may use the same name.
+    // Another client may use the same `jti`.
     let (second, key_of_second) = add_keyed_client(&house, "second", Algorithm::EdDsa).await;
     let own = assertion(
         &key_of_second,
@@ -196,7 +196,7 @@ async fn it_is_good_once() {
     );
     access_token(&present(&house, &own, &[]).await);
 
-    // At the other endpoints it is used up too.
+    // The assertion is used up at the other endpoints too.
     for path in ["/oauth/revoke", "/oauth/introspect"] {
         let fields = super::stage::form(&[
             ("client_assertion_type", super::stage::BEARER_ASSERTION),
@@ -250,7 +250,7 @@ async fn it_stays_used_up_over_a_restart_a_compaction_and_steps_of_the_clock() {
     refuses(&house.await, "with a larger leeway").await;
 }
 
-/// It is remembered for as long as anybody would take it, and then no longer.
+/// A `jti` is remembered for as long as its assertion could be accepted, and no longer.
 #[tokio::test]
 async fn it_is_remembered_until_it_has_long_expired_and_then_forgotten() {
     let (house, id, key) = keyed().await;
@@ -259,7 +259,7 @@ async fn it_is_remembered_until_it_has_long_expired_and_then_forgotten() {
     for (wait, forgotten) in [(LIFETIME_CAP, false), (Duration::from_secs(65), true)] {
         house.pass(wait).await;
         house.waxseal.compact().await.unwrap();
-        // The same name, with times that are good now.
+        // The same `jti`, with times that are valid now.
         let claims = assertion_claims(&house, id, "a");
         let answer = present(&house, &assertion(&key, "EdDSA", &claims), &[]).await;
         assert_eq!(answer.status == 200, forgotten, "{wait:?}: {answer:?}");
@@ -282,7 +282,7 @@ async fn other_keys_take_the_place_of_those_from_before() {
     ] });
     let keys = ClientKeys::parse(&set.to_string()).unwrap();
     change(&house, id, ClientChange::Keys(keys)).await;
-    // The old one and the new ones, side by side.
+    // The old key and the new ones, side by side.
     for (key, kid, alg) in [
         (&old, "one", "EdDSA"),
         (&ed, "two", "EdDSA"),
@@ -314,7 +314,7 @@ async fn other_keys_take_the_place_of_those_from_before() {
     let answer = present(&house, &sign(&old, "one", "EdDSA", "y"), &[]).await;
     refused("the old key", &answer, 401, "invalid_client");
     access_token(&present(&house, &sign(&ed, "two", "EdDSA", "y"), &[]).await);
-    // A single key need not be named.
+    // A client with a single key may omit the `kid`.
     let unnamed = ed.seal(
         r#"{"alg":"EdDSA"}"#,
         assertion_claims(&house, id, "z").to_string(),
@@ -344,7 +344,7 @@ async fn unknown_disabled_and_deleted_get_one_and_the_same_answer() {
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1);
-    // None of that used the assertion up.
+    // None of the refusals used the assertion up.
     change(&house, id, ClientChange::Enable).await;
     let signed = assertion(&key, "EdDSA", &assertion_claims(&house, id, "a"));
     access_token(&present(&house, &signed, &[]).await);

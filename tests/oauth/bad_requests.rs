@@ -1,4 +1,4 @@
-//! `POST /oauth/token`: what is refused, and how.
+//! `POST /oauth/token`: malformed requests, and their refusals.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
@@ -18,7 +18,7 @@ const GRANT: Pair = ("grant_type", "client_credentials");
 async fn billing() -> (House, Service) {
     let house = House::new().await;
     let client = add_client(&house, "billing", "orders:read", &[]).await;
-    // What is refused below is refused for the one thing that is wrong with it.
+    // The valid request succeeds, so a refusal below is due to the one fault in it.
     token(&house, &client).await;
     (house, client)
 }
@@ -39,7 +39,7 @@ async fn a_parameter_that_is_there_twice_is_refused() {
         let answer = ask(&house, &client, &[(name, value), (name, value)]).await;
         refused(name, &answer, 400, "invalid_request");
     }
-    // A name may be written in more than one way.
+    // A parameter's name can be encoded in several ways.
     let authorization = client.basic();
     let body = "grant_type=client_credentials&scope=orders%3Aread&sc%6Fpe=orders%3Aread";
     let answer = send(
@@ -94,7 +94,7 @@ async fn a_client_says_once_and_in_one_way_who_it_is() {
         let answer = post(&house, &headers, &[&[GRANT][..], &fields].concat()).await;
         refused(what, &answer, 400, "invalid_request");
     }
-    // Nothing of that used the assertion up.
+    // None of these requests used the assertion up.
     let fields = [&[GRANT][..], &proof].concat();
     assert_eq!(post(&house, &[], &fields).await.status, 200);
 }
@@ -132,7 +132,7 @@ async fn other_ways_to_say_who_one_is_are_not_taken() {
             r#"Basic realm="waxseal""#
         );
     }
-    // In the address nothing counts (RFC 6749, section 2.3.1).
+    // Credentials in the URL do not count (RFC 6749, section 2.3.1).
     let path =
         format!("/oauth/token?client_id={id}&client_secret={secret}&grant_type=client_credentials");
     let answer = send(&house, &path, &[], &form(&[GRANT])).await;
@@ -241,7 +241,7 @@ async fn a_huge_body_is_refused_whether_it_says_so_or_not() {
     let said = [headers[0], ("content-length", length.as_str())];
     let answer = send(&house, "/oauth/token", &said, &huge).await;
     refused("with its length", &answer, 413, "invalid_request");
-    // Many small parameters are as many as fit, and no trouble.
+    // Many small parameters within the size limit are accepted.
     let many: String = (0..2000).map(|number| format!("{number}&")).collect();
     let answer = send(
         &house,
@@ -253,7 +253,7 @@ async fn a_huge_body_is_refused_whether_it_says_so_or_not() {
     assert_eq!(answer.status, 200);
 }
 
-/// The headers that must not tell more than the body does.
+/// Returns the headers, which must reveal no more than the body does.
 fn telling(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     headers.remove("x-request-id");

@@ -1,4 +1,4 @@
-//! Clients' tokens under clocks that step: what had expired or was ended stays dead, and nobody is shut out.
+//! Client tokens under clock steps: expired and ended tokens stay dead, and no client is locked out.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn what_had_expired_stays_dead_when_the_clock_is_set_back() {
         let second = token(&house, &client).await;
         assert_eq!(house.verify(&second).await, 200, "{case}");
 
-        // What was got while the clock was back is no safer from a second step.
+        // A token issued while the clock was back is not immune to a second step.
         house.pass(6 * MINUTE).await;
         assert_eq!(house.verify(&second).await, 401, "{case}");
         house.clock.step_to(START.plus(4 * MINUTE));
@@ -115,8 +115,7 @@ async fn what_was_ended_stays_dead_when_its_revocation_is_dropped() {
     }
 }
 
-/// Got while the clock was hours ahead: the tokens come alive again when the time has come, unless they were
-/// ended.
+/// Tokens issued while the clock was hours ahead become valid again when that time comes, unless they were ended.
 #[tokio::test]
 async fn a_cut_off_by_the_right_clock_ends_what_was_got_while_it_was_ahead() {
     for restarted in [false, true] {
@@ -133,7 +132,7 @@ async fn a_cut_off_by_the_right_clock_ends_what_was_got_while_it_was_ahead() {
         change(&house, client.id, ClientChange::EndTokens).await;
         let after = token(&house, &client).await;
         assert_eq!(house.verify(&after).await, 200);
-        // One that was got after the cut-off, whose time is past it, can be ended by itself.
+        // A token issued after the cut-off, with a time later than the cut-off's, can be revoked individually.
         assert_eq!(end(&house, &client, &after).await, 200);
         assert_eq!(house.verify(&after).await, 401);
         house.pass(3 * HOUR - MINUTE).await;
@@ -152,7 +151,7 @@ async fn a_cut_off_by_the_right_clock_ends_what_was_got_while_it_was_ahead() {
     }
 }
 
-/// To say 200 would be to say that it is over, and it will be good soon.
+/// 200 would claim that the token is revoked, though it will soon be valid.
 #[tokio::test]
 async fn a_token_from_the_future_is_not_said_to_be_revoked() {
     let (house, client) = billing().await;

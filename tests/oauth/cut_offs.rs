@@ -1,4 +1,4 @@
-//! What ends a client's tokens ends them at once and for good, and not those that it gets afterwards.
+//! A cut-off ends a client's tokens at once and for good, but not those issued to it afterwards.
 
 use serde_json::json;
 use waxseal::account::client::{Changed, ClientChange};
@@ -51,7 +51,7 @@ async fn disabling_and_revoking_a_client_end_its_tokens_and_no_others() {
             refused("disabled", &answer, 401, "invalid_client");
             change(&house, client.id, ClientChange::Enable).await;
         }
-        // In the same millisecond, and it is past the cut-off.
+        // Issued in the same millisecond, after the cut-off.
         let after = token(&house, &client).await;
         assert_eq!(house.verify(&after).await, 200);
         let house = house.restart(|_| {}).await;
@@ -59,7 +59,7 @@ async fn disabling_and_revoking_a_client_end_its_tokens_and_no_others() {
         for token in &before {
             is_ended(&house, token, TargetKind::Client);
         }
-        // And once more.
+        // A second cut-off ends that one too.
         change(&house, client.id, ClientChange::EndTokens).await;
         is_ended(&house, &after, TargetKind::Client);
         assert_eq!(house.verify(&token(&house, &client).await).await, 200);
@@ -98,7 +98,7 @@ async fn revoking_everything_ends_clients_tokens_too() {
     for token in &before {
         is_ended(&house, token, TargetKind::Everything);
     }
-    // A client that is newer than the cut-off, too.
+    // A client added after the cut-off also gets a valid token.
     let newest = add_client(&house, "newest", "", &[]).await;
     assert_eq!(house.verify(&token(&house, &newest).await).await, 200);
 }
@@ -134,7 +134,7 @@ async fn changes_that_end_nothing_end_nothing() {
     assert_eq!(head.cursor.seq, 0);
 }
 
-/// A token that was revoked by its `jti` and is ended by a cut-off besides, in either order.
+/// A token that is both revoked by its `jti` and ended by a cut-off, in either order.
 #[tokio::test]
 async fn any_scope_is_enough() {
     for jti_first in [true, false] {

@@ -1,4 +1,4 @@
-//! An app of one's own whose handlers ask for a session, a service, either, and for scopes.
+//! An app built on the library whose handlers require a session, a client, either of them, or scopes.
 
 use axum::Router;
 use axum::body::Body;
@@ -137,7 +137,7 @@ async fn each_kind_reaches_what_asks_for_it_and_nothing_else() {
         statuses(&app, &none).await,
         [401, 401, 200, 200, 403, 403, 401]
     );
-    // A scope makes no session of a service.
+    // A scope does not make a client's token a session.
     assert_eq!(
         statuses(&app, &named).await,
         [401, 401, 200, 200, 403, 403, 401]
@@ -243,7 +243,7 @@ async fn a_token_for_another_service_reaches_nothing_here() {
     let client = add_client(&house, "billing", "orders:read orders:write", &audiences).await;
     let token = token(&house, &client).await;
     assert_eq!(statuses(&app, &token).await, [401; 7]);
-    // A house of that audience, with the same keys and the same log, takes it.
+    // A service with that audience, with the same keys and the same log, accepts the token.
     let house = house
         .restart(|settings| settings.audience = audiences[0].to_owned())
         .await;
@@ -254,7 +254,7 @@ async fn a_token_for_another_service_reaches_nothing_here() {
     );
 }
 
-/// Cookies are what browsers carry, and a browser is no service.
+/// Browsers carry cookies, and a browser is not a client.
 #[tokio::test]
 async fn a_services_token_in_the_session_cookie_is_refused() {
     let house = House::new().await;
@@ -268,7 +268,7 @@ async fn a_services_token_in_the_session_cookie_is_refused() {
         let answer = call(&app, path, &[("cookie", &cookie(&service)), own_page]).await;
         assert_eq!(answer.status, 401, "{path}");
         assert_eq!(answer.code(), "invalid_token", "{path}");
-        // Beside a token of its own as well.
+        // Also next to a bearer token of its own.
         let bearer = format!("Bearer {session}");
         let both = [("cookie", cookie(&service)), ("authorization", bearer)];
         let both = both.each_ref().map(|(name, value)| (*name, value.as_str()));

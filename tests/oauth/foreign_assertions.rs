@@ -1,4 +1,4 @@
-//! What is signed, but not as a client's assertion must be.
+//! Signed tokens that are not valid client assertions.
 
 use ring::hmac;
 use serde_json::json;
@@ -23,7 +23,7 @@ fn hs256(secret: &[u8], header: &str, claims: &str) -> String {
 async fn a_shared_secret_signs_nothing() {
     let house = House::new().await;
     let (id, key) = add_keyed_client(&house, "keyed", Algorithm::EdDsa).await;
-    // The same client has a secret too.
+    // The client also has a secret.
     let (secret, digest) = super::stage::new_secret();
     change(&house, id, ClientChange::AddSecret(digest)).await;
     let claims = assertion_claims(&house, id, "a").to_string();
@@ -154,7 +154,7 @@ async fn the_header_is_alg_typ_and_kid_and_the_typ_is_an_assertions() {
     }
 }
 
-/// Also where a client was given the service's own public key by mistake.
+/// Even if a client was given the service's own public key by mistake.
 #[tokio::test]
 async fn a_token_is_no_assertion() {
     let house = House::new().await;

@@ -25,7 +25,7 @@ async fn a_client_is_told_about_its_own_token_in_both_formats() {
         .await;
         for (name, scope, audiences) in [
             ("billing", "orders:read stock:read", &[][..]),
-            // Whomever it is meant for.
+            // Whatever the token's audience.
             ("stock", "stock:read", &["https://orders.example"]),
         ] {
             let client = add_client(&house, name, scope, audiences).await;
@@ -79,7 +79,7 @@ async fn another_clients_token_is_told_about_only_with_the_scope_for_it() {
     refused("disabled", &answer, 401, "invalid_client");
 }
 
-/// The headers that must not tell more than the body does.
+/// Returns the headers, which must reveal no more than the body does.
 fn telling(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     for name in ["x-request-id", "date"] {
@@ -158,7 +158,7 @@ async fn a_superseded_token_is_not_active() {
     house.pass(Duration::from_secs(60)).await;
     let answer = ask_about(&house, &client, &before).await;
     assert_eq!(answer.body, br#"{"active":false}"#);
-    // To ask is no theft: the session goes on.
+    // Introspection of a superseded token is not theft: the session continues.
     assert_eq!(
         ask_about(&house, &client, &session).await.json()["active"],
         true

@@ -1,4 +1,4 @@
-//! How often strangers may try to be a client, and how much a client may ask for.
+//! Rate limits on client authentication by strangers and on the requests of a client.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::stage::{Service, add_client, ask, basic, error, form, send_as};
 const PATHS: [&str; 3] = ["/oauth/token", "/oauth/introspect", "/oauth/revoke"];
 const FAILURES: usize = 20;
 
-/// A request that came over a connection from that address, or from that one behind a trusted proxy.
+/// Sends a request over a connection from `peer`, or from a client behind a trusted proxy.
 async fn from(house: &House, peer: &str, path: &str, authorization: &str) -> Answer {
     let body = form(&[("grant_type", "client_credentials"), ("token", "none")]);
     let request = Request::post(path)
@@ -31,7 +31,7 @@ async fn from(house: &House, peer: &str, path: &str, authorization: &str) -> Ans
     house.send(request).await
 }
 
-/// The seconds that a refusal asks to wait.
+/// Returns the seconds that a refusal asks to wait.
 fn wait(answer: &Answer) -> u64 {
     assert_eq!(
         error(answer),
@@ -52,7 +52,7 @@ async fn house() -> (House, Service) {
     })
     .await;
     let client = add_client(&house, "billing", "orders:read", &[]).await;
-    // Which clients exist is read when the service starts.
+    // The service reads the list of clients when it starts.
     let house = house.restart(|_| {}).await;
     (house, client)
 }
@@ -76,9 +76,9 @@ async fn a_network_that_guesses_is_limited_at_every_endpoint_together() {
     for path in PATHS {
         for peer in network {
             assert_eq!(wait(&from(&house, peer, path, &nobody).await), 3);
-            // One that is not known to exist is limited with the right secret too.
+            // A client that this node does not know yet is limited even with the right secret.
             assert_eq!(wait(&from(&house, peer, path, &added.basic()).await), 3);
-            // One that is has a limit of its own, which the guesses of others do not use up.
+            // A known client has a limit of its own, which other clients' guesses do not use up.
             let good = from(&house, peer, path, &client.basic()).await;
             assert_eq!(good.status, 200, "{good:?}");
         }
@@ -113,7 +113,7 @@ async fn a_client_is_not_shut_out_by_a_neighbour_and_uses_up_no_limit() {
         let answer = from(&house, home, PATHS[0], &nobody).await;
         let expected = if n < FAILURES { 401 } else { 429 };
         assert_eq!(answer.status, expected, "{n}: {answer:?}");
-        // The neighbour may know the client's ID, but not its secret.
+        // The neighbour may know the client's ID but not its secret.
         assert_eq!(from(&house, home, PATHS[0], &wrong).await.status, 401);
         if n % FAILURES == 0 {
             let good = from(&house, home, PATHS[1], &client.basic()).await;
@@ -132,7 +132,7 @@ async fn a_client_gets_so_many_tokens_and_another_is_not_kept_waiting() {
     }
     assert_eq!(wait(&ask(&house, &client, &[]).await), 1);
     assert_eq!(ask(&house, &other, &[]).await.status, 200);
-    // What ends tokens is never limited.
+    // Revocation is never limited.
     let ended = send_as(&house, &client, "/oauth/revoke", &[("token", "none")]).await;
     assert_eq!(ended.status, 200, "{ended:?}");
     house.pass(Duration::from_millis(100)).await;
@@ -158,7 +158,7 @@ async fn a_client_asks_about_so_many_tokens_at_a_time() {
         let status = answer.unwrap().status().as_u16();
         assert!([200, 429].contains(&status), "{status}");
     }
-    // All have ended, and leave nothing behind.
+    // All requests have finished and hold no capacity.
     for _ in 0..100 {
         let answer = send_as(&house, &client, "/oauth/introspect", &[("token", "none")]).await;
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -1,4 +1,4 @@
-//! Services with credentials of their own, and the endpoints of OAuth that they speak to.
+//! OAuth clients with credentials of their own, and the endpoints that they use.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

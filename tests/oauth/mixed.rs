@@ -1,5 +1,5 @@
-//! Neither kind of token passes for the other, nor a mixture for either: also when the service's own key
-//! signed it.
+//! Neither kind of token passes for the other, and a mixture passes for neither, even if the service's own key signed
+//! it.
 
 use serde_json::json;
 use waxseal::key::{Algorithm, Format};
@@ -13,7 +13,7 @@ use super::stage::{add_client, token};
 
 const SESSION_CLAIMS: [&str; 5] = ["sid", "auth_time", "renew_at", "session_expiry", "amr"];
 
-/// A house, the forger with its key, and the genuine claims of both kinds.
+/// A service, a forger that holds its key, and the genuine claims of both kinds of token.
 struct Stage {
     house: House,
     forger: Forger,
@@ -47,7 +47,7 @@ impl Stage {
             client: Members::of(&client),
             house,
         };
-        // What is refused below is refused for what was done to it.
+        // The unchanged claims are accepted, so a refusal below is due to the change made to them.
         let verdict = stage.judge(&stage.session).await;
         assert!(matches!(verdict, Ok(Verified::Session(_))), "{verdict:?}");
         let verdict = stage.judge(&stage.client).await;
@@ -55,7 +55,7 @@ impl Stage {
         stage
     }
 
-    /// What the library says, with which the resource must agree.
+    /// Returns the library's verdict. Asserts that the HTTP resource agrees.
     async fn judge(&self, claims: &Members) -> Result<Verified, Refusal> {
         let token = self.forger.seal(self.header.text(), claims.text());
         let verdict = self.house.waxseal.verifier().verify_any(&token);
@@ -150,7 +150,7 @@ async fn every_claim_of_a_clients_token_is_there_and_of_its_type() {
             stage.malformed(&name, &stage.client.without(&name)).await;
             for raw in ["null", "true", "[]", "{}", "1.5", "-1", "\"\u{7f}\""] {
                 let claims = stage.client.with(&name, raw);
-                // Any text is somebody's name.
+                // Any text is well-formed as an issuer or audience: only the value is wrong.
                 if matches!((name.as_str(), raw), ("iss" | "aud", "\"\u{7f}\"")) {
                     assert!(stage.judge(&claims).await.is_err());
                 } else {
@@ -199,7 +199,7 @@ async fn times_issuer_and_audience_of_a_clients_token_are_judged_as_a_sessions()
     }
 }
 
-/// Who asks for a session gets one, or an error.
+/// An app that asks for a session gets one or an error.
 #[tokio::test]
 async fn a_clients_token_is_no_session_to_the_library_either() {
     let house = House::new().await;

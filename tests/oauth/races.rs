@@ -1,4 +1,4 @@
-//! A client that gets a token while something ends its tokens: it gets none, or one that is ended too.
+//! A client requests a token while its tokens are being ended: it gets none, or one that is ended too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +24,11 @@ use super::stage::{Service, add_client};
 
 const CALLERS: usize = 3;
 
-/// One step of a schedule. A token takes three: the issuer looks at the clock, at the store, and writes.
+/// One step of a schedule. Issuing a token takes three: the issuer reads the clock, reads the store, and writes.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Go(usize),
-    /// A cut-off by a process whose clock is that many milliseconds off.
+    /// A cut-off by a process whose clock is off by this many milliseconds.
     CutOff(CutOff, i64),
     Enable,
     Clock(i64),
@@ -59,23 +59,23 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A token under way, and what must become of it.
+/// A token being issued, and what must become of it.
 #[derive(Default)]
 struct Caller {
     asked: Option<Timestamp>,
     start: Option<ClientStart>,
-    /// A cut-off came since the store was looked at.
+    /// A cut-off happened after the read of the store.
     cut: bool,
-    /// The client was enabled since: whether it loses is not said.
+    /// The client was enabled after that read: the test does not prescribe whether issuing fails.
     touched: bool,
-    /// The clock was stepped since it was looked at.
+    /// The clock was stepped after the issuer read it.
     stepped: bool,
 }
 
-/// A token that was handed out, and no cut-off came.
+/// An issued token that no cut-off followed.
 struct Live {
     claims: ClientClaims,
-    /// The clock was stepped, so that it may have expired.
+    /// The clock was stepped, so the token may have expired.
     stepped: bool,
 }
 
@@ -88,7 +88,7 @@ struct World {
     live: Vec<Live>,
     dead: Vec<ClientClaims>,
     cut_offs: usize,
-    /// How many tokens were got after a cut-off.
+    /// The number of tokens issued after a cut-off.
     got_after: usize,
 }
 
@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// The next step of a caller, in the issuer's order. After one token it gets another.
+    /// Performs a caller's next step, in the issuer's order. After one token the caller requests another.
     async fn go(&mut self, index: usize, list: &RevocationList) {
         let clients = self.house.waxseal.clients();
         let caller = &mut self.callers[index];
@@ -212,12 +212,12 @@ impl World {
                 let live = self.live.iter_mut().map(|live| &mut live.stepped);
                 callers.chain(live).for_each(|stepped| *stepped = true);
             }
-            // The list alone is what a restart loses.
+            // A restart loses only the list.
             Step::Restart => {}
         }
     }
 
-    /// What was got after every cut-off lives, and what was got before one is dead.
+    /// Asserts that tokens issued after every cut-off are alive, and that those issued before one are dead.
     fn check(&self, list: &RevocationList) {
         for Live { claims, stepped } in &self.live {
             match list.client_dead(claims, &self.kid) {
@@ -295,7 +295,7 @@ fn alive(house: &House, token: &str) -> bool {
     }
 }
 
-/// By the issuer itself: the client is known already when the cut-off is written.
+/// In the issuer: the client is already authenticated when the cut-off is written.
 #[tokio::test]
 async fn a_token_that_a_change_overtakes_is_not_handed_out() {
     let (_, kept) = super::stage::new_secret();
@@ -303,7 +303,7 @@ async fn a_token_that_a_change_overtakes_is_not_handed_out() {
         Some(ClientChange::Disable),
         Some(ClientChange::Delete),
         Some(ClientChange::EndTokens),
-        // A secret that was dropped meanwhile gets nothing any more either.
+        // Nor does a secret that was removed meanwhile get a token.
         Some(ClientChange::AddSecret(kept)),
         Some(ClientChange::FinishRotation),
         None,
@@ -319,7 +319,7 @@ async fn a_token_that_a_change_overtakes_is_not_handed_out() {
                 .authenticate_client(&credentials(&client))
                 .await
                 .unwrap();
-            // By a clock that may be behind: the times alone would not end the token.
+            // With a clock that may be behind, the times alone would not end the token.
             let clients = house.waxseal.clients();
             match wanted.clone() {
                 Some(change) => {
@@ -348,7 +348,7 @@ async fn a_token_that_races_a_disabling_a_deletion_or_a_cut_off_loses() {
         let client = add_client(&house, "billing", "", &[]).await;
         let issuer = house.waxseal.issuer();
         let get = async |pause: i64| {
-            // The change gets its turn at different moments of this one.
+            // Varies the moment at which the change interrupts the request.
             for _ in 0..pause {
                 tokio::task::yield_now().await;
             }
@@ -360,7 +360,7 @@ async fn a_token_that_races_a_disabling_a_deletion_or_a_cut_off_loses() {
                 .map_err(|why| assert!(matches!(why, ClientTokenError::Lost)))
         };
         let before = get(0).await.unwrap();
-        // The time of the change is after that token's and before those of the others.
+        // The time of the change is later than that token's and earlier than the others'.
         let at = START.plus(Duration::from_secs(2));
         house.clock.step_to(START.plus(Duration::from_secs(4)));
         let change = match round % 3 {
@@ -376,7 +376,7 @@ async fn a_token_that_races_a_disabling_a_deletion_or_a_cut_off_loses() {
             let clients = house.waxseal.clients();
             clients.change_client(client.id, change, at).await.unwrap();
             house.waxseal.catch_up().await.unwrap();
-            // Whoever asks now is past it.
+            // A token requested now is past the cut-off.
             ends.then_some(())
         };
         let (again, a, b, c) = tokio::join!(race, get(round % 7), get(round % 11), get(20));
@@ -386,7 +386,7 @@ async fn a_token_that_races_a_disabling_a_deletion_or_a_cut_off_loses() {
                 Err(()) => lost += 1,
                 Ok(token) => {
                     won += 1;
-                    // After a disabling or a deletion there is none; after a cut-off alone there may be.
+                    // After a disable or delete no token stays alive; after a mere cut-off one may.
                     assert!(again.is_some() || !alive(&house, &token), "round {round}");
                 }
             }

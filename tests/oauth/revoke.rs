@@ -19,7 +19,7 @@ async fn billing() -> (House, Service) {
     (house, client)
 }
 
-/// Revokes, and gives nothing away.
+/// Revokes a token, and asserts that the answer reveals nothing.
 async fn end(house: &House, client: &Service, token: &str) {
     let answer = send_as(house, client, "/oauth/revoke", &[("token", token)]).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -35,7 +35,7 @@ async fn a_client_ends_its_own_token_and_no_other_of_its_own() {
     assert_eq!(house.verify(&two).await, 200);
     let verdict = house.waxseal.verifier().verify_any(&one);
     assert_eq!(verdict, Err(Refusal::Revoked(TargetKind::Token)));
-    // Again, and nothing more is written.
+    // Revoking it again writes nothing.
     let seq = async |house: &House| {
         house
             .waxseal
@@ -111,7 +111,7 @@ async fn what_is_no_good_token_is_over_already() {
     refused("two tokens", &answer, 400, "invalid_request");
 }
 
-/// RFC 7009, section 2.1: a hint that is wrong changes nothing.
+/// RFC 7009, section 2.1: a wrong hint changes nothing.
 #[tokio::test]
 async fn a_hint_is_only_a_hint() {
     let (house, client) = billing().await;
@@ -138,7 +138,7 @@ async fn another_clients_token_is_refused_and_lives_on() {
     );
 }
 
-/// A session's token, renewed or touched if that is due.
+/// Returns the session's token, renewed or touched if that is due.
 async fn renewed(house: &House, token: &str) -> String {
     let answer = house.post("/session/renew", Some(token), None).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -165,7 +165,7 @@ async fn a_session_ends_with_its_whole_lineage_whichever_of_its_tokens_comes() {
         let next = renewed(&house, &touched_again).await;
         assert_eq!(generation(&next), "1");
         let copy = renewed(&house, &next).await;
-        // The grace of the generation from before is over.
+        // The grace of the superseded generation is over.
         house.pass(2 * MINUTE).await;
         let all = [&touched, &touched_again, &next, &copy];
         let alive: Vec<_> = [
@@ -177,7 +177,7 @@ async fn a_session_ends_with_its_whole_lineage_whichever_of_its_tokens_comes() {
         .collect();
         assert_eq!(alive, [401, 200]);
         end(&house, &client, all[presented]).await;
-        // One that expired by idleness ends nothing: it was over.
+        // A token that has expired by the idle timeout ends nothing.
         let ends = presented > 0;
         let expected = if ends { 401 } else { 200 };
         for token in [&next, &copy] {
@@ -191,7 +191,7 @@ async fn a_session_ends_with_its_whole_lineage_whichever_of_its_tokens_comes() {
             let answer = house.post("/session/renew", Some(&next), None).await;
             assert_eq!(answer.status, 401);
         }
-        // Another session of the user is not touched, and does not see this one any more.
+        // Another session of the user stays valid, and no longer lists this one.
         let after = house.login("alice").await;
         assert_eq!(house.verify(&after).await, 200);
         let listed = house.get("/sessions", &after).await.json().to_string();
@@ -214,13 +214,13 @@ async fn only_a_client_revokes() {
     }
 }
 
-/// Nobody knows then whether there is something to end, and 200 would say so.
+/// With a stale list the service does not know whether there is something to revoke, and 200 would claim that it does.
 #[tokio::test]
 async fn a_list_that_is_stale_is_no_answer() {
     let (house, client) = billing().await;
     house.add_user("alice").await;
     let tokens = [token(&house, &client).await, house.login("alice").await];
-    // The clock goes on, and the list is not read again.
+    // The clock advances without a refresh of the list.
     house.clock.advance(Duration::from_secs(6));
     for token in &tokens {
         assert_eq!(house.verify(token).await, 503);
@@ -239,7 +239,7 @@ async fn a_list_that_is_stale_is_no_answer() {
     }
 }
 
-/// It is good wherever that format is accepted again.
+/// The token is valid wherever its format is accepted again.
 #[tokio::test]
 async fn a_token_of_a_format_that_is_not_accepted_is_not_said_to_be_over() {
     let both = vec![Format::Jwt, Format::Paseto];
@@ -264,7 +264,7 @@ async fn a_token_of_a_format_that_is_not_accepted_is_not_said_to_be_over() {
     assert_eq!(house.verify(&jwt_later).await, 401);
 }
 
-/// It is good again once the service has its old name.
+/// The token is valid again once the service has its old issuer.
 #[tokio::test]
 async fn a_token_from_under_another_name_is_not_said_to_be_over() {
     let house = House::new().await;

@@ -1,4 +1,4 @@
-//! Secrets change without an outage: two are good at once, and no third.
+//! Secret rotation without an outage: two secrets are valid at once, never three.
 
 use waxseal::account::client::{Changed, ClientChange};
 
@@ -42,7 +42,7 @@ async fn two_secrets_are_good_at_once_and_a_third_drops_the_oldest() {
 
     change(&house, client.id, ClientChange::FinishRotation).await;
     assert_eq!(good(&house, &client, &all).await, [false, false, true]);
-    // Again, and nothing is lost.
+    // Repeating it changes nothing.
     change(&house, client.id, ClientChange::FinishRotation).await;
     assert_eq!(good(&house, &client, &all).await, [false, false, true]);
     assert_eq!(

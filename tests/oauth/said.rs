@@ -1,4 +1,4 @@
-//! What is never said: secrets, in answers and in the log.
+//! Secrets never appear in answers or in the log.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -36,7 +36,7 @@ async fn no_answer_and_no_line_of_the_log_has_a_secret_in_it() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    // Everything of this test runs on this thread.
+    // The whole test runs on this thread, so the subscriber sees everything.
     let _heard = tracing::subscriber::set_default(subscriber);
 
     let house = House::new().await;
@@ -61,7 +61,7 @@ async fn no_answer_and_no_line_of_the_log_has_a_secret_in_it() {
         present(&house, &signed, &[]).await,
         present(&house, &late, &[]).await,
     ];
-    // That one gives a token, which is its business.
+    // This endpoint's answer contains a token by design.
     answers.remove(2);
     let wrong = basic(&id, &format!("{secret}x"));
     answers.push(send(&house, "/oauth/token", &[("authorization", &wrong)], "").await);

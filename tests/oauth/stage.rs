@@ -1,4 +1,4 @@
-//! A house with clients, and what they send.
+//! A service with clients, and the requests that they send.
 
 use std::fmt::Write;
 
@@ -17,10 +17,10 @@ use waxseal::time::Clock;
 use super::common::{Answer, House, ISSUER};
 use super::forger::{Forger, decode, encode, header_and_claims};
 
-/// What `client_assertion_type` must be (RFC 7523, section 2.2).
+/// The required value of `client_assertion_type` (RFC 7523, section 2.2).
 pub const BEARER_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// A client, and its secret if it has one.
+/// A client, with its secret if it has one.
 #[derive(Clone, Debug)]
 pub struct Service {
     pub id: ClientId,
@@ -28,7 +28,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// The header that says who it is.
+    /// The header that authenticates the client.
     pub fn basic(&self) -> String {
         basic(&self.id.to_string(), &self.secret)
     }
@@ -38,7 +38,7 @@ pub fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
 }
 
-/// A secret, and what is kept of it.
+/// Generates a client secret and the digest that the store keeps.
 pub fn new_secret() -> (String, SecretDigest) {
     let (secret, digest) = SecretDigest::make(&OsRandom::new());
     (secret.expose_secret().to_owned(), digest)
@@ -74,7 +74,7 @@ pub async fn add_client(house: &House, name: &str, scope: &str, audiences: &[&st
     Service { id, secret }
 }
 
-/// Adds a client that signs assertions with a key of its own, which is given too.
+/// Adds a client that signs assertions with a key of its own, and returns both.
 pub async fn add_keyed_client(
     house: &House,
     name: &str,
@@ -90,7 +90,7 @@ pub async fn add_keyed_client(
     (id, key)
 }
 
-/// The public half, as others write it.
+/// Returns the public key as a JWK.
 pub fn jwk(key: &Forger, algorithm: Algorithm, kid: &str) -> Value {
     let public = key.public();
     match algorithm {
@@ -102,7 +102,7 @@ pub fn jwk(key: &Forger, algorithm: Algorithm, kid: &str) -> Value {
     }
 }
 
-/// Changes a client, and lets this node know.
+/// Changes a client, and updates this node's list.
 pub async fn change(house: &House, client: ClientId, change: ClientChange) -> Changed {
     let at = house.clock.now();
     let clients = house.waxseal.clients();
@@ -111,7 +111,7 @@ pub async fn change(house: &House, client: ClientId, change: ClientChange) -> Ch
     changed
 }
 
-/// The body of a form.
+/// Encodes the fields as a form body.
 pub fn form(fields: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (name, value) in fields {
@@ -122,7 +122,7 @@ pub fn form(fields: &[(&str, &str)]) -> String {
     text
 }
 
-/// Sends a form, with these headers beside its own.
+/// Sends a form with these additional headers.
 pub async fn send(house: &House, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut request =
         Request::post(path).header("content-type", "application/x-www-form-urlencoded");
@@ -134,7 +134,7 @@ pub async fn send(house: &House, path: &str, headers: &[(&str, &str)], body: &st
         .await
 }
 
-/// Sends a form as that client.
+/// Sends a form, authenticated as `client`.
 pub async fn send_as(
     house: &House,
     client: &Service,
@@ -151,24 +151,24 @@ pub async fn send_as(
     .await
 }
 
-/// Asks for a token, with these fields beside the grant type.
+/// Requests a token, with these fields in addition to the grant type.
 pub async fn ask(house: &House, client: &Service, fields: &[(&str, &str)]) -> Answer {
     let fields = [&[("grant_type", "client_credentials")][..], fields].concat();
     send_as(house, client, "/oauth/token", &fields).await
 }
 
-/// Gets a token.
+/// Requests a token and returns it.
 pub async fn token(house: &House, client: &Service) -> String {
     access_token(&ask(house, client, &[]).await)
 }
 
-/// The token of an answer that gives one.
+/// Returns the token of a successful answer.
 pub fn access_token(answer: &Answer) -> String {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     answer.json()["access_token"].as_str().unwrap().to_owned()
 }
 
-/// What an error is, in OAuth's JSON and nothing else.
+/// Returns the status and code of an OAuth error. Asserts that its JSON has OAuth's form.
 pub fn error(answer: &Answer) -> (u16, String) {
     assert_eq!(
         answer.headers["content-type"], "application/json",
@@ -182,7 +182,7 @@ pub fn error(answer: &Answer) -> (u16, String) {
     (answer.status.as_u16(), code)
 }
 
-/// That refusal, with that code.
+/// Asserts that the answer is a refusal with this status and code.
 pub fn refused(what: &str, answer: &Answer, status: u16, code: &str) {
     assert_eq!(
         error(answer),
@@ -191,13 +191,13 @@ pub fn refused(what: &str, answer: &Answer, status: u16, code: &str) {
     );
 }
 
-/// The claims that a token carries, whoever signed it.
+/// Returns a token's claims without checking the signature.
 pub fn claims(token: &str) -> Value {
     let [_, claims] = header_and_claims(token);
     serde_json::from_slice(&claims).unwrap()
 }
 
-/// What a good assertion says, a minute long.
+/// Returns the claims of a valid assertion with a lifetime of one minute.
 pub fn assertion_claims(house: &House, client: ClientId, jti: &str) -> Value {
     let now = house.clock.now().secs();
     json!({
@@ -206,7 +206,7 @@ pub fn assertion_claims(house: &House, client: ClientId, jti: &str) -> Value {
     })
 }
 
-/// Signs an assertion under the name that keys here have.
+/// Signs an assertion with the `kid` that the tests' keys have.
 pub fn assertion(key: &Forger, alg: &str, claims: &Value) -> String {
     key.seal(
         json!({ "alg": alg, "kid": "one" }).to_string(),
@@ -214,7 +214,7 @@ pub fn assertion(key: &Forger, alg: &str, claims: &Value) -> String {
     )
 }
 
-/// Presents an assertion, with these fields beside it.
+/// Presents an assertion with these additional fields.
 pub async fn present(house: &House, assertion: &str, fields: &[(&str, &str)]) -> Answer {
     let fields = [
         &[
@@ -228,7 +228,7 @@ pub async fn present(house: &House, assertion: &str, fields: &[(&str, &str)]) ->
     send(house, "/oauth/token", &[], &form(&fields)).await
 }
 
-/// The header of a JWT.
+/// Returns the header of a JWT.
 pub fn jwt_header(token: &str) -> Value {
     serde_json::from_slice(&decode(token.split('.').next().unwrap())).unwrap()
 }

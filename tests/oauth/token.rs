@@ -1,4 +1,4 @@
-//! `POST /oauth/token`: what a client gets.
+//! `POST /oauth/token`: the tokens that clients get.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ async fn a_client_gets_a_token_by_its_secret_in_both_formats() {
         assert_eq!(json["scope"], "orders:read stock:read");
         assert_eq!(json.as_object().unwrap().len(), 4);
 
-        // RFC 9068, section 2.2, and no claim of a session.
+        // RFC 9068, section 2.2, without any session claim.
         let token = access_token(&answer);
         let claims = claims(&token);
         let date = |secs| match format {
@@ -68,7 +68,7 @@ async fn a_client_gets_a_token_by_its_secret_in_both_formats() {
         let again = super::stage::token(&house, &client).await;
         assert_ne!(super::stage::claims(&again)["jti"], claims["jti"]);
 
-        // As any token: it ends, and a leeway later it is refused.
+        // The token expires like any other, and is refused a leeway later.
         house.pass(Duration::from_secs(304)).await;
         assert_eq!(house.verify(&token).await, 200);
         house.pass(Duration::from_secs(1)).await;
@@ -91,7 +91,7 @@ async fn a_client_gets_a_token_by_an_assertion_in_both_formats() {
             let token = access_token(&answer);
             assert_eq!(claims(&token)["sub"], id.to_string(), "{alg}");
             assert_eq!(house.verify(&token).await, 200);
-            // Its ID may stand beside it.
+            // The client's ID may accompany the assertion.
             let signed = assertion(&key, alg, &assertion_claims(&house, id, "b"));
             let beside = id.to_string();
             let answer = present(&house, &signed, &[("client_id", &beside)]).await;
@@ -168,7 +168,7 @@ async fn an_audience_is_one_of_the_clients_and_never_another() {
     ] {
         let token = access_token(&ask(&house, &client, &fields).await);
         assert_eq!(claims(&token)["aud"], audience, "{fields:?}");
-        // It is not meant for this service.
+        // The token is not meant for this service.
         assert_eq!(house.verify(&token).await, 401);
     }
     for other in [
@@ -182,7 +182,7 @@ async fn an_audience_is_one_of_the_clients_and_never_another() {
         let answer = ask(&house, &client, &[("resource", other)]).await;
         refused(other, &answer, 400, "invalid_target");
     }
-    // RFC 8707 lets it come twice; a token here has one audience.
+    // RFC 8707 allows the parameter twice; a token here has one audience.
     let two = [("resource", ORDERS), ("resource", STOCK)];
     let answer = ask(&house, &client, &two).await;
     refused("two resources", &answer, 400, "invalid_target");
@@ -194,8 +194,8 @@ async fn an_audience_is_one_of_the_clients_and_never_another() {
     refused("another's", &answer, 400, "invalid_target");
 }
 
-/// The feed is this service's own, so that a client of other audiences can have a token for it: one that
-/// opens nothing else, here or elsewhere.
+/// The feed belongs to this service, so a client with other audiences can get a token for it. That token gives access
+/// to nothing else, here or elsewhere.
 #[tokio::test]
 async fn only_to_read_revocations_is_a_token_for_the_feed_whatever_the_audiences() {
     let house = House::new().await;
@@ -226,14 +226,14 @@ async fn only_to_read_revocations_is_a_token_for_the_feed_whatever_the_audiences
         let answer = ask(&house, &client, &fields).await;
         refused("for more", &answer, 400, "invalid_target");
     }
-    // For another audience it carries the scope, and opens nothing here.
+    // A token for another audience carries the scope but gives access to nothing here.
     let token = token(&house, &client).await;
     assert_eq!(claims(&token)["aud"], ORDERS);
     assert_eq!(house.get("/revocations", &token).await.status, 401);
 }
 
-/// Another process ends a key, and a reader of the feed is told before this one has looked by itself: what it
-/// signs from then on must be good for that reader.
+/// Another process revokes a key, and a reader learns it from the feed before this issuer has polled the log. What the
+/// issuer signs from then on must be valid for that reader.
 #[tokio::test]
 async fn nobody_learns_from_the_feed_what_the_issuer_does_not_go_by_yet() {
     let house = House::new().await;
@@ -276,7 +276,7 @@ async fn what_the_endpoint_does_not_know_it_does_not_mind() {
     ];
     let token = access_token(&ask(&house, &client, &fields).await);
     assert_eq!(claims(&token)["aud"], ISSUER);
-    // A media type may have a parameter, and letters of either case.
+    // A media type may have a parameter, and is case-insensitive.
     let authorization = client.basic();
     let headers = [
         ("authorization", authorization.as_str()),
@@ -317,7 +317,7 @@ async fn id_and_secret_may_be_percent_encoded() {
         .await;
         access_token(&answer);
     }
-    // The scheme's name has no case (RFC 9110, section 11.1).
+    // The name of the scheme is case-insensitive (RFC 9110, section 11.1).
     let header = client.basic().replace("Basic", "bASIC");
     let answer = send(
         &house,

@@ -1,4 +1,4 @@
-//! A secret is shown before the change that makes it count: what is said when the change then fails.
+//! A secret is shown before the change that puts it in force; this tests the message if the change then fails.
 
 use std::process::{Command, Stdio};
 use std::thread;
@@ -71,7 +71,7 @@ fn a_secret_of_a_change_that_fails_may_not_be_valid_and_the_command_says_so() {
     );
 }
 
-/// One makes the first user. The other says that its password is not the one.
+/// One node creates the first user. The other reports that its password is not valid.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_nodes_that_start_at_once_each_says_whether_its_password_is_valid() {
     let postgres = Postgres::start();
@@ -96,7 +96,7 @@ async fn of_two_nodes_that_start_at_once_each_says_whether_its_password_is_valid
         let shown = log
             .lines()
             .find_map(|line| line.strip_prefix("  password: "));
-        // It may have started after the other was done.
+        // This node may have started after the other was done.
         let Some(password) = shown else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! `serve` whose standard error cannot be written: the first user's password, and the log.
+//! `serve` with an unwritable standard error: the first user's password, and the log.
 
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::super::commands::json;
 use super::super::common::{Place, Server, ports, program};
 use super::{SINKS, Sink};
 
-/// Serves at that port, with standard error going nowhere.
+/// Starts the server on `port` with standard error connected to the unwritable sink.
 fn serve(sink: Sink, place: &Place, port: u16) -> Child {
     let listen = format!("127.0.0.1:{port}");
     let mut command = sink.command(2, &["serve", "--listen", &listen]);
@@ -57,7 +57,7 @@ async fn a_server_whose_log_nobody_reads_serves_on() {
         let mut child = serve(sink, &place, port);
         let ready = is_ready(&url).await;
         let client = reqwest::Client::new();
-        // Each is a line of the log.
+        // Each answer writes one log line.
         let mut answers = Vec::new();
         for _ in 0..3 {
             let body = serde_json::json!({ "username": "alice", "password": "a wrong password" });
@@ -79,7 +79,7 @@ async fn a_server_whose_log_nobody_reads_serves_on() {
     }
 }
 
-/// The port is taken before anything is made, and opened last.
+/// The server binds the port before it creates anything, and listens last.
 #[test]
 fn a_port_that_is_taken_leaves_no_traces() {
     let place = Place::new();

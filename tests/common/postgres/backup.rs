@@ -1,4 +1,4 @@
-//! Backups of a server, and how they are put back.
+//! Backups of a server, and their restoration.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{Postgres, ROLE};
 
 impl Postgres {
-    /// The database as `pg_dump` writes it, while the server runs.
+    /// Dumps the database with `pg_dump` while the server runs.
     pub fn dump(&self) -> PathBuf {
         let file = self.folder.path().join("dump");
         let mut dump = self.tool("pg_dump");
@@ -16,7 +16,7 @@ impl Postgres {
         file
     }
 
-    /// Puts an empty database in the place of the one that is there, whoever is connected to it.
+    /// Replaces the database with an empty one and terminates its connections.
     pub fn empty(&self) {
         for sql in [
             format!("DROP DATABASE {ROLE} WITH (FORCE)"),
@@ -26,7 +26,7 @@ impl Postgres {
         }
     }
 
-    /// Puts a dump in the place of the database.
+    /// Replaces the database with a dump.
     pub fn restore(&self, dump: &Path) {
         self.empty();
         let mut restore = self.tool("pg_restore");
@@ -34,7 +34,7 @@ impl Postgres {
         succeeds(restore);
     }
 
-    /// A copy of the server's files, while it is stopped.
+    /// Copies the server's files while it is stopped.
     pub fn keep_files(&self) -> PathBuf {
         assert!(!self.is_running());
         let kept = self.folder.path().join("kept");
@@ -44,7 +44,7 @@ impl Postgres {
         kept
     }
 
-    /// Puts such a copy back, while the server is stopped.
+    /// Restores a copy of the server's files while it is stopped.
     pub fn put_files_back(&self, kept: &Path) {
         assert!(!self.is_running());
         fs::remove_dir_all(self.data()).unwrap();

@@ -1,4 +1,4 @@
-//! Connections that do nothing but take up room.
+//! Idle connections that use up the server's connection slots.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::{END_CONNECTIONS, Postgres, ROLE, wait};
 
-/// The role of the connections.
+/// The role that opens the idle connections.
 pub const CROWD: &str = "crowd";
-/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+/// The error code for too many connections: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 const TOO_MANY: &str = "53300";
 
-/// Holds the connections for as long as it lives.
+/// Holds idle connections open for its lifetime.
 pub struct Crowd {
     held: Vec<UnixStream>,
 }
@@ -23,14 +23,14 @@ impl Crowd {
     }
 }
 
-/// Why a server does not take a connection.
+/// Why a server refuses a connection.
 #[derive(Debug)]
 pub enum Refused {
-    /// It says that there is no room.
+    /// The server reports that no slot is free.
     Full,
-    /// It says something else: a code.
+    /// The server reports another error, given by its code.
     Otherwise(String),
-    /// It says nothing, or is not there.
+    /// The server does not answer or is unreachable.
     Broken(io::Error),
 }
 
@@ -41,12 +41,12 @@ impl From<io::Error> for Refused {
 }
 
 impl Postgres {
-    /// Takes every connection that there is for anybody but superusers: those of the role that owns the
-    /// database too, which are ended for it.
+    /// Takes every connection slot that is not reserved for superusers. Terminates the connections of the role that
+    /// owns the database to get theirs.
     pub fn take_all_connections(&self) -> Crowd {
         let mut held = Vec::new();
         wait("all connections are taken", || {
-            // Others that try again and again may have even the superuser's for a moment.
+            // Clients that retry can briefly take even the slot reserved for superusers.
             let ended = self.try_sql(END_CONNECTIONS);
             loop {
                 match self.connect(Duration::from_secs(30)) {
@@ -55,7 +55,7 @@ impl Postgres {
                     Err(other) => panic!("{other:?}"),
                 }
             }
-            // One that is still being let in is shown nowhere, and has its place.
+            // A connection during authentication holds a slot but appears in no view.
             let all = "SELECT current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer";
             let all = self.try_sql(all);
             ended.is_ok() && all.is_ok_and(|all| all == held.len().to_string())
@@ -63,14 +63,15 @@ impl Postgres {
         Crowd { held }
     }
 
-    /// One connection that does nothing. With a server that hangs it takes that long to fail.
+    /// Opens one idle connection. A hung server makes it fail after `patience`.
     pub fn connect(&self, patience: Duration) -> Result<UnixStream, Refused> {
         let socket = format!(".s.PGSQL.{}", self.port);
         connect(&self.folder.path().join(socket), patience)
     }
 }
 
-/// <https://www.postgresql.org/docs/current/protocol-flow.html>, as far as a role that is trusted needs it.
+/// Connects as a trusted role: the part of <https://www.postgresql.org/docs/current/protocol-flow.html> that this
+/// needs.
 fn connect(socket: &Path, patience: Duration) -> Result<UnixStream, Refused> {
     let mut connection = UnixStream::connect(socket)?;
     connection.set_read_timeout(Some(patience))?;
@@ -88,7 +89,7 @@ fn connect(socket: &Path, patience: Duration) -> Result<UnixStream, Refused> {
         let mut body = vec![0; length as usize - 4];
         connection.read_exact(&mut body)?;
         match head[0] {
-            // Ready for a query, which never comes.
+            // Ready for a query, which is never sent.
             b'Z' => return Ok(connection),
             b'E' => {
                 let fields = body.split(|byte| *byte == 0);

@@ -1,4 +1,4 @@
-//! A server whose disks are small, and can be filled.
+//! A PostgreSQL server on small disks that a test can fill.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -11,23 +11,23 @@ const DISKS: &str = r#"mkdir "$1/data" "$1/log-disk" \
   && mount -t tmpfs -o size=24m,mode=0700 waxseal "$1/log-disk" \
   && chown postgres: "$1/data" "$1/log-disk""#;
 const FILES: &str = r#"cp -a "$TEMPLATE/." "$1/data" && mv "$1/data/pg_wal" "$1/log-disk/" && ln -s "$1/log-disk/pg_wal" "$1/data/pg_wal""#;
-/// Larger than either disk.
+/// A number of MiB that exceeds the size of either disk.
 const TOO_MUCH: usize = 256;
 
-/// Which disk.
+/// The disk to fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// That of the tables. A statement that needs more of it fails.
+    /// The disk of the tables. A statement that needs more space fails.
     Tables,
-    /// That of the write-ahead log. A server that needs more of it ends.
+    /// The disk of the write-ahead log. A server that needs more space terminates.
     Log,
 }
 
 impl Postgres {
-    /// A server on two small disks of its own. None, and a word about it, where that is not permitted.
+    /// Starts a server on two small disks of its own. Prints a note and returns `None` where that is not permitted.
     pub fn start_on_small_disks() -> Option<Self> {
         let mut server = Self::in_folder(None);
-        // PostgreSQL refuses root, also the one of a namespace that others can make.
+        // PostgreSQL refuses to run as root, which includes the root of a user namespace.
         let ground = Ground::new(DISKS, server.folder.path(), true)?;
         let mut files = ground.command("sh");
         files.args(["-c", FILES, "sh"]).arg(server.folder.path());
@@ -39,7 +39,7 @@ impl Postgres {
         Some(server)
     }
 
-    /// A path of the server's, as this process can see it.
+    /// Maps a path of the server to the path under which this process can reach it.
     pub(super) fn see(&self, path: &Path) -> PathBuf {
         let ground = self.ground.as_ref();
         ground.map_or_else(|| path.to_owned(), |ground| ground.see(path))
@@ -54,7 +54,7 @@ impl Postgres {
         self.see(&self.folder.path().join(disk).join("filler"))
     }
 
-    /// Leaves no room on a disk.
+    /// Fills a disk completely.
     pub fn fill(&self, part: Part) {
         let mut filler = File::create(self.filler(part)).unwrap();
         for size in [1 << 20, 4096] {
@@ -67,7 +67,7 @@ impl Postgres {
         }
     }
 
-    /// Gives the room back.
+    /// Frees the space that [`Self::fill`] took.
     pub fn make_room(&self, part: Part) {
         fs::remove_file(self.filler(part)).unwrap();
     }

@@ -1,10 +1,10 @@
-//! Processes as the kernel shows them.
+//! Processes as `/proc` shows them.
 
 use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A process: its number alone may be another's by now.
+/// A process, identified by its PID and start time: the kernel reuses PIDs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
     pid: u32,
@@ -16,7 +16,7 @@ pub struct Process {
 impl Process {
     pub fn find(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name before it may have anything in it.
+        // The command name before it can contain any character.
         let (_, rest) = stat.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split(' ').collect();
         Some(Self {
@@ -37,12 +37,12 @@ impl Process {
             .collect()
     }
 
-    /// It is stopped, or has ended.
+    /// Returns whether the process is stopped or has terminated.
     pub fn stands(&self) -> bool {
         matches!(self.state, 'T' | 'Z' | 'X')
     }
 
-    /// It has ended, whether or not its parent has asked how.
+    /// Returns whether the process has terminated, reaped or not.
     pub fn is_gone(&self) -> bool {
         Self::find(self.pid).is_none_or(|now| now.started != self.started || now.state == 'Z')
     }
@@ -51,7 +51,7 @@ impl Process {
         if !self.is_gone()
             && let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
         {
-            // It may end at this moment.
+            // The process can terminate at this moment.
             let _ = kill_process(pid, signal);
         }
     }

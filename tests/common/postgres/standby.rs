@@ -1,9 +1,9 @@
-//! A second server that follows the first, and takes its place.
+//! A standby server that replicates a primary and can replace it.
 
 use super::{Postgres, template, wait};
 
 impl Postgres {
-    /// A standby that streams from this one, and may lag: what is committed here may not be there.
+    /// Starts a standby that streams from this server asynchronously: it can lag behind what is committed here.
     pub fn standby(&self) -> Self {
         let standby = Self::in_folder(None);
         let copied = self
@@ -12,7 +12,7 @@ impl Postgres {
             .arg(standby.data())
             .args(["-U", "postgres", "-p", &self.port.to_string(), "-h"])
             .arg(self.folder.path())
-            // Its slot keeps for it what it has not seen, however long it is down.
+            // The replication slot retains what the standby has not received, however long it is down.
             .args(["-R", "-N", "-c", "fast", "-X", "stream", "-C", "-S"])
             .arg(format!("standby_{}", standby.port))
             .output()
@@ -24,14 +24,14 @@ impl Postgres {
         standby
     }
 
-    /// Waits until the standby has all that has been committed here.
+    /// Waits until the standby has replayed everything committed here.
     pub fn is_followed_by(&self, standby: &Self) {
         let written = self.sql("SELECT pg_current_wal_lsn()");
         let reached = format!("SELECT pg_last_wal_replay_lsn() >= '{written}'");
         wait("the standby has caught up", || standby.sql(&reached) == "t");
     }
 
-    /// Commits here are acknowledged only when a standby has them on its disk, or without one again.
+    /// Sets whether a commit here is acknowledged only once a standby has it on disk.
     pub fn wait_for_standby(&self, wait_for_it: bool) {
         let names = if wait_for_it { "*" } else { "" };
         self.sql(&format!(
@@ -43,7 +43,7 @@ impl Postgres {
         });
     }
 
-    /// A standby takes no more from its primary: what is committed from now on is not here.
+    /// Stops replication on a standby: later commits of the primary do not arrive.
     pub fn stop_following(&self) {
         self.sql("ALTER SYSTEM SET primary_conninfo = ''; SELECT pg_reload_conf();");
         wait("it follows no more", || {
@@ -51,7 +51,7 @@ impl Postgres {
         });
     }
 
-    /// Makes a standby a primary, which takes writes. Nobody tells the old one.
+    /// Promotes a standby to a primary that takes writes. The old primary is not told.
     pub fn promote(&self) {
         assert_eq!(
             self.sql("SELECT pg_promote(true, 60)"),

@@ -1,4 +1,4 @@
-//! The files of a new server: made once for a build, and copied.
+//! The data directory of a new server: created once per build, then copied.
 
 use std::fs;
 use std::io::Write;
@@ -12,11 +12,10 @@ use tempfile::TempDir;
 use super::crowd::CROWD;
 use super::{PASSWORD, ROLE};
 
-/// Goes up with what is below.
+/// The version of the template. Raise it when the settings or flags below change.
 const LAYOUT: u32 = 2;
 
-/// Small, and as safe as the defaults: a service may refuse a server that loses what it has
-/// acknowledged.
+/// Small, with the durability of the defaults: a service may refuse a server that can lose acknowledged commits.
 const SETTINGS: &str = "
 listen_addresses = '127.0.0.1'
 max_connections = 60
@@ -47,7 +46,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The owner of the servers, if that is not this process's user: PostgreSQL refuses root.
+/// Returns the owner of the servers if this process runs as root: PostgreSQL refuses to run as root.
 fn owner() -> Option<(u32, u32)> {
     if !is_root() {
         return None;
@@ -58,7 +57,7 @@ fn owner() -> Option<(u32, u32)> {
     Some((fields[2].parse().unwrap(), fields[3].parse().unwrap()))
 }
 
-/// The words of a command line for one of PostgreSQL's programs.
+/// Returns the command line that runs a PostgreSQL program as the owner of the servers.
 pub fn as_owner(name: &str) -> Vec<String> {
     let program = programs().join(name).to_string_lossy().into_owned();
     let mut words = Vec::new();
@@ -75,7 +74,7 @@ pub fn as_owner(name: &str) -> Vec<String> {
     words
 }
 
-/// The programs of the newest PostgreSQL here.
+/// Returns the directory of the newest installed PostgreSQL.
 fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
@@ -91,7 +90,7 @@ fn programs() -> &'static Path {
     })
 }
 
-/// Settings of whoever runs the tests are not the tests'.
+/// Removes PostgreSQL settings of the environment that the tests run in.
 pub fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("PG") {
@@ -100,7 +99,7 @@ pub fn without_settings(command: &mut Command) {
     }
 }
 
-/// A folder that the owner of the servers can write in.
+/// Creates a folder that the owner of the servers can write to.
 pub fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     if let Some((user, group)) = owner() {
@@ -109,7 +108,7 @@ pub fn folder() -> TempDir {
     folder
 }
 
-/// A file that the owner of the servers alone can read.
+/// Writes a file that only the owner of the servers can read.
 pub fn put(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -138,7 +137,7 @@ fn run(folder: &Path, name: &str, arguments: &[&str], input: &str) {
     assert!(output.status.success(), "{name}: {output:?}");
 }
 
-/// `cp -a`, which keeps owners and modes.
+/// Copies with `cp -a`, which keeps owners and modes.
 fn copy(from: &Path, to: &Path) {
     let done = Command::new("cp").arg("-a").args([from, to]).status();
     assert!(done.unwrap().success());
@@ -148,7 +147,7 @@ fn make(to: &Path) {
     let folder = folder();
     let data = folder.path().join("data");
     let at = data.to_string_lossy();
-    // Small segments: a full disk is not far.
+    // Small WAL segments, so that a disk can fill up quickly.
     let flags = [
         "-U",
         "postgres",
@@ -180,7 +179,7 @@ fn make(to: &Path) {
         &roles,
     );
 
-    // Whoever is first puts it there whole; the others find it.
+    // The first process moves the complete template into place; the others find it there.
     let parent = to.parent().unwrap();
     fs::create_dir_all(parent).unwrap();
     let mine = TempDir::new_in(parent).unwrap();
@@ -208,18 +207,18 @@ fn template() -> &'static Path {
     })
 }
 
-/// Puts the files of a new server into a folder that is not there yet.
+/// Copies the files of a new server to a folder that does not exist yet.
 pub fn copy_to(data: &Path) {
     copy(template(), data);
 }
 
-/// The same in a file system that only `shell` can see: it runs a script with `$1` and `$2`.
+/// Returns the template's path, for a command that copies it inside a mount namespace.
 pub fn source() -> &'static Path {
     template()
 }
 
-/// A killed server leaves a piece of shared memory behind, which its next start removes. This is for
-/// one that has none.
+/// Removes the shared memory segment of a killed server that does not start again. A server that does removes it
+/// itself.
 pub fn forget_shared_memory(data: &Path) {
     let left = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
     if let Some(id) = left
@@ -234,7 +233,7 @@ pub fn forget_shared_memory(data: &Path) {
     }
 }
 
-/// The mode that PostgreSQL demands.
+/// Sets the mode that PostgreSQL requires for its data directory.
 pub fn close(data: &Path) {
     fs::set_permissions(data, fs::Permissions::from_mode(0o700)).unwrap();
 }

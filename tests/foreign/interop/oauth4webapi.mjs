@@ -1,17 +1,17 @@
-// Gets, uses, checks and revokes a client's token with oauth4webapi.
-// Reads one JSON object on standard input and writes one on standard output.
+// Gets, uses, checks and revokes a client's token with oauth4webapi. Reads one JSON object on standard input and writes
+// one on standard output.
 
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const job = JSON.parse(readFileSync(0, "utf8"));
-// The packages lie in the build folder, not beside this file.
+// The packages are in the build folder, not next to this file.
 const packages = createRequire(`${job.packages}/package.json`);
 const load = (name) => import(pathToFileURL(packages.resolve(name)));
 const [oauth, jose] = [await load("oauth4webapi"), await load("jose")];
 
-// The library's own option for a server on this machine, which has no TLS.
+// The library's own option for a local server without TLS.
 const insecure = { [oauth.allowInsecureRequests]: true };
 const issuer = new URL(job.issuer);
 const as = await oauth.processDiscoveryResponse(

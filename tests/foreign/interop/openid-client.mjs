@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const job = JSON.parse(readFileSync(0, "utf8"));
-// The packages lie in the build folder, not beside this file.
+// The packages are in the build folder, not next to this file.
 const packages = createRequire(`${job.packages}/package.json`);
 const load = (name) => import(pathToFileURL(packages.resolve(name)));
 const [openid, jose] = [await load("openid-client"), await load("jose")];
@@ -21,7 +21,7 @@ const auth = job.pem
 const discover = (auth) =>
   openid.discovery(issuer, job.client_id, undefined, auth, {
     algorithm: "oauth2",
-    // The library's own option for a server on this machine, which has no TLS.
+    // The library's own option for a local server without TLS.
     execute: [openid.allowInsecureRequests],
   });
 const config = await discover(auth);

@@ -1,12 +1,12 @@
-// Verifies a token of Waxseal's with jose, and signs tokens that Waxseal must judge.
-// Reads one JSON object on standard input and writes one on standard output.
+// Verifies a Waxseal token with jose, and signs tokens that Waxseal must judge. Reads one JSON object on standard input
+// and writes one on standard output.
 
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const job = JSON.parse(readFileSync(0, "utf8"));
-// The packages lie in the build folder, not beside this file.
+// The packages are in the build folder, not next to this file.
 const packages = createRequire(`${job.packages}/package.json`);
 const jose = await import(pathToFileURL(packages.resolve("jose")));
 

@@ -1,12 +1,12 @@
-// Verifies a token of Waxseal's with paseto-ts, and signs tokens that Waxseal must judge.
-// Reads one JSON object on standard input and writes one on standard output.
+// Verifies a Waxseal token with paseto-ts, and signs tokens that Waxseal must judge. Reads one JSON object on standard
+// input and writes one on standard output.
 
 import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const job = JSON.parse(readFileSync(0, "utf8"));
-// The packages lie in the build folder, not beside this file, and this one has no entry for require.
+// The packages are in the build folder, not next to this file, and this one has no entry point for require.
 const entry = `${job.packages}/node_modules/paseto-ts/dist/v4/index.js`;
 const { sign, verify } = await import(pathToFileURL(entry));
 
@@ -33,7 +33,7 @@ const forged = [head, purpose, body.slice(0, -9) + other + body.slice(-8), encod
 const successors = Buffer.from(JSON.stringify({ kid: successor })).toString("base64url");
 const swapped = [head, purpose, body, successors].join(".");
 
-// k4.secret is the seed and the public key after it.
+// k4.secret is the seed followed by the public key.
 const { d, x } = createPrivateKey(job.pem).export({ format: "jwk" });
 const both = Buffer.concat([d, x].map((part) => Buffer.from(part, "base64url")));
 const secret = `k4.secret.${both.toString("base64url")}`;

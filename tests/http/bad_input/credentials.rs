@@ -1,4 +1,4 @@
-//! Names and passwords that are not somebody's.
+//! Usernames and passwords that do not match a user.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ async fn passwords_that_are_too_long() {
             let answer = log_in(&house, name, &"x".repeat(length)).await;
             is_problem(name, &answer, 400, "invalid_request");
         }
-        // Bytes are counted, not characters.
+        // The limit counts bytes, not characters.
         let answer = log_in(&house, name, &"\u{e9}".repeat(513)).await;
         is_problem(name, &answer, 400, "invalid_request");
         let answer = log_in(&house, name, &"x".repeat(1_000_000)).await;
@@ -42,14 +42,14 @@ async fn passwords_that_are_too_long() {
     let longest = &"correct horse battery ".repeat(50)[..1024];
     set_password(&house, user, longest).await;
     assert_eq!(log_in(&house, "bob", longest).await.status, StatusCode::OK);
-    // Not cut at 72 bytes as bcrypt would.
+    // Passwords are not truncated at 72 bytes as bcrypt would.
     for shorter in [72, 73, 255, 1023] {
         let answer = log_in(&house, "bob", &longest[..shorter]).await;
         is_problem("cut", &answer, 401, "invalid_credentials");
     }
 }
 
-/// A Mac and a PC, or two keyboards, write one password in two ways.
+/// A Mac and a PC, or two keyboards, encode one password in two ways.
 #[tokio::test]
 async fn one_password_typed_on_two_machines() {
     let house = House::new().await;
@@ -83,7 +83,7 @@ async fn one_password_typed_on_two_machines() {
     }
 }
 
-/// Hashes from before are of what was typed. Whoever types that again gets one of the form.
+/// Older hashes are of the password as typed. A login with it replaces the hash with one of the normalized form.
 #[tokio::test]
 async fn a_password_that_was_set_before_it_was_normalized() {
     use argon2::password_hash::PasswordHasher;
@@ -174,7 +174,7 @@ async fn usernames_that_are_none() {
     );
 }
 
-/// Keyboards that complete words add a space, and copied text has more.
+/// Keyboards with autocompletion add a space, and pasted text has other white space.
 #[tokio::test]
 async fn usernames_with_white_space_around_them() {
     let (house, _) = good().await;

@@ -1,4 +1,4 @@
-//! What only the program itself shows: bodies on their way, and the log.
+//! What only the real program shows: streamed bodies, and the log.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use waxseal::time::{Clock, SystemClock};
 use super::{JSON, MAX_BODY};
 use crate::common::{ISSUER, PASSWORD, Place, Server, program};
 
-/// The body is never ended, so that only its size so far can be what is refused.
+/// The body never ends, so only its size so far can be the reason for the refusal.
 #[test]
 fn a_body_that_grows_too_large_on_its_way() {
     let place = Place::new();
@@ -28,7 +28,7 @@ fn a_body_that_grows_too_large_on_its_way() {
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
         socket.write_all(head.as_bytes()).unwrap();
-        // The server may have answered and closed already.
+        // The server may already have answered and closed.
         let _ = socket.write_all(&much);
         let mut answer = [0; 12];
         socket.read_exact(&mut answer).unwrap();
@@ -36,7 +36,7 @@ fn a_body_that_grows_too_large_on_its_way() {
     }
 }
 
-/// At the loudest that the log can be.
+/// At the most verbose log level.
 #[tokio::test]
 async fn the_log_repeats_no_password_and_no_token() {
     let place = Place::new();
@@ -96,7 +96,7 @@ async fn the_log_repeats_no_password_and_no_token() {
     }
 }
 
-/// One that sends nothing at all, one that stops in the middle of its first head, one in that of its second.
+/// One connection sends nothing, one stops within its first request head, one within its second.
 #[test]
 fn who_sends_no_whole_request_is_not_waited_for_for_ever() {
     let place = Place::new();
