@@ -100,7 +100,7 @@ impl Wire {
             20
         };
         if world.fault(often) {
-            // The request is delayed, and is executed even if nobody waits for the answer any more.
+            // The request is delayed, and is executed even if the node no longer waits for the answer.
             world.pass(20, 2_500).await;
         }
         let answer = self.serve(epoch, request).await;

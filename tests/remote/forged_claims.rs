@@ -211,7 +211,7 @@ pub const SESSIONS: &[(&str, Forgery, Verdict)] = &[
         |s| s.without_claim("session_expiry"),
         Refused,
     ),
-    // The names.
+    // The identifiers, `amr` and `scope`.
     ("sub: missing", |s| s.without_claim("sub"), Refused),
     ("sub: a number", |s| s.claim("sub", "1"), Refused),
     (
