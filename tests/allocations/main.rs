@@ -1,4 +1,5 @@
-//! What the memo spares, and what it takes. A program of its own: it counts the allocations of the whole process.
+//! What the memo saves and how much memory it takes. This program stands alone because it counts the allocations of the
+//! whole process.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
@@ -35,10 +36,10 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 const ISSUER: &str = "https://issuer.example";
 const CALLS: u64 = 1000;
 
-/// Who holds it counts, and no other test allocates meanwhile.
+/// The holder of this lock counts; no other test allocates meanwhile.
 static COUNTING: Mutex<()> = Mutex::new(());
 
-/// One revocation of each kind, of somebody else.
+/// One revocation of each kind, none of which affects the token.
 fn list(now: Timestamp, random: &SeededRandom) -> RevocationList {
     let list = RevocationList::new();
     let targets = [
@@ -98,10 +99,10 @@ fn a_repeated_verification_allocates_nothing() {
         let claims = session::begin(&policy, user, lineage, now, &random);
         let text = token::sign(&claims, &key).unwrap();
         verifier.verify(&text).unwrap();
-        // Threads that another test left may allocate meanwhile, and not all the time.
+        // Threads that another test left may allocate meanwhile, but not all the time.
         let counts = (0..10).map(|_| allocations(|| drop(verifier.verify(&text).unwrap())));
         assert_eq!(counts.min(), Some(0), "{}", algorithm.name());
-        // What is counted is counted.
+        // The counter does count: without the memo there are allocations.
         let plain = verifier.with_memo(0);
         assert!(allocations(|| drop(plain.verify(&text).unwrap())) >= CALLS);
     }

@@ -1,4 +1,4 @@
-//! The memo takes no more memory than it may, whatever it is made to remember.
+//! The memo never exceeds its memory limit, whatever tokens it has to remember.
 
 use std::sync::PoisonError;
 
@@ -8,11 +8,11 @@ use crate::COUNTING;
 use crate::common::House;
 use crate::stage::{add_client, token};
 
-/// What it may take here, in bytes. An eighth of it is for what an allocator keeps for itself, which is not seen here.
+/// The limit in this test, in bytes. An eighth of it covers the allocator's overhead, which this test does not see.
 const MEMO: i64 = 1024 * 1024;
 const SEEN: i64 = MEMO / 8 * 7;
 
-/// More than it has room for.
+/// More tokens than the memo has room for.
 const TOKENS: usize = 1500;
 
 async fn of_sessions(house: &House) -> Vec<String> {
@@ -40,7 +40,7 @@ fn bytes() -> i64 {
     i64::try_from(dhat::HeapStats::get().curr_bytes).unwrap()
 }
 
-/// What the process keeps, in bytes, of that many requests to `/verify`, each with another token.
+/// The bytes that the process keeps after that many requests to `/verify`, each with another token.
 async fn kept(memo: i64, tokens: impl AsyncFn(&House) -> Vec<String>) -> i64 {
     let house = House::with(|settings| settings.memo = memo.try_into().unwrap()).await;
     let tokens = tokens(&house).await;
@@ -51,7 +51,7 @@ async fn kept(memo: i64, tokens: impl AsyncFn(&House) -> Vec<String>) -> i64 {
     bytes() - before
 }
 
-/// The same, but for what is kept without a memo.
+/// The same bytes, less those that are kept without a memo.
 fn taken(what: &str, tokens: impl AsyncFn(&House) -> Vec<String>) {
     let run = |memo| Runtime::new().unwrap().block_on(kept(memo, &tokens));
     let [without, with] = [0, MEMO].map(run);

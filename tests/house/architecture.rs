@@ -1,10 +1,10 @@
-//! docs/architecture.md names files, functions and imports that exist.
+//! The files, functions and imports that `docs/architecture.md` names exist.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How a name ends that is a file's. A folder's ends with a slash.
+/// The endings of a file's name. A folder's name ends with a slash.
 const FILES: [&str; 7] = [".rs", ".sql", ".md", ".toml", ".js", ".ts", ".json"];
 
 fn root() -> PathBuf {
@@ -24,13 +24,13 @@ fn parts(page: &str) -> (String, Vec<&str>) {
     (text, blocks)
 }
 
-/// Where a name of the page leads: from `src`, or from the root of the repository.
+/// Resolves a name of the page: from `src`, or from the root of the repository.
 fn find(name: &str) -> Option<PathBuf> {
     let places = [root().join("src").join(name), root().join(name)];
     places.into_iter().find(|place| place.exists())
 }
 
-/// The names in backticks that are files or folders, each with the function that is named in it.
+/// The names in backticks that are files or folders, each with the function that follows it.
 fn names(text: &str) -> Vec<(&str, Option<&str>)> {
     let spans = text.split('`').skip(1).step_by(2);
     let parted = spans.map(|span| match span.split_once("::") {
@@ -42,7 +42,7 @@ fn names(text: &str) -> Vec<(&str, Option<&str>)> {
         let plain = name
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
-        // keyring.json is in a key folder, and not in the repository.
+        // keyring.json is in a key folder, not in the repository.
         let elsewhere = name.starts_with('/') || name == "keyring.json";
         plain && !elsewhere && (ends || name.ends_with('/'))
     };
@@ -92,7 +92,7 @@ fn every_page_that_it_links_to_is_there() {
     }
 }
 
-/// The text of a module: of its file, and of the files in its folder.
+/// The text of a module: its file, and the files in its folder.
 fn sources(module: &str) -> String {
     let place = root().join("src").join(module);
     let mut text = fs::read_to_string(place.with_extension("rs")).unwrap_or_default();
@@ -115,7 +115,7 @@ fn read_folder(folder: &Path, text: &mut String) {
     }
 }
 
-/// Whether any of these modules imports any of those.
+/// Whether any module of `from` imports any module of `to`.
 fn imports(from: &[&str], to: &[&str]) -> bool {
     from.iter().any(|module| {
         let library = if module.starts_with("bin/") {

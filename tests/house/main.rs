@@ -1,4 +1,4 @@
-//! The house: imports point one way, files stay small, and time and randomness have one door each.
+//! The structure of the source: imports point one way, files stay small, and time and randomness have one entry each.
 
 mod architecture;
 mod rings;
@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The rooms, from the inside out. A file may use what stands before it, and its own room.
+/// The rooms, from the inside out. A file may use its own room and those before it.
 const ROOMS: [&[&str]; 21] = [
     &["encoding"],
     &["time", "random", "meters"],
@@ -42,7 +42,8 @@ const ROOMS: [&[&str]; 21] = [
     &["embedded"],
 ];
 
-/// Known from everywhere within: the word for a malformed token has no imports of its own.
+/// Returns the index of a file's room. `token/error`, the error for a malformed token, has none: it imports nothing, so
+/// every room may use it.
 fn room(path: &str) -> Option<usize> {
     let of = |name: &str| ROOMS.iter().position(|room| room.contains(&name));
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
@@ -69,7 +70,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// `crate::a::b` of a source text, comments aside, as `a/b`.
+/// The imports `crate::a::b` of a source text without its comments, as `a/b`.
 fn imports(source: &str) -> Vec<String> {
     let code: String = source
         .lines()
@@ -183,7 +184,7 @@ fn the_clock_and_the_randomness_have_one_door_each() {
     }
 }
 
-/// Whether a licence expression (SPDX, annex D; `/` is an older `OR`) is met by the licences in the list.
+/// Whether the listed licences satisfy a licence expression (SPDX, annex D; `/` is an older `OR`).
 fn is_licensed(expression: &str, allowed: &[&str]) -> bool {
     let spaced = expression.replace('/', " OR ");
     let spaced = spaced.replace('(', " ( ").replace(')', " ) ");
@@ -234,7 +235,7 @@ fn licence(words: &mut &[&str], allowed: &[&str]) -> bool {
     met
 }
 
-/// `cargo deny` looks at more, and has to be installed.
+/// `cargo deny` checks more, but has to be installed.
 #[test]
 fn the_crates_are_as_deny_toml_says() {
     let deny = fs::read_to_string(root().join("deny.toml")).unwrap();
@@ -295,7 +296,7 @@ fn the_crates_are_as_deny_toml_says() {
     }
 }
 
-/// What is built is what was tested: the versions in Cargo.lock.
+/// A build uses the tested versions: those in Cargo.lock.
 #[test]
 fn every_command_keeps_to_the_lock_file() {
     let mut seen = 0;
@@ -342,7 +343,7 @@ fn page(name: &str) -> String {
     fs::read_to_string(root().join("docs").join(name)).unwrap()
 }
 
-/// `file.rs::name` of a text, by file and name: below `tests`, or of the library's own.
+/// The tests that a text names as `file.rs::name`, by file and name: below `tests`, or in the library itself.
 fn tests_named_in(text: &str) -> Vec<(PathBuf, Option<String>)> {
     let named = text.split('`').skip(1).step_by(2);
     let path = |file: &str| match file.starts_with("src/") {
@@ -372,8 +373,8 @@ fn every_test_that_the_docs_name_is_there() {
     }
 }
 
-/// The sections of OWASP ASVS 5.0.0, chapters 6, 7, 9 to 14 and 16, and the level of each requirement in them, up to
-/// the second; the others are of the third.
+/// The sections of OWASP ASVS 5.0.0, chapters 6, 7, 9 to 14 and 16, with the level of each of their requirements up to
+/// level 2. The other requirements are of level 3.
 const ASVS: [(&str, &str); 43] = [
     ("6.1", "122"),
     ("6.2", "111111112222"),
@@ -456,7 +457,7 @@ fn every_requirement_of_the_asvs_has_a_verdict_and_what_is_met_a_test() {
     }
 }
 
-/// What says that it is under two licences comes with their texts.
+/// Each package that declares the two licences contains their texts.
 #[test]
 fn the_two_licences_are_there() {
     let read = |path: &Path| fs::read_to_string(path).unwrap();

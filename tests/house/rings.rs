@@ -1,4 +1,4 @@
-//! No ring: no file imports another that imports it, by whatever detour.
+//! No import cycles: no file imports another file that imports it, directly or indirectly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,7 +19,7 @@ fn modules() -> Modules {
     sources(&source).iter().map(module).collect()
 }
 
-/// Without comments, and without the unit tests at the end.
+/// The source without comments and without the unit tests at its end.
 fn code(source: &str) -> String {
     let lines = source.lines().map(|line| line.split("//").next().unwrap());
     let code = lines.collect::<Vec<_>>().join("\n");
@@ -27,7 +27,7 @@ fn code(source: &str) -> String {
     code[..end.unwrap_or(code.len())].to_owned()
 }
 
-/// The paths of a `use`, its braces taken apart.
+/// Expands the braces of a `use` into single paths.
 fn expanded(text: &str) -> Vec<String> {
     let text = text.trim();
     let Some(open) = text.find('{') else {
@@ -49,7 +49,7 @@ fn expanded(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The module that a path in `module` leads to: the deepest one that it names.
+/// Resolves a path in `module` to a module: the deepest one that it names.
 fn resolved(modules: &Modules, module: &str, path: &str) -> Option<String> {
     let mut segments: Vec<_> = path.split("::").map(str::trim).collect();
     let mut at: Vec<&str> = match module {
@@ -93,7 +93,7 @@ fn resolved(modules: &Modules, module: &str, path: &str) -> Option<String> {
     modules.contains_key(&name).then_some(name)
 }
 
-/// The modules that a module uses. What it only passes on from a module within it does not count.
+/// The modules that a module uses. A re-export of its own submodule does not count.
 fn uses(modules: &Modules, module: &str) -> BTreeSet<String> {
     let code = code(&modules[module]);
     let (mut found, mut rest) = (BTreeSet::new(), String::new());
@@ -126,7 +126,7 @@ fn uses(modules: &Modules, module: &str) -> BTreeSet<String> {
     found
 }
 
-/// A ring, if there is one: each uses the next, and the last the first.
+/// Returns an import cycle, if there is one: each module uses the next, and the last uses the first.
 fn ring(uses: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     fn visit<'a>(
         uses: &'a BTreeMap<String, BTreeSet<String>>,
@@ -170,7 +170,7 @@ fn no_file_imports_itself_by_a_detour() {
     assert!(all["token/jws"].contains("encoding/base64url"), "{all:?}");
     assert_eq!(ring(&all), None);
 
-    // Rings that are planted are found: to the parent, to a sibling, by a detour, and by a path in the code.
+    // The search finds planted cycles: to the parent, to a sibling, indirect, and by a path in the code.
     for (module, planted) in [
         ("token/error", "use super::jws::UntrustedJws;"),
         ("token/payload", "use super::{jwt, types};"),

@@ -1,11 +1,11 @@
-//! scripts/suites says for every file which test programs cover it.
+//! `scripts/suites` names, for every file, the test programs that cover it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::root;
 
-/// What is no program of its own.
+/// Names in the table that are not test programs.
 const OTHERS: [&str; 7] = [
     "doc",
     "stranger",
@@ -26,7 +26,7 @@ fn rows(table: &str) -> Vec<(&str, Vec<&str>)> {
     rows.collect()
 }
 
-/// All files below a folder that the repository may have.
+/// All files below a folder, without build output and dependencies.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {

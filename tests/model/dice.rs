@@ -1,4 +1,4 @@
-//! All chance of a run, from its seed.
+//! The random source of a run: every value derives from the run's seed.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ pub struct Dice(u64);
 
 impl Dice {
     pub fn new(seed: u64) -> Self {
-        // Seeds that are neighbours must not give runs that are.
+        // Adjacent seeds must not give similar runs.
         let mut dice = Self(seed ^ 0x5851_F42D_4C95_7F2D);
         dice.0 = dice.next();
         dice
@@ -22,17 +22,17 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 to `end`, without it.
+    /// Returns a number from 0 to `end`, `end` excluded.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// True that often in a thousand.
+    /// Returns `true` with a probability of `often` in a thousand.
     pub fn permille(&mut self, often: u64) -> bool {
         self.below(1000) < often
     }
 
-    /// Milliseconds from `from` to `to`, both included.
+    /// Returns a duration of `from` to `to` milliseconds, both included.
     pub fn millis(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(from + self.below(to - from + 1))
     }

@@ -1,4 +1,4 @@
-//! What goes wrong, at random times, until the world is calm.
+//! Random faults, until the world is calm.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -11,7 +11,7 @@ use crate::host::OnHost;
 use crate::node::Process;
 use crate::world::{FAULTS, HOSTS, World};
 
-/// The last number of each line is a node, which the primary's faults do not have.
+/// The log line of each kind of fault. The number after it is the node; the primary's faults ignore it.
 const KINDS: [&str; 13] = [
     "the primary is down;",
     "the primary hangs;",
@@ -28,7 +28,7 @@ const KINDS: [&str; 13] = [
     "the bell rings for nothing at node",
 ];
 
-/// One fault after the other, each of which may last while others begin.
+/// Causes one fault after the other. A fault can last while later ones begin.
 pub async fn make(world: Arc<World>) {
     loop {
         world.pass(20, world.between_faults).await;
@@ -65,13 +65,13 @@ pub async fn make(world: Arc<World>) {
     }
 }
 
-/// A node and the primary do not hear each other.
+/// Cuts the connection between a node and the primary, in both directions.
 fn cut(world: &World, host: usize, until: Duration) {
     let mut faults = world.hosts[host].faults.lock().unwrap();
     (faults.requests_lost_until, faults.answers_lost_until) = (until, until);
 }
 
-/// For about as long as a keeper waits, then for a moment not, and then again.
+/// Cuts a node off for about as long as a keeper waits, reconnects it for a moment, and cuts it off again.
 async fn flicker(world: &World, host: usize) {
     let over = over_after(world.bound);
     let apart = over.saturating_sub(Duration::from_millis(400)) + world.millis(0, 1_400);
@@ -83,7 +83,7 @@ async fn flicker(world: &World, host: usize) {
     }
 }
 
-/// Some node hears no more just when a revocation was committed, or when what is known of it is older than it
+/// May cut off a random node at a critical moment: just after a commit, or after a read whose answer is older than it
 /// seems.
 pub fn at_a_bad_moment(world: &Arc<World>, permille: u64) {
     if world.fault(permille) {
@@ -103,7 +103,7 @@ pub fn at_a_bad_moment(world: &Arc<World>, permille: u64) {
 
 async fn pause(world: &World, host: usize, until: Duration) {
     let (machine, now) = (&world.hosts[host], world.now());
-    // Now and then for longer than the lease.
+    // Sometimes the pause is longer than the lease.
     let longer = match world.fault(300) {
         true => world.bound,
         false => Duration::ZERO,

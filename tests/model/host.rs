@@ -1,4 +1,4 @@
-//! A node's machine: its clock, its faults, and its process, which can be stopped between any two awaits.
+//! A node's machine: its clock, its faults, and its process, which can stop between any two awaits.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,14 +16,14 @@ use crate::node::Process;
 use crate::twist::Twist;
 use crate::world::World;
 
-/// A clock at nearly the true rate, which goes on while its process is paused.
+/// A clock at nearly the true rate, which keeps running while its process is paused.
 #[derive(Debug)]
 pub struct HostClock {
     start: Instant,
     offset: Duration,
-    /// Millionths of the true rate.
+    /// The clock's rate, in millionths of the true rate.
     rate: u64,
-    /// Microseconds that it has missed; it misses none but in one of the twists.
+    /// Microseconds that the clock has missed. Only one twist makes it miss any.
     missed: AtomicU64,
 }
 
@@ -39,13 +39,13 @@ impl Clock for HostClock {
     }
 }
 
-/// Until when what is wrong with the network between a node and the primary, and whether the node runs.
+/// The end of each network fault between a node and the primary, and whether the node is paused.
 #[derive(Debug, Default)]
 pub struct Faults {
     pub requests_lost_until: Duration,
     pub answers_lost_until: Duration,
     pub slow_until: Duration,
-    /// All that was ever spent paused, to the end of the pause that is under way.
+    /// The total time spent paused, up to the end of the current pause.
     pub paused_for: Duration,
     paused_until: Duration,
     sleepers: Vec<Waker>,
@@ -60,11 +60,11 @@ impl Faults {
 #[derive(Debug)]
 pub struct Host {
     pub clock: Arc<HostClock>,
-    /// One for each who listens: of several who listen to the same one, chance wakes one before the other.
+    /// One bell per listener. Of several listeners to one channel, chance would decide which wakes first.
     bells: Mutex<Vec<watch::Sender<u64>>>,
     pub faults: Mutex<Faults>,
     pub process: Mutex<Option<Arc<Process>>>,
-    /// Which process of this machine it is: what belongs to another one does not go on.
+    /// The number of the machine's current process. A task of an earlier process stops.
     pub run: AtomicU64,
     stops: bool,
 }
@@ -74,7 +74,7 @@ impl Host {
         let clock = HostClock {
             start,
             offset: dice.millis(1_000, 1_000_000),
-            // Two of them are at most 4.1 % apart, and often so much.
+            // Two clocks differ by at most 4.1 %, and often by that much.
             rate: match dice.below(3) {
                 0 => 980_000,
                 1 => 1_020_000,
@@ -114,7 +114,7 @@ impl Host {
         now < self.faults.lock().unwrap().paused_until
     }
 
-    /// SIGSTOP, or a machine that has no time for it: none of its tasks goes on until then.
+    /// Pauses every task of the machine until `until`, as SIGSTOP or a starved machine does.
     pub fn pause(&self, now: Duration, until: Duration) {
         let mut faults = self.faults.lock().unwrap();
         let more = until.saturating_sub(now.max(faults.paused_until));
@@ -126,7 +126,7 @@ impl Host {
         }
     }
 
-    /// SIGCONT.
+    /// Resumes the tasks, as SIGCONT does.
     pub fn wake(&self, now: Duration) {
         let mut faults = self.faults.lock().unwrap();
         if now >= faults.paused_until {
@@ -149,8 +149,7 @@ impl Host {
     }
 }
 
-/// A task of a node's process: it stands still while the machine is paused, and is gone, with None, once the
-/// process is.
+/// A task of a node's process. It stops while the machine is paused, and yields `None` once the process is gone.
 pub struct OnHost<F> {
     world: Arc<World>,
     host: usize,

@@ -1,13 +1,13 @@
-//! The fenced logout as a model: thousands of runs of the protocol's own code in a simulated world.
+//! A model of the fenced logout: thousands of runs of the protocol's own code in a simulated world.
 //!
-//! **Safety: no node accepts a token in a request that was sent, in true time, after the 2xx of its fenced logout was received.**
+//! **Safety: no node accepts a token in a request that was sent, in true time, after the 2xx of its fenced logout was
+//! received.**
 //!
-//! And bounded: none in a request sent later than the bound after the commit, by a clock that is slow. And alive:
-//! once the faults are over every node is fresh again, every logout is answered, and no fence ever took longer
-//! than the lease, its margin and the store together.
+//! Bounded: no node accepts a token in a request that was sent later than the bound after the commit, measured by a
+//! slow clock. Live: once the faults are over, every node becomes fresh again, every logout is answered, and no fence
+//! has ever taken longer than the lease, its margin and the store together.
 //!
-//! `WAXSEAL_MODEL_SEEDS=100000` tries more seeds; `WAXSEAL_MODEL_SEED=7` runs that one alone, and prints what
-//! happened in it.
+//! `WAXSEAL_MODEL_SEEDS=100000` tries more seeds. `WAXSEAL_MODEL_SEED=7` runs that seed alone and prints its events.
 
 mod dice;
 mod faults;
@@ -32,8 +32,8 @@ fn number(variable: &str) -> Option<u64> {
     Some(value.parse().expect(variable))
 }
 
-/// Runs so many seeds, from 0 on, until one finds something, on as many threads as there are processors. Gives the
-/// first one that did, and what happened in those that were run.
+/// Runs the seeds from 0 to `seeds`, with one thread per processor, until one has a finding. Returns the first such
+/// seed, and the tally of the seeds that ran.
 fn search(seeds: u64, twist: Twist, fail_over: FailOver) -> (Option<u64>, Tally) {
     let (next, found) = (AtomicU64::new(0), AtomicU64::new(seeds));
     let sum = Mutex::new(Tally::default());
@@ -60,7 +60,7 @@ fn search(seeds: u64, twist: Twist, fail_over: FailOver) -> (Option<u64>, Tally)
     ((found < seeds).then_some(found), sum)
 }
 
-/// What a run found, after all that happened in it.
+/// Formats a run's events and findings.
 fn story(seed: u64, outcome: &Outcome) -> String {
     let (trace, findings) = (outcome.trace.join("\n"), outcome.findings.join("\n"));
     format!(
@@ -69,7 +69,8 @@ fn story(seed: u64, outcome: &Outcome) -> String {
     )
 }
 
-/// No seed finds anything, and each of these happened: else it would say nothing that none does.
+/// Asserts that no seed has a finding, and that each event in `happens` occurred. Without those events the absence of
+/// findings would prove nothing.
 fn holds(fail_over: FailOver, usual: u64, happens: &[&str]) {
     if let Some(seed) = number("WAXSEAL_MODEL_SEED") {
         let outcome = run(seed, Twist::None, fail_over, true);

@@ -1,5 +1,5 @@
-//! Each part of the protocol and each of its assumptions is needed: without it a run finds a token accepted that
-//! should not be. What finds nothing here would say that the model is too weak, or the part for nothing.
+//! Each part of the protocol and each of its assumptions is necessary: without it, a run finds a token that is wrongly
+//! accepted. A mutant without findings would mean that the model is too weak or that the part is superfluous.
 
 use crate::run::run;
 use crate::twist::Twist;
@@ -8,7 +8,7 @@ use crate::{search, story};
 
 const SEEDS: u64 = 4_000;
 
-/// A seed finds it: as a rule that one, which is tried before the others.
+/// Asserts that some seed finds the mutant. `first` usually does, and runs before the others.
 fn found_in(twist: Twist, fail_over: FailOver, first: u64) {
     let outcome = run(first, twist, fail_over, false);
     let (seed, outcome) = if outcome.findings.is_empty() {

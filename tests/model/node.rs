@@ -1,4 +1,4 @@
-//! A node's process: the protocol's own code, and around it what the service does with it.
+//! A node's process: the protocol's own code, and the service's use of it.
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
@@ -21,12 +21,12 @@ use crate::twist::{self, Twist};
 use crate::wire::{POOL_PATIENCE, Wire};
 use crate::world::{FailOver, World};
 
-/// How often a node proves its list fresh.
+/// The interval at which a node proves its list fresh.
 pub const BEAT: Duration = Duration::from_millis(250);
-/// How often a node looks for nodes that are gone.
+/// The interval at which a node looks for dead nodes.
 const KEEP: Duration = Duration::from_millis(500);
 
-/// How often a fence looks while nobody rings.
+/// The interval at which a fence polls when no bell rings.
 const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub struct Process {
     maintained: Mutex<Option<AbortHandle>>,
 }
 
-/// What a node says of a token.
+/// A node's verdict on a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Accepted,
@@ -53,7 +53,7 @@ pub enum Verdict {
 }
 
 impl Process {
-    /// Starts a process on a machine; the one before it is gone.
+    /// Starts a process on a machine, and replaces the previous one.
     pub fn start(world: &Arc<World>, host: usize) {
         let run = world.hosts[host].run.fetch_add(1, SeqCst) + 1;
         let wire = Arc::new(Wire {
@@ -102,11 +102,11 @@ impl Process {
         self.freshness.holds(self.clock.uptime())
     }
 
-    /// Keeps the list fresh.
+    /// Proves the list fresh at every beat.
     async fn keep_fresh(self: Arc<Self>) {
         let world = &self.world;
         loop {
-            // Whoever calls it may give it up at any await.
+            // A caller may cancel the future at any await.
             let kept = match world.fault(50) {
                 true => timeout(world.millis(0, 300), self.follower.keep_fresh()).await,
                 false => Ok(self.follower.keep_fresh().await),
@@ -122,7 +122,7 @@ impl Process {
         }
     }
 
-    /// Applies what is new as soon as somebody rings, and acknowledges it.
+    /// Applies new entries when the bell rings, and acknowledges them.
     async fn hear(self: Arc<Self>) {
         let mut bell = self.register.bell();
         while bell.changed().await.is_ok() {
@@ -132,8 +132,8 @@ impl Process {
         }
     }
 
-    /// Ends its serving in an orderly way, as the service does: it accepts nothing any more, and says so. There
-    /// may be somebody who still sends it requests.
+    /// Shuts down in order, as the service does: the node stops accepting tokens, then leaves the register. Clients may
+    /// still send it requests.
     pub async fn leave(self: Arc<Self>) {
         if let Some(maintained) = self.maintained.lock().unwrap().take() {
             maintained.abort();
@@ -145,10 +145,11 @@ impl Process {
         };
     }
 
-    /// The log is another one than it was. It says so, beats on, and somebody starts it anew.
+    /// Handles a log that is no longer the one that the node followed: the node reports it, keeps beating, and is
+    /// restarted.
     async fn broken(&self) {
         let world = &self.world;
-        // A replica that lags looks like one.
+        // To a node, a replica that lags looks like another log.
         if world.fail_over == FailOver::KeepsAll && world.twist != Twist::LaggingHead {
             world.found("a log that never went back is said to have".to_owned());
         }
@@ -163,10 +164,10 @@ impl Process {
         tokio::spawn(async move { Self::start(&world, host) });
     }
 
-    /// Dismisses nodes that are gone.
+    /// Dismisses dead nodes.
     async fn keep(self: Arc<Self>) {
         let world = &self.world;
-        // What it reads is the older for it.
+        // The wait for a connection makes the keeper's read older.
         let wire = Wire {
             world: Arc::clone(world),
             host: self.host,
@@ -196,8 +197,8 @@ impl Process {
         }
     }
 
-    /// After a fail-over that lost commits a beat may be the same as before and the node have beaten since: a
-    /// keeper then begins anew.
+    /// Whether the keeper may dismiss a node. After a fail-over that lost commits, a node may have beaten since and
+    /// still show the same beat; the keeper then starts again.
     fn may_dismiss(&self, fail_overs: u64) -> bool {
         let world = &self.world;
         world.fail_over != FailOver::LosesCommits
@@ -205,7 +206,7 @@ impl Process {
             || world.fail_overs.load(SeqCst) == fail_overs
     }
 
-    /// As the issuer does it: on disk, then in the own list, then in the others'.
+    /// Logs out as the issuer does: first on disk, then in this node's list, then in the lists of the others.
     pub async fn logout(self: Arc<Self>, lineage: Lineage) -> Option<Fenced> {
         let world = &self.world;
         let register = match world.twist {
@@ -228,7 +229,7 @@ impl Process {
         let fence = Fence::new(register, clock, Some(self.id), world.bound);
         let fenced = fence.wait(seq, committed).await;
         let took = (world.now() - began).saturating_sub(self.paused_for() - paused);
-        // By a clock that is slow, and with one last read of the register that takes as long as the store may.
+        // The maximum for a slow clock, with one last read of the register that takes as long as the store may.
         let store = POOL_PATIENCE + world.patience;
         let at_most = over_after(world.bound) * 100 / 98 + store + LOOK * 2;
         if took > at_most {
@@ -259,11 +260,13 @@ impl Process {
             .paused_for
     }
 
-    /// As the verifier does it. A pause between the two questions does not matter for a request that is sent
-    /// after a logout's answer: by then this node's freshness is either over, if it was proven by a head
-    /// without the revocation, or was proven by one with it, and then the revocation is in the list, which
-    /// never forgets. So a yes to the first question says that the second one finds it, however much later.
-    /// The other way round it would matter: a look at an old list, then a new proof.
+    /// Verifies as the verifier does: first freshness, then the list.
+    ///
+    /// A pause between the two checks is harmless for a request that is sent after a logout's answer. By then this
+    /// node's freshness has either run out, if a head without the revocation proved it, or a head with the revocation
+    /// proved it. In the second case the revocation is in the list, which never forgets. So if the first check passes,
+    /// the second one finds the revocation, however much later it runs. The reverse order is unsafe: the node could
+    /// read an old list and then get a new proof.
     pub async fn verify(self: Arc<Self>, lineage: Lineage) -> Verdict {
         let world = &self.world;
         let dead = || self.list.session_revoked(lineage);

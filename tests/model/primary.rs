@@ -1,7 +1,7 @@
-//! The writable primary: the log and the register, each change of them atomic.
+//! The writable primary: the log and the register. Each change of them is atomic.
 //!
-//! A transaction that appends holds the head row until it commits, so what others can see of it is one change at
-//! one instant, in the order of `seq`. What takes time around that instant is up to who calls.
+//! A transaction that appends holds the head row until it commits. Others therefore see it as one change at one
+//! instant, in the order of `seq`. The caller models the delays around that instant.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use waxseal::revocation::register::{Node, Nodes, Registered};
 use waxseal::revocation::{ALL, Reason, Revocation, Target};
 use waxseal::time::Timestamp;
 
-/// One change, as it would be replicated.
+/// One change, in the form in which it is replicated.
 #[derive(Clone, Debug)]
 pub enum Change {
     Append(Entry),
@@ -25,12 +25,12 @@ pub struct Primary {
     changes: Vec<(Duration, Change)>,
     log: Vec<Entry>,
     rows: BTreeMap<NodeId, Node>,
-    /// Which start of it, or of which server: a connection does not outlive it.
+    /// The number of the current server or of its start. A connection does not survive a new epoch.
     pub epoch: u64,
     pub down_until: Duration,
     pub hung_until: Duration,
     pub slow_until: Duration,
-    /// Whether a beat that is not newer than the one that is there is left out. Either holds, as long as no beat
+    /// Whether the register ignores a beat that is not newer than the stored one. Both ways are safe as long as no beat
     /// is entered twice: see `Twist::SentTwice`.
     newest_beat_stays: bool,
 }
@@ -80,7 +80,7 @@ impl Primary {
         head.seq + 1
     }
 
-    /// Whether that is news: another one, or one that has applied more.
+    /// Stores the node's entry. Returns whether this is news: a new node, or one that has applied a different position.
     pub fn enter(&mut self, at: Duration, node: Node) -> bool {
         let known = self.rows.get(&node.id);
         if self.newest_beat_stays && known.is_some_and(|known| known.beat >= node.beat) {
@@ -100,7 +100,7 @@ impl Primary {
         meant
     }
 
-    /// Unless it has entered itself after that beat.
+    /// Removes the node, unless it has entered a later beat.
     pub fn leave(&mut self, at: Duration, id: NodeId, beat: i64) {
         if self.rows.get(&id).is_some_and(|known| known.beat <= beat) {
             self.change(at, Change::Dismiss(id));
@@ -145,7 +145,7 @@ impl Primary {
         self.log.iter().any(|e| e.revocation.target == target)
     }
 
-    /// As it was at that time, which is what a replica that lags shows.
+    /// The state at `time`, as a replica that lags shows it.
     pub fn as_of(&self, time: Duration) -> Self {
         let mut replica = Self::default();
         for (at, change) in self.changes.iter().take_while(|(at, _)| *at <= time) {
@@ -154,8 +154,8 @@ impl Primary {
         replica
     }
 
-    /// A replica that had not got what came after `time` takes over. With `entries_stay` no node that was
-    /// entered is missing then, though what it has of it may be older.
+    /// Replaces the primary with a replica that lacks every change after `time`. With `entries_stay` no registered node
+    /// is missing then, though its entry may be older.
     pub fn lose_after(&mut self, time: Duration, entries_stay: bool) -> usize {
         let replica = self.as_of(time);
         let lost = self.changes.len() - replica.changes.len();

@@ -1,4 +1,4 @@
-//! One run: faults, logouts and verifications from a seed, and what must be true of each answer.
+//! One run: faults, logouts and verifications from a seed, and the properties that every answer must have.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::world::{FAULTS, FailOver, HOSTS, Tally, World};
 
 const SESSIONS: usize = 24;
 
-/// When whoever logs out gives an attempt up.
+/// The time after which a client abandons an attempt to log out.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Outcome {
     pub trace: Vec<String>,
 }
 
-/// The run that belongs to a seed. With `told` it keeps a line for every event.
+/// Runs one seed. With `told` it keeps a line for every event.
 pub fn run(seed: u64, twist: Twist, fail_over: FailOver, told: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -76,11 +76,11 @@ async fn live(world: &Arc<World>) {
     all_comes_right(world).await;
 }
 
-/// Once nothing is wrong any more every logout is answered and every node fresh, in time.
+/// Asserts that, once all faults are over, every logout is answered and every node becomes fresh in time.
 async fn all_comes_right(world: &World) {
     let answered_within = CLIENT_PATIENCE + (over_after(world.bound) + world.patience) * 2;
-    // A call that was under way may take until it is given up; the next beat is answered. A node that has
-    // another log is started anew only after some beats.
+    // A pending call may last until its timeout; the next beat is answered. A node that follows another log restarts
+    // only after some beats.
     let anew = match world.fail_over {
         FailOver::KeepsAll => Duration::ZERO,
         FailOver::LosesCommits | FailOver::LosesCommitsAfterALease => BEAT * 9,
@@ -97,7 +97,7 @@ async fn all_comes_right(world: &World) {
         }
         sleep(Duration::from_millis(50)).await;
     }
-    // For the verifications that the last answers have caused.
+    // Wait for the verifications that follow the last answers.
     sleep(world.bound / 2 + Duration::from_millis(100)).await;
     if !stale_nodes(world).is_empty() {
         sleep((healed + fresh_within).saturating_sub(world.now())).await;
@@ -120,11 +120,11 @@ fn stale_nodes(world: &World) -> Vec<usize> {
     (0..HOSTS).filter(|host| !fresh(*host)).collect()
 }
 
-/// Somebody logs out, and tries again until it is answered; then uses the token everywhere.
+/// Logs out, retries until the answer arrives, then presents the token to every node.
 async fn log_out(world: Arc<World>, session: usize) {
     let lineage = world.sessions.lock().unwrap()[session].lineage;
     let last = u64::try_from(FAULTS.as_millis()).unwrap();
-    // At some time, or at a bad moment.
+    // Start at a random time, or at a critical moment.
     let _ = timeout(world.millis(100, last), world.moment.notified()).await;
     loop {
         let host = world.below(HOSTS as u64) as usize;
@@ -162,7 +162,7 @@ async fn log_out(world: Arc<World>, session: usize) {
     }
 }
 
-/// Tokens are used anywhere at any time.
+/// Presents random tokens to random nodes at random times.
 async fn look_around(world: Arc<World>) {
     while !world.calm() {
         world.pass(5, 60).await;
@@ -172,7 +172,7 @@ async fn look_around(world: Arc<World>) {
     }
 }
 
-/// A request with a session's token is sent to a node, and the answer judged.
+/// Sends a request with a session's token to a node, and checks the verdict.
 async fn present(world: Arc<World>, session: usize, host: usize) {
     let Some(process) = world.hosts[host].process() else {
         return;
@@ -204,7 +204,7 @@ async fn present(world: Arc<World>, session: usize, host: usize) {
     if let Some(answered) = answered {
         world.found(format!("{what}, after the 2xx at {answered:?}"));
     }
-    // By a clock that is slow a node's bound takes longer.
+    // By a slow clock, a node's bound takes longer.
     let over = world.bound * 100 / 98 + Duration::from_millis(2);
     if let Some(committed) = at_sending.committed
         && sent > committed + over

@@ -1,4 +1,4 @@
-//! What can be taken out of the protocol or its assumptions, each to see that the model then finds a violation.
+//! Mutations that remove one part of the protocol or of its assumptions, to show that the model then finds a violation.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use waxseal::revocation::register::{Node, Nodes, Register};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Twist {
-    /// Nothing is taken out.
+    /// Nothing is removed.
     None,
-    /// A node accepts without asking whether its list is fresh.
+    /// A node accepts without checking that its list is fresh.
     NoLeaseCheck,
-    /// A node looks into the list, and asks only then whether it is fresh.
+    /// A node reads the list first and checks its freshness afterwards.
     ListBeforeFreshness,
     /// A logout is answered without a fence.
     NoFence,
@@ -24,37 +24,37 @@ pub enum Twist {
     ProofFromAnswer,
     /// The head is read before the node's entry is committed.
     HeadBeforeEntry,
-    /// Whom to wait for is read, as if it were later, before the revocation is committed.
+    /// The nodes to wait for are read before the revocation is committed, and used as if they were read after.
     RegisterBeforeCommit,
     /// A node is dismissed even if it has entered itself again.
     DismissAnyBeat,
-    /// A node is dismissed when half its bound is over.
+    /// A node is dismissed after half its bound.
     DismissEarly,
-    /// The keeper takes the time before it asked for the time at which it had read.
+    /// The keeper uses the time before its question as the time at which it had read the register.
     KeptFromBefore,
-    /// A node takes itself out while it still accepts.
+    /// A node leaves the register while it still accepts tokens.
     LeavesFresh,
     /// Every beat has the same number.
     SameBeat,
-    /// A bound is over when it has passed by the waiter's clock, with no margin.
+    /// A bound is over when it has passed by the waiter's clock, without a margin.
     NoMargin,
-    /// What a node has applied is believed whatever log it was of. With fail-overs that lose commits.
+    /// A node's applied position counts whatever log it came from. For fail-overs that lose commits.
     AnyLogBelieved,
-    /// Fail-overs that lose commits lose nodes' entries too, and keepers go on.
+    /// Fail-overs that lose commits lose nodes' entries too, and keepers do not start again.
     EntriesLost,
-    /// The log is read at a replica, which lags.
+    /// The log is read from a replica that lags.
     LaggingReads,
-    /// The head that proves freshness is read there.
+    /// The head that proves freshness is read from a replica that lags.
     LaggingHead,
-    /// The register is read there, and believed however old it is.
+    /// The register is read from a replica that lags, and believed however old it is.
     LaggingRegister,
-    /// The store sends an entry a second time, late, and takes it whatever beat is there.
+    /// The store sends an entry a second time, late, and accepts it whatever beat is stored.
     SentTwice,
-    /// The clock does not count the time for which its machine is suspended.
+    /// The clock does not count the time during which its machine is suspended.
     ClockStops,
 }
 
-/// The register as the twist shows it.
+/// The register that nodes see under this twist.
 pub fn twisted(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
     match twist {
         Twist::SameBeat => Arc::new(Liar {
@@ -78,7 +78,7 @@ pub fn twisted(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
             continued: |continued| continued,
             seq: |_| i64::MAX,
         }),
-        // What `over_after` adds is taken off before.
+        // Subtract in advance what `over_after` adds.
         Twist::NoMargin => Arc::new(Liar {
             register,
             beat: |beat| beat,
@@ -90,7 +90,7 @@ pub fn twisted(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
     }
 }
 
-/// The register as the twist shows it to a keeper.
+/// The register that a keeper sees under this twist.
 pub fn twisted_for_keeper(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
     match twist {
         Twist::DismissEarly => Arc::new(Liar {
@@ -104,7 +104,7 @@ pub fn twisted_for_keeper(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn 
     }
 }
 
-/// A register that does not say what it was told, or what it has.
+/// A register that alters what it stores or what it returns.
 #[derive(Debug)]
 struct Liar {
     register: Arc<dyn Register>,
@@ -156,7 +156,7 @@ impl Register for Liar {
     }
 }
 
-/// A register that shows no node but those that were there at some time before.
+/// A register that shows only the nodes that were present at an earlier time.
 #[derive(Debug)]
 pub struct Before {
     register: Arc<dyn Register>,

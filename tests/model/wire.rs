@@ -36,10 +36,10 @@ enum Answer {
     Done,
 }
 
-/// For how long a request may wait on its own machine until there is a connection for it.
+/// The longest time that a request waits on its own machine for a connection.
 pub const POOL_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The connection broke, or there was none.
+/// The connection broke, or none was available.
 #[derive(Debug)]
 struct Refused;
 
@@ -47,13 +47,13 @@ struct Refused;
 pub struct Wire {
     pub world: Arc<World>,
     pub host: usize,
-    /// How many requests of a thousand have to wait for a connection.
+    /// How many requests in a thousand wait for a connection.
     pub crowded: u64,
 }
 
 impl Wire {
-    /// Sends a request and gives it up when patience is over; then it may have been done, be done later, or
-    /// never.
+    /// Sends a request, and times out after the world's patience. A request that timed out may have been executed, may
+    /// be executed later, or may never be.
     async fn ask(&self, request: Request) -> Result<Answer, StoreError> {
         let waits = self.world.fault(self.crowded);
         if waits {
@@ -65,7 +65,7 @@ impl Wire {
         let answer = async {
             match answer.await {
                 Ok(answer) => answer,
-                // Nobody says that something was lost: there is just no answer.
+                // A lost message is not reported: the answer never arrives.
                 Err(_) => std::future::pending().await,
             }
         };
@@ -100,7 +100,7 @@ impl Wire {
             20
         };
         if world.fault(often) {
-            // It lies somewhere, and is done in the end, whoever still waits for it.
+            // The request is delayed, and is executed even if the node no longer waits for the answer.
             world.pass(20, 2_500).await;
         }
         let answer = self.serve(epoch, request).await;
@@ -114,7 +114,7 @@ impl Wire {
         }
     }
 
-    /// The primary's part of it: each step is one transaction.
+    /// Executes the request at the primary. Each step is one transaction.
     async fn serve(&self, epoch: u64, request: Request) -> Result<Answer, Refused> {
         let Self { world, host, .. } = self;
         self.turn(epoch).await?;
@@ -184,7 +184,7 @@ impl Wire {
         }
     }
 
-    /// What a read shows: what was committed by now, or what a replica has that lags.
+    /// The state that a read shows: the committed one, or that of a replica that lags.
     fn seen<T>(&self, lags: Twist, read: impl Fn(&Primary) -> T) -> T {
         let world = &self.world;
         if world.twist == lags && !world.calm() {
@@ -219,7 +219,7 @@ impl Wire {
         }
     }
 
-    /// What passes between two transactions of one request.
+    /// What may happen between two transactions of one request.
     async fn between(&self, epoch: u64) -> Result<(), Refused> {
         if self.world.fault(150) {
             self.world.pass(5, 700).await;
@@ -227,7 +227,7 @@ impl Wire {
         self.turn(epoch).await
     }
 
-    /// Waits until the primary does something for whoever is connected to it since that epoch.
+    /// Waits until the primary serves this connection. Fails if the primary is down or its epoch has changed.
     async fn turn(&self, epoch: u64) -> Result<(), Refused> {
         let world = &self.world;
         if world.now() < world.primary.lock().unwrap().slow_until {
@@ -249,7 +249,7 @@ impl Wire {
                 return Ok(());
             }
             sleep(hung_until - now).await;
-            // What has waited is not done in the order in which it came.
+            // Requests that waited are not executed in order of arrival.
             world.pass(0, 5).await;
         }
     }

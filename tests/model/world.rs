@@ -1,4 +1,4 @@
-//! The world around the nodes: true time, chance, the primary, the network's faults, and what is found out.
+//! The world around the nodes: true time, chance, the primary, the network's faults, and the findings.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -18,35 +18,35 @@ use crate::twist::Twist;
 
 pub const HOSTS: usize = 3;
 
-/// How long faults are begun. After that the world is calm.
+/// How long new faults begin. After that the world is calm.
 pub const FAULTS: Duration = Duration::from_millis(6_000);
 
-/// What a fail-over may do.
+/// What a fail-over may lose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailOver {
-    /// Nothing that was committed is lost: the replication is synchronous.
+    /// No commit is lost: the replication is synchronous.
     KeepsAll,
-    /// The last commits may be lost. Of the register it is asked that no node's entry is lost, and that
-    /// keepers begin anew: see `Twist::EntriesLost` for why.
+    /// The last commits may be lost. The register must keep every node's entry, and keepers must start again: see
+    /// `Twist::EntriesLost` for the reason.
     LosesCommits,
-    /// The last commits may be lost, of the register as of the log, but nobody is primary for as long as what
-    /// anybody knew from the last one may be believed.
+    /// The last commits may be lost, from the register as from the log. In return there is no primary for as long as
+    /// any node may rely on what it learned from the last one.
     LosesCommitsAfterALease,
 }
 
-/// A session that somebody will log out of.
+/// A session that a client will log out of.
 #[derive(Clone, Debug)]
 pub struct Session {
     pub lineage: Lineage,
-    /// When its revocation was first committed, in true time.
+    /// When the session's revocation was first committed, in true time.
     pub committed: Option<Duration>,
-    /// When the 2xx was received, in true time.
+    /// When the client received the 2xx, in true time.
     pub answered: Option<Duration>,
-    /// A fail-over lost its revocation: no node can know it.
+    /// A fail-over lost the session's revocation: no node can know it.
     pub lost: bool,
 }
 
-/// What happened how often, to see that a run is about something.
+/// How often each event happened, to show that the runs exercise the protocol.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub accepted: u64,
@@ -103,7 +103,7 @@ impl Tally {
     }
 }
 
-/// Every event goes into the hash; the lines are kept only if somebody will read them.
+/// The hash covers every event. The lines are kept only on request.
 #[derive(Debug)]
 struct Trace {
     hash: u64,
@@ -115,11 +115,11 @@ pub struct World {
     pub fail_over: FailOver,
     /// The lease.
     pub bound: Duration,
-    /// When a node gives a request up.
+    /// The time after which a node abandons a request.
     pub patience: Duration,
-    /// How many bells of a thousand are lost.
+    /// How many bells in a thousand are lost.
     deaf: u64,
-    /// At most so many milliseconds are between two faults: some runs are rough, some are not.
+    /// The longest time between two faults, in milliseconds: some runs are rough, others are not.
     pub between_faults: u64,
     pub random: SeededRandom,
     pub primary: Mutex<Primary>,
@@ -127,7 +127,7 @@ pub struct World {
     pub sessions: Mutex<Vec<Session>>,
     pub tally: Mutex<Tally>,
     pub fail_overs: AtomicU64,
-    /// Somebody logs out now.
+    /// Wakes a client that waits for a critical moment to log out.
     pub moment: Notify,
     calm: AtomicBool,
     start: Instant,
@@ -190,7 +190,7 @@ impl World {
         self.calm.load(SeqCst)
     }
 
-    /// A fault that happens that often in a thousand, and never once the world is calm.
+    /// Returns `true` with a probability of `permille` in a thousand, and never once the world is calm.
     pub fn fault(&self, permille: u64) -> bool {
         !self.calm() && self.dice.lock().unwrap().permille(permille)
     }
@@ -210,18 +210,18 @@ impl World {
         }
     }
 
-    /// How long what a node sends or is sent is under way.
+    /// Delays a message between a node and the primary.
     pub async fn travel(&self, host: usize) {
         let slow = self.now() < self.hosts[host].faults.lock().unwrap().slow_until;
         match slow {
             true => self.pass(20, 400).await,
-            // Often in no time at all.
+            // Often there is no delay at all.
             false if self.below(2) == 0 => {}
             false => self.pass(1, 4).await,
         }
     }
 
-    /// Rings everybody's bell, at some time, or not.
+    /// Rings every node's bell, after a random delay or never.
     pub fn ring(self: &std::sync::Arc<Self>) {
         for host in 0..HOSTS {
             if self.fault(self.deaf) {
@@ -240,14 +240,14 @@ impl World {
         }
     }
 
-    /// The register is about to change, or has: let somebody log out.
+    /// May trigger a logout, because the register is about to change or has just changed.
     pub fn is_a_moment(&self) {
         if self.fault(500) {
             self.moment.notify_one();
         }
     }
 
-    /// Notes when a session's revocation was committed.
+    /// Records when a session's revocation was committed.
     pub fn committed(&self, lineage: Lineage) {
         let now = self.now();
         let mut sessions = self.sessions.lock().unwrap();
@@ -255,7 +255,7 @@ impl World {
         session.unwrap().committed.get_or_insert(now);
     }
 
-    /// The primary is another one, at least by its epoch.
+    /// Replaces the primary, at least by its epoch.
     pub fn fail_over(&self, lag: Duration) {
         let now = self.now();
         let nobody_for = self.millis(1, 150)

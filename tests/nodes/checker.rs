@@ -1,4 +1,4 @@
-//! Reads a history, and finds what must never be in one.
+//! Checks a history against the rules that every history must satisfy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::history::{Call, Event, Mode};
 
-/// What the nodes were told.
+/// The settings of the nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
     pub nodes: usize,
@@ -15,21 +15,21 @@ pub struct Terms {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// Nobody accepts a session in a request that is sent after a fenced logout's 2xx was received.
+    /// No node accepts a session in a request that is sent after the 2xx of a fenced logout was received.
     Fenced,
-    /// Nobody does later than `max_staleness` after a bounded one's.
+    /// No node accepts a session later than `max_staleness` after the 2xx of a bounded logout.
     Bounded,
-    /// The node that answered a logout with 2xx does not, from then on.
+    /// The node that answered a logout with 2xx refuses the session from then on.
     OwnNode,
     /// A process that has refused a session never accepts it again.
     Revived,
-    /// When all is over, nobody accepts a session whose logout was answered with 2xx.
+    /// After the run, no node accepts a session whose logout was answered with 2xx.
     Lost,
-    /// Nobody refuses a session that nobody has asked to end.
+    /// No node refuses a session that no client has asked to end.
     LiveRefused,
 }
 
-/// Two answers that do not go together, or one that should not be.
+/// Two answers that contradict each other, or one that is wrong alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     pub rule: Rule,
@@ -51,33 +51,32 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What a history has in it.
+/// What a history contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub logins: usize,
     pub failed_logins: usize,
-    /// Answered with 2xx.
+    /// Logouts that were answered with 2xx.
     pub logouts: usize,
-    /// Answered with anything else, or not at all.
+    /// Logouts with any other answer, or none.
     pub failed_logouts: usize,
-    /// Verifications by answer.
+    /// Verifications, by answer.
     pub accepted: usize,
     pub refused: usize,
     pub unavailable: usize,
     pub unanswered: usize,
     pub other: usize,
-    /// Refusals in requests that were sent after a logout's 2xx: what the promises are about.
+    /// Refusals in requests that were sent after a logout's 2xx: the subject of the promises.
     pub refused_after_logout: usize,
     /// The same for 503.
     pub unavailable_after_logout: usize,
 }
 
-/// What the checker has found.
+/// The findings of the checker.
 #[derive(Debug, Default)]
 pub struct Report {
     pub violations: Vec<Violation>,
-    /// Sessions and nodes: the logout was answered with 2xx, and no last verification there was
-    /// refused.
+    /// Pairs of session and node: the logout was answered with 2xx, and no last verification at that node was refused.
     pub unproven: Vec<(usize, usize)>,
     pub all: Counts,
     /// What overlapped each fault, and what overlapped none.
@@ -96,7 +95,7 @@ impl Report {
         self.violations.iter().map(|found| found.rule).collect()
     }
 
-    /// No violation, and nothing left open.
+    /// Asserts that there are no violations and no unproven refusals.
     pub fn assert_clean(&self) {
         assert!(self.violations.is_empty(), "{self}");
         assert!(self.unproven.is_empty(), "{self}");
@@ -131,7 +130,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// What happened to one session.
+/// The events of one session.
 #[derive(Default)]
 struct Session<'a> {
     logouts: Vec<(&'a Call, Mode)>,
@@ -139,7 +138,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// A logout's 2xx was received before that was asked.
+    /// Whether a logout's 2xx was received before `asked`.
     fn was_over(&self, asked: u64) -> bool {
         let mut over = self.acknowledged();
         over.any(|(logout, _)| logout.answered < asked)
@@ -151,7 +150,7 @@ impl Session<'_> {
     }
 }
 
-/// Reads a history.
+/// Checks a history.
 pub fn check(events: &[Event], terms: Terms) -> Report {
     let mut sessions: BTreeMap<usize, Session<'_>> = BTreeMap::new();
     for event in events {

@@ -1,5 +1,5 @@
-//! How long after a logout's answer another node still lets the session in, with many revocations alive, and
-//! how long a node takes to start with them. The figures are printed; what fails is a broken promise.
+//! Measures how long after a logout's answer another node still accepts the session while many revocations are live,
+//! and how long a node takes to start with them. The test prints the figures, and fails only if a promise is broken.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use super::nodes::{Node, Nodes};
 
 const LOGOUTS: usize = 40;
 
-/// How many revocations are alive: `WAXSEAL_LIVE`.
+/// How many revocations are live: `WAXSEAL_LIVE`.
 fn live() -> usize {
     let wanted = std::env::var("WAXSEAL_LIVE").ok();
     wanted.map_or(5_000, |text| text.parse().unwrap())
 }
 
-/// Writes so many logouts of an hour ago as one node would have.
+/// Writes `count` logouts of an hour ago, as one node would have written them.
 fn fill(postgres: &Postgres, count: usize) {
     let head = postgres.sql("SELECT seq, encode(hash, 'hex') FROM head");
     let (seq, hash) = head.split_once('|').unwrap();

@@ -1,5 +1,4 @@
-//! Three nodes, people who go about at them, and everything that can happen to nodes, their wires and
-//! their database, at times that come from a seed.
+//! Three nodes under load, with faults of the nodes, their wires and their database at times that a seed determines.
 
 mod changed;
 mod failover;
@@ -23,7 +22,7 @@ const FENCED: Form = Form {
     stop_notice: Duration::ZERO,
 };
 
-/// As sharp as can be.
+/// The strictest bound: `max_staleness` equals the lease.
 const BOUNDED: Form = Form {
     mode: Mode::Bounded,
     max_staleness: BOUND,
@@ -31,7 +30,7 @@ const BOUNDED: Form = Form {
     stop_notice: Duration::ZERO,
 };
 
-/// How long a run lasts: a quarter of a minute, or what `WAXSEAL_FAULTS_SECONDS` says.
+/// How long a run lasts: `usually` seconds, or `WAXSEAL_FAULTS_SECONDS`.
 fn lasts(usually: u64) -> Duration {
     let given = std::env::var("WAXSEAL_FAULTS_SECONDS").ok();
     let seconds = given.map_or(usually, |text| {
@@ -40,14 +39,14 @@ fn lasts(usually: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Nobody accepts a session in a request that is sent after its logout's 2xx was received.
+/// No node accepts a session in a request that is sent after its logout's 2xx was received.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fenced_logout_is_a_fence_under_faults() {
     let stage = Stage::set(FENCED).await;
     schedule::run(stage, lasts(15)).await;
 }
 
-/// Nobody does later than `max_staleness` after it.
+/// No node accepts a session later than `max_staleness` after its logout's 2xx.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bounded_logout_is_bounded_under_faults() {
     let stage = Stage::set(BOUNDED).await;

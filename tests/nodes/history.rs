@@ -1,4 +1,4 @@
-//! What was asked of the nodes and what they answered, on one clock.
+//! The requests to the nodes and their answers, on one clock.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,21 +11,21 @@ use waxseal::time::{Clock, SystemClock};
 pub enum Mode {
     /// Every node refuses the session within `max_staleness`.
     Bounded,
-    /// Every node refuses it at once.
+    /// Every node refuses the session at once.
     Fenced,
 }
 
-/// A request and its answer. Its times are nanoseconds since the history began: before it was sent, and
+/// A request and its answer. The times are nanoseconds since the history began, taken before the request was sent and
 /// after the answer was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     pub session: usize,
     pub node: usize,
-    /// Which process of the node answered, where that is certain: it counts the restarts.
+    /// Which process of the node answered, where that is certain. It counts the restarts.
     pub life: Option<usize>,
     pub asked: u64,
     pub answered: u64,
-    /// None if there was no answer: a broken connection, or a caller without patience.
+    /// `None` if there was no answer: the connection broke, or the caller timed out.
     pub status: Option<u16>,
 }
 
@@ -38,7 +38,7 @@ impl Call {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The session is the one that would come of it.
+    /// `session` is the number that a successful login uses.
     Login(Call),
     Logout {
         call: Call,
@@ -46,7 +46,7 @@ pub enum Event {
     },
     Verification {
         call: Call,
-        /// Asked when everything was over, and every node answers again.
+        /// Sent after the end of the load, when every node answers again.
         last: bool,
     },
     Fault {
@@ -67,10 +67,10 @@ impl Event {
     }
 }
 
-/// How much later than another an event that was answered before it can be recorded.
+/// How much later than another event an event that was answered before it can be recorded, in nanoseconds.
 const SLACK: u64 = 1_000_000_000;
 
-/// What has happened so far.
+/// All events so far.
 #[derive(Debug)]
 pub struct History {
     began: Duration,
@@ -87,13 +87,13 @@ impl History {
         }
     }
 
-    /// Nanoseconds since it began.
+    /// Nanoseconds since the history began.
     pub fn now(&self) -> u64 {
         let passed = SystemClock.uptime() - self.began;
         passed.as_nanos().try_into().unwrap()
     }
 
-    /// A number for a session that is its own in this history.
+    /// Returns a session number that is unique in this history.
     pub fn new_session(&self) -> usize {
         self.sessions.fetch_add(1, Ordering::SeqCst)
     }
@@ -102,10 +102,10 @@ impl History {
         self.events.lock().unwrap().push(event);
     }
 
-    /// How many of what was asked since then are such.
+    /// Counts the matching events whose requests were sent at or after `from`.
     pub fn count_since(&self, from: u64, is_it: impl Fn(&Event) -> bool) -> usize {
         let events = self.events.lock().unwrap();
-        // They are in the order of their answers, nearly.
+        // The events are nearly in the order of their answers.
         let late = events.iter().rev().take_while(|event| {
             let answered = event.call().map_or(u64::MAX, |call| call.answered);
             answered.saturating_add(SLACK) >= from

@@ -1,4 +1,4 @@
-//! People who log in, go about at all nodes, and log out, from a seed.
+//! Clients that log in, use their sessions at all nodes and log out. A seed determines what they do.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,33 +12,33 @@ use super::common::PASSWORD;
 use super::forge::Dice;
 use super::history::{Call, Event, History, Mode};
 
-/// Where a node is, whichever of its processes runs.
+/// The address of a node, whichever of its processes runs.
 #[derive(Clone, Debug)]
 pub struct Site {
     pub url: String,
-    /// How often it was started.
+    /// How often the node was started.
     pub life: Arc<AtomicUsize>,
 }
 
-/// What the people do.
+/// What the clients do.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub mode: Mode,
     pub max_staleness: Duration,
-    /// How many act at once.
+    /// How many clients act at once.
     pub callers: usize,
     pub users: Vec<String>,
-    /// How long they wait for an answer.
+    /// How long a client waits for an answer.
     pub patience: Duration,
-    /// How long they think between two steps, at most.
+    /// The longest pause between two steps.
     pub think: Duration,
-    /// How many steps each takes, at most.
+    /// The most steps that each client takes.
     pub steps: usize,
 }
 
-/// How many sessions a caller has at once.
+/// The most sessions that a client has at once.
 const LIVE: usize = 4;
-/// Requests at the end, at once.
+/// Concurrent requests at the end.
 const AT_ONCE: usize = 8;
 
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ struct World {
     stop: AtomicBool,
 }
 
-/// The people, who go on until they are told to stop or have taken all their steps.
+/// The clients, which run until they are stopped or have taken all their steps.
 pub struct Load {
     world: Arc<World>,
     callers: JoinSet<()>,
@@ -79,19 +79,18 @@ impl Load {
         Self { world, callers }
     }
 
-    /// Waits until they have taken all their steps.
+    /// Waits until the clients have taken all their steps.
     pub async fn run_out(&mut self) {
         while let Some(caller) = self.callers.join_next().await {
             caller.unwrap();
         }
     }
 
-    /// Tells them to stop, waits until all nodes are ready, and asks each of them about every session
-    /// that there ever was.
+    /// Stops the clients, waits until all nodes are ready, and verifies every session of the run at each node.
     pub async fn finish(mut self) {
         self.world.stop.store(true, Ordering::SeqCst);
         self.run_out().await;
-        // Until then a bounded logout may not be known everywhere.
+        // Until then, a bounded logout may not have reached every node.
         tokio::time::sleep(self.world.plan.max_staleness).await;
         let http = client(self.world.plan.patience);
         for site in &self.world.sites {
@@ -123,7 +122,7 @@ pub fn client(patience: Duration) -> Client {
     client.build().unwrap()
 }
 
-/// Waits until a node can tell good tokens from bad.
+/// Waits until a node can verify tokens.
 pub async fn ready(http: &Client, site: &Site) {
     for _ in 0..3000 {
         let answer = http.get(format!("{}/readyz", site.url)).send().await;
@@ -175,7 +174,7 @@ impl World {
         };
         let token = body.and_then(|body| Some(body["access_token"].as_str()?.to_owned()));
         if call.succeeded() && token.is_none() {
-            // The answer broke off.
+            // The answer was cut short.
             call.status = None;
         }
         self.history.record(Event::Login(call));
@@ -200,7 +199,7 @@ impl World {
         call.status
     }
 
-    /// Asks until somebody can tell.
+    /// Repeats a verification until the node gives a verdict.
     async fn verify_at_last(&self, http: &Client, session: &Session, node: usize) {
         for _ in 0..1000 {
             let call = self.verification(http, session, node).await;
@@ -229,7 +228,7 @@ struct Caller {
     dice: Dice,
     live: Vec<Session>,
     ended: Vec<Session>,
-    /// When to ask again about a session that was logged out.
+    /// When to verify a session again after its logout.
     due: Vec<(u64, Session)>,
 }
 
@@ -304,7 +303,7 @@ impl Caller {
             .logout(&self.http, &self.live[session], self.node())
             .await;
         if !call.succeeded() && call.status != Some(401) {
-            // To be tried again.
+            // A later step tries again.
             return;
         }
         let session = self.live.swap_remove(session);
@@ -318,7 +317,7 @@ impl Caller {
             while let Some(answer) = at_once.join_next().await {
                 answer.unwrap();
             }
-            // At some time within the bound, and right after it.
+            // At a random time within the bound, and right after it.
             let bound = self.world.plan.max_staleness.as_nanos();
             let bound = u64::try_from(bound).unwrap();
             let part = self.dice.below(1000) as u64;

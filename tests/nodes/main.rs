@@ -1,4 +1,4 @@
-//! Several nodes on one PostgreSQL, and the ground that they stand on.
+//! Several nodes on one PostgreSQL, and tests of the test harness itself.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

@@ -1,4 +1,4 @@
-//! What two nodes say of each other.
+//! The metrics of two nodes about each other.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::nodes::{Node, Nodes};
 
 const TRIES: usize = 20;
 
-/// A figure of a node's page, its labels with it as they are printed.
+/// Reads one metric from a node's page. `name` includes the labels as they are printed.
 async fn read(http: &Client, node: &Node, name: &str) -> f64 {
     let page = http.get(&node.metrics).send().await.unwrap();
     let page = page.text().await.unwrap();
@@ -22,7 +22,7 @@ async fn read(http: &Client, node: &Node, name: &str) -> f64 {
     value.parse().unwrap()
 }
 
-/// Waits until it is so.
+/// Waits until the metric satisfies `is`.
 async fn becomes(http: &Client, node: &Node, name: &str, is: impl Fn(f64) -> bool) {
     let mut last = f64::NAN;
     for _ in 0..1200 {
@@ -44,7 +44,7 @@ async fn fences(http: &Client, node: &Node) -> [f64; 3] {
     all
 }
 
-/// However long it takes until the node's list is fresh: a busy machine may be slower than a lease.
+/// Repeats a request until the node's list is fresh: a busy machine may be slower than a lease.
 async fn sent(request: RequestBuilder) -> Response {
     for _ in 0..600 {
         let answer = request.try_clone().unwrap().send().await.unwrap();
@@ -85,7 +85,7 @@ async fn nodes_say_how_many_they_are_for_whom_they_wait_and_whether_they_follow(
         becomes(&http, node, "waxseal_clock_offset_seconds", close).await;
     }
 
-    // Once everybody acknowledges, and each logout is counted once.
+    // Eventually every node acknowledges. Each logout is counted once.
     let mut logouts = 0.0;
     while fences(&http, a).await[0] == 0.0 {
         log_in_and_out(&http, a).await;
@@ -98,7 +98,7 @@ async fn nodes_say_how_many_they_are_for_whom_they_wait_and_whether_they_follow(
     assert_eq!(read(&http, a, count).await, logouts);
     assert_eq!(read(&http, b, count).await, 0.0);
 
-    // One that stands is outlasted, once, and then gone.
+    // A paused node is outlasted once, and is then dismissed.
     let mut tried = 0;
     while fences(&http, a).await[1] == outlasted {
         becomes(&http, a, "waxseal_nodes", |nodes| nodes == 2.0).await;
@@ -112,7 +112,7 @@ async fn nodes_say_how_many_they_are_for_whom_they_wait_and_whether_they_follow(
     let waited = read(&http, a, "waxseal_fence_wait_seconds_sum").await;
     assert!(waited > 1.0, "{waited}");
 
-    // Without a database nobody knows.
+    // Without a database these values are unknown.
     database.pause();
     becomes(&http, a, "waxseal_log_followed", |is| is == 0.0).await;
     becomes(&http, a, "waxseal_nodes", f64::is_nan).await;

@@ -1,4 +1,4 @@
-//! Real nodes: one program each, with folders of its own and everybody's keys.
+//! Real nodes: one process each, with their own folders and the same keys.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::common::{ISSUER, PASSWORD, Place, Server, ports, program, program_at};
 use super::load::Site;
 
-/// How often a node that does not start is started.
+/// How often the harness starts a node that fails to start.
 const STARTS: usize = 5;
 
-/// A node, which can be stopped and started again at the same address. Its calls block.
+/// A node that can be stopped and started again at the same address. The calls block.
 pub struct Node {
     pub url: String,
-    /// Its page for operators.
+    /// The URL of the node's metrics page.
     pub metrics: String,
     pub place: Place,
     settings: Vec<(String, String)>,
@@ -48,7 +48,7 @@ impl Node {
         }
     }
 
-    /// The program here, with the node's settings.
+    /// A command of the program in this node's directory, with the node's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let other = self.program.lock().unwrap();
         let mut command = other.as_deref().map_or_else(program, program_at);
@@ -59,7 +59,7 @@ impl Node {
         command
     }
 
-    /// Runs a command that must succeed, and gives its standard output.
+    /// Runs a command that must succeed, and returns its standard output.
     pub fn ok(&self, arguments: &[&str], input: &str) -> String {
         let file = self.place.path().join("input");
         fs::write(&file, input).unwrap();
@@ -70,7 +70,7 @@ impl Node {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// From its next start on it is that program.
+    /// Makes the node run that program from its next start on.
     pub fn becomes(&self, program: &Path) {
         *self.program.lock().unwrap() = Some(program.to_owned());
     }
@@ -86,8 +86,8 @@ impl Node {
         self.server.lock().unwrap()
     }
 
-    /// Starts it, and waits until it listens. One that ends is started again, as by whatever starts services:
-    /// its database may be in trouble, or the machine very slow.
+    /// Starts the node, and waits until it listens. Starts it again if it ends, as a service manager does: its database
+    /// may be faulty, or the machine very slow.
     pub fn start(&self) {
         let mut server = self.server();
         assert!(server.is_none(), "it runs");
@@ -111,27 +111,27 @@ impl Node {
         kill_process(Pid::from_child(child), signal).unwrap();
     }
 
-    /// SIGSTOP.
+    /// Sends SIGSTOP.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(&self) {
         self.server().take().expect("it runs").kill();
     }
 
-    /// SIGTERM: it gives notice, if it is set to, and stops after that.
+    /// Sends SIGTERM. The node announces its stop if it is configured to, and then stops.
     pub fn give_notice(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// SIGINT, which ends any notice, and waits until it has answered what was under way.
+    /// Sends SIGINT, which ends any stop notice, and waits until the node has answered its pending requests.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
         let mut server = self.server().take().expect("it runs");
@@ -139,19 +139,19 @@ impl Node {
         assert!(status.success(), "{}", server.log());
     }
 
-    /// SIGTERM, and waits until it has answered what was under way.
+    /// Sends SIGTERM, and waits until the node has answered its pending requests.
     pub fn terminate(&self) {
         let mut server = self.server().take().expect("it runs");
         assert!(server.terminate().success(), "{}", server.log());
     }
 
-    /// What its process has said so far.
+    /// The log of the node's process so far.
     pub fn log(&self) -> String {
         let server = self.server();
         server.as_ref().map(Server::log).unwrap_or_default()
     }
 
-    /// Waits until its process has said that.
+    /// Waits until the log of the node's process contains `words`.
     pub fn says(&self, words: &str) -> bool {
         (0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(10));
@@ -160,11 +160,11 @@ impl Node {
     }
 }
 
-/// Nodes of one service.
+/// The nodes of one service.
 pub struct Nodes(pub Vec<Arc<Node>>);
 
 impl Nodes {
-    /// One node for each of `databases`, with these settings and users.
+    /// Starts one node for each of `databases`, with these settings and users.
     pub fn start(databases: &[String], settings: &[(&str, &str)], users: &[String]) -> Self {
         let nodes = Self::prepare(databases, settings, users);
         for node in &nodes.0 {
@@ -173,7 +173,7 @@ impl Nodes {
         nodes
     }
 
-    /// The same, and none of them runs yet.
+    /// Prepares the same nodes without starting them.
     pub fn prepare(databases: &[String], settings: &[(&str, &str)], users: &[String]) -> Self {
         let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let nodes = databases.iter().map(|database| {
@@ -189,7 +189,7 @@ impl Nodes {
         for user in users {
             first.ok(&["user", "add", user, "--password-stdin"], PASSWORD);
         }
-        // The first makes the keys, and finds an untouched log beside them, which it takes for a lost one.
+        // The first node makes the keys, and finds an untouched log beside them, which it takes for a lost one.
         first.start();
         first.interrupt();
         for other in &nodes[1..] {

@@ -39,7 +39,7 @@ async fn logins_at_two_nodes_share_one_limit_and_an_owner_is_known_at_both() {
     let owner = log_in(&http, &urls[0], home, PASSWORD).await;
     assert_eq!(owner.status(), 200);
 
-    // Strangers, at both at once, may fail so often.
+    // Unknown addresses, at both nodes at once, share one allowance of failures.
     let mut strangers = JoinSet::new();
     for n in 0..20 {
         for url in &urls {
@@ -69,7 +69,7 @@ async fn logins_at_two_nodes_share_one_limit_and_an_owner_is_known_at_both() {
     let wanted = BTreeMap::from([(401, BURST), (429, 40 - BURST)]);
     assert_eq!(answers, wanted);
 
-    // The owner, whichever node the balancer chooses, as often as it succeeds, and fails so often as well.
+    // Successful logins of the owner at either node are not limited, and the owner has the same allowance of failures.
     for n in 0..2 * BURST {
         let owner = log_in(&http, &urls[(n + 1) % 2], home, PASSWORD).await;
         assert_eq!(owner.status(), 200);
@@ -82,7 +82,7 @@ async fn logins_at_two_nodes_share_one_limit_and_an_owner_is_known_at_both() {
         assert_eq!(log_in(&http, url, home, PASSWORD).await.status(), 429);
     }
 
-    // What cannot be counted is not tried.
+    // A login that cannot be counted is not attempted.
     database.pause();
     let asked = log_in(&http, &urls[1], "2001:db8:1:3::1", PASSWORD);
     let answer = tokio::time::timeout(Duration::from_secs(60), asked).await;

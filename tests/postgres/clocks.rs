@@ -1,4 +1,4 @@
-//! Nodes whose wall clocks are not those of the others.
+//! Nodes whose wall clocks differ from the others.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::stage::{nodes, until};
 
 const HOUR: i64 = 3_600_000;
 
-/// The system's clock, but for the time that it shows on the wall.
+/// The system's clock with a shifted wall time.
 #[derive(Debug, Default)]
 struct Shifted(AtomicI64);
 
@@ -70,7 +70,7 @@ pub fn settings(database: &Postgres, keys: &Path, mark: &Path) -> Settings {
         audience: ISSUER.to_owned(),
         login_rates: unlimited(),
         database: Database::Postgres(database.url().parse().unwrap()),
-        // A clock that is an hour ahead ends none of these sessions by itself.
+        // A clock that is an hour ahead expires none of these sessions.
         timeouts: Timeouts {
             idle: Duration::from_secs(4 * 3600),
             absolute: Duration::from_secs(8 * 3600),
@@ -156,7 +156,7 @@ fn horizon(database: &Postgres) -> Timestamp {
     Timestamp::from_millis(millis.parse().unwrap())
 }
 
-/// What the other node does from here on goes on as if there were no such node.
+/// Asserts that the other node serves as if the faulty node did not exist.
 async fn is_undisturbed(node: &Inner, tokens: &[&String]) {
     assert!(node.is_ready().await);
     for token in tokens {
@@ -182,7 +182,7 @@ async fn an_hour_off(shift: i64, direction: &str) {
     }
 
     off.clock.by(shift);
-    // Nothing is written from this moment on, and nothing is taken for fresh.
+    // From this moment on, the node writes nothing and proves no freshness.
     let head = || database.sql("SELECT seq, compacted, horizon, newest_lineage, leeway FROM head");
     let before = head();
     assert_eq!(off.try_login().await, Err(503));
@@ -209,7 +209,7 @@ async fn an_hour_off(shift: i64, direction: &str) {
     assert_eq!(head(), before);
     is_undisturbed(&good, &[&live, &kept]).await;
 
-    // Set right, it is as good as before, and has told nobody of the time that it had.
+    // After the correction the node serves as before, and its wrong time has reached no other node.
     off.clock.by(0);
     until("it is ready", async || off.is_ready().await).await;
     for token in [&live, &kept] {
@@ -221,7 +221,7 @@ async fn an_hour_off(shift: i64, direction: &str) {
     assert!(horizon(&database) <= SystemClock.now());
     is_undisturbed(&good, &[&live, &kept]).await;
     is_undisturbed(&off, &[&live, &kept]).await;
-    // A login of its own is no session of the future.
+    // The node's next login does not create a session in the future.
     off.login().await;
     let newest = database.sql("SELECT newest_lineage FROM head");
     let newest = Timestamp::from_millis(newest.parse().unwrap());
@@ -239,7 +239,7 @@ async fn a_clock_that_is_an_hour_behind() {
     an_hour_off(-HOUR, "behind").await;
 }
 
-/// The store keeps the horizon from following a clock that was wrong, whatever asks it to.
+/// The store never lets the horizon follow a wrong clock, whatever the caller asks for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_horizon_is_in_the_future_and_nothing_of_the_future_is_dropped() {
     let database = Postgres::start();

@@ -1,4 +1,4 @@
-//! The disaster drill: a backup of the database is put back, and nobody who was logged out comes in again.
+//! The disaster drill: a backup of the database is restored, and no session that was logged out is accepted again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,16 +24,16 @@ use super::stage::{Caller, Process, nodes, until};
 
 const FENCED: [(&str, &str); 1] = [("WAXSEAL_LOGOUT", "fenced")];
 
-/// How the copy is made and put back.
+/// How the copy is made and restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Backup {
-    /// By `pg_dump`, while everything runs.
+    /// With `pg_dump`, while everything runs.
     Dump,
-    /// The server's files, while it is stopped.
+    /// The server's files, copied while it is stopped.
     Files,
 }
 
-/// How far the mark in that folder is.
+/// The `seq` of the mark in that folder.
 fn mark_seq(folder: &Path) -> i64 {
     let file = MarkFile::new(folder, Arc::new(SystemClock), Arc::new(OsRandom::new()));
     file.read().unwrap().cursor.seq
@@ -43,13 +43,14 @@ struct Drill {
     database: Postgres,
     nodes: Nodes,
     callers: Vec<Caller>,
-    /// Logged out before the backup, after it, and not at all; the last one began after it.
+    /// Tokens that were logged out before the backup, after it, and not at all. The last session began after the
+    /// backup.
     tokens: Vec<String>,
     copy: PathBuf,
 }
 
 impl Drill {
-    /// Up to where the copy is put back: all nodes are stopped.
+    /// Runs everything up to the restore of the copy. Every node is stopped at the end.
     async fn before(backup: Backup) -> Self {
         let database = Postgres::start();
         let nodes = nodes(&database, 3, &FENCED);
@@ -102,7 +103,7 @@ impl Drill {
         &self.nodes.0[number]
     }
 
-    /// Nothing that writes runs, at that node, and its mark stays where it was.
+    /// Asserts that nothing that writes runs at that node, and that its mark does not move.
     fn is_refused(&self, node: &Node) {
         let mark = node.place.path().join("mark/mark");
         let before = fs::read(&mark).unwrap();
@@ -125,7 +126,7 @@ impl Drill {
         assert_eq!(fs::read(&mark).unwrap(), before);
     }
 
-    /// At every node the tokens from before are dead, and the service works.
+    /// Asserts that every node refuses the old tokens and that the service works.
     async fn all_is_over(&self) {
         let token = self.callers[0].login("alice").await;
         let ended = self.callers[1].login("alice").await;
@@ -149,7 +150,7 @@ async fn drill(backup: Backup) {
     let said: Value = serde_json::from_str(&said).unwrap();
     let lists = |list: &str, words: &str| said[list].as_array().unwrap().contains(&json!(words));
     assert!(lists("as_in_the_copy", "passwords") && lists("check", "waxseal user list"));
-    // The first start found keys beside a new log, then there was one logout, and three that are lost.
+    // The log has: the first start, which found keys beside a new log; one logout; and three logouts that are lost.
     assert_eq!((&said["seq"], &said["marked_seq"]), (&json!(2), &json!(5)));
     let again = Process::start(drill.node(1).command(&["restored"])).is_refused();
     assert!(again.contains("nothing was changed"), "{again}");
@@ -165,7 +166,7 @@ async fn drill(backup: Backup) {
         );
     }
     drill.all_is_over().await;
-    // From now on each has a mark of this log.
+    // From now on each node has a mark of this log.
     for node in &drill.nodes.0 {
         node.terminate();
         node.start();
@@ -184,7 +185,7 @@ async fn files_that_are_put_back() {
     drill(Backup::Files).await;
 }
 
-/// What ended everything before the backup was made has not ended what came after it.
+/// A revocation of everything that is older than the backup did not end what came after the backup.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_end_of_everything_does_not_pass_for_a_newer_one() {
     let database = Postgres::start();
@@ -198,7 +199,7 @@ async fn an_older_end_of_everything_does_not_pass_for_a_newer_one() {
     assert!(said.contains("waxseal restored"), "{said}");
 }
 
-/// Whoever has read what the copy lacks does not start with it, also if he never wrote anything, and was killed.
+/// A node that has read what the copy lacks does not start with it, even if it never wrote and was killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_only_read_is_not_deceived() {
     let database = Postgres::start();
@@ -211,7 +212,7 @@ async fn a_node_that_only_read_is_not_deceived() {
     callers[1].becomes(&token, 401).await;
     let seq: i64 = database.sql("SELECT seq FROM head").parse().unwrap();
     let mark = nodes.0[1].place.path().join("mark");
-    // It takes a second; compaction, once a minute, would move it too.
+    // The mark follows within a second. Compaction, once a minute, would move it too.
     let follows = (0..1000).any(|_| {
         std::thread::sleep(Duration::from_millis(20));
         mark_seq(&mark) == seq
@@ -251,7 +252,7 @@ async fn a_new_database_in_the_place_of_a_lost_one_ends_everything() {
     }
 }
 
-/// One node may be taken on by an operator twice, or two of them at once: everything is ended all the same.
+/// The operator may accept the restore at one node twice, or at two nodes at once: everything is ended either way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_node_may_be_told_that_it_was_restored() {
     let drill = Drill::before(Backup::Dump).await;
@@ -267,7 +268,7 @@ async fn every_node_may_be_told_that_it_was_restored() {
     drill.all_is_over().await;
 }
 
-/// Where it is a node that has not served since before the backup: its mark is of this log.
+/// The limit of a mark: a node that has not served since before the backup has a mark that fits the restored log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_mark_cannot_show() {
     let database = Postgres::start();
@@ -281,7 +282,7 @@ async fn what_a_mark_cannot_show() {
     callers[0].ends(&token).await;
     nodes.0[0].terminate();
     database.restore(&copy);
-    // The one whose mark is newer is not deceived, and shows it to an operator.
+    // The node with the newer mark is not deceived, and reports it to the operator.
     let said = Process::serve(&nodes.0[0]).is_refused();
     assert!(said.contains("waxseal restored"), "{said}");
     nodes.0[1].start();
@@ -294,8 +295,8 @@ async fn what_a_mark_cannot_show() {
     }
 }
 
-/// A node that stood still for long must not be taken for one whose database went back: others have dropped what
-/// would show that the log goes on from its mark.
+/// A node that was stopped for long must not look as if its database went back: other nodes have dropped the entries
+/// that would prove that the log continues from its mark.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_others_compact_while_a_node_is_stopped_does_not_keep_it_from_starting() {
     let database = Postgres::start();
@@ -320,7 +321,7 @@ async fn what_others_compact_while_a_node_is_stopped_does_not_keep_it_from_start
         let at = SystemClock.now();
         node.log().revoke(what, Reason::Operator, at).await.unwrap()
     };
-    // Its mark is where it wrote last.
+    // The node's mark is at its last write.
     revoke(&stopped).await;
     stopped.leave().await;
     drop(stopped);
@@ -334,7 +335,7 @@ async fn what_others_compact_while_a_node_is_stopped_does_not_keep_it_from_start
     revoke(&opened).await;
     drop(opened);
 
-    // What was noted of its mark is what shows it.
+    // The note of the node's mark in the database is what proves it.
     for _ in 0..3 {
         revoke(&serving).await;
     }

@@ -1,4 +1,4 @@
-//! The connection to a database on another machine: without a checked certificate no password is sent.
+//! The connection to a database on another machine: no password is sent before the certificate is verified.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use super::common::postgres::Postgres;
 use super::common::{Place, program};
 use super::stage::{is_secret, nodes};
 
-/// What a client asks for before it begins TLS (PostgreSQL, "Message Formats", SSLRequest).
+/// The message with which a client requests TLS (PostgreSQL, "Message Formats", SSLRequest).
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// AuthenticationCleartextPassword.
 const SEND_CLEARTEXT: [u8; 9] = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
@@ -21,7 +21,7 @@ const SEND_CLEARTEXT: [u8; 9] = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
 /// ErrorResponse: the password is wrong.
 const WRONG: &[u8] = b"E\0\0\0\x1aSFATAL\0C28P01\0Mwrong\0\0";
 
-/// A server that says that it has no TLS, and asks for the password in clear.
+/// A server that claims to have no TLS, and asks for the password in clear text.
 struct Downgrade {
     port: u16,
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -42,13 +42,13 @@ impl Downgrade {
         Self { port, heard }
     }
 
-    /// What each client has sent so far.
+    /// Takes what each client has sent so far.
     fn heard(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.heard.lock().unwrap())
     }
 }
 
-/// Everything that a client sends, in a dialogue that asks it for its password.
+/// Returns everything that a client sends in a dialogue that asks for its password.
 fn hear(mut stream: TcpStream) -> Vec<u8> {
     let mut said = Vec::new();
     let mut part = [0; 1024];
@@ -111,7 +111,7 @@ fn a_server_that_refuses_tls_gets_no_password() {
         assert_eq!(migrate.status.code(), Some(2), "{migrate:?}");
         assert_eq!(server.heard(), Vec::<Vec<u8>>::new(), "{mode}");
     }
-    // The variables of PostgreSQL count as the address does.
+    // PostgreSQL's environment variables are subject to the same rule as the URL.
     let bare = address("");
     let by_variable = |mode| [("WAXSEAL_DATABASE", bare.as_str()), ("PGSSLMODE", mode)];
     let (code, said) = list_users(place.path(), &by_variable("require"));
@@ -139,7 +139,7 @@ fn a_server_that_refuses_tls_gets_no_password() {
         assert_eq!(server.heard(), [SSL_REQUEST], "{variables:?}");
     }
 
-    // Whoever asks for it gets it.
+    // An explicit opt-in permits it.
     let prefer = address("?sslmode=prefer");
     let variables = [
         ("WAXSEAL_DATABASE", prefer.as_str()),
@@ -151,7 +151,7 @@ fn a_server_that_refuses_tls_gets_no_password() {
     assert!(heard.iter().any(|said| contains(said, "an:open@sea")));
 }
 
-/// A CA, and a certificate of its own for `localhost`, by openssl.
+/// A CA, and a certificate that it signed for `localhost`, made with openssl.
 struct Authority(TempDir);
 
 impl Authority {

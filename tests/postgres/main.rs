@@ -1,4 +1,4 @@
-//! A real PostgreSQL that is not well, as the service and its operators see it.
+//! A real PostgreSQL with faults, as the service and its operators see it.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

@@ -1,5 +1,5 @@
-//! A database that is not well while a node serves: it goes on until its list is too old, says so then, never
-//! says that something is done which is not, and recovers by itself.
+//! Database faults while a node serves. The node serves until its list is too old, then answers 503, never acknowledges
+//! what is not done, and recovers without a restart.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::stage::{Answer, Caller, ask, is_secret, until};
 
 const BOUND: Duration = Duration::from_secs(3);
 const SETTINGS: [(&str, &str); 1] = [("WAXSEAL_MAX_STALENESS", "3s")];
-/// More rows than fit into what is left of a table's pages.
+/// More rows than fit into the free space of a table's pages.
 const MANY: usize = 3000;
 
 struct Stage {
@@ -25,7 +25,7 @@ struct Stage {
     nodes: Nodes,
     caller: Caller,
     forge: Forge,
-    /// A client's ID and secret, and a token of its own.
+    /// A client's ID, its secret and a token of its own.
     client: (String, String, String),
     live: String,
     ended: String,
@@ -75,7 +75,7 @@ impl Stage {
         &self.nodes.0[0]
     }
 
-    /// A token of a session whose renewal is due, which therefore writes.
+    /// A token of a session that is due for renewal; its renewal writes.
     fn due(&self) -> String {
         let now = SystemClock.now();
         let begun = self.forge.session(now);
@@ -87,7 +87,7 @@ impl Stage {
         self.forge.sign(due).text
     }
 
-    /// Whatever needs the database says that it is not there, and nobody waits for ever.
+    /// Asserts that whatever needs the database answers 503, and that no request hangs.
     async fn nothing_is_done(&self) {
         let (id, secret, token) = &self.client;
         let due = self.due();
@@ -119,8 +119,8 @@ impl Stage {
         }
     }
 
-    /// The answers for a good token from now on: good, and once the list is too old 503. `lost` is a time from
-    /// which on nothing was learned of the log.
+    /// Asserts the answers to a good token: 200, then 503 once the list is too old. `lost` is a time after which the
+    /// node learned nothing of the log.
     async fn goes_stale(&self, lost: Duration) {
         let mut good = 0;
         loop {
@@ -149,11 +149,11 @@ impl Stage {
         self.nothing_is_done().await;
     }
 
-    /// Without a restart, and with all that was answered.
+    /// Asserts that the node recovers without a restart and keeps everything that it acknowledged.
     async fn recovers(&self) {
         self.caller.becomes(&self.live, 200).await;
         assert_eq!(self.caller.verify(&self.ended).await.status, 401);
-        // It may have been written, and only its answer was lost.
+        // The logout may have been written, and only its answer lost.
         let again = self.tried_again().await;
         assert!(matches!(again.status, 204 | 401), "{again:?}");
         assert_eq!(self.caller.verify(&self.again).await.status, 401);
@@ -177,7 +177,7 @@ impl Stage {
         }
     }
 
-    /// A logout after which something may still be in the way for a moment.
+    /// Retries a logout that may fail for a moment longer.
     async fn tried_again(&self) -> Answer {
         for _ in 0..20 {
             let answer = self.caller.logout(&self.again).await;
@@ -201,7 +201,7 @@ async fn client_token(caller: &Caller, id: &str, secret: &str) -> Answer {
     ask(request.body("grant_type=client_credentials")).await
 }
 
-/// The whole course of it: `fault` takes the database away, `heal` gives it back.
+/// Runs a whole outage: `fault` takes the database away, and `heal` restores it.
 async fn survives<T>(
     fault: impl FnOnce(&Stage) -> T,
     heal: impl AsyncFnOnce(&Stage, T),
@@ -210,7 +210,7 @@ async fn survives<T>(
     let stage = Stage::new().await;
     let held = fault(&stage);
     let lost = SystemClock.uptime();
-    // Some of it is asked while the list is still good.
+    // Some of these requests are sent while the list is still fresh.
     tokio::join!(stage.goes_stale(lost), stage.nothing_is_done());
     stage.says(&["the revocation log cannot be followed"]);
     stage.says(words);
@@ -292,7 +292,7 @@ async fn a_database_without_room_for_connections() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_read_only() {
     let writable = async |stage: &Stage, ()| stage.database.read_only(false);
-    // Only reading goes on: nobody may conclude from that that this is the writable primary.
+    // Only reads work: no node may take this for the writable primary.
     let stage = Stage::new().await;
     stage.database.read_only(true);
     let lost = SystemClock.uptime();
@@ -303,7 +303,7 @@ async fn a_database_that_is_read_only() {
 }
 
 impl Stage {
-    /// What only reads may be answered.
+    /// Requests that only read may succeed.
     async fn goes_stale_and_reads(&self, lost: Duration) {
         let due = self.due();
         let (login, logout, renewal) = tokio::join!(
@@ -331,7 +331,7 @@ impl Stage {
     }
 }
 
-/// A restart is not an outage: one request may fail by it, and the next one is answered.
+/// A restart is not an outage: one request may fail because of it, and the next one succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_restarted_again_and_again() {
     let stage = Stage::new().await;
@@ -345,7 +345,7 @@ async fn a_database_that_is_restarted_again_and_again() {
             if answer.status == 503 {
                 answer.is_unavailable();
             }
-            // One whose answer was lost may have been written.
+            // A logout whose answer was lost may have been written.
             matches!(answer.status, 204 | 401)
         })
         .await;
@@ -358,8 +358,8 @@ async fn a_database_that_is_restarted_again_and_again() {
     stage.recovers().await;
 }
 
-/// Each answer is late by 600 ms: what takes longer than its limit is refused, and nothing is said to be done
-/// that is not.
+/// Each answer is late by 600 ms. What takes longer than its limit is refused, and nothing is acknowledged that is not
+/// done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_far_away() {
     let stage = Stage::new().await;
@@ -404,7 +404,7 @@ async fn a_database_that_is_far_away() {
     stage.recovers().await;
 }
 
-/// Logs out new sessions until one cannot be; gives those that were, and that one.
+/// Logs out new sessions until one attempt fails. Returns the tokens that were logged out, and the failed one.
 async fn until_full(stage: &Stage) -> (Vec<String>, String) {
     let mut ended = Vec::new();
     for _ in 0..MANY {
@@ -466,7 +466,7 @@ async fn a_database_that_ends_because_its_log_is_full() {
             logout.is_unavailable();
             unsure.push(token);
         }
-        // Somebody else's writing, so that it is not long.
+        // Writes of another client, so that the disk is full sooner.
         let many = "INSERT INTO other SELECT generate_series(1, 10000)";
         let _ = stage.database.sql_as_owner(many);
         !stage.database.is_running()
@@ -480,7 +480,7 @@ async fn a_database_that_ends_because_its_log_is_full() {
     for token in &ended {
         assert_eq!(stage.caller.verify(token).await.status, 401);
     }
-    // Its answer was lost, and perhaps not only that.
+    // The answer to each of these was lost, and perhaps the write too.
     for token in &unsure {
         let again = stage.caller.logout(token).await.status;
         assert!(matches!(again, 204 | 401), "{again}");

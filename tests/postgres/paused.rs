@@ -1,4 +1,4 @@
-//! Nodes that stand still, and go on later.
+//! Nodes that are paused and later resumed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ struct Stage {
     nodes: Nodes,
     first: Caller,
     second: Caller,
-    /// The second node in the register.
+    /// The second node's ID in the register.
     second_id: String,
 }
 
@@ -47,7 +47,7 @@ impl Stage {
     }
 }
 
-/// `fence;dur=…;desc="…"`: for how many ms, and for which nodes.
+/// Parses `fence;dur=…;desc="…"`: the milliseconds, and the nodes.
 fn fence(text: Option<&String>) -> (u64, String) {
     let text = text.unwrap().strip_prefix("fence;dur=").unwrap();
     let (millis, rest) = text.split_once(";desc=\"").unwrap();
@@ -74,7 +74,7 @@ async fn a_node_that_was_paused_for_longer_than_its_lease_accepts_nothing_that_w
     let (millis, waited_for) = fence(answer.server_timing.as_ref());
     assert_eq!(waited_for, stage.second_id);
     println!("one logout waited {millis} ms for the paused node");
-    // The lease of 2 s, a twentieth of it, 50 ms, and how often it is looked.
+    // The lease of 2 s, a twentieth of it, 50 ms, and the polling interval.
     assert!(millis < 5000, "{millis}");
 
     until("the paused node is taken out", async || {
@@ -91,7 +91,7 @@ async fn a_node_that_was_paused_for_longer_than_its_lease_accepts_nothing_that_w
         assert_eq!(waited_for, "");
     }
 
-    // These wait in its socket, and are the first that it sees.
+    // These requests wait in the node's socket, and are the first that it sees.
     let mut asked = JoinSet::new();
     for _ in 0..8 {
         for (number, token) in tokens.iter().chain([&live]).enumerate() {
@@ -122,7 +122,7 @@ async fn a_node_that_was_paused_for_longer_than_its_lease_accepts_nothing_that_w
     for token in &tokens {
         assert_eq!(second.verify(token).await.status, 401);
     }
-    // It is entered again, and is waited for again.
+    // The node registers again, and fences wait for it again.
     until("both are there", async || {
         stage.database.sql("SELECT count(*) FROM node") == "2"
     })
@@ -131,7 +131,7 @@ async fn a_node_that_was_paused_for_longer_than_its_lease_accepts_nothing_that_w
     assert_eq!(second.verify(&live).await.status, 401);
 }
 
-/// How many connections to a node have something that it has not read.
+/// Counts the connections to a node with unread data.
 fn waiting_at(node: &Node) -> usize {
     let port = node.url.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -148,7 +148,7 @@ fn waiting_at(node: &Node) -> usize {
     lines.count()
 }
 
-/// The process of a node is stopped while its transaction has the head, which everybody else waits for.
+/// The process of a node is stopped while its transaction holds the head row, which every other writer waits for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_paused_inside_of_a_transaction_blocks_nobody_for_long() {
     let stage = Stage::new();
@@ -195,9 +195,9 @@ async fn a_node_that_is_paused_inside_of_a_transaction_blocks_nobody_for_long() 
     assert_eq!(stage.first.verify(&last).await.status, 200);
 }
 
-/// Whether a transaction is open that has the head, and whose client says nothing.
+/// Whether an open transaction holds the head row while its client is silent.
 fn is_inside(database: &Postgres) -> bool {
-    // What it had asked for already may be answered first.
+    // A statement that was already sent may finish first.
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waxseal' AND state = 'active'";
     for _ in 0..200 {
         if database.sql(waits) == "0" {
@@ -208,7 +208,7 @@ fn is_inside(database: &Postgres) -> bool {
     database.sql(inside) != "0"
 }
 
-/// A moment of chance.
+/// Sleeps for a random moment.
 async fn a_moment() {
     let mut bytes = [0; 2];
     OsRandom::new().fill(&mut bytes);

@@ -1,4 +1,4 @@
-//! Databases that are refused at once, with what to do about it.
+//! Databases that are refused at once, with advice on what to do.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ const COMMANDS: [&[&str]; 4] = [
     &["restored"],
 ];
 
-/// The service and every command end with that, and with no password.
+/// Asserts that the service and every command fail with these words, and reveal no password.
 #[track_caller]
 fn is_refused(nodes: &Nodes, url: Option<&str>, words: &[&str]) {
     for arguments in COMMANDS {
@@ -110,7 +110,7 @@ fn another_encoding() {
     is_refused(&nodes, Some(&database.url_of("latin")), &words);
 }
 
-/// No such server is here: this one only says that it is one.
+/// No such old server is available: this one only reports an old version.
 #[test]
 fn a_server_that_is_too_old() {
     let database = Postgres::start();

@@ -1,4 +1,4 @@
-//! The password of the database is shown nowhere.
+//! The database password is never shown.
 
 use std::fs;
 
@@ -67,7 +67,7 @@ fn a_list_of_hosts_is_refused_for_what_it_is() {
         is_secret(&said);
         assert!(!said.contains("example"), "{said}");
     }
-    // A comma elsewhere is none of these.
+    // A comma elsewhere in the URL is harmless.
     for good in [
         "postgres://waxseal:an,open,sea@localhost/waxseal",
         "postgres://wax,seal@localhost/wax,seal",

@@ -1,4 +1,4 @@
-//! Nodes beside a database, and what one asks them.
+//! Nodes beside a database, and requests to them.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -13,15 +13,15 @@ use super::common::PASSWORD;
 use super::common::postgres::Postgres;
 use super::nodes::{Node, Nodes};
 
-/// How long anybody waits for an answer: whatever is wrong, there is one by then.
+/// The timeout of a request: whatever is wrong, there is an answer by then.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 const BETWEEN: Duration = Duration::from_millis(20);
-/// How often something is tried that may be in the way of a busy machine.
+/// How often a request is retried that may fail on a busy machine.
 const SOME: usize = 500;
-/// A bound for a test that has failed.
+/// The limit of a loop; only a failing test reaches it.
 const TRIES: usize = 6000;
 
-/// An answer.
+/// The answer to a request.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -31,7 +31,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A 503 says when to try again.
+    /// Asserts a 503 that says when to try again.
     #[track_caller]
     pub fn is_unavailable(&self) {
         assert_eq!(self.status, 503, "{self:?}");
@@ -55,7 +55,7 @@ pub async fn ask(request: RequestBuilder) -> Answer {
     }
 }
 
-/// Somebody at one node.
+/// A client of one node.
 #[derive(Clone)]
 pub struct Caller {
     pub url: String,
@@ -96,7 +96,7 @@ impl Caller {
         ask(self.post("/login").json(&who)).await
     }
 
-    /// Logs in, as soon as that is possible.
+    /// Logs in, and retries while the answer is 503.
     pub async fn login(&self, name: &str) -> String {
         let mut answer = self.try_login(name).await;
         for _ in 0..SOME {
@@ -110,7 +110,7 @@ impl Caller {
         body["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// Logs out, as soon as that is possible: by an answer that says so, or after one that did not know.
+    /// Logs out, and retries until the node confirms it, or refuses the token after an answer that was uncertain.
     pub async fn ends(&self, token: &str) {
         let mut unsure = false;
         for _ in 0..SOME {
@@ -130,7 +130,7 @@ impl Caller {
         ask(self.get("/readyz")).await.status == 200
     }
 
-    /// Waits until it is ready, or is not any more.
+    /// Waits until the node is ready, or no longer ready.
     pub async fn becomes_ready(&self, ready: bool) {
         for _ in 0..TRIES {
             if self.is_ready().await == ready {
@@ -141,7 +141,7 @@ impl Caller {
         panic!("never: ready {ready}");
     }
 
-    /// Waits until the answer for a token is that one.
+    /// Waits until the answer for a token has that status.
     pub async fn becomes(&self, token: &str, status: u16) {
         for _ in 0..TRIES {
             if self.verify(token).await.status == status {
@@ -153,7 +153,7 @@ impl Caller {
     }
 }
 
-/// Waits until that holds.
+/// Waits until the condition holds.
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     for _ in 0..TRIES {
         if holds().await {
@@ -164,13 +164,13 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     panic!("never: {what}");
 }
 
-/// Nodes that are not started yet, and a user alice.
+/// Nodes that are not started yet, and the user alice.
 pub fn nodes(database: &Postgres, count: usize, settings: &[(&str, &str)]) -> Nodes {
     let urls = vec![database.url(); count];
     Nodes::prepare(&urls, settings, &["alice".to_owned()])
 }
 
-/// A process whose words are kept, whether or not it ever serves.
+/// A process whose output is kept, whether or not it ever serves.
 pub struct Process {
     pub child: Child,
     log: PathBuf,
@@ -216,7 +216,7 @@ impl Process {
         panic!("it never said {words}: {}", self.log());
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the process ends.
     #[track_caller]
     pub fn ends(&mut self) -> ExitStatus {
         for _ in 0..TRIES {
@@ -228,7 +228,7 @@ impl Process {
         panic!("it never ended: {}", self.log());
     }
 
-    /// Waits until it is refused, and gives what it said.
+    /// Waits until the process fails, and returns its message.
     #[track_caller]
     pub fn is_refused(&mut self) -> String {
         let status = self.ends();
@@ -239,13 +239,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// No form of a password is in that text.
+/// Asserts that the text contains no form of a password.
 #[track_caller]
 pub fn is_secret(text: &str) {
     for secret in ["an:open@sea", "an%3Aopen", "open@sea", "open%40sea"] {

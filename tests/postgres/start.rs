@@ -1,4 +1,4 @@
-//! A database that is not there when the service starts.
+//! A database that is not available when the service starts.
 
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -1,4 +1,4 @@
-//! A database that is put back while nodes serve.
+//! A database that is restored while nodes serve.
 
 use super::common::postgres::Postgres;
 use super::stage::{Caller, Process, nodes};
@@ -34,10 +34,10 @@ async fn nodes_whose_database_went_back_keep_what_they_know_and_refuse_the_rest(
         caller.logout(&live).await.is_unavailable();
         caller.try_login("alice").await.is_unavailable();
     }
-    // They have left the register: no logout, and no command, waits for nodes that serve nothing.
+    // The nodes have left the register: no logout and no command waits for nodes that serve nothing.
     assert_eq!(database.sql("SELECT count(*) FROM node"), "0");
 
-    // Also once it has grown past what they know, by somebody who has another mark.
+    // Also once the log has grown past what they know, by a writer with another mark.
     for _ in 0..4 {
         let other = nodes.0[0].command(&["revoke", "user", "alice", "--mark-dir", "another"]);
         let mut other = Process::start(other);

@@ -1,4 +1,4 @@
-//! A clock that is set back revives nothing that had expired by it, and shuts nobody out.
+//! A clock that is set back revives nothing that had expired by it, and refuses no new login.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn what_had_expired_stays_dead_when_the_clock_is_set_back() {
-    // By little and by much: a session that begins when the clock is right again may end before the time
-    // that the clock had shown.
+    // Small and large steps. A session that begins after the clock is corrected may end before the time that the clock
+    // had shown.
     let hours = 60 * MINUTE;
     for (ahead, restarted) in [
         (16 * MINUTE, false),
@@ -21,12 +21,12 @@ async fn what_had_expired_stays_dead_when_the_clock_is_set_back() {
         house.add_user("alice").await;
         let first = house.login("alice").await;
         assert_eq!(house.verify(&first).await, 200);
-        // It ends after 15 minutes of idleness.
+        // The session ends after 15 minutes of idleness.
         house.pass(ahead).await;
         assert_eq!(house.verify(&first).await, 401);
 
         let house = if restarted {
-            // As the service does every minute, and when it stops: it keeps how far the clock has got.
+            // The service persists the latest time of its clock every minute, and when it stops.
             if ahead == 16 * MINUTE {
                 house.waxseal.leave().await;
             } else {
@@ -50,7 +50,7 @@ async fn what_had_expired_stays_dead_when_the_clock_is_set_back() {
             "{ahead:?}, restarted: {restarted}"
         );
 
-        // What began while the clock was back is no safer from a second step.
+        // What began while the clock was set back is not protected from a second step either.
         house.pass(16 * MINUTE).await;
         assert_eq!(house.verify(&second).await, 401);
         house.clock.step_to(START.plus(12 * MINUTE));

@@ -1,4 +1,4 @@
-//! Promise 4, when expired revocations are dropped: what they ended stays ended, and what lives stays.
+//! Promise 4, when expired revocations are dropped: what they ended stays ended, and live sessions stay alive.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn compaction_drops_what_expired_and_never_what_lives() {
         absolute: Duration::from_secs(600),
         ..Timeouts::default()
     };
-    // Both kinds in turns, so that dropped entries lie between those that stay.
+    // Both kinds alternate, so that dropped entries lie between those that stay.
     let (mut brief, mut long) = (Vec::new(), Vec::new());
     for _ in 0..700 {
         brief.push(forge.session_under(short, forge.user, START));
@@ -104,8 +104,8 @@ async fn over_an_emptied_log_seq_and_horizon_never_go_back() {
     }
 }
 
-/// The steps of a compaction, and a crash after each: the log is compacted, the list has heard of it,
-/// the list has dropped.
+/// The steps of a compaction, and a crash after each: the log is compacted, the list learns of it, the list drops its
+/// entries.
 #[tokio::test]
 async fn a_crash_in_the_middle_of_a_compaction_revives_nothing() {
     for steps in 0..4 {

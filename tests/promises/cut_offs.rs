@@ -1,5 +1,5 @@
-//! Promise 4 for cut-offs: each ends every session begun before it and none begun after, whatever
-//! clocks do and whatever races it.
+//! Promise 4 for cut-offs: each ends every session begun before it and none begun after, whatever the clocks do and
+//! whatever runs concurrently.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,12 +26,12 @@ use super::common::{CHEAP, House, ISSUER, PASSWORD, START};
 
 const LOGINS: usize = 4;
 
-/// One step of a schedule. A login takes three: it looks at the clock and the store, in the issuer's
-/// order; it has its lineage; it is written.
+/// One step of a schedule. A login takes three steps: it reads the clock and the store, in the issuer's order; it gets
+/// its lineage; it is written.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Go(usize),
-    /// A cut-off by a process whose clock is that many milliseconds off.
+    /// A cut-off by a process whose clock is off by that many milliseconds.
     CutOff(CutOff, i64),
     Enable,
     Clock(i64),
@@ -41,7 +41,7 @@ enum Step {
 #[derive(Clone, Copy, Debug)]
 enum CutOff {
     All,
-    /// All but the session of this login, if it has one.
+    /// All sessions but the one of this login, if it has one.
     Others(usize),
     Disable,
     Password,
@@ -67,16 +67,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A login under way, and what must become of it.
+/// A pending login, and the outcome that it must have.
 #[derive(Default)]
 struct Login {
     time: Option<Timestamp>,
     start: Option<LoginStart>,
-    /// A cut-off came since it started.
+    /// A cut-off came after the login started.
     cut: bool,
-    /// Enabling came since it started: whether it loses is not said.
+    /// An enabling came after the login started: the login may win or lose.
     touched: bool,
-    /// The clock was stepped since it looked at it, so the horizon may have passed it.
+    /// The clock was stepped after the login read it, so the horizon may have passed the login.
     stepped: bool,
     claims: Option<Claims>,
     alive: bool,
@@ -89,7 +89,7 @@ struct World {
     policy: Policy,
     kid: KeyId,
     logins: Vec<Login>,
-    /// How many sessions were found alive after a cut-off had come before them.
+    /// How many sessions that began after a cut-off were found alive.
     begun_after: usize,
     cut_offs: usize,
 }
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// The next step of a login. A finished one is followed by another.
+    /// Takes the next step of a login. A finished login is followed by another one.
     async fn go(&mut self, index: usize, list: &RevocationList) {
         let accounts = self.house.waxseal.accounts();
         let login = &mut self.logins[index];
@@ -232,13 +232,13 @@ impl World {
                     login.stepped = true;
                 }
             }
-            // The list alone is what a restart loses.
+            // A restart loses only the list.
             Step::Restart => {}
         }
     }
 
-    /// A list that has followed the whole log leaves alone what began after every cut-off, and what
-    /// all of them spared.
+    /// Asserts that a list that has followed the whole log ends no session that began after every cut-off or that all
+    /// of them spared.
     fn check(&self, list: &RevocationList) {
         for login in self.logins.iter().filter(|login| login.alive) {
             let claims = login.claims.as_ref().unwrap();
@@ -319,7 +319,7 @@ fn a_cut_off_ends_all_before_it_and_none_after_in_every_order() {
     );
 }
 
-/// Also when the second of them finds nothing to end.
+/// Also when the second logout finds nothing to end.
 #[tokio::test]
 async fn a_login_that_a_repeated_logout_everywhere_else_overtakes_loses() {
     for scope in [
@@ -341,7 +341,7 @@ fn how_dead(list: &RevocationList, claims: &Claims, kid: &KeyId, now: Timestamp)
 
 async fn login(house: &House) -> Result<String, LoginError> {
     let issuer = house.waxseal.issuer();
-    // The other futures get their turn at different moments of this one.
+    // The other futures get their turn at different points of this one.
     for _ in 0..house.clock.now().millis() % 5 {
         tokio::task::yield_now().await;
     }
@@ -360,7 +360,7 @@ fn alive(house: &House, token: &str) -> bool {
     }
 }
 
-/// A new password of the same letters: only the race is looked at.
+/// A new password with the same text: only the race matters.
 async fn new_password() -> UserChange {
     let hasher = Hasher::new(CHEAP, 1, Arc::new(SeededRandom::new(17))).unwrap();
     let password = Password::chosen("another horse battery".into(), "alice").unwrap();
@@ -375,8 +375,8 @@ async fn a_login_that_races_a_disabling_a_deletion_or_a_new_password_loses() {
         let user = house.add_user("alice").await;
         let accounts = house.waxseal.accounts();
         let before = login(&house).await.unwrap();
-        // The time of the change is after that login's and before those of the others: their times
-        // alone would not end them.
+        // The time of the change is after that of the login `before` and before those of the racing logins: the times
+        // alone would not end these.
         let at = START.plus(Duration::from_secs(2));
         house.clock.step_to(START.plus(Duration::from_secs(4)));
         let change = match round % 3 {
@@ -414,7 +414,7 @@ async fn sessions_begun_before_a_logout_everywhere_end_and_those_after_live() {
         let user = house.add_user("alice").await;
         let accounts = house.waxseal.accounts();
         let before = [login(&house).await.unwrap(), login(&house).await.unwrap()];
-        // The clock stands still, goes on or goes back between all that happens.
+        // The clock stands still, moves forward or moves back between all steps.
         let by = [0, 1, -1, 1500, -1500][usize::try_from(round % 5).unwrap()];
         let step = || {
             let now = house.clock.now().millis() + by;
@@ -449,7 +449,7 @@ async fn sessions_begun_before_a_logout_everywhere_end_and_those_after_live() {
         assert_eq!(alive(&house, &before[0]), spared.is_some(), "round {round}");
         assert!(!alive(&house, &before[1]), "round {round}");
         assert!(alive(&house, &after), "round {round}");
-        // A second one does not spare whom the first did.
+        // A second cut-off does not spare the session that the first one spared.
         let change = UserChange::EndSessions {
             spared: None,
             reason: Reason::Logout,

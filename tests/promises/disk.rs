@@ -1,5 +1,5 @@
-//! Promise 1, when the disk does not take it: 503 and never a silent success, and the caller keeps
-//! what it needs to try again.
+//! Promise 1, when the disk rejects writes: the answer is 503 and never a silent success, and the caller keeps what it
+//! needs to try again.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,7 +18,7 @@ const TMPFS: &str = r#"mkdir -p "$1" && mount -t tmpfs -o size=2m,mode=0700 waxs
 const READ_ONLY: &str = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1""#;
 const EXT4: &str = r#"mkdir -p "$1" && truncate -s 16M "$1.img" && mkfs.ext4 -q "$1.img" && mount -o loop "$1.img" "$1""#;
 
-/// The answer when nobody can say that it was written.
+/// Asserts the answer when it is unknown whether the revocation was written.
 async fn is_503(server: &Server, token: &str) {
     let client = Client::new();
     let request = client.post(format!("{}/logout", server.url));
@@ -39,7 +39,8 @@ async fn log_out(server: &Server, token: &str) -> u16 {
     server.logout(&Client::new(), token).await.unwrap()
 }
 
-/// Both kinds of logout while nothing can be written, many at once: all 503, and nobody is logged out.
+/// Asserts that both kinds of logout answer 503 while nothing can be written, many at once, and that every session
+/// stays alive.
 async fn refuses_but_lives(server: &Server, tokens: &[Token]) {
     let all = tokens.iter().map(|token| is_503(server, &token.text));
     for check in all.collect::<Vec<_>>() {
@@ -64,7 +65,7 @@ async fn refuses_but_lives(server: &Server, tokens: &[Token]) {
     assert_eq!(livez.unwrap().status(), 200);
 }
 
-/// Once there is room, the same tokens are logged out.
+/// Asserts that the same tokens can be logged out once there is room.
 async fn works_again(server: &Server, tokens: &[Token]) {
     for token in tokens {
         assert_eq!(log_out(server, &token.text).await, 204, "{}", server.log());
@@ -82,7 +83,7 @@ fn sessions(place: &Path, user: &str, count: usize) -> Vec<Token> {
         .collect()
 }
 
-/// Adds a user in there, and gives the ID.
+/// Adds a user there, and returns the ID.
 fn add_user(ground: &Ground, place: &Path) -> String {
     let mut child = ground
         .program(
@@ -102,7 +103,7 @@ fn add_user(ground: &Ground, place: &Path) -> String {
     user["id"].as_str().unwrap().to_owned()
 }
 
-/// Writes to a file until there is no room left.
+/// Writes to a file until the disk is full.
 fn fill(path: &Path) {
     let mut filler = File::create(path).unwrap();
     for _ in 0..1024 {
@@ -161,7 +162,7 @@ async fn at_the_limit_of_file_sizes_logout_answers_503_and_can_be_tried_again() 
         PASSWORD,
     );
     let user: serde_json::Value = serde_json::from_str(&user).unwrap();
-    // The default of the signal ends the process instead of the write.
+    // By default the signal would end the process instead of failing the write.
     let mut command = Command::new("sh");
     command.args(["-c", r#"trap "" XFSZ; exec "$@""#, "sh"]);
     command.arg(env!("CARGO_BIN_EXE_waxseal"));
@@ -205,8 +206,7 @@ fn on_a_read_only_data_folder_nothing_starts_and_the_error_names_it() {
     }
 }
 
-/// A file system that its kernel makes read-only under a running program, as after an error of the
-/// disk.
+/// The kernel makes the file system read-only under a running program, as after a disk error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_disk_that_fails_under_way_no_logout_is_acknowledged() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! Promise 1: when logout answers 2xx, the revocation outlives whatever happens to the process.
+//! Promise 1: when logout answers 2xx, the revocation survives whatever happens to the process.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -15,7 +15,7 @@ use waxseal::time::{Clock, SystemClock};
 use super::common::{House, ISSUER, Place, Server, program};
 use super::forge::{Dice, Forge};
 
-/// How often the service is killed: enough to hit logouts in flight, or what `WAXSEAL_KILLS` says.
+/// How often the service is killed: often enough to hit pending logouts, or `WAXSEAL_KILLS` times.
 fn kills_wanted() -> usize {
     let given = std::env::var("WAXSEAL_KILLS").ok();
     given.map_or(60, |text| text.parse().expect("WAXSEAL_KILLS is a number"))
@@ -26,8 +26,8 @@ const POOL: usize = 600;
 
 pub type Pool = Arc<Mutex<VecDeque<String>>>;
 
-/// A place with a user, a key, and one entry in its log: a server that finds a key and an untouched
-/// log would take the log for lost.
+/// A place with a user, a key, and one entry in its log: a server that finds a key and an untouched log would take the
+/// log for lost.
 pub fn place() -> Place {
     let place = Place::new();
     place.add_user("alice");
@@ -36,7 +36,7 @@ pub fn place() -> Place {
     place
 }
 
-/// What came of one caller's logouts until the server was gone.
+/// The results of one caller's logouts until the server was gone.
 #[derive(Default)]
 pub struct Called {
     pub acknowledged: Vec<String>,
@@ -51,7 +51,7 @@ pub async fn log_out_until_it_breaks(client: Client, url: String, pool: Pool) ->
         let request = client.post(format!("{url}/logout")).bearer_auth(&token);
         match request.send().await.map(|answer| answer.status().as_u16()) {
             Ok(204) => called.acknowledged.push(token),
-            // It was written in an earlier round, and the kill ate the answer.
+            // An earlier round wrote the logout, and the kill prevented the answer.
             Ok(401) => {}
             Ok(other) => panic!("logout answered {other}"),
             Err(_) => {
@@ -62,7 +62,7 @@ pub async fn log_out_until_it_breaks(client: Client, url: String, pool: Pool) ->
     }
 }
 
-/// Waits until that many logouts of a pool that had `full` were begun, however fast the machine is.
+/// Waits until `begun` logouts from a pool of `full` were started, however fast the machine is.
 pub async fn under_way(pool: &Pool, full: usize, begun: usize) {
     for _ in 0..10_000 {
         if full - pool.lock().unwrap().len() >= begun {
@@ -73,7 +73,7 @@ pub async fn under_way(pool: &Pool, full: usize, begun: usize) {
     panic!("the logouts stand still");
 }
 
-/// Every one of the tokens is refused.
+/// Asserts that every token is refused.
 pub async fn all_refused(client: &Client, server: &Server, tokens: Vec<String>) {
     let left = Arc::new(Mutex::new(tokens));
     let mut checks = JoinSet::new();
@@ -94,7 +94,7 @@ pub async fn all_refused(client: &Client, server: &Server, tokens: Vec<String>) 
     }
 }
 
-/// Starts the program and kills it while it starts, whatever it is at by then.
+/// Starts the program and kills it during its start.
 fn kill_while_it_starts(place: &Place, after: Duration) {
     let mut child = program()
         .args(["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER])
@@ -131,7 +131,7 @@ async fn no_acknowledged_logout_is_lost_however_often_the_service_is_killed() {
         if !acknowledged.is_empty() {
             again.extend((0..20).map(|_| acknowledged[dice.below(acknowledged.len())].clone()));
         }
-        // A new one each time: a port may come again.
+        // A new client each time: a later server may get the same port.
         let client = Client::new();
         all_refused(&client, &server, again).await;
 
@@ -152,7 +152,7 @@ async fn no_acknowledged_logout_is_lost_however_often_the_service_is_killed() {
             let called = called.unwrap();
             newest.extend(called.acknowledged);
             in_flight += called.unanswered.len();
-            // To be tried again: they may be logged out or not.
+            // These are tried again: they may be logged out or not.
             pool.lock().unwrap().extend(called.unanswered);
         }
         busy += usize::from(in_flight > 0 && !newest.is_empty());
@@ -175,8 +175,8 @@ async fn no_acknowledged_logout_is_lost_however_often_the_service_is_killed() {
     assert_eq!(server.verify(&client, &live).await, 200);
 }
 
-/// The transactions in a write-ahead log: its frames that carry a database size end one
-/// (SQLite's file format, section 4.1).
+/// Counts the transactions in a write-ahead log: a frame that carries a database size ends one (SQLite's file format,
+/// section 4.1).
 fn transactions(wal: &[u8]) -> usize {
     let page = u32::from_be_bytes(wal[8..12].try_into().unwrap()) as usize;
     let salt = &wal[16..24];
@@ -186,7 +186,7 @@ fn transactions(wal: &[u8]) -> usize {
         .count()
 }
 
-// On one thread, so that all are asked for before the first is written.
+// On one thread, so that all logouts are requested before the first is written.
 #[tokio::test]
 async fn logouts_at_once_share_their_transactions() {
     const LOGOUTS: usize = 512;

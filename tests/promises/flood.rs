@@ -1,7 +1,7 @@
-//! Promise 1 under floods of connections: a flood may refuse newcomers; a logout that got in is written.
+//! Promise 1 under a flood of connections: new connections may be refused, but a logout on an accepted one is written.
 //!
-//! `WAXSEAL_FLOOD_SECONDS` holds the flood for longer, with more connections, and asks how soon newcomers are served
-//! afterwards.
+//! `WAXSEAL_FLOOD_SECONDS` makes the flood longer, with more connections, and checks how soon new connections are
+//! served afterwards.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,15 +26,15 @@ use super::forge::Forge;
 use super::ground::{on_folders, without_settings};
 
 const LOGOUTS: usize = 50;
-/// The limit of systemd on open files, soft; here the hard one too.
+/// systemd's soft limit on open files. Here it is the hard limit too.
 const DESCRIPTORS: u64 = 1024;
 const MIB: u64 = 1024 * 1024;
 const SECOND: Duration = Duration::from_secs(1);
-/// Where those are that mean well, and a newcomer.
+/// The addresses of the honest clients and of a newcomer.
 const HOME: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
-/// A server that can open no more than [`DESCRIPTORS`] files.
+/// Starts a server that can open at most [`DESCRIPTORS`] files.
 fn serve(place: &Place) -> Server {
     let mut command = Command::new("sh");
     command.args(["-c", r#"ulimit -n "$0" && exec "$@""#]);
@@ -55,7 +55,7 @@ fn sessions(place: &Place, count: usize) -> Vec<String> {
     (0..count).map(session).collect()
 }
 
-/// This process has both ends of the flood to itself.
+/// Raises this process's own limit, because it has both ends of the flood.
 fn raise_own_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -71,7 +71,7 @@ async fn connect(server: SocketAddr, from: Ipv4Addr) -> io::Result<TcpStream> {
     socket.connect(server).await
 }
 
-/// A connection that is kept, over which one asks again and again.
+/// A persistent connection for many requests.
 struct Kept(SendRequest<Empty<Bytes>>);
 
 impl Kept {
@@ -106,17 +106,17 @@ impl Kept {
     }
 }
 
-/// Whether somebody new is served.
+/// Whether a new connection is served.
 async fn newcomer_is_served(server: SocketAddr) -> bool {
     let ask = async {
         let mut kept = Kept::open(server, ELSEWHERE).await?;
         kept.ask(Method::GET, "/livez", "").await.ok()
     };
-    // Who is neither refused nor accepted would wait for as long as the flood lasts.
+    // A connection that is neither refused nor accepted would wait as long as the flood lasts.
     matches!(timeout(5 * SECOND, ask).await, Ok(Some(200)))
 }
 
-/// Connections that say nothing, from many addresses. One that is closed comes again.
+/// Opens silent connections from many addresses, and opens each again when it is closed.
 fn flood(server: SocketAddr, count: usize) -> JoinSet<()> {
     let mut flood = JoinSet::new();
     for n in 0..count {
@@ -134,7 +134,7 @@ fn flood(server: SocketAddr, count: usize) -> JoinSet<()> {
     flood
 }
 
-/// The memory that is resident, in bytes.
+/// The resident memory, in bytes.
 fn resident(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -157,7 +157,7 @@ async fn a_flood_of_idle_connections_stops_no_logout_that_got_in() {
         assert_eq!(connection.verify(token).await, 200);
         kept.push(connection);
     }
-    // The least that is seen: what the start took is given back some time later.
+    // The lowest value seen: the memory that the start took is released some time later.
     let (mut least, mut most) = (resident(&server), 0);
 
     let flood = flood(at, count);
@@ -204,7 +204,7 @@ async fn a_flood_of_idle_connections_stops_no_logout_that_got_in() {
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
 }
 
-/// As if the reserve had been used up: a commit opens no file.
+/// Simulates an exhausted reserve of descriptors: a commit opens no file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_descriptor_left_a_logout_is_written() {
     let place = place();
@@ -221,7 +221,7 @@ async fn without_a_descriptor_left_a_logout_is_written() {
         prlimit(pid, Resource::Nofile, limits).unwrap();
     };
     limit(0);
-    // It waits to be accepted.
+    // This connection waits to be accepted.
     let mut waiting = Kept::open(at, ELSEWHERE).await.unwrap();
     assert!(server.says("connections cannot be accepted"));
     assert!(server.says("the key folder cannot be read for now"));
@@ -238,7 +238,7 @@ async fn without_a_descriptor_left_a_logout_is_written() {
     }
 }
 
-/// A head of about that many bytes, without its end.
+/// A request head of about that many bytes, without its end.
 fn head(bytes: usize) -> String {
     format!(
         "GET /livez HTTP/1.1\r\nHost: waxseal\r\nX-Long: {}",
@@ -253,7 +253,7 @@ async fn a_head_has_64_kib_and_requests_that_are_not_ended_take_no_more() {
     let at = address(&server);
     let status = async |bytes: usize| {
         let mut stream = connect(at, HOME).await.unwrap();
-        // The server may have answered and closed already.
+        // The server may already have answered and closed.
         let _ = stream
             .write_all((head(bytes) + "\r\n\r\n").as_bytes())
             .await;
@@ -283,14 +283,14 @@ async fn a_head_has_64_kib_and_requests_that_are_not_ended_take_no_more() {
     assert!(grown < 20 * MIB, "{grown} bytes for 300 requests");
 }
 
-/// A frame of HTTP/2 (RFC 9113, section 4.1).
+/// An HTTP/2 frame (RFC 9113, section 4.1).
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
     [&head, payload].concat()
 }
 
-/// The kind, the stream and the payload of the next frame.
+/// Returns the type, the stream and the payload of the next frame.
 async fn next_frame(stream: &mut TcpStream) -> (u8, u32, Vec<u8>) {
     let mut head = [0; 9];
     stream.read_exact(&mut head).await.unwrap();
@@ -301,7 +301,7 @@ async fn next_frame(stream: &mut TcpStream) -> (u8, u32, Vec<u8>) {
     (head[3], of, payload)
 }
 
-/// The head of a login whose body is still to come, as HPACK writes it (RFC 7541, section 6).
+/// The header block of a login whose body follows, in HPACK (RFC 7541, section 6).
 const LOGIN: &[u8] = b"\x83\x86\x04\x06/login\x01\x07waxseal\x0f\x10\x10application/json";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

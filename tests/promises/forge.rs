@@ -1,5 +1,4 @@
-//! Tokens signed with a service's own key, without the cost of a login, and the chance that the tests
-//! take.
+//! Tokens signed with a service's own key, without the cost of a login, and the random source of the tests.
 
 use std::path::Path;
 
@@ -15,7 +14,7 @@ use waxseal::time::Timestamp;
 
 use super::common::ISSUER;
 
-/// A token and what it says.
+/// A token and its claims.
 #[derive(Clone, Debug)]
 pub struct Token {
     pub text: String,
@@ -28,7 +27,7 @@ impl Token {
     }
 }
 
-/// Signs what the service would sign.
+/// Signs tokens as the service would.
 pub struct Forge {
     pub keyring: Keyring,
     pub random: SeededRandom,
@@ -83,11 +82,11 @@ impl Forge {
     }
 }
 
-/// Chance that repeats itself from its seed.
+/// A random source that is determined by its seed.
 pub struct Dice(SeededRandom);
 
 impl Dice {
-    /// By the seed in `TEST_SEED`, or by a new one; it is printed either way.
+    /// Uses the seed in `TEST_SEED`, or a new one, and prints it.
     pub fn new() -> (Self, u64) {
         let given = std::env::var("TEST_SEED").ok();
         let seed = given.map_or_else(
@@ -98,7 +97,7 @@ impl Dice {
         (Self::of(seed), seed)
     }
 
-    /// The chance that belongs to a seed.
+    /// The random source for a seed.
     pub fn of(seed: u64) -> Self {
         Self(SeededRandom::new(seed))
     }
@@ -109,7 +108,7 @@ impl Dice {
         u64::from_be_bytes(bytes)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub fn below(&self, end: usize) -> usize {
         usize::try_from(Self::number(&self.0) % end as u64).unwrap()
     }

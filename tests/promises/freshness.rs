@@ -1,4 +1,4 @@
-//! Promise 2: a list that was stale when it was asked is not believed because it became fresh since.
+//! Promise 2: a list that was stale when it was read is not trusted because it became fresh afterwards.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::common::{ISSUER, START};
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
-/// A clock during one of whose readings, after so many others, something else happens.
+/// A clock that runs a closure during one of its readings, after a number of earlier ones.
 struct Busy(Mutex<(usize, Option<Meanwhile>)>);
 
 impl std::fmt::Debug for Busy {
@@ -76,7 +76,7 @@ fn is_refused_if_the_list_catches_up_after(readings: usize) {
         reason: Reason::Logout,
         at: START,
     };
-    // A stale list catches up just when the verifier asks for the time.
+    // A stale list catches up just when the verifier reads the clock.
     let (learns, proves) = (Arc::clone(&list), Arc::clone(&freshness));
     let catches_up: Meanwhile = Box::new(move || {
         learns.apply(&revocation);

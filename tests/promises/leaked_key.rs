@@ -1,4 +1,4 @@
-//! Promise 4 for a key that leaked: what it signed dies with it, also what was exchanged for that.
+//! Promise 4 for a leaked key: what it signed dies with it, and so does what was exchanged for that.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::never_revived::log;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Lets the published successor sign.
+/// Makes the published successor sign.
 async fn rotate(house: &House) {
     house.pass(14 * MINUTE).await;
     let folder = &house.settings.keys_dir;
@@ -31,7 +31,7 @@ async fn rotate(house: &House) {
     change.plan = plan;
     change.commit().unwrap();
     house.waxseal.reload_keys().await;
-    // The take-over is a little later than the rotation.
+    // The successor takes over a little later than the rotation.
     house.pass(2 * MINUTE).await;
 }
 
@@ -113,8 +113,8 @@ async fn nothing_that_is_exchanged_for_a_leaked_keys_forgery_outlives_it() {
     assert_eq!(laundered, []);
     assert_eq!(log(&house).await.entries.len(), entries);
 
-    // What was begun here is touched under the new key: a rotation costs nobody the session. It is the
-    // session that went on, and ends with whatever ends that.
+    // A session that began here is touched under the new key: a rotation ends no session. It is the same session, and
+    // ends with whatever ends that.
     let touched = leaked.sign(idle(begun.clone()));
     let answer = house
         .post("/session/renew", Some(&touched.text), None)
@@ -134,7 +134,7 @@ async fn nothing_that_is_exchanged_for_a_leaked_keys_forgery_outlives_it() {
     }
 }
 
-/// Of leeways, the one under which a token was refused first is the one that counts.
+/// Among several leeways, the one under which a token was refused first counts.
 #[tokio::test]
 async fn a_larger_leeway_brings_back_nothing_that_had_expired() {
     let house = House::with(|settings| settings.timeouts.leeway = Duration::ZERO).await;

@@ -1,5 +1,5 @@
-//! What the promises stand on: a log that cannot be altered unnoticed, written by several processes,
-//! and a server that ends well.
+//! The basis of the promises: a log that cannot be altered unnoticed and that several processes write, and a server
+//! that shuts down in order.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -25,7 +25,7 @@ use super::durable::{Pool, all_refused, log_out_until_it_breaks, place};
 use super::forge::{Dice, Forge, Token};
 use super::restored::sql;
 
-/// A change of one field, or of a row as a whole, of the entry at `seq`.
+/// Alterations of one field of the entry at `seq`, or of the whole row.
 fn alterations(seq: i64) -> Vec<String> {
     let spared = Lineage::new(START, &SeededRandom::new(77));
     let fields = [
@@ -47,7 +47,7 @@ fn alterations(seq: i64) -> Vec<String> {
     all
 }
 
-/// Entries of every scope. Gives how many.
+/// Writes entries of every kind of target. Returns their number.
 async fn fill(house: &House) -> i64 {
     let forge = Forge::new(&house.settings.keys_dir, 31);
     let alice = house.add_user("alice").await;
@@ -79,7 +79,7 @@ async fn open_altered(settings: &Settings, statements: &str) -> Result<Waxseal, 
     sql(&copy, statements).await;
     let altered = Settings {
         data_dir: folder.path().to_owned(),
-        // The log alone must show it.
+        // The log alone must reveal the change.
         mark_dir: mark.path().to_owned(),
         ..settings.clone()
     };
@@ -95,7 +95,7 @@ async fn an_altered_entry_is_noticed_at_the_next_start() {
     assert_eq!(entries, 12);
     let settings = house.settings.clone();
     let mut altered: Vec<_> = (1..=entries).flat_map(alterations).collect();
-    // Two entries that change places, one that nobody wrote, and a head that lies.
+    // Two swapped entries, a forged entry, and a false head.
     altered.push(
         "UPDATE revocation SET seq = -seq WHERE seq IN (1, 7); UPDATE revocation SET seq = 8 + seq WHERE seq < 0"
             .to_owned(),
@@ -114,7 +114,7 @@ async fn an_altered_entry_is_noticed_at_the_next_start() {
     assert!(open_altered(&settings, "SELECT 1").await.is_ok());
 }
 
-/// Compaction leaves nothing to check the first entry after a gap by; all that follow it are.
+/// After a compaction nothing can check the first entry after a gap; every later entry is checked.
 #[tokio::test]
 async fn after_a_compaction_an_altered_entry_is_noticed_too() {
     let house = House::new().await;
@@ -122,7 +122,7 @@ async fn after_a_compaction_an_altered_entry_is_noticed_too() {
     let later = START.plus(Duration::from_secs(26 * 3600));
     house.clock.step_to(later);
     house.waxseal.compact().await.unwrap();
-    // The two of the key are left, with a gap before each.
+    // The two entries of the key remain, with a gap before each.
     let forge = Forge::new(&house.settings.keys_dir, 32);
     let log = house.waxseal.log();
     for _ in 0..3 {
@@ -166,7 +166,7 @@ async fn an_altered_entry_is_noticed_by_a_running_follower() {
     }
 }
 
-/// Polls until the token is refused, and says how long that took.
+/// Polls until the token is refused, and prints how long that took.
 async fn refused_soon(server: &Server, client: &Client, token: &Token, what: &str) {
     let began = SystemClock.uptime();
     for _ in 0..500 {
@@ -235,7 +235,7 @@ async fn what_the_command_line_writes_beside_a_server_is_seen_at_once() {
     assert_eq!(server.verify(&client, &after).await, 200);
 }
 
-/// Both write through the one head row: every entry has its own place, and none is skipped.
+/// Both write through the one head row: every entry has its own position, and none is skipped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_line_and_a_server_write_at_once() {
     let place = place();
@@ -267,7 +267,7 @@ async fn the_command_line_and_a_server_write_at_once() {
     assert_eq!(read_log(place.path()).await, (1 + 120, 1 + 120));
 }
 
-/// Follows the log of a place from its start, and counts.
+/// Follows the log of a place from its start, and counts the entries.
 async fn read_log(place: &Path) -> (i64, usize) {
     let settings = Settings {
         data_dir: place.join("data"),
@@ -297,7 +297,7 @@ fn a_second_server_on_the_same_data_is_refused() {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    // If it runs after all.
+    // In case it runs after all.
     let _ = second.kill();
     let output = second.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -314,8 +314,7 @@ fn sigterm(server: &Server) {
     kill_process(Pid::from_child(&server.child), Signal::TERM).unwrap();
 }
 
-/// The answer to `100-continue` proves that the request's header was read; its body comes after the
-/// signal.
+/// The answer to `100-continue` proves that the request's header was read. The body comes after the signal.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_told_to_stop_answers_what_it_has_begun() {
     const BODY: &str = r#"{"scope":"this"}"#;

@@ -1,5 +1,4 @@
-//! The promises that hold on one node: durable, and never revived. One file for each thing that could
-//! break them.
+//! The promises that hold on one node: durable, and never revived. There is one file for each danger.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

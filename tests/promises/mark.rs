@@ -1,5 +1,4 @@
-//! The mark itself: where it may lie, what it looks like, and what happens when it cannot be read or
-//! written.
+//! The mark: where it may be, what it contains, and what happens when it cannot be read or written.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -25,7 +24,7 @@ use super::restored_copy::{SERVE, refused};
 
 const SLOT: usize = 4096;
 
-/// The settings that the program has in that place.
+/// The settings of the program in that place.
 pub fn settings_of(place: &Place) -> Settings {
     let folder = |name| place.path().join(name);
     Settings {
@@ -113,7 +112,7 @@ fn a_mark_that_would_be_put_back_with_the_database_is_a_wrong_setting() {
     place.ok(&[&["user", "add", "alice"][..], &apart].concat(), "");
 }
 
-/// As an app would meet it that embeds the service.
+/// As an app that embeds the service would meet it.
 #[tokio::test]
 async fn an_app_is_refused_such_a_mark_too() {
     let place = Place::new();
@@ -217,7 +216,7 @@ async fn a_slot_that_was_torn_is_done_without_and_a_damaged_mark_is_refused() {
     place.ok(&["revoke", "all"], "");
 }
 
-/// What comes after the mark is what proves that the log goes on from there.
+/// The entries after the mark prove that the log continues from there.
 #[tokio::test]
 async fn compaction_leaves_what_comes_after_the_mark() {
     let house = House::new().await;
@@ -246,7 +245,7 @@ async fn compaction_leaves_what_comes_after_the_mark() {
     assert!(mark_in(&house.settings.mark_dir).is_at(&head));
     // All of it is dropped, and the head alone proves it.
     open_store(&house.settings).await.unwrap();
-    // The other mark is at the log's end, as it was.
+    // The other mark is at the log's end, as before.
     let marked = mark_in(other.path());
     assert_eq!(marked.cursor, head.cursor);
 }
@@ -255,7 +254,7 @@ async fn log_out(server: &Server, token: &str) -> u16 {
     server.logout(&Client::new(), token).await.unwrap()
 }
 
-/// The log is carried into its file by a thread of the test.
+/// Waits for the words, because a thread of the test copies the log into its file.
 async fn says(server: &Server, words: &str) {
     for _ in 0..1000 {
         if server.log().contains(words) {
@@ -293,7 +292,7 @@ async fn without_its_mark_no_logout_is_acknowledged() {
     }
 }
 
-/// The copy is read-only before it comes into its place: from then on the server may open it at any moment.
+/// The copy is read-only before it is mounted: from then on the server may open it at any moment.
 const COPY_READ_ONLY: &str = r#"cp -a "$1" "$1.copy" && mount --bind "$1.copy" "$1.copy" && mount -o remount,bind,ro "$1.copy" && mount --bind "$1.copy" "$1""#;
 const COPY_AWAY: &str = r#"umount -l "$1" && umount "$1.copy" && rm -r "$1.copy""#;
 const READ_ONLY: &str = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1""#;
@@ -310,7 +309,7 @@ async fn while_the_mark_is_read_only_no_logout_is_acknowledged() {
     let mut server = ground.serve(place.path());
     let tokens = sessions(place.path(), 12);
     assert_eq!(log_out(&server, &tokens[0]).await, 204);
-    // A read-only copy in its place: the server has the mark open, so that it cannot be remounted.
+    // A read-only copy is mounted over the folder: the server has the mark open, so it cannot be remounted.
     let put = |script: &str| {
         let done = ground.sh(script, &mark);
         assert!(done.status.success(), "{done:?}");
@@ -318,10 +317,10 @@ async fn while_the_mark_is_read_only_no_logout_is_acknowledged() {
     let read_only = || put(COPY_READ_ONLY);
     let writable = || put(COPY_AWAY);
     read_only();
-    // Not before: the server's first compaction may have been about to write it.
+    // Not earlier: the server's first compaction may have been about to write the mark.
     let before = mark_of(&place);
     for token in &tokens[1..6] {
-        // It is in the log, and nobody may rely on that.
+        // The logout is in the log, but no caller may rely on that.
         assert_eq!(log_out(&server, token).await, 503);
     }
     assert_eq!(mark_of(&place), before);
@@ -340,7 +339,7 @@ async fn while_the_mark_is_read_only_no_logout_is_acknowledged() {
         );
     }
     server.kill();
-    // The log is ahead of a mark that could not be written, which is no reason to refuse it.
+    // The log is ahead of a mark that could not be written, which is no reason to refuse the log.
     let mut server = ground.serve(place.path());
     read_only();
     assert_eq!(log_out(&server, &sessions(place.path(), 20)[19]).await, 503);
@@ -402,7 +401,7 @@ async fn on_a_full_disk_a_mark_that_is_there_needs_no_room_and_a_new_one_is_refu
     assert_eq!(log_out(&server, &tokens[0]).await, 401);
 }
 
-/// A mark that another log has is no mark of this one.
+/// A mark of another log does not count for this one.
 #[tokio::test]
 async fn the_mark_is_not_moved_onto_another_log() {
     let house = House::new().await;

@@ -1,5 +1,5 @@
-//! Promise 4, in the list itself: a token is dead if any revocation kills it, in whatever order and
-//! however often they are applied.
+//! Promise 4, in the list itself: a token is dead if any revocation kills it, in whatever order and however often they
+//! are applied.
 
 use std::sync::LazyLock;
 
@@ -22,7 +22,7 @@ fn at(second: u64) -> Timestamp {
     Timestamp::from_millis(START.millis() + i64::try_from(second).unwrap())
 }
 
-/// The session that began at that time: each has its own randomness, two may share a time.
+/// The session of that number. Each has its own randomness, and two may share a creation time.
 fn lineage(number: u64) -> Lineage {
     Lineage::new(at(number / 2), &SeededRandom::new(number))
 }
@@ -45,8 +45,8 @@ fn claims(number: u64, user_number: u64, generation: u32) -> Claims {
     claims
 }
 
-/// Whatever may be in a log. Only what the store writes of a cut-off is kept: the session that it
-/// spares may be any, so long as `spared_before` says so.
+/// Any revocation that a log may contain. For a cut-off only the store's rule is kept: with `spared_before`, the spared
+/// session began before the cut-off; otherwise it may be any.
 fn revocation(spared_before: bool) -> impl Strategy<Value = Revocation> {
     let fields = (
         0..5_u8,
@@ -160,10 +160,10 @@ fn everything(from: u64, spared: u64) -> Revocation {
     }
 }
 
-/// The smallest case of what the second test below looks for.
+/// The smallest case of what the second property below looks for.
 #[test]
 fn whoever_is_spared_needlessly_takes_nobody_elses_place() {
-    // The first spares a session that is past both; the second one that it alone would end.
+    // The first spares a session that began after both; the second spares one that it alone would end.
     let pair = [everything(0, 2 * 5), everything(3, 0)];
     let expected = dead_if_any_kills(&pair);
     assert_eq!(
@@ -205,7 +205,7 @@ proptest! {
         let list = list(&revocations);
         let once = (verdicts(&list), list.len());
         if dropped {
-            // The horizon is before all that is checked, and nothing has expired by it.
+            // The horizon is before everything that is checked, and nothing has expired by it.
             list.raise_horizon(START.minus(Timeouts::default().leeway));
             list.drop_covered();
         }
@@ -223,7 +223,7 @@ proptest! {
         mut revocations in prop::collection::vec(revocation(true), 2..6),
         horizon in 0..5_u64,
     ) {
-        // All of one thing: it leaves the list only when the last of them has expired.
+        // All of one target: it leaves the list only when the last of them has expired.
         let target = revocations[0].target.clone();
         revocations.retain(|revocation| revocation.target == target);
         let list = list(&revocations);
@@ -233,7 +233,7 @@ proptest! {
         list.raise_horizon(horizon);
         list.drop_covered();
         prop_assert_eq!(list.is_empty(), last <= horizon);
-        // The horizon alone refuses what was dropped, and all else that old with it.
+        // The horizon alone refuses what was dropped, and with it everything of that age.
         for (before, after) in before.iter().zip(verdicts(&list)) {
             prop_assert!(after >= *before);
         }

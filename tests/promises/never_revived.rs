@@ -19,9 +19,10 @@ pub const SECOND: Duration = Duration::from_secs(1);
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 const IDLE: Duration = Duration::from_secs(15 * 60);
 
-/// The writer's queue and a row of the log hold 1024, the follower's first page and the list's groups are 4096, its
-/// large page and the first part of the list's filter hold 16,384, and nothing else in the code has a bound. By night
-/// it is ten times as many as the largest.
+/// A count of revocations above every bound in the code.
+///
+/// The writer's queue and a row of the log hold 1024, the follower's first page and the list's groups 4096, its large
+/// page and the first part of the list's filter 16,384. By night the count is ten times the largest bound.
 fn more_than_any_bound() -> usize {
     if is_nightly() { 170_000 } else { 40_000 }
 }
@@ -50,7 +51,7 @@ async fn end_sessions(house: &House, user: UserId) {
     house.change_user(user, change).await;
 }
 
-/// The wall clock alone is stepped; the list is kept fresh.
+/// Steps only the wall clock. The list stays fresh.
 pub async fn step(house: &House, to: Timestamp) {
     house.clock.step_to(to);
     house.waxseal.catch_up().await.unwrap();
@@ -85,7 +86,7 @@ fn all_revoked(house: &House, tokens: &[Token]) {
     });
 }
 
-/// The token is refused at every moment until it has surely expired, also after compaction, also by
+/// Asserts that the tokens are refused at every moment until they have surely expired, also after compaction and under
 /// the largest leeway that can be configured.
 pub async fn dead_to_its_end(house: &House, tokens: &[Token], from: Timestamp) {
     let leeway = house.settings.timeouts.leeway;
@@ -150,7 +151,7 @@ async fn more_revocations_than_any_bound_all_bind() {
     all_revoked(&house, &tokens);
     assert_eq!(check(&house, &live), Ok(()));
 
-    // And when they have all expired, in more than one go.
+    // Also when all have expired, in more than one compaction.
     let end = tokens[0].claims.session_expiry.plus(MAX_LEEWAY * 2);
     step(&house, end).await;
     assert_eq!(house.waxseal.compact().await.unwrap(), many as u64);
@@ -216,7 +217,7 @@ async fn around_its_end_a_live_token_expires_and_a_revoked_one_stays_revoked() {
     }
 }
 
-/// One session of each way to die.
+/// One session for each way to die.
 pub async fn one_dead_of_each_scope(house: &House, forge: &Forge, user: UserId) -> Vec<Token> {
     let other = UserId::new(START, &forge.random);
     let of = |user| forge.session_under(Timeouts::default(), user, START);
@@ -297,7 +298,7 @@ async fn a_token_touched_in_another_tab_dies_with_its_session() {
     assert_eq!(tabs.last().unwrap().claims.expires_at, expiry);
     revoke(&house, ended(&tabs[0])).await;
     dead_to_its_end(&house, &tabs, START).await;
-    // By then it is dropped; a clock set back finds them all dead.
+    // By then the entry is dropped. A clock that is set back finds all of them dead.
     assert!(log(&house).await.entries.is_empty());
     let house = house.restart(|_| {}).await;
     dead_to_its_end(&house, &tabs, START).await;
@@ -363,7 +364,7 @@ async fn a_revoked_key_stays_revoked_whatever_is_dropped() {
     is_revoked(&house, &forge.session(START));
 }
 
-/// The store gives it a lineage that is ahead of the clock, past all that was dropped.
+/// The store gives the session a lineage that is ahead of the clock, after everything that was dropped.
 #[tokio::test]
 async fn a_session_begun_after_the_clock_was_set_right_lives_and_dies_like_any_other() {
     for restart in [false, true] {
@@ -397,7 +398,7 @@ async fn a_session_begun_after_the_clock_was_set_right_lives_and_dies_like_any_o
             house = house.restart(|_| {}).await;
         }
         dead_to_its_end(&house, &begun, START).await;
-        // The clock is ahead once more, and set right once more.
+        // The clock runs ahead again, and is corrected again.
         step(&house, START.plus(DAY * 10)).await;
         house.waxseal.compact().await.unwrap();
         dead_to_its_end(&house, &begun, START).await;

@@ -1,4 +1,4 @@
-//! Promises 1 and 4 for renewals: what was superseded stays dead, and nobody loses a session to a crash.
+//! Promises 1 and 4 for renewals: what was superseded stays dead, and a crash ends no session.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn renew(house: &House, token: &str) -> String {
     answer.json()["access_token"].as_str().unwrap().to_owned()
 }
 
-/// Logs in, keeps the session alive until it is due, renews it: the token before, and the one after.
+/// Logs in, keeps the session alive until it is due, and renews it. Returns the old token and the new one.
 async fn renewed(house: &House) -> (String, String) {
     let mut old = house.login("alice").await;
     for _ in 0..3 {
@@ -67,7 +67,7 @@ async fn what_was_superseded_stays_dead_over_restarts_compactions_and_other_sett
     assert!(!superseded(&house, &old), "within the grace");
     house.pass(SECOND).await;
     assert!(superseded(&house, &old));
-    // A grace that was given is not made longer by another setting.
+    // A later setting does not extend a grace that was already given.
     let long = Timeouts {
         renewal_grace: 10 * MINUTE,
         ..Timeouts::default()
@@ -90,7 +90,7 @@ async fn a_grace_that_is_over_stays_over_when_the_clock_is_set_back() {
         let before = house.clock.now();
         house.pass(GRACE).await;
         assert!(superseded(&house, &old));
-        // As the service does every minute: it keeps how far the clock has got.
+        // The service persists the latest time of its clock every minute.
         house.waxseal.compact().await.unwrap();
         house.clock.step_to(before.plus(GRACE).minus(back * SECOND));
         let house = if restarted {
@@ -103,7 +103,7 @@ async fn a_grace_that_is_over_stays_over_when_the_clock_is_set_back() {
     }
 }
 
-/// The entry that a renewal writes must not bring back what another one ended, in whatever order.
+/// The entry that a renewal writes must not revive what another entry ended, in whatever order.
 #[tokio::test]
 async fn a_renewal_that_races_a_logout_brings_nothing_back() {
     for seed in 0..20_u64 {
@@ -145,7 +145,7 @@ async fn a_renewal_that_races_a_logout_brings_nothing_back() {
 async fn futures_of<F: Future>(futures: impl Iterator<Item = F>, seed: u64) -> Vec<F::Output> {
     let mut outputs = Vec::new();
     let mut pending: Vec<_> = futures.map(Box::pin).collect();
-    // One after the other, but for the first two: the order differs with the seed.
+    // One after the other, but for the first two: the order depends on the seed.
     if seed.is_multiple_of(2) {
         pending.reverse();
     }
@@ -166,7 +166,7 @@ async fn theft_ends_that_session_alone_and_says_so() {
     let other = house.login("alice").await;
     house.pass(GRACE).await;
     let entries = log(&house).await.entries.len();
-    // Looking at it is no exchange.
+    // A verification is not an exchange.
     assert_eq!(house.verify(&old).await, 401);
     assert_eq!(house.verify(&new).await, 200);
     let stolen = house.post("/session/renew", Some(&old), None).await;
@@ -176,7 +176,7 @@ async fn theft_ends_that_session_alone_and_says_so() {
     );
     assert_eq!(house.verify(&new).await, 401);
     assert_eq!(house.verify(&other).await, 200);
-    // Again, it has nothing left to end.
+    // A repeated attempt has nothing left to end.
     house.post("/session/renew", Some(&old), None).await;
     let log = log(&house).await;
     assert_eq!(log.entries.len(), entries + 1);
@@ -186,7 +186,7 @@ async fn theft_ends_that_session_alone_and_says_so() {
     assert_eq!(house.verify(&new).await, 401);
 }
 
-/// A log from before there were renewals: its entries hash as they did, and bind as they did.
+/// A log from before renewals existed: its entries hash and bind as before.
 #[tokio::test]
 async fn a_database_from_before_sessions_were_listed_is_brought_up_to_date() {
     let house = House::new().await;
@@ -206,7 +206,7 @@ async fn a_database_from_before_sessions_were_listed_is_brought_up_to_date() {
         .await;
     assert_eq!(house.verify(&dead).await, 401);
     assert_eq!(house.verify(&alive).await, 200);
-    // It was never entered, so it ends when it is due, and nothing is written about it.
+    // The session was never entered in the table, so it ends when it is due, and nothing is written about it.
     house.pass(10 * MINUTE).await;
     let touched = renew(&house, &alive).await;
     house.pass(10 * MINUTE).await;
@@ -220,7 +220,7 @@ async fn a_database_from_before_sessions_were_listed_is_brought_up_to_date() {
 
 const CALLERS: usize = 24;
 const ROUNDS: usize = 2;
-/// Long enough to start a server again on a busy machine.
+/// Long enough to restart a server on a busy machine.
 const RENEWAL: Duration = Duration::from_secs(12);
 
 fn serve(place: &Place) -> Server {
@@ -241,7 +241,7 @@ async fn post_renew(client: &Client, url: &str, token: &str) -> Option<(u16, Val
     Some((status, answer.json().await.ok()?))
 }
 
-/// Whoever lost the answer asks again, and gets what they would have got.
+/// A client that lost the answer asks again, and gets the answer that it would have got.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewal_that_a_crash_cut_short_costs_nobody_the_session() {
     let (dice, _) = Dice::new();

@@ -1,5 +1,5 @@
-//! Promise 4, when an older copy of the log is put back under a running service: it is noticed, what
-//! was learned still binds, and no logout is lost in silence.
+//! Promise 4, when an older copy of the log is put back under a running service: the service notices it, what it had
+//! learned still binds, and no logout is lost silently.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ use waxseal::verifier::Refusal;
 use super::common::House;
 use super::forge::{Forge, Token};
 
-/// How far the log grows again after it lost three: not, not as far, as far, and further.
+/// How far the log grows again after it lost three entries: not at all, less far, as far, and further.
 const GROWN_AGAIN: [usize; 5] = [0, 1, 3, 4, 9];
 const LOST: usize = 3;
 
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// Writes as a version that knows no mark would, or one with another mark.
+    /// Writes as a version without marks would, or a process with another mark.
     async fn by_another_hand<T>(&self, write: impl AsyncFnOnce(SqlStore) -> T) -> T {
         let mark = tempfile::tempdir().unwrap();
         let settings = Settings {
@@ -73,7 +73,7 @@ impl World {
         self.forge.session(self.house.clock.now())
     }
 
-    /// Revokes new sessions by another process's hand.
+    /// Revokes new sessions in another process.
     async fn revoke(&self, count: usize) -> Vec<Token> {
         let tokens: Vec<_> = (0..count).map(|_| self.session()).collect();
         self.revoke_these(tokens).await
@@ -102,7 +102,7 @@ impl World {
         sql(&database, &format!("VACUUM INTO '{}'", older.display())).await;
     }
 
-    /// In one transaction, as SQLite's own restore does it.
+    /// Restores the copy in one transaction, as SQLite's own restore does.
     async fn restore(&self) {
         let (database, older) = self.files();
         let mut script = format!("ATTACH '{}' AS older; BEGIN IMMEDIATE;", older.display());
@@ -121,7 +121,7 @@ impl World {
         }
     }
 
-    /// Three revocations, a copy, three more that are lost again, and what was revoked before.
+    /// Three revocations, a copy, and three more that are lost again. Returns all six tokens.
     async fn went_back() -> (Self, Vec<Token>) {
         let world = Self::new().await;
         let mut revoked = world.revoke(3).await;
@@ -157,7 +157,7 @@ async fn a_log_that_went_back_is_noticed_and_what_was_learned_binds() {
     }
 }
 
-/// Also in the moment before anybody has noticed.
+/// Also in the time before the service has noticed.
 #[tokio::test]
 async fn on_a_log_that_went_back_no_logout_is_lost_in_silence() {
     for scope in [LogoutReach::This, LogoutReach::Others, LogoutReach::All] {
@@ -201,15 +201,15 @@ async fn a_log_that_went_back_and_was_compacted_revives_nothing_that_was_learned
         let dropped = world.compact(dropped).await;
         assert_eq!(dropped, 3 + grown as u64);
         world.revoke(grown).await;
-        // Whether this is noticed hangs on what is left to compare.
+        // Whether this is noticed depends on what is left to compare.
         let _ = world.house.waxseal.catch_up().await;
         assert_eq!(world.house.clock.now(), now);
         world.all_revoked(&revoked);
     }
 }
 
-/// A compaction past the cursor must not hide that other entries took the place of those that were
-/// read: a cursor before the newest dropped entry gets a snapshot.
+/// A compaction past the cursor must not hide that other entries replaced those that were read. So a cursor before the
+/// newest dropped entry gets a snapshot.
 #[tokio::test]
 async fn a_log_that_went_back_and_was_compacted_is_noticed_or_read_anew() {
     let brief = Timeouts {
@@ -220,7 +220,7 @@ async fn a_log_that_went_back_and_was_compacted_is_noticed_or_read_anew() {
         for more in [0, 1, 3] {
             let (world, learned) = World::went_back().await;
             let mut revoked = world.revoke(grown).await;
-            // These expire first, and lie past the cursor, at least when the log has grown so far.
+            // These expire first, and lie past the cursor, at least when the log has grown that far.
             let now = world.house.clock.now();
             let short = |_| world.forge.session_under(brief, world.forge.user, now);
             world.revoke_these((0..2).map(short).collect()).await;
@@ -241,7 +241,7 @@ async fn a_log_that_went_back_and_was_compacted_is_noticed_or_read_anew() {
     }
 }
 
-/// The keys are there and the log is not: what it had revoked is not known any more.
+/// The keys are there and the log is not: what it had revoked is unknown.
 #[tokio::test]
 async fn a_lost_log_ends_every_session_that_the_keys_have_signed() {
     let house = House::new().await;
@@ -263,7 +263,7 @@ async fn a_lost_log_ends_every_session_that_the_keys_have_signed() {
     }
 }
 
-/// Its keys are as old as its log: nothing can have been lost.
+/// The keys are as old as the log: nothing can have been lost.
 #[tokio::test]
 async fn an_install_where_nobody_has_logged_in_ends_nothing_when_it_starts_again() {
     let mut house = House::new().await;
@@ -274,7 +274,7 @@ async fn an_install_where_nobody_has_logged_in_ends_nothing_when_it_starts_again
     }
 }
 
-/// Nobody has logged in by the new log, and it was begun with keys of its own.
+/// There was no login under the new log, and it began with its own keys.
 #[tokio::test]
 async fn keys_that_are_put_back_beside_a_new_log_end_what_they_have_signed() {
     let lost = House::new().await;

@@ -1,5 +1,5 @@
-//! Promise 4, when an older copy of the database is put back while the service is stopped: the mark shows
-//! it, nothing starts, and `waxseal restored` ends everything from before.
+//! Promise 4, when an older copy of the database is put back while the service is stopped: the mark shows it, nothing
+//! starts, and `waxseal restored` ends everything from before.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -29,7 +29,7 @@ pub fn copy(place: &Place, from: &str, to: &str) {
     assert!(done.unwrap().success());
 }
 
-/// A command that is refused gives what it said. One that runs on after all is killed.
+/// Asserts that a command is refused, and returns its message. Kills a command that keeps running.
 pub fn refused(place: &Place, arguments: &[&str]) -> String {
     let mut child = program()
         .args(arguments)
@@ -45,7 +45,7 @@ pub fn refused(place: &Place, arguments: &[&str]) -> String {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    // If it runs after all.
+    // In case it runs after all.
     let _ = child.kill();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
@@ -53,7 +53,7 @@ pub fn refused(place: &Place, arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// Nothing that writes starts, and each says what happened and what to do.
+/// Asserts that nothing that writes starts, and that each message says what happened and what to do.
 fn all_is_refused(place: &Place) {
     let before = fs::read(place.path().join("mark/mark")).unwrap();
     for arguments in [
@@ -88,13 +88,13 @@ fn all_is_refused(place: &Place) {
 struct Before {
     place: Place,
     client: Client,
-    /// Tokens of sessions, some of which were logged out before the copy, after it, or not at all.
+    /// Tokens of sessions that were logged out before the copy, after it, or not at all.
     tokens: Vec<String>,
     service: String,
 }
 
 impl Before {
-    /// A copy is made, then come `lost` logouts, and the copy is put back.
+    /// Makes a copy, logs out `lost` sessions, and puts the copy back.
     async fn with_lost(lost: usize) -> Self {
         let (place, client) = (place(), Client::new());
         let billing = place.ok(&["client", "add", "billing", "--json"], "");
@@ -137,7 +137,7 @@ impl Before {
         serde_json::from_str(&self.place.ok(&["restored", "--json"], "")).unwrap()
     }
 
-    /// Every token from before is refused, and the service works, also after a restart.
+    /// Asserts that every earlier token is refused, and that the service works, also after a restart.
     async fn all_is_over(&self) {
         let said = self.place.run(&["token", "verify"], &self.service);
         assert_eq!(said.status.code(), Some(1), "{said:?}");
@@ -196,7 +196,7 @@ async fn a_copy_that_lacks_only_logins_is_refused_too() {
     before.all_is_over().await;
 }
 
-/// By a version that knows no mark, or with another one: the seq alone would not show it.
+/// Written by a version without marks, or with another mark: the `seq` alone would not reveal it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_copy_that_has_grown_again_is_refused() {
     const LOST: usize = 3;
@@ -206,7 +206,7 @@ async fn an_older_copy_that_has_grown_again_is_refused() {
             let revoke = ["revoke", "user", "alice", "--mark-dir", "another"];
             before.place.ok(&revoke, "");
         }
-        // Nor does a login make it newer.
+        // A login does not make it newer either.
         let server = Server::start({
             let mut command = program();
             command
@@ -229,7 +229,7 @@ async fn what_a_crash_leaves_of_restored_can_be_taken_on_again() {
     let before = Before::with_lost(3).await;
     copy(&before.place, "mark", "older mark");
     before.restored();
-    // As if it had been killed between the log and the mark.
+    // As after a kill between the log and the mark.
     copy(&before.place, "older mark", "mark");
     all_is_refused(&before.place);
     assert_eq!(before.restored()["marked_seq"], json!(5));
@@ -304,7 +304,7 @@ const KILLS: usize = 60;
 const CALLERS: usize = 8;
 const POOL: usize = 300;
 
-/// Revokes by another process beside the server, until it is told to stop; gives how many it was told of.
+/// Revokes in another process beside the server until told to stop. Returns how many revocations were confirmed.
 async fn revoke_beside(
     place: std::path::PathBuf,
     stop: tokio::sync::watch::Receiver<bool>,
@@ -336,7 +336,7 @@ async fn no_kill_makes_the_log_look_older_than_its_mark() {
             let token = forge.session(SystemClock.now()).text;
             pool.lock().unwrap().push_back(token);
         }
-        // It would say so if it were refused.
+        // The server would report a refusal.
         let mut server = place.serve();
         let client = Client::new();
         let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -375,7 +375,7 @@ async fn no_kill_makes_the_log_look_older_than_its_mark() {
     assert_eq!(server.verify(&client, &live).await, 200);
 }
 
-/// Each process moves the mark on, and none moves it back.
+/// Each process moves the mark forward, and none moves it back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_writes_is_told_once_the_mark_has_it() {
     let place = place();

@@ -1,5 +1,5 @@
-//! Promise 2 between two real processes: a service that never calls home refuses a session that was ended
-//! elsewhere, within the bound.
+//! Promise 2 between two real processes: a service that never calls home refuses a session that was ended elsewhere,
+//! within the bound.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::service::{Client, get, http, ready, start, status, until};
 /// The bound of `Verifier::remote`.
 pub const BOUND: Duration = Duration::from_secs(5);
 
-/// How many logouts are measured: a hundred, or what `WAXSEAL_LOGOUTS` says.
+/// How many logouts are measured: a hundred, or `WAXSEAL_LOGOUTS`.
 fn logouts_wanted() -> usize {
     let given = std::env::var("WAXSEAL_LOGOUTS").ok();
     given.map_or(100, |text| {
@@ -42,7 +42,7 @@ async fn a_logout_at_the_issuer_is_refused_in_another_process_within_the_bound()
             match status(&http, &service, &token).await {
                 401 => break,
                 200 => assert!(asked < BOUND, "accepted {asked:?} after the logout"),
-                // Nobody can tell: as it must be, if the machine stands still for so long.
+                // The verifier cannot judge, which is correct if the machine stalls for that long.
                 503 => {}
                 other => panic!("{other}"),
             }

@@ -1,5 +1,5 @@
-//! The table of cases that the verifier in Rust and the one in JavaScript share: what is done at the issuer, and
-//! what becomes of which token.
+//! The table of cases that the Rust and the JavaScript verifier share: what happens at the issuer, and the verdict on
+//! each token.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::service::{Client, until};
 use super::wire::State;
 use Verdict::{Client as Service, Refused, Session, Unavailable};
 
-/// What is done at the issuer.
+/// What happens at the issuer.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Nothing,
@@ -36,10 +36,10 @@ enum Deed {
     RevokeAll,
 }
 
-/// Whose token.
+/// Whose token is judged.
 #[derive(Clone, Copy, Debug)]
 enum Which {
-    /// The session in which it is done.
+    /// The session in which it happens.
     This,
     /// The same session with a later idle deadline.
     Touched,
@@ -47,17 +47,17 @@ enum Which {
     Changed,
     /// The same user's other session.
     Other,
-    /// Somebody else's session.
+    /// Another user's session.
     Stranger,
-    /// One that the user begins afterwards.
+    /// A session that the user begins afterwards.
     Later,
     /// A client's token.
     Called,
     /// Another token of that client.
     CalledAgain,
-    /// Another client's.
+    /// Another client's token.
     OtherClient,
-    /// The client gets it afterwards.
+    /// A token that the client gets afterwards.
     CalledLater,
 }
 use Which::{
@@ -342,7 +342,7 @@ impl Cast {
     }
 }
 
-/// In the table's order: a row's last deed ends what the rows before have.
+/// Runs the rows in order: a row's last action ends what the rows before have.
 async fn the_table_holds(algorithm: &str) {
     let both = Both::new(algorithm, "30m").await;
     let mut dead = Vec::new();
@@ -362,7 +362,7 @@ async fn the_table_holds(algorithm: &str) {
                 .await;
         }
         cast.do_it(&both, deed).await;
-        // What is refused comes first: then what is good is good although the deed is known.
+        // The refused tokens come first: after that, a good verdict is given with knowledge of the action.
         let (refused, good): (Vec<_>, Vec<_>) = cases
             .iter()
             .partition(|(_, verdict)| matches!(verdict, Refused));
@@ -376,7 +376,7 @@ async fn the_table_holds(algorithm: &str) {
             let token = cast.token(&both, which).await;
             let what = format!("{deed:?}, {which:?}");
             match which {
-                // The issuer has another key now, which the two have yet to learn.
+                // The issuer has a new key now, which the two verifiers have yet to fetch.
                 Later | CalledLater => both.until(&what, &token, verdict).await,
                 _ => both.is(&what, &token, verdict).await,
             }
@@ -412,7 +412,7 @@ async fn they_agree_that_a_renewed_session_id_is_good_until_its_grace_is_over() 
     loop {
         let verdicts = both.judge(&before);
         let elapsed = asked.elapsed();
-        // A millisecond for what the wall clock rounds off.
+        // A millisecond for the rounding of the wall clock.
         let early = elapsed + Duration::from_millis(1) < GRACE;
         assert!(
             !early || !verdicts.contains(&Refused),

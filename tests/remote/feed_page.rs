@@ -1,4 +1,4 @@
-//! `docs/feed.md` says what is so: its example is computed anew.
+//! `docs/feed.md` is correct: the test computes its example again.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ fn page() -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The fenced blocks of the page in that language, in their order.
+/// The page's fenced blocks in that language, in order.
 fn blocks(page: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     let begun = page.split(&fence).skip(1);
@@ -105,7 +105,7 @@ fn each_entry_of_the_example_leads_to_its_running_hash() {
     }
 }
 
-/// From the rules as the page has them, on ring alone.
+/// Computed from the rules on the page, with ring alone.
 fn digest_of(entries: &[WireEntry]) -> String {
     let start = digest(&SHA256, b"waxseal-revocations").as_ref().to_vec();
     let hash = entries.iter().fold(start, |before, entry| {

@@ -1,4 +1,4 @@
-//! Claims that the issuer did not write, signed with its own key, and what becomes of each.
+//! Claims that the issuer did not write, signed with its own key, and the verdict on each.
 
 use super::common::ISSUER;
 use super::forger::quoted;
@@ -8,7 +8,7 @@ use Verdict::{Client as Service, Refused, Session};
 
 const DAY: i64 = 24 * 3600;
 
-/// Of a session's token.
+/// Forged claims of a session's token.
 pub const SESSIONS: &[(&str, Forgery, Verdict)] = &[
     (
         "nothing is changed",
@@ -25,7 +25,7 @@ pub const SESSIONS: &[(&str, Forgery, Verdict)] = &[
         |s| s.claim("more", r#"{"a": [1, 2.5, null]}"#),
         Session,
     ),
-    // Whom it is meant for, and whose it is.
+    // The audience and the issuer.
     (
         "aud: another",
         |s| s.claim("aud", &quoted("https://other.example")),
@@ -63,7 +63,7 @@ pub const SESSIONS: &[(&str, Forgery, Verdict)] = &[
         Refused,
     ),
     ("iss: missing", |s| s.without_claim("iss"), Refused),
-    // When.
+    // The times.
     (
         "expired",
         |s| {
@@ -211,7 +211,7 @@ pub const SESSIONS: &[(&str, Forgery, Verdict)] = &[
         |s| s.without_claim("session_expiry"),
         Refused,
     ),
-    // Names.
+    // The identifiers, `amr` and `scope`.
     ("sub: missing", |s| s.without_claim("sub"), Refused),
     ("sub: a number", |s| s.claim("sub", "1"), Refused),
     (
@@ -262,7 +262,7 @@ pub const SESSIONS: &[(&str, Forgery, Verdict)] = &[
         |s| s.without_claim("client_id"),
         Refused,
     ),
-    // JSON that two readers read differently.
+    // JSON that two parsers read differently.
     (
         "a claim twice",
         |s| s.seal(&s.header, &s.claims.and("exp", s.claims.raw("exp"))),
@@ -345,7 +345,7 @@ pub const SESSIONS: &[(&str, Forgery, Verdict)] = &[
     ("nothing", |s| s.forger.seal(s.header.text(), ""), Refused),
 ];
 
-/// Of a client's token.
+/// Forged claims of a client's token.
 pub const CLIENTS: &[(&str, Forgery, Verdict)] = &[
     (
         "nothing is changed",

@@ -1,11 +1,11 @@
-//! Headers, signatures and texts that the issuer did not write, and that everybody refuses.
+//! Headers, signatures and texts that the issuer did not write. Both verifiers refuse all of them.
 
 use waxseal::key::Algorithm;
 
 use super::forger::{Forger, encode, parts, quoted};
 use super::forgeries::{Forgery, Stolen};
 
-/// Of a session's token.
+/// Forged texts of a session's token.
 pub const TEXTS: &[(&str, Forgery)] = &[
     // The header.
     ("crit", |s| s.parameter("crit", r#"["exp"]"#)),
@@ -55,7 +55,7 @@ pub const TEXTS: &[(&str, Forgery)] = &[
         let header = s.header.text() + &" ".repeat(512);
         s.forger.seal(header, s.claims.text())
     }),
-    // The algorithm is the key's.
+    // The algorithm is a property of the key.
     ("alg: none", |s| s.parameter("alg", r#""none""#)),
     ("alg: none, unsigned", |s| {
         let header = encode(s.header.with("alg", r#""none""#).text());

@@ -1,5 +1,5 @@
-//! The other table that the two verifiers share: texts that the issuer did not write, most of them signed with
-//! its own key, and what becomes of each.
+//! The second table that the two verifiers share: texts that the issuer did not write, most of them signed with its own
+//! key, and the verdict on each.
 
 use serde_json::Value;
 use waxseal::key::Format;
@@ -54,7 +54,7 @@ impl Stolen {
         self.claims.raw(name).parse().unwrap()
     }
 
-    /// With times moved by so many seconds.
+    /// The token with times moved by so many seconds.
     pub fn moved(&self, times: &[(&str, i64)]) -> String {
         let claims = times
             .iter()
@@ -104,7 +104,7 @@ async fn a_page_of_the_feed_is_no_token() {
     let both = Both::new("EdDSA", "30m").await;
     let reader = Client::reader(&both.place, "second");
     let token = reader.token(&both.http, &both.issuer.url).await;
-    // What only reads the feed opens nothing else.
+    // A token that may only read the feed opens nothing else.
     both.is("a reader's token", &token, Refused).await;
     let answer = both
         .http

@@ -1,5 +1,5 @@
-//! One issuer, and two verifiers that follow it: the one in Rust, and the one in JavaScript
-//! (`web/verifier`). Whatever they are asked, they must say the same.
+//! One issuer, and two verifiers that follow it: one in Rust, and one in JavaScript (`web/verifier`). Their verdicts
+//! must always be equal.
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
@@ -16,30 +16,30 @@ use super::common::{ISSUER, Place, Server, program};
 use super::service::{Client, http, until};
 use super::wire::Wire;
 
-/// Who takes the tokens, beside the issuer's own audience.
+/// The audience that both verifiers accept, beside the issuer's own.
 pub const ORDERS: &str = "https://orders.example";
 
-/// After so long without an answer both refuse to judge.
+/// The time without an answer after which both verifiers refuse to judge.
 pub const BOUND: Duration = Duration::from_secs(2);
 
-/// How far the clocks may be apart, for both.
+/// The clock difference that both verifiers allow.
 pub const LEEWAY: Duration = Duration::from_secs(5);
 
-/// For how long a session ID stays good after it was renewed.
+/// How long a session ID stays valid after its renewal.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// What becomes of a token.
+/// The verdict on a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Session,
     Client,
-    /// 401
+    /// Status 401.
     Refused,
-    /// 503
+    /// Status 503.
     Unavailable,
 }
 
-/// The verifier in JavaScript, in a process of its own; it is killed when this is dropped.
+/// The JavaScript verifier in its own process, which is killed on drop.
 struct Node {
     child: Child,
     input: ChildStdin,
@@ -55,10 +55,10 @@ impl Node {
             folder.display()
         );
         let mut child = Command::new("node")
-            // Debian 12's Node hides Web Crypto behind this flag; later ones take it and need it not.
+            // Debian 12's Node hides Web Crypto behind this flag; later versions accept the flag but do not need it.
             .arg("--experimental-global-webcrypto")
             .arg(folder.join("test/judge.js"))
-            // Node calls its Ed25519 experimental.
+            // Node warns that its Ed25519 is experimental.
             .env("NODE_NO_WARNINGS", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -96,13 +96,13 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The issuer and the two, which reach it over a wire.
+/// The issuer and the two verifiers, which reach it over a wire.
 pub struct Both {
     pub place: Place,
     pub issuer: Server,
@@ -130,7 +130,7 @@ fn verifiers(wire: &Wire, reader: &Client) -> (Arc<Verifier>, Node) {
 }
 
 impl Both {
-    /// With an issuer whose new keys are of that algorithm, and which renews sessions after so long.
+    /// Starts an issuer whose new keys are of that algorithm and whose sessions are due for renewal after `renewal`.
     pub async fn new(algorithm: &str, renewal: &str) -> Self {
         let place = Place::new();
         let reader = Client::reader(&place, "reader");
@@ -155,7 +155,7 @@ impl Both {
         }
     }
 
-    /// The same issuer, and verifiers that have read nothing yet.
+    /// The same issuer, with verifiers that have read nothing yet.
     pub fn with_new_verifiers(self) -> Self {
         let (rust, node) = verifiers(&self.wire, &self.reader);
         Self {
@@ -165,7 +165,7 @@ impl Both {
         }
     }
 
-    /// What the one in Rust and the one in JavaScript say of a token; of whom they say it must be the same.
+    /// Returns the verdicts of the Rust and the JavaScript verifier, and asserts that they name the same subject.
     pub fn judge(&self, token: &str) -> [Verdict; 2] {
         let (verdict, subject) = match self.rust.verify_any(token) {
             Ok(Verified::Session(session)) => {
@@ -182,13 +182,13 @@ impl Both {
         [verdict, theirs]
     }
 
-    /// Waits until both say so.
+    /// Waits until both verifiers give that verdict.
     pub async fn until(&self, what: &str, token: &str, verdict: Verdict) {
         let says = async || self.judge(token) == [verdict; 2];
         until(&format!("{what}: {verdict:?}"), says).await;
     }
 
-    /// Both say so, as soon as they can tell: what is slow is no other verdict.
+    /// Asserts that both verifiers give that verdict as soon as they can judge: slowness is not a different verdict.
     pub async fn is(&self, what: &str, token: &str, verdict: Verdict) {
         let said = RefCell::new([Verdict::Unavailable; 2]);
         let tell = async || {
@@ -213,7 +213,7 @@ impl Both {
         answer
     }
 
-    /// The token that this one is exchanged for once the issuer finds that it is time for `wanted`.
+    /// Exchanges the token until the claims of the new one satisfy `wanted`. Returns it, and the time of the request.
     pub async fn renewed(&self, token: &str, wanted: impl Fn(&Value) -> bool) -> (String, Instant) {
         for _ in 0..1000 {
             let asked = now();
@@ -237,13 +237,13 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// What a token says, for a test that need not doubt it.
+/// A token's claims, unverified.
 pub fn claims(token: &str) -> Value {
     let [_, claims] = super::forger::header_and_claims(token);
     serde_json::from_slice(&claims).unwrap()
 }
 
-/// The key that signed it.
+/// The ID of the key that signed the token.
 pub fn kid(token: &str) -> String {
     let [header, _] = super::forger::header_and_claims(token);
     let header: Value = serde_json::from_slice(&header).unwrap();

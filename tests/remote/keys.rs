@@ -1,4 +1,4 @@
-//! The issuer's keys, fetched when they are needed and not when strangers want.
+//! The issuer's keys are fetched when they are needed, and strangers cannot trigger a fetch.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::common::Place;
 use super::liar::{Liar, resigned, sent, strangers_key};
 use super::service::{Client, http, ready, start, status, until};
 
-/// A token that names a key of its own.
+/// A token whose header names that `kid`.
 fn naming(kid: &str) -> String {
     let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": kid });
     let header = base64url::encode(header.to_string().as_bytes());
@@ -29,7 +29,7 @@ async fn ten_thousand_unknown_kids_cause_one_fetching_at_most_in_the_cool_down()
         let refused = liar.verifier.verify(&naming(&format!("kid-{n}")));
         assert_eq!(refused, Err(Refusal::UnknownKey));
     }
-    // Questions go on meanwhile, a second apart.
+    // The questions continue meanwhile, one per second.
     liar.asked(3).await;
     assert_eq!(
         liar.fetches_of_keys(),
@@ -42,7 +42,7 @@ async fn ten_thousand_unknown_kids_cause_one_fetching_at_most_in_the_cool_down()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_signed_with_an_unknown_key_has_the_keys_fetched_once_in_a_cool_down() {
     let liar = Liar::new().await;
-    // The clock that the cool-down goes by; the verifier may have needed one fetch already.
+    // This moves the clock of the cool-down. The verifier may have needed one fetch already.
     liar.pass(Duration::from_secs(4)).await;
     let key = strangers_key();
     let before = liar.fetches_of_keys();

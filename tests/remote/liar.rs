@@ -1,5 +1,4 @@
-//! An issuer whose feed can lie: the real service, under a manual clock, behind a server that changes what it
-//! says.
+//! An issuer whose feed can lie: the real service, under a manual clock, behind a server that alters its answers.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -30,16 +29,16 @@ use waxseal::{Settings, Verifier};
 use super::common::{House, ISSUER, signing_pem};
 use super::service::until;
 
-/// What becomes of a page of the feed on its way.
+/// A function that alters a page of the feed on its way.
 pub type Lie = Arc<dyn Fn(FeedPage) -> Response + Send + Sync>;
 
 /// How the server answers.
 #[derive(Clone)]
 pub enum Answers {
     Truth,
-    /// Pages, but for their truth.
+    /// Altered pages.
     Lies(Lie),
-    /// Never.
+    /// No answer.
     Never,
 }
 
@@ -52,7 +51,7 @@ struct Seen {
     bells: Vec<mpsc::UnboundedSender<Bytes>>,
 }
 
-/// The issuer, the way to it, and a verifier that follows it.
+/// The issuer, the server in front of it, and a verifier that follows it.
 pub struct Liar {
     pub house: House,
     pub verifier: Arc<Verifier>,
@@ -120,7 +119,7 @@ impl Liar {
         liar
     }
 
-    /// Lets time pass at both ends.
+    /// Advances both clocks.
     pub async fn pass(&self, time: Duration) {
         self.here.advance(time);
         self.house.pass(time).await;
@@ -134,7 +133,7 @@ impl Liar {
         self.answer(Answers::Lies(Arc::new(lie)));
     }
 
-    /// Waits until so many more questions were asked.
+    /// Waits until `more` further questions were sent.
     pub async fn asked(&self, more: usize) {
         let before = self.questions();
         until("it asks", async || self.questions() >= before + more).await;
@@ -148,12 +147,12 @@ impl Liar {
         self.seen.lock().unwrap().keys
     }
 
-    /// The last page that was sent, as it was.
+    /// The last page as the issuer made it.
     pub fn last_page(&self) -> Vec<u8> {
         self.seen.lock().unwrap().last_page.clone().unwrap()
     }
 
-    /// Writes that on every open stream.
+    /// Writes the text to every open stream.
     pub fn ring(&self, text: &'static str) {
         let bells = &mut self.seen.lock().unwrap().bells;
         bells.retain(|bell| bell.send(Bytes::from_static(text.as_bytes())).is_ok());
@@ -163,7 +162,7 @@ impl Liar {
         self.seen.lock().unwrap().bells.len()
     }
 
-    /// The key that signs the truth: with it an issuer can lie well.
+    /// The key that signs true pages. An issuer with it can lie convincingly.
     pub fn key(&self) -> SigningKey {
         let pem = signing_pem(&self.house.settings.keys_dir, Format::Jwt);
         SigningKey::from_pem(pem.as_bytes(), Format::Jwt).unwrap()
@@ -177,7 +176,7 @@ impl Liar {
         self.verifier.verify(token) == Err(Refusal::Stale)
     }
 
-    /// Another verifier of the same issuer.
+    /// The address of the server, for another verifier of the same issuer.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -238,7 +237,7 @@ async fn answer(
         Answers::Truth | Answers::Never => Response::from_parts(parts, Body::from(bytes.clone())),
         Answers::Lies(lie) => lie(serde_json::from_slice(&bytes).unwrap()),
     };
-    // A length that was right is none any more.
+    // The body's length may have changed.
     answer.headers_mut().remove("content-length");
     let mut seen = saw.lock().unwrap();
     seen.pages += 1;
@@ -247,12 +246,12 @@ async fn answer(
     Ok(answer)
 }
 
-/// A page as it is sent.
+/// A page as a response.
 pub fn sent(page: &FeedPage) -> Response {
     raw(serde_json::to_vec(page).unwrap(), None)
 }
 
-/// Any body.
+/// A response with any body.
 pub fn raw(body: impl Into<Body>, encoding: Option<&'static str>) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
@@ -262,13 +261,13 @@ pub fn raw(body: impl Into<Body>, encoding: Option<&'static str>) -> Response {
     (headers, body.into()).into_response()
 }
 
-/// What a page says, with nobody checking it.
+/// The statement of a page, unverified.
 pub fn said(page: &FeedPage) -> Statement {
     let payload = page.page.split('.').nth(1).unwrap();
     serde_json::from_slice(&base64url::decode(payload.as_bytes()).unwrap()).unwrap()
 }
 
-/// A page that says something else, signed again with that key.
+/// A page with a changed statement, signed again with that key.
 pub fn resigned(
     mut page: FeedPage,
     key: &SigningKey,
@@ -280,7 +279,7 @@ pub fn resigned(
     page
 }
 
-/// A page without its entries from that one on, or with others, but signed as it was.
+/// A page with changed entries and its original signature.
 pub fn with_entries(page: &FeedPage, change: impl FnOnce(&mut Vec<Value>)) -> FeedPage {
     let mut entries: Vec<Value> = page.entries.iter().map(|entry| json!(entry)).collect();
     change(&mut entries);

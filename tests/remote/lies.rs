@@ -1,5 +1,5 @@
-//! A feed that lies proves nothing: what is live is good until the bound, then nobody can tell; what was
-//! revoked is never good again; and when the truth comes back, so does the verifier.
+//! A lying feed proves nothing: live tokens are good until the bound, and then the verifier refuses to judge; revoked
+//! tokens are never good again; and once the feed is true again, the verifier recovers.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn gzipped(size: usize) -> Vec<u8> {
     packed.finish().unwrap()
 }
 
-/// Ten gigabytes in ten megabytes, sent piece by piece: a member of the gzip format, again and again.
+/// Ten gigabytes in ten megabytes, sent in pieces: one gzip member, repeated.
 fn bomb() -> Body {
     let member = Bytes::from(gzipped(64 << 20));
     let members = std::iter::repeat_n(member, 160);
@@ -48,7 +48,7 @@ fn endless() -> Body {
     Body::from_stream(futures_util::stream::iter(chunks))
 }
 
-/// Each lie, given the issuer's own key and a page that was true some time ago.
+/// All lies, given the issuer's own key and a page that was true some time ago.
 fn lies(key: &Arc<SigningKey>, old: &[u8]) -> Vec<(&'static str, Lie)> {
     let with_key = |change: fn(&mut feed::Statement)| -> Lie {
         let key = Arc::clone(key);
@@ -150,7 +150,7 @@ async fn no_lie_proves_anything_and_none_makes_the_dead_good() {
         liar.answer(Answers::Truth);
         until(name, async || liar.is_good(&live)).await;
         liar.lie(lie);
-        // One that was asked before may have been told the truth.
+        // An earlier question may have got a true answer.
         liar.asked(2).await;
         liar.pass(SECOND * 4).await;
         assert!(liar.is_good(&live), "{name}: within the bound");

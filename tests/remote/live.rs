@@ -1,4 +1,4 @@
-//! Responses that last end with the session, within the bound.
+//! Streaming responses end with the session, within the bound.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ async fn socket(who: Principal, upgrade: WebSocketUpgrade) -> Response {
         .into_response()
 }
 
-/// An app of one's own, on a real socket.
+/// An app with streaming routes, on a real socket.
 async fn app(verifier: Arc<Verifier>) -> String {
     let app = Router::new()
         .route("/events", get(events))
@@ -56,7 +56,7 @@ async fn app(verifier: Arc<Verifier>) -> String {
     url
 }
 
-/// Opens a stream and hears it begin.
+/// Opens a stream, and waits for its beginning.
 async fn open(url: &str, token: &str) -> reqwest::Response {
     let request = reqwest::Client::builder()
         .no_proxy()
@@ -69,19 +69,19 @@ async fn open(url: &str, token: &str) -> reqwest::Response {
     answer
 }
 
-/// Hears a stream to its end.
+/// Reads a stream to its end.
 async fn ends(mut answer: reqwest::Response) {
     let end = async { while answer.chunk().await.unwrap().is_some() {} };
     let end = tokio::time::timeout(Duration::from_secs(60), end).await;
     end.expect("the stream ends");
 }
 
-/// What a stream ends by.
+/// What ends a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Logout,
     Idle,
-    /// Nobody keeps the list fresh.
+    /// The list is no longer kept fresh.
     Stale,
 }
 
@@ -95,7 +95,7 @@ async fn a_stream_ends_with_what_its_session_ends_with() {
         let other = house.login("alice").await;
         let mut answer = open(&format!("{url}/events"), &token).await;
         let mut spared = open(&format!("{url}/events"), &other).await;
-        // News of others, and time that passes within the idle timeout, end nothing.
+        // Revocations of other sessions, and time within the idle timeout, end nothing.
         let third = house.login("alice").await;
         house.post("/logout", Some(&third), None).await;
         for _ in 0..20 {

@@ -22,7 +22,7 @@ use super::wire::Wire;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Writes that many revocations, each of a token that is good for `lifetime`.
+/// Writes `many` revocations, each of a token with that `lifetime`.
 async fn fill(liar: &Liar, many: u32, lifetime: Duration) {
     let (log, at) = (liar.house.waxseal.log(), liar.house.clock.now());
     let random = OsRandom::new();
@@ -36,7 +36,7 @@ async fn fill(liar: &Liar, many: u32, lifetime: Duration) {
     liar.house.waxseal.catch_up().await.unwrap();
 }
 
-/// Everything of a page but for its signature.
+/// Returns the statement of a page, unverified, and the number of its entries.
 async fn page(liar: &Liar, after: FeedPosition) -> (waxseal::revocation::feed::Statement, usize) {
     let page = whole_page(liar, liar.client, after).await;
     (said(&page), page.entries.len())
@@ -53,7 +53,7 @@ async fn a_long_log_comes_page_by_page_and_a_place_that_is_gone_gets_a_snapshot(
     let liar = Liar::new().await;
     let token = liar.house.login("alice").await;
     let full = i64::from(PAGE);
-    // What stays lies before what is dropped, and there is more of it than a page has.
+    // What stays lies before what is dropped, and fills more than a page.
     fill(&liar, PAGE + 1000, SECOND * 3600).await;
     fill(&liar, 10, SECOND * 10).await;
     fill(&liar, 500, SECOND * 3600).await;
@@ -70,10 +70,10 @@ async fn a_long_log_comes_page_by_page_and_a_place_that_is_gone_gets_a_snapshot(
     liar.house.waxseal.compact().await.unwrap();
     let head = liar.house.waxseal.log().read(0, 0).await.unwrap().head;
     assert_eq!(head.compacted, full + 1010);
-    // Within the part that is gone: a delta cannot tell what was there.
+    // Within the dropped part a delta cannot tell what was there.
     let (again, _) = page(&liar, FeedPosition::Delta(full)).await;
     assert_eq!((again.snapshot, again.after), (true, 0));
-    // Within a snapshot it goes on, or the snapshot of a long log would never end.
+    // Within a snapshot it continues; otherwise the snapshot of a long log would never end.
     let (second, entries) = page(&liar, FeedPosition::Snapshot(full)).await;
     assert_eq!(
         (second.snapshot, second.after, second.more),
@@ -89,7 +89,7 @@ async fn a_long_log_comes_page_by_page_and_a_place_that_is_gone_gets_a_snapshot(
         "a log that went back"
     );
 
-    // A verifier that begins now, and one that followed all along.
+    // A verifier that starts now, and one that has followed all along.
     let late = another(&liar, "late").await;
     for verifier in [&late, &liar.verifier] {
         until("it reads the whole log", async || {
@@ -103,7 +103,7 @@ async fn a_long_log_comes_page_by_page_and_a_place_that_is_gone_gets_a_snapshot(
     }
 }
 
-/// A second verifier, which begins now.
+/// A second verifier, which starts now.
 async fn another(liar: &Liar, name: &str) -> Arc<Verifier> {
     let (reader, secret) = another_client(liar, name).await;
     Verifier::remote(ISSUER, &reader, secret)
@@ -137,7 +137,7 @@ async fn a_log_that_is_replaced_between_two_pages_of_a_snapshot_is_begun_again()
     fill(&liar, PAGE + 1000, SECOND * 3600).await;
     let other = Liar::new().await;
     let dead = other.house.login("alice").await;
-    // In the other log the revocation lies where the reader believes to have been.
+    // In the other log, the revocation is in the part that the reader believes to have read.
     other.logout(&dead).await;
     fill(&other, PAGE + 500, SECOND * 3600).await;
 
@@ -207,7 +207,7 @@ async fn a_hash_that_does_not_fit_is_another_log_and_what_was_learned_binds() {
     liar.logout(&dead).await;
     until("it is learned of", async || !liar.is_good(&dead)).await;
     let key = std::sync::Arc::new(liar.key());
-    // An issuer that has lost everything, and has the same seq with another history.
+    // An issuer that has lost everything, and has the same `seq` with another history.
     liar.lie(move |page| {
         let empty = with_entries(&page, Vec::clear);
         sent(&resigned(empty, &key, |said| {
@@ -240,7 +240,7 @@ fn serve(place: &Place) -> Server {
     Server::start(command)
 }
 
-/// Puts one folder of the place in the place of another.
+/// Replaces one folder of the place with a copy of another.
 fn copy(place: &Place, folders: [&str; 2]) {
     let done = std::process::Command::new("sh")
         .args(["-c", r#"rm -rf "$2" && cp -a "$1" "$2""#, "sh"])
@@ -257,13 +257,13 @@ async fn a_restored_database_that_has_grown_past_the_cursor_again_is_noticed() {
     let reader = Client::reader(&place, "orders");
     let mut issuer = serve(&place);
     let http = http();
-    // The restored issuer gets another port: the wire leads to it.
+    // The restored issuer gets another port; the wire leads to it.
     let wire = Wire::to(&issuer.url).await;
     let service = start(&wire.url, &reader);
     ready(&http, &service).await;
     let early = issuer.login(&http, "alice").await;
     assert!(issuer.terminate().success());
-    // The mark goes back with the database: the issuer itself cannot notice that.
+    // The mark is restored with the database, so the issuer itself cannot notice.
     for folders in [["data", "older data"], ["mark", "older mark"]] {
         copy(&place, folders);
     }

@@ -56,7 +56,7 @@ async fn they_agree_on_a_log_of_several_pages() {
         }
     };
     agreed(&both).await;
-    // Others that begin only now.
+    // Other verifiers, which start only now.
     let both = both.with_new_verifiers();
     agreed(&both).await;
 }

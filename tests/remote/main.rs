@@ -1,4 +1,4 @@
-//! Verification in another process: the feed, the verifier that follows it, and responses that last.
+//! Verification in another process: the feed, the verifier that follows it, and streaming responses.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

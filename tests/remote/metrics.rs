@@ -1,4 +1,4 @@
-//! What a remote verifier says of itself.
+//! The metrics of a remote verifier.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use super::liar::{Answers, Liar};
 use super::service::until;
 
-/// A metric by its name, and its label if it has one.
+/// Reads a metric by its name, and by its label if it has one.
 fn read(snapshotter: &Snapshotter, name: &str, label: Option<&str>) -> Option<f64> {
     let metrics = snapshotter.snapshot().into_vec();
     let found = metrics.into_iter().find(|(key, ..)| {
@@ -21,7 +21,7 @@ fn read(snapshotter: &Snapshotter, name: &str, label: Option<&str>) -> Option<f6
     })
 }
 
-// One thread, so that the recorder of this test alone hears of it.
+// One thread, so that only this test's recorder receives the metrics.
 #[tokio::test]
 async fn a_verifier_that_cannot_prove_its_freshness_says_so_in_its_metrics() {
     let recorder = DebuggingRecorder::new();
@@ -32,7 +32,7 @@ async fn a_verifier_that_cannot_prove_its_freshness_says_so_in_its_metrics() {
     let fresh = async || read(&snapshotter, "waxseal_list_fresh", None) == Some(1.0);
     until("it says that it is fresh", fresh).await;
     assert!(liar.is_good(&token));
-    // The service itself, which is in this process too, verifies the reader's tokens; it is never stale.
+    // The service itself, in this process too, verifies the reader's tokens, and is never stale.
     let refusals = || read(&snapshotter, "waxseal_verifications_total", Some("stale"));
     assert_eq!(refusals(), Some(0.0));
 

@@ -1,5 +1,5 @@
-//! The issuer is stopped, killed, cut off, or was never there: live tokens are good until the bound, then
-//! nobody can tell, and what was learned binds all the while.
+//! The issuer is stopped, killed, cut off, or was never there. Live tokens are good until the bound, then the verifier
+//! refuses to judge, and what it has learned binds throughout.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::common::{Place, Server};
 use super::service::{Client, get, http, ready, start, status, until};
 use super::wire::{State, Wire};
 
-/// What happens to the issuer, or to the way to it.
+/// What happens to the issuer, or to the connection to it.
 #[derive(Clone, Copy, Debug)]
 enum Outage {
     Stopped,
@@ -28,7 +28,7 @@ struct Ground {
     http: reqwest::Client,
 }
 
-/// The issuer on a port that it gets again.
+/// Starts the issuer on a port that it gets again after a restart.
 fn serve(place: &Place, address: &str) -> Server {
     let mut command = super::common::program();
     command
@@ -219,7 +219,7 @@ async fn a_logout_during_an_outage_is_refused_as_soon_as_it_ends() {
     })
     .await;
     ground.wire.set(State::Whole);
-    // Never good again: from 503 to 401 and nothing between.
+    // The token is never good again: the status goes from 503 to 401 directly.
     loop {
         match ground.status(&token).await {
             503 => tokio::time::sleep(Duration::from_millis(1)).await,

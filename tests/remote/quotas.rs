@@ -1,4 +1,4 @@
-//! What one reader of the feed may ask for: another one does not notice it.
+//! The limits on one reader of the feed, so that it does not affect another reader.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,7 +25,7 @@ use super::service::{Client, http, until};
 /// The log of a busy service: a page and a half.
 const ENTRIES: usize = 6000;
 
-/// As many descriptors as the system lets this process and the server have.
+/// Raises the limit on open files of this process and of the server to the system's maximum, and returns it.
 fn raise(pid: Option<Pid>) -> u64 {
     let most = rustix::process::getrlimit(Resource::Nofile).maximum;
     let limits = Rlimit {
@@ -57,7 +57,7 @@ async fn fill(place: &Place, entries: usize) {
     }
 }
 
-/// Asks for pages on one connection, as fast as they come, and counts the statuses.
+/// Requests pages on one connection as fast as possible, and counts the statuses.
 async fn greedy(
     url: String,
     token: String,
@@ -84,7 +84,7 @@ async fn greedy(
             if stream.write_all(request.as_bytes()).await.is_err() {
                 break;
             }
-            // The head, and then as much as it announces.
+            // Reads the head, and then as much as it announces.
             let (status, left) = loop {
                 let head = answer[..have].windows(4).position(|end| end == b"\r\n\r\n");
                 if let Some(end) = head {
@@ -125,8 +125,8 @@ async fn greedy(
     }
 }
 
-/// What another reader gets, and how long it takes: for `time`, or that often. It has a thread of its own, so that it
-/// does not wait for the crowd here.
+/// Measures what another reader gets and how long it takes: for `time`, or `times` times. It has its own thread, so
+/// that it does not wait for the crowd in this process.
 #[expect(
     clippy::disallowed_methods,
     reason = "real processes are measured on the real clock"
@@ -160,8 +160,8 @@ fn on_a_thread<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static
     })
 }
 
-/// 900 connections of one reader for 60 s with `WAXSEAL_CROWD_SECONDS=60`, as in every night, and then the other's p99
-/// is below 250 ms. Else 200 connections, and the other gets its pages.
+/// With `WAXSEAL_CROWD_SECONDS=60`, as every night, one reader has 900 connections for 60 s, and the other reader's p99
+/// is below 250 ms. Otherwise one reader has 200 connections, and the other one gets its pages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_on_many_connections_keeps_no_other_reader_waiting() {
     let seconds = std::env::var("WAXSEAL_CROWD_SECONDS").ok();
@@ -222,7 +222,7 @@ async fn a_reader_on_many_connections_keeps_no_other_reader_waiting() {
         other[times / 2].1,
         other[times - 1].1
     );
-    // One page is made at a time, and so many wait.
+    // One page is made at a time, and this many requests wait.
     assert!(connections <= 257 || limited > 0);
     assert!(
         seconds.is_none() || p99 < Duration::from_millis(250),
@@ -265,7 +265,7 @@ async fn a_reader_has_so_many_streams_and_its_verifiers_go_on_without() {
     );
     let problem: Value = refused.json().await.unwrap();
     assert_eq!(problem["code"], "too_many_requests");
-    // Another client has its own, and a verifier of the first asks all the same.
+    // Another client has its own limit, and a verifier of the first client still gets its pages.
     let others = other.token(&http, &server.url).await;
     assert_eq!(stream(&http, &server, &others).await.status(), 200);
     let verifier = Verifier::remote(ISSUER, &greedy.id, greedy.secret.clone())
@@ -277,7 +277,7 @@ async fn a_reader_has_so_many_streams_and_its_verifiers_go_on_without() {
     assert!(verifier.verify(&session).is_ok());
     assert_eq!(server.logout(&http, &session).await.unwrap(), 204);
     until("it knows", async || verifier.verify(&session).is_err()).await;
-    // Whoever goes away leaves a place. The verifier may take one of the two.
+    // A client that disconnects frees a place. The verifier may take one of the two.
     streams.truncate(14);
     until("there is a place", async || {
         stream(&http, &server, &token).await.status() == 200
@@ -285,7 +285,7 @@ async fn a_reader_has_so_many_streams_and_its_verifiers_go_on_without() {
     .await;
 }
 
-/// The entries are kept, and what is said of them is not.
+/// The entries are cached, but the statement about them is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_was_made_before_is_never_older_than_the_question() {
     let place = Place::new();
@@ -312,7 +312,7 @@ async fn a_page_that_was_made_before_is_never_older_than_the_question() {
         assert!(first["now"].as_i64() <= second["now"].as_i64());
         assert_ne!(first["aud"], "");
     }
-    // Written by another process, just before the question.
+    // Another process writes just before the question.
     for n in 101..=110 {
         fill(&place, 1).await;
         let (said, entries) = ask("snapshot=0", "three").await;

@@ -1,4 +1,5 @@
-//! Two hundred readers of the feed, one of them stuck: it holds back nobody, and nothing is kept for it.
+//! Two hundred readers of the feed, one of them stuck: it delays no other reader, and the server buffers nothing for
+//! it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,11 +21,11 @@ use super::common::{ISSUER, Place, Server};
 use super::service::{Client, http, until};
 
 const READERS: usize = 199;
-/// How many of them share a client: as many as may have a stream at a time, less one for the one that is stuck.
+/// How many readers share a client: as many as may have a stream at a time, less one for the stuck reader.
 const OF_A_CLIENT: usize = 15;
 const LOGOUTS: usize = 30;
 
-/// A reader that asks for all there is, and reads none of it.
+/// A reader that requests everything and reads nothing.
 async fn stuck(url: &str, token: &str, accept: &str, path: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(1024).unwrap();
@@ -33,7 +34,7 @@ async fn stuck(url: &str, token: &str, accept: &str, path: &str) -> TcpStream {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nAuthorization: Bearer {token}\r\n\r\n"
     );
-    // As many questions as the connection takes, and no answer taken.
+    // As many requests as the connection takes; no answer is read.
     for _ in 0..1500 {
         let sent = tokio::time::timeout(
             Duration::from_millis(5),
@@ -56,7 +57,7 @@ fn memory(server: &Server) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Logs out again and again, and gives how long each reader took to learn of it.
+/// Logs out repeatedly, and returns how long each reader took to learn of it.
 #[expect(
     clippy::disallowed_methods,
     reason = "real processes are measured on the real clock"
@@ -114,7 +115,7 @@ async fn a_reader_that_is_stuck_holds_back_neither_the_others_nor_memory() {
         .collect();
     let server = place.serve();
     let http = http();
-    // A page of the feed for the stuck reader to leave is 90 KB.
+    // A page of the feed for the stuck reader is 90 KB.
     let mark = MarkFile::new(
         &place.path().join("mark"),
         Arc::new(SystemClock),
@@ -151,7 +152,7 @@ async fn a_reader_that_is_stuck_holds_back_neither_the_others_nor_memory() {
     let _stream = stuck(&server.url, &token, "text/event-stream", "/revocations").await;
     let _pages = stuck(&server.url, &token, "application/json", "/revocations").await;
     let beside = delays(&server, &http, &readers).await;
-    // What it needs for a moment is not what it keeps.
+    // Memory that is used only for a moment does not count.
     let mut after = memory(&server);
     for _ in 0..40 {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -162,7 +163,7 @@ async fn a_reader_that_is_stuck_holds_back_neither_the_others_nor_memory() {
         shown(&alone),
         shown(&beside)
     );
-    // The answers that are owed to it are 100 MB, if they were made and kept. A login takes 19 MB for a moment.
+    // The pending answers would take 100 MB if they were made and kept. A login takes 19 MB for a moment.
     assert!(after < before + 64 * 1024, "{before} KiB, then {after} KiB");
 }
 
@@ -181,7 +182,7 @@ async fn a_server_that_is_told_to_stop_ends_its_streams_in_order() {
     let first = stream.chunk().await.unwrap().unwrap();
     assert_eq!(first, "event: head\ndata: {\"seq\":0}\n\n");
     let stopped = tokio::task::spawn_blocking(move || server.terminate());
-    // One that is cut off when the server's patience ends is an error, and no end.
+    // A stream that is cut off when the server's patience ends is an error, not an end.
     while stream.chunk().await.unwrap().is_some() {}
     assert!(stopped.await.unwrap().success());
 }

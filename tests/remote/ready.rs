@@ -1,4 +1,4 @@
-//! What `Verifier::ready` says of an issuer that cannot be followed: the cause, without a log to read it in.
+//! What `Verifier::ready` reports about an issuer that cannot be followed: the cause, for an app without a log.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ fn remote(liar: &Liar, issuer: &str, id: &str, secret: &SecretString) -> Remote 
         .clock(Arc::clone(&liar.here) as _)
 }
 
-/// Asks until that is said of it, with `Display` as with `Debug`: on a busy machine a call may end before there is an
-/// answer.
+/// Repeats the call until the error contains `words`, with `Display` as with `Debug`: on a busy machine a call may end
+/// before there is an answer.
 async fn says(verifier: &Verifier, words: &[&str]) -> String {
     let mut said = String::new();
     for _ in 0..15 {
@@ -95,14 +95,14 @@ async fn what_was_wrong_and_is_mended_is_found_good_by_a_later_call() {
     says(&verifier, &["401 invalid_client", "is enabled"]).await;
     assert!(!verifier.is_fresh());
     change(ClientChange::Enable).await;
-    // A question that was asked before may be answered after.
+    // An earlier question may be answered later.
     while verifier.ready().await.is_err() {}
     assert!(verifier.is_fresh());
     let token = liar.house.login("alice").await;
     verifier.verify(&token).unwrap();
 }
 
-/// Serves that, and gives its address.
+/// Serves the router, and returns its address.
 async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -133,7 +133,7 @@ async fn addresses_where_no_issuer_answers() {
     is_told(anybody(&format!("http://{proxy}")), &words).await;
 }
 
-/// These may pass, and so each call takes four seconds.
+/// These faults may be temporary, so each call takes four seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issuer_that_is_down_or_silent_or_ill_at_the_start_and_comes_up_later() {
     let liar = Liar::new().await;
@@ -141,7 +141,7 @@ async fn an_issuer_that_is_down_or_silent_or_ill_at_the_start_and_comes_up_later
     let down = format!("http://127.0.0.1:{}", ports::free());
     let late = remote(&liar, ISSUER, &id, &secret).at(&down).start();
     let late = late.unwrap();
-    // It takes connections, and never answers.
+    // The listener accepts connections, and never answers.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}", listener.local_addr().unwrap());
     let patient = anybody(&silent).max_staleness(Duration::from_secs(3600));

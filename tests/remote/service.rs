@@ -32,12 +32,12 @@ impl Client {
         }
     }
 
-    /// A reader of the feed.
+    /// Adds a reader of the feed.
     pub fn reader(place: &Place, name: &str) -> Self {
         Self::add(place, name, "revocations:read", None)
     }
 
-    /// A token of its own.
+    /// Fetches an access token of the client.
     pub async fn token(&self, http: &reqwest::Client, url: &str) -> String {
         let answer = http
             .post(format!("{url}/oauth/token"))
@@ -53,7 +53,7 @@ impl Client {
     }
 }
 
-/// The program of `examples/remote.rs`, built if it is not.
+/// The program of `examples/remote.rs`, built if necessary.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -104,7 +104,7 @@ pub fn http() -> reqwest::Client {
         .unwrap()
 }
 
-/// The status that the service gives for a session's token.
+/// The service's status for a session's token.
 pub async fn status(http: &reqwest::Client, service: &Server, token: &str) -> u16 {
     get(http, service, "/orders/mine", token).await
 }
@@ -115,7 +115,7 @@ pub async fn get(http: &reqwest::Client, service: &Server, path: &str, token: &s
     answer.status().as_u16()
 }
 
-/// Waits until `wanted` holds, and gives how long that took. It is a bound for a test that has failed.
+/// Waits until `wanted` holds, and returns how long that took. Only a failing test reaches the limit.
 #[expect(
     clippy::disallowed_methods,
     reason = "real processes are measured on the real clock"

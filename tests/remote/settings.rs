@@ -1,4 +1,4 @@
-//! What a remote verifier does not start with, and how two of them share nothing.
+//! Settings with which a remote verifier does not start, and the isolation of two verifiers.
 
 use std::time::Duration;
 

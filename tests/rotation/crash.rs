@@ -1,4 +1,4 @@
-//! `waxseal keys rotate`, killed anywhere, and run several times at once.
+//! `waxseal keys rotate`, killed at any point, and run several times at once.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -51,8 +51,8 @@ fn parse(format: &str) -> Format {
     }
 }
 
-/// Starts a rotation and kills it: at any time of the run, or in the part in which it writes. True if
-/// it had not ended before.
+/// Starts a rotation and kills it: at any time of the run, or in the part in which it writes. Returns `true` if it had
+/// not ended before.
 fn start_and_kill(place: &Place, format: &str, took: Duration, random: &dyn Random) -> bool {
     let keys = place.path().join("keys");
     let changed_at = || fs::metadata(&keys).and_then(|keys| keys.modified()).ok();
@@ -188,7 +188,7 @@ fn of_rotations_at_once_one_is_made() {
         let place = Place::new();
         let keys = place.path().join("keys");
         finish(start(&place, format));
-        // At first the successor is new, and its turn is some time off; then it signs at once.
+        // At first the successor is new and does not sign yet; later it signs at once.
         for by in [HOUR / 60, HOUR, 2 * HOUR, 2 * HOUR] {
             age(&keys, by);
             let before = key_folder::load(&keys).unwrap().len();
@@ -221,8 +221,8 @@ fn a_key_that_left_the_schedule_does_not_come_back_as_a_new_one() {
         let contents: Vec<_> = contents.collect();
         place.ok(&["keys", "prune"], "");
         let (gone, content) = contents.iter().find(|(path, _)| !path.exists()).unwrap();
-        // As if the run had been killed before it removed the file, which is older than its name
-        // says, as the schedule is.
+        // As after a kill before the run removed the file, whose age exceeds what its name says, as that of the
+        // schedule does.
         let name = gone.file_name().unwrap().to_str().unwrap();
         let (millis, rest) = name.split_once('-').unwrap();
         let millis: u128 = millis.parse().unwrap();

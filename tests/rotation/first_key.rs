@@ -1,4 +1,4 @@
-//! Keys that were made while the clock was ahead: once it is right they begin in the future.
+//! Keys that were made while the clock was ahead: after the correction they begin in the future.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A folder of keys that is made older, so that the next rotation has work to do.
+//! A key folder whose times are moved back, so that the next rotation has work to do.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,11 +14,11 @@ pub fn edit(keys: &Path, change: impl FnOnce(&mut Vec<Value>)) {
     let path = keys.join("keyring.json");
     let mut json: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     change(json["keys"].as_array_mut().unwrap());
-    // Over the old file, whose mode stays.
+    // This overwrites the old file, so its mode stays.
     fs::write(&path, json.to_string()).unwrap();
 }
 
-/// Lets that much time pass for the keys: all their times are earlier by it, a second or more.
+/// Ages the keys: moves all their times back by `by`, a second or more.
 pub fn age(keys: &Path, by: Duration) {
     edit(keys, |rows| {
         for row in rows {
@@ -38,7 +38,7 @@ pub fn age(keys: &Path, by: Duration) {
     });
 }
 
-/// The names in the folder that end so.
+/// The names in the folder that end with `ending`.
 pub fn names(keys: &Path, ending: &str) -> BTreeSet<PathBuf> {
     let entries = fs::read_dir(keys).unwrap();
     let names = entries.map(|entry| PathBuf::from(entry.unwrap().file_name()));

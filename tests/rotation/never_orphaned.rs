@@ -1,5 +1,5 @@
-//! **Never orphaned**: through many rotations under a constant load of logins, touches and verifies,
-//! verifiers that hold their copy of the keys as long as they may refuse no live token.
+//! **Never orphaned**: through many rotations under a constant load of logins, touches and verifications, verifiers
+//! that hold their copy of the keys as long as they may refuse no live token.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ fn max_age(headers: &HeaderMap) -> Duration {
     Duration::from_secs(seconds.parse().unwrap())
 }
 
-/// The public keys as anybody gets them, and for how long they may be kept.
+/// Fetches the public keys as any client does, and how long they may be cached.
 async fn published(router: &Router, format: Format) -> (Keyring, Duration) {
     match format {
         Format::Jwt => {
@@ -76,7 +76,7 @@ async fn published(router: &Router, format: Format) -> (Keyring, Duration) {
     }
 }
 
-/// A verifier in another process: it asks for the keys when its copy is too old, and never before.
+/// A verifier in another process. It fetches the keys when its copy is too old, and never before.
 struct Remote {
     verifier: Verifier,
     keyring: Arc<SharedKeyring>,
@@ -86,7 +86,7 @@ struct Remote {
 impl Remote {
     fn new(format: Format, clock: &Arc<ManualClock>) -> Self {
         let keyring = Arc::new(SharedKeyring::new(Keyring::default()));
-        // Revocation is not what this is about: its list is empty, and always fresh.
+        // Revocation is not tested here: the list is empty, and always fresh.
         let freshness = Freshness::new(Duration::from_secs(1 << 40));
         freshness.prove(clock.uptime());
         let verifier = Verifier::new(
@@ -104,7 +104,7 @@ impl Remote {
         }
     }
 
-    /// As one that was only just started.
+    /// Fetches the keys, as a verifier that has just started.
     async fn fetch(&mut self, from: &Router, format: Format, now: Timestamp) {
         let (keyring, max_age) = published(from, format).await;
         self.keyring.replace(keyring);
@@ -121,8 +121,7 @@ struct Count {
     refused: u32,
 }
 
-/// Two nodes that share a folder of keys, one of which learns of a change as late as may be; and
-/// remote verifiers.
+/// Two nodes that share a key folder, one of which learns of a change as late as allowed, and remote verifiers.
 struct World {
     format: Format,
     algorithm: Algorithm,
@@ -133,7 +132,7 @@ struct World {
     prompt_keyring: Keyring,
     user: UserId,
     random: SeededRandom,
-    /// Two that ask now and then, and four that start in turn when it hurts most.
+    /// Two that fetch from time to time, and four that start in turn at the worst moments.
     remotes: [Remote; 6],
     worst: usize,
     live: VecDeque<(String, Timestamp)>,
@@ -161,7 +160,7 @@ impl World {
         );
         let late = late.await.unwrap();
         let user = house.add_user("alice").await;
-        // The late node's log is new, and it trusts nothing from before.
+        // The late node's log is new, and it accepts nothing from before.
         clock.advance(Duration::from_secs(2));
         Self {
             late_router: late.router(),
@@ -189,7 +188,7 @@ impl World {
         self.late_keyring = key_folder::keyring(&self.house.settings.keys_dir).unwrap();
     }
 
-    /// Another of the worst verifiers starts now, and gets the oldest keys that anybody still gives out.
+    /// The next of the worst-case verifiers starts, and gets the oldest keys that any node still serves.
     async fn worst_fetches(&mut self) {
         let now = self.now();
         self.worst = (self.worst + 1) % 4;
@@ -198,8 +197,8 @@ impl World {
             .await;
     }
 
-    /// A token of the same session with another `jti` and a later end, as a touch makes it, by the
-    /// key that signs at `at`: a signing node's clock may be ahead.
+    /// A token of the same session with another `jti` and a later end, as a touch makes it, with the key that signs at
+    /// `at`: a signing node's clock may be ahead.
     fn touch(&self, keyring: &Keyring, at: Timestamp, lifetime: Duration) -> (String, Timestamp) {
         let now = self.now();
         let policy = Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap();
@@ -212,8 +211,8 @@ impl World {
         (token::sign(&claims, key).unwrap(), claims.expires_at)
     }
 
-    /// Logs in, touches, and verifies everywhere: the new tokens, those that are about to expire, and
-    /// some of the others.
+    /// Logs in, touches, and verifies everywhere: the new tokens, those that are about to expire, and some of the
+    /// others.
     async fn load(&mut self) {
         let now = self.now();
         self.house.pass(Duration::ZERO).await;
@@ -275,7 +274,7 @@ impl World {
         self.load().await;
     }
 
-    /// What follows a change of the folder, until every node has learned of it.
+    /// Runs the load after a change of the folder, until every node has learned of it.
     async fn changed(&mut self) {
         self.house.waxseal.reload_keys().await;
         self.prompt_keyring = key_folder::keyring(&self.house.settings.keys_dir).unwrap();
@@ -320,22 +319,22 @@ async fn never_orphaned_paseto() {
 async fn never_orphaned(format: Format, algorithm: Algorithm) {
     let mut world = World::new(format, algorithm).await;
     world.load().await;
-    // The first keys' verifiers, too, have had their copies for a while.
+    // The verifiers of the first keys, too, have had their copies for a while.
     world.load_for(LEAD, Duration::from_secs(60)).await;
     while world.count.rotations < 22 {
-        // The successor has waited long enough, and signs at once.
+        // The successor has been published for long enough, and signs at once.
         let at = world.rotate().await;
         assert_eq!(at, world.now());
         world.changed().await;
         world
             .load_for(SETTLE - PROPAGATION, Duration::from_secs(30))
             .await;
-        // This one has only just been published.
+        // This successor has only just been published.
         let published = world.now().minus(SETTLE);
         let at = world.rotate().await;
         assert_eq!(at, published.plus(LEAD));
         world.changed().await;
-        // A signing clock that is ahead by the skew begins here.
+        // From here on, a signing clock that is ahead by the skew uses the new key.
         let left = at.minus(SKEW).millis() - world.now().millis();
         let left = Duration::from_millis(left.unsigned_abs());
         world.load_for(left - MS, Duration::from_secs(60)).await;
@@ -355,7 +354,7 @@ async fn never_orphaned(format: Format, algorithm: Algorithm) {
     assert_eq!((world.count.unknown, world.count.refused), (0, 0));
 }
 
-/// A key that signs as soon as it is published, at `published`.
+/// Adds a key that signs from now on and claims to be published at `published(now)`.
 async fn rotate_at_once(
     world: &mut World,
     published: impl Fn(Timestamp) -> Timestamp,

@@ -1,4 +1,4 @@
-//! A key folder that is mounted read-only, as a Kubernetes secret is; and one without a successor.
+//! A key folder that is mounted read-only, as a Kubernetes secret is, and one without a successor.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -19,7 +19,7 @@ use waxseal::{session, token};
 use super::common::{House, ISSUER, PASSWORD, Place, Server, program};
 use super::reload::{Running, kid, until};
 
-/// A command of the program for whom the key folder is read-only.
+/// A command of the program that sees the key folder read-only.
 fn beside_a_mount(place: &Place, arguments: &[&str]) -> Command {
     let mount = r#"mount --bind keys keys && mount -o remount,ro,bind keys && exec "$0" "$@""#;
     let program = program();

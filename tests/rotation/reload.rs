@@ -1,4 +1,4 @@
-//! A server that runs takes up changes of the key folder, and no broken folder takes its keys away.
+//! A running server loads changes of the key folder, and no broken folder takes its keys away.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +19,7 @@ pub fn kid(token: &str) -> String {
     UntrustedToken::parse(token).unwrap().kid().to_string()
 }
 
-/// Waits until it is so: a second is promised. Gives the time that it took.
+/// Waits until `so` returns `true`: the service promises a second. Returns the time that it took.
 pub async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) -> Duration {
     let began = SystemClock.uptime();
     for _ in 0..100 {
@@ -31,7 +31,7 @@ pub async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) -> Duration {
     panic!("not after two seconds: {what}");
 }
 
-/// A server of one user, and the tokens and keys that it shows.
+/// A server with one user, and the tokens and keys that it shows.
 pub struct Running {
     pub place: Place,
     pub server: Server,
@@ -86,7 +86,7 @@ impl Running {
         ready["keys"] == state
     }
 
-    /// The keys in that state, by the program.
+    /// The keys in that state, according to `waxseal keys list`.
     pub fn listed(&self, state: &str) -> Vec<String> {
         let rows: Value =
             serde_json::from_str(&self.place.ok(&["keys", "list", "--json"], "")).unwrap();
@@ -185,7 +185,7 @@ const BREAKS: [(Break, &str); 7] = [
     ),
 ];
 
-/// These are only broken for a server that had more.
+/// These are broken only for a server that had more keys.
 const LOSSES: [Break; 4] = [
     |keys| fs::remove_dir_all(keys).unwrap(),
     |keys| fs::remove_file(keys.join("keyring.json")).unwrap(),
@@ -212,7 +212,7 @@ async fn no_broken_folder_takes_the_keys_away_from_a_running_server() {
             running.keys_are("broken").await
         })
         .await;
-        // More readings of the folder.
+        // Long enough for further reads of the folder.
         tokio::time::sleep(Duration::from_millis(1100)).await;
         assert!(running.keys_are("broken").await);
         assert_eq!(said(&running), number + 1, "{}", running.server.log());

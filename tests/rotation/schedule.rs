@@ -1,5 +1,5 @@
-//! For any schedule that the tool accepts and any instant, exactly one key signs for each format, and
-//! every token that any key signed is verifiable until it expires.
+//! For any schedule that the tool accepts and any instant, exactly one key signs for each format, and every token that
+//! any key signed is verifiable until it expires.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
 const MS: Duration = Duration::from_millis(1);
 
-/// The longest that a token which is signed at `at` may be good somewhere.
+/// The latest time at which any verifier may accept a token that was signed at `at`.
 fn dead(at: Timestamp) -> Timestamp {
     at.plus(LIFETIME_CAP).plus(MAX_LEEWAY)
 }
@@ -37,7 +37,7 @@ fn times(plan: &[Planned], kid: &KeyId) -> Option<Times> {
     Some(key.times)
 }
 
-/// Every boundary of the schedule, a moment before and after, now, and long after.
+/// Every boundary of the schedule, a moment before and after each, now, and long after.
 fn instants(plan: &[Planned], now: Timestamp) -> Vec<Timestamp> {
     let boundaries = plan.iter().flat_map(|key| {
         let Times {
@@ -60,7 +60,7 @@ fn instants(plan: &[Planned], now: Timestamp) -> Vec<Timestamp> {
     all.filter(|at| *at < Timestamp::NEVER).collect()
 }
 
-/// What must hold of every schedule that is accepted.
+/// Asserts the properties of every accepted schedule.
 fn holds(plan: &[Planned], now: Timestamp) {
     for format in FORMATS {
         let Some(first) = first_turn(plan, format) else {
@@ -114,7 +114,7 @@ impl Model {
         rotation
     }
 
-    /// As `waxseal keys revoke` does it.
+    /// Revokes a key as `waxseal keys revoke` does.
     fn revoke(&mut self, kid: &KeyId) {
         let before = self.plan.clone();
         revoke(&mut self.plan, kid, self.now);
@@ -128,7 +128,7 @@ impl Model {
         assert!(!times(&self.plan, kid).unwrap().verifies(self.now));
     }
 
-    /// A node that has not learned of a change signs on as before for a while.
+    /// Asserts that a node that has not learned of a change may sign as before for a while.
     fn late_node(&self, before: &[Planned]) {
         let at = self.now.plus(PROPAGATION).plus(SKEW);
         for format in FORMATS {
@@ -165,8 +165,8 @@ impl Model {
             Step::Advance(by) => self.now = self.now.plus(*by),
             Step::Back(by) => {
                 self.now = self.now.minus(*by);
-                // Every verifier refuses those as issued in the future, now and before the clock
-                // is there again: only a clock within the leeway is promised anything.
+                // Every verifier refuses these as issued in the future, now and until the clock reaches that time
+                // again: the promise holds only for clocks within the leeway.
                 let now = self.now;
                 self.tokens.retain(|(_, at)| *at <= now.plus(MAX_LEEWAY));
             }
@@ -238,7 +238,7 @@ fn steps(length: usize) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..length)
 }
 
-/// A change by hand.
+/// A manual change of the schedule.
 #[derive(Clone, Debug)]
 enum Slip {
     Shift(Index, u8, bool, Duration),
@@ -324,7 +324,7 @@ proptest! {
     }
 }
 
-/// Three keys that have had or have their turns, and a successor.
+/// Three keys that have signed or are signing, and a successor.
 fn good() -> Vec<Planned> {
     let mut model = Model::new();
     for _ in 0..3 {
@@ -428,7 +428,7 @@ fn a_rotation_heals_a_schedule_that_ends() {
     for other_first in [false, true] {
         let mut model = Model::new();
         if other_first {
-            // Another format's keys, which it must leave alone.
+            // The keys of another format must not change.
             model.rotate(Algorithm::V4Public, None);
         }
         model.rotate(Algorithm::EdDsa, None);

@@ -83,7 +83,7 @@ async fn a_login_loses_to_whatever_changed_its_user(stage: Stage) {
             .unwrap();
         assert!(!store.begin_session(late).await.unwrap());
     }
-    // To one that was disabled and enabled again as well.
+    // Also when the user was disabled and enabled again.
     let late = begin(START.plus(HOUR)).await;
     assert!(store.enable_user(alice).await.unwrap());
     assert!(!store.begin_session(late).await.unwrap());
@@ -93,7 +93,7 @@ async fn a_login_loses_to_whatever_changed_its_user(stage: Stage) {
         .await
         .unwrap();
     assert!(!store.begin_session(late).await.unwrap());
-    // And one that is ended by its time cannot begin, whoever it read.
+    // A session that begins before the cut-off cannot begin, even if the user was read afterwards.
     let before = begin(START).await;
     assert!(!store.begin_session(before).await.unwrap());
     let in_time = begin(START.plus(HOUR)).await;
@@ -137,7 +137,7 @@ async fn each_change_ends_the_sessions_from_before_and_none_after(stage: Stage) 
     ];
     for (change, reason) in changes {
         store.enable_user(alice).await.unwrap();
-        // A session by a clock that was ahead is ended too.
+        // A session from a clock that was ahead is ended too.
         let ahead = stage.begin(&store, "alice", at.plus(HOUR)).await.unwrap();
         let bobs = stage.begin(&store, "bob", at).await.unwrap();
         let written = store.change_user(alice, change, at).await.unwrap();
@@ -182,7 +182,7 @@ async fn ones_own_password_spares_ones_session_and_loses_to_another(stage: Stage
     assert_eq!(first, OwnPasswordChange::Done { seq, generation });
     let second = change(own("second", 1, read)).await;
     assert_eq!(second, OwnPasswordChange::Lost);
-    // A generation that is over changes no password, nor does that of another session.
+    // A superseded generation cannot change the password, and neither can that of another session.
     let read = store.login_user(alice).await.unwrap().unwrap().version;
     for generation in [0, 2] {
         let third = change(own("third", generation, read)).await;
@@ -215,7 +215,7 @@ async fn all_others_again_does_not_grow_the_log(stage: Stage) {
     let end = async || store.change_user(alice, others(), START).await.unwrap();
     assert_eq!([end().await, end().await, end().await], [Some(1); 3]);
     assert_eq!(store.read(0, 9).await.unwrap().entries.len(), 1);
-    // One that was begun since is ended by another entry.
+    // A session that began since is ended by another entry.
     let start = store.start_login(&"alice".parse().unwrap()).await.unwrap();
     let after = Timestamp::from_millis(start.first_lineage);
     stage.begin(&store, "alice", after).await.unwrap();

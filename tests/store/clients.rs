@@ -131,7 +131,7 @@ async fn a_token_loses_to_whatever_changed_its_client(stage: Stage) {
     let late = begin(START.plus(2 * HOUR)).await;
     assert_eq!(change(ClientChange::EndTokens).await, Changed::Revoked(1));
     assert!(!store.begin_token(late).await.unwrap());
-    // What was begun by a clock that was ahead is ended, and nothing begins before it.
+    // A token from a clock that was ahead is ended, and no later token begins before the cut-off.
     let entry = store.read(0, 1).await.unwrap().entries.remove(0).revocation;
     let from = ahead.token.created_at().millis() + 1;
     assert_eq!((entry.target, entry.from), (Target::Client(id), from));

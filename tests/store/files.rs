@@ -1,4 +1,4 @@
-//! Folders and files that others may change: the service does not start, and says how to mend it.
+//! Folders and files that other users may change: the service does not start, and says how to fix it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -41,7 +41,7 @@ fn what_others_can_change_is_refused_until_it_is_mended() {
     ] {
         let path = place.path().join(name);
         if !path.exists() {
-            // SQLite takes its other files away when it closes the database, and a crash leaves them.
+            // SQLite removes its other files when it closes the database; a crash leaves them.
             fs::write(&path, "").unwrap();
         }
         change(&path, open);

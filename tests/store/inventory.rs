@@ -42,7 +42,7 @@ fn renewal(user: UserId, session: &Entered, generation: u32, at: Timestamp) -> R
     }
 }
 
-/// A raise of that session by who presents that generation.
+/// A renewal of that session by a client that presents that generation.
 pub fn raise(user: UserId, session: &Entered, generation: u32, at: Timestamp) -> Raise {
     let Renew {
         presented,
@@ -117,7 +117,7 @@ async fn a_renewal_is_written_and_repeated_within_its_grace(stage: Stage) {
         (listed.renew_at, listed.idle_end),
         (at.plus(HOUR / 2), at.plus(HOUR))
     );
-    // The same again while the grace lasts, and theft after it.
+    // The same answer while the grace lasts, and theft after it.
     let almost = at.plus(GRACE - Duration::from_millis(1));
     assert_eq!(renew(0, almost).await.unwrap(), first);
     assert_eq!(renew(0, at.plus(GRACE)).await.unwrap(), Renewed::Reused);
@@ -127,7 +127,7 @@ async fn a_renewal_is_written_and_repeated_within_its_grace(stage: Stage) {
         renew(1, later).await.unwrap(),
         current(2, later.plus(HOUR / 2))
     );
-    // Two generations ago is theft at any time.
+    // Presenting the generation before the last one is theft at any time.
     assert_eq!(renew(0, later).await.unwrap(), Renewed::Reused);
     assert_eq!(store.read(0, 9).await.unwrap().head.cursor.seq, 2);
 }
@@ -157,20 +157,20 @@ async fn what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_t
         renew(0, at).await.unwrap(),
         Renewed::Current { generation: 1, .. }
     ));
-    // In the grace of the renewal, it is the session's next generation too.
+    // Within the grace of the renewal, the change also begins the session's next generation.
     let changed = change(0, at).await;
     assert!(
         matches!(changed, OwnPasswordChange::Done { generation: 2, .. }),
         "{changed:?}"
     );
-    // Whatever the clock shows.
+    // This holds whatever the clock shows.
     for time in [at, at.minus(HOUR), at.plus(minute)] {
         for generation in [0, 1] {
             let renewed = renew(generation, time).await.unwrap();
             assert_eq!(renewed, Renewed::Superseded, "{generation}");
         }
     }
-    // A renewal after it is as any other.
+    // A renewal after the change works as usual.
     let later = at.plus(HOUR / 2);
     let next = renew(2, later).await.unwrap();
     assert!(matches!(next, Renewed::Current { generation: 3, .. }));
@@ -198,7 +198,7 @@ async fn of_many_renewals_at_once_one_is_first(stage: Stage) {
     let mut tabs = JoinSet::new();
     for n in 0..40_u64 {
         let node = Arc::clone(&nodes[(n % 2) as usize]);
-        // Each asks for another next time: all must get the one of whoever was first.
+        // Each requests a different renewal time: all must get that of the first one.
         let at = START.plus(HOUR / 2 + Duration::from_millis(n));
         let renewal = renewal(alice, &session, 0, at);
         tabs.spawn(async move { node.renew(renewal).await.unwrap() });
@@ -248,7 +248,7 @@ async fn sessions_are_forgotten_by_their_end(stage: Stage) {
     assert_eq!(store.forget(just_before).await.unwrap(), 0);
     assert_eq!(store.forget(first.session_expiry).await.unwrap(), 1);
     assert_eq!(store.sessions(alice, START).await.unwrap(), [second]);
-    // More than one transaction drops at once.
+    // More rows than one transaction drops.
     let row = format!(
         r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end) WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1300) SELECT n, '{alice}', 1, 2, 0, 0, 0, 0 FROM n;"#
     );

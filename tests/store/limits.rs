@@ -17,7 +17,7 @@ use super::stage::{HOUR, Stage};
 const BURST: u32 = 10;
 const MANY: u32 = 1_000_000;
 
-/// Nothing comes back while a test runs.
+/// Rates so slow that no attempt is restored while a test runs.
 fn rates(address: u32, account: u32) -> LoginRates {
     let rate = |burst| Rate::new(burst, HOUR).unwrap();
     LoginRates {
@@ -26,7 +26,7 @@ fn rates(address: u32, account: u32) -> LoginRates {
     }
 }
 
-/// A node of its own, whose clocks stand, and are wrong.
+/// A node of its own, whose clocks stand still at a wrong time.
 async fn node(stage: &Stage, rates: LoginRates, off: Duration) -> LoginLimits {
     let store = Arc::new(stage.look().await);
     let clock = Arc::new(ManualClock::at(START.plus(off)));
@@ -46,12 +46,12 @@ fn at(address: &str) -> Option<IpAddr> {
     Some(address.parse().unwrap())
 }
 
-/// An attempt that is let through, and fails.
+/// An attempt that is admitted, and fails.
 async fn fail(limits: &LoginLimits, account: &str, address: Option<IpAddr>) {
     let _: Attempt = limits.admit_login(account, address).await.unwrap();
 }
 
-/// An attempt that is let through, and succeeds.
+/// An attempt that is admitted, and succeeds.
 async fn succeed(limits: &LoginLimits, account: &str, address: Option<IpAddr>) {
     let attempt = limits.admit_login(account, address).await.unwrap();
     limits.succeeded(attempt).await;
@@ -64,7 +64,7 @@ async fn refused(limits: &LoginLimits, account: &str, address: Option<IpAddr>) -
     }
 }
 
-/// How many of that many attempts at each node at once are let through.
+/// Returns how many attempts are admitted when each node gets `each` of them concurrently.
 async fn admitted(
     nodes: &[Arc<LoginLimits>],
     each: u32,
@@ -133,7 +133,7 @@ async fn the_time_to_wait_is_that_of_all_nodes_and_enough() {
         admitted(&slow, 20, |_| ("alice".to_owned(), None)).await,
         10
     );
-    // One that has counted nothing by itself.
+    // A node that has counted nothing itself.
     let fresh = node(&stage, rates(MANY, BURST), 9 * HOUR).await;
     let wait = refused(&fresh, "alice", None).await.retry_after;
     let earliest = period.saturating_sub(SystemClock.uptime() - began + Duration::from_secs(1));
@@ -168,7 +168,7 @@ async fn an_owner_who_is_known_at_one_node_is_known_at_all() {
     let nodes = nodes(&stage, rates(MANY, BURST), 2).await;
     let home = at("2001:db8:1:2::1");
     succeed(&nodes[0], "alice", home).await;
-    // Until it is used up, at the nodes themselves as well as where they share it.
+    // Until the allowance is used up, both in the nodes' own counts and in the shared one.
     let strangers = |n: u32| ("alice".to_owned(), at(&format!("203.0.113.{n}")));
     assert_eq!(admitted(&nodes, 60, strangers).await, BURST as usize);
     for node in &nodes {
@@ -179,7 +179,7 @@ async fn an_owner_who_is_known_at_one_node_is_known_at_all() {
     let late = node(&stage, rates(MANY, BURST), HOUR).await;
     let later = [nodes.clone(), vec![Arc::new(late)]].concat();
     assert_eq!(admitted(&later[1..], 40, owner).await, BURST as usize);
-    // Another's account is not known from there.
+    // The network is not known for another user's account.
     assert_eq!(admitted(&nodes, 20, |_| ("bob".to_owned(), None)).await, 10);
     refused(&nodes[1], "bob", home).await;
 }
@@ -195,7 +195,7 @@ async fn of_one_account_some_networks_are_remembered() {
     succeed(&limits, "alice", None).await;
     let counts = "SELECT string_agg(n::text, ' ' ORDER BY n) FROM (SELECT count(*) AS n FROM login_network GROUP BY account) AS counts";
     assert_eq!(stage.ask(counts), "1 32");
-    // The newest ones.
+    // The newest networks are kept.
     let rates = rates(MANY, BURST);
     let other = node(&stage, rates, Duration::ZERO).await;
     let other = [Arc::new(other)];
@@ -205,7 +205,7 @@ async fn of_one_account_some_networks_are_remembered() {
     );
     refused(&other[0], "alice", at("203.0.113.7")).await;
     fail(&other[0], "alice", at("203.0.113.8")).await;
-    // And not for ever.
+    // Networks also expire.
     let age = |days: u32| {
         let nanos = (days * 24 * HOUR).as_nanos();
         stage.ask(&format!("UPDATE login_network SET seen = seen - {nanos}"));
@@ -238,7 +238,7 @@ async fn what_is_over_is_dropped_and_what_is_not_is_kept() {
     assert_eq!(account.policy, "account");
 }
 
-/// The stated error: one more burst a key. The networks of owners are not lost.
+/// The documented error: one more burst per key. The owners' networks are not lost.
 #[tokio::test]
 async fn a_crash_of_the_server_costs_one_burst() {
     let stage = Stage::alone();
@@ -251,7 +251,7 @@ async fn a_crash_of_the_server_costs_one_burst() {
     server.start_again();
     let after = nodes(&stage, rates(MANY, BURST), 2).await;
     assert_eq!(admitted(&after, 20, alice).await, BURST as usize);
-    // A stop in good order costs none.
+    // An orderly shutdown loses nothing.
     server.stop();
     server.start_again();
     let later = nodes(&stage, rates(MANY, BURST), 2).await;
@@ -259,7 +259,7 @@ async fn a_crash_of_the_server_costs_one_burst() {
     succeed(&later[0], "alice", at("192.0.2.1")).await;
 }
 
-/// By a clock that was set back, what was counted is in a future that no attempts can have led to.
+/// After the server's clock is set back, the counts are further in the future than any attempts can have put them.
 #[tokio::test]
 async fn a_clock_of_the_server_that_was_set_back_locks_nobody_out() {
     let stage = Stage::postgres();
@@ -272,7 +272,7 @@ async fn a_clock_of_the_server_that_was_set_back_locks_nobody_out() {
     let year = (365 * 24 * HOUR).as_nanos();
     stage.ask(&format!("UPDATE login_limit SET tat = tat + {year}"));
     stage.ask(&format!("UPDATE login_failure SET last = last + {year}"));
-    // One that has refused nobody by itself.
+    // A node that has refused nothing itself.
     let other = node(&stage, rates(BURST, BURST), Duration::ZERO).await;
     fail(&other, "alice", at("192.0.2.1")).await;
     let address = refused(&other, "alice", at("192.0.2.1")).await;
@@ -283,7 +283,7 @@ async fn a_clock_of_the_server_that_was_set_back_locks_nobody_out() {
     assert!(account.retry_after <= 2 * HOUR / BURST, "{account:?}");
 }
 
-/// NIST SP 800-63B-4, section 3.2.2: all nodes slow an account as one would.
+/// NIST SP 800-63B-4, section 3.2.2: all nodes together slow an account down as one node would.
 #[tokio::test]
 async fn consecutive_failures_slow_an_account_at_all_nodes_until_a_login_succeeds() {
     let stage = Stage::postgres();
@@ -295,7 +295,7 @@ async fn consecutive_failures_slow_an_account_at_all_nodes_until_a_login_succeed
         stage.ask(&format!("UPDATE login_failure SET last = last - {nanos}"))
     };
     for minutes in [6, 12, 15, 15] {
-        // Nodes that do not remember what they said a moment ago.
+        // New nodes, which have no memory of earlier answers.
         let nodes = nodes().await;
         let wait = refused(&nodes[0], "alice", None).await.rate.window;
         assert_eq!(wait, Duration::from_secs(minutes * 60));
@@ -303,13 +303,13 @@ async fn consecutive_failures_slow_an_account_at_all_nodes_until_a_login_succeed
         assert_eq!(admitted(&nodes[1..], 20, alice).await, 1, "{minutes} min");
     }
     pass(Duration::from_secs(15 * 60));
-    // One that was not made leaves the account as it was, and may be made at once.
+    // An attempt that was not made leaves the account unchanged, and may be made at once.
     let nodes = nodes().await;
     let attempt = nodes[0].admit_login("alice", None).await.unwrap();
     nodes[0].not_made(attempt).await;
     succeed(&nodes[0], "alice", None).await;
     assert_eq!(admitted(&nodes, 20, alice).await, BURST as usize);
-    // Failures are forgotten by themselves after four hours.
+    // Failures expire after four hours.
     pass(4 * HOUR + Duration::from_secs(1));
     let late = [Arc::new(node(&stage, rates(MANY, BURST), HOUR).await)];
     assert_eq!(admitted(&late, 20, alice).await, BURST as usize);
@@ -325,7 +325,7 @@ async fn a_server_that_hangs_lets_nobody_in_and_says_so_in_time() {
     let asked = tokio::time::timeout(bound, limits.admit_login("alice", at("192.0.2.1")));
     let asked = asked.await.expect("it answers in time");
     assert!(matches!(asked, Err(NotAdmitted::Store(_))), "{asked:?}");
-    // What can be refused without it is refused without it: these count here, and get no further.
+    // The node refuses without the server where it can: these attempts count here, and get no further.
     for _ in 0..3 {
         let asked = limits.admit_login("alice", at("192.0.2.1"));
         let asked = tokio::time::timeout(Duration::from_millis(1), asked).await;
@@ -333,7 +333,7 @@ async fn a_server_that_hangs_lets_nobody_in_and_says_so_in_time() {
     }
     let too_many = refused(&limits, "alice", at("192.0.2.1")).await;
     assert_eq!(too_many.policy, "address");
-    // A login that has been let in is not lost for want of a note.
+    // An admitted login does not fail because it cannot be recorded.
     let note = tokio::time::timeout(bound, limits.succeeded(attempt));
     note.await.expect("it answers in time");
     stage.server().unwrap().resume();
@@ -341,7 +341,7 @@ async fn a_server_that_hangs_lets_nobody_in_and_says_so_in_time() {
     fail(&other, "alice", at("192.0.2.1")).await;
 }
 
-/// The strangers wait for a lock; the owner needs neither their connections nor the locked table.
+/// The strangers wait for a lock. The owner needs neither their connections nor the locked table.
 #[tokio::test]
 async fn strangers_that_wait_for_the_server_do_not_delay_an_owner() {
     let stage = Stage::postgres();

@@ -114,7 +114,7 @@ async fn pages_go_on_where_the_one_before_ended(stage: Stage) {
     assert_eq!(reader.read(99, 9).await.unwrap().entries.len(), 0);
 }
 
-/// More than the store asks its engine for at once.
+/// More than the store reads in one query.
 async fn a_page_of_very_many_has_each_of_them_once(stage: Stage) {
     let store = stage.node("a").await;
     let revoke = |_| session_until(&stage, &store, START.plus(HOUR));
@@ -161,11 +161,11 @@ async fn cut_offs_are_past_all_that_was_issued(stage: Stage) {
 async fn what_expired_is_dropped_and_the_horizon_is_past_it(stage: Stage) {
     let (store, other) = (stage.node("a").await, stage.node("b").await);
     let hours = |n: u32| START.plus(n * HOUR);
-    // In no order, so that what is left has gaps.
+    // The order is mixed, so that the remaining entries have gaps.
     for until in [4, 2, 5, 3, 9, 2] {
         session_until(&stage, &store, hours(until)).await;
     }
-    // A lineage may be ahead of the clock that wrote its end.
+    // A lineage may be ahead of the clock that revoked it.
     let ahead = stage.lineage(hours(3));
     let end = Revoke::Session(ahead, hours(1));
     store.revoke(end, Reason::Logout, START).await.unwrap();
@@ -184,7 +184,7 @@ async fn what_expired_is_dropped_and_the_horizon_is_past_it(stage: Stage) {
     assert_eq!(page.head.cursor, followed, "the head does not move");
     let entry = &page.entries[3].revocation;
     assert_eq!(entry.expires_at, session_revocation_expiry(hours(3)));
-    // Somebody who starts now, somebody who had read to the end, somebody in between.
+    // A reader that starts now, one that had read to the end, and one in between.
     session_until(&stage, &store, hours(9)).await;
     let (head, _) = read_from(&store, Cursor::START, 2).await;
     assert_eq!(read_from(&store, followed, 2).await.0, head);
@@ -193,7 +193,7 @@ async fn what_expired_is_dropped_and_the_horizon_is_past_it(stage: Stage) {
         hash: [7; 32],
     };
     assert_eq!(read_from(&store, between, 2).await.0, head);
-    // All of it, the newest included.
+    // All entries, including the newest.
     assert_eq!(other.compact(hours(48)).await.unwrap(), 5);
     let page = store.read(0, 9).await.unwrap();
     assert_eq!((page.entries.len(), page.head.compacted), (0, 8));

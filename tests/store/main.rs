@@ -1,4 +1,4 @@
-//! One suite for the store on both engines, and what only one of them can be asked.
+//! One suite for the store on both engines, and tests that apply to only one of them.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]

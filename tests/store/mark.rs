@@ -1,4 +1,4 @@
-//! The mark, as the store goes by it.
+//! The store's use of the mark.
 
 use std::fs;
 
@@ -29,7 +29,7 @@ async fn how(stage: &Stage, node: &str) -> Continuation {
     stage.look().await.compare(Some(&mark)).await.unwrap().1
 }
 
-/// The log is as it was at `seq`, as by an older copy.
+/// Sets the log back to `seq`, as an older copy would.
 async fn go_back_to(stage: &Stage, seq: i64) {
     let hash = |seq: i64| format!("(SELECT hash FROM revocation WHERE seq = {seq})");
     let (newest, former) = (hash(seq), hash(seq - 1));
@@ -37,7 +37,7 @@ async fn go_back_to(stage: &Stage, seq: i64) {
         .sql(&format!("UPDATE head SET hash = {newest}, seq = {seq};"))
         .await;
     if stage.server().is_some() {
-        // What was noted of marks is as old.
+        // The notes of marks are of that age too.
         stage
             .sql(&format!(
                 "UPDATE mark SET seq = {seq}, hash = {newest}, former_seq = {seq} - 1, former_hash = {former};"
@@ -79,14 +79,14 @@ async fn another_nodes_compaction_past_a_mark_does_not_make_it_another_log(stage
     }
     assert_eq!(b.compact(START.plus(9 * HOUR)).await.unwrap(), 4);
     assert_eq!(how(&stage, "a").await, Continuation::GoesOn);
-    // So it does at its next start, and while it goes on.
+    // The same holds at the node's next start, and while it runs.
     let again = stage.node("a").await;
     assert_eq!(write(&stage, &again).await.unwrap(), 5);
     assert_eq!(write(&stage, &a).await.unwrap(), 6);
     assert_eq!(how(&stage, "a").await, Continuation::GoesOn);
 }
 
-/// A process may die between its commit and the moving of its mark.
+/// A process may die between its commit and the move of its mark.
 async fn a_mark_from_before_the_last_commit_is_known_too(stage: Stage) {
     let (a, b) = (stage.node("a").await, stage.node("b").await);
     write(&stage, &a).await.unwrap();
@@ -97,8 +97,8 @@ async fn a_mark_from_before_the_last_commit_is_known_too(stage: Stage) {
     write(&stage, &a).await.unwrap();
     b.compact(START.plus(9 * HOUR)).await.unwrap();
     let noted = stage.server().is_some();
-    // By SQLite a mark that is behind keeps what comes after it from being dropped; here it was put back
-    // after that.
+    // With SQLite, a mark that is behind protects the later entries from compaction; here it was restored after the
+    // compaction.
     let wanted = [
         (second, noted, "one commit ago"),
         (
@@ -128,7 +128,7 @@ async fn an_older_copy_takes_nothing_however_far_it_has_grown_again(stage: Stage
         assert!(cause.contains("an older copy"), "{when}: {cause}");
     };
     refused("at once").await;
-    // It grows by somebody who does not know.
+    // The log grows through a writer that does not know.
     let row = |seq: i64| {
         format!(
             r#"INSERT INTO revocation (seq, scope, key, "from", expires_at, reason, at, hash) SELECT {seq}, scope, key, "from", expires_at, reason, at, hash FROM revocation WHERE seq = 1; UPDATE head SET seq = {seq};"#
@@ -157,7 +157,7 @@ async fn where_everything_was_ended_the_other_marks_hear_of_it(stage: Stage) {
         .await;
     assert_eq!(how(&stage, "b").await, Continuation::Another);
     assert!(write(&stage, &b).await.is_err());
-    // By a time at which its newest session had not begun yet.
+    // At a time before the newest session began.
     let past = START.minus(HOUR);
     b.end_former(mark.newest_lineage, mark.horizon, past)
         .await
@@ -165,7 +165,7 @@ async fn where_everything_was_ended_the_other_marks_hear_of_it(stage: Stage) {
     let compare = async || stage.look().await.compare(Some(&mark)).await.unwrap().1;
     let wanted = match stage.server() {
         Some(_) => Continuation::AllEnded,
-        // It has one mark, and that one was moved.
+        // SQLite has one mark, and that one was moved.
         None => Continuation::Another,
     };
     assert_eq!(compare().await, wanted);
@@ -179,7 +179,7 @@ async fn where_everything_was_ended_the_other_marks_hear_of_it(stage: Stage) {
         (ended.reason, ended.from),
         (Reason::LogLost, START.millis() + 1)
     );
-    // One that has less than the mark has not ended all of it.
+    // A log that has less than the mark has not ended everything.
     let mut newer = mark;
     newer.newest_lineage = Timestamp::from_millis(ended.from);
     let how = stage.look().await.compare(Some(&newer)).await.unwrap().1;
@@ -200,7 +200,7 @@ async fn without_a_mark_nothing_is_written(stage: Stage) {
     fs::write(&path, mark).unwrap();
     assert_eq!(write(&stage, &a).await.unwrap(), 2);
 
-    // A folder that took the place of the one that is open is the one that is written to.
+    // If another folder replaces the open one, the store writes to the new folder.
     let folder = path.parent().unwrap();
     let aside = folder.with_extension("aside");
     let before = fs::read(&path).unwrap();

@@ -42,7 +42,7 @@ async fn nodes(store: &SqlStore) -> Vec<Node> {
     read.into_iter().map(|node| node.node).collect()
 }
 
-/// That many entries, and the cursors after each.
+/// Writes that many entries, and returns the cursor after each.
 async fn fill(stage: &Stage, store: &SqlStore, entries: u32) -> Vec<Cursor> {
     for n in 0..entries {
         let until = START.plus((n + 1) * HOUR);
@@ -134,8 +134,7 @@ async fn whether_a_node_has_what_this_log_has_is_told_by_the_hash(stage: Stage) 
     let read = store.nodes().await.unwrap().nodes;
     let has: Vec<_> = read.iter().map(|node| node.has(4)).collect();
     assert_eq!(has, [true, false, false, false, false]);
-    // Compaction may drop even the newest entry: the head still has its hash. An entry that is not there
-    // proves nothing.
+    // Compaction may drop even the newest entry: the head still has its hash. A missing entry proves nothing.
     assert_eq!(store.compact(START.plus(9 * HOUR)).await.unwrap(), 4);
     let told: Vec<_> = continued()
         .await
@@ -156,7 +155,7 @@ async fn a_node_is_dismissed_only_if_it_did_not_come_back(stage: Stage) {
     }
     other.dismiss(here.id, 2).await.unwrap();
     assert_eq!(nodes(&store).await, []);
-    // One that was paused comes back.
+    // A paused node comes back.
     store.enter(&beat(&here, 3, Cursor::START)).await.unwrap();
     assert_eq!(nodes(&store).await.len(), 1);
 }
@@ -166,7 +165,7 @@ async fn a_node_that_leaves_is_gone(stage: Stage) {
     let (here, there) = (node(&stage, "here"), node(&stage, "there"));
     store.enter(&here).await.unwrap();
     store.enter(&there).await.unwrap();
-    // One that arrives late takes out nobody who has come back.
+    // A late request to leave does not remove a node that has come back.
     store.leave(here.id, here.beat - 1).await.unwrap();
     assert_eq!(nodes(&store).await.len(), 2);
     store.leave(here.id, here.beat).await.unwrap();

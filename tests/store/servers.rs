@@ -1,4 +1,4 @@
-//! What only a server can be: reached by many, set wrongly, a standby, in the middle of something.
+//! Cases that apply only to a server: many clients, wrong settings, a standby, an open transaction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ async fn a_server_that_would_lose_commits_is_refused() {
     for setting in ["fsync", "full_page_writes"] {
         let set = |value: &str| {
             server.sql(&format!("ALTER SYSTEM SET {setting} = {value}"));
-            // A new connection has what the server was started with.
+            // A new connection gets the settings with which the server was started.
             server.stop();
             server.start_again();
         };
@@ -86,7 +86,7 @@ async fn a_standby_or_a_read_only_server_is_refused() {
     server.read_only(false);
     let stage = Stage::on_server(Arc::new(server));
     let store = stage.node("a").await;
-    // And one that becomes so while it is in use takes nothing.
+    // A server that becomes read-only while in use accepts nothing.
     let server = stage.server().unwrap();
     server.read_only(true);
     let written = store
@@ -120,7 +120,7 @@ async fn what_is_wrong_with_the_address_is_said() {
     assert!(!why.contains("wrong"), "{why}");
     let other = server.url().replace(&format!("/{ROLE}"), "/another");
     let why = connect(&other).await;
-    // Whether there is such a database is not told to whoever may not use it.
+    // PostgreSQL does not reveal to an unauthorized user whether the database exists.
     assert!(
         why.contains("check the user") || why.contains("make the database"),
         "{why}"
@@ -132,7 +132,7 @@ async fn what_one_node_writes_rings_at_another() {
     let stage = Stage::postgres();
     let (a, b) = (stage.node("a").await, stage.node("b").await);
     let mut bell = b.bell();
-    // It listens as soon as it can, and nobody is told when that is.
+    // The node listens as soon as it can, and gives no signal when it does.
     let rung = async {
         loop {
             a.revoke(Revoke::Everything, Reason::Operator, START)
@@ -151,7 +151,7 @@ async fn what_one_node_writes_rings_at_another() {
         .unwrap();
 }
 
-/// The order on which fences rely: who reads the head was entered, and that was committed, before.
+/// The order on which fences rely: a node's entry is committed before it reads the head.
 #[tokio::test]
 async fn a_node_is_entered_and_that_is_committed_before_it_reads_the_head() {
     let stage = Stage::alone();

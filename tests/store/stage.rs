@@ -20,7 +20,7 @@ use waxseal::time::{ManualClock, Timestamp};
 
 use super::common::postgres::{Postgres, ROLE};
 
-/// In the past by any server's clock: no horizon goes past that.
+/// In the past by any server's clock: no horizon goes beyond a server's time.
 pub const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// Runs each scenario of a file on both engines.
@@ -44,7 +44,7 @@ macro_rules! on_both_engines {
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 
-/// The nodes' clock. Nothing that is tested here depends on which time it is.
+/// The nodes' clock. No test here depends on its time.
 pub fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(START))
 }
@@ -57,15 +57,15 @@ pub struct Stage {
 
 struct Database {
     server: Arc<Postgres>,
-    /// What everything of this stage is in.
+    /// The schema that contains everything of this stage.
     schema: String,
 }
 
-/// Servers that tests have part in which do nothing to the server itself: to start one takes longer than most
-/// of them.
+/// Servers that are shared by tests which leave the server itself unchanged: starting one takes longer than most of
+/// them.
 static SHARED: Mutex<Vec<Weak<Postgres>>> = Mutex::new(Vec::new());
 static SCHEMAS: AtomicU64 = AtomicU64::new(1);
-/// How many share one, for its connections.
+/// How many stages share a server, limited by its connections.
 const SHARERS: usize = 3;
 
 fn shared() -> Arc<Postgres> {
@@ -99,12 +99,12 @@ impl Stage {
         Self::on(None)
     }
 
-    /// A part of a server.
+    /// A schema on a shared server.
     pub fn postgres() -> Self {
         Self::on_server(shared())
     }
 
-    /// A server of its own, to which anything may happen.
+    /// A server of its own, which the test may break.
     pub fn alone() -> Self {
         Self::on_server(Arc::new(Postgres::start()))
     }
@@ -115,12 +115,12 @@ impl Stage {
         Self::on(Some(Database { server, schema }))
     }
 
-    /// The server, if this is one.
+    /// The server, with PostgreSQL.
     pub fn server(&self) -> Option<&Postgres> {
         self.database.as_ref().map(|database| &*database.server)
     }
 
-    /// Where sqlx finds it.
+    /// The database URL for sqlx.
     pub fn url(&self) -> String {
         match &self.database {
             Some(Database { server, schema }) => {
@@ -130,7 +130,7 @@ impl Stage {
         }
     }
 
-    /// What a server says to that.
+    /// Runs statements on the server, and returns its output.
     pub fn ask(&self, statements: &str) -> String {
         let Some(Database { server, schema }) = &self.database else {
             panic!("it is no server");
@@ -143,7 +143,7 @@ impl Stage {
         self.folder.path().join("waxseal.db")
     }
 
-    /// Statements as by an operator, in what both engines speak.
+    /// Runs statements as an operator would, in SQL that both engines understand.
     pub async fn sql(&self, statements: &str) {
         match &self.database {
             Some(_) => drop(self.ask(statements)),
@@ -157,7 +157,7 @@ impl Stage {
         }
     }
 
-    /// The mark of that node. SQLite has one node, and all processes beside it share its mark.
+    /// The mark of that node. With SQLite there is one node, and all processes beside it share its mark.
     pub fn mark(&self, node: &str) -> MarkFile {
         let node = self.database.as_ref().map_or("one", |_| node);
         let folder = self.folder.path().join("marks").join(node);
@@ -171,12 +171,12 @@ impl Stage {
         }
     }
 
-    /// A store that is only looked into.
+    /// A store that was opened read-only.
     pub async fn look(&self) -> SqlStore {
         self.open(None).await.unwrap()
     }
 
-    /// The store as that node has it, with the node's mark.
+    /// The store of that node, with the node's mark.
     pub async fn node(&self, name: &str) -> SqlStore {
         let mark = self.mark(name);
         let store = self.open(Some(mark.clone())).await.unwrap();
@@ -186,7 +186,7 @@ impl Stage {
         store
     }
 
-    /// One that does not come twice.
+    /// A random source that differs at each call.
     pub fn random(&self) -> SeededRandom {
         SeededRandom::new(self.seed.fetch_add(1, Ordering::SeqCst))
     }
@@ -223,7 +223,7 @@ impl Stage {
         }
     }
 
-    /// Begins a session as one who has just read the user.
+    /// Begins a session right after reading the user.
     pub async fn begin(&self, store: &SqlStore, name: &str, at: Timestamp) -> Option<Entered> {
         let start = store.start_login(&name.parse().unwrap()).await.unwrap();
         let user = start.user.unwrap();
@@ -243,7 +243,7 @@ pub fn hash(text: &str) -> PasswordHash {
     PasswordHash::from_store(text.to_owned())
 }
 
-/// Reads the log from `cursor` on to its head, in pages of that size. Each entry is checked against the chain.
+/// Reads the log from `cursor` to its head, in pages of that size. Checks each entry against the chain.
 pub async fn read_from(store: &SqlStore, cursor: Cursor, size: u32) -> (Cursor, Vec<Page>) {
     let mut reading = Reading::from(cursor);
     let mut pages = Vec::new();

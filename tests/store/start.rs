@@ -1,4 +1,4 @@
-//! Opening a database: its schema.
+//! The schema of a database that is opened.
 
 use super::stage::Stage;
 use waxseal::revocation::log::RevocationLog;

@@ -1,4 +1,4 @@
-//! Every statement is one that both engines understand, against the schema as it is.
+//! Both engines understand every statement, against the current schema.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr, Sqlite
 
 use super::stage::Stage;
 
-/// Those that are written for one engine, because the other has no such thing.
+/// The statements for PostgreSQL alone, because SQLite has no equivalent.
 const POSTGRES_ALONE: [&str; 19] = [
     "HEAD_AT_PRIMARY",
     "LOCK_HEAD",
@@ -66,7 +66,7 @@ fn text_of(mut rest: &str, now: &str) -> String {
     }
 }
 
-/// All of them, by name, as the source has them: none can be left out.
+/// All statements of the source, by name. The count proves that none is left out.
 fn statements() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/sql");
     let source = fs::read_to_string(root.join("statements.rs")).unwrap();
@@ -91,7 +91,8 @@ fn no_statement_stands_elsewhere() {
     for entry in fs::read_dir(root).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().and_then(|name| name.to_str());
-        // Each engine's own has what is asked of it before there is a schema; a move is run as a whole by its tests.
+        // Each engine's file has the statements that run before there is a schema. The tests of the migration run all
+        // of it.
         if let Some("statements.rs" | "moving_statements.rs" | "postgres.rs" | "sqlite.rs") = name {
             continue;
         }

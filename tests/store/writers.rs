@@ -1,4 +1,4 @@
-//! Many writers at once: the order in which entries are committed is the order of `seq`.
+//! Many concurrent writers: entries are committed in the order of `seq`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,8 +21,7 @@ const EACH: usize = 20;
 
 async fn two_writers_make_one_log_in_the_order_of_their_commits(stage: Stage) {
     let nodes = [stage.node("a").await, stage.node("b").await].map(Arc::new);
-    // By whoever polls it: each page goes on exactly where the one before ended, whatever was being
-    // committed meanwhile.
+    // A reader that polls: each page continues exactly where the previous one ended, whatever is committed meanwhile.
     let (third, done) = (stage.look().await, Arc::new(AtomicBool::new(false)));
     let polling = tokio::spawn({
         let done = Arc::clone(&done);

@@ -42,7 +42,7 @@ fn rfc_8037() -> Option<Value> {
     ))
 }
 
-/// The example's key as the appendix prints it, without its private half, and with the members given.
+/// The example's public key as the appendix prints it, with additional members.
 fn public_jwk(example: &Value, members: Value) -> Vec<u8> {
     let mut jwk = example["input"]["key"].as_object().unwrap().clone();
     jwk.remove("d").unwrap();
@@ -63,7 +63,7 @@ fn verify(jws: &str, key: &VerifyingKey) -> Result<Vec<u8>, Malformed> {
 #[test]
 fn the_key_of_rfc_8037_is_accepted_as_it_is() {
     let Some(example) = rfc_8037() else { return };
-    // It has no alg: that is optional (RFC 7517, section 4.4), and kty and crv leave one algorithm.
+    // The key has no `alg`, which is optional (RFC 7517, section 4.4): `kty` and `crv` determine the algorithm.
     let key = VerifyingKey::from_jwk(&public_jwk(&example, json!({})));
     let key = key.unwrap_or_else(|why| panic!("{why}"));
     assert_eq!(key.kid().as_str(), RFC_8037_THUMBPRINT);
@@ -115,7 +115,7 @@ fn other_serialisations_of_a_good_signature_are_refused() {
     // Detached content (RFC 7515, appendix F).
     let detached = verify(&format!("{protected}..{signature}"), &key);
     assert_eq!(detached, Err(Malformed::Signature));
-    // An unencoded payload (RFC 7797) leaves the three parts, and not their meaning.
+    // An unencoded payload (RFC 7797) keeps the three parts, but changes their meaning.
     let unencoded = verify(&format!("{protected}.Example of.{signature}"), &key);
     assert_eq!(unencoded, Err(Malformed::Shape));
 }

@@ -1,4 +1,4 @@
-//! Strict JSON against serde_json, whose values are held to the same rules here: one verdict, one reading.
+//! Strict JSON against serde_json, with the same rules applied to its values: equal verdicts, equal values.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use waxseal::encoding::strict_json::{MAX_DEPTH, Object, Value};
 
-/// What a text says.
+/// The value of a text.
 #[derive(Debug, PartialEq)]
 enum Said {
     Null,
@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for AtDepth {
     }
 }
 
-/// Texts of JSON, some with something in them that is not quite JSON.
+/// JSON texts, some with a part that is not quite JSON.
 fn nearly_json() -> impl Strategy<Value = String> {
     let space = || {
         prop_oneof![
@@ -184,7 +184,7 @@ proptest! {
     }
 }
 
-/// Nearly JSON is JSON often enough to say something.
+/// The generated texts are valid JSON often enough for a meaningful comparison.
 #[test]
 fn both_verdicts_are_met() {
     use proptest::strategy::ValueTree;
@@ -197,7 +197,7 @@ fn both_verdicts_are_met() {
     assert!((300..900).contains(&good), "{good} of 1000");
 }
 
-/// The special bytes in every place of the words that texts are read by.
+/// Every byte at every position of the words in which the parser reads a text.
 #[test]
 fn every_byte_in_every_place_of_a_text() {
     for length in 0..24 {
@@ -211,7 +211,7 @@ fn every_byte_in_every_place_of_a_text() {
     }
 }
 
-/// An empty array counts as one level more, an empty object does not.
+/// An empty array counts as one more level, an empty object does not.
 #[test]
 fn every_depth() {
     for depth in 0..12 {

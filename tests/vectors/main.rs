@@ -1,5 +1,5 @@
-//! What others wrote about the same standards: test vectors, and libraries. It needs no server, so that it is also run
-//! by the library alone, over AWS-LC.
+//! Test vectors and libraries of others for the same standards. These tests need no server, so they also run with the
+//! library alone, over AWS-LC.
 
 mod cookbook;
 mod json;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// The folder of foreign vectors, or nothing and a word about it.
+/// The folder of foreign vectors. If it is missing, prints `LEFT OUT` and returns `None`.
 fn vectors(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../shared/vectors")

@@ -11,7 +11,7 @@ use waxseal::token::paseto::{UntrustedMessage, UntrustedPaseto, sign_message};
 
 use super::{hex, read_json, vectors};
 
-/// PKCS#8 (RFC 8410, section 7) up to the seed.
+/// The DER of a PKCS#8 key (RFC 8410, section 7), up to the seed.
 const PKCS8: &str = "302e020100300506032b657004220420";
 
 fn tests(name: &str) -> Option<Vec<Value>> {
@@ -50,7 +50,7 @@ fn every_v4_vector_gets_its_verdict() {
     let Some(tests) = tests("v4.json") else {
         return;
     };
-    // The one pair of keys that the signed vectors share, for those that bring none along.
+    // The key pair that the signed vectors share, for vectors without a key.
     let key = public_key(
         tests
             .iter()
@@ -65,7 +65,7 @@ fn every_v4_vector_gets_its_verdict() {
         if !name.starts_with("4-S-") {
             assert!(name.starts_with("4-E-") != expect_fail(test), "{name}");
             let refused = verify(token, &key, assertion.as_bytes());
-            // 4-F-2 was encrypted and then called public: only the signature shows it.
+            // 4-F-2 was encrypted and then relabelled as public: only the signature reveals it.
             let called_public = name == "4-F-2";
             let expected = if called_public {
                 Malformed::Signature
@@ -94,7 +94,7 @@ fn every_v4_vector_gets_its_verdict() {
         );
         let other = verify(token, &key, format!("{assertion} ").as_bytes());
         assert_eq!(other, Err(Malformed::Signature), "{name}");
-        // The same key for JWTs must have no say.
+        // The same key must not count if it is meant for JWTs.
         let der = [hex(PKCS8), hex(text(test, "secret-key-seed"))].concat();
         let pem = pem::encode(&Pem::new("PRIVATE KEY", der));
         let for_jwt = SigningKey::from_pem(pem.as_bytes(), Format::Jwt).unwrap();
@@ -133,7 +133,7 @@ fn every_k4_public_gets_its_verdict() {
     for test in &tests {
         let (name, bytes) = (text(test, "name"), hex(text(test, "key")));
         let key: Result<[u8; 32], _> = bytes.try_into();
-        // A key of another length cannot even be put to the function.
+        // The type does not admit a key of another length.
         assert_eq!(key.is_err(), expect_fail(test), "{name}");
         let Ok(key) = key else {
             failed += 1;
@@ -166,7 +166,7 @@ fn every_k4_pid_gets_its_verdict() {
     assert_eq!((tests.len(), failed), (5, 2));
 }
 
-/// Private keys come as PKCS#8 or JWK: these texts are not read, and not mistaken for public keys.
+/// Private keys come as PKCS#8 or JWK. These texts are refused, and never parsed as public keys.
 #[test]
 fn secret_paserks_are_refused() {
     let mut seen = 0;
@@ -210,7 +210,7 @@ fn texts_that_are_nearly_a_k4_public() {
         good[..good.len() - 1].to_owned(),
         format!("{good}A"),
         format!("{good}AAAA"),
-        // Another last character for the same bytes.
+        // Another last character that decodes to the same bytes.
         format!("{}x", &good[..good.len() - 1]),
         good.replacen("cH", "c+", 1),
         "k4.public.".to_owned(),

@@ -1,5 +1,4 @@
-//! The pasetors library, an implementation of its own: it and Waxseal agree about every token, but
-//! for what Waxseal refuses on purpose.
+//! The independent library pasetors and Waxseal agree on every token, except for what Waxseal refuses on purpose.
 
 use pasetors::Public;
 use pasetors::keys::{AsymmetricPublicKey, AsymmetricSecretKey};
@@ -14,7 +13,7 @@ use waxseal::token::paseto::{UntrustedMessage, sign_message};
 
 use super::hex;
 
-/// One key, as both take it.
+/// One key, for both libraries.
 struct Keys {
     ours: SigningKey,
     theirs: AsymmetricSecretKey<V4>,
@@ -35,14 +34,14 @@ impl Keys {
     }
 }
 
-/// What we say of a token: its message and its footer.
+/// Waxseal's result: the message and the footer.
 fn ours(keys: &Keys, token: &str, assertion: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let message = UntrustedMessage::parse(token).ok()?;
     let footer = message.footer().to_vec();
     Some((message.verify(keys.public(), assertion).ok()?, footer))
 }
 
-/// What pasetors says of it.
+/// The result of pasetors.
 fn theirs(keys: &Keys, token: &str, assertion: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let public = AsymmetricPublicKey::<V4>::from(keys.public().public_bytes()).unwrap();
     let untrusted = UntrustedToken::<Public, V4>::try_from(token).ok()?;
@@ -50,7 +49,7 @@ fn theirs(keys: &Keys, token: &str, assertion: &[u8]) -> Option<(Vec<u8>, Vec<u8
     Some((token.payload().into(), token.footer().to_vec()))
 }
 
-/// One change of a text, and whether anything is left as it was.
+/// One change of a text, possibly none.
 #[derive(Clone, Debug)]
 enum Damage {
     None,
@@ -59,7 +58,7 @@ enum Damage {
     Remove(usize),
     Cut(usize),
     Append(String),
-    /// The last dot moves.
+    /// Moves the last dot.
     Move(usize),
 }
 
@@ -104,7 +103,7 @@ fn damaged(token: &str, damage: &Damage) -> String {
 proptest! {
     #![proptest_config(Config { cases: 1000, failure_persistence: None, ..Config::default() })]
 
-    /// A message is UTF-8 and not empty: pasetors takes no other.
+    /// The message is UTF-8 and not empty: pasetors accepts no other.
     #[test]
     fn pasetors_and_waxseal_agree(
         seed in any::<[u8; 32]>(),

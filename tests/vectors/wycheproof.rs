@@ -12,10 +12,10 @@ use waxseal::token::jws::UntrustedJws;
 
 use super::{hex, read_json, vectors};
 
-/// Byte-identical to the valid case 357, and yet marked invalid: they test nothing.
+/// These are byte-identical to the valid case 357, and yet marked invalid: they test nothing.
 const LEFT_OUT: [u64; 2] = [367, 370];
 
-/// Marked valid, and refused here on purpose.
+/// Cases that are marked valid and that Waxseal refuses on purpose.
 const STRICTER: [(u64, &str); 6] = [
     (346, "PS256 key, PS384 header: one key, one algorithm"),
     (347, "ES521 key, ES512 header: one key, one algorithm"),
@@ -29,7 +29,7 @@ fn file(name: &str) -> Option<Value> {
     Some(read_json(&vectors("wycheproof")?.join(name)))
 }
 
-/// The file's groups and, in each, its cases.
+/// The groups of the file, each with its cases.
 fn groups(file: &Value) -> &[Value] {
     file["testGroups"].as_array().unwrap()
 }
@@ -58,7 +58,7 @@ fn from_jwk(jwk: &Value) -> Result<VerifyingKey, KeyError> {
     VerifyingKey::from_jwk(jwk.to_string().as_bytes())
 }
 
-/// What Waxseal supports, by the RFCs' names.
+/// Whether Waxseal supports the key, by the RFCs' names.
 fn supported(jwk: &Value) -> bool {
     let names = ["kty", "crv", "alg"].map(|name| jwk[name].as_str().unwrap_or_default());
     matches!(
@@ -124,8 +124,8 @@ fn every_compact_jws_gets_its_verdict() {
     assert!(accepted > 0 && unsupported > 0);
     assert_eq!(seen - unsupported - left_out, 15 + 24, "both ES256 groups");
 
-    // The two keys are the same, so what passes under one passes under both. 354 and 356 are the token
-    // of 18: wrong is only the use of the key that comes with them.
+    // The two keys are equal, so what passes under one passes under both. 354 and 356 are the token of 18: only the
+    // `use` of the key that comes with them is wrong.
     let again = groups(&file)
         .iter()
         .flat_map(cases)
@@ -152,7 +152,7 @@ fn the_quirks_are_what_they_are_said_to_be() {
     for number in LEFT_OUT {
         assert_eq!(jws(number), jws(357), "{number}");
     }
-    // No key has a say in these two.
+    // The key is irrelevant for these two.
     for number in [372, 373] {
         assert_eq!(
             UntrustedJws::parse(jws(number)).err(),
@@ -200,7 +200,7 @@ fn every_key_set_gets_its_verdict() {
     // The file's valid cases are HMAC and RSA.
     assert_eq!((seen, accepted), (26, 0));
 
-    // Case 21 is wrong in its `use` alone: it shows that the road above leads somewhere.
+    // Only the `use` of case 21 is wrong: it shows that the path above can succeed.
     let (set, jws) = groups(&file)
         .iter()
         .flat_map(|group| cases(group).iter().map(move |case| (group, case)))

@@ -1,5 +1,5 @@
-//! What the checker finds when a promise is not kept: the program that was built, with one of its functions
-//! overwritten. No user can come by such a program by accident, and it costs no second build.
+//! What the checker finds when a promise is broken: the tests run the built program with one function overwritten. No
+//! user can get such a program by accident, and it costs no second build.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,25 +16,25 @@ use super::super::history::Event;
 use super::stage::{Form, NODES, Stage};
 use super::{BOUND, BOUNDED, FENCED};
 
-/// `return true`, by the processor's calling convention.
+/// `return true`, in the processor's calling convention.
 #[cfg(target_arch = "x86_64")]
 const TRUE: &[u8] = &[0xb8, 1, 0, 0, 0, 0xc3];
 #[cfg(target_arch = "aarch64")]
 const TRUE: &[u8] = &[0x20, 0, 0x80, 0x52, 0xc0, 3, 0x5f, 0xd6];
 
-/// A part of the names that compilers give to `Freshness::holds` and to `Registered::has`.
+/// Parts of the mangled names of `Freshness::holds` and `Registered::has`.
 const FRESHNESS_HOLDS: &str = "9Freshness5holds";
 const NODE_HAS_IT: &str = "10Registered3has";
 const HELD: &str = "held";
 
-/// A whole number of a 64-bit little-endian file.
+/// Reads an integer of `bytes` bytes from a 64-bit little-endian file.
 fn number(file: &[u8], at: usize, bytes: usize) -> usize {
     let mut whole = [0; 8];
     whole[..bytes].copy_from_slice(&file[at..at + bytes]);
     usize::try_from(u64::from_le_bytes(whole)).unwrap()
 }
 
-/// Where in an ELF file the one function with that in its name is, and how long it is.
+/// Returns the offset and the length, in an ELF file, of the one function whose symbol contains `name`.
 fn function(file: &[u8], name: &str) -> (usize, usize) {
     let (sections, size) = (number(file, 0x28, 8), number(file, 0x3a, 2));
     let section = |index: usize| sections + index * size;
@@ -61,7 +61,7 @@ fn function(file: &[u8], name: &str) -> (usize, usize) {
     found[0]
 }
 
-/// The program, with a function that says yes whatever it is asked.
+/// Writes a copy of the program in which the named function always returns `true`.
 fn always_true(name: &str, folder: &Path) -> PathBuf {
     let mut file = fs::read(env!("CARGO_BIN_EXE_waxseal")).unwrap();
     assert!(
@@ -77,9 +77,10 @@ fn always_true(name: &str, folder: &Path) -> PathBuf {
     changed
 }
 
-/// The last node's wire is held for longer than what it knows may be used, while others log people out. Nodes
-/// with these numbers run a program with that function changed: then it is held until the checker has
-/// something, or ten times.
+/// Holds the last node's wire for longer than the node may use what it knows, while clients log out at the other nodes.
+///
+/// With `changed`, the numbered nodes run a program with that function overwritten. Then the wire is held until the
+/// checker finds a violation, at most ten times.
 async fn held(form: Form, changed: Option<(&str, &[usize])>) -> Report {
     let stage = Stage::prepare(form).await;
     let folder = TempDir::new().unwrap();
@@ -96,7 +97,7 @@ async fn held(form: Form, changed: Option<(&str, &[usize])>) -> Report {
         let from = stage.history.now();
         stage.wires[NODES - 1].set(State::Held);
         sleep(BOUND).await;
-        // Fenced ones that wait for it are answered by then.
+        // By then the fenced logouts that wait for the node are answered.
         stage.goes_on(stage.history.now()).await;
         sleep(BOUND / 2).await;
         stage.wires[NODES - 1].set(State::Whole);

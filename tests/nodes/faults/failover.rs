@@ -1,4 +1,4 @@
-//! Another server takes the database's place: with all that was committed, or without the last of it.
+//! Another server replaces the database: with every commit, or without the last ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::super::nodes::Node;
 use super::FENCED;
 use super::stage::Stage;
 
-/// A bound for a test that has failed.
+/// The limit of a loop; only a failing test reaches it.
 const TRIES: usize = 1500;
 
 async fn blocking<T: Send + 'static>(
@@ -28,7 +28,7 @@ async fn blocking<T: Send + 'static>(
     spawn_blocking(move || act(&database)).await.unwrap()
 }
 
-/// The database dies, its standby takes writes, and its address leads there.
+/// Kills the database, promotes its standby, and points the address to it.
 async fn fail_over(stage: &Stage, standby: &Arc<Postgres>) {
     blocking(&stage.database, Postgres::kill).await;
     blocking(standby, Postgres::promote).await;
@@ -55,14 +55,14 @@ async fn a_standby_with_every_commit_takes_over_and_no_promise_is_broken() {
     let report = stage.finish(people).await;
     report.assert_clean();
     let counts = report.by_fault[name];
-    // They were written at the standby: the database from before is gone.
+    // These were written at the standby: the earlier database is gone.
     assert!(counts.logouts > 0, "{report}");
     for node in &stage.nodes.0 {
         assert!(!node.log().contains("went back"), "{}", node.log());
     }
 }
 
-/// Somebody at a node.
+/// A client of one node.
 struct Person<'a> {
     http: Client,
     url: &'a str,
@@ -91,10 +91,10 @@ impl Person<'_> {
     }
 }
 
-/// Outside of what the promises assume: nodes that know more than their database let nobody in, and say why.
+/// Outside the assumptions of the promises: nodes that know more than their database refuse every request, and say why.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_without_the_last_commits_revives_nobody() {
-    // The last node comes later.
+    // The last node starts later.
     let stage = Stage::prepare(FENCED).await;
     let (old, new) = (&stage.nodes.0[..2], &stage.nodes.0[2]);
     for node in old {
@@ -119,7 +119,7 @@ async fn a_standby_without_the_last_commits_revives_nobody() {
         assert_eq!(person.verify(&live).await, 200);
     }
 
-    // They hear of it after they could not reach anybody, as after most ends of a server.
+    // The nodes learn of it after a time without any database, as after most server failures.
     for wire in stage.wires.iter() {
         wire.set(State::Cut);
     }
@@ -150,7 +150,7 @@ async fn a_standby_without_the_last_commits_revives_nobody() {
     };
     refuses().await;
 
-    // A node that knows no better writes until the log is longer than the lost one.
+    // A node that does not know of the loss writes until the log is longer than the lost one.
     let newcomer = Arc::clone(new);
     spawn_blocking(move || newcomer.start()).await.unwrap();
     for _ in 0..3 {
@@ -159,7 +159,7 @@ async fn a_standby_without_the_last_commits_revives_nobody() {
     }
     refuses().await;
 
-    // Nor does a restart make it forget: the one whose mark is at what was lost.
+    // A restart does not help either: the node's mark is at a position that was lost.
     let node = Arc::clone(&old[0]);
     let said = spawn_blocking(move || {
         node.terminate();
@@ -176,7 +176,7 @@ async fn says(node: &Arc<Node>, words: &'static str) {
     assert!(said, "never {words:?}: {log}");
 }
 
-/// What it says then.
+/// The output of the failed start.
 fn refuses_to_start(node: &Node) -> String {
     let path = node.place.path().join("said");
     let said = || std::fs::read_to_string(&path).unwrap();

@@ -1,4 +1,4 @@
-//! What can happen.
+//! The kinds of faults.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::super::nodes::Node;
 use super::BOUND;
 use super::stage::Stage;
 
-/// A fault.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     DatabaseKilled,
@@ -33,7 +33,7 @@ pub enum Kind {
     AnswersBroken,
 }
 
-/// Of the database, and of nodes that must find it when they start: never two of these at once.
+/// Faults of the database, and of nodes that need it to start. Two of these never overlap.
 pub const GREAT: [Kind; 9] = [
     Kind::DatabaseKilled,
     Kind::DatabaseDown,
@@ -46,7 +46,7 @@ pub const GREAT: [Kind; 9] = [
     Kind::NodeRestarted,
 ];
 
-/// Of one node that goes on running: at any time.
+/// Faults of one node that keeps running. They may happen at any time.
 pub const SMALL: [Kind; 6] = [
     Kind::NodePaused,
     Kind::WireCut,
@@ -56,15 +56,15 @@ pub const SMALL: [Kind; 6] = [
     Kind::AnswersBroken,
 ];
 
-/// A fault at a node, with all that chance says of it.
+/// A fault, with all its random parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     pub kind: Kind,
-    /// Which node, if it is one's.
+    /// The node, if the fault affects one node.
     pub node: usize,
-    /// Whose wire is left alone, if it is everybody's.
+    /// The node whose wire is spared, if the fault affects all wires.
     pub spared: Option<usize>,
-    /// How much later than its round it begins.
+    /// The delay from the start of the round to the start of the fault.
     pub delay: Duration,
     pub lasts: Duration,
     some: usize,
@@ -84,7 +84,7 @@ impl Fault {
                 (Duration::ZERO, 2 * second)
             }
             Kind::ConnectionsEnded => (Duration::ZERO, second / 10),
-            // Mostly for longer than what a node knows may be used.
+            // Mostly longer than a node may use what it knows.
             Kind::DatabaseHung | Kind::NodePaused => (BOUND, BOUND + 2 * second),
             _ => (second, BOUND + 2 * second),
         };
@@ -98,12 +98,12 @@ impl Fault {
         }
     }
 
-    /// Whether nodes that it is not about go on as if nothing were.
+    /// Whether the other nodes keep serving as usual.
     pub fn is_small(&self) -> bool {
         SMALL.contains(&self.kind)
     }
 
-    /// Begins, and `goes_on` says when it may end.
+    /// Causes the fault. It ends no earlier than `goes_on` returns.
     pub async fn happen(&self, stage: &Stage, goes_on: impl AsyncFnOnce()) {
         let lasts = async || {
             sleep(self.lasts).await;

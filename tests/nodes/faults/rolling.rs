@@ -1,4 +1,4 @@
-//! Nodes are restarted one after another, and nobody notices.
+//! A rolling restart of the nodes, which no client notices.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,24 +15,24 @@ use super::super::history::{History, Mode};
 use super::super::load::client;
 use super::stage::{Form, NODES, Stage};
 
-/// What a node knows lasts however slow the machine is: a balancer hears late that it does not.
+/// The node's knowledge stays valid however slow the machine is: a balancer learns late that it expired.
 const FORM: Form = Form {
     mode: Mode::Fenced,
     max_staleness: Duration::from_secs(60),
     lease: Duration::from_secs(60),
-    // It ends at a second word.
+    // The notice ends at a second signal.
     stop_notice: Duration::from_secs(600),
 };
-/// Few: what is refused because there are more than the machine can serve is not what this is about.
+/// Few clients: refusals due to overload are not the subject of this test.
 const PEOPLE: usize = 6;
 const TRIES: usize = 3000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What stands before the nodes: it sends requests to those that were ready when it last asked, and to
-/// another where nobody takes them.
+/// A load balancer. It sends a request to a node that was ready at the last check, and to another one if no connection
+/// opens.
 struct Balancer {
     urls: Vec<String>,
-    /// And how many requests it has sent there that have no answer yet.
+    /// For each node: whether it is ready, and the number of requests without an answer yet.
     nodes: Mutex<Vec<(bool, usize)>>,
     stop: AtomicBool,
     requests: AtomicUsize,
@@ -54,7 +54,7 @@ impl Balancer {
         }
     }
 
-    /// One that is ready, for a request that goes there now.
+    /// Chooses a ready node, and counts a request to it.
     fn choose(&self, dice: &Dice) -> Option<usize> {
         let mut nodes = self.nodes.lock().unwrap();
         let up: Vec<usize> = (0..NODES).filter(|node| nodes[*node].0).collect();
@@ -87,7 +87,7 @@ impl Balancer {
                     let status = answer.status().as_u16();
                     return (status, answer.json().await.unwrap_or_default());
                 }
-                // Nobody has had it: it is somebody else's.
+                // No node has received the request, so it goes to another one.
                 Err(cause) if cause.is_connect() => {
                     self.moved.fetch_add(1, Ordering::SeqCst);
                     self.nodes.lock().unwrap()[node].0 = false;
@@ -113,7 +113,7 @@ impl Balancer {
     }
 }
 
-/// Logs in, is let in many times, and logs out, again and again.
+/// Logs in, verifies many times and logs out, in a loop.
 async fn live(balancer: Arc<Balancer>, history: Arc<History>, dice: Dice, http: Client) {
     while !balancer.stop.load(Ordering::SeqCst) {
         let login = |url: &str| {
@@ -153,7 +153,7 @@ async fn a_rolling_restart_fails_nobody() {
     let watch = tokio::spawn(Arc::clone(&balancer).watch());
     let mut people = JoinSet::new();
     for person in 0..PEOPLE {
-        // A connection of its own for each request: one that is kept may end as the next is sent.
+        // Each request has its own connection: the server may close a kept one just as the next request is sent.
         let http = Client::builder().no_proxy().timeout(PATIENCE);
         let http = http.pool_max_idle_per_host(0).build().unwrap();
         let dice = Dice::of(stage.seed.0 + person as u64);

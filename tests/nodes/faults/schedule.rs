@@ -1,4 +1,4 @@
-//! When what happens.
+//! The schedule of the faults.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::super::history::{Event, Mode};
 use super::kinds::{Fault, GREAT, Kind, SMALL};
 use super::stage::{NODES, Stage};
 
-/// The quiet after each round, at most.
+/// The longest quiet time after a round, in milliseconds.
 const QUIET: usize = 1000;
 
 fn name(kind: Kind) -> &'static str {
@@ -34,7 +34,7 @@ fn name(kind: Kind) -> &'static str {
     }
 }
 
-/// Each kind comes once before any comes again.
+/// A shuffled deck of fault kinds: each kind comes once before any comes again.
 struct Deck {
     kinds: &'static [Kind],
     left: Vec<Kind>,
@@ -60,7 +60,7 @@ impl Deck {
     }
 }
 
-/// One fault, or two at once.
+/// Draws one fault, or two that overlap.
 fn draw(dice: &Dice, great: &mut Deck, small: &mut Deck) -> Vec<Fault> {
     let first = dice.below(NODES);
     let second = (first + 1 + dice.below(NODES - 1)) % NODES;
@@ -80,7 +80,7 @@ fn draw(dice: &Dice, great: &mut Deck, small: &mut Deck) -> Vec<Fault> {
     faults
 }
 
-/// Faults for that long, and each kind once at least; then the history is read.
+/// Causes faults for `lasts`, and each kind at least once. Then checks the history.
 pub async fn run(stage: Stage, lasts: Duration) {
     let (dice, people) = (stage.dice(), stage.people());
     let (mut great, mut small) = (Deck::of(&GREAT), Deck::of(&SMALL));
@@ -113,7 +113,7 @@ async fn round(
         sleep(fault.delay).await;
         let from = stage.history.now();
         let goes_on = async || {
-            // One node's trouble is nobody else's.
+            // A small fault of one node does not affect the others.
             if alone && fault.is_small() {
                 stage.goes_on(from).await;
             }
@@ -131,7 +131,7 @@ async fn round(
     };
     stage.ready().await;
     let ready = stage.history.now();
-    // Its time is over when all goes its way again.
+    // The fault is over when the service works normally again.
     let from = happened.iter().map(|(_, (from, _))| *from).max().unwrap();
     stage.goes_on(from).await;
     let until = stage.history.now();
@@ -145,7 +145,7 @@ async fn round(
     }
 }
 
-/// Nothing is wrong, and that is not because nothing has happened.
+/// Asserts that nothing is wrong, and that enough happened for this to mean something.
 fn convinces(report: &Report, mode: Mode) {
     report.assert_clean();
     let all = report.all;

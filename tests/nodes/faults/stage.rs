@@ -1,4 +1,4 @@
-//! Nodes, a wire from each to the database, and the people.
+//! The nodes, a wire from each of them to the database, and the clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,28 +18,28 @@ use super::super::nodes::{Node, Nodes};
 
 pub const NODES: usize = 3;
 const CALLERS: usize = 24;
-/// How long the people wait for an answer.
+/// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// Within that all nodes are ready after a fault, and something of everything has happened: only what is
-/// wrong takes longer.
+/// The limit for all nodes to become ready after a fault and for every kind of request to succeed. Only a failure takes
+/// longer.
 const AGAIN: Duration = Duration::from_secs(90);
 
-/// What nodes promise.
+/// What the nodes promise.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
     pub mode: Mode,
     pub max_staleness: Duration,
-    /// Where logouts are fenced.
+    /// Used if logouts are fenced.
     pub lease: Duration,
-    /// How long before a node stops it says so.
+    /// How long before its stop a node announces it.
     pub stop_notice: Duration,
 }
 
-/// A seed that is told when the test fails.
+/// A seed that is printed when the test fails.
 pub struct Seed(pub u64);
 
 impl Seed {
-    /// That in `WAXSEAL_FAULTS_SEED`, or a new one.
+    /// The seed in `WAXSEAL_FAULTS_SEED`, or a new one.
     pub fn take() -> Self {
         let given = std::env::var("WAXSEAL_FAULTS_SEED").ok();
         let seed = given.map_or_else(
@@ -63,11 +63,11 @@ impl Drop for Seed {
     }
 }
 
-/// One at a time: two cores are few.
+/// One test at a time: CI has only two cores.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 pub struct Stage {
-    // The nodes end first.
+    // The nodes are dropped first.
     pub nodes: Nodes,
     pub wires: Arc<Vec<Wire>>,
     pub database: Arc<Postgres>,
@@ -79,14 +79,14 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Three nodes, up and ready.
+    /// Three nodes, started and ready.
     pub async fn set(form: Form) -> Self {
         let stage = Self::prepare(form).await;
         stage.start().await;
         stage
     }
 
-    /// The same, and none of them runs yet.
+    /// The same nodes, not started.
     pub async fn prepare(form: Form) -> Self {
         let turn = TURN.lock().await;
         let seed = Seed::take();
@@ -153,7 +153,7 @@ impl Stage {
         answer.is_ok_and(|answer| answer.status() == 200)
     }
 
-    /// Waits until every node can tell good tokens from bad.
+    /// Waits until every node can verify tokens.
     pub async fn ready(&self) {
         self.until("every node is ready", async || {
             for node in &self.nodes.0 {
@@ -166,8 +166,8 @@ impl Stage {
         .await;
     }
 
-    /// Waits until something of everything has been asked for since then, and was answered: an acceptance, a
-    /// refusal and a logout that is acknowledged.
+    /// Waits until an acceptance, a refusal and an acknowledged logout have answered requests that were sent after
+    /// `from`.
     pub async fn goes_on(&self, from: u64) {
         let status = |status| move |event: &Event| is_verification(event, status);
         self.until("people are let in, refused and logged out", async || {
@@ -191,7 +191,7 @@ impl Stage {
         }
     }
 
-    /// What the nodes have said.
+    /// The last log lines of the nodes.
     fn logs(&self) -> String {
         let logs = self.nodes.0.iter().enumerate();
         let last = |log: String| log.lines().rev().take(15).collect::<Vec<_>>().join("\n");
@@ -200,7 +200,7 @@ impl Stage {
         logs.collect::<Vec<_>>().join("\n")
     }
 
-    /// Reads the history so far.
+    /// Checks the history so far.
     pub fn read(&self) -> Report {
         let terms = Terms {
             nodes: NODES,
@@ -209,7 +209,7 @@ impl Stage {
         check(&self.history.events(), terms)
     }
 
-    /// Ends the people's day, and reads the history.
+    /// Stops the clients, and checks the history.
     pub async fn finish(&self, people: Load) -> Report {
         people.finish().await;
         let report = self.read();
@@ -244,7 +244,7 @@ fn settings(form: Form) -> Vec<(&'static str, String)> {
         Mode::Bounded => "bounded",
     };
     let seconds = |time: Duration| format!("{}s", time.as_secs());
-    // Nobody's session ends by itself, however long the run.
+    // No session expires during the run, however long it is.
     let long = || "12h".to_owned();
     vec![
         ("WAXSEAL_LOGOUT", mode.to_owned()),

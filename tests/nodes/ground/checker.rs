@@ -1,4 +1,4 @@
-//! The checker finds each thing that it is for, in histories written by hand.
+//! The checker finds each kind of violation, in histories written by hand.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -49,7 +49,7 @@ fn read(events: &[Event]) -> Report {
         max_staleness: Duration::from_nanos(BOUND),
     };
     let report = check(events, terms);
-    // The order in which answers were written down says nothing.
+    // The order in which answers were recorded does not matter.
     let backwards: Vec<Event> = events.iter().rev().cloned().collect();
     let again = check(&backwards, terms);
     assert_eq!(again.broken(), report.broken());
@@ -67,7 +67,7 @@ const NONE: [Rule; 0] = [];
 #[test]
 fn a_fenced_logout_is_followed_by_no_acceptance_that_was_asked_for_later() {
     let out = || logout(Mode::Fenced, 204);
-    // Asked before, answered after: that is allowed.
+    // A request that was sent before and answered after is allowed.
     assert_eq!(
         broken(&[out(), verified(OTHER, [200, 5000], 200)]),
         NONE.into()
@@ -92,7 +92,7 @@ fn a_fenced_logout_is_followed_by_no_acceptance_that_was_asked_for_later() {
         broken(&[out(), verified(OTHER, [201, 210], 200)]),
         [Rule::Fenced].into()
     );
-    // Also when it came before the bound was over, or long after.
+    // Also when the request was sent before the bound was over, or long after.
     assert_eq!(
         broken(&[out(), verified(OTHER, [9000, 9001], 200)]),
         [Rule::Fenced].into()
@@ -162,14 +162,14 @@ fn the_node_that_answered_refuses_at_once() {
         broken(&[out(), verified(0, [201, 210], 200)]),
         [Rule::OwnNode].into()
     );
-    // Its next process too.
+    // The node's next process too.
     let next = with_life(verified(0, [500, 510], 200), Some(1));
     assert_eq!(broken(&[out(), next]), [Rule::OwnNode].into());
 }
 
 #[test]
 fn what_a_process_has_refused_it_accepts_never_again() {
-    // The logout itself was not acknowledged: it was learned of all the same.
+    // The logout itself was not acknowledged, but the node learned of it.
     let out = || logout(Mode::Bounded, 0);
     let refused = || verified(OTHER, [300, 310], 401);
     let again = || verified(OTHER, [311, 320], 200);
@@ -192,7 +192,7 @@ fn what_a_process_has_refused_it_accepts_never_again() {
             NONE.into()
         );
     }
-    // The first refusal counts, whichever comes first in the history.
+    // The first refusal by time counts, in whatever order the history has them.
     let later = verified(OTHER, [900, 910], 401);
     assert_eq!(
         broken(&[out(), later, refused(), again()]),
@@ -210,7 +210,7 @@ fn what_was_acknowledged_is_not_lost() {
         ]
     };
     read(&ends(401)).assert_clean();
-    // Within the bound, but at the end nothing is under way any more.
+    // Within the bound; but at the end no request is pending any more.
     assert_eq!(broken(&ends(200)), [Rule::Lost].into());
     for status in [503, 0] {
         let report = read(&ends(status));

@@ -1,4 +1,4 @@
-//! Each thing that can happen to a database, as somebody who uses it sees it.
+//! Each fault of a database, as a client sees it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::super::common::postgres::{Postgres, ROLE};
 use super::super::common::wire::Wire;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For a server that is known to hang: nothing depends on how long it is.
+/// The timeout for a server that is known to hang. No result depends on its length.
 const SHORT: Duration = Duration::from_millis(200);
 
 fn with_table() -> Postgres {
@@ -95,7 +95,7 @@ fn a_paused_server_answers_nobody_and_loses_nothing() {
         }
         other => panic!("{other:?}"),
     }
-    // The end of its input ends the connection, once somebody reads it.
+    // The end of its input closes the connection, once the server reads it.
     open.shutdown(std::net::Shutdown::Write).unwrap();
     open.set_read_timeout(Some(SHORT)).unwrap();
     let read = std::io::Read::read(&mut open, &mut [0]);

@@ -1,4 +1,4 @@
-//! The people, the nodes and the checker together, where nothing happens but what they do.
+//! The clients, the nodes and the checker together, without faults.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,12 +106,12 @@ async fn one_node_that_is_paused_killed_and_restarted_keeps_every_promise() {
     assert_eq!(all.other, 0, "{all:?}");
 }
 
-/// Two services with the same keys and a log each: what two nodes must not be.
+/// Two services with the same keys and separate logs, which two nodes must never be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_do_not_share_their_log_are_found_out() {
     let (_, seed) = Dice::new();
     let nodes = Nodes::prepare(&["sqlite".to_owned(), "sqlite".to_owned()], &[], &users());
-    // So that both have one, and know the same users.
+    // Both get a log, and know the same users.
     let [first, second] = [0, 1].map(|node| nodes.0[node].place.path());
     for folder in ["data", "mark"] {
         let done = std::process::Command::new("cp")

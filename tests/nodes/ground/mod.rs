@@ -1,4 +1,4 @@
-//! The ground itself: what happens to a database and to a wire does happen.
+//! Tests of the harness itself: the faults of a database and of a wire do happen.
 
 mod checker;
 mod database;

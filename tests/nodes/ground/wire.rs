@@ -1,4 +1,4 @@
-//! What a wire does to the bytes of two processes.
+//! What a wire does to the bytes between two processes.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use super::super::common::wire::{Delay, State, Wire};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For what is known not to come: nothing depends on how long it is.
+/// The timeout for bytes that are known not to arrive. No result depends on its length.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// A server that answers each line with itself, and tells of each that it has had.
+/// A server that echoes each byte and reports that it has received it.
 struct Echo {
     wire: Wire,
     heard: tokio::sync::mpsc::UnboundedReceiver<u8>,
@@ -210,7 +210,7 @@ async fn a_wire_breaks_in_the_middle_of_an_answer() {
     for stream in [&mut old, &mut new] {
         stream.write_all(&[1, 2, 3, 4, 5]).await.unwrap();
         let mut heard = Vec::new();
-        // Whether the end is a reset or not, what came before it has come.
+        // Whether the end is a reset or not, the bytes before it have arrived.
         let _ = timeout(PATIENCE, stream.read_to_end(&mut heard))
             .await
             .unwrap();

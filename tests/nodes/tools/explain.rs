@@ -20,14 +20,14 @@ fn time(value: &Value) -> Timestamp {
 
 const BOUNDED: [(&str, &str); 1] = [("WAXSEAL_MAX_STALENESS", "3s")];
 
-/// A node that lost the database goes on accepting for a while: never after the instant that was printed.
+/// A node that lost the database accepts for a while, but never after the printed instant.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_instant_is_not_before_the_last_use() {
     let postgres = Postgres::start();
     let wire = Wire::to_port(postgres.port()).await;
     let databases = [postgres.url(), postgres.url_through(&wire)];
     let nodes = Nodes::start(&databases, &BOUNDED, &users());
-    // On a slow machine it may not be used between the revocation and the end of what the node knew.
+    // On a slow machine the token may not be used between the revocation and the end of the node's freshness.
     for _ in 0..20 {
         if used_after_it_was_written(&nodes, &wire).await {
             return;
@@ -52,7 +52,7 @@ async fn used_after_it_was_written(nodes: &Nodes, wire: &Wire) -> bool {
         let (http, url, token) = (http.clone(), second.url.clone(), token.clone());
         tokio::spawn(async move {
             while !done.load(Ordering::SeqCst) {
-                // It was accepted at this time or later.
+                // The token was accepted at this time or later.
                 let asked = SystemClock.now().millis();
                 if verify(&http, &url, &token).await == 200 {
                     used.store(asked, Ordering::SeqCst);
@@ -66,7 +66,7 @@ async fn used_after_it_was_written(nodes: &Nodes, wire: &Wire) -> bool {
         let run = move || first.ok(&["revoke", "user", "alice", "--explain", "--json"], "");
         parsed(&tokio::task::spawn_blocking(run).await.unwrap())
     };
-    // It would go on until its list is too old, and that is so when the command has ended.
+    // The node accepts until its list is too old, which is the case once the command has ended.
     assert_ne!(verify(&http, &second.url, &token).await, 200);
     tokio::time::sleep(Duration::from_millis(500)).await;
     done.store(true, Ordering::SeqCst);
@@ -92,7 +92,7 @@ async fn used_after_it_was_written(nodes: &Nodes, wire: &Wire) -> bool {
     used > written
 }
 
-/// A node that stands, alone, so that nobody takes it out of the register.
+/// A single, paused node, so that no other node dismisses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_says_who_has_it_and_whose_time_ran_out() {
     let postgres = Postgres::start();
@@ -134,7 +134,7 @@ async fn it_says_who_has_it_and_whose_time_ran_out() {
         (&row["at_first"], &row["state"]),
         (&"not_yet".into(), &"ran_out".into())
     );
-    // Its bound, the margin of two clocks, and the millisecond that the wall clock rounds up.
+    // The bound, the margin of two clocks, and the millisecond by which the wall clock rounds up.
     let bound = Duration::from_millis(3000 + 150 + 50 + 1);
     assert_eq!(
         time(&row["refuses_from"]),
@@ -171,7 +171,7 @@ async fn of_one_node_on_a_file_it_says_that_it_is_not_registered() {
         "{text}"
     );
 
-    // Also if the command believes that it is fenced.
+    // Also if the command's own settings say `fenced`.
     let mut wrong = node.command(&["revoke", "all", "--explain", "--json"]);
     let printed = wrong.env("WAXSEAL_LOGOUT", "fenced").output().unwrap();
     let printed = parsed(std::str::from_utf8(&printed.stdout).unwrap());
@@ -181,7 +181,7 @@ async fn of_one_node_on_a_file_it_says_that_it_is_not_registered() {
     let text = String::from_utf8(printed.stdout).unwrap();
     assert!(text.contains("not entered anywhere"), "{text}");
 
-    // With fenced logouts it is registered, on a file too.
+    // With fenced logouts a node is registered, with SQLite too.
     let fenced = [("WAXSEAL_LOGOUT", "fenced")];
     let nodes = Nodes::start(&["sqlite".to_owned()], &fenced, &users());
     let text = nodes.0[0].ok(&["revoke", "user", "alice", "--explain"], "");

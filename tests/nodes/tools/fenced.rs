@@ -1,4 +1,4 @@
-//! Where logouts are fenced, a command is done when no node accepts what it ended.
+//! With fenced logouts, a command ends only when no node accepts what it revoked.
 
 use serde_json::Value;
 use waxseal::store::key_folder;
@@ -28,7 +28,7 @@ async fn a_revocation_is_done_when_no_node_accepts_the_token() {
         }
         assert!(done["fence"]["ms"].is_u64(), "{done}");
     }
-    // One that stands for longer than it may serve: it is waited for, and accepts nothing when it goes on.
+    // A node is paused for longer than it may serve: the command waits for it, and it accepts nothing when it resumes.
     let token = login(&http, &first.url, "alice").await;
     accepts(&http, second, &token).await;
     second.pause();
@@ -37,7 +37,7 @@ async fn a_revocation_is_done_when_no_node_accepts_the_token() {
     assert_ne!(verify(&http, &second.url, &token).await, 200);
 }
 
-/// Each command but for one node, which stands: nobody else takes it out of the register.
+/// Each command runs against one paused node, so that no other node dismisses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_that_ends_something_waits_and_says_for_whom() {
     let postgres = Postgres::start();
@@ -79,7 +79,7 @@ async fn every_command_that_ends_something_waits_and_says_for_whom() {
             "{command:?}: {done}"
         );
     }
-    // What ends nothing waits for nobody, and for people it is said in words.
+    // A command that ends nothing waits for no node. Without `--json` the result is in words.
     ready(&http, &node.site()).await;
     node.pause();
     let done = parsed(&node.ok(&["user", "enable", "bob", "--json"], ""));
@@ -108,7 +108,7 @@ async fn a_bounded_command_waits_for_nobody() {
     assert_eq!(done["fence"], Value::Null);
 }
 
-/// The log can be written and the register cannot be read: then it is said that it is written.
+/// The log can be written, but the register cannot be read: the command reports that the revocation is written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_register_that_cannot_be_read_is_no_success_and_hides_nothing() {
     let postgres = Postgres::start();
@@ -129,14 +129,14 @@ async fn a_register_that_cannot_be_read_is_no_success_and_hides_nothing() {
     let explained = run(&["revoke", "user", "alice", "--explain", "--json"]);
     refused(&explained, 1, &["it IS written"]);
     assert_eq!(explained.stdout, b"");
-    // A password that was made is in no other place.
+    // The generated password is shown nowhere else.
     let made = run(&["user", "passwd", "bob"]);
     refused(&made, 1, &["it IS written"]);
     let text = String::from_utf8(made.stdout).unwrap();
     assert!(text.contains("password: "), "{text}");
 }
 
-/// Another request may be waiting for that node still.
+/// Another request may still be waiting for that node.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_revoked_here_already_is_answered_for_all_nodes() {
     let postgres = Postgres::start();

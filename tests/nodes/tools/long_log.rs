@@ -1,4 +1,4 @@
-//! A long log moves page by page.
+//! `waxseal migrate` moves a long log page by page.
 
 use std::fs;
 use std::path::Path;
@@ -16,13 +16,13 @@ use super::super::common::postgres::Postgres;
 use super::super::nodes::Nodes;
 use super::{parsed, users};
 
-/// More than one page of each; set MOVE_ENTRIES=1000000 for a figure.
+/// More than one page of each table. `MOVE_ENTRIES=1000000` gives a figure.
 fn entries() -> i64 {
     let wanted = std::env::var("MOVE_ENTRIES").ok();
     wanted.map_or(5001, |text| text.parse().unwrap())
 }
 
-/// Adds entries to the log as the service would, with holes where compaction was, and rows beside it.
+/// Adds entries to the log as the service would, with gaps where it was compacted, and rows in the other tables.
 async fn fill(file: &Path, entries: i64) -> i64 {
     let options = SqliteConnectOptions::new().filename(file);
     let mut connection = options.connect().await.unwrap();
@@ -123,7 +123,7 @@ async fn a_long_log_moves_page_by_page() {
         ("4001", "129", "2000")
     );
 
-    // The node reads all of it, and by its hashes.
+    // The node reads the whole log and checks its hashes.
     let mut command = node.command(&["revoke", "all", "--json"]);
     command.env("WAXSEAL_DATABASE", postgres.url());
     let output = command.output().unwrap();

@@ -1,4 +1,4 @@
-//! `waxseal migrate`: a SQLite installation moves to PostgreSQL, with all that was revoked.
+//! `waxseal migrate`: a SQLite installation moves to PostgreSQL with all its revocations.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ use super::super::load::client;
 use super::super::nodes::{Node, Nodes};
 use super::{PATIENCE, accepts, login, parsed, refused, users, verify};
 
-/// An installation on a file, with what it can have, and its one node stopped.
+/// A SQLite installation with a row in every table, whose one node is stopped.
 struct Installation {
     nodes: Nodes,
     live: String,
     dead: Vec<String>,
-    /// A client's ID and its secret.
+    /// A client's ID and secret.
     service: [String; 2],
     http: reqwest::Client,
 }
@@ -45,7 +45,7 @@ impl Installation {
         assert_eq!(logout.send().await.unwrap().status(), 204);
         let body = json!({ "username": "alice", "password": PASSWORD });
         let request = http.post(format!("{}/login", node.url)).json(&body);
-        // What a text can have in it that JSON and SQL have a meaning for.
+        // Characters that are special in JSON and SQL.
         let request = request.header("user-agent", r#"It's "a\browser" $1 {}"#);
         let answer: Value = request.send().await.unwrap().json().await.unwrap();
         let live = answer["access_token"].as_str().unwrap().to_owned();
@@ -90,7 +90,7 @@ impl Installation {
         parsed(std::str::from_utf8(&output.stdout).unwrap())
     }
 
-    /// That the node serves on that database as if nothing had happened.
+    /// Asserts that the node serves on that database with all its state.
     async fn goes_on(&self, database: &str) {
         let node = self.node();
         let mut command = node.command(&["serve"]);
@@ -119,7 +119,7 @@ impl Installation {
         assert!(text.matches("\"created_at\"").count() >= 2, "{text}");
     }
 
-    /// That everything is here as before, and the other side has nothing.
+    /// Asserts that the source is unchanged and the target is empty.
     async fn is_as_before(&self, postgres: &Postgres) {
         assert!(!self.data("waxseal.db.migrated").exists());
         for table in [
@@ -131,7 +131,7 @@ impl Installation {
             "mark",
         ] {
             let count = postgres.try_sql(&format!("SELECT count(*) FROM {table}"));
-            // Not even a table, unless somebody made it before.
+            // The target has no tables at all, unless they existed before.
             let none = count.as_ref().map_or_else(
                 |cause| cause.contains("does not exist"),
                 |count| count == "0",
@@ -142,7 +142,7 @@ impl Installation {
     }
 }
 
-/// What both engines must have the same.
+/// Queries whose result must be equal on both engines.
 const ROWS: [&str; 7] = [
     r#"SELECT seq, scope, key, "from", coalesce(spared, ''), expires_at, reason, at, coalesce(grace_until, -1), HEX(hash) FROM revocation ORDER BY seq"#,
     r#"SELECT id, username, password_hash, CASE WHEN enabled THEN 1 ELSE 0 END, created_at, version, newest_lineage, "from", coalesce(spared, '') FROM "user" ORDER BY id"#,
@@ -170,7 +170,7 @@ async fn in_file(path: &std::path::Path, sql: &str) -> String {
     let mut connection = options.connect().await.unwrap();
     let sql = sqlx::AssertSqlSafe(sql.to_owned());
     let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
-    // What it leaves in another file would be missing in a copy.
+    // Closing the connection writes to this file what would otherwise be missing in a copy.
     connection.close().await.unwrap();
     let cell = |row: &sqlx::sqlite::SqliteRow, column: usize| {
         let number = row
@@ -222,7 +222,7 @@ async fn all_that_there_is_moves_and_goes_on() {
         "the file and the lock: {left:?}"
     );
 
-    // Other nodes may drop what would show that the log goes on from this node's mark.
+    // Other nodes may drop the entries that prove that the log continues from this node's mark.
     assert_eq!(
         postgres.sql("SELECT seq, former_seq FROM mark"),
         format!("{seq}|{seq}")
@@ -234,7 +234,7 @@ async fn all_that_there_is_moves_and_goes_on() {
         parsed(std::str::from_utf8(&command.output().unwrap().stdout).unwrap())
     };
     assert_eq!(revoked["seq"], seq + 1);
-    // Nobody serves on by mistake, and nobody writes to what is left.
+    // No command serves from or writes to the old file by mistake.
     for command in [
         &["user", "list"][..],
         &["user", "add", "carol"],
@@ -267,7 +267,7 @@ async fn a_database_that_is_not_empty_is_refused() {
     );
     postgres.sql("DROP TABLE orders");
     let other = Installation::new().await;
-    // To look into it makes its tables, and leaves them empty.
+    // Reading the database creates its tables and leaves them empty.
     let mut look = other.node().command(&["user", "list"]);
     assert!(
         look.env("WAXSEAL_DATABASE", postgres.url())
@@ -308,7 +308,7 @@ async fn a_running_server_and_bad_addresses_are_refused() {
     here.is_as_before(&postgres).await;
 }
 
-/// An older copy that was put back must not become the newest by moving.
+/// A restored older copy must not become the newest state by a migration.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_copy_is_refused() {
     let postgres = Postgres::start();
@@ -317,7 +317,7 @@ async fn an_older_copy_is_refused() {
     here.node().ok(&["revoke", "all"], "");
     fs::rename(here.data("copy"), here.data("waxseal.db")).unwrap();
     for beside in ["waxseal.db-wal", "waxseal.db-shm"] {
-        // They belong to the database from before, and are there if it was not closed.
+        // These files belong to the previous database, and exist if it was not closed.
         let _ = fs::remove_file(here.data(beside));
     }
     refused(
@@ -328,7 +328,7 @@ async fn an_older_copy_is_refused() {
     assert!(postgres.sql_as_owner("SELECT count(*) FROM head").is_err());
 }
 
-/// Waits until the copy is half made, and something stands in its way.
+/// Waits until the copy is half done and blocked by a lock.
 fn is_held_up(postgres: &Postgres) {
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waxseal' AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO client%'";
     for _ in 0..3000 {
@@ -382,7 +382,7 @@ async fn a_failure_in_the_middle_leaves_both_sides_as_they_were() {
     here.goes_on(&postgres.url()).await;
 }
 
-/// The copy is committed and the process dies before it puts the file aside.
+/// The copy is committed, and the process dies before it renames the file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_committed_is_finished_by_another_run() {
     let postgres = Postgres::start();
@@ -394,14 +394,14 @@ async fn what_was_committed_is_finished_by_another_run() {
     fs::copy(here.data("copy"), &file).unwrap();
     here.moved(&postgres.url());
     assert!(aside.exists() && !file.exists());
-    // Closed, and not yet put aside: what is open still writes nothing.
+    // The file is closed and not yet renamed: a process that opens it still writes nothing.
     fs::rename(&aside, &file).unwrap();
     let output = here.node().command(&["user", "disable", "alice"]).output();
     refused(&output.unwrap(), 1, &["moved to PostgreSQL"]);
     here.moved(&postgres.url());
     assert!(aside.exists() && !file.exists());
     here.goes_on(&postgres.url()).await;
-    // It went on by itself in between: then nobody can say which of the two counts.
+    // The old installation ran on in between, so it is undecidable which of the two counts.
     fs::remove_file(&aside).unwrap();
     fs::rename(here.data("copy"), &file).unwrap();
     refused(&here.run(&postgres.url()), 1, &["older copy"]);

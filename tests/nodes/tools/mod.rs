@@ -1,4 +1,4 @@
-//! The commands of operators beside several nodes.
+//! The operators' commands, beside several nodes.
 
 mod explain;
 mod fenced;
@@ -23,7 +23,7 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| panic!("not JSON: {text:?}"))
 }
 
-/// What a command said that failed.
+/// Asserts that a command failed, and returns its error output.
 fn refused(output: &Output, code: i32, words: &[&str]) -> String {
     let talk = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{output:?}");
@@ -43,14 +43,14 @@ async fn login(http: &reqwest::Client, url: &str, name: &str) -> String {
     body["access_token"].as_str().unwrap().to_owned()
 }
 
-/// What a node says of a token; 0 if it does not answer.
+/// A node's status for a token; 0 if it does not answer.
 async fn verify(http: &reqwest::Client, url: &str, token: &str) -> u16 {
     let request = http.get(format!("{url}/verify")).bearer_auth(token);
     let answer = request.send().await;
     answer.map_or(0, |answer| answer.status().as_u16())
 }
 
-/// Waits until a node accepts the token, as one does that has just come up.
+/// Waits until a node accepts the token; a node that has just started may take a while.
 async fn accepts(http: &reqwest::Client, node: &Node, token: &str) {
     for _ in 0..3000 {
         if verify(http, &node.url, token).await == 200 {

@@ -1,4 +1,4 @@
-//! A stranger's axum app: two routes, one of which is for anybody.
+//! An app that embeds the library in axum: one route needs a session, the other one does not.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::get;
 use waxseal::{Session, Verifier};
 
-/// `/mine` needs a session; `/hello` takes one if it is there.
+/// `/mine` needs a session; `/hello` uses one if the request has it.
 pub fn app(verifier: Arc<Verifier>) -> Router {
     let mine = get(async |session: Session| session.subject().to_string());
     let hello = get(async |session: Option<Session>| match session {

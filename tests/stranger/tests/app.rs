@@ -1,4 +1,4 @@
-//! The library alone: keys from a JWK set, a list that is fed by hand, the extractor.
+//! The library alone: keys from a JWK set, a list that the app fills, and the extractor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,7 @@ fn place(algorithm: Algorithm) -> Place {
     }
 }
 
-/// What a stranger can make of the key endpoints' texts.
+/// The keyring that an app builds from the texts of the key endpoints.
 fn as_published(key: &SigningKey) -> Keyring {
     let published = Keyring::from_verifying_keys([key.public().clone()]).unwrap();
     let now = Timestamp::EPOCH;
@@ -121,7 +121,7 @@ async fn a_strangers_app_is_protected() {
             place.get("/hello", Some("Bearer x.y.z")).await.0,
             StatusCode::UNAUTHORIZED
         );
-        // Credentials for somebody else are none here.
+        // Credentials of another scheme count as none.
         assert_eq!(
             place.get("/hello", Some("Basic eDp5")).await,
             (StatusCode::OK, "hello, stranger".to_owned())
@@ -198,7 +198,7 @@ async fn below_its_layer_the_cookie_counts_and_is_left_to_its_issuer() {
     let two = format!("{good}; {COOKIE_NAME}={token}");
     assert_eq!(get(&layered, &two).await, StatusCode::BAD_REQUEST);
 
-    // Its issuer renewed it: it stays good for the grace.
+    // The issuer renewed the session: the old generation stays valid for the grace.
     place.list.apply(&Revocation {
         seq: 1,
         target: Target::Session(claims.session_id.lineage),
