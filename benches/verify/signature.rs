@@ -12,8 +12,8 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
     Ed25519KeyPair, Signature, UnparsedPublicKey, VerificationAlgorithm,
 };
-use waxseal::key::Algorithm;
 use waxseal::encoding::base64url;
+use waxseal::key::Algorithm;
 use waxseal::token::{self, paseto};
 
 use crate::Size;

@@ -82,7 +82,7 @@ pub enum Doing {
     /// A token for the feed.
     Token,
     /// A page of the feed.
-    FeedPage,
+    Page,
     /// The stream of the feed.
     Stream,
 }
@@ -93,7 +93,7 @@ impl Doing {
         match self {
             Self::Keys => "/.well-known/jwks.json",
             Self::Token => "/oauth/token",
-            Self::FeedPage | Self::Stream => "/revocations",
+            Self::Page | Self::Stream => "/revocations",
         }
     }
 }
@@ -103,7 +103,7 @@ impl fmt::Display for Doing {
         f.write_str(match self {
             Self::Keys => "getting the keys",
             Self::Token => "getting a token for the feed",
-            Self::FeedPage => "reading the feed",
+            Self::Page => "reading the feed",
             Self::Stream => "listening to the feed",
         })
     }
@@ -224,7 +224,7 @@ impl IssuerClient {
             FeedPosition::Delta(seq) => format!("after={seq}"),
             FeedPosition::Snapshot(seq) => format!("snapshot={seq}"),
         };
-        let path = format!("{}?{from}&nonce={nonce}", Doing::FeedPage.path());
+        let path = format!("{}?{from}&nonce={nonce}", Doing::Page.path());
         let token = self.token().await?;
         let answer = self
             .http
@@ -236,12 +236,10 @@ impl IssuerClient {
             )
             .await;
         match answer {
-            Ok(body) => {
-                serde_json::from_slice(&body).map_err(|_| AskError::Malformed(Doing::FeedPage))
-            }
+            Ok(body) => serde_json::from_slice(&body).map_err(|_| AskError::Malformed(Doing::Page)),
             Err(cause) => {
                 self.refused(&cause).await;
-                Err(AskError::Http(Doing::FeedPage, cause))
+                Err(AskError::Http(Doing::Page, cause))
             }
         }
     }

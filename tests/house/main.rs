@@ -19,6 +19,7 @@ const ROOMS: [&[&str]; 21] = [
     &["crypto"],
     &["key"],
     &[
+        "token/error",
         "token/mod",
         "token/jws",
         "token/jwt",

@@ -86,7 +86,10 @@ fn lies(key: &Arc<SigningKey>, old: &[u8]) -> Vec<(&'static str, Lie)> {
             with_key(|said| said.nonce = "AAAA".to_owned()),
         ),
         ("another reader's", with_key(|said| said.aud.push('0'))),
-        ("issuer (iss) does not match", with_key(|said| said.iss.push('0'))),
+        (
+            "issuer (iss) does not match",
+            with_key(|said| said.iss.push('0')),
+        ),
         (
             "a seq that goes back",
             with_key(|said| {

@@ -160,7 +160,7 @@ async fn each_change_ends_the_sessions_from_before_and_none_after(stage: Stage) 
         at = Timestamp::from_millis(start.first_lineage);
     }
     let user = store.login_user(alice).await.unwrap().unwrap();
-    assert_eq!((user.password_hash.as_str(), user.enabled), ("new", true));
+    assert_eq!((user.password_hash.as_str(), user.enabled), ("newer", true));
 }
 
 async fn ones_own_password_spares_ones_session_and_loses_to_another(stage: Stage) {

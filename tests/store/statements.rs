@@ -9,7 +9,8 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr, Sqlite
 use super::stage::Stage;
 
 /// The statements for PostgreSQL alone, because SQLite has no equivalent.
-const POSTGRES_ALONE: [&str; 19] = [
+const POSTGRES_ALONE: [&str; 20] = [
+    "SNAPSHOT",
     "HEAD_AT_PRIMARY",
     "LOCK_HEAD",
     "APPEND_AT_SERVER",
@@ -30,7 +31,8 @@ const POSTGRES_ALONE: [&str; 19] = [
     "FORGET_OTHER_NETWORKS",
     "FORGET_NETWORKS",
 ];
-const SQLITE_ALONE: [&str; 8] = [
+const SQLITE_ALONE: [&str; 9] = [
+    "EXPIRED_FAILURE",
     "APPEND",
     "DROP",
     "ENTRIES",

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
+use waxseal::encoding::base64url;
 use waxseal::id::{Lineage, UserId};
 use waxseal::key::{Format, SigningKey, pem_from_jwk};
 use waxseal::keyring::{Keyring, SharedKeyring};
@@ -24,7 +25,6 @@ use waxseal::revocation::freshness::Freshness;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::{ALL, Reason, Revocation, Target};
 use waxseal::time::{Clock, ManualClock, Timestamp};
-use waxseal::encoding::base64url;
 use waxseal::token;
 use waxseal::verifier::Verifier;
 use waxseal::{claims::Claims, session};

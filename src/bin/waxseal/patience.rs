@@ -279,7 +279,7 @@ mod tests {
     use tokio::time::{sleep, timeout};
 
     use super::*;
-    use crate::connections::{Connections, Meters};
+    use crate::connections::{ConnectionMetrics, Connections};
 
     fn connection(buffer: usize) -> (DuplexStream, Watched<DuplexStream>, Arc<Activity>) {
         let (client, server) = duplex(buffer);
@@ -320,7 +320,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (_client, accepted) = tokio::join!(client, listener.accept());
         let (stream, peer) = accepted.unwrap();
-        let place = Connections::new(1, &[], Meters::default()).admit(peer.ip());
+        let place = Connections::new(1, &[], ConnectionMetrics::default()).admit(peer.ip());
         let place = place.unwrap();
         let (watched, _) = Patience
             .accept(Admitted { stream, place }, ())

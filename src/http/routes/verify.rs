@@ -19,7 +19,7 @@ use crate::http::presented::Carrier;
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
 use crate::id::MOST_BYTES;
-use crate::verifier::Values;
+use crate::verifier::HeaderValues;
 
 /// The headers for the method of the original request. They can make the answer only stricter, because any client can
 /// send them.
@@ -88,7 +88,7 @@ fn identity(principal: &Principal) -> HeaderMap {
     headers
 }
 
-fn of_session(claims: &Claims) -> Values {
+fn of_session(claims: &Claims) -> HeaderValues {
     values([
         claims.subject.written(&mut [0; MOST_BYTES]),
         claims.session_id.written(&mut [0; MOST_BYTES]),
@@ -97,7 +97,7 @@ fn of_session(claims: &Claims) -> Values {
     ])
 }
 
-fn of_service(claims: &ClientClaims) -> Values {
+fn of_service(claims: &ClientClaims) -> HeaderValues {
     let mut place = [0; MOST_BYTES];
     let client = claims.client.written(&mut place);
     values([client, "", client, &claims.scopes.to_string()])
@@ -109,7 +109,7 @@ const NOTHING: HeaderValue = HeaderValue::from_static("");
 const ROOM: usize = 16;
 
 /// Perf: stores all values in one allocation, because sharing one costs less than sharing four.
-fn values(texts: [&str; 4]) -> Values {
+fn values(texts: [&str; 4]) -> HeaderValues {
     let mut rest = Bytes::from(texts.concat());
     texts.map(|text| HeaderValue::from_maybe_shared(rest.split_to(text.len())).unwrap_or(NOTHING))
 }
