@@ -44,7 +44,7 @@ pub struct LoginRates {
     /// The rate per address, or per /64 for IPv6.
     pub address: Rate,
     /// The rate per account: for each known network of the owner separately, and for all other networks together.
-    /// Consecutive failures slow the latter further: see [`Slowdown`].
+    /// Consecutive failures slow the latter further: see [`Slowdown`](super::Slowdown).
     pub account: Rate,
 }
 
