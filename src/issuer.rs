@@ -227,7 +227,7 @@ impl Issuer {
         let login = self.begin(class, username, password, origin);
         let login = login.instrument(tracing::debug_span!("login")).await;
         match &login {
-            Ok(_) => begun.ended(Login::LetIn),
+            Ok(_) => begun.ended(Login::Success),
             Err(LoginError::Refused) => begun.ended(Login::Refused),
             Err(_) => {}
         }

@@ -14,7 +14,7 @@ use crate::id::KeyId;
 use crate::key::{Format, KeyError, SigningKey, VerifyingKey};
 use crate::schedule::{self, Planned, ScheduleError, Times};
 use crate::time::Timestamp;
-use crate::token;
+use crate::token::{self, KnownHeader};
 
 /// The reason why keys cannot form a keyring.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +60,7 @@ pub struct Keyring {
     signing: BTreeMap<KeyId, SigningKey>,
     verifying: BTreeMap<KeyId, (VerifyingKey, Times)>,
     /// The keys by the encoded text with which they name themselves in a token.
-    naming: BTreeMap<String, (VerifyingKey, Times)>,
+    by_header: BTreeMap<String, (VerifyingKey, Times)>,
 }
 
 impl Keyring {
@@ -112,9 +112,9 @@ impl Keyring {
                 return Err(KeyringError::of_twins(twin, key));
             }
         }
-        let naming = keys
+        let by_header = keys
             .iter()
-            .filter_map(|key| Some((token::naming(&key.0)?, key.clone())))
+            .filter_map(|key| Some((token::encoded_header_of(&key.0)?, key.clone())))
             .collect();
         let verifying = keys
             .into_iter()
@@ -124,7 +124,7 @@ impl Keyring {
             plan,
             signing: BTreeMap::new(),
             verifying,
-            naming,
+            by_header,
         })
     }
 
@@ -171,8 +171,9 @@ impl Keyring {
     }
 
     /// The key that names itself with this text in a token. The caller checks its times.
-    pub(crate) fn named(&self, naming: &str) -> Option<&(VerifyingKey, Times)> {
-        self.naming.get(naming)
+    pub(crate) fn find_by_header(&self, header: &str) -> Option<(KnownHeader<'_>, &Times)> {
+        let (text, (key, times)) = self.by_header.get_key_value(header)?;
+        Some((KnownHeader { text, key }, times))
     }
 
     /// The keys of this format to publish: those that verify at `now`, ordered by key ID.

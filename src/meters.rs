@@ -57,7 +57,7 @@ labels! {
     }
     /// The outcome of a login.
     Login: "waxseal_logins_total", "outcome" {
-        LetIn "let_in",
+        Success "success",
         Refused "refused",
         Limited "limited",
         Failed "failed",

@@ -21,7 +21,7 @@ use crate::revocation::TargetKind;
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::{Dead, RevocationList};
 use crate::time::{Clock, Timestamp};
-use crate::token::{Malformed, UntrustedToken};
+use crate::token::{self, Malformed, UntrustedToken};
 use memo::Memo;
 use verified::SignedClaims;
 
@@ -238,17 +238,15 @@ impl Verifier {
         keyring: &Keyring,
         now: Timestamp,
     ) -> Result<Verified, Refusal> {
-        let mut known = None;
-        let token = UntrustedToken::parse_known(text, |naming| {
-            known = keyring.named(naming);
-            known.map(|(key, _)| key)
-        })?;
+        let header = token::encoded_header(text);
+        let known = header.and_then(|header| keyring.find_by_header(header));
+        let token = UntrustedToken::parse_with(text, known.map(|(known, _)| known))?;
         if !self.accepts.contains(&token.format()) {
             return Err(Malformed::Format.into());
         }
-        let known = known.filter(|(key, _)| key.kid() == token.kid());
+        let known = known.filter(|(known, _)| known.key.kid() == token.kid());
         let key = match known {
-            Some((key, times)) => times.verifies(now).then_some(key),
+            Some((known, times)) => times.verifies(now).then_some(known.key),
             None => keyring.verifying(token.kid().as_str(), now),
         };
         let Some(key) = key else {

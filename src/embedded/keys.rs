@@ -56,7 +56,7 @@ impl Waxseal {
             match tokio::task::spawn_blocking(date).await {
                 Ok(Ok(true)) => {
                     tracing::warn!(
-                        "the keys were made by a clock that was ahead; nothing was signed with them, and they are dated anew"
+                        "the keys were made by a clock that was ahead; nothing was signed with them, so they were re-dated"
                     );
                     return self.reload_keys().await;
                 }

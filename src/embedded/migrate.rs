@@ -68,7 +68,7 @@ async fn check(moving: &mut Moving, path: PathBuf, mark: Option<&Mark>) -> Resul
         None => {
             tracing::warn!(
                 mark = %path.display(),
-                "there is no mark: whether the database is an older copy could not be seen"
+                "there is no mark, so an older copy of the database could not be detected"
             );
             Ok(())
         }

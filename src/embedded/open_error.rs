@@ -76,7 +76,7 @@ pub enum OpenError {
     #[error("the node {0} serves by this database; stop every node first")]
     Serving(String),
     /// The database was moved to a PostgreSQL server, and its file was renamed.
-    #[error("the database was moved to a PostgreSQL server, and {path} is what was here: set WAXSEAL_DATABASE to that server. To begin anew, move that file away", path = .0.display())]
+    #[error("the database was moved to a PostgreSQL server, and {path} is the old file: set WAXSEAL_DATABASE to that server. To start with an empty database, move the file away", path = .0.display())]
     Moved(PathBuf),
     /// A file of an earlier migration has the name that this migration needs.
     #[error("{path} is there already, from another migration; move it away first", path = .0.display())]

@@ -229,7 +229,7 @@ async fn open_by(
         if !is_new(&head) {
             tracing::warn!(
                 mark = %file.path().display(),
-                "there was no mark, and one is made: whether the database is an older copy could not be seen"
+                "there was no mark, so an older copy of the database could not be detected; a mark was created"
             );
         }
         file.make(&head)?;

@@ -87,7 +87,7 @@ impl<'a> UntrustedAssertion<'a> {
             None => Ok(None),
             Some(value) => match value.as_integer() {
                 Some(seconds) if seconds >= 0 => Ok(Some(Timestamp::from_secs(seconds))),
-                _ => Err(BadAssertion("a time is no whole number of seconds")),
+                _ => Err(BadAssertion("a time is not a whole number of seconds")),
             },
         };
         let expires_at = time("exp")?.ok_or(BadAssertion("it has no exp"))?;

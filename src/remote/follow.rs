@@ -163,7 +163,7 @@ impl FeedFollower {
                 None if failing => tracing::info!("the revocation feed is followed again"),
                 // Other processes of the same client ask as well, and there is time to ask again.
                 Some(cause) if cause.is_over_quota() && !left.is_zero() => {
-                    tracing::debug!(%cause, "the issuer is asked again later");
+                    tracing::debug!(%cause, "the issuer is unavailable; retrying later");
                 }
                 Some(cause) if !failing => {
                     tracing::error!(%cause, "the revocation feed cannot be followed; tokens will be refused");
@@ -254,7 +254,7 @@ impl FeedFollower {
         loop {
             let mut wait = TRY_AGAIN;
             if let Err(cause) = self.issuer.listen(SILENCE, || bell.notify_one()).await {
-                tracing::debug!(%cause, "the feed's stream broke; it is asked all the same");
+                tracing::debug!(%cause, "the feed's stream broke; polling goes on");
                 let told = cause.retry_after().unwrap_or_default();
                 wait = wait.max(told.min(SILENCE));
             }

@@ -30,7 +30,7 @@ pub(super) const SMALL_BYTES: usize = 64 * 1024;
 #[non_exhaustive]
 pub enum HttpError {
     /// The answer was not complete in time.
-    #[error("no whole answer within {0:?}")]
+    #[error("request timed out after {0:?}")]
     Timeout(Duration),
     /// The connection failed or broke.
     #[error("the connection failed: {0}")]

@@ -31,10 +31,10 @@ impl NodeState {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Has => "has_it",
-            Self::NotYet => "not_yet",
-            Self::RanOut => "ran_out",
-            Self::Gone => "gone",
+            Self::Has => "applied",
+            Self::NotYet => "pending",
+            Self::RanOut => "expired",
+            Self::Gone => "departed",
         }
     }
 }

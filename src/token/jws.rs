@@ -6,6 +6,7 @@ use jsonwebtoken::Header;
 use serde::Serialize;
 
 use super::error::{MAX_TOKEN_BYTES, Malformed, SigningFailed};
+use super::known::KnownHeader;
 use super::types;
 use crate::encoding::base64url;
 use crate::encoding::strict_json::Object;
@@ -60,14 +61,14 @@ impl<'a> UntrustedJws<'a> {
     /// # Errors
     /// [`Malformed`] says what is wrong with the text.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
-        Self::parse_known(text, |_| None)
+        Self::parse_with(text, None)
     }
 
-    /// Does the same. `known` may recognize an encoded header as the one that a key writes when it signs a
-    /// [`types::ACCESS_TOKEN`]. Such a header was parsed once and is not parsed again.
-    pub(super) fn parse_known<'k>(
+    /// Does the same. A header that is `known` as the one that a key writes when it signs a [`types::ACCESS_TOKEN`] is
+    /// not parsed again.
+    pub(super) fn parse_with(
         text: &'a str,
-        known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+        known: Option<KnownHeader<'_>>,
     ) -> Result<Self, Malformed> {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(Malformed::TooLong);
@@ -80,7 +81,8 @@ impl<'a> UntrustedJws<'a> {
         let payload = base64url::decode(payload.as_bytes()).map_err(|_| Malformed::Shape)?;
         let signature = parse_signature(signature)?;
         let signed = signed.as_bytes();
-        let known = known(header).filter(|key| key.algorithm().format() == Format::Jwt);
+        let known = known.and_then(|known| known.key_of(header));
+        let known = known.filter(|key| key.algorithm().format() == Format::Jwt);
         if let Some(key) = known {
             return Ok(Self {
                 signed,

@@ -3,6 +3,7 @@
 mod error;
 pub mod jws;
 pub mod jwt;
+mod known;
 pub mod paseto;
 pub mod payload;
 pub mod statement;
@@ -12,6 +13,7 @@ use crate::claims::{AnyClaims, Claims, ClientClaims};
 use crate::id::KeyId;
 use crate::key::{Format, SigningKey, VerifyingKey};
 pub use error::{MAX_TOKEN_BYTES, Malformed, SigningFailed};
+pub(crate) use known::KnownHeader;
 use payload::Payload;
 
 /// A token of either format whose signature is not checked yet. Its claims cannot be read.
@@ -29,18 +31,18 @@ impl<'a> UntrustedToken<'a> {
     /// # Errors
     /// [`Malformed`] says what is wrong with the text.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
-        Self::parse_known(text, |_| None)
+        Self::parse_with(text, None)
     }
 
-    /// Does the same with the same verdict. If `known` knows the [`naming`] of a key, the naming is not parsed again.
-    pub(crate) fn parse_known<'k>(
+    /// Does the same with the same verdict. A header that is `known` is not parsed again.
+    pub(crate) fn parse_with(
         text: &'a str,
-        known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+        known: Option<KnownHeader<'_>>,
     ) -> Result<Self, Malformed> {
         if text.starts_with(paseto::HEADER) {
-            paseto::UntrustedPaseto::parse_known(text, known).map(Self::Paseto)
+            paseto::UntrustedPaseto::parse_with(text, known).map(Self::Paseto)
         } else {
-            jwt::UntrustedJwt::parse_known(text, known).map(Self::Jwt)
+            jwt::UntrustedJwt::parse_with(text, known).map(Self::Jwt)
         }
     }
 
@@ -71,9 +73,19 @@ impl<'a> UntrustedToken<'a> {
     }
 }
 
-/// The encoded text by which `key` names itself in each token that it signs: the header of a JWT, the footer of a
-/// PASETO. None if the parser would not read such a token as one of this key.
-pub(crate) fn naming(key: &VerifyingKey) -> Option<String> {
+/// The encoded part of a text that would name its key if the text is a token: the header of a JWT, the footer of a
+/// PASETO.
+pub(crate) fn encoded_header(text: &str) -> Option<&str> {
+    if text.starts_with(paseto::HEADER) {
+        text.rsplit_once('.').map(|(_, footer)| footer)
+    } else {
+        text.split_once('.').map(|(header, _)| header)
+    }
+}
+
+/// The encoded text by which `key` names itself in each token that it signs. None if the parser would not read such a
+/// token as one of this key.
+pub(crate) fn encoded_header_of(key: &VerifyingKey) -> Option<String> {
     match key.algorithm().format() {
         Format::Jwt => jwt::header(key),
         Format::Paseto => paseto::encoded_footer(key),

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::error::{MAX_TOKEN_BYTES, Malformed, SigningFailed};
+use super::known::KnownHeader;
 use super::payload;
 use crate::claims::AnyClaims;
 use crate::encoding::base64url;
@@ -114,13 +115,13 @@ impl UntrustedPaseto {
     /// # Errors
     /// [`Malformed`] says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        Self::parse_known(text, |_| None)
+        Self::parse_with(text, None)
     }
 
-    /// Does the same. `known` may know the [`encoded_footer`] of a key.
-    pub(super) fn parse_known<'k>(
+    /// Does the same. A footer that is `known` as the [`encoded_footer`] of a key is not parsed again.
+    pub(super) fn parse_with(
         text: &str,
-        known: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+        known: Option<KnownHeader<'_>>,
     ) -> Result<Self, Malformed> {
         let parts = text
             .strip_prefix(HEADER)
@@ -133,7 +134,8 @@ impl UntrustedPaseto {
             return Err(Malformed::Header("too long"));
         }
         let message = UntrustedMessage::parse(text)?;
-        let kid = match footer.and_then(known) {
+        let known = footer.zip(known);
+        let kid = match known.and_then(|(footer, known)| known.key_of(footer)) {
             Some(key) if key.algorithm() == Algorithm::V4Public => key.kid().clone(),
             _ => named(message.footer())?,
         };
@@ -276,19 +278,21 @@ mod tests {
             let pem = generate_pem(algorithm, &OsRandom::new());
             SigningKey::from_pem(pem.as_bytes(), algorithm.format()).unwrap()
         };
+        let other = key(Algorithm::V4Public);
         let (key, jwt) = (key(Algorithm::V4Public), key(Algorithm::EdDsa));
         let its = encoded_footer(key.public()).unwrap();
         let token = sign_message(b"{}", footer(key.public()).as_bytes(), b"", &key).unwrap();
-        let known = UntrustedPaseto::parse_known(&token, |footer| {
-            assert_eq!(footer, its);
-            Some(key.public())
-        });
+        let with = |text: &str, key| {
+            let known = Some(KnownHeader { text, key });
+            format!("{:?}", UntrustedPaseto::parse_with(&token, known))
+        };
         let read = UntrustedPaseto::parse(&token);
-        assert_eq!(format!("{known:?}"), format!("{read:?}"));
         assert!(read.is_ok());
-        // A key for JWTs never names itself in a PASETO.
-        let taken = UntrustedPaseto::parse_known(&token, |_| Some(jwt.public()));
-        assert_eq!(format!("{taken:?}"), format!("{read:?}"));
+        let read = format!("{read:?}");
+        assert_eq!(with(&its, key.public()), read);
+        // A key for JWTs never names itself in a PASETO, and another footer is parsed.
+        assert_eq!(with(&its, jwt.public()), read);
+        assert_eq!(with("another", other.public()), read);
         assert_eq!(encoded_footer(jwt.public()), None);
     }
 }

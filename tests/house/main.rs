@@ -23,6 +23,7 @@ const ROOMS: [&[&str]; 21] = [
         "token/mod",
         "token/jws",
         "token/jwt",
+        "token/known",
         "token/paseto",
         "token/payload",
         "token/statement",

@@ -359,7 +359,7 @@ fn files_outside_the_folder_or_gone() {
         &format!("{file}/"),
     ] {
         let text = scheduled.with(row, "file", json!(bad));
-        scheduled.refused(&text, &["is no name of a .pem file in the folder"]);
+        scheduled.refused(&text, &["is not the name of a .pem file in the folder"]);
     }
     let gone = scheduled.error_of(&scheduled.with(row, "file", json!("gone.pem")));
     let said = gone.to_string();

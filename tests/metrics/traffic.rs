@@ -162,7 +162,7 @@ async fn the_figures_are_those_of_what_was_done() {
     assert_figures(
         &page,
         &[
-            (LOGINS, &[("outcome", "let_in")], 3.0),
+            (LOGINS, &[("outcome", "success")], 3.0),
             (LOGINS, &[("outcome", "refused")], 1.0),
             (LOGINS, &[("outcome", "limited")], 1.0),
             (LOGINS, &[("outcome", "failed")], 0.0),

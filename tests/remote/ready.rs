@@ -151,7 +151,7 @@ async fn an_issuer_that_is_down_or_silent_or_ill_at_the_start_and_comes_up_later
     let check = "check the address, and that the issuer runs";
     let [refused, late_words, silence, illness] = [
         ["Connection refused", &down, check],
-        ["no whole answer", &silent, check],
+        ["request timed out", &silent, check],
         ["has not answered", &silent, check],
         ["503", &ill, "look at its log"],
     ];

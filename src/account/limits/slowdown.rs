@@ -158,10 +158,14 @@ impl Failures {
         let Some(failing) = accounts.failing.get_mut(account) else {
             return;
         };
+        let was_slowed = failing.failures >= self.slowdown.free;
         failing.failures = failing.failures.saturating_sub(1);
         failing.next = now;
         if failing.failures == 0 {
             accounts.failing.remove(account);
+        }
+        if was_slowed {
+            accounts.changed.insert(*account);
         }
     }
 

@@ -210,7 +210,7 @@ pub enum RevokeTarget {
 
 /// Parses a duration such as `90s`, `15m`, `12h` or `30d`, of at most 3650 days.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wanted = || format!("{text:?} is no duration such as 90s, 15m, 12h or 30d");
+    let wanted = || format!("{text:?} is not a duration such as 90s, 15m, 12h or 30d");
     let unit = text.chars().last().ok_or_else(wanted)?;
     let seconds = match unit {
         's' => 1,

@@ -98,7 +98,7 @@ fn wanted(name: &str, scope: &str, audiences: Vec<String>) -> Result<Client, Fai
     };
     if let Some(odd) = audiences.iter().find(|audience| !fits(audience)) {
         return Err(Failure::Usage(format!(
-            "--audience {odd:?} is no URL or name of who the tokens are for, of at most {MAX_AUDIENCE_BYTES} bytes and without spaces"
+            "--audience {odd:?} is not a URL or a name of at most {MAX_AUDIENCE_BYTES} bytes and without spaces"
         )));
     }
     let created_at = SystemClock.now();

@@ -297,7 +297,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         return Err(bad(
             "audience",
             "",
-            "the URL or name of who the tokens are for",
+            "the URL or name of the service that accepts the tokens",
         ));
     }
     if mark_is_apart(&settings).is_err() {

@@ -211,15 +211,15 @@ fn line(known: &NodeReport, committed: Instant) -> String {
     let NodeReport { id, name, .. } = known;
     let when = committed.wall_at(known.refuses_from);
     match known.standing {
-        NodeState::Has => format!("{name} {id}: has it"),
+        NodeState::Has => format!("{name} {id}: applied"),
         NodeState::NotYet => format!(
-            "{name} {id}: not yet; refuses every token from {when} on unless it has it by then"
+            "{name} {id}: pending; refuses every token from {when} unless it has applied the revocation"
         ),
         NodeState::RanOut => format!(
-            "{name} {id}: its time ran out; it refuses every token from {when} on until it has it"
+            "{name} {id}: lease expired; refuses every token from {when} until it has applied the revocation"
         ),
         NodeState::Gone => {
-            format!("{name} {id}: has left the register or was taken out, and serves no more")
+            format!("{name} {id}: departed; left the register or was removed, and no longer serves")
         }
     }
 }

@@ -404,7 +404,7 @@ async fn import(config: &Config, output: Output) -> Result<(), Failure> {
         .add_pem(&pem, format, now)
         .map_err(Failure::refused)?;
     let first =
-        !schedule::of(&change.plan, format as Format).any(|key| key.times.signs_from.is_some());
+        !schedule::of(&change.plan, format).any(|key| key.times.signs_from.is_some());
     let times = if first {
         Times::first(now)
     } else {

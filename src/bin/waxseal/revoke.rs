@@ -96,6 +96,6 @@ pub async fn run(
 fn lineage(text: &str) -> Result<Lineage, Failure> {
     let session = text.parse::<SessionId>().map(|id| id.lineage);
     session.or_else(|_| text.parse()).map_err(|_| {
-        Failure::Usage(format!("{text:?} is no session ID; it is the sid claim of the token, see: waxseal token inspect"))
+        Failure::Usage(format!("{text:?} is not a session ID, which is the sid claim of the token; see: waxseal token inspect"))
     })
 }

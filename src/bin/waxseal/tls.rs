@@ -210,7 +210,7 @@ fn server_config(
     let validity = expiry::validity(first);
     let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(|cause| match cause {
         _ if has(&content.key, b"ENCRYPTED") => key_file.bad(
-            "it has a passphrase, which nobody can type here; write it without one: openssl pkey -in KEY -out NEW",
+            "it has a passphrase, and the service cannot ask for it; remove it: openssl pkey -in KEY -out NEW",
         ),
         pem::Error::NoItemsFound => key_file.bad(
             "it has no private key: a PEM file with BEGIN PRIVATE KEY, BEGIN EC PRIVATE KEY or BEGIN RSA PRIVATE KEY is needed, without a passphrase",

@@ -46,7 +46,7 @@ impl TrustedProxies {
     /// Logs once, since it would be true of every request. At `info`, because any client can cause it.
     fn tell(&self, why: &str) {
         if !self.0.told.swap(true, Ordering::Relaxed) {
-            tracing::info!("logins cannot be told apart by address: {why}");
+            tracing::info!("logins are limited together, and not by client address: {why}");
         }
     }
 

@@ -67,7 +67,7 @@ pub(super) fn read(folder: &Path) -> Result<Option<Vec<ScheduledKey>>, KeyFolder
 fn entry(row: ManifestRow) -> Result<ScheduledKey, String> {
     let time = |text: &str| {
         Timestamp::parse_rfc3339(text)
-            .ok_or_else(|| format!("{text:?} of {} is no RFC 3339 time", row.kid))
+            .ok_or_else(|| format!("{text:?} of {} is not an RFC 3339 time", row.kid))
     };
     let time_or_never = |text: &Option<String>| text.as_deref().map_or(Ok(Timestamp::NEVER), time);
     let algorithm = Algorithm::ALL
@@ -75,7 +75,7 @@ fn entry(row: ManifestRow) -> Result<ScheduledKey, String> {
         .find(|algorithm| algorithm.name() == row.algorithm);
     if row.file.contains('/') || !row.file.ends_with(".pem") {
         return Err(format!(
-            "{:?} is no name of a .pem file in the folder",
+            "{:?} is not the name of a .pem file in the folder",
             row.file
         ));
     }

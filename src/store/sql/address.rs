@@ -40,7 +40,7 @@ pub enum BadPostgresUrl {
     SeveralHosts,
     /// The host is neither this machine nor a Unix socket, and the server's certificate would not be checked.
     #[error(
-        "an address on another machine with sslmode={sslmode}, which does not check the server's certificate: whoever is in between could read the password and change the revocation log. Add sslmode=verify-full to the address, and sslrootcert=/path/to/ca.pem if the server's certificate is from a CA of your own"
+        "an address on another machine with sslmode={sslmode}, which does not check the server's certificate: an attacker on the network could read the password and change the revocation log. Add sslmode=verify-full to the address, and sslrootcert=/path/to/ca.pem if the server's certificate is from a CA of your own"
     )]
     Insecure {
         /// The `sslmode` of the address or of `PGSSLMODE`, or the default.

@@ -83,8 +83,8 @@ async fn used_after_it_was_written(nodes: &Nodes, wire: &Wire) -> bool {
         .collect();
     let over = states
         .iter()
-        .filter(|state| ["ran_out", "gone"].contains(state));
-    assert!(states.contains(&"has_it") && over.count() == 1, "{printed}");
+        .filter(|state| ["expired", "departed"].contains(state));
+    assert!(states.contains(&"applied") && over.count() == 1, "{printed}");
     for row in rows {
         assert!(time(&row["refuses_from"]) <= last, "{printed}");
         assert!(!row["name"].as_str().unwrap().is_empty(), "{printed}");
@@ -102,7 +102,7 @@ async fn it_says_who_has_it_and_whose_time_ran_out() {
     let explain = ["revoke", "all", "--explain"];
     ready(&http, &node.site()).await;
     let lines = node.ok(&explain, "");
-    let has_it = |line: &str| line.contains("node-") && line.ends_with(": has it");
+    let has_it = |line: &str| line.contains("node-") && line.ends_with(": applied");
     assert!(lines.starts_with("revoked everything (seq "), "{lines}");
     assert!(lines.lines().any(has_it), "{lines}");
     assert!(
@@ -119,10 +119,10 @@ async fn it_says_who_has_it_and_whose_time_ran_out() {
         let word = text.split(' ').find_map(Timestamp::parse_rfc3339);
         word.unwrap_or_else(|| panic!("no time in {line}"))
     };
-    let over = when("not yet; refuses every token from");
-    assert_eq!(when("its time ran out"), over);
+    let over = when("pending; refuses every token from");
+    assert_eq!(when("lease expired"), over);
     assert!(when("last instant") >= over, "{lines}");
-    assert!(!lines.contains(": has it"), "{lines}");
+    assert!(!lines.contains(": applied"), "{lines}");
     node.resume();
     ready(&http, &node.site()).await;
 
@@ -132,7 +132,7 @@ async fn it_says_who_has_it_and_whose_time_ran_out() {
     let (explain, row) = (&printed["explain"], &printed["explain"]["nodes"][0]);
     assert_eq!(
         (&row["at_first"], &row["state"]),
-        (&"not_yet".into(), &"ran_out".into())
+        (&"pending".into(), &"expired".into())
     );
     // The bound, the margin of two clocks, and the millisecond by which the wall clock rounds up.
     let bound = Duration::from_millis(3000 + 150 + 50 + 1);
@@ -186,7 +186,7 @@ async fn of_one_node_on_a_file_it_says_that_it_is_not_registered() {
     let nodes = Nodes::start(&["sqlite".to_owned()], &fenced, &users());
     let text = nodes.0[0].ok(&["revoke", "user", "alice", "--explain"], "");
     assert!(
-        text.contains(": has it") && !text.contains("not entered"),
+        text.contains(": applied") && !text.contains("not entered"),
         "{text}"
     );
     let text = nodes.0[0].ok(&["revoke", "all"], "");

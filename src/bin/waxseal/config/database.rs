@@ -56,7 +56,7 @@ pub fn address(text: &str, takes: Takes) -> Result<PostgresUrl, BadPostgresUrl> 
 pub fn said(why: BadPostgresUrl) -> String {
     match why {
         BadPostgresUrl::Insecure { .. } => format!(
-            "{why}; WAXSEAL_DATABASE_INSECURE=yes takes the address as it is, for a network that is secured by other means"
+            "{why}; WAXSEAL_DATABASE_INSECURE=yes accepts the address, for a network that is secured by other means"
         ),
         _ => why.to_string(),
     }

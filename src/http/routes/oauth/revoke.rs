@@ -36,7 +36,7 @@ pub(super) async fn revoke(
             issuer.settle_known().await?;
             TokenRevocation::Revoked
         }
-        Err(Refusal::Unacceptable(Unacceptable::Future)) => {
+        Err(Refusal::Unacceptable(Unacceptable::Future | Unacceptable::NotYet)) => {
             tracing::warn!("a token from the future cannot be revoked yet; is the clock right?");
             return Err(OauthError::unavailable(
                 "The token is not good yet by the clock here. Try again.",
