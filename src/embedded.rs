@@ -262,6 +262,7 @@ impl Waxseal {
     }
 
     /// Returns the service that issues and revokes sessions.
+    #[doc(hidden)]
     #[must_use]
     pub fn issuer(&self) -> Arc<Issuer> {
         Arc::clone(&self.issuer)
@@ -274,6 +275,7 @@ impl Waxseal {
     }
 
     /// Returns the revocation log.
+    #[doc(hidden)]
     #[must_use]
     pub fn log(&self) -> Arc<dyn RevocationLog> {
         Arc::clone(&self.store) as _
@@ -283,6 +285,7 @@ impl Waxseal {
     ///
     /// # Errors
     /// [`FollowError`] if the log cannot be read or does not continue.
+    #[doc(hidden)]
     pub async fn catch_up(&self) -> Result<(), FollowError> {
         let leeway = self.verifier.policy().timeouts().leeway;
         self.list.observe(self.clock.now(), leeway);
@@ -293,6 +296,7 @@ impl Waxseal {
     ///
     /// # Errors
     /// [`FollowError`] if the log cannot be read or written, or does not continue.
+    #[doc(hidden)]
     pub async fn compact(&self) -> Result<u64, FollowError> {
         let begun = self.meters.compactions.begun(Compactions::Failed);
         let dropped = self.drop_expired().await?;

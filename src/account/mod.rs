@@ -1,6 +1,7 @@
 //! Users, logins and clients.
 
 pub mod client;
+#[doc(hidden)]
 pub mod client_limits;
 pub mod limits;
 pub mod password;

@@ -8,6 +8,7 @@ use crate::store::key_folder;
 
 impl Waxseal {
     /// Reloads the keyring from the key folder. If the folder is broken, the previous keyring stays in use.
+    #[doc(hidden)]
     pub async fn reload_keys(&self) {
         let (folder, before) = (self.keys.path.clone(), self.keyring.load_full());
         let reload = move || key_folder::reload(&folder, &before);
@@ -44,6 +45,7 @@ impl Waxseal {
     ///
     /// Re-dates keys that were created while the clock was ahead, if they have signed nothing and no other node has a
     /// copy of them.
+    #[doc(hidden)]
     pub async fn keep_signing(&self) {
         if self.issuer.can_sign() {
             self.meters.cannot_sign.store(false, Ordering::Relaxed);

@@ -16,6 +16,7 @@ use crate::store::sql::{Continuation, MoveError, Moved, Moving, PostgresUrl};
 ///
 /// # Errors
 /// [`OpenError`] names the cause. After an error either nothing has moved, or a second call finishes the move.
+#[doc(hidden)]
 pub async fn migrate(settings: &Settings, to: &PostgresUrl) -> Result<Moved, OpenError> {
     let path = database_file(settings);
     refuse_moved(settings)?;

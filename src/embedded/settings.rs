@@ -139,6 +139,7 @@ impl Settings {
     }
 
     /// Returns the signing algorithm of new keys of the issued format.
+    #[doc(hidden)]
     #[must_use]
     pub const fn signing_algorithm(&self) -> Algorithm {
         self.algorithm_of(self.format)
@@ -151,6 +152,7 @@ impl Settings {
     }
 
     /// Returns the time for which a node may serve on its last read of the log.
+    #[doc(hidden)]
     #[must_use]
     pub const fn bound(&self) -> Duration {
         match self.logout {
@@ -160,6 +162,7 @@ impl Settings {
     }
 
     /// Returns `true` if nodes are entered in a register: where there may be several, or where a logout waits for them.
+    #[doc(hidden)]
     #[must_use]
     pub const fn registers(&self) -> bool {
         matches!(

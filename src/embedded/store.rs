@@ -30,6 +30,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// # Errors
 /// [`OpenError`] names the cause. A missing database is not created, and a database that is older than the mark is
 /// refused.
+#[doc(hidden)]
 pub async fn open_store(settings: &Settings) -> Result<SqlStore, OpenError> {
     let (clock, random) = system();
     open_by(settings, &clock, &random).await
@@ -39,6 +40,7 @@ pub async fn open_store(settings: &Settings) -> Result<SqlStore, OpenError> {
 ///
 /// # Errors
 /// As for [`open_store`].
+#[doc(hidden)]
 pub async fn open_or_make_store(settings: &Settings) -> Result<SqlStore, OpenError> {
     let (clock, random) = system();
     open_or_make_by(settings, &clock, &random).await
@@ -48,6 +50,7 @@ pub async fn open_or_make_store(settings: &Settings) -> Result<SqlStore, OpenErr
 ///
 /// # Errors
 /// [`OpenError`] names the cause. A missing database is not created.
+#[doc(hidden)]
 pub async fn look_into_store(settings: &Settings) -> Result<SqlStore, OpenError> {
     let (clock, _) = system();
     open_unmarked(settings, None, &clock).await
@@ -72,6 +75,7 @@ pub struct Restored {
 ///
 /// # Errors
 /// [`OpenError`] names the cause. The call can be repeated.
+#[doc(hidden)]
 pub async fn restored(settings: &Settings) -> Result<Option<Restored>, OpenError> {
     let (clock, random) = system();
     let file = mark_file(settings, &clock, &random)?;
@@ -110,6 +114,7 @@ pub async fn restored(settings: &Settings) -> Result<Option<Restored>, OpenError
 ///
 /// # Errors
 /// [`OpenError::MarkWithin`] if it lies inside.
+#[doc(hidden)]
 pub fn mark_is_apart(settings: &Settings) -> Result<(), OpenError> {
     if lies_in(&settings.mark_dir, &settings.data_dir) {
         return Err(OpenError::MarkWithin {
@@ -124,6 +129,7 @@ pub fn mark_is_apart(settings: &Settings) -> Result<(), OpenError> {
 ///
 /// # Errors
 /// [`OpenError::Folder`] if it cannot be created; [`OpenError::Unsafe`] if other users may change it or a file in it.
+#[doc(hidden)]
 pub fn make_data_dir(settings: &Settings) -> Result<(), OpenError> {
     let folder = &settings.data_dir;
     let made = fs::DirBuilder::new()
@@ -148,6 +154,7 @@ pub(super) fn system() -> (Arc<dyn Clock>, Arc<dyn Random>) {
 }
 
 /// Returns the path of the embedded store's SQLite file.
+#[doc(hidden)]
 #[must_use]
 pub fn database_file(settings: &Settings) -> PathBuf {
     settings.data_dir.join("waxseal.db")
@@ -178,6 +185,7 @@ pub(super) async fn open_or_make_by(
 }
 
 /// Returns the path that the SQLite file has after a migration to a server.
+#[doc(hidden)]
 #[must_use]
 pub fn moved_file(settings: &Settings) -> PathBuf {
     settings.data_dir.join("waxseal.db.migrated")
