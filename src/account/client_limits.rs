@@ -182,8 +182,12 @@ impl Quota {
         at_a_time: 64,
         rate: Some(rate(600, 60)),
     };
-    /// Token revocations. A client revokes at most the tokens that it was issued. Each revocation is a write to disk.
-    pub const REVOCATIONS: Self = Self::TOKENS;
+    /// Token revocations. A service may revoke the tokens of all its users here. Each revocation is a write to disk,
+    /// which shares its sync with others.
+    pub const REVOCATIONS: Self = Self {
+        at_a_time: 64,
+        rate: None,
+    };
     /// Token introspections. A service that cannot verify tokens sends one per request. 500 a second are more than the
     /// requests that one such process answers.
     pub const INTROSPECTIONS: Self = Self {

@@ -98,6 +98,10 @@ const LOOKUPS_WITHIN_LIMIT: usize = 512;
 /// store counts two of them at a time, each within milliseconds.
 const STRANGERS: usize = 64;
 
+/// The maximum number of session attempts counted in the shared store at the same time, waiting ones included. They
+/// share connections with the logins of owners, which they must not delay.
+const SESSIONS: usize = 16;
+
 /// How many accounts one write to the store covers.
 const KEPT_AT_ONCE: usize = 512;
 
@@ -117,6 +121,7 @@ pub struct LoginLimits {
     lookups: Semaphore,
     lookups_within_limit: Semaphore,
     strangers: Semaphore,
+    sessions: Semaphore,
     logins: Counters<Login>,
 }
 
@@ -131,6 +136,7 @@ impl LoginLimits {
             lookups: Semaphore::const_new(LOOKUPS),
             lookups_within_limit: Semaphore::const_new(LOOKUPS_WITHIN_LIMIT),
             strangers: Semaphore::const_new(STRANGERS),
+            sessions: Semaphore::const_new(SESSIONS),
             logins: Counters::default(),
         })
     }
@@ -197,19 +203,31 @@ impl LoginLimits {
             return self.admit_owner(at, network).await;
         }
         let counted = self.local.count_address(network, now);
-        if self.learn(&at, counted).await? {
-            if counted.is_ok() {
-                self.local.give_back_address(network, now);
-            }
-            return self.admit_owner(at, network).await;
+        let (is_owner, admitted) = match self.learn(&at, counted).await {
+            Ok(true) => (true, self.admit_owner(at, network).await),
+            Ok(false) => match counted {
+                Ok(()) => (
+                    false,
+                    self.admit_stranger(at.account, Some((at, network))).await,
+                ),
+                Err(too_many) => (false, Err(too_many.into())),
+            },
+            Err(cause) => (false, Err(cause)),
+        };
+        if counted.is_ok() && (is_owner || is_undecided(&admitted)) {
+            self.local.give_back_address(network, now);
         }
-        counted?;
-        self.admit_stranger(at.account, Some((at, network))).await
+        admitted
     }
 
     async fn admit_owner(&self, at: Whereabouts, network: IpAddr) -> Result<Attempt, NotAdmitted> {
-        self.local.count_owner(&at, self.clock.uptime())?;
-        self.count(By::Owner(at, network)).await
+        let now = self.clock.uptime();
+        self.local.count_owner(&at, now)?;
+        let admitted = self.count(By::Owner(at, network)).await;
+        if is_undecided(&admitted) {
+            self.local.give_back_owner(&at, now);
+        }
+        admitted
     }
 
     async fn admit_stranger(
@@ -243,16 +261,17 @@ impl LoginLimits {
     }
 
     async fn count(&self, by: By) -> Result<Attempt, NotAdmitted> {
-        let _place = match by {
-            By::Owner(..) | By::Session(_) => None,
-            By::Stranger(..) => {
-                let place = self.strangers.try_acquire();
-                Some(place.map_err(|_| NotAdmitted::Busy)?)
-            }
+        let Some(shared) = self.shared(&by) else {
+            return Ok(Attempt(by));
         };
-        if let Some(shared) = self.shared(&by)
-            && let Some(too_many) = shared.count(&self.counted(&by)).await?
-        {
+        let places = match by {
+            By::Owner(..) => None,
+            By::Session(_) => Some(&self.sessions),
+            By::Stranger(..) => Some(&self.strangers),
+        };
+        let place = places.map(Semaphore::try_acquire).transpose();
+        let _place = place.map_err(|_| NotAdmitted::Busy)?;
+        if let Some(too_many) = shared.count(&self.counted(&by)).await? {
             if let (By::Stranger(account, _) | By::Session(account), ACCOUNT) =
                 (by, too_many.policy)
             {
@@ -404,6 +423,11 @@ impl LoginLimits {
             }
         }
     }
+}
+
+/// Whether nothing refused the attempt, and it cannot be made all the same.
+const fn is_undecided(admitted: &Result<Attempt, NotAdmitted>) -> bool {
+    matches!(admitted, Err(NotAdmitted::Busy | NotAdmitted::Store(_)))
 }
 
 /// The digests by which stores know an account and a network.

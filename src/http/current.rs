@@ -7,8 +7,6 @@ use std::fmt;
 
 use axum::http::{HeaderValue, Method, Uri};
 use tokio::task::futures::TaskLocalFuture;
-#[cfg(feature = "server")]
-use tracing::Instrument;
 
 tokio::task_local! {
     static CURRENT: CurrentRequest;
@@ -63,22 +61,6 @@ pub(super) fn in_current_request<T>(task: impl Future<Output = T>) -> impl Futur
             Some(current) => current.during(task).await,
             None => task.await,
         }
-    }
-}
-
-/// Runs `task` to completion, even if the caller disconnects.
-#[cfg(feature = "server")]
-pub(super) async fn to_the_end<T: Send + 'static>(
-    task: impl Future<Output = T> + Send + 'static,
-) -> T {
-    let task = tokio::spawn(in_current_request(task).in_current_span());
-    match task.await {
-        Ok(done) => done,
-        // Nothing aborts the task: it panicked, or the runtime is shutting down and drops this future as well.
-        Err(failed) => match failed.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => std::future::pending().await,
-        },
     }
 }
 

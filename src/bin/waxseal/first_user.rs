@@ -71,7 +71,8 @@ fn command(config: &Config, action: &str, name: &str) -> String {
         ("--mark-dir", mark_dir, "mark"),
     ] {
         if folder != Path::new(default) {
-            command += &format!(" {flag} '{}'", folder.display());
+            let folder = folder.display().to_string().replace('\'', "'\\''");
+            command += &format!(" {flag} '{folder}'");
         }
     }
     command

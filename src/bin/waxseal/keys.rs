@@ -403,8 +403,7 @@ async fn import(config: &Config, output: Output) -> Result<(), Failure> {
     let (kid, algorithm) = change
         .add_pem(&pem, format, now)
         .map_err(Failure::refused)?;
-    let first =
-        !schedule::of(&change.plan, format).any(|key| key.times.signs_from.is_some());
+    let first = !schedule::of(&change.plan, format).any(|key| key.times.signs_from.is_some());
     let times = if first {
         Times::first(now)
     } else {

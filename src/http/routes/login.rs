@@ -14,7 +14,6 @@ use crate::account::Username;
 use crate::account::limits::{LoginLimits, NotAdmitted, TooMany};
 use crate::account::password::{HashingFailed, Password};
 use crate::http::cookie;
-use crate::http::current::to_the_end;
 use crate::http::origins::RequestSource;
 use crate::http::presented::{self, Carrier};
 use crate::http::problem::{Limited, Problem};
@@ -127,18 +126,26 @@ pub(super) async fn login(
         former.host?;
     }
     let replaced = former.replaced(carrier)?;
-    let attempt = Attempted {
-        issuer: Arc::clone(&issuer),
-        limits,
-        username: credentials.username,
-        password,
-        caller,
-    };
-    // An attempt that was counted is decided or given back, even if the caller disconnects.
+    // Rate-limits all invalid usernames under one shared key.
+    let username = Username::typed(&credentials.username).ok();
+    let account = username.map(|name| name.to_string()).unwrap_or_default();
+    let attempt = limits.admit_login(&account, caller.address).await?;
+    let (class, origin) = (attempt.class(), caller.origin());
+    let login = issuer.login_in(class, &credentials.username, password, origin);
     let LoggedIn {
         issued,
         password_change_required_by,
-    } = to_the_end(attempt.decide()).await?;
+    } = match login.await {
+        Ok(login) => login,
+        Err(cause) => {
+            // The password was not found to be wrong.
+            if matches!(cause, LoginError::Store(_)) || cause.is_busy() {
+                limits.not_made(attempt).await;
+            }
+            return Err(cause.into());
+        }
+    };
+    limits.succeeded(attempt).await;
     match replaced {
         Some(Replaced::Good(session)) => issuer.replace(&session).await?,
         Some(Replaced::Reused(superseded)) => issuer.reused(&superseded).await?,
@@ -146,41 +153,6 @@ pub(super) async fn login(
     }
     let respond = respond.requiring_password_change_by(password_change_required_by);
     Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
-}
-
-struct Attempted {
-    issuer: Arc<Issuer>,
-    limits: Arc<LoginLimits>,
-    username: String,
-    password: Password,
-    caller: Caller,
-}
-
-impl Attempted {
-    async fn decide(self) -> Result<LoggedIn, Problem> {
-        let limits = self.limits;
-        // Rate-limits all invalid usernames under one shared key.
-        let username = Username::typed(&self.username).ok();
-        let account = username.map(|name| name.to_string()).unwrap_or_default();
-        let attempt = limits.admit_login(&account, self.caller.address).await?;
-        let (class, origin) = (attempt.class(), self.caller.origin());
-        let login = self
-            .issuer
-            .login_in(class, &self.username, self.password, origin);
-        match login.await {
-            Ok(login) => {
-                limits.succeeded(attempt).await;
-                Ok(login)
-            }
-            Err(cause) => {
-                // The password was not found to be wrong.
-                if matches!(cause, LoginError::Store(_)) || cause.is_busy() {
-                    limits.not_made(attempt).await;
-                }
-                Err(cause.into())
-            }
-        }
-    }
 }
 
 impl From<TooMany> for Problem {

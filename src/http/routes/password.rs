@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::caller::Caller;
@@ -12,11 +11,10 @@ use super::issued::Respond;
 use super::json::{Json, SecretText};
 use crate::account::limits::LoginLimits;
 use crate::account::password::{BadPassword, HashingFailed, Password};
-use crate::http::current::to_the_end;
 use crate::http::principal::Session;
 use crate::http::problem::Problem;
 use crate::http::session_cookies::Did;
-use crate::issuer::{Issued, Issuer, PasswordError};
+use crate::issuer::{Issuer, PasswordError};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,21 +35,7 @@ pub(super) async fn change(
     Json(change): Json<PasswordChange>,
 ) -> Result<Response, Problem> {
     let current = Password::presented(change.current_password.0)?;
-    let carrier = session.carrier();
     let new = change.new_password.0;
-    // An attempt that was counted is decided or given back, even if the caller disconnects.
-    let issued = to_the_end(decide(issuer, limits, session, caller, current, new)).await?;
-    Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
-}
-
-async fn decide(
-    issuer: Arc<Issuer>,
-    limits: Arc<LoginLimits>,
-    session: Session,
-    caller: Caller,
-    current: Password,
-    new: SecretString,
-) -> Result<Issued, Problem> {
     let attempt = limits.admit_session(session.subject()).await?;
     let changed = issuer.change_password(session.verified(), current, new, caller.address);
     let changed = changed.await;
@@ -67,7 +51,9 @@ async fn decide(
             | PasswordError::Signing(_),
         ) => limits.succeeded(attempt).await,
     }
-    Ok(changed?)
+    let issued = changed?;
+    let carrier = session.carrier();
+    Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
 }
 
 impl From<BadPassword> for Problem {

@@ -84,7 +84,10 @@ async fn used_after_it_was_written(nodes: &Nodes, wire: &Wire) -> bool {
     let over = states
         .iter()
         .filter(|state| ["expired", "departed"].contains(state));
-    assert!(states.contains(&"applied") && over.count() == 1, "{printed}");
+    assert!(
+        states.contains(&"applied") && over.count() == 1,
+        "{printed}"
+    );
     for row in rows {
         assert!(time(&row["refuses_from"]) <= last, "{printed}");
         assert!(!row["name"].as_str().unwrap().is_empty(), "{printed}");
