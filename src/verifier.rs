@@ -27,7 +27,9 @@ use verified::SignedClaims;
 
 pub use memo::MEMO_BYTES;
 pub use ready::NotReady;
-pub(crate) use ready::{Faults, Followed};
+#[cfg(feature = "remote")]
+pub(crate) use ready::Faults;
+pub(crate) use ready::Followed;
 #[cfg(feature = "server")]
 pub(crate) use said::HeaderValues;
 pub use verified::{Superseded, Verified, VerifiedClaims, VerifiedClient};
@@ -166,6 +168,7 @@ impl Verifier {
     }
 
     /// Returns the same verifier, for an issuer in another process.
+    #[cfg(feature = "remote")]
     pub(crate) fn following(&self, followed: Followed) -> Self {
         Self {
             followed: Some(followed),

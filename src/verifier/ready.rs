@@ -44,11 +44,13 @@ impl fmt::Debug for NotReady {
 }
 
 /// The outcome of each request to an issuer in another process.
+#[cfg(feature = "remote")]
 #[derive(Debug)]
 pub(crate) struct Faults {
     last: watch::Sender<Option<NotReady>>,
 }
 
+#[cfg(feature = "remote")]
 impl Faults {
     /// Reports the outcome of a request: none if it succeeded.
     pub(crate) fn report(&self, fault: Option<NotReady>) {
@@ -65,6 +67,7 @@ pub(crate) struct Followed {
 
 impl Followed {
     /// The issuer at this URL, and where to report the outcome of requests to it.
+    #[cfg(feature = "remote")]
     pub(crate) fn at(url: &str) -> (Faults, Self) {
         let (last, faults) = watch::channel(None);
         let at = url.into();

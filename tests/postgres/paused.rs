@@ -82,7 +82,7 @@ async fn a_node_that_was_paused_for_longer_than_its_lease_accepts_nothing_that_w
         stage.database.sql(&entered) == "0"
     })
     .await;
-    assert!(stage.nodes.0[0].says("a node is gone"));
+    assert!(stage.nodes.0[0].says("a node was removed from the register"));
     for token in &tokens[1..] {
         let answer = first.logout(token).await;
         assert_eq!(answer.status, 204);
