@@ -92,13 +92,11 @@ fn run(commands: &[&str], place: &Path, url: &str) -> Vec<String> {
 }
 
 /// The variables that a nested build keeps. A different profile would rebuild all crates.
-const OF_EVERY_BUILD: [&str; 6] = [
+const OF_EVERY_BUILD: [&str; 4] = [
     "CARGO_HOME",
     "CARGO_TARGET_DIR",
     "CARGO_INCREMENTAL",
     "CARGO_PROFILE_DEV_DEBUG",
-    "CARGO_PROFILE_DEV_OPT_LEVEL",
-    "CARGO_PROFILE_TEST_OPT_LEVEL",
 ];
 
 /// Returns a shell whose environment is a user's: without the variables that cargo sets for a test.

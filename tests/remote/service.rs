@@ -66,8 +66,6 @@ fn program() -> &'static Path {
                 "CARGO_TARGET_DIR",
                 "CARGO_INCREMENTAL",
                 "CARGO_PROFILE_DEV_DEBUG",
-                "CARGO_PROFILE_DEV_OPT_LEVEL",
-                "CARGO_PROFILE_TEST_OPT_LEVEL",
             ];
             if text.starts_with("CARGO_") && !of_every_build.contains(&&*text) {
                 cargo.env_remove(name);
