@@ -26,10 +26,10 @@ use memo::Memo;
 use verified::SignedClaims;
 
 pub use memo::MEMO_BYTES;
-pub use ready::NotReady;
 #[cfg(feature = "remote")]
 pub(crate) use ready::Faults;
 pub(crate) use ready::Followed;
+pub use ready::NotReady;
 #[cfg(feature = "server")]
 pub(crate) use said::HeaderValues;
 pub use verified::{Superseded, Verified, VerifiedClaims, VerifiedClient};

@@ -234,21 +234,3 @@ async fn one_that_a_stale_list_cannot_vouch_for() {
         assert_eq!(verdict, Renewed(State(1, 2705, 3605, 7200)));
     }
 }
-
-#[tokio::test]
-async fn one_without_a_password_and_a_second_factor_makes_no_difference() {
-    for stage in Stage::of_each_format().await {
-        let token = due(&stage).await;
-        let claims = stage.claims(&token);
-        let by = |methods: &[&str]| {
-            stage.forge(&Claims {
-                methods: methods.iter().map(|method| (*method).to_owned()).collect(),
-                ..claims.clone()
-            })
-        };
-        for methods in [&["otp"][..], &["otp", "mfa"], &["PWD"]] {
-            is_not_renewed(&stage, &format!("{methods:?}"), &by(methods)).await;
-        }
-        is_renewed(&stage, &by(&["otp", "pwd"])).await;
-    }
-}
