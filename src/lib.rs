@@ -10,60 +10,10 @@
 //! [`Waxseal`] runs the whole service in one process. [`Verifier::remote`] verifies in another process, and
 //! [`Verifier::ready`] waits until that verifier can verify, or returns why it cannot.
 //!
-//! # Embed the service
-//!
-//! The feature `server`, which is on by default, has the whole service. This app has one route of its own:
-//!
-#![cfg_attr(feature = "server", doc = "```no_run")]
-#![cfg_attr(not(feature = "server"), doc = "```ignore")]
-//! use std::net::SocketAddr;
-//!
-//! use axum::{Router, routing::get};
-//! use waxseal::{Session, Settings, Waxseal};
-//!
-//! # #[tokio::main]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let waxseal = Waxseal::open(&Settings::for_issuer("http://127.0.0.1:3000")).await?;
-//! tokio::spawn(waxseal.clone().maintain());
-//! let hello = get(|session: Session| async move { format!("hello, {}", session.subject()) });
-//! let app = Router::new()
-//!     .route("/hello", hello)
-//!     .with_state(waxseal.verifier())
-//!     .layer(waxseal.cookies())
-//!     .merge(waxseal.router())
-//!     .merge(waxseal.pages())
-//!     .into_make_service_with_connect_info::<SocketAddr>();
-//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-//! axum::serve(listener, app).await?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! # Verify in another process
-//!
-//! The feature `remote` follows the revocation feed of a service elsewhere. `waxseal client add` prints the credentials.
-//!
-#![cfg_attr(all(feature = "axum", feature = "remote"), doc = "```no_run")]
-#![cfg_attr(not(all(feature = "axum", feature = "remote")), doc = "```ignore")]
-//! use axum::{Router, routing::get};
-//! use waxseal::{Session, Verifier};
-//!
-//! # #[tokio::main]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let (id, secret) = (std::env::var("CLIENT_ID")?, std::env::var("CLIENT_SECRET")?);
-//! let verifier = Verifier::remote("https://auth.example", &id, secret)
-//!     .audience("https://orders.example")
-//!     .start()?;
-//! verifier.ready().await?;
-//! let orders = get(|session: Session| async move { format!("orders of {}", session.subject()) });
-//! let app: Router = Router::new().route("/orders", orders).with_state(verifier);
-//! # Ok(())
-//! # }
-//! ```
-//!
 //! Examples: `examples/embedded.rs` is an app with Waxseal in its process, `examples/sign_up.rs` an app that signs its
 //! users up, and `examples/remote.rs` a service in another process.
-
+//!
+#![doc = include_str!("guide.md")]
 #![warn(clippy::unwrap_used)]
 
 pub mod claims;
