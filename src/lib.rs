@@ -13,7 +13,7 @@
 //! Examples: `examples/embedded.rs` is an app with Waxseal in its process, `examples/sign_up.rs` an app that signs its
 //! users up, and `examples/remote.rs` a service in another process.
 //!
-#![doc = include_str!("guide.md")]
+#![doc = include_str!("http/guide.md")]
 #![warn(clippy::unwrap_used)]
 
 pub mod claims;
