@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::common::cargo::without_variables_of_a_test;
 use super::common::{Place, Server, program};
 
 pub fn root() -> PathBuf {
@@ -91,22 +92,13 @@ fn run(commands: &[&str], place: &Path, url: &str) -> Vec<String> {
         .collect()
 }
 
-/// The variables that a nested build keeps. A different profile would rebuild all crates.
-const OF_EVERY_BUILD: [&str; 4] = [
-    "CARGO_HOME",
-    "CARGO_TARGET_DIR",
-    "CARGO_INCREMENTAL",
-    "CARGO_PROFILE_DEV_DEBUG",
-];
-
 /// Returns a shell whose environment is a user's: without the variables that cargo sets for a test.
 pub fn shell(script: &str) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", script]);
+    without_variables_of_a_test(&mut command);
     for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        let tests_own = text.starts_with("CARGO_") && !OF_EVERY_BUILD.contains(&&*text);
-        if tests_own || text.starts_with("WAXSEAL_") {
+        if name.to_string_lossy().starts_with("WAXSEAL_") {
             command.env_remove(name);
         }
     }

@@ -1,5 +1,6 @@
 //! Shared by the test programs: a service in this process under a manual clock, and the real program.
 
+pub mod cargo;
 pub mod certificate;
 pub mod chromium;
 pub mod ground;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::common::cargo::without_variables_of_a_test;
 use super::common::{ISSUER, Place, Server};
 
 /// A client's credentials.
@@ -59,18 +60,7 @@ fn program() -> &'static Path {
     PROGRAM.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut cargo = Command::new(env!("CARGO"));
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            let of_every_build = [
-                "CARGO_HOME",
-                "CARGO_TARGET_DIR",
-                "CARGO_INCREMENTAL",
-                "CARGO_PROFILE_DEV_DEBUG",
-            ];
-            if text.starts_with("CARGO_") && !of_every_build.contains(&&*text) {
-                cargo.env_remove(name);
-            }
-        }
+        without_variables_of_a_test(&mut cargo);
         let built = cargo
             .args(["build", "--locked", "--quiet", "--example", "remote"])
             .current_dir(root)
