@@ -175,7 +175,7 @@ impl Waxseal {
             freshness,
             Arc::clone(&clock),
         );
-        let verifier = Arc::new(verifier.with_memo(settings.memo));
+        let verifier = Arc::new(verifier.with_token_cache(settings.token_cache));
         let limits = LoginLimits::new(settings.login_rates, Arc::clone(&clock));
         let limits = limits.ok_or(BadPolicy {
             key: "login_limit",

@@ -1,9 +1,9 @@
 //! Token verification: one function, one order of checks, no network call.
 
-mod memo;
 mod ready;
 #[cfg(feature = "server")]
 mod said;
+mod token_cache;
 mod verified;
 
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::revocation::freshness::Freshness;
 use crate::revocation::list::{Dead, RevocationList};
 use crate::time::{Clock, Timestamp};
 use crate::token::{self, Malformed, UntrustedToken};
-use memo::Memo;
+use token_cache::TokenCache;
 use verified::SignedClaims;
 
-pub use memo::MEMO_BYTES;
 #[cfg(feature = "remote")]
 pub(crate) use ready::Faults;
 pub(crate) use ready::Followed;
 pub use ready::NotReady;
 #[cfg(feature = "server")]
 pub(crate) use said::HeaderValues;
+pub use token_cache::TOKEN_CACHE_BYTES;
 pub use verified::{Superseded, Verified, VerifiedClaims, VerifiedClient};
 
 /// The reason why a token is refused.
@@ -97,7 +97,7 @@ pub struct Verifier {
     list: Arc<RevocationList>,
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
-    memo: Arc<Memo>,
+    token_cache: Arc<TokenCache>,
     meters: Arc<VerifierMetrics>,
     /// The issuer, if it runs in another process.
     followed: Option<Followed>,
@@ -127,19 +127,19 @@ impl Verifier {
             list,
             freshness,
             clock,
-            memo: Arc::new(Memo::of(MEMO_BYTES)),
+            token_cache: Arc::new(TokenCache::new(TOKEN_CACHE_BYTES)),
             meters: Arc::default(),
             followed: None,
         }
     }
 
-    /// Returns a verifier with the same keys, list and clock, and a memo of its own of at most `bytes` bytes in place
-    /// of [`MEMO_BYTES`]; 0 disables it. The memo changes no verdict: a text that verified before, byte for byte, skips
-    /// the signature check and nothing else.
+    /// Returns a verifier with the same keys, list and clock, and a token cache of its own of at most `bytes` bytes in
+    /// place of [`TOKEN_CACHE_BYTES`]; 0 disables it. The cache changes no verdict: a text that verified before, byte for
+    /// byte, skips the signature check and nothing else.
     #[must_use]
-    pub fn with_memo(&self, bytes: u64) -> Self {
+    pub fn with_token_cache(&self, bytes: u64) -> Self {
         Self {
-            memo: Arc::new(Memo::of(bytes)),
+            token_cache: Arc::new(TokenCache::new(bytes)),
             ..self.shared()
         }
     }
@@ -161,7 +161,7 @@ impl Verifier {
             list: Arc::clone(&self.list),
             freshness: Arc::clone(&self.freshness),
             clock: Arc::clone(&self.clock),
-            memo: Arc::clone(&self.memo),
+            token_cache: Arc::clone(&self.token_cache),
             meters: Arc::clone(&self.meters),
             followed: self.followed.clone(),
         }
@@ -215,7 +215,7 @@ impl Verifier {
     fn verify_for(&self, token: &str, meant: Meant) -> Result<Verified, Refusal> {
         let now = self.clock.now();
         let keyring = self.keyring.load();
-        let verified = match self.remembered(token, &keyring, now) {
+        let verified = match self.cached(token, &keyring, now) {
             Some(verified) => verified,
             None => self.authenticate(token, &keyring, now)?,
         };
@@ -223,14 +223,14 @@ impl Verifier {
         Ok(verified)
     }
 
-    /// Returns the remembered result for this text, if the key that signed it still verifies under its `kid`.
-    fn remembered(&self, token: &str, keyring: &Keyring, now: Timestamp) -> Option<Verified> {
-        let verified = self.memo.get(token)?;
+    /// Returns the cached result for this text, if the key that signed it still verifies under its `kid`.
+    fn cached(&self, token: &str, keyring: &Keyring, now: Timestamp) -> Option<Verified> {
+        let verified = self.token_cache.get(token)?;
         let key = keyring.verifying(verified.kid().as_str(), now);
         if key.is_some_and(|key| verified.is_by(key)) {
             return Some(verified);
         }
-        self.memo.forget(token);
+        self.token_cache.remove(token);
         None
     }
 
@@ -268,7 +268,7 @@ impl Verifier {
                 Verified::Client(VerifiedClient(SignedClaims::by(key, claims)))
             }
         };
-        self.memo.remember(text, &verified);
+        self.token_cache.insert(text, &verified);
         Ok(verified)
     }
 

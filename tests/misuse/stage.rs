@@ -31,7 +31,7 @@ pub struct Stage {
     pub header: Members,
     pub claims: Members,
     pub forger: Forger,
-    /// A verifier without a memo.
+    /// A verifier without a token cache.
     plain: Verifier,
     /// The body that every 401 for a token must have.
     refusal: Vec<u8>,
@@ -63,7 +63,7 @@ impl Stage {
             header: Members::of(&header),
             claims: Members::of(&claims),
             forger: Forger::of(&house),
-            plain: house.waxseal.verifier().with_memo(0),
+            plain: house.waxseal.verifier().with_token_cache(0),
             genuine,
             house,
             refusal,
@@ -132,12 +132,16 @@ impl Stage {
         self.forger.seal(self.header.text(), claims)
     }
 
-    /// Returns the library's verdict. Asserts that a second verification and the verifier without a memo agree.
+    /// Returns the library's verdict. Asserts that a second verification and the verifier without a token cache agree.
     pub fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
         let verifier = self.house.waxseal.verifier();
         let said = verifier.verify(token);
         assert_eq!(verifier.verify(token), said, "again: {token}");
-        assert_eq!(self.plain.verify(token), said, "without a memo: {token}");
+        assert_eq!(
+            self.plain.verify(token),
+            said,
+            "without a token cache: {token}"
+        );
         said
     }
 

@@ -19,7 +19,7 @@ const FENCED: Form = Form {
     mode: Mode::Fenced,
     max_staleness: Duration::from_secs(5),
     lease: BOUND,
-    stop_notice: Duration::ZERO,
+    shutdown_delay: Duration::ZERO,
 };
 
 /// The strictest bound: `max_staleness` equals the lease.
@@ -27,7 +27,7 @@ const BOUNDED: Form = Form {
     mode: Mode::Bounded,
     max_staleness: BOUND,
     lease: BOUND,
-    stop_notice: Duration::ZERO,
+    shutdown_delay: Duration::ZERO,
 };
 
 /// How long a run lasts: `usually` seconds, or `WAXSEAL_FAULTS_SECONDS`.

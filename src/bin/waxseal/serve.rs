@@ -38,6 +38,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
 
+    config.old_names.warn();
     config.check_issuer()?;
     if config.loses_cookies() {
         tracing::warn!(
@@ -100,7 +101,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     };
     let stop = async {
         let notice = tokio::select! {
-            _ = terminate.recv() => config.stop_notice,
+            _ = terminate.recv() => config.shutdown_delay,
             _ = interrupt.recv() => Duration::ZERO,
         };
         waxseal.close_streams();

@@ -21,7 +21,7 @@ const FORM: Form = Form {
     max_staleness: Duration::from_secs(60),
     lease: Duration::from_secs(60),
     // The notice ends at a second signal.
-    stop_notice: Duration::from_secs(600),
+    shutdown_delay: Duration::from_secs(600),
 };
 /// Few clients: refusals due to overload are not the subject of this test.
 const PEOPLE: usize = 6;

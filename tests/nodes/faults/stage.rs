@@ -32,7 +32,7 @@ pub struct Form {
     /// Used if logouts are fenced.
     pub lease: Duration,
     /// How long before its stop a node announces it.
-    pub stop_notice: Duration,
+    pub shutdown_delay: Duration,
 }
 
 /// A seed that is printed when the test fails.
@@ -250,7 +250,7 @@ fn settings(form: Form) -> Vec<(&'static str, String)> {
         ("WAXSEAL_LOGOUT", mode.to_owned()),
         ("WAXSEAL_MAX_STALENESS", seconds(form.max_staleness)),
         ("WAXSEAL_LEASE", seconds(form.lease)),
-        ("WAXSEAL_STOP_NOTICE", seconds(form.stop_notice)),
+        ("WAXSEAL_SHUTDOWN_DELAY", seconds(form.shutdown_delay)),
         ("WAXSEAL_IDLE_TIMEOUT", long()),
         ("WAXSEAL_ABSOLUTE_TIMEOUT", long()),
     ]

@@ -1,4 +1,4 @@
-//! The memo changes no verdict, whatever happens between two verifications of one text.
+//! The token cache changes no verdict, whatever happens between two verifications of one text.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ const ALGORITHMS: [Algorithm; 4] = [
     Algorithm::V4Public,
 ];
 
-/// One memo small enough to forget tokens, and one large enough to keep them all.
+/// One cache small enough to evict tokens, and one large enough to keep them all.
 const SIZES: [u64; 2] = [16 * 1024, 1024 * 1024];
 
 /// An event. Numbers select a token or key, modulo their count.
@@ -146,11 +146,11 @@ impl World {
             Arc::clone(&freshness),
             Arc::clone(&clock) as _,
         )
-        .with_memo(0);
+        .with_token_cache(0);
         let world = Self {
             users: (0..3).map(|_| UserId::new(START, &random)).collect(),
             impostor: VerifyingKey::from_jwk(jwk.to_string().as_bytes()).unwrap(),
-            remembering: SIZES.map(|bytes| plain.with_memo(bytes)).into(),
+            remembering: SIZES.map(|bytes| plain.with_token_cache(bytes)).into(),
             tokens: Vec::new(),
             clock,
             random,

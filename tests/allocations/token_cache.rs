@@ -1,4 +1,4 @@
-//! The memo never exceeds its memory limit, whatever tokens it has to remember.
+//! The token cache never exceeds its memory limit, whatever tokens it has to hold.
 
 use std::sync::PoisonError;
 
@@ -9,10 +9,10 @@ use crate::common::House;
 use crate::stage::{add_client, token};
 
 /// The limit in this test, in bytes. An eighth of it covers the allocator's overhead, which this test does not see.
-const MEMO: i64 = 1024 * 1024;
-const SEEN: i64 = MEMO / 8 * 7;
+const CACHE: i64 = 1024 * 1024;
+const SEEN: i64 = CACHE / 8 * 7;
 
-/// More tokens than the memo has room for.
+/// More tokens than the cache has room for.
 const TOKENS: usize = 1500;
 
 async fn of_sessions(house: &House) -> Vec<String> {
@@ -41,8 +41,8 @@ fn bytes() -> i64 {
 }
 
 /// The bytes that the process keeps after that many requests to `/verify`, each with another token.
-async fn kept(memo: i64, tokens: impl AsyncFn(&House) -> Vec<String>) -> i64 {
-    let house = House::with(|settings| settings.memo = memo.try_into().unwrap()).await;
+async fn kept(cache: i64, tokens: impl AsyncFn(&House) -> Vec<String>) -> i64 {
+    let house = House::with(|settings| settings.token_cache = cache.try_into().unwrap()).await;
     let tokens = tokens(&house).await;
     let before = bytes();
     for token in &tokens {
@@ -51,17 +51,17 @@ async fn kept(memo: i64, tokens: impl AsyncFn(&House) -> Vec<String>) -> i64 {
     bytes() - before
 }
 
-/// The same bytes, less those that are kept without a memo.
+/// The same bytes, less those that are kept without a cache.
 fn taken(what: &str, tokens: impl AsyncFn(&House) -> Vec<String>) {
-    let run = |memo| Runtime::new().unwrap().block_on(kept(memo, &tokens));
-    let [without, with] = [0, MEMO].map(run);
+    let run = |cache| Runtime::new().unwrap().block_on(kept(cache, &tokens));
+    let [without, with] = [0, CACHE].map(run);
     let taken = with - without;
-    println!("{what}: a memo of {MEMO} bytes takes {taken}; all else that was kept: {without}");
-    assert!((MEMO / 4 * 3..=SEEN).contains(&taken), "{what}: {taken}");
+    println!("{what}: a cache of {CACHE} bytes takes {taken}; all else that was kept: {without}");
+    assert!((CACHE / 4 * 3..=SEEN).contains(&taken), "{what}: {taken}");
 }
 
 #[test]
-fn a_memo_that_is_full_takes_no_more_than_it_may() {
+fn a_full_token_cache_stays_within_its_size() {
     let _counting = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
     let _profiler = dhat::Profiler::builder().testing().build();
     taken("sessions", of_sessions);
