@@ -1,8 +1,8 @@
 //! Token verification: one function, one order of checks, no network call.
 
-mod ready;
 #[cfg(feature = "server")]
-mod said;
+mod identity_headers;
+mod ready;
 mod token_cache;
 mod verified;
 
@@ -25,12 +25,12 @@ use crate::token::{self, Malformed, UntrustedToken};
 use token_cache::TokenCache;
 use verified::SignedClaims;
 
+#[cfg(feature = "server")]
+pub(crate) use identity_headers::HeaderValues;
 #[cfg(feature = "remote")]
 pub(crate) use ready::Faults;
 pub(crate) use ready::Followed;
 pub use ready::NotReady;
-#[cfg(feature = "server")]
-pub(crate) use said::HeaderValues;
 pub use token_cache::TOKEN_CACHE_BYTES;
 pub use verified::{Superseded, Verified, VerifiedClaims, VerifiedClient};
 

@@ -72,11 +72,11 @@ impl FromRequestParts<AppState> for PermittedPrincipal {
 /// The principal's identity, for the service behind the proxy. Each header is always present, even if empty. Otherwise
 /// a proxy could pass on a forged one: proxies differ in what they do with missing headers.
 fn identity(principal: &Principal) -> HeaderMap {
-    let (kind, said) = match principal {
-        Principal::Session(session) => ("session", session.verified().said(of_session)),
-        Principal::Service(service) => ("service", service.verified().said(of_service)),
+    let (kind, values) = match principal {
+        Principal::Session(session) => ("session", session.verified().identity_headers(of_session)),
+        Principal::Service(service) => ("service", service.verified().identity_headers(of_service)),
     };
-    let [subject, session, client, scope] = said.clone();
+    let [subject, session, client, scope] = values.clone();
     let mut headers = HeaderMap::with_capacity(ROOM);
     headers.extend([
         (KIND, HeaderValue::from_static(kind)),
