@@ -201,7 +201,8 @@ impl Remote {
             leeway: self.leeway,
             clock: self.clock,
             random: self.random,
-            questions: Counters::default(),
+            feed_requests: Counters::default(),
+            old_feed_requests: Counters::default(),
             key_fetches: Counters::default(),
         };
         tokio::spawn(follow::measure(Arc::downgrade(&verifier)));

@@ -68,7 +68,7 @@ impl Fence {
         begun.ended(if fenced.outlasted.is_empty() {
             Fences::Acknowledged
         } else {
-            Fences::Outlasted
+            Fences::LeaseExpired
         });
         Ok(fenced)
     }

@@ -94,7 +94,10 @@ async fn the_page_says_what_a_remote_verifier_records_and_nothing_else() {
     let recorded = recorded
         .into_iter()
         .map(|(key, ..)| key.key().name().to_owned());
-    assert_eq!(recorded.collect::<BTreeSet<_>>(), documented_for("remote"));
+    let mut wanted = documented_for("remote");
+    // A metric that has a new name is recorded under the old one too, for one release.
+    wanted.insert("waxseal_remote_questions_total".to_owned());
+    assert_eq!(recorded.collect::<BTreeSet<_>>(), wanted);
 }
 
 /// Collects every expression of the dashboard.

@@ -184,7 +184,7 @@ async fn the_figures_are_those_of_what_was_done() {
             (WRITTEN, &[], 2.0),
             (
                 "waxseal_client_authentications_total",
-                &[("outcome", "good")],
+                &[("outcome", "success")],
                 2.0,
             ),
             (

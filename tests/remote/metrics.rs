@@ -43,12 +43,13 @@ async fn a_verifier_that_cannot_prove_its_freshness_says_so_in_its_metrics() {
     let stale = async || read(&snapshotter, "waxseal_list_fresh", None) == Some(0.0);
     until("it says that it is stale", stale).await;
     let failed = async || {
-        let failed = read(
-            &snapshotter,
+        let failures = [
+            "waxseal_remote_feed_requests_total",
             "waxseal_remote_questions_total",
-            Some("failed"),
-        );
-        failed.is_some_and(|failed| failed >= 1.0)
+        ];
+        failures
+            .iter()
+            .all(|name| read(&snapshotter, name, Some("failed")).is_some_and(|count| count >= 1.0))
     };
     until("it says that nobody answers", failed).await;
 

@@ -138,7 +138,7 @@ async fn without_a_successor_nobody_logs_in_and_other_keys_verify() {
     assert_eq!(house.verify(&other).await, StatusCode::OK);
     let readyz = house.get("/readyz", &other).await;
     assert_eq!(readyz.status, StatusCode::OK);
-    assert_eq!(readyz.json()["keys"], "none_signs");
+    assert_eq!(readyz.json()["keys"], "no_signing_key");
     let ring = key_folder::keyring(&house.settings.keys_dir).unwrap();
     assert!(ring.signing(Format::Jwt, now, |_| false).is_some());
 }
