@@ -15,7 +15,7 @@ use crate::random::SeededRandom;
 async fn ask(resource: Router, request: Request) -> (Response, String) {
     let random: Arc<dyn Random> = Arc::new(SeededRandom::new(7));
     let origins = Origins::new("https://own.example", &[]);
-    let app = resource.layer(Around::new(&origins, None, &random));
+    let app = resource.layer(EdgeLayer::new(&origins, None, &random));
     let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let body = String::from_utf8(body.to_vec()).unwrap();
@@ -138,7 +138,7 @@ async fn what_a_request_is_known_by_is_known_within_it_and_no_secret_is_shown() 
 async fn no_two_requests_are_given_one_name() {
     let random: Arc<dyn Random> = Arc::new(SeededRandom::new(7));
     let resource = Router::new().route("/x", get(async || "x"));
-    let app = resource.layer(Around::new(&Origins::default(), None, &random));
+    let app = resource.layer(EdgeLayer::new(&Origins::default(), None, &random));
     let mut names = std::collections::BTreeSet::new();
     for _ in 0..300 {
         let [request, _] = requests("GET", Body::empty);
