@@ -94,7 +94,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let serving = match tls {
         None => Either::Left(server.serve(app)),
         Some(tls) => {
-            let server = server.map(|patience| tls.acceptor(patience));
+            let server = server.map(|acceptor| tls.acceptor(acceptor));
             tls.follow();
             Either::Right(server.serve(app))
         }
