@@ -80,12 +80,12 @@ impl Refusal {
     }
 }
 
-/// The audiences to accept.
+/// Whether a token must have an audience of this verifier.
 #[derive(Clone, Copy)]
-enum Meant {
-    ForHere,
+enum AudienceCheck {
+    Required,
     #[cfg(feature = "server")]
-    ForAnybody,
+    Skipped,
 }
 
 /// Verifies tokens against keys, policy and the revocation list, all in memory.
@@ -146,9 +146,9 @@ impl Verifier {
 
     /// Returns the same verifier, which also accepts tokens for `audience`.
     #[cfg(feature = "server")]
-    pub(crate) fn also_for(&self, audience: String) -> Self {
+    pub(crate) fn with_additional_audience(&self, audience: String) -> Self {
         Self {
-            policy: self.policy.clone().also_for([audience]),
+            policy: self.policy.clone().with_additional_audiences([audience]),
             ..self.shared()
         }
     }
@@ -182,7 +182,7 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`] gives the reason. A service tells its caller no more than 401 or 503.
     pub fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
-        let verified = self.verify_for(token, Meant::ForHere);
+        let verified = self.verify_for(token, AudienceCheck::Required);
         self.counted(verified.and_then(|verified| match verified {
             Verified::Session(session) => Ok(session),
             Verified::Client(_) => Err(Refusal::NoSession),
@@ -194,13 +194,13 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`].
     pub fn verify_any(&self, token: &str) -> Result<Verified, Refusal> {
-        self.counted(self.verify_for(token, Meant::ForHere))
+        self.counted(self.verify_for(token, AudienceCheck::Required))
     }
 
     /// Verifies a token of either kind, for any audience: others ask the issuer about tokens that it issued.
     #[cfg(feature = "server")]
     pub(crate) fn verify_issued(&self, token: &str) -> Result<Verified, Refusal> {
-        self.counted(self.verify_for(token, Meant::ForAnybody))
+        self.counted(self.verify_for(token, AudienceCheck::Skipped))
     }
 
     fn counted<T>(&self, verified: Result<T, Refusal>) -> Result<T, Refusal> {
@@ -212,14 +212,14 @@ impl Verifier {
         verified
     }
 
-    fn verify_for(&self, token: &str, meant: Meant) -> Result<Verified, Refusal> {
+    fn verify_for(&self, token: &str, audience: AudienceCheck) -> Result<Verified, Refusal> {
         let now = self.clock.now();
         let keyring = self.keyring.load();
         let verified = match self.cached(token, &keyring, now) {
             Some(verified) => verified,
             None => self.authenticate(token, &keyring, now)?,
         };
-        self.judge(&verified, meant, now)?;
+        self.judge(&verified, audience, now)?;
         Ok(verified)
     }
 
@@ -283,10 +283,15 @@ impl Verifier {
         if !key.is_some_and(|key| verified.is_by(key)) {
             return Err(Refusal::UnknownKey);
         }
-        self.judge(verified, Meant::ForHere, now)
+        self.judge(verified, AudienceCheck::Required, now)
     }
 
-    fn judge(&self, verified: &Verified, meant: Meant, now: Timestamp) -> Result<(), Refusal> {
+    fn judge(
+        &self,
+        verified: &Verified,
+        audience: AudienceCheck,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let leeway = self.policy.timeouts().leeway;
         // Check freshness before the list: a later proof may rest on entries that the look-ups below have missed.
         let fresh = self.is_fresh();
@@ -294,10 +299,10 @@ impl Verifier {
         match verified {
             Verified::Session(VerifiedClaims(signed)) => {
                 let SignedClaims { claims, kid, .. } = &**signed;
-                match meant {
-                    Meant::ForHere => self.policy.check(claims, now)?,
+                match audience {
+                    AudienceCheck::Required => self.policy.check(claims, now)?,
                     #[cfg(feature = "server")]
-                    Meant::ForAnybody => self.policy.check_issued(claims, now)?,
+                    AudienceCheck::Skipped => self.policy.check_issued(claims, now)?,
                 }
                 match self.list.dead(claims, kid, now, leeway) {
                     None => {}
@@ -313,10 +318,10 @@ impl Verifier {
             }
             Verified::Client(VerifiedClient(signed)) => {
                 let SignedClaims { claims, kid, .. } = &**signed;
-                match meant {
-                    Meant::ForHere => self.policy.check_client(claims, now)?,
+                match audience {
+                    AudienceCheck::Required => self.policy.check_client(claims, now)?,
                     #[cfg(feature = "server")]
-                    Meant::ForAnybody => self.policy.check_client_issued(claims, now)?,
+                    AudienceCheck::Skipped => self.policy.check_client_issued(claims, now)?,
                 }
                 if let Some(scope) = self.list.client_dead(claims, kid) {
                     return Err(Refusal::Revoked(scope));

@@ -161,7 +161,8 @@ impl Remote {
         check_max_staleness(self.max_staleness)?;
         let mut audiences = self.audiences.into_iter();
         let audience = audiences.next().unwrap_or_else(|| self.issuer.clone());
-        let policy = Policy::new(&self.issuer, &audience, timeouts)?.also_for(audiences);
+        let policy =
+            Policy::new(&self.issuer, &audience, timeouts)?.with_additional_audiences(audiences);
         let client: ClientId = self.client_id.parse().map_err(|_| RemoteError::ClientId)?;
         let at = self.at.unwrap_or_else(|| self.issuer.clone());
         // A dead connection then costs a part of the bound, not all of it.
