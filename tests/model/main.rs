@@ -98,7 +98,7 @@ const HAPPENS: [&str; 10] = [
     "logouts answered",
     "logouts tried again",
     "fences that waited",
-    "nodes outlasted",
+    "leases expired",
     "nodes dismissed",
     "crashes",
 ];

@@ -238,15 +238,15 @@ impl Process {
         let fenced = fenced.ok()?;
         let mut tally = world.tally.lock().unwrap();
         tally.waited += u64::from(!fenced.waited_for.is_empty());
-        tally.outlasted += fenced.outlasted.len() as u64;
+        tally.expired_leases += fenced.expired_leases.len() as u64;
         drop(tally);
         world.note(
-            "fenced: node, seq, waited for, outlasted",
+            "fenced: node, seq, waited for, expired leases",
             &[
                 self.host as u64,
                 seq.unsigned_abs(),
                 fenced.waited_for.len() as u64,
-                fenced.outlasted.len() as u64,
+                fenced.expired_leases.len() as u64,
             ],
         );
         Some(fenced)

@@ -115,7 +115,7 @@ impl EndedReport {
     fn add(&mut self, fenced: &Fenced, names: &HashMap<NodeId, String>) {
         let named = |id: &NodeId| names.get(id).map_or("?", String::as_str);
         let node = |id: &NodeId| {
-            let acknowledged = !fenced.outlasted.contains(id);
+            let acknowledged = !fenced.expired_leases.contains(id);
             json!({ "id": id.to_string(), "name": named(id), "acknowledged": acknowledged })
         };
         let waited_for: Vec<_> = fenced.waited_for.iter().map(node).collect();
@@ -123,7 +123,7 @@ impl EndedReport {
         if fenced.waited_for.is_empty() {
             return;
         }
-        let how = |id: &NodeId| match fenced.outlasted.contains(id) {
+        let how = |id: &NodeId| match fenced.expired_leases.contains(id) {
             true => ", which did not answer and refuses every token until it does",
             false => "",
         };
