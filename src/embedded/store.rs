@@ -76,7 +76,7 @@ pub struct Restored {
 /// # Errors
 /// [`OpenError`] names the cause. The call can be repeated.
 #[doc(hidden)]
-pub async fn restored(settings: &Settings) -> Result<Option<Restored>, OpenError> {
+pub async fn recover_from_restore(settings: &Settings) -> Result<Option<Restored>, OpenError> {
     let (clock, random) = system();
     let file = mark_file(settings, &clock, &random)?;
     let mark = match file.read() {
