@@ -9,9 +9,9 @@ mod common;
 #[expect(dead_code, reason = "each test program uses its part")]
 mod forger;
 
-#[path = "../oauth/stage.rs"]
+#[path = "../oauth/fixture.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
-mod stage;
+mod fixture;
 
 mod token_cache;
 

@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 use tokio::runtime::Runtime;
 
 use crate::COUNTING;
-use crate::common::House;
-use crate::stage::{add_client, token};
+use crate::common::TestServer;
+use crate::fixture::{add_client, token};
 
 /// The limit in this test, in bytes. An eighth of it covers the allocator's overhead, which this test does not see.
 const CACHE: i64 = 1024 * 1024;
@@ -15,22 +15,22 @@ const SEEN: i64 = CACHE / 8 * 7;
 /// More tokens than the cache has room for.
 const TOKENS: usize = 1500;
 
-async fn of_sessions(house: &House) -> Vec<String> {
-    house.add_user("ann").await;
+async fn of_sessions(server: &TestServer) -> Vec<String> {
+    server.add_user("ann").await;
     let mut tokens = Vec::new();
     for _ in 0..TOKENS {
-        tokens.push(house.login("ann").await);
+        tokens.push(server.login("ann").await);
     }
     tokens
 }
 
-async fn of_services(house: &House) -> Vec<String> {
+async fn of_services(server: &TestServer) -> Vec<String> {
     // One client gets 600 tokens a minute.
     let mut tokens = Vec::new();
     for name in ["billing", "orders", "stock"] {
-        let client = add_client(house, name, "orders:read", &[]).await;
+        let client = add_client(server, name, "orders:read", &[]).await;
         for _ in 0..TOKENS / 3 {
-            tokens.push(token(house, &client).await);
+            tokens.push(token(server, &client).await);
         }
     }
     tokens
@@ -41,18 +41,19 @@ fn bytes() -> i64 {
 }
 
 /// The bytes that the process keeps after that many requests to `/verify`, each with another token.
-async fn kept(cache: i64, tokens: impl AsyncFn(&House) -> Vec<String>) -> i64 {
-    let house = House::with(|settings| settings.token_cache = cache.try_into().unwrap()).await;
-    let tokens = tokens(&house).await;
+async fn kept(cache: i64, tokens: impl AsyncFn(&TestServer) -> Vec<String>) -> i64 {
+    let server =
+        TestServer::with(|settings| settings.token_cache = cache.try_into().unwrap()).await;
+    let tokens = tokens(&server).await;
     let before = bytes();
     for token in &tokens {
-        assert_eq!(house.verify(token).await, 200);
+        assert_eq!(server.verify(token).await, 200);
     }
     bytes() - before
 }
 
 /// The same bytes, less those that are kept without a cache.
-fn taken(what: &str, tokens: impl AsyncFn(&House) -> Vec<String>) {
+fn taken(what: &str, tokens: impl AsyncFn(&TestServer) -> Vec<String>) {
     let run = |cache| Runtime::new().unwrap().block_on(kept(cache, &tokens));
     let [without, with] = [0, CACHE].map(run);
     let taken = with - without;

@@ -3,13 +3,13 @@
 use waxseal::key::Format;
 use waxseal::token::Malformed;
 
+use crate::fixture::{DATES, Fixture, date};
 use crate::forger::quoted;
-use crate::stage::{DATES, Stage, date};
 
 async fn missing(claim: &'static str) {
-    for stage in Stage::of_each_format().await {
-        let token = stage.seal(&stage.header, &stage.claims.without(claim));
-        stage
+    for fixture in Fixture::of_each_format().await {
+        let token = fixture.seal(&fixture.header, &fixture.claims.without(claim));
+        fixture
             .refused_for(claim, &token, Malformed::Claims(claim))
             .await;
         // Another spelling is another claim.
@@ -18,14 +18,14 @@ async fn missing(claim: &'static str) {
             format!("{claim} "),
             format!(" {claim}"),
         ] {
-            let claims = stage
+            let claims = fixture
                 .claims
                 .without(claim)
-                .and(&name, stage.claims.raw(claim));
-            stage
+                .and(&name, fixture.claims.raw(claim));
+            fixture
                 .refused_for(
                     &name,
-                    &stage.seal(&stage.header, &claims),
+                    &fixture.seal(&fixture.header, &claims),
                     Malformed::Claims(claim),
                 )
                 .await;
@@ -34,8 +34,8 @@ async fn missing(claim: &'static str) {
 }
 
 async fn wrong_type(claim: &'static str) {
-    for stage in Stage::of_each_format().await {
-        let good = stage.claims.raw(claim);
+    for fixture in Fixture::of_each_format().await {
+        let good = fixture.claims.raw(claim);
         let mut wrong = vec![
             "null".to_owned(),
             "true".to_owned(),
@@ -54,11 +54,11 @@ async fn wrong_type(claim: &'static str) {
             wrong.extend(["[]".to_owned(), r#"["pwd"]"#.to_owned()]);
         }
         if is_date {
-            let other = match stage.format() {
+            let other = match fixture.format() {
                 Format::Jwt => Format::Paseto,
                 Format::Paseto => Format::Jwt,
             };
-            let theirs = date(other, stage.second(claim));
+            let theirs = date(other, fixture.second(claim));
             wrong.extend([r#""""#.to_owned(), quoted(good), theirs]);
         } else {
             wrong.push("7".to_owned());
@@ -73,8 +73,8 @@ async fn wrong_type(claim: &'static str) {
             ]);
         }
         for raw in wrong {
-            let token = stage.with_claim(claim, &raw);
-            stage
+            let token = fixture.with_claim(claim, &raw);
+            fixture
                 .refused_for(&format!("{claim} {raw}"), &token, Malformed::Claims(claim))
                 .await;
         }
@@ -99,10 +99,10 @@ mod wrong_type {
 }
 
 async fn not_this_form(claim: &'static str, texts: &[String]) {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for text in texts {
-            let token = stage.with_claim(claim, &quoted(text));
-            stage
+            let token = fixture.with_claim(claim, &quoted(text));
+            fixture
                 .refused_for(
                     &format!("{claim} {text:?}"),
                     &token,
@@ -146,9 +146,9 @@ fn no_uuid_v7() -> Vec<String> {
 
 #[tokio::test]
 async fn sub_that_is_no_user_id() {
-    for stage in Stage::of_each_format().await {
-        stage
-            .accepted("a user ID", &stage.with_claim("sub", &quoted(GOOD)))
+    for fixture in Fixture::of_each_format().await {
+        fixture
+            .accepted("a user ID", &fixture.with_claim("sub", &quoted(GOOD)))
             .await;
         not_this_form("sub", &no_uuid_v7()).await;
     }
@@ -156,9 +156,9 @@ async fn sub_that_is_no_user_id() {
 
 #[tokio::test]
 async fn jti_that_is_no_token_id() {
-    for stage in Stage::of_each_format().await {
-        stage
-            .accepted("a token ID", &stage.with_claim("jti", &quoted(GOOD)))
+    for fixture in Fixture::of_each_format().await {
+        fixture
+            .accepted("a token ID", &fixture.with_claim("jti", &quoted(GOOD)))
             .await;
         not_this_form("jti", &no_uuid_v7()).await;
     }

@@ -19,8 +19,8 @@ use waxseal::time::{Clock, SystemClock, Timestamp};
 use super::clocks::settings;
 use super::common::PASSWORD;
 use super::common::postgres::Postgres;
+use super::fixture::{Caller, Process, nodes, until};
 use super::nodes::{Node, Nodes};
-use super::stage::{Caller, Process, nodes, until};
 
 const FENCED: [(&str, &str); 1] = [("WAXSEAL_LOGOUT", "fenced")];
 

@@ -22,8 +22,8 @@ use waxseal::time::{Clock, SystemClock};
 
 use super::common::{Place, Server};
 use super::durable::place;
-use super::forge::Forge;
-use super::ground::{on_folders, without_settings};
+use super::mount_namespace::{on_folders, without_settings};
+use super::token_forge::TokenForge;
 
 const LOGOUTS: usize = 50;
 /// systemd's soft limit on open files. Here it is the hard limit too.
@@ -50,7 +50,7 @@ fn address(server: &Server) -> SocketAddr {
 }
 
 fn sessions(place: &Place, count: usize) -> Vec<String> {
-    let forge = Forge::new(&place.path().join("keys"), 18);
+    let forge = TokenForge::new(&place.path().join("keys"), 18);
     let session = |_| forge.session(SystemClock.now()).text;
     (0..count).map(session).collect()
 }

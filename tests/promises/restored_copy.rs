@@ -15,8 +15,8 @@ use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use super::common::{ISSUER, Place, Server, program};
 use super::durable::{Pool, all_refused, log_out_until_it_breaks, place, under_way};
-use super::forge::{Dice, Forge};
 use super::mark::{mark_of, settings_of};
+use super::token_forge::{TestRng, TokenForge};
 
 pub const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER];
 
@@ -238,7 +238,7 @@ async fn what_a_crash_leaves_of_restored_can_be_taken_on_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restored_may_be_killed_at_any_time() {
-    let (dice, _) = Dice::new();
+    let (rng, _) = TestRng::new();
     let before = Before::with_lost(3).await;
     copy(&before.place, "mark", "marked");
     let (mut cut_short, mut again) = (0, 0);
@@ -252,7 +252,7 @@ async fn restored_may_be_killed_at_any_time() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(dice.below(40_000) as u64));
+        std::thread::sleep(Duration::from_micros(rng.below(40_000) as u64));
         child.kill().unwrap();
         cut_short += usize::from(child.wait().unwrap().code().is_none());
         let output = before.place.run(&["restored"], "");
@@ -326,9 +326,9 @@ async fn revoke_beside(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_kill_makes_the_log_look_older_than_its_mark() {
-    let (dice, seed) = Dice::new();
+    let (rng, seed) = TestRng::new();
     let place = place();
-    let forge = Forge::new(&place.path().join("keys"), seed);
+    let forge = TokenForge::new(&place.path().join("keys"), seed);
     let (pool, mut acknowledged, mut beside): (Pool, Vec<String>, usize) = Default::default();
     let mut cut_short = 0;
     for _ in 0..KILLS {
@@ -346,8 +346,8 @@ async fn no_kill_makes_the_log_look_older_than_its_mark() {
             let (url, pool) = (server.url.clone(), Pool::clone(&pool));
             callers.spawn(log_out_until_it_breaks(client.clone(), url, pool));
         }
-        under_way(&pool, POOL, dice.below(6 * CALLERS)).await;
-        tokio::time::sleep(Duration::from_micros(dice.below(2000) as u64)).await;
+        under_way(&pool, POOL, rng.below(6 * CALLERS)).await;
+        tokio::time::sleep(Duration::from_micros(rng.below(2000) as u64)).await;
         server.kill();
         while let Some(called) = callers.join_next().await {
             let called = called.unwrap();

@@ -28,7 +28,7 @@ async fn a_verifier_that_cannot_prove_its_freshness_says_so_in_its_metrics() {
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let liar = Liar::new().await;
-    let token = liar.house.login("alice").await;
+    let token = liar.server.login("alice").await;
     let fresh = async || read(&snapshotter, "waxseal_list_fresh", None) == Some(1.0);
     until("it says that it is fresh", fresh).await;
     assert!(liar.is_good(&token));
