@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_use_is_known_once_nobody_is_waited_for() {
+    fn the_last_use_is_known_once_no_node_is_pending() {
         let mut explanation = Explanation::new(5, 1000 * MILLI);
         let over = 3150 * MILLI;
         let first = [node(1, 5), node(2, 4), node(3, 4), node(4, 4)];
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_another_log_has_it_not() {
+    fn a_node_on_another_log_has_not_applied_it() {
         let mut explanation = Explanation::new(5, 1000 * MILLI);
         let mut other = node(1, 9);
         other.continued = false;

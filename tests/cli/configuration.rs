@@ -59,7 +59,7 @@ async fn flags_over_variables_over_the_file_over_defaults() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn a_wrong_setting_is_named() {
     let place = Place::new();
     let wrong = [
         (

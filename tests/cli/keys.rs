@@ -412,7 +412,7 @@ async fn a_service_changes_its_format_once_the_new_keys_are_published() {
 }
 
 #[test]
-fn formats_that_are_none_are_refused_by_name() {
+fn unknown_formats_are_refused_by_name() {
     let place = Place::new();
     for (variables, words) in [
         (

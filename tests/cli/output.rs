@@ -316,7 +316,7 @@ fn an_output_that_is_discarded_is_a_success() {
 }
 
 #[test]
-fn a_message_that_nobody_can_read_changes_no_exit_code() {
+fn an_unwritable_message_does_not_change_the_exit_code() {
     let place = Place::new();
     for sink in SINKS {
         for (arguments, code) in [

@@ -23,9 +23,9 @@ macro_rules! holds_for {
     )+};
     ($kind:expr) => {
         crate::table::holds_for! { $kind;
-            who_has_a_good_token_passes_with_its_identity
-            who_has_none_does_not_pass
-            who_opens_a_page_is_led_to_sign_in_and_back
+            a_good_token_passes_with_its_identity
+            a_request_without_a_token_does_not_pass
+            a_page_redirects_to_sign_in_and_back
             a_logout_is_refused_at_once
             a_forged_identity_never_reaches_the_service
             another_site_changes_nothing_by_the_cookie
@@ -34,14 +34,14 @@ macro_rules! holds_for {
             bodies_arrive_as_they_were_sent
             the_service_gets_no_session
             the_address_of_a_login_is_the_clients
-            without_waxseal_nobody_passes
-            while_waxseal_cannot_tell_nobody_passes
+            no_request_passes_without_waxseal
+            no_request_passes_while_waxseal_cannot_tell
         }
     };
 }
 pub(crate) use holds_for;
 
-pub fn who_has_a_good_token_passes_with_its_identity(kind: &Kind) {
+pub fn a_good_token_passes_with_its_identity(kind: &Kind) {
     let fixture = Fixture::new(kind);
     let (bearer, session) = fixture.login_for_bearer();
     let subject = |token: &str| {
@@ -90,7 +90,7 @@ pub fn who_has_a_good_token_passes_with_its_identity(kind: &Kind) {
     );
 }
 
-pub fn who_has_none_does_not_pass(kind: &Kind) {
+pub fn a_request_without_a_token_does_not_pass(kind: &Kind) {
     let fixture = Fixture::new(kind);
     for method in ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"] {
         let answer = fixture.is_refused(method, "/api/a", &Request::of(method), 401);
@@ -123,7 +123,7 @@ pub fn who_has_none_does_not_pass(kind: &Kind) {
     );
 }
 
-pub fn who_opens_a_page_is_led_to_sign_in_and_back(kind: &Kind) {
+pub fn a_page_redirects_to_sign_in_and_back(kind: &Kind) {
     let fixture = Fixture::new(kind);
     let page = "/api/page?x=1&y=%2F%20z";
     let html = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
@@ -426,7 +426,7 @@ pub fn the_address_of_a_login_is_the_clients(kind: &Kind) {
     );
 }
 
-pub fn without_waxseal_nobody_passes(kind: &Kind) {
+pub fn no_request_passes_without_waxseal(kind: &Kind) {
     let mut fixture = Fixture::new(kind);
     let (token, _) = fixture.login_for_bearer();
     let cookie = fixture.login_for_cookie();
@@ -456,7 +456,7 @@ fn nobody_passes(fixture: &Fixture, request: Request) {
 }
 
 /// Waxseal cannot tell valid tokens from revoked ones here, and says so with 503.
-pub fn while_waxseal_cannot_tell_nobody_passes(kind: &Kind) {
+pub fn no_request_passes_while_waxseal_cannot_tell(kind: &Kind) {
     let runtime = Runtime::new().unwrap();
     let (server, token) = runtime.block_on(async {
         let server = TestServer::new().await;

@@ -57,7 +57,7 @@ fn paths() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn whatever_is_asked_the_answer_has_what_stands_around_every_resource() {
+async fn every_answer_has_the_default_headers() {
     let server = TestServer::new().await;
     let paths = paths();
     assert!(paths.len() > 15, "{paths:?}");

@@ -22,7 +22,7 @@ async fn of_alice() -> TestServer {
 }
 
 #[tokio::test]
-async fn a_cookie_login_sets_exactly_this_cookie_and_says_the_token_nowhere_else() {
+async fn a_cookie_login_returns_the_token_in_the_cookie_alone() {
     for format in [Format::Jwt, Format::Paseto] {
         for (same_site, word) in [
             (SameSite::Lax, "Lax"),
@@ -234,7 +234,7 @@ fn odd_cookies(token: &str) -> Vec<(Vec<Vec<u8>>, Found)> {
 }
 
 #[tokio::test]
-async fn a_cookie_is_ours_by_its_exact_name_and_once_or_it_does_not_count() {
+async fn a_session_cookie_counts_if_its_name_is_exact_and_unique() {
     let server = of_alice().await;
     let cases = odd_cookies("").len();
     for case in 0..cases {
@@ -268,7 +268,7 @@ async fn a_cookie_is_ours_by_its_exact_name_and_once_or_it_does_not_count() {
 
 /// Control bytes other than the tab, and DEL, are not allowed in any header.
 #[tokio::test]
-async fn a_cookie_with_control_bytes_is_no_request() {
+async fn a_cookie_with_control_bytes_is_refused() {
     let place = Place::new();
     place.add_user("alice");
     let server = place.serve();

@@ -84,7 +84,7 @@ fn origins() -> impl Iterator<Item = Option<&'static str>> {
 }
 
 #[tokio::test]
-async fn a_preflight_says_who_may_call_with_what() {
+async fn a_preflight_lists_allowed_origins_methods_and_headers() {
     let server = server().await;
     for origin in origins() {
         for path in ["/login", "/session", "/sessions/x", "/nothing"] {
@@ -201,7 +201,7 @@ async fn an_answer_is_read_by_listed_origins_alone_whatever_it_is() {
 }
 
 #[tokio::test]
-async fn so_is_what_says_that_there_were_too_many() {
+async fn a_429_is_readable_by_listed_origins_alone() {
     let server = TestServer::with(|settings| {
         settings.allowed_origins = LISTED.map(|origin| origin.parse().unwrap()).to_vec();
         settings.login_rates = waxseal::account::limits::LoginRates::default();
@@ -229,7 +229,7 @@ const PUBLIC: [&str; 3] = [
 
 /// The answer is the same for everyone, so that a cache may keep it, regardless of the first client and its headers.
 #[tokio::test]
-async fn what_is_public_is_read_by_every_origin_without_credentials() {
+async fn public_resources_are_readable_by_every_origin_without_credentials() {
     let server = server().await;
     for origin in origins() {
         for path in PUBLIC {

@@ -192,7 +192,7 @@ struct Attempt {
 }
 
 #[tokio::test]
-async fn what_changes_something_by_cookie_comes_from_a_page_of_ours() {
+async fn changes_by_cookie_are_accepted_from_own_pages_alone() {
     let scene = Scene::new().await;
     for change in CHANGES {
         for said in OURS {
@@ -206,7 +206,7 @@ async fn what_changes_something_by_cookie_comes_from_a_page_of_ours() {
 
 /// A page of another site cannot know a bearer token, so a request with one is accepted from anywhere.
 #[tokio::test]
-async fn what_changes_something_by_bearer_comes_from_anywhere() {
+async fn changes_by_bearer_token_are_accepted_from_anywhere() {
     let scene = Scene::new().await;
     for change in CHANGES {
         for said in OURS.iter().chain(THEIRS).chain(NOTHING_SAID) {
@@ -278,7 +278,7 @@ async fn a_listed_origin_is_trusted_like_our_own_and_no_other_that_looks_like_it
 
 /// A page that logs its own user in here could see what the victim does afterwards.
 #[tokio::test]
-async fn no_other_site_logs_anybody_in() {
+async fn other_sites_cannot_log_a_browser_in() {
     let scene = Scene::new().await;
     let before = listed(&scene.server, &scene.watch).await;
     let by_bearer = credentials("alice", "bearer").to_string();
@@ -431,7 +431,7 @@ async fn a_websocket_by_cookie_is_opened_by_a_page_of_ours() {
 
 /// A link on another site leads to a page that recognizes its user.
 #[tokio::test]
-async fn what_only_looks_works_from_anywhere() {
+async fn reads_are_accepted_from_anywhere() {
     let scene = Scene::new().await;
     let token = login(&scene.server, "alice").await;
     for said in OURS.iter().chain(THEIRS).chain(NOTHING_SAID) {

@@ -85,7 +85,7 @@ async fn the_session_cookie_is_used_at_the_services_own_hosts_alone() {
 }
 
 #[tokio::test]
-async fn who_has_no_session_cookie_may_use_any_name() {
+async fn requests_without_the_session_cookie_may_use_any_host() {
     let server = of_alice(ISSUER).await;
     let bearer = format!("Bearer {}", server.login("alice").await);
     let token = login(&server, "alice").await;
@@ -115,7 +115,7 @@ async fn who_has_no_session_cookie_may_use_any_name() {
 }
 
 #[tokio::test]
-async fn the_pages_are_for_every_name_until_there_is_a_cookie() {
+async fn the_pages_work_at_every_host_without_a_cookie() {
     let server = of_alice(ISSUER).await;
     let token = login(&server, "alice").await;
     let (name, value) = cookie(&token);

@@ -49,7 +49,7 @@ async fn hash(password: &str) -> waxseal::account::password::PasswordHash {
 }
 
 #[tokio::test]
-async fn until_it_is_changed_every_login_says_by_when_it_must_be() {
+async fn every_login_with_an_initial_password_says_its_deadline() {
     let by = json!(START.plus(HOUR));
     for by_operator in [false, true] {
         let server = of_admin().await;
@@ -107,7 +107,7 @@ async fn is_dead(server: &TestServer) {
 }
 
 #[tokio::test]
-async fn after_the_hour_it_is_dead_for_good_and_its_sessions_go_on() {
+async fn an_initial_password_expires_after_an_hour_and_its_sessions_continue() {
     let server = of_admin().await;
     server.pass(HOUR - Duration::from_secs(1)).await;
     let mine = login(&server, "admin").await;

@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Before and after a restart, which clears the process's memory.
 #[tokio::test]
-async fn a_neighbour_at_names_that_do_not_exist_does_not_shut_out_whom_the_address_is_known_for() {
+async fn failures_at_unknown_names_do_not_block_the_known_user_of_an_address() {
     let mut server = limited().await;
     let office = "198.51.100.1";
     let login = async |server: &TestServer| {
@@ -46,7 +46,7 @@ async fn a_neighbour_at_names_that_do_not_exist_does_not_shut_out_whom_the_addre
 
 /// A clean restart keeps both the account's slowdown and its known networks.
 #[tokio::test]
-async fn a_restart_makes_no_owner_a_stranger_and_no_guess_sooner() {
+async fn a_restart_keeps_known_networks_and_waits() {
     let server = limited().await;
     let home = async |server: &TestServer| {
         let login = attempt("alice", PASSWORD);
@@ -83,7 +83,7 @@ async fn a_restart_makes_no_owner_a_stranger_and_no_guess_sooner() {
 
 /// Somebody else may have logged in with the old password. Only the network of the password change stays known.
 #[tokio::test]
-async fn a_new_password_forgets_where_the_old_one_was_used() {
+async fn a_new_password_clears_the_known_networks() {
     let server = limited().await;
     let token = async |peer: &str| {
         let login = attempt("alice", PASSWORD);

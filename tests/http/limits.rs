@@ -123,7 +123,7 @@ async fn an_address_tries_so_often_whichever_accounts() {
 }
 
 #[tokio::test]
-async fn what_is_said_is_true_of_other_rates_too() {
+async fn retry_after_is_exact_for_other_rates() {
     // The wait after `burst` attempts, and the wait after one more.
     for (burst, seconds, first, second) in [
         (1, 1, 1, 2),
@@ -209,7 +209,7 @@ async fn accounts_are_limited_alike_whether_or_not_there_are_any() {
 }
 
 #[tokio::test]
-async fn of_many_who_try_at_once_so_many_are_let_through() {
+async fn concurrent_attempts_stay_within_the_limit() {
     let server = limited().await;
     let mut tries = JoinSet::new();
     for n in 0..60 {
@@ -258,7 +258,7 @@ async fn a_flood_of_strangers_does_not_lock_out_whom_a_network_is_known_for() {
 
 /// A correct password makes a network known. Wrong ones do not.
 #[tokio::test]
-async fn trying_does_not_earn_an_address_a_limit_of_its_own() {
+async fn failed_attempts_do_not_make_a_network_known() {
     let server = limited().await;
     for n in 0..AT_ACCOUNT {
         let peer = format!("203.0.113.{n}");
@@ -331,7 +331,7 @@ async fn an_address_is_what_the_connection_says_unless_a_trusted_proxy_says_othe
 }
 
 #[tokio::test]
-async fn of_ipv6_one_subscriber_is_one_address() {
+async fn an_ipv6_subscriber_counts_as_one_address() {
     let server = limited().await;
     for n in 0..FROM_ADDRESS {
         let peer = format!("2001:db8:1:2:{n:x}::{n:x}");
@@ -409,7 +409,7 @@ async fn no_stranger_uses_up_the_limit_of_somebodys_change_of_password() {
 }
 
 #[tokio::test]
-async fn a_429_takes_no_cookie_away() {
+async fn a_429_keeps_the_cookie() {
     let server = limited().await;
     let (mine, dead) = (login(&server, "alice").await, login(&server, "alice").await);
     server.post("/logout", Some(&dead), None).await;

@@ -89,7 +89,7 @@ async fn of_alice() -> (TestServer, String) {
 }
 
 #[tokio::test]
-async fn without_the_layer_a_cookie_is_not_read() {
+async fn a_cookie_is_ignored_without_the_layer() {
     let (server, token) = of_alice().await;
     let app = app(&server);
     for held in [&token, "nonsense", &format!("{token}; {COOKIE}={token}")] {
@@ -154,7 +154,7 @@ async fn below_the_layer_a_cookie_is_read_touched_and_kept_from_caches() {
 }
 
 #[tokio::test]
-async fn below_the_layer_a_bad_cookie_is_refused_also_where_none_is_needed() {
+async fn below_the_layer_a_bad_cookie_is_refused_where_credentials_are_optional() {
     let (server, token) = of_alice().await;
     let app = app(&server).layer(server.waxseal.cookies());
     let nobody = ask(&app, request("GET", "/may", NOTHING, &Value::Null)).await;

@@ -141,7 +141,7 @@ async fn a_user_sees_where_each_session_was_begun_the_newest_first() {
 }
 
 #[tokio::test]
-async fn of_a_browsers_name_is_kept_what_can_be_printed() {
+async fn only_printable_characters_of_a_user_agent_are_stored() {
     let server = of_alice_and_bob().await;
     let script = r#"<script>alert("1")</script>'; DROP TABLE session; --\u0000${x}"#;
     let cases: [(&[u8], Value); 10] = [
@@ -211,7 +211,7 @@ async fn a_user_ends_another_session_and_only_that() {
 }
 
 #[tokio::test]
-async fn to_end_the_current_session_is_to_log_out() {
+async fn ending_the_current_session_logs_out() {
     let server = of_alice_and_bob().await;
     let (by_cookie, by_bearer) = (login(&server, "alice").await, server.login("alice").await);
     let path = format!("/sessions/{}", lineage(&server, &by_cookie));
@@ -231,7 +231,7 @@ async fn to_end_the_current_session_is_to_log_out() {
 }
 
 #[tokio::test]
-async fn what_is_no_live_session_of_ones_own_is_not_found() {
+async fn only_live_sessions_of_the_user_are_found() {
     let server = of_alice_and_bob().await;
     let token = server.login("alice").await;
     let bobs = server.login("bob").await;
@@ -282,7 +282,7 @@ async fn what_is_no_live_session_of_ones_own_is_not_found() {
 }
 
 #[tokio::test]
-async fn what_was_cut_off_is_not_listed() {
+async fn sessions_ended_by_a_cut_off_are_not_listed() {
     let server = of_alice_and_bob().await;
     let (here, there) = (login(&server, "alice").await, server.login("alice").await);
     let bobs = server.login("bob").await;
@@ -305,7 +305,7 @@ async fn what_was_cut_off_is_not_listed() {
 }
 
 #[tokio::test]
-async fn what_has_expired_or_idled_out_is_not_listed() {
+async fn expired_and_idle_sessions_are_not_listed() {
     let server = of_alice_and_bob().await;
     let idle = server.login("alice").await;
     let idle_id = lineage(&server, &idle);
@@ -338,7 +338,7 @@ async fn what_has_expired_or_idled_out_is_not_listed() {
 }
 
 #[tokio::test]
-async fn a_restart_forgets_no_session_and_the_end_does() {
+async fn sessions_are_listed_after_a_restart_and_until_their_end() {
     let server = of_alice_and_bob().await;
     let (first, second) = (server.login("alice").await, server.login("alice").await);
     let alice = server.waxseal.verifier().verify(&first).unwrap().subject();

@@ -15,7 +15,7 @@ async fn get(server: &TestServer, path: &str) -> (StatusCode, HeaderMap, Vec<u8>
 }
 
 #[tokio::test]
-async fn what_browsers_look_for_on_any_site_is_there() {
+async fn well_known_files_of_any_site_exist() {
     let server = TestServer::new().await;
     let (status, headers, body) = get(&server, "/robots.txt").await;
     assert_eq!(status, 200);

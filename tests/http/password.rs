@@ -321,7 +321,7 @@ async fn a_body_that_is_not_what_the_resource_takes_changes_nothing() {
 
 /// Without the check, the second of two that read the same old password would overwrite the first's change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_changes_at_once_one_wins() {
+async fn one_of_two_concurrent_password_changes_succeeds() {
     for round in 0..20 {
         let server = of_alice_and_bob().await;
         let first = server.login("alice").await;
@@ -410,7 +410,7 @@ async fn a_login_with_the_old_password_that_races_the_change_loses() {
 }
 
 #[tokio::test]
-async fn a_change_that_could_not_be_written_is_none() {
+async fn a_password_change_that_is_not_written_has_no_effect() {
     let server = of_alice_and_bob().await;
     let (mine, other) = (login(&server, "alice").await, server.login("alice").await);
     let trigger = "CREATE TRIGGER full BEFORE INSERT ON revocation

@@ -19,7 +19,7 @@ async fn told(error: SignUpError) -> Answer {
 }
 
 #[tokio::test]
-async fn who_signs_up_logs_in_at_once() {
+async fn a_new_user_can_log_in_at_once() {
     let server = TestServer::new().await;
     let user = server.waxseal.sign_up(" Alice\t", PASSWORD).await.unwrap();
     assert_eq!(user.username.as_str(), "alice");
@@ -30,7 +30,7 @@ async fn who_signs_up_logs_in_at_once() {
 }
 
 #[tokio::test]
-async fn who_is_refused_is_told_why_and_nobody_was_added() {
+async fn a_refused_sign_up_says_why_and_adds_no_user() {
     let server = TestServer::new().await;
     server.waxseal.sign_up("alice", PASSWORD).await.unwrap();
     let long = "a".repeat(65);

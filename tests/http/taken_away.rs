@@ -16,7 +16,7 @@ async fn of_alice() -> TestServer {
 
 /// A client that logs out with both also holds a cookie, which is useless from then on.
 #[tokio::test]
-async fn logging_out_with_both_takes_the_cookie_away() {
+async fn a_logout_with_cookie_and_bearer_token_clears_the_cookie() {
     let server = of_alice().await;
     for scope in ["this", "all"] {
         let token = login(&server, "alice").await;
@@ -89,7 +89,7 @@ async fn logging_out_takes_the_cookie_away_unless_the_session_goes_on() {
 }
 
 #[tokio::test]
-async fn a_refused_cookie_is_taken_away_and_one_that_may_be_good_is_not() {
+async fn a_refused_cookie_is_cleared_and_a_possibly_good_one_is_kept() {
     let server = of_alice().await;
     let (dead, alive) = (login(&server, "alice").await, login(&server, "alice").await);
     server.post("/logout", Some(&dead), None).await;

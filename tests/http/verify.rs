@@ -71,7 +71,7 @@ async fn a_superseded_cookie_at_a_proxy_is_a_plain_401() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_says_what_it_asks_about_has_cross_site_requests_refused() {
+async fn a_proxy_that_forwards_method_and_origin_gets_cross_site_requests_refused() {
     let server = of_alice().await;
     let token = login(&server, "alice").await;
     for name in ["x-original-method", "x-forwarded-method"] {
@@ -125,7 +125,7 @@ async fn a_proxy_that_says_what_it_asks_about_has_cross_site_requests_refused() 
 
 /// Envoy calls with the method of the original request. CORS would answer `OPTIONS` with 200.
 #[tokio::test]
-async fn whatever_the_method_that_a_proxy_asks_with_a_stranger_is_refused() {
+async fn a_request_without_credentials_is_refused_for_every_method_of_a_proxy() {
     let server = of_alice().await;
     let token = login(&server, "alice").await;
     for method in [
@@ -161,7 +161,7 @@ async fn whatever_the_method_that_a_proxy_asks_with_a_stranger_is_refused() {
 
 /// An image embedded in another page is not user activity and must not keep an abandoned session alive.
 #[tokio::test]
-async fn what_another_site_embeds_is_no_activity_and_where_it_leads_is() {
+async fn embedded_requests_of_other_sites_do_not_count_as_activity_and_navigations_do() {
     let server = of_alice().await;
     let token = login(&server, "alice").await;
     server.pass(5 * MINUTE).await;

@@ -384,7 +384,7 @@ fn lives() -> u32 {
 }
 
 #[test]
-fn whatever_happens_the_service_says_what_the_model_says() {
+fn the_service_agrees_with_the_model_after_any_actions() {
     let steps = (
         format(),
         limits(1),

@@ -46,7 +46,7 @@ async fn is_renewed(fixture: &Fixture, token: &str) {
 }
 
 #[tokio::test]
-async fn an_expired_one() {
+async fn an_expired_token() {
     for fixture in Fixture::of_each_format().await {
         let token = due(&fixture).await;
         for second in [2500, 2501, 2504, 2505, 2506, 7199, 7200, 100_000] {
@@ -57,7 +57,7 @@ async fn an_expired_one() {
 }
 
 #[tokio::test]
-async fn a_revoked_one() {
+async fn a_revoked_token() {
     for fixture in Fixture::of_each_format().await {
         let token = due(&fixture).await;
         assert_eq!(fixture.take(Logout(Bearer), &token).await.0, Out);
@@ -70,7 +70,7 @@ async fn a_revoked_one() {
 }
 
 #[tokio::test]
-async fn one_that_was_issued_in_the_future() {
+async fn a_token_issued_in_the_future() {
     for fixture in Fixture::of_each_format().await {
         let token = due(&fixture).await;
         let claims = fixture.claims(&token);
@@ -143,7 +143,7 @@ async fn a_session_that_was_never_begun() {
 }
 
 #[tokio::test]
-async fn one_that_another_issuer_signed() {
+async fn a_token_of_another_issuer() {
     for fixture in Fixture::of_each_format().await {
         let token = due(&fixture).await;
         let claims = fixture.claims(&token);
@@ -210,7 +210,7 @@ async fn the_carrier_makes_no_difference_to_the_session() {
 
 /// A login in a browser that has a session replaces it, and the old cookie is dead.
 #[tokio::test]
-async fn one_that_a_new_login_took_the_place_of() {
+async fn a_session_replaced_by_a_new_login() {
     for fixture in Fixture::of_each_format().await {
         let timeouts = Timeouts::default();
         let first = fixture.login_by_cookie(None).await;
@@ -227,7 +227,7 @@ async fn one_that_a_new_login_took_the_place_of() {
 
 /// The service cannot tell whether the token was revoked: it changes nothing, and the client tries again.
 #[tokio::test]
-async fn one_that_a_stale_list_cannot_vouch_for() {
+async fn a_session_while_the_list_is_stale() {
     for fixture in Fixture::of_each_format().await {
         let token = due(&fixture).await;
         fixture.server.clock.advance(MAX_STALENESS);

@@ -129,7 +129,7 @@ async fn exchanged_within_the_grace_it_gives_the_same_generation_and_afterwards_
 }
 
 #[tokio::test]
-async fn where_nothing_is_exchanged_it_is_a_plain_401_and_the_session_goes_on() {
+async fn a_superseded_token_elsewhere_gets_a_401_and_keeps_the_session() {
     use After::{GoesOn, LoggedOut};
     for event in [Verify, Read] {
         let rows = [
@@ -226,7 +226,7 @@ fn due_now(fixture: &Fixture, claims: &Claims, second: i64) -> String {
 }
 
 #[tokio::test]
-async fn the_generation_before_the_one_before_is_dead_at_once() {
+async fn a_generation_two_renewals_old_is_refused_at_once() {
     for event in [Visit, Renew(Cookie), Renew(Bearer), Verify, Poll] {
         for fixture in Fixture::of_each_format().await {
             let Pair { old, new, .. } = pair(&fixture).await;
@@ -358,7 +358,7 @@ fn a_grace_of_more_than_half_a_generation_is_not_permitted() {
 
 /// Verification asks the list first; if a node's list is behind, the store decides.
 #[tokio::test]
-async fn the_store_knows_by_itself_what_is_superseded() {
+async fn the_store_detects_superseded_generations() {
     let fixture = Fixture::with(Format::Jwt, Timeouts::default()).await;
     let store = open_store(&fixture.server.settings).await.unwrap();
     let claims = fixture.claims(&fixture.login().await);

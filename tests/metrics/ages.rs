@@ -7,7 +7,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use super::common::TestServer;
 
 #[tokio::test]
-async fn a_list_that_nobody_refreshes_ages_all_the_same() {
+async fn the_age_of_a_list_grows_while_nothing_refreshes_it() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     // A single thread, so that only this test's recorder receives the metrics.

@@ -145,7 +145,7 @@ fn no_uuid_v7() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn sub_that_is_no_user_id() {
+async fn a_sub_that_is_not_a_user_id() {
     for fixture in Fixture::of_each_format().await {
         fixture
             .accepted("a user ID", &fixture.with_claim("sub", &quoted(GOOD)))
@@ -155,7 +155,7 @@ async fn sub_that_is_no_user_id() {
 }
 
 #[tokio::test]
-async fn jti_that_is_no_token_id() {
+async fn a_jti_that_is_not_a_token_id() {
     for fixture in Fixture::of_each_format().await {
         fixture
             .accepted("a token ID", &fixture.with_claim("jti", &quoted(GOOD)))
@@ -165,7 +165,7 @@ async fn jti_that_is_no_token_id() {
 }
 
 #[tokio::test]
-async fn sid_whose_lineage_is_none() {
+async fn a_sid_without_a_valid_lineage() {
     let texts = no_uuid_v7();
     let mut texts: Vec<_> = texts.iter().map(|text| format!("{text}.0")).collect();
     texts.extend([GOOD.to_owned(), format!("0.{GOOD}"), format!(".{GOOD}.0")]);

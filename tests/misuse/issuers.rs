@@ -83,7 +83,7 @@ async fn our_key_signed_it_for_another_issuer() {
 }
 
 #[tokio::test]
-async fn parts_of_two_good_tokens_of_one_house() {
+async fn parts_of_two_good_tokens_of_one_issuer() {
     for algorithm in JWT_ALGORITHMS {
         let fixture = Fixture::with(algorithm).await;
         fixture.server.add_user("bob").await;

@@ -41,7 +41,7 @@ async fn ask(fixture: &Fixture, path: &str, values: &[&str]) -> Answer {
 }
 
 #[tokio::test]
-async fn nobody_only_without_a_bearer_token() {
+async fn a_caller_is_anonymous_only_without_a_bearer_token() {
     for fixture in Fixture::of_each_format().await {
         let without: [&[&str]; 3] = [
             &[],
@@ -119,7 +119,7 @@ async fn a_malformed_header_is_refused_where_none_is_needed() {
 }
 
 #[tokio::test]
-async fn a_stale_list_is_not_nobody() {
+async fn a_stale_list_does_not_make_a_caller_anonymous() {
     for fixture in Fixture::of_each_format().await {
         fixture
             .server

@@ -279,7 +279,7 @@ fn kind(said: &Result<Verified, Refusal>) -> String {
 }
 
 #[test]
-fn whatever_happens_between_two_looks_the_verdict_is_that_of_a_first_look() {
+fn cached_and_first_verdicts_agree_after_any_events() {
     let seen = RefCell::new(BTreeSet::new());
     let mut runner = TestRunner::new(Config {
         cases: 96,
@@ -322,7 +322,7 @@ fn whatever_happens_between_two_looks_the_verdict_is_that_of_a_first_look() {
 
 /// Each of these events happens between a verification that remembers and the next one.
 #[test]
-fn what_is_remembered_is_asked_for_again() {
+fn a_cached_token_is_checked_again_after_each_kind_of_event() {
     let session = |world: &World| world.tokens[0].0.clone();
     for key in 0..ALGORITHMS.len() {
         for (event, after) in [

@@ -111,19 +111,19 @@ fn no_node_accepts_a_token_after_its_fenced_logout() {
 }
 
 #[test]
-fn nor_after_fail_overs_that_lose_commits() {
+fn no_node_accepts_a_token_after_failovers_that_lose_commits() {
     let happens = [&HAPPENS[..], &LOSSES].concat();
     holds(FailOver::LosesCommits, 500, &happens);
 }
 
 #[test]
-fn nor_after_those_that_lose_nodes_too_but_take_longer_than_a_lease() {
+fn no_node_accepts_a_token_after_slow_failovers_that_lose_nodes() {
     let happens = [&HAPPENS[..], &LOSSES].concat();
     holds(FailOver::LosesCommitsAfterALease, 500, &happens);
 }
 
 #[test]
-fn a_seed_has_one_run() {
+fn a_seed_determines_its_run() {
     for fail_over in [FailOver::KeepsAll, FailOver::LosesCommits] {
         let told = |seed| run(seed, Mutation::None, fail_over, true);
         for seed in 0..10 {

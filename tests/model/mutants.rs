@@ -30,96 +30,96 @@ fn found_in(mutation: Mutation, fail_over: FailOver, first: u64) {
 }
 
 #[test]
-fn a_node_asks_whether_its_list_is_fresh() {
+fn a_node_must_check_that_its_list_is_fresh() {
     found_in(Mutation::NoLeaseCheck, FailOver::KeepsAll, 0);
 }
 
 #[test]
-fn a_node_asks_that_before_it_looks_into_the_list() {
+fn a_node_must_check_freshness_before_the_list() {
     found_in(Mutation::ListBeforeFreshness, FailOver::KeepsAll, 0);
 }
 
 #[test]
-fn a_logout_waits_at_the_fence() {
+fn a_logout_must_wait_at_the_fence() {
     found_in(Mutation::NoFence, FailOver::KeepsAll, 0);
 }
 
 #[test]
-fn a_list_is_fresh_from_before_the_question() {
+fn freshness_must_count_from_before_the_question() {
     found_in(Mutation::ProofFromAnswer, FailOver::KeepsAll, 0);
 }
 
 #[test]
-fn the_head_is_read_after_the_entry() {
+fn the_head_must_be_read_after_the_node_is_registered() {
     found_in(Mutation::HeadBeforeEntry, FailOver::KeepsAll, 250);
 }
 
 #[test]
-fn the_register_is_read_after_the_commit() {
+fn the_register_must_be_read_after_the_commit() {
     found_in(Mutation::RegisterBeforeCommit, FailOver::KeepsAll, 193);
 }
 
 #[test]
-fn a_node_that_has_entered_itself_again_is_not_dismissed() {
+fn a_node_that_registered_again_must_not_be_dismissed() {
     found_in(Mutation::DismissAnyBeat, FailOver::KeepsAll, 945);
 }
 
 #[test]
-fn a_node_is_not_dismissed_before_its_bound_is_over() {
+fn a_node_must_not_be_dismissed_before_its_bound_is_over() {
     found_in(Mutation::DismissEarly, FailOver::KeepsAll, 70);
 }
 
 #[test]
-fn a_keeper_counts_from_when_it_had_read() {
+fn a_keeper_must_count_from_its_read_of_the_register() {
     found_in(Mutation::KeptFromBefore, FailOver::KeepsAll, 130);
 }
 
 #[test]
-fn a_node_that_leaves_accepts_nothing_any_more() {
+fn a_node_that_leaves_must_accept_no_token() {
     found_in(Mutation::LeavesFresh, FailOver::KeepsAll, 13);
 }
 
 #[test]
-fn beats_have_numbers() {
+fn heartbeats_must_be_numbered() {
     found_in(Mutation::SameBeat, FailOver::KeepsAll, 27);
 }
 
 #[test]
-fn clocks_need_a_margin() {
+fn waiting_needs_a_margin_for_the_rates_of_clocks() {
     found_in(Mutation::NoMargin, FailOver::KeepsAll, 264);
 }
 
 #[test]
-fn the_log_is_read_at_the_primary() {
+fn the_log_must_be_read_at_the_primary() {
     found_in(Mutation::LaggingReads, FailOver::KeepsAll, 0);
 }
 
 #[test]
-fn the_head_is_read_there_too() {
+fn the_head_must_be_read_at_the_primary() {
     found_in(Mutation::LaggingHead, FailOver::KeepsAll, 20);
 }
 
 #[test]
-fn so_is_the_register() {
+fn the_register_must_be_read_at_the_primary() {
     found_in(Mutation::LaggingRegister, FailOver::KeepsAll, 4);
 }
 
 #[test]
-fn a_beat_is_entered_once_or_never_over_a_newer_one() {
+fn a_late_heartbeat_must_not_replace_a_newer_one() {
     found_in(Mutation::SentTwice, FailOver::KeepsAll, 1909);
 }
 
 #[test]
-fn clocks_count_suspension() {
+fn clocks_must_count_suspension() {
     found_in(Mutation::ClockStops, FailOver::KeepsAll, 1);
 }
 
 #[test]
-fn an_acknowledgement_is_one_of_this_log() {
+fn an_acknowledgement_must_be_for_this_log() {
     found_in(Mutation::AnyLogBelieved, FailOver::LosesCommits, 1909);
 }
 
 #[test]
-fn a_fail_over_loses_no_entry_of_the_register() {
+fn a_failover_must_keep_the_register() {
     found_in(Mutation::EntriesLost, FailOver::LosesCommits, 148);
 }

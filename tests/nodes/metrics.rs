@@ -69,7 +69,7 @@ async fn log_in_and_out(http: &Client, node: &Node) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_say_how_many_they_are_for_whom_they_wait_and_whether_they_follow() {
+async fn metrics_of_nodes_count_nodes_waits_and_followed_logs() {
     let database = Postgres::start();
     let settings = [("WAXSEAL_LOGOUT", "fenced"), ("WAXSEAL_LEASE", "1s")];
     let databases = [database.url(), database.url()];

@@ -30,7 +30,7 @@ async fn refuses(server: &TestServer, key: &Forger, what: &str, good: &Value, ba
 }
 
 #[tokio::test]
-async fn the_audience_is_the_issuer_alone() {
+async fn the_audience_of_an_assertion_is_the_issuer_alone() {
     let (server, id, key) = keyed().await;
     for (index, audience) in [
         json!([ISSUER]),
@@ -56,7 +56,7 @@ async fn the_audience_is_the_issuer_alone() {
 }
 
 #[tokio::test]
-async fn its_times_are_whole_and_near() {
+async fn the_times_of_an_assertion_are_integers_close_to_now() {
     let (server, id, key) = keyed().await;
     let now = START.secs();
     // With a leeway of 5 seconds.
@@ -99,7 +99,7 @@ async fn its_times_are_whole_and_near() {
 }
 
 #[tokio::test]
-async fn what_it_must_say_may_not_be_missing_or_of_another_kind() {
+async fn missing_or_mistyped_claims_of_an_assertion_are_refused() {
     let (server, id, key) = keyed().await;
     let other = "client-01a20636-65a6-7b0b-ba2c-8e6795508a1e";
     let (stranger, _) = add_keyed_client(&server, "stranger", Algorithm::EdDsa).await;
@@ -145,7 +145,7 @@ async fn what_it_must_say_may_not_be_missing_or_of_another_kind() {
 }
 
 #[tokio::test]
-async fn a_claim_that_is_there_twice_is_refused() {
+async fn a_duplicate_claim_is_refused() {
     let (server, id, key) = keyed().await;
     let good = Members::of(assertion_claims(&server, id, "a").to_string().as_bytes());
     let header = json!({ "alg": "EdDSA", "kid": "one" }).to_string();
@@ -162,7 +162,7 @@ async fn a_claim_that_is_there_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn the_id_beside_it_is_the_same_or_not_there() {
+async fn client_id_equals_the_subject_of_the_assertion_or_is_absent() {
     let (server, id, key) = keyed().await;
     let (other, _) = add_keyed_client(&server, "other", Algorithm::EdDsa).await;
     let signed = assertion(&key, "EdDSA", &assertion_claims(&server, id, "a"));
@@ -174,7 +174,7 @@ async fn the_id_beside_it_is_the_same_or_not_there() {
 }
 
 #[tokio::test]
-async fn it_is_good_once() {
+async fn an_assertion_is_accepted_once() {
     let (server, id, key) = keyed().await;
     let claims = assertion_claims(&server, id, "a");
     let signed = assertion(&key, "EdDSA", &claims);
@@ -209,7 +209,7 @@ async fn it_is_good_once() {
 }
 
 #[tokio::test]
-async fn of_twenty_at_once_exactly_one_wins() {
+async fn one_of_twenty_concurrent_uses_of_an_assertion_succeeds() {
     let (server, id, key) = keyed().await;
     for round in 0..5 {
         let claims = assertion_claims(&server, id, &format!("{round}"));
@@ -225,7 +225,7 @@ async fn of_twenty_at_once_exactly_one_wins() {
 }
 
 #[tokio::test]
-async fn it_stays_used_up_over_a_restart_a_compaction_and_steps_of_the_clock() {
+async fn a_used_assertion_stays_refused_after_restarts_compactions_and_clock_steps() {
     let (server, id, key) = keyed().await;
     let mut claims = assertion_claims(&server, id, "a");
     claims["exp"] = json!(START.secs() + HOUR);
@@ -252,7 +252,7 @@ async fn it_stays_used_up_over_a_restart_a_compaction_and_steps_of_the_clock() {
 
 /// A `jti` is remembered for as long as its assertion could be accepted, and no longer.
 #[tokio::test]
-async fn it_is_remembered_until_it_has_long_expired_and_then_forgotten() {
+async fn a_used_assertion_is_stored_until_long_after_its_expiry() {
     let (server, id, key) = keyed().await;
     let claims = assertion_claims(&server, id, "a");
     access_token(&present(&server, &assertion(&key, "EdDSA", &claims), &[]).await);
@@ -267,7 +267,7 @@ async fn it_is_remembered_until_it_has_long_expired_and_then_forgotten() {
 }
 
 #[tokio::test]
-async fn other_keys_take_the_place_of_those_from_before() {
+async fn new_keys_replace_the_previous_ones() {
     let (server, id, old) = keyed().await;
     let sign = |key: &Forger, kid: &str, alg: &str, jti: &str| {
         let header = json!({ "alg": alg, "kid": kid }).to_string();
@@ -323,7 +323,7 @@ async fn other_keys_take_the_place_of_those_from_before() {
 }
 
 #[tokio::test]
-async fn unknown_disabled_and_deleted_get_one_and_the_same_answer() {
+async fn unknown_disabled_and_deleted_clients_get_the_same_answer() {
     let (server, id, key) = keyed().await;
     let (gone, key_of_gone) = add_keyed_client(&server, "gone", Algorithm::EdDsa).await;
     change(&server, id, ClientChange::Disable).await;

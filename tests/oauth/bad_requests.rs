@@ -28,7 +28,7 @@ async fn post(server: &TestServer, headers: &[(&str, &str)], fields: &[(&str, &s
 }
 
 #[tokio::test]
-async fn a_parameter_that_is_there_twice_is_refused() {
+async fn a_duplicate_parameter_is_refused() {
     let (server, client) = billing().await;
     for (name, value) in [
         GRANT,
@@ -53,7 +53,7 @@ async fn a_parameter_that_is_there_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_says_once_and_in_one_way_who_it_is() {
+async fn a_client_authenticates_with_exactly_one_method() {
     let (server, client) = billing().await;
     let (keyed, key) = add_keyed_client(&server, "keyed", Algorithm::EdDsa).await;
     let signed = assertion(&key, "EdDSA", &assertion_claims(&server, keyed, "a"));
@@ -100,7 +100,7 @@ async fn a_client_says_once_and_in_one_way_who_it_is() {
 }
 
 #[tokio::test]
-async fn other_ways_to_say_who_one_is_are_not_taken() {
+async fn other_authentication_methods_are_refused() {
     let (server, client) = billing().await;
     let (id, secret) = (client.id.to_string(), client.secret.as_str());
     let bearer = format!("Bearer {}", token(&server, &client).await);
@@ -167,7 +167,7 @@ async fn the_assertion_type_must_be_that_of_a_jwt() {
 }
 
 #[tokio::test]
-async fn there_is_one_grant() {
+async fn client_credentials_is_the_only_grant() {
     let (server, client) = billing().await;
     let authorization = client.basic();
     let header = [("authorization", authorization.as_str())];
@@ -189,7 +189,7 @@ async fn there_is_one_grant() {
 }
 
 #[tokio::test]
-async fn another_content_type_or_method_is_refused_in_oauths_words() {
+async fn another_content_type_or_method_gets_an_oauth_error() {
     let (server, client) = billing().await;
     for (content_type, body) in [
         (
@@ -230,7 +230,7 @@ async fn another_content_type_or_method_is_refused_in_oauths_words() {
 }
 
 #[tokio::test]
-async fn a_huge_body_is_refused_whether_it_says_so_or_not() {
+async fn an_oversized_body_is_refused_with_and_without_content_length() {
     let (server, client) = billing().await;
     let huge = format!("grant_type=client_credentials&x={}", "x".repeat(64 * 1024));
     let basic = client.basic();
@@ -261,7 +261,7 @@ fn telling(headers: &HeaderMap) -> HeaderMap {
 }
 
 #[tokio::test]
-async fn unknown_disabled_and_wrong_get_one_and_the_same_answer() {
+async fn unknown_disabled_and_wrong_credentials_get_the_same_answer() {
     let (server, client) = billing().await;
     let other = add_client(&server, "other", "", &[]).await;
     let disabled = add_client(&server, "disabled", "", &[]).await;

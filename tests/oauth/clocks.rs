@@ -26,7 +26,7 @@ async fn end(server: &TestServer, client: &Service, token: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn what_had_expired_stays_dead_when_the_clock_is_set_back() {
+async fn expired_tokens_stay_refused_when_the_clock_is_set_back() {
     for (ahead, restarted) in [
         (6 * MINUTE, false),
         (6 * MINUTE, true),
@@ -64,7 +64,7 @@ async fn what_had_expired_stays_dead_when_the_clock_is_set_back() {
 }
 
 #[tokio::test]
-async fn what_had_expired_by_the_smaller_leeway_stays_dead_by_the_larger() {
+async fn a_larger_leeway_revives_no_expired_client_token() {
     let (server, client) = billing().await;
     let token = token(&server, &client).await;
     server.pass(Duration::from_secs(305)).await;
@@ -76,7 +76,7 @@ async fn what_had_expired_by_the_smaller_leeway_stays_dead_by_the_larger() {
 }
 
 #[tokio::test]
-async fn what_was_ended_stays_dead_when_its_revocation_is_dropped() {
+async fn a_revoked_token_stays_refused_after_its_revocation_is_dropped() {
     let (server, client) = billing().await;
     let by_jti = token(&server, &client).await;
     assert_eq!(end(&server, &client, &by_jti).await, 200);
@@ -117,7 +117,7 @@ async fn what_was_ended_stays_dead_when_its_revocation_is_dropped() {
 
 /// Tokens issued while the clock was hours ahead become valid again when that time comes, unless they were ended.
 #[tokio::test]
-async fn a_cut_off_by_the_right_clock_ends_what_was_got_while_it_was_ahead() {
+async fn a_cut_off_ends_tokens_issued_while_the_clock_was_ahead() {
     for restarted in [false, true] {
         let (mut server, client) = billing().await;
         server.clock.step_to(START.plus(3 * HOUR));
@@ -153,7 +153,7 @@ async fn a_cut_off_by_the_right_clock_ends_what_was_got_while_it_was_ahead() {
 
 /// 200 would claim that the token is revoked, though it will soon be valid.
 #[tokio::test]
-async fn a_token_from_the_future_is_not_said_to_be_revoked() {
+async fn revoking_a_token_from_the_future_is_not_confirmed() {
     let (server, client) = billing().await;
     server.clock.step_to(START.plus(HOUR));
     server.waxseal.catch_up().await.unwrap();

@@ -120,7 +120,7 @@ async fn a_revoked_key_ends_clients_tokens_and_its_successor_signs() {
 }
 
 #[tokio::test]
-async fn changes_that_end_nothing_end_nothing() {
+async fn adding_a_secret_finishing_a_rotation_and_enabling_revoke_nothing() {
     let (server, client, _) = two().await;
     let before = token(&server, &client).await;
     let (_, kept) = super::fixture::new_secret();
@@ -138,7 +138,7 @@ async fn changes_that_end_nothing_end_nothing() {
 
 /// A token that is both revoked by its `jti` and ended by a cut-off, in either order.
 #[tokio::test]
-async fn any_scope_is_enough() {
+async fn a_client_token_is_refused_if_any_revocation_covers_it() {
     for jti_first in [true, false] {
         let (server, client, _) = two().await;
         let one = token(&server, &client).await;

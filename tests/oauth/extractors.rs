@@ -108,7 +108,7 @@ async fn statuses(app: &Router, token: &str) -> [u16; 7] {
 }
 
 #[tokio::test]
-async fn each_kind_reaches_what_asks_for_it_and_nothing_else() {
+async fn each_extractor_accepts_only_its_kind_of_token() {
     let server = TestServer::new().await;
     let alice = server.add_user("alice").await;
     let app = app(&server);
@@ -162,7 +162,7 @@ async fn each_kind_reaches_what_asks_for_it_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_narrower_token_of_a_wider_client_is_what_counts() {
+async fn the_scope_of_the_token_counts_and_not_that_of_the_client() {
     let server = TestServer::new().await;
     let app = app(&server);
     let client = add_client(&server, "all", "orders:read orders:write", &[]).await;
@@ -192,7 +192,7 @@ async fn a_missing_scope_is_403_and_named() {
 }
 
 #[tokio::test]
-async fn nobody_and_nonsense_reach_nothing() {
+async fn missing_and_malformed_credentials_are_refused() {
     let server = TestServer::new().await;
     let app = app(&server);
     let of_another_scheme = [("authorization", "Basic YTpi")];
@@ -221,7 +221,7 @@ async fn nobody_and_nonsense_reach_nothing() {
 }
 
 #[tokio::test]
-async fn the_wrong_kind_is_refused_in_the_words_of_any_bad_token() {
+async fn the_wrong_kind_of_token_gets_the_answer_of_any_bad_token() {
     let server = TestServer::new().await;
     server.add_user("alice").await;
     let app = app(&server);
@@ -283,7 +283,7 @@ async fn a_services_token_in_the_session_cookie_is_refused() {
 }
 
 #[tokio::test]
-async fn a_service_opens_no_resource_of_sessions_and_a_session_no_feed() {
+async fn client_tokens_cannot_use_session_resources_nor_sessions_the_feed() {
     let server = TestServer::new().await;
     server.add_user("alice").await;
     let client = add_client(&server, "billing", "session revocations:read", &[]).await;

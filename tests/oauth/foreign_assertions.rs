@@ -20,7 +20,7 @@ fn hs256(secret: &[u8], header: &str, claims: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_shared_secret_signs_nothing() {
+async fn an_assertion_signed_with_a_shared_secret_is_refused() {
     let server = TestServer::new().await;
     let (id, key) = add_keyed_client(&server, "keyed", Algorithm::EdDsa).await;
     // The client also has a secret.
@@ -60,7 +60,7 @@ async fn a_shared_secret_signs_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_with_a_secret_alone_signs_nothing() {
+async fn a_client_without_keys_cannot_use_assertions() {
     let server = TestServer::new().await;
     let client = add_client(&server, "billing", "", &[]).await;
     let claims = assertion_claims(&server, client.id, "a");
@@ -85,7 +85,7 @@ async fn a_client_with_a_secret_alone_signs_nothing() {
 }
 
 #[tokio::test]
-async fn the_algorithm_is_the_keys_and_none_is_none() {
+async fn the_algorithm_of_an_assertion_is_that_of_its_key() {
     for (algorithm, right) in [(Algorithm::EdDsa, "EdDSA"), (Algorithm::Es256, "ES256")] {
         let server = TestServer::new().await;
         let (id, key) = add_keyed_client(&server, "keyed", algorithm).await;
@@ -120,7 +120,7 @@ async fn the_algorithm_is_the_keys_and_none_is_none() {
 }
 
 #[tokio::test]
-async fn the_header_is_alg_typ_and_kid_and_the_typ_is_an_assertions() {
+async fn an_assertion_header_has_only_alg_typ_and_kid() {
     let server = TestServer::new().await;
     let (id, key) = add_keyed_client(&server, "keyed", Algorithm::EdDsa).await;
     let claims = assertion_claims(&server, id, "a").to_string();
@@ -156,7 +156,7 @@ async fn the_header_is_alg_typ_and_kid_and_the_typ_is_an_assertions() {
 
 /// Even if a client was given the service's own public key by mistake.
 #[tokio::test]
-async fn a_token_is_no_assertion() {
+async fn an_access_token_is_refused_as_an_assertion() {
     let server = TestServer::new().await;
     server.add_user("alice").await;
     let client = add_client(&server, "billing", "", &[]).await;
@@ -185,7 +185,7 @@ async fn a_token_is_no_assertion() {
 }
 
 #[tokio::test]
-async fn garbage_is_no_assertion() {
+async fn garbage_is_refused_as_an_assertion() {
     let server = TestServer::new().await;
     let (id, key) = add_keyed_client(&server, "keyed", Algorithm::EdDsa).await;
     let claims = assertion_claims(&server, id, "a");

@@ -46,7 +46,7 @@ async fn a_client_is_told_about_its_own_token_in_both_formats() {
 }
 
 #[tokio::test]
-async fn whoever_has_a_sessions_token_is_told_about_it() {
+async fn any_client_can_introspect_a_session_token() {
     let server = TestServer::new().await;
     let alice = server.add_user("alice").await;
     let client = add_client(&server, "billing", "", &[]).await;
@@ -64,7 +64,7 @@ async fn whoever_has_a_sessions_token_is_told_about_it() {
 }
 
 #[tokio::test]
-async fn another_clients_token_is_told_about_only_with_the_scope_for_it() {
+async fn introspecting_another_clients_token_requires_a_scope() {
     let server = TestServer::new().await;
     let client = add_client(&server, "billing", "orders:read", &[]).await;
     let stranger = add_client(&server, "stranger", "tokens revocations:read", &[]).await;
@@ -89,7 +89,7 @@ fn telling(headers: &HeaderMap) -> HeaderMap {
 }
 
 #[tokio::test]
-async fn what_is_not_good_or_not_yours_is_byte_for_byte_the_same() {
+async fn invalid_and_foreign_tokens_get_identical_answers() {
     let server = TestServer::new().await;
     server.add_user("alice").await;
     let client = add_client(&server, "billing", "orders:read", &[]).await;
@@ -166,7 +166,7 @@ async fn a_superseded_token_is_not_active() {
 }
 
 #[tokio::test]
-async fn only_a_client_asks_and_only_about_one_token() {
+async fn introspection_requires_a_client_and_exactly_one_token() {
     let server = TestServer::new().await;
     let client = add_client(&server, "billing", "", &[]).await;
     let token = token(&server, &client).await;

@@ -58,7 +58,7 @@ async fn server() -> (TestServer, Service) {
 }
 
 #[tokio::test]
-async fn a_network_that_guesses_is_limited_at_every_endpoint_together() {
+async fn failed_authentications_of_a_network_share_one_limit_at_all_endpoints() {
     let (server, client) = server().await;
     let nobody = basic("client-01a20636-65df-7d0c-a454-25cc62cdf196", "wxs_x");
     let another = basic("client-01a20636-65df-7d0c-a454-25cc62cdf197", "wxs_x");
@@ -100,7 +100,7 @@ async fn a_network_that_guesses_is_limited_at_every_endpoint_together() {
 }
 
 #[tokio::test]
-async fn a_client_is_not_shut_out_by_a_neighbour_and_uses_up_no_limit() {
+async fn failures_of_a_neighbour_do_not_block_a_known_client() {
     let (server, client) = server().await;
     let home = "198.51.100.1";
     for _ in 0..FAILURES * 2 {
@@ -123,7 +123,7 @@ async fn a_client_is_not_shut_out_by_a_neighbour_and_uses_up_no_limit() {
 }
 
 #[tokio::test]
-async fn a_client_gets_so_many_tokens_and_another_is_not_kept_waiting() {
+async fn each_client_has_its_own_quota_of_tokens() {
     let (server, client) = server().await;
     let other = add_client(&server, "shipping", "orders:read", &[]).await;
     for n in 0..600 {
@@ -141,7 +141,7 @@ async fn a_client_gets_so_many_tokens_and_another_is_not_kept_waiting() {
 }
 
 #[tokio::test]
-async fn a_client_asks_about_so_many_tokens_at_a_time() {
+async fn each_client_has_its_own_quota_of_introspections() {
     let (server, client) = server().await;
     let mut asked = JoinSet::new();
     for _ in 0..500 {

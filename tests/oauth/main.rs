@@ -20,5 +20,5 @@ mod mixed;
 mod races;
 mod revoke;
 mod rotation;
-mod said;
+mod secrets;
 mod token;

@@ -72,7 +72,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn a_mixture_is_refused() {
+async fn a_mixture_of_session_and_client_claims_is_refused() {
     for fixture in Fixture::of_each_format().await {
         let (session, client) = (&fixture.session, &fixture.client);
         let id = client.raw("sub");
@@ -125,7 +125,7 @@ async fn a_mixture_is_refused() {
 }
 
 #[tokio::test]
-async fn a_clients_token_has_nothing_of_a_session() {
+async fn a_client_token_with_a_session_claim_is_refused() {
     for fixture in Fixture::of_each_format().await {
         let mut all = fixture.client.clone();
         for name in SESSION_CLAIMS {
@@ -148,7 +148,7 @@ async fn a_clients_token_has_nothing_of_a_session() {
 }
 
 #[tokio::test]
-async fn every_claim_of_a_clients_token_is_there_and_of_its_type() {
+async fn claims_of_a_client_token_are_required_and_typed() {
     for fixture in Fixture::of_each_format().await {
         let names: Vec<_> = fixture.client.names().map(str::to_owned).collect();
         assert_eq!(names.len(), 8);
@@ -182,7 +182,7 @@ async fn every_claim_of_a_clients_token_is_there_and_of_its_type() {
 }
 
 #[tokio::test]
-async fn times_issuer_and_audience_of_a_clients_token_are_judged_as_a_sessions() {
+async fn times_issuer_and_audience_are_checked_alike_for_clients_and_sessions() {
     let fixture = Fixture::new(Format::Jwt).await;
     let now = 1_800_000_000_i64;
     for (name, value, why) in [
@@ -211,7 +211,7 @@ async fn times_issuer_and_audience_of_a_clients_token_are_judged_as_a_sessions()
 
 /// An app that asks for a session gets one or an error.
 #[tokio::test]
-async fn a_clients_token_is_no_session_to_the_library_either() {
+async fn the_library_refuses_a_client_token_as_a_session() {
     let server = TestServer::new().await;
     let client = add_client(&server, "billing", "session", &[]).await;
     let token = token(&server, &client).await;

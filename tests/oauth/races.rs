@@ -297,7 +297,7 @@ fn alive(server: &TestServer, token: &str) -> bool {
 
 /// In the issuer: the client is already authenticated when the cut-off is written.
 #[tokio::test]
-async fn a_token_that_a_change_overtakes_is_not_handed_out() {
+async fn a_token_is_not_issued_if_the_client_changes_meanwhile() {
     let (_, kept) = super::fixture::new_secret();
     for wanted in [
         Some(ClientChange::Disable),

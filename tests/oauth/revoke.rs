@@ -27,7 +27,7 @@ async fn end(server: &TestServer, client: &Service, token: &str) {
 }
 
 #[tokio::test]
-async fn a_client_ends_its_own_token_and_no_other_of_its_own() {
+async fn a_client_revokes_only_the_token_that_it_presents() {
     let (server, client) = billing().await;
     let (one, two) = (token(&server, &client).await, token(&server, &client).await);
     end(&server, &client, &one).await;
@@ -56,7 +56,7 @@ async fn a_client_ends_its_own_token_and_no_other_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_token_for_another_audience_is_ended_too_in_both_formats() {
+async fn a_client_revokes_its_token_for_another_audience_in_both_formats() {
     for format in [Format::Jwt, Format::Paseto] {
         let server = TestServer::with(|settings| {
             settings.format = format;
@@ -73,7 +73,7 @@ async fn a_token_for_another_audience_is_ended_too_in_both_formats() {
 }
 
 #[tokio::test]
-async fn what_is_no_good_token_is_over_already() {
+async fn revoking_an_invalid_or_expired_token_succeeds() {
     let (server, client) = billing().await;
     let live = token(&server, &client).await;
     let [header, payload] = header_and_claims(&live);
@@ -113,7 +113,7 @@ async fn what_is_no_good_token_is_over_already() {
 
 /// RFC 7009, section 2.1: a wrong hint changes nothing.
 #[tokio::test]
-async fn a_hint_is_only_a_hint() {
+async fn the_token_type_hint_has_no_effect() {
     let (server, client) = billing().await;
     for hint in ["access_token", "refresh_token", "pat", ""] {
         let token = token(&server, &client).await;
@@ -125,7 +125,7 @@ async fn a_hint_is_only_a_hint() {
 }
 
 #[tokio::test]
-async fn another_clients_token_is_refused_and_lives_on() {
+async fn a_client_cannot_revoke_another_clients_token() {
     let (server, client) = billing().await;
     let other = add_client(&server, "other", "tokens:introspect revocations:read", &[]).await;
     let token = token(&server, &client).await;
@@ -158,7 +158,7 @@ fn generation(token: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_its_whole_lineage_whichever_of_its_tokens_comes() {
+async fn revoking_any_token_of_a_session_ends_its_whole_lineage() {
     for presented in 0..4 {
         let (server, client) = billing().await;
         server.add_user("alice").await;
@@ -209,7 +209,7 @@ async fn a_session_ends_with_its_whole_lineage_whichever_of_its_tokens_comes() {
 }
 
 #[tokio::test]
-async fn only_a_client_revokes() {
+async fn revocation_requires_client_credentials() {
     let (server, client) = billing().await;
     let token = token(&server, &client).await;
     let body = super::fixture::form(&[("token", &token)]);
@@ -223,7 +223,7 @@ async fn only_a_client_revokes() {
 
 /// With a stale list the service does not know whether there is something to revoke, and 200 would claim that it does.
 #[tokio::test]
-async fn a_list_that_is_stale_is_no_answer() {
+async fn revocation_and_introspection_answer_503_while_the_list_is_stale() {
     let (server, client) = billing().await;
     server.add_user("alice").await;
     let tokens = [token(&server, &client).await, server.login("alice").await];
@@ -248,7 +248,7 @@ async fn a_list_that_is_stale_is_no_answer() {
 
 /// The token is valid wherever its format is accepted again.
 #[tokio::test]
-async fn a_token_of_a_format_that_is_not_accepted_is_not_said_to_be_over() {
+async fn revoking_a_token_of_an_unaccepted_format_is_refused() {
     let both = vec![Format::Jwt, Format::Paseto];
     let server = TestServer::with(|settings| settings.accepts = both.clone()).await;
     let client = add_client(&server, "billing", "", &[]).await;
@@ -273,7 +273,7 @@ async fn a_token_of_a_format_that_is_not_accepted_is_not_said_to_be_over() {
 
 /// The token is valid again once the service has its old issuer.
 #[tokio::test]
-async fn a_token_from_under_another_name_is_not_said_to_be_over() {
+async fn revoking_a_token_of_another_issuer_name_is_refused() {
     let server = TestServer::new().await;
     let client = add_client(&server, "billing", "", &[]).await;
     let before = token(&server, &client).await;

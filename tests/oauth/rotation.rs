@@ -53,7 +53,7 @@ async fn two_secrets_are_good_at_once_and_a_third_drops_the_oldest() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_not_there_is_not_changed() {
+async fn every_change_of_a_deleted_client_reports_it_unknown() {
     let server = TestServer::new().await;
     let client = add_client(&server, "billing", "", &[]).await;
     change(&server, client.id, ClientChange::Delete).await;

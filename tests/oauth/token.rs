@@ -115,7 +115,7 @@ async fn a_token_lives_as_long_as_the_setting_says() {
 }
 
 #[tokio::test]
-async fn a_scope_is_the_clients_or_less_and_never_more() {
+async fn a_token_never_has_more_scopes_than_its_client() {
     let server = TestServer::new().await;
     let client = add_client(&server, "billing", "orders:read orders:write", &[]).await;
     for (asked, granted) in [
@@ -157,7 +157,7 @@ async fn a_client_without_scopes_gets_a_token_without_any() {
 }
 
 #[tokio::test]
-async fn an_audience_is_one_of_the_clients_and_never_another() {
+async fn a_token_is_only_for_an_audience_of_its_client() {
     let server = TestServer::new().await;
     let client = add_client(&server, "billing", "orders:read", &[ORDERS, STOCK]).await;
     for (fields, audience) in [
@@ -197,7 +197,7 @@ async fn an_audience_is_one_of_the_clients_and_never_another() {
 /// The feed belongs to this service, so a client with other audiences can get a token for it. That token gives access
 /// to nothing else, here or elsewhere.
 #[tokio::test]
-async fn only_to_read_revocations_is_a_token_for_the_feed_whatever_the_audiences() {
+async fn a_token_with_the_scope_of_the_feed_alone_is_for_the_feed_alone() {
     let server = TestServer::new().await;
     let scope = "orders:read revocations:read";
     let client = add_client(&server, "orders", scope, &[ORDERS]).await;
@@ -235,7 +235,7 @@ async fn only_to_read_revocations_is_a_token_for_the_feed_whatever_the_audiences
 /// Another process revokes a key, and a reader learns it from the feed before this issuer has polled the log. What the
 /// issuer signs from then on must be valid for that reader.
 #[tokio::test]
-async fn nobody_learns_from_the_feed_what_the_issuer_does_not_go_by_yet() {
+async fn the_issuer_applies_a_revocation_before_its_feed_shows_it() {
     let server = TestServer::new().await;
     let client = add_client(&server, "orders", "revocations:read", &[]).await;
     let reader = token(&server, &client).await;
@@ -266,7 +266,7 @@ async fn nobody_learns_from_the_feed_what_the_issuer_does_not_go_by_yet() {
 }
 
 #[tokio::test]
-async fn what_the_endpoint_does_not_know_it_does_not_mind() {
+async fn unknown_parameters_are_ignored() {
     let server = TestServer::new().await;
     let client = add_client(&server, "billing", "orders:read", &[]).await;
     let fields = [
@@ -330,7 +330,7 @@ async fn id_and_secret_may_be_percent_encoded() {
 }
 
 #[tokio::test]
-async fn the_metadata_names_what_is_there() {
+async fn the_metadata_lists_the_endpoints_that_exist() {
     let server = TestServer::new().await;
     let request = axum::http::Request::get("/.well-known/oauth-authorization-server");
     let answer = server

@@ -7,7 +7,7 @@ use super::common::{START, TestServer};
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn what_had_expired_stays_dead_when_the_clock_is_set_back() {
+async fn expired_tokens_stay_refused_when_the_clock_is_set_back() {
     // Small and large steps. A session that begins after the clock is corrected may end before the time that the clock
     // had shown.
     let hours = 60 * MINUTE;

@@ -14,7 +14,7 @@ use super::never_revived::{
 };
 
 #[tokio::test]
-async fn compaction_drops_what_expired_and_never_what_lives() {
+async fn compaction_drops_expired_entries_and_keeps_live_ones() {
     let server = TestServer::new().await;
     let forge = token_forge(&server);
     let short = Timeouts {
@@ -68,7 +68,7 @@ async fn compaction_drops_what_expired_and_never_what_lives() {
 }
 
 #[tokio::test]
-async fn over_an_emptied_log_seq_and_horizon_never_go_back() {
+async fn seq_and_horizon_never_decrease_when_the_log_is_emptied() {
     let mut server = TestServer::new().await;
     let forge = token_forge(&server);
     let (mut seq, mut horizon, mut gone) = (0, Timestamp::EPOCH, Vec::new());

@@ -188,7 +188,7 @@ async fn at_the_limit_of_file_sizes_logout_answers_503_and_can_be_tried_again() 
 }
 
 #[test]
-fn on_a_read_only_data_folder_nothing_starts_and_the_error_names_it() {
+fn a_read_only_data_folder_prevents_the_start_and_is_named() {
     let place = Place::new();
     place.add_user("alice");
     let (place, data) = (place.path(), place.path().join("data"));

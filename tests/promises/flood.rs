@@ -143,7 +143,7 @@ fn resident(server: &Server) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_idle_connections_stops_no_logout_that_got_in() {
+async fn accepted_logouts_succeed_during_a_flood_of_idle_connections() {
     let long = std::env::var("WAXSEAL_FLOOD_SECONDS").ok();
     let hold = SECOND * long.as_ref().map_or(2, |text| text.parse().unwrap());
     let count = if long.is_some() { 5000 } else { 1200 };
@@ -206,7 +206,7 @@ async fn a_flood_of_idle_connections_stops_no_logout_that_got_in() {
 
 /// Simulates an exhausted reserve of descriptors: a commit opens no file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_descriptor_left_a_logout_is_written() {
+async fn a_logout_is_written_while_no_descriptor_is_left() {
     let place = place();
     let server = serve(&place);
     let (at, tokens) = (address(&server), sessions(&place, 3));

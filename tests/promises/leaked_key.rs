@@ -36,7 +36,7 @@ async fn rotate(server: &TestServer) {
 }
 
 #[tokio::test]
-async fn nothing_that_is_exchanged_for_a_leaked_keys_forgery_outlives_it() {
+async fn tokens_forged_with_a_leaked_key_cannot_be_exchanged() {
     let server = TestServer::new().await;
     let leaked = TokenForge::new(&server.settings.keys_dir, 7);
     let victim = server.add_user("alice").await;
@@ -138,7 +138,7 @@ async fn nothing_that_is_exchanged_for_a_leaked_keys_forgery_outlives_it() {
 
 /// Among several leeways, the one under which a token was refused first counts.
 #[tokio::test]
-async fn a_larger_leeway_brings_back_nothing_that_had_expired() {
+async fn a_larger_leeway_revives_no_expired_token() {
     let server = TestServer::with(|settings| settings.timeouts.leeway = Duration::ZERO).await;
     server.add_user("alice").await;
     let token = server.login("alice").await;

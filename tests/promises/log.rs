@@ -191,7 +191,7 @@ fn user_id(place: &Place, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_command_line_writes_beside_a_server_is_seen_at_once() {
+async fn a_server_sees_revocations_of_the_command_line_at_once() {
     let place = place();
     place.add_user("bob");
     let (server, client) = (place.serve(), Client::new());
@@ -316,7 +316,7 @@ fn sigterm(server: &Server) {
 
 /// The answer to `100-continue` proves that the request's header was read. The body comes after the signal.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_told_to_stop_answers_what_it_has_begun() {
+async fn a_stopping_server_answers_requests_in_flight() {
     const BODY: &str = r#"{"scope":"this"}"#;
     let place = place();
     let forge = TokenForge::new(&place.path().join("keys"), 4);
@@ -360,7 +360,7 @@ async fn a_server_that_is_told_to_stop_answers_what_it_has_begun() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_told_to_stop_loses_no_answered_logout() {
+async fn a_stopping_server_loses_no_answered_logout() {
     let (rng, seed) = TestRng::new();
     let place = place();
     let forge = TokenForge::new(&place.path().join("keys"), seed);

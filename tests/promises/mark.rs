@@ -46,7 +46,7 @@ pub fn mark_of(place: &Place) -> Mark {
 }
 
 #[tokio::test]
-async fn the_mark_has_what_was_answered() {
+async fn the_mark_is_at_the_head_before_an_answer() {
     let server = TestServer::new().await;
     server.add_user("alice").await;
     let is_at_the_head = async || {
@@ -68,7 +68,7 @@ async fn the_mark_has_what_was_answered() {
 }
 
 #[test]
-fn it_is_text_for_its_owner_alone() {
+fn the_mark_is_a_text_file_that_only_its_owner_can_read() {
     let place = place();
     let mode = |name: &str| fs::metadata(place.path().join(name)).unwrap().mode() & 0o7777;
     assert_eq!((mode("mark"), mode("mark/mark")), (0o700, 0o600));
@@ -82,7 +82,7 @@ fn it_is_text_for_its_owner_alone() {
 }
 
 #[test]
-fn a_mark_that_would_be_put_back_with_the_database_is_a_wrong_setting() {
+fn a_mark_inside_the_data_folder_is_a_wrong_setting() {
     let place = Place::new();
     fs::create_dir(place.path().join("other")).unwrap();
     symlink("other", place.path().join("linked")).unwrap();
@@ -114,7 +114,7 @@ fn a_mark_that_would_be_put_back_with_the_database_is_a_wrong_setting() {
 
 /// As an app that embeds the service would meet it.
 #[tokio::test]
-async fn an_app_is_refused_such_a_mark_too() {
+async fn an_app_cannot_put_the_mark_inside_the_data_folder() {
     let place = Place::new();
     let mut settings = settings_of(&place);
     settings.mark_dir = settings.data_dir.join("mark");
@@ -126,7 +126,7 @@ async fn an_app_is_refused_such_a_mark_too() {
 }
 
 #[tokio::test]
-async fn beside_a_log_that_is_not_new_a_missing_mark_is_made_with_a_warning() {
+async fn a_missing_mark_is_created_with_a_warning_if_the_log_is_not_new() {
     let place = place();
     let seq = mark_of(&place).cursor.seq;
     fs::remove_dir_all(place.path().join("mark")).unwrap();
@@ -154,7 +154,7 @@ async fn beside_a_log_that_is_not_new_a_missing_mark_is_made_with_a_warning() {
 }
 
 #[tokio::test]
-async fn a_slot_that_was_torn_is_done_without_and_a_damaged_mark_is_refused() {
+async fn a_torn_slot_of_the_mark_is_ignored_and_a_damaged_mark_is_refused() {
     let place = place();
     let path = place.path().join("mark/mark");
     place.ok(&["revoke", "all"], "");
@@ -218,7 +218,7 @@ async fn a_slot_that_was_torn_is_done_without_and_a_damaged_mark_is_refused() {
 
 /// The entries after the mark prove that the log continues from there.
 #[tokio::test]
-async fn compaction_leaves_what_comes_after_the_mark() {
+async fn compaction_keeps_entries_after_the_mark() {
     let server = TestServer::new().await;
     server.add_user("alice").await;
     server.login("alice").await;
@@ -351,7 +351,7 @@ async fn while_the_mark_is_read_only_no_logout_is_acknowledged() {
 }
 
 #[test]
-fn beside_a_read_only_mark_nothing_starts_and_the_error_names_it() {
+fn a_read_only_mark_prevents_the_start_and_is_named() {
     let place = place();
     let mark = place.path().join("mark");
     let Some(namespace) = MountNamespace::new(READ_ONLY, &mark, false) else {
@@ -373,7 +373,7 @@ fn beside_a_read_only_mark_nothing_starts_and_the_error_names_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_full_disk_a_mark_that_is_there_needs_no_room_and_a_new_one_is_refused() {
+async fn a_full_disk_allows_updates_of_a_mark_and_no_new_mark() {
     let place = place();
     let mark = place.path().join("mark");
     fs::remove_dir_all(&mark).unwrap();

@@ -166,7 +166,7 @@ async fn more_revocations_than_any_bound_all_bind() {
 }
 
 #[tokio::test]
-async fn around_its_end_a_live_token_expires_and_a_revoked_one_stays_revoked() {
+async fn at_its_expiry_a_live_token_expires_and_a_revoked_one_stays_revoked() {
     let mut server = TestServer::new().await;
     let forge = token_forge(&server);
     let (live, revoked) = (forge.session(START), forge.session(START));
@@ -370,7 +370,7 @@ async fn a_revoked_key_stays_revoked_whatever_is_dropped() {
 
 /// The store gives the session a lineage that is ahead of the clock, after everything that was dropped.
 #[tokio::test]
-async fn a_session_begun_after_the_clock_was_set_right_lives_and_dies_like_any_other() {
+async fn a_session_begun_after_a_clock_correction_behaves_like_any_other() {
     for restart in [false, true] {
         let mut server = TestServer::new().await;
         let forge = token_forge(&server);

@@ -57,7 +57,7 @@ fn superseded(server: &TestServer, token: &str) -> bool {
 }
 
 #[tokio::test]
-async fn what_was_superseded_stays_dead_over_restarts_compactions_and_other_settings() {
+async fn a_superseded_token_stays_refused_after_restarts_compactions_and_new_settings() {
     let server = TestServer::new().await;
     server.add_user("alice").await;
     let (old, new) = renewed(&server).await;
@@ -163,7 +163,7 @@ async fn futures_of<F: Future>(futures: impl Iterator<Item = F>, seed: u64) -> V
 }
 
 #[tokio::test]
-async fn theft_ends_that_session_alone_and_says_so() {
+async fn theft_ends_only_that_session_and_is_logged() {
     let server = TestServer::new().await;
     server.add_user("alice").await;
     let (old, new) = renewed(&server).await;
@@ -247,7 +247,7 @@ async fn post_renew(client: &Client, url: &str, token: &str) -> Option<(u16, Val
 
 /// A client that lost the answer asks again, and gets the answer that it would have got.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_renewal_that_a_crash_cut_short_costs_nobody_the_session() {
+async fn a_renewal_interrupted_by_a_crash_keeps_the_session() {
     let (rng, _) = TestRng::new();
     let place = Place::new();
     place.add_user("alice");

@@ -159,7 +159,7 @@ async fn a_log_that_went_back_is_noticed_and_what_was_learned_binds() {
 
 /// Also in the time before the service has noticed.
 #[tokio::test]
-async fn on_a_log_that_went_back_no_logout_is_lost_in_silence() {
+async fn logouts_on_an_older_log_are_kept_or_fail() {
     for scope in [LogoutReach::This, LogoutReach::Others, LogoutReach::All] {
         for grown in GROWN_AGAIN {
             let (world, revoked) = World::went_back().await;
@@ -265,7 +265,7 @@ async fn a_lost_log_ends_every_session_that_the_keys_have_signed() {
 
 /// The keys are as old as the log: nothing can have been lost.
 #[tokio::test]
-async fn an_install_where_nobody_has_logged_in_ends_nothing_when_it_starts_again() {
+async fn restarts_without_any_login_revoke_nothing() {
     let mut server = TestServer::new().await;
     for _ in 0..2 {
         server = server.restart(|_| {}).await;

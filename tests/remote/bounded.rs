@@ -58,7 +58,7 @@ async fn a_logout_at_the_issuer_is_refused_in_another_process_within_the_bound()
 }
 
 #[tokio::test]
-async fn whatever_is_revoked_is_refused_elsewhere_and_nothing_else() {
+async fn a_remote_verifier_refuses_exactly_what_is_revoked() {
     let place = Place::new();
     for name in ["alice", "bob", "carol", "dora"] {
         place.add_user(name);

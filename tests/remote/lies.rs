@@ -139,7 +139,7 @@ fn lies(key: &Arc<SigningKey>, old: &[u8]) -> Vec<(&'static str, Lie)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_lie_proves_anything_and_none_makes_the_dead_good() {
+async fn false_pages_prove_nothing_and_revive_nothing() {
     let liar = Liar::new().await;
     let dead = liar.server.login("alice").await;
     let live = liar.server.login("alice").await;

@@ -84,7 +84,7 @@ async fn wrong_settings_are_refused_with_a_reason() {
 }
 
 #[tokio::test]
-async fn it_ends_with_its_last_handle() {
+async fn a_remote_verifier_stops_with_its_last_handle() {
     let liar = Liar::new().await;
     let (id, secret) = another_client(&liar, "brief").await;
     let verifier = Verifier::remote(ISSUER, &id, secret)

@@ -16,8 +16,8 @@ on_both_engines! {
     a_user_is_added_once_and_found
     a_login_loses_to_whatever_changed_its_user
     each_change_ends_the_sessions_from_before_and_none_after
-    ones_own_password_spares_ones_session_and_loses_to_another
-    all_others_again_does_not_grow_the_log
+    a_password_change_keeps_its_session_and_loses_to_another_change
+    repeating_a_logout_of_the_others_does_not_grow_the_log
     a_hash_is_replaced_only_where_it_was_read
 }
 
@@ -163,7 +163,7 @@ async fn each_change_ends_the_sessions_from_before_and_none_after(fixture: Fixtu
     assert_eq!((user.password_hash.as_str(), user.enabled), ("newer", true));
 }
 
-async fn ones_own_password_spares_ones_session_and_loses_to_another(fixture: Fixture) {
+async fn a_password_change_keeps_its_session_and_loses_to_another_change(fixture: Fixture) {
     let store = fixture.node("a").await;
     let alice = fixture.add_user(&store, "alice").await;
     let mine = fixture.begin(&store, "alice", START).await.unwrap();
@@ -204,7 +204,7 @@ async fn ones_own_password_spares_ones_session_and_loses_to_another(fixture: Fix
     assert_eq!(user.password_hash.as_str(), "first");
 }
 
-async fn all_others_again_does_not_grow_the_log(fixture: Fixture) {
+async fn repeating_a_logout_of_the_others_does_not_grow_the_log(fixture: Fixture) {
     let store = fixture.node("a").await;
     let alice = fixture.add_user(&store, "alice").await;
     let mine = fixture.begin(&store, "alice", START).await.unwrap();

@@ -79,7 +79,7 @@ fn a_database_that_others_could_read_is_closed_to_them_and_that_is_said() {
 }
 
 #[test]
-fn a_folder_that_everybody_can_replace_is_told() {
+fn a_folder_that_everybody_can_replace_is_reported() {
     let place = Place::new();
     change(place.path(), 0o777);
     let mut server = place.serve();

@@ -18,10 +18,10 @@ on_both_engines! {
     sessions_are_listed_newest_first_until_their_end
     a_renewal_is_written_and_repeated_within_its_grace
     what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_theft
-    of_many_renewals_at_once_one_is_first
-    what_is_not_the_session_is_not_renewed
+    one_of_many_concurrent_renewals_is_first
+    only_the_session_itself_is_renewed
     sessions_are_forgotten_by_their_end
-    what_is_ended_is_not_listed
+    ended_sessions_are_not_listed
 }
 
 const GRACE: Duration = Duration::from_secs(30);
@@ -193,7 +193,7 @@ async fn what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_t
     assert!(!store.ended_by_a_change(unknown).await.unwrap());
 }
 
-async fn of_many_renewals_at_once_one_is_first(fixture: Fixture) {
+async fn one_of_many_concurrent_renewals_is_first(fixture: Fixture) {
     let nodes = [fixture.node("a").await, fixture.node("b").await].map(Arc::new);
     let alice = fixture.add_user(&nodes[0], "alice").await;
     let session = fixture.begin(&nodes[0], "alice", START).await.unwrap();
@@ -211,7 +211,7 @@ async fn of_many_renewals_at_once_one_is_first(fixture: Fixture) {
     assert_eq!(nodes[0].read(0, 9).await.unwrap().head.cursor.seq, 1);
 }
 
-async fn what_is_not_the_session_is_not_renewed(fixture: Fixture) {
+async fn only_the_session_itself_is_renewed(fixture: Fixture) {
     let store = fixture.node("a").await;
     let alice = fixture.add_user(&store, "alice").await;
     let bob = fixture.add_user(&store, "bob").await;
@@ -258,7 +258,7 @@ async fn sessions_are_forgotten_by_their_end(fixture: Fixture) {
     assert_eq!(store.forget(first.session_expiry).await.unwrap(), 1300);
 }
 
-async fn what_is_ended_is_not_listed(fixture: Fixture) {
+async fn ended_sessions_are_not_listed(fixture: Fixture) {
     let (store, other) = (fixture.node("a").await, fixture.node("b").await);
     let alice = fixture.add_user(&store, "alice").await;
     let first = fixture.begin(&store, "alice", START).await.unwrap();

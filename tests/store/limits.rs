@@ -185,7 +185,7 @@ async fn an_owner_who_is_known_at_one_node_is_known_at_all() {
 }
 
 #[tokio::test]
-async fn of_one_account_some_networks_are_remembered() {
+async fn an_account_has_a_limited_number_of_known_networks() {
     let fixture = Fixture::postgres();
     let limits = node(&fixture, rates(MANY, MANY), Duration::ZERO).await;
     succeed(&limits, "bob", at("192.0.2.1")).await;

@@ -19,10 +19,10 @@ on_both_engines! {
     pages_go_on_where_the_one_before_ended
     a_page_of_very_many_has_each_of_them_once
     cut_offs_are_past_all_that_was_issued
-    what_expired_is_dropped_and_the_horizon_is_past_it
+    expired_entries_are_dropped_and_covered_by_the_horizon
     the_horizon_goes_forward_alone
-    a_larger_leeway_brings_nothing_back
-    a_log_that_was_opened_to_be_looked_into_takes_nothing
+    a_larger_leeway_revives_nothing
+    a_log_opened_read_only_accepts_no_write
     an_altered_entry_is_one_of_another_log
 }
 
@@ -160,7 +160,7 @@ async fn cut_offs_are_past_all_that_was_issued(fixture: Fixture) {
     assert_eq!((start.first_lineage, start.everything_version), (first, 2));
 }
 
-async fn what_expired_is_dropped_and_the_horizon_is_past_it(fixture: Fixture) {
+async fn expired_entries_are_dropped_and_covered_by_the_horizon(fixture: Fixture) {
     let (store, other) = (fixture.node("a").await, fixture.node("b").await);
     let hours = |n: u32| START.plus(n * HOUR);
     // The order is mixed, so that the remaining entries have gaps.
@@ -217,7 +217,7 @@ async fn the_horizon_goes_forward_alone(fixture: Fixture) {
     assert_eq!(horizon().await, START.plus(3 * HOUR));
 }
 
-async fn a_larger_leeway_brings_nothing_back(fixture: Fixture) {
+async fn a_larger_leeway_revives_nothing(fixture: Fixture) {
     let store = fixture.node("a").await;
     let horizon = async || store.read(0, 0).await.unwrap().head.horizon;
     let change = async |seconds: u64, at| {
@@ -233,7 +233,7 @@ async fn a_larger_leeway_brings_nothing_back(fixture: Fixture) {
     assert_eq!(change(1, later.plus(HOUR)).await, later.minus(two));
 }
 
-async fn a_log_that_was_opened_to_be_looked_into_takes_nothing(fixture: Fixture) {
+async fn a_log_opened_read_only_accepts_no_write(fixture: Fixture) {
     let (store, look) = (fixture.node("a").await, fixture.look().await);
     session_until(&fixture, &store, START.plus(HOUR)).await;
     let refused = |done: Result<i64, StoreError>| done.unwrap_err().to_string();

@@ -13,8 +13,8 @@ use super::fixture::{Fixture, HOUR, read_from};
 
 on_both_engines! {
     a_beat_that_arrives_late_changes_nothing
-    who_attends_is_entered_and_reads_on
-    whether_a_node_has_what_this_log_has_is_told_by_the_hash
+    attending_registers_a_node_and_returns_the_next_page
+    the_hash_tells_whether_a_node_has_the_entries_of_this_log
     a_node_is_dismissed_only_if_it_did_not_come_back
     a_node_that_leaves_is_gone
 }
@@ -78,7 +78,7 @@ async fn a_beat_that_arrives_late_changes_nothing(fixture: Fixture) {
     assert_eq!(nodes(&fixture.look().await).await, [other, third]);
 }
 
-async fn who_attends_is_entered_and_reads_on(fixture: Fixture) {
+async fn attending_registers_a_node_and_returns_the_next_page(fixture: Fixture) {
     let (store, other) = (fixture.node("a").await, fixture.node("b").await);
     let cursors = fill(&fixture, &other, 5).await;
     let here = beat(&node(&fixture, "here"), 1, cursors[1]);
@@ -102,7 +102,7 @@ async fn who_attends_is_entered_and_reads_on(fixture: Fixture) {
     );
 }
 
-async fn whether_a_node_has_what_this_log_has_is_told_by_the_hash(fixture: Fixture) {
+async fn the_hash_tells_whether_a_node_has_the_entries_of_this_log(fixture: Fixture) {
     let store = fixture.node("a").await;
     let cursors = fill(&fixture, &store, 4).await;
     let wrong = |cursor: Cursor| Cursor {

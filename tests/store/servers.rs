@@ -20,7 +20,7 @@ async fn refused(server: &Postgres) -> String {
 }
 
 #[tokio::test]
-async fn whichever_of_five_comes_first_makes_the_schema_and_once() {
+async fn one_of_five_concurrent_starts_creates_the_schema() {
     let server = Postgres::start();
     let url: PostgresUrl = server.url().parse().unwrap();
     let start = async || {
@@ -109,7 +109,7 @@ async fn a_standby_or_a_read_only_server_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_address_is_said() {
+async fn a_wrong_database_address_is_explained() {
     let server = Postgres::start();
     let connect = async |url: &str| {
         let refused = SqlStore::connect(&url.parse().unwrap(), None, None).await;

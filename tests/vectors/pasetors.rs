@@ -139,7 +139,7 @@ proptest! {
 }
 
 #[test]
-fn what_waxseal_refuses_and_pasetors_does_not() {
+fn waxseal_refuses_some_tokens_that_pasetors_accepts() {
     let keys = Keys::new(&[7; 32]);
     let token = sign_message(b"{}", b"", b"", &keys.ours).unwrap();
     assert!(ours(&keys, &token, b"").is_some());

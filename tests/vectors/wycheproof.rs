@@ -137,7 +137,7 @@ fn every_compact_jws_gets_its_verdict() {
 }
 
 #[test]
-fn the_quirks_are_what_they_are_said_to_be() {
+fn the_listed_quirks_of_the_vectors_are_still_true() {
     let Some(file) = file("json_web_signature_test.json") else {
         return;
     };

@@ -104,7 +104,7 @@ async fn parameters_are_upgraded_and_never_downgraded() {
 }
 
 #[tokio::test]
-async fn nobody_has_no_password() {
+async fn the_empty_password_of_an_unknown_user_is_wrong() {
     let hasher = hasher(64);
     assert!(matches!(
         hasher.check(password(""), None).await,

@@ -337,13 +337,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_sends_nothing_is_not_waited_for_any_longer() {
+    async fn a_silent_client_times_out() {
         let (_client, mut server, _) = connection(64);
         assert!(is_given_up(server.read_u8()).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nor_is_who_sends_a_request_byte_by_byte() {
+    async fn a_client_that_sends_a_request_byte_by_byte_times_out() {
         let (mut client, mut server, _) = connection(64);
         let sends = async move {
             for _ in 0..1000 {
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_just_begun_has_all_of_the_time() {
+    async fn a_new_request_has_the_whole_timeout() {
         let (mut client, mut server, activity) = connection(64);
         for _ in 0..5 {
             drop(InFlight::new(&activity));
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_given_up_while_an_answer_is_made() {
+    async fn a_client_does_not_time_out_while_its_answer_is_made() {
         let (mut client, mut server, activity) = connection(64);
         client.write_u8(1).await.unwrap();
         server.read_u8().await.unwrap();
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_written_is_no_answer_to_who_asked_nothing() {
+    async fn writes_before_a_request_do_not_extend_the_timeout() {
         let (mut client, mut server, _) = connection(64);
         let speaks = async {
             loop {
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_no_answer_is_not_waited_for_and_who_takes_a_long_one_is() {
+    async fn a_client_that_reads_nothing_times_out_and_a_slow_reader_does_not() {
         let (mut client, mut server, activity) = connection(64);
         drop(InFlight::new(&activity));
         let takes = async {

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_header_can_say_is_left_out_and_moves_no_other() {
+    fn a_value_that_no_header_can_hold_is_left_out() {
         let said = values(["ann", "a\nb", "", "orders:read"]);
         let expected = ["ann", "", "", "orders:read"];
         assert_eq!(said, expected.map(HeaderValue::from_static));

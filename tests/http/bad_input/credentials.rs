@@ -139,7 +139,7 @@ async fn passwords_that_look_alike() {
 }
 
 #[tokio::test]
-async fn usernames_that_are_none() {
+async fn malformed_usernames_are_refused() {
     let (server, _) = good().await;
     for name in [
         "",

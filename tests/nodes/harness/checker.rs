@@ -168,7 +168,7 @@ fn the_node_that_answered_refuses_at_once() {
 }
 
 #[test]
-fn what_a_process_has_refused_it_accepts_never_again() {
+fn a_process_never_accepts_what_it_has_refused() {
     // The logout itself was not acknowledged, but the node learned of it.
     let out = || logout(Mode::Bounded, 0);
     let refused = || verified(OTHER, [300, 310], 401);

@@ -121,7 +121,7 @@ fn a_read_only_server_refuses_writes_alone() {
 }
 
 #[test]
-fn when_all_connections_are_taken_nobody_gets_one() {
+fn a_server_without_free_connections_refuses_new_ones() {
     let database = with_table();
     let crowd = database.take_all_connections();
     assert!(crowd.len() > 10, "{}", crowd.len());

@@ -39,7 +39,7 @@ async fn a_revocation_is_done_when_no_node_accepts_the_token() {
 
 /// Each command runs against one paused node, so that no other node dismisses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_command_that_ends_something_waits_and_says_for_whom() {
+async fn every_revoking_command_waits_and_names_the_nodes() {
     let postgres = Postgres::start();
     let nodes = Nodes::start(&[postgres.url()], &FENCED, &users());
     let http = client(PATIENCE);
@@ -97,7 +97,7 @@ async fn every_command_that_ends_something_waits_and_says_for_whom() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bounded_command_waits_for_nobody() {
+async fn a_bounded_command_does_not_wait() {
     let postgres = Postgres::start();
     let bounded = [("WAXSEAL_MAX_STALENESS", "30s")];
     let nodes = Nodes::start(&[postgres.url()], &bounded, &users());

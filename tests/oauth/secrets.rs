@@ -29,7 +29,7 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn no_answer_and_no_line_of_the_log_has_a_secret_in_it() {
+async fn answers_and_log_lines_contain_no_secret() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
