@@ -228,7 +228,7 @@ fn two_files_with_one_key_are_refused() {
 }
 
 #[tokio::test]
-async fn before_the_first_turn_nobody_logs_in_and_the_plan_says_why() {
+async fn logins_fail_before_the_first_key_signs_and_the_plan_says_why() {
     let place = ready();
     place.add_user("alice");
     // A key that has signed does not get a new date.

@@ -160,7 +160,7 @@ async fn login_with_a_member_too_few_too_many_or_twice() {
 }
 
 #[tokio::test]
-async fn login_with_json_that_is_no_object() {
+async fn login_with_json_other_than_an_object() {
     let (server, good) = good().await;
     for body in [
         format!(r#"[["username","alice"],["password","{PASSWORD}"]]"#),

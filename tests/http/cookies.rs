@@ -372,7 +372,7 @@ async fn beside_credentials_of_another_scheme_the_cookie_decides() {
 }
 
 #[tokio::test]
-async fn a_cookie_and_a_bearer_token_agree_or_neither_counts() {
+async fn a_cookie_and_a_bearer_token_must_agree() {
     let server = of_alice().await;
     let mine = login(&server, "alice").await;
     let other = server.login("alice").await;

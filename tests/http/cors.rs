@@ -131,7 +131,7 @@ async fn a_preflight_lists_allowed_origins_methods_and_headers() {
 }
 
 #[tokio::test]
-async fn an_answer_is_read_by_listed_origins_alone_whatever_it_is() {
+async fn every_answer_is_readable_by_listed_origins_alone() {
     let server = server().await;
     let token = login(&server, "alice").await;
     let bearer = format!("Bearer {token}");

@@ -41,7 +41,7 @@ fn body(name: &str, password: &str, delivery: Option<&str>) -> Value {
 }
 
 #[tokio::test]
-async fn a_refused_login_says_the_same_of_everybody() {
+async fn a_refused_login_has_the_same_answer_for_every_cause() {
     let server = TestServer::new().await;
     server.add_user("alice").await;
     let dora = server.add_user("dora").await;
@@ -105,7 +105,7 @@ async fn a_refused_login_says_the_same_of_everybody() {
 
 /// The number of Argon2 runs determines how long a refused login takes.
 #[tokio::test]
-async fn a_refused_login_is_the_same_work_for_everybody() {
+async fn a_refused_login_costs_the_same_work_for_every_cause() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     // A single thread, so that only this test's recorder receives the metrics.

@@ -126,7 +126,7 @@ async fn a_login_that_fails_ends_nothing() {
 
 /// Otherwise a session would go on whose cookie no browser holds, and nobody would log it out.
 #[tokio::test]
-async fn a_cookie_login_puts_its_cookie_over_none_whose_session_goes_on() {
+async fn a_cookie_login_overwrites_no_cookie_of_a_continuing_session() {
     type Along = fn(&str) -> Vec<(&'static str, String)>;
     let own_page = || (OWN_PAGE.0, OWN_PAGE.1.to_owned());
     let cases: [(&str, Along); 6] = [

@@ -76,7 +76,7 @@ pub(super) fn wait(answer: &Answer, policy: &str, quota: u32, window: u64) -> u6
 }
 
 #[tokio::test]
-async fn an_account_is_tried_so_often_and_then_after_exactly_as_long_as_was_said() {
+async fn an_account_has_a_limit_and_retry_after_is_exact() {
     // At any offset within a second.
     for millis in [0, 1, 500, 999, 1000, 2500, 5000, 5999] {
         let server = limited().await;
@@ -105,7 +105,7 @@ async fn an_account_is_tried_so_often_and_then_after_exactly_as_long_as_was_said
 }
 
 #[tokio::test]
-async fn an_address_tries_so_often_whichever_accounts() {
+async fn an_address_has_one_limit_for_all_accounts() {
     let server = limited().await;
     for n in 0..FROM_ADDRESS {
         let answer = try_from(&server, "203.0.113.7", &format!("user{n}")).await;
@@ -162,7 +162,7 @@ fn but_for_the_request_id(answer: &Answer) -> (u16, HeaderMap, &[u8]) {
 }
 
 #[tokio::test]
-async fn accounts_are_limited_alike_whether_or_not_there_are_any() {
+async fn existing_and_unknown_accounts_are_limited_alike() {
     let server = limited().await;
     let disabled = server.add_user("dora").await;
     server.change_user(disabled, UserChange::Disable).await;
@@ -227,7 +227,7 @@ async fn concurrent_attempts_stay_within_the_limit() {
 }
 
 #[tokio::test]
-async fn a_flood_of_strangers_does_not_lock_out_whom_a_network_is_known_for() {
+async fn a_flood_of_strangers_does_not_lock_out_users_at_known_networks() {
     let server = limited().await;
     let home = async || {
         let login = attempt("alice", PASSWORD);
@@ -393,7 +393,7 @@ async fn a_password_is_guessed_by_a_session_no_faster_and_the_session_stays() {
 
 /// A user's ID is not secret: every token contains it, and a client can send it as a username.
 #[tokio::test]
-async fn no_stranger_uses_up_the_limit_of_somebodys_change_of_password() {
+async fn strangers_do_not_use_up_the_limit_of_password_changes() {
     let server = limited().await;
     let bob = server.add_user("bob").await;
     let token = server.login("bob").await;
@@ -427,7 +427,7 @@ async fn a_429_keeps_the_cookie() {
 
 /// The limits use the monotonic clock, not the wall clock.
 #[tokio::test]
-async fn a_step_of_the_wall_clock_neither_opens_a_limit_nor_closes_it_for_ever() {
+async fn a_step_of_the_wall_clock_neither_opens_nor_prolongs_a_limit() {
     let year = Duration::from_secs(365 * 24 * 3600);
     let steps: [fn(waxseal::time::Timestamp, Duration) -> waxseal::time::Timestamp; 2] = [
         waxseal::time::Timestamp::minus,

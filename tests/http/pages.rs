@@ -35,7 +35,7 @@ async fn well_known_files_of_any_site_exist() {
 }
 
 #[tokio::test]
-async fn an_origin_to_go_on_to_is_allowed_if_it_is_listed_exactly() {
+async fn a_return_origin_is_allowed_if_it_is_listed_exactly() {
     let listed = "https://app.example:8443";
     let server =
         TestServer::with(|settings| settings.allowed_origins = vec![listed.parse().unwrap()]).await;

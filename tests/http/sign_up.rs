@@ -70,7 +70,7 @@ async fn a_refused_sign_up_says_why_and_adds_no_user() {
 }
 
 #[tokio::test]
-async fn a_random_password_can_be_set_and_is_another_each_time() {
+async fn random_passwords_differ_and_can_be_set() {
     let server = TestServer::new().await;
     let [one, other] = [(); 2].map(|()| server.waxseal.random_password());
     assert_ne!(one, other);

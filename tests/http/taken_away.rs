@@ -30,7 +30,7 @@ async fn a_logout_with_cookie_and_bearer_token_clears_the_cookie() {
 
 /// An app on the same origin keeps its data unless the settings say otherwise.
 #[tokio::test]
-async fn what_a_logout_deletes_beside_the_cookie_is_a_setting() {
+async fn a_setting_decides_what_a_logout_clears_besides_the_cookie() {
     for (setting, header) in [
         ("cache", Some(r#""cache""#)),
         ("cache,storage", Some(r#""cache", "storage""#)),
@@ -56,7 +56,7 @@ async fn what_a_logout_deletes_beside_the_cookie_is_a_setting() {
 }
 
 #[tokio::test]
-async fn logging_out_takes_the_cookie_away_unless_the_session_goes_on() {
+async fn logging_out_clears_the_cookie_unless_the_session_continues() {
     let server = of_alice().await;
     for (scope, over) in [
         (Value::Null, true),

@@ -107,7 +107,7 @@ async fn a_new_token_is_accepted_by_clocks_that_differ_by_the_leeway() {
 }
 
 #[tokio::test]
-async fn a_superseded_one_is_dead_when_a_verifiers_own_clock_says_that_the_grace_is_over() {
+async fn a_verifier_refuses_a_superseded_token_after_the_grace_by_its_own_clock() {
     #[rustfmt::skip]
     let table: [(i64, &[(i64, Says)]); 5] = [
         (0, &[(1800, Good), (1829, Good), (1830, Superseded), (1831, Superseded)]),
@@ -143,7 +143,7 @@ async fn a_superseded_one_is_dead_when_a_verifiers_own_clock_says_that_the_grace
 
 /// The issuer's own clock may be set back by the leeway without logging anybody out.
 #[tokio::test]
-async fn an_issuer_whose_clock_is_set_back_within_the_leeway_goes_on() {
+async fn an_issuer_continues_when_its_clock_is_set_back_within_the_leeway() {
     for fixture in Fixture::of_each_format().await {
         let token = fixture.login().await;
         fixture.until(100).await;

@@ -189,7 +189,7 @@ async fn theft_is_written_to_the_log_once() {
 }
 
 #[tokio::test]
-async fn the_log_says_until_when_the_old_one_is_good_and_outlives_the_session() {
+async fn the_log_entry_of_a_renewal_has_the_end_of_the_grace_and_outlives_the_session() {
     for fixture in Fixture::of_each_format().await {
         let Pair { old, .. } = pair(&fixture).await;
         let lineage = fixture.claims(&old).session_id.lineage;
@@ -257,7 +257,7 @@ async fn a_generation_two_renewals_old_is_refused_at_once() {
 
 /// A slow second tab gets the same session ID, valid for as long as the first tab's and renewed together with it.
 #[tokio::test]
-async fn what_two_tabs_were_given_is_one_session_id_with_one_renewal() {
+async fn two_tabs_get_one_session_id_with_one_renewal() {
     for fixture in Fixture::of_each_format().await {
         let Pair { old, new, .. } = pair(&fixture).await;
         fixture.until(1829).await;

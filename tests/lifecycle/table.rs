@@ -209,7 +209,7 @@ async fn a_visitor_is_touched_once_a_touch_interval_and_renewed_when_that_is_due
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_activity_neither_touches_nor_renews() {
+async fn requests_that_are_not_activity_neither_touch_nor_renew() {
     let rows: &[Row<'_>] = &[
         (
             &[],

@@ -84,7 +84,7 @@ async fn hmac_with_the_public_key_as_its_secret() {
 }
 
 #[tokio::test]
-async fn alg_is_another_than_the_keys() {
+async fn alg_differs_from_that_of_the_key() {
     let others = [
         "EdDSA", "ES256", "Ed25519", "Ed448", "ES384", "ES512", "ES256K", "RS256", "RS384",
         "RS512", "PS256", "PS384", "PS512", "HS256", "dir", "RSA1_5", "eddsa", "EDDSA", "es256",

@@ -144,7 +144,7 @@ async fn a_key_that_the_token_brings_along() {
 }
 
 #[tokio::test]
-async fn kid_of_nobody() {
+async fn kid_of_an_unknown_key() {
     for fixture in Fixture::of_each_format().await {
         let ours: String = serde_json::from_str(fixture.header.raw("kid")).unwrap();
         for kid in [

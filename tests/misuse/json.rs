@@ -98,7 +98,7 @@ async fn an_escaped_name_once_is_that_name() {
 }
 
 #[tokio::test]
-async fn a_key_twice_deep_in_a_claim_that_nobody_reads() {
+async fn a_duplicate_key_deep_in_an_unused_claim() {
     for fixture in Fixture::of_each_format().await {
         fixture
             .accepted("once", &unread(&fixture, r#"{"a":1}"#))
@@ -281,7 +281,7 @@ async fn nesting_of_depth_100_000() {
 }
 
 #[tokio::test]
-async fn claims_that_are_no_object() {
+async fn claims_other_than_an_object() {
     for fixture in Fixture::of_each_format().await {
         for json in others(&fixture.claims) {
             claims_refused(&fixture, json).await;
@@ -290,7 +290,7 @@ async fn claims_that_are_no_object() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_no_object() {
+async fn a_header_other_than_an_object() {
     for fixture in Fixture::of_each_format().await {
         for json in others(&fixture.header) {
             header_refused(&fixture, json).await;
@@ -335,7 +335,7 @@ fn others(members: &Members) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn values_that_are_no_json() {
+async fn invalid_json_values() {
     for fixture in Fixture::of_each_format().await {
         for raw in [
             "NaN",

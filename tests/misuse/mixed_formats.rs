@@ -170,7 +170,7 @@ fn one_key_for_two_formats_is_refused() {
 
 /// Even if one key were loaded for both formats, a signature for one would not be valid for the other.
 #[test]
-fn a_signature_for_one_format_is_none_for_the_other() {
+fn a_signature_for_one_format_is_invalid_for_the_other() {
     let pem = generate_pem(Algorithm::EdDsa, &OsRandom::new());
     let [jwt, v4] = BOTH.map(|format| SigningKey::from_pem(pem.as_bytes(), format).unwrap());
     let forger = Forger::from_pem(pem.as_bytes(), Format::Paseto);

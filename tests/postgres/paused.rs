@@ -153,7 +153,7 @@ fn waiting_at(node: &Node) -> usize {
 
 /// The process of a node is stopped while its transaction holds the head row, which every other writer waits for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_paused_inside_of_a_transaction_blocks_nobody_for_long() {
+async fn a_node_paused_inside_a_transaction_blocks_others_only_briefly() {
     let fixture = Fixture::new();
     let forge = TokenForge::new(&fixture.node().place.path().join("keys"), 11);
     let token = || forge.session(SystemClock.now()).text;

@@ -108,7 +108,7 @@ fn kill_while_it_starts(place: &Place, after: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_acknowledged_logout_is_lost_however_often_the_service_is_killed() {
+async fn repeated_kills_lose_no_acknowledged_logout() {
     let (rng, seed) = TestRng::new();
     let place = place();
     let forge = TokenForge::new(&place.path().join("keys"), seed);

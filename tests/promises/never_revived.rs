@@ -124,7 +124,7 @@ pub async fn dead_to_its_end(server: &TestServer, tokens: &[Token], from: Timest
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_revocations_than_any_bound_all_bind() {
+async fn every_revocation_binds_beyond_any_size_bound() {
     let many = more_than_any_bound();
     let server = TestServer::new().await;
     let forge = token_forge(&server);
@@ -350,7 +350,7 @@ async fn other_timeouts_and_another_leeway_revive_nothing() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_stays_revoked_whatever_is_dropped() {
+async fn a_revoked_key_stays_revoked_after_entries_are_dropped() {
     let server = TestServer::new().await;
     let forge = token_forge(&server);
     let kid: KeyId = forge.key().public().kid().clone();

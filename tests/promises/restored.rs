@@ -211,7 +211,7 @@ async fn a_log_that_went_back_and_was_compacted_revives_nothing_that_was_learned
 /// A compaction past the cursor must not hide that other entries replaced those that were read. So a cursor before the
 /// newest dropped entry gets a snapshot.
 #[tokio::test]
-async fn a_log_that_went_back_and_was_compacted_is_noticed_or_read_anew() {
+async fn an_older_compacted_log_is_noticed_or_read_again() {
     let brief = Timeouts {
         absolute: Duration::from_secs(600),
         ..Timeouts::default()

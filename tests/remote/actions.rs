@@ -428,7 +428,7 @@ async fn they_agree_that_a_renewed_session_id_is_good_until_its_grace_is_over() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn they_agree_that_nobody_can_tell_once_the_feed_is_cut_off_or_hangs() {
+async fn they_agree_on_503_once_the_feed_is_cut_off_or_hangs() {
     let both = Both::new("EdDSA", "30m").await;
     both.place.add_user("alice");
     let [live, dead, late] = [

@@ -173,7 +173,7 @@ async fn false_pages_prove_nothing_and_revive_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pushes_and_heartbeats_prove_nothing_however_late_they_come() {
+async fn late_pushes_and_heartbeats_prove_nothing() {
     for push in ["event: head\ndata: {\"seq\":1}\n\n", ":\n\n", "\n"] {
         let liar = Liar::new().await;
         let live = liar.server.login("alice").await;
@@ -227,7 +227,7 @@ async fn a_clock_that_is_an_hour_off_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_had_expired_stays_dead_when_the_clocks_are_set_back_though_nobody_asked_meanwhile() {
+async fn expired_tokens_stay_refused_when_the_clocks_are_set_back_without_a_verification() {
     let minute = SECOND * 60;
     let liar = Liar::with(|settings| {
         settings.timeouts.idle = minute;

@@ -198,7 +198,7 @@ async fn an_issuer_whose_clock_was_ahead_and_is_set_back_has_its_new_sessions_ac
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hash_that_does_not_fit_is_another_log_and_what_was_learned_binds() {
+async fn a_wrong_hash_means_another_log_and_earlier_revocations_still_bind() {
     let liar = Liar::new().await;
     let (dead, live) = (
         liar.server.login("alice").await,

@@ -81,7 +81,7 @@ async fn credentials_scopes_and_names_that_are_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_wrong_and_is_mended_is_found_good_by_a_later_call() {
+async fn a_later_call_succeeds_after_the_cause_is_fixed() {
     let liar = Liar::new().await;
     let (id, secret) = another_client(&liar, "late").await;
     let clients = liar.server.waxseal.clients();

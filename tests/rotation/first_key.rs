@@ -38,7 +38,7 @@ fn published(server: &TestServer) -> Vec<Timestamp> {
 }
 
 #[tokio::test]
-async fn keys_that_signed_nothing_are_dated_anew_when_the_clock_is_set_right() {
+async fn unused_keys_get_new_times_when_the_clock_is_corrected() {
     for ahead in [2 * HOUR, 365 * 24 * HOUR] {
         for restarted in [false, true] {
             let server = server().await;
@@ -65,7 +65,7 @@ async fn keys_that_signed_nothing_are_dated_anew_when_the_clock_is_set_right() {
 }
 
 #[tokio::test]
-async fn keys_that_signed_are_left_alone_and_the_service_says_that_none_signs() {
+async fn used_keys_keep_their_times_and_the_service_says_that_none_signs() {
     for restarted in [false, true] {
         let server = server().await;
         assert_eq!(login(&server).await, StatusCode::OK);

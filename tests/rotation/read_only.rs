@@ -96,7 +96,7 @@ async fn a_folder_that_is_mounted_read_only_serves_and_revokes() {
 }
 
 #[tokio::test]
-async fn without_a_successor_nobody_logs_in_and_other_keys_verify() {
+async fn logins_fail_without_a_successor_and_other_keys_verify() {
     let (one, two) = [(); 2]
         .map(|()| generate_pem(Algorithm::EdDsa, &OsRandom::new()))
         .into();

@@ -14,7 +14,7 @@ use super::inventory::raise;
 
 on_both_engines! {
     a_user_is_added_once_and_found
-    a_login_loses_to_whatever_changed_its_user
+    a_login_fails_if_its_user_changed_meanwhile
     each_change_ends_the_sessions_from_before_and_none_after
     a_password_change_keeps_its_session_and_loses_to_another_change
     repeating_a_logout_of_the_others_does_not_grow_the_log
@@ -52,7 +52,7 @@ async fn a_user_is_added_once_and_found(fixture: Fixture) {
     );
 }
 
-async fn a_login_loses_to_whatever_changed_its_user(fixture: Fixture) {
+async fn a_login_fails_if_its_user_changed_meanwhile(fixture: Fixture) {
     let store = fixture.node("a").await;
     let alice = fixture.add_user(&store, "alice").await;
     let name = "alice".parse().unwrap();

@@ -15,7 +15,7 @@ use super::fixture::{Fixture, HOUR};
 on_both_engines! {
     a_client_is_added_once_and_found_as_it_was
     secrets_and_keys_are_exchanged
-    a_token_loses_to_whatever_changed_its_client
+    a_token_is_refused_if_its_client_changed_meanwhile
     an_assertion_is_good_once
 }
 
@@ -109,7 +109,7 @@ async fn secrets_and_keys_are_exchanged(fixture: Fixture) {
     assert_eq!(store.read(0, 1).await.unwrap().head.cursor.seq, 0);
 }
 
-async fn a_token_loses_to_whatever_changed_its_client(fixture: Fixture) {
+async fn a_token_is_refused_if_its_client_changed_meanwhile(fixture: Fixture) {
     let store = fixture.node("a").await;
     let orders = client(&fixture, "orders");
     let id = orders.id;

@@ -17,7 +17,7 @@ use super::fixture::{Fixture, HOUR};
 on_both_engines! {
     sessions_are_listed_newest_first_until_their_end
     a_renewal_is_written_and_repeated_within_its_grace
-    what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_theft
+    generations_ended_by_a_password_change_stay_dead_and_are_no_theft
     one_of_many_concurrent_renewals_is_first
     only_the_session_itself_is_renewed
     sessions_are_forgotten_by_their_end
@@ -132,9 +132,7 @@ async fn a_renewal_is_written_and_repeated_within_its_grace(fixture: Fixture) {
     assert_eq!(store.read(0, 9).await.unwrap().head.cursor.seq, 2);
 }
 
-async fn what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_theft(
-    fixture: Fixture,
-) {
+async fn generations_ended_by_a_password_change_stay_dead_and_are_no_theft(fixture: Fixture) {
     let store = fixture.node("a").await;
     let alice = fixture.add_user(&store, "alice").await;
     let session = fixture.begin(&store, "alice", START).await.unwrap();

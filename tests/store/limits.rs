@@ -219,7 +219,7 @@ async fn an_account_has_a_limited_number_of_known_networks() {
 }
 
 #[tokio::test]
-async fn what_is_over_is_dropped_and_what_is_not_is_kept() {
+async fn expired_rows_are_dropped_and_active_ones_are_kept() {
     let fixture = Fixture::postgres();
     let limits = node(&fixture, rates(1, 1), Duration::ZERO).await;
     fail(&limits, "alice", at("192.0.2.1")).await;
@@ -261,7 +261,7 @@ async fn a_crash_of_the_server_costs_one_burst() {
 
 /// After the server's clock is set back, the counts are further in the future than any attempts can have put them.
 #[tokio::test]
-async fn a_clock_of_the_server_that_was_set_back_locks_nobody_out() {
+async fn a_database_clock_that_was_set_back_locks_no_user_out() {
     let fixture = Fixture::postgres();
     let nodes = nodes(&fixture, rates(BURST, BURST), 1).await;
     fail(&nodes[0], "alice", at("192.0.2.1")).await;
@@ -316,7 +316,7 @@ async fn consecutive_failures_slow_an_account_at_all_nodes_until_a_login_succeed
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_lets_nobody_in_and_says_so_in_time() {
+async fn logins_fail_in_time_while_the_database_hangs() {
     let fixture = Fixture::alone();
     let limits = node(&fixture, rates(5, 5), Duration::ZERO).await;
     let attempt = limits.admit_login("alice", at("192.0.2.1")).await.unwrap();

@@ -16,7 +16,7 @@ use super::fixture::{Fixture, HOUR, read_from};
 
 on_both_engines! {
     entries_come_back_as_they_were_written
-    pages_go_on_where_the_one_before_ended
+    each_page_continues_where_the_previous_one_ended
     a_page_of_very_many_has_each_of_them_once
     cut_offs_are_past_all_that_was_issued
     expired_entries_are_dropped_and_covered_by_the_horizon
@@ -94,7 +94,7 @@ async fn entries_come_back_as_they_were_written(fixture: Fixture) {
     assert_eq!(entries[1].at, at(1));
 }
 
-async fn pages_go_on_where_the_one_before_ended(fixture: Fixture) {
+async fn each_page_continues_where_the_previous_one_ended(fixture: Fixture) {
     let (store, other) = (fixture.node("a").await, fixture.node("b").await);
     for n in 0..25 {
         let store = if n % 3 == 0 { &other } else { &store };

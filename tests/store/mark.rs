@@ -14,7 +14,7 @@ on_both_engines! {
     a_log_that_goes_on_goes_on_from_its_mark
     another_nodes_compaction_past_a_mark_does_not_make_it_another_log
     a_mark_from_before_the_last_commit_is_known_too
-    an_older_copy_takes_nothing_however_far_it_has_grown_again
+    an_older_copy_that_has_grown_again_accepts_no_write
     where_everything_was_ended_the_other_marks_hear_of_it
     without_a_mark_nothing_is_written
 }
@@ -116,7 +116,7 @@ async fn a_mark_from_before_the_last_commit_is_known_too(fixture: Fixture) {
     }
 }
 
-async fn an_older_copy_takes_nothing_however_far_it_has_grown_again(fixture: Fixture) {
+async fn an_older_copy_that_has_grown_again_accepts_no_write(fixture: Fixture) {
     let a = fixture.node("a").await;
     for _ in 0..4 {
         write(&fixture, &a).await.unwrap();

@@ -128,7 +128,7 @@ async fn a_wrong_database_address_is_explained() {
 }
 
 #[tokio::test]
-async fn what_one_node_writes_rings_at_another() {
+async fn a_write_at_one_node_notifies_another() {
     let fixture = Fixture::postgres();
     let (a, b) = (fixture.node("a").await, fixture.node("b").await);
     let mut bell = b.bell();

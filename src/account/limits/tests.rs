@@ -50,7 +50,7 @@ async fn succeed(
 }
 
 #[tokio::test]
-async fn an_address_is_limited_whichever_accounts_it_tries() {
+async fn an_address_is_limited_across_accounts() {
     let (limits, clock) = limits();
     let (mine, other) = (at("203.0.113.7"), at("203.0.113.8"));
     for n in 0..20 {
@@ -196,7 +196,7 @@ async fn a_session_has_a_limit_that_logins_do_not_use() {
 }
 
 #[tokio::test]
-async fn what_is_over_is_forgotten_and_what_is_not_is_kept() {
+async fn expired_counters_are_dropped_and_active_ones_are_kept() {
     let (limits, clock) = limits();
     let home = at("198.51.100.1");
     succeed(&limits, ALICE, home).await.unwrap();

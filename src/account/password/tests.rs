@@ -18,7 +18,7 @@ fn password(text: &str) -> Password {
 }
 
 #[tokio::test]
-async fn what_is_hashed_is_one_form_of_a_password_and_else_the_letters() {
+async fn equivalent_forms_of_a_password_match_and_different_ones_do_not() {
     let hasher = hasher(64);
     // Composed, decomposed and with another space. Then different passwords: with a NUL, with a trailing space, with
     // fullwidth and with upper-case letters.

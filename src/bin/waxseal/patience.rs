@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_in_parts_arrives_in_order_however_much_is_taken() {
+    async fn vectored_writes_arrive_in_order_after_partial_writes() {
         let bytes: Vec<u8> = (0..=255).cycle().take(SMALL + 1).collect();
         for length in [0, 1, SMALL - 1, SMALL, SMALL + 1] {
             for [first, second] in [[0, 0], [0, length], [length / 3, length / 2]] {

@@ -140,7 +140,7 @@ async fn without_the_lease_check_the_checker_finds_a_broken_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_that_waits_for_nobody_is_found_out() {
+async fn the_checker_finds_a_fence_that_does_not_wait() {
     if !is_nightly() {
         return;
     }

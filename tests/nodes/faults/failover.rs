@@ -96,7 +96,7 @@ impl Person<'_> {
 
 /// Outside the assumptions of the promises: nodes that know more than their database refuse every request, and say why.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_standby_without_the_last_commits_revives_nobody() {
+async fn a_standby_without_the_last_commits_revives_no_session() {
     // The last node starts later.
     let fixture = Fixture::prepare(FENCED).await;
     let (old, new) = (&fixture.nodes.0[..2], &fixture.nodes.0[2]);

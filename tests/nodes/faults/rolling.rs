@@ -139,7 +139,7 @@ async fn live(balancer: Arc<Balancer>, history: Arc<History>, rng: TestRng, http
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rolling_restart_fails_nobody() {
+async fn a_rolling_restart_fails_no_request() {
     let fixture = Fixture::set(FORM).await;
     let balancer = Arc::new(Balancer {
         urls: fixture

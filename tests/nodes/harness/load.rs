@@ -108,7 +108,7 @@ async fn one_node_that_is_paused_killed_and_restarted_keeps_every_promise() {
 
 /// Two services with the same keys and separate logs, which two nodes must never be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_that_do_not_share_their_log_are_found_out() {
+async fn the_checker_finds_nodes_that_do_not_share_their_log() {
     let (_, seed) = TestRng::new();
     let nodes = Nodes::prepare(&["sqlite".to_owned(), "sqlite".to_owned()], &[], &users());
     // Both get a log, and know the same users.

@@ -110,7 +110,7 @@ async fn a_bounded_command_does_not_wait() {
 
 /// The log can be written, but the register cannot be read: the command reports that the revocation is written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_register_that_cannot_be_read_is_no_success_and_hides_nothing() {
+async fn an_unreadable_register_is_a_failure_that_names_the_written_entry() {
     let postgres = Postgres::start();
     let nodes = Nodes::prepare(&[postgres.url()], &FENCED, &users());
     let node = &nodes.0[0];
@@ -138,7 +138,7 @@ async fn a_register_that_cannot_be_read_is_no_success_and_hides_nothing() {
 
 /// Another request may still be waiting for that node.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_revoked_here_already_is_answered_for_all_nodes() {
+async fn a_repeated_revocation_waits_for_all_nodes_too() {
     let postgres = Postgres::start();
     let wire = Wire::to_port(postgres.port()).await;
     let databases = [postgres.url(), postgres.url_through(&wire)];

@@ -64,7 +64,7 @@ async fn a_request_that_takes_too_long_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_body_is_taken_up_to_its_limit_whatever_it_says_of_its_length() {
+async fn a_body_is_read_up_to_its_limit_with_any_announced_length() {
     let takes = || {
         Router::new().route(
             "/x",
@@ -103,7 +103,7 @@ async fn a_body_is_taken_up_to_its_limit_whatever_it_says_of_its_length() {
 }
 
 #[tokio::test]
-async fn what_a_request_is_known_by_is_known_within_it_and_no_secret_is_shown() {
+async fn a_handler_sees_the_request_id_and_trace_and_secrets_are_hidden() {
     for mut request in requests("GET", Body::empty) {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let parent = format!("00-{trace}-00f067aa0ba902b7-01");
