@@ -134,8 +134,8 @@ impl Verifier {
     }
 
     /// Returns a verifier with the same keys, list and clock, and a token cache of its own of at most `bytes` bytes in
-    /// place of [`TOKEN_CACHE_BYTES`]; 0 disables it. The cache changes no verdict: a text that verified before, byte for
-    /// byte, skips the signature check and nothing else.
+    /// place of [`TOKEN_CACHE_BYTES`]; 0 disables it. The cache changes no verdict: a text that verified before, byte
+    /// for byte, skips the signature check and nothing else.
     #[must_use]
     pub fn with_token_cache(&self, bytes: u64) -> Self {
         Self {
