@@ -190,7 +190,7 @@ impl Default for Hashing {
 pub struct VerifierState {
     /// The `seq` of the newest log entry in the list.
     pub applied: Gauge,
-    /// Seconds since the instant as of which the list is known to be complete.
+    /// Seconds since the time up to which the list is proven complete.
     pub age: Gauge,
     /// The age in seconds at which tokens are refused.
     pub max_age: Gauge,
@@ -404,7 +404,7 @@ const GAUGES: [(&str, &str); 21] = [
     ),
     (
         "waxseal_list_age_seconds",
-        "Seconds since the moment as of which the list is proven complete.",
+        "Seconds since the time up to which the list is proven complete.",
     ),
     (
         "waxseal_list_max_age_seconds",

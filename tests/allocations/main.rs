@@ -39,7 +39,7 @@ const CALLS: u64 = 1000;
 /// The holder of this lock counts; no other test allocates meanwhile.
 static COUNTING: Mutex<()> = Mutex::new(());
 
-/// One revocation of each kind, none of which affects the token.
+/// One revocation of each kind. None affects the token.
 fn list(now: Timestamp, random: &SeededRandom) -> RevocationList {
     let list = RevocationList::new();
     let targets = [

@@ -171,7 +171,7 @@ async fn a_token_of_another_issuer() {
     }
 }
 
-/// A malformed token is no evidence of theft: the session continues.
+/// A malformed token is not evidence of theft: the session continues.
 #[tokio::test]
 async fn nonsense_ends_nothing() {
     for fixture in Fixture::of_each_format().await {

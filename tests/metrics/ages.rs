@@ -22,7 +22,7 @@ async fn the_age_of_a_list_grows_while_nothing_refreshes_it() {
             .find(|(key, ..)| key.key().name() == name);
         match found.unwrap().3 {
             DebugValue::Gauge(value) => value.into_inner(),
-            other => panic!("{name} is no gauge: {other:?}"),
+            other => panic!("{name} is not a gauge: {other:?}"),
         }
     };
     assert_eq!(read("waxseal_list_age_seconds").await, 0.0);

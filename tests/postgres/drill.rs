@@ -162,7 +162,7 @@ async fn drill(backup: Backup) {
         assert!(
             drill
                 .node(number)
-                .says("an older copy was taken on at another node")
+                .says("an older copy was accepted at another node")
         );
     }
     drill.all_is_over().await;

@@ -339,7 +339,7 @@ async fn while_the_mark_is_read_only_no_logout_is_acknowledged() {
         );
     }
     server.kill();
-    // The log is ahead of a mark that could not be written, which is no reason to refuse the log.
+    // The log is ahead of a mark that could not be written. That is not a reason to refuse the log.
     let mut server = namespace.serve(place.path());
     read_only();
     assert_eq!(log_out(&server, &sessions(place.path(), 20)[19]).await, 503);

@@ -87,7 +87,7 @@ async fn a_remote_verifier_refuses_exactly_what_is_revoked() {
     for name in ["alice", "bob", "carol", "dora"] {
         let token = issuer.login(&http, name).await;
         assert_eq!(status(&http, &service, &token).await, 200, "{name}");
-        assert_eq!(orders(&token).await, 401, "a session is no service");
+        assert_eq!(orders(&token).await, 401, "a session is not a service");
         sessions.push(token);
     }
     let called = caller.token(&http, &issuer.url).await;
@@ -95,7 +95,7 @@ async fn a_remote_verifier_refuses_exactly_what_is_revoked() {
     assert_eq!(
         status(&http, &service, &called).await,
         401,
-        "a service is no session"
+        "a service is not a session"
     );
     let elsewhere = other.token(&http, &issuer.url).await;
     assert_eq!(orders(&elsewhere).await, 401, "meant for another audience");

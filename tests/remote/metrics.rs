@@ -17,7 +17,7 @@ fn read(snapshotter: &Snapshotter, name: &str, label: Option<&str>) -> Option<f6
     found.map(|(.., value)| match value {
         DebugValue::Counter(count) => count as f64,
         DebugValue::Gauge(value) => value.into_inner(),
-        DebugValue::Histogram(_) => panic!("{name} is no histogram"),
+        DebugValue::Histogram(_) => panic!("{name} is a histogram"),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The limits on one reader of the feed, so that it does not affect another reader.
+//! Limits keep one reader of the feed from affecting another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

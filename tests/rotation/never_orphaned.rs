@@ -121,7 +121,7 @@ struct Count {
     refused: u32,
 }
 
-/// Two nodes that share a key folder, one of which learns of a change as late as allowed, and remote verifiers.
+/// Two nodes that share a key folder, and remote verifiers. One node learns of a change as late as allowed.
 struct World {
     format: Format,
     algorithm: Algorithm,

@@ -133,7 +133,7 @@ impl Fixture {
     /// Runs statements on the server, and returns its output.
     pub fn ask(&self, statements: &str) -> String {
         let Some(Database { server, schema }) = &self.database else {
-            panic!("it is no server");
+            panic!("it is not a server");
         };
         server.sql(&format!("SET search_path = {schema};\n{statements}"))
     }

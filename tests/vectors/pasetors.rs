@@ -146,7 +146,7 @@ fn waxseal_refuses_some_tokens_that_pasetors_accepts() {
     let dotted = format!("{token}.");
     assert!(
         theirs(&keys, &dotted, b"").is_some(),
-        "else this is no difference"
+        "otherwise the two do not differ"
     );
     assert_eq!(ours(&keys, &dotted, b""), None);
 

@@ -140,7 +140,7 @@ impl<I> TimedStream<I> {
         loop {
             ready_or_pending!(self.ticks.poll_tick(context));
             if self.activity.tick() {
-                tracing::debug!("a client was not waited for any longer");
+                tracing::debug!("a silent client was disconnected");
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
         }

@@ -14,7 +14,7 @@ pub const EVERY: Duration = Duration::from_secs(600);
 /// How many details of one kind have an episode of their own. All others share one.
 pub const DETAILS: usize = 4;
 
-/// Identifies an episode: a kind, of which there are few, and a detail, which a stranger may be able to vary.
+/// Identifies an episode by one of a few kinds, and by a detail, which a stranger may be able to vary.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct EpisodeKey<K> {
     kind: K,
