@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_else_is_in_the_process_can_sign_with_it() {
+    fn the_provider_signs_for_other_callers_of_jsonwebtoken() {
         let random = OsRandom::new();
         let ed25519 = Ed25519KeyPair::generate_pkcs8(random.ring()).unwrap();
         let method = &ECDSA_P256_SHA256_FIXED_SIGNING;

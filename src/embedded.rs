@@ -18,7 +18,7 @@ pub use open_error::OpenError;
 pub use settings::{Database, LEASE, Logout, MAX_STALENESS, Settings};
 pub use store::{
     Restored, database_file, look_into_store, make_data_dir, mark_is_apart, moved_file,
-    open_or_make_store, open_store, restored,
+    open_or_make_store, open_store, recover_from_restore,
 };
 
 use std::sync::Arc;
@@ -175,7 +175,7 @@ impl Waxseal {
             freshness,
             Arc::clone(&clock),
         );
-        let verifier = Arc::new(verifier.with_memo(settings.memo));
+        let verifier = Arc::new(verifier.with_token_cache(settings.token_cache));
         let limits = LoginLimits::new(settings.login_rates, Arc::clone(&clock));
         let limits = limits.ok_or(BadPolicy {
             key: "login_limit",

@@ -22,8 +22,8 @@ pub struct LoginOrigin {
 }
 
 impl LoginOrigin {
-    /// Creates an origin from an address and a `User-Agent` (RFC 9110, section 10.1.5), of which the first 256
-    /// characters are kept, without control characters.
+    /// Creates an origin from an address and a `User-Agent` (RFC 9110, section 10.1.5). The first 256 characters of it
+    /// are kept, without control characters.
     #[must_use]
     pub fn new(address: Option<IpAddr>, browser: Option<&str>) -> Self {
         let printable = |text: &str| {
@@ -120,7 +120,7 @@ pub enum Renewed {
     },
     /// The presented generation was renewed longer ago than the grace.
     Reused,
-    /// The presented generation was ended by a change of the session. This is no sign of theft.
+    /// The presented generation was ended by a change of the session. This is not a sign of theft.
     Superseded,
     /// The session does not exist or never had that generation.
     Unknown,

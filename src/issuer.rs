@@ -403,8 +403,8 @@ impl Issuer {
         };
         let fenced = fence.wait(seq, committed).await;
         let fenced = fenced.map_err(|cause| LogoutError::Fence { seq, cause })?;
-        if !fenced.outlasted.is_empty() {
-            tracing::warn!(seq, nodes = ?fenced.outlasted, "nodes did not acknowledge a logout before their lease expired");
+        if !fenced.expired_leases.is_empty() {
+            tracing::warn!(seq, nodes = ?fenced.expired_leases, "nodes did not acknowledge a logout before their lease expired");
         }
         Ok(Some(fenced))
     }

@@ -72,7 +72,7 @@ labels! {
     }
     /// The outcome of a client's authentication.
     ClientAuthentication: "waxseal_client_authentications_total", "outcome" {
-        Good "good",
+        Success "success",
         Refused "refused",
         Limited "limited",
         Failed "failed",
@@ -99,11 +99,16 @@ labels! {
     /// The outcome of waiting for the other nodes after a logout.
     Fences: "waxseal_fences_total", "outcome" {
         Acknowledged "acknowledged",
-        Outlasted "outlasted",
+        LeaseExpired "lease_expired",
         Failed "failed",
     }
     /// The outcome of a remote verifier's request for revocations.
-    Questions: "waxseal_remote_questions_total", "outcome" {
+    FeedRequests: "waxseal_remote_feed_requests_total", "outcome" {
+        Answered "answered",
+        Failed "failed",
+    }
+    /// The same under the metric's old name, for one release. No recorder gets a help text for it.
+    OldFeedRequests: "waxseal_remote_questions_total", "outcome" {
         Answered "answered",
         Failed "failed",
     }
@@ -185,7 +190,7 @@ impl Default for Hashing {
 pub struct VerifierState {
     /// The `seq` of the newest log entry in the list.
     pub applied: Gauge,
-    /// Seconds since the instant as of which the list is known to be complete.
+    /// Seconds since the time up to which the list is proven complete.
     pub age: Gauge,
     /// The age in seconds at which tokens are refused.
     pub max_age: Gauge,
@@ -351,27 +356,27 @@ const WRITTEN: &[(&str, &[&str])] = &[
 
 const COUNTERS: [(&str, &str); 12] = [
     (Verdict::METRIC, "Tokens that were verified, by verdict."),
-    (Login::METRIC, "Logins, by how they ended."),
+    (Login::METRIC, "Logins, by outcome."),
     (
         Exchange::METRIC,
-        "Tokens that were presented to be touched or renewed, by what came of it.",
+        "Tokens that were presented to be touched or renewed, by outcome.",
     ),
     (
         ClientAuthentication::METRIC,
-        "Clients that showed their credentials, by what came of it.",
+        "Authentications of clients, by outcome.",
     ),
     (
         ClientTokens::METRIC,
-        "Tokens that known clients asked for, by what came of it.",
+        "Token requests of authenticated clients, by outcome.",
     ),
     (FeedPages::METRIC, "Pages of the revocation feed, by kind."),
     (
         Compactions::METRIC,
-        "Compactions of the revocation log, by how they ended.",
+        "Compactions of the revocation log, by outcome.",
     ),
     (
         Fences::METRIC,
-        "Fenced logouts that waited for the other nodes, by how that ended.",
+        "Waits of fenced logouts for the other nodes, by outcome.",
     ),
     (
         "waxseal_compacted_revocations_total",
@@ -382,12 +387,12 @@ const COUNTERS: [(&str, &str); 12] = [
         "Revocations that this process wrote to the log, by scope and reason.",
     ),
     (
-        Questions::METRIC,
-        "Questions to the issuer about revocations, by how they ended.",
+        FeedRequests::METRIC,
+        "Requests to the issuer for revocations, by outcome.",
     ),
     (
         KeyFetches::METRIC,
-        "Fetches of the issuer's keys, by how they ended.",
+        "Requests for the issuer's keys, by outcome.",
     ),
 ];
 
@@ -399,7 +404,7 @@ const GAUGES: [(&str, &str); 21] = [
     ),
     (
         "waxseal_list_age_seconds",
-        "Seconds since the moment as of which the list is proven complete.",
+        "Seconds since the time up to which the list is proven complete.",
     ),
     (
         "waxseal_list_max_age_seconds",

@@ -200,7 +200,10 @@ impl Policy {
 
     /// Also accepts tokens for these `audiences`.
     #[must_use]
-    pub fn also_for(mut self, audiences: impl IntoIterator<Item = String>) -> Self {
+    pub fn with_additional_audiences(
+        mut self,
+        audiences: impl IntoIterator<Item = String>,
+    ) -> Self {
         self.also.extend(audiences);
         self
     }

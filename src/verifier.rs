@@ -1,9 +1,9 @@
 //! Token verification: one function, one order of checks, no network call.
 
-mod memo;
-mod ready;
 #[cfg(feature = "server")]
-mod said;
+mod identity_headers;
+mod ready;
+mod token_cache;
 mod verified;
 
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::revocation::freshness::Freshness;
 use crate::revocation::list::{Dead, RevocationList};
 use crate::time::{Clock, Timestamp};
 use crate::token::{self, Malformed, UntrustedToken};
-use memo::Memo;
+use token_cache::TokenCache;
 use verified::SignedClaims;
 
-pub use memo::MEMO_BYTES;
+#[cfg(feature = "server")]
+pub(crate) use identity_headers::HeaderValues;
 #[cfg(feature = "remote")]
 pub(crate) use ready::Faults;
 pub(crate) use ready::Followed;
 pub use ready::NotReady;
-#[cfg(feature = "server")]
-pub(crate) use said::HeaderValues;
+pub use token_cache::TOKEN_CACHE_BYTES;
 pub use verified::{Superseded, Verified, VerifiedClaims, VerifiedClient};
 
 /// The reason why a token is refused.
@@ -80,12 +80,12 @@ impl Refusal {
     }
 }
 
-/// The audiences to accept.
+/// Whether a token must have an audience of this verifier.
 #[derive(Clone, Copy)]
-enum Meant {
-    ForHere,
+enum AudienceCheck {
+    Required,
     #[cfg(feature = "server")]
-    ForAnybody,
+    Skipped,
 }
 
 /// Verifies tokens against keys, policy and the revocation list, all in memory.
@@ -97,7 +97,7 @@ pub struct Verifier {
     list: Arc<RevocationList>,
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
-    memo: Arc<Memo>,
+    token_cache: Arc<TokenCache>,
     meters: Arc<VerifierMetrics>,
     /// The issuer, if it runs in another process.
     followed: Option<Followed>,
@@ -127,28 +127,28 @@ impl Verifier {
             list,
             freshness,
             clock,
-            memo: Arc::new(Memo::of(MEMO_BYTES)),
+            token_cache: Arc::new(TokenCache::new(TOKEN_CACHE_BYTES)),
             meters: Arc::default(),
             followed: None,
         }
     }
 
-    /// Returns a verifier with the same keys, list and clock, and a memo of its own of at most `bytes` bytes in place
-    /// of [`MEMO_BYTES`]; 0 disables it. The memo changes no verdict: a text that verified before, byte for byte, skips
-    /// the signature check and nothing else.
+    /// Returns a verifier with the same keys, list and clock, and a token cache of its own of at most `bytes` bytes in
+    /// place of [`TOKEN_CACHE_BYTES`]; 0 disables it. The cache changes no verdict: a text that verified before, byte
+    /// for byte, skips the signature check and nothing else.
     #[must_use]
-    pub fn with_memo(&self, bytes: u64) -> Self {
+    pub fn with_token_cache(&self, bytes: u64) -> Self {
         Self {
-            memo: Arc::new(Memo::of(bytes)),
+            token_cache: Arc::new(TokenCache::new(bytes)),
             ..self.shared()
         }
     }
 
     /// Returns the same verifier, which also accepts tokens for `audience`.
     #[cfg(feature = "server")]
-    pub(crate) fn also_for(&self, audience: String) -> Self {
+    pub(crate) fn with_additional_audience(&self, audience: String) -> Self {
         Self {
-            policy: self.policy.clone().also_for([audience]),
+            policy: self.policy.clone().with_additional_audiences([audience]),
             ..self.shared()
         }
     }
@@ -161,7 +161,7 @@ impl Verifier {
             list: Arc::clone(&self.list),
             freshness: Arc::clone(&self.freshness),
             clock: Arc::clone(&self.clock),
-            memo: Arc::clone(&self.memo),
+            token_cache: Arc::clone(&self.token_cache),
             meters: Arc::clone(&self.meters),
             followed: self.followed.clone(),
         }
@@ -182,7 +182,7 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`] gives the reason. A service tells its caller no more than 401 or 503.
     pub fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
-        let verified = self.verify_for(token, Meant::ForHere);
+        let verified = self.verify_for(token, AudienceCheck::Required);
         self.counted(verified.and_then(|verified| match verified {
             Verified::Session(session) => Ok(session),
             Verified::Client(_) => Err(Refusal::NoSession),
@@ -194,13 +194,13 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`].
     pub fn verify_any(&self, token: &str) -> Result<Verified, Refusal> {
-        self.counted(self.verify_for(token, Meant::ForHere))
+        self.counted(self.verify_for(token, AudienceCheck::Required))
     }
 
     /// Verifies a token of either kind, for any audience: others ask the issuer about tokens that it issued.
     #[cfg(feature = "server")]
     pub(crate) fn verify_issued(&self, token: &str) -> Result<Verified, Refusal> {
-        self.counted(self.verify_for(token, Meant::ForAnybody))
+        self.counted(self.verify_for(token, AudienceCheck::Skipped))
     }
 
     fn counted<T>(&self, verified: Result<T, Refusal>) -> Result<T, Refusal> {
@@ -212,25 +212,25 @@ impl Verifier {
         verified
     }
 
-    fn verify_for(&self, token: &str, meant: Meant) -> Result<Verified, Refusal> {
+    fn verify_for(&self, token: &str, audience: AudienceCheck) -> Result<Verified, Refusal> {
         let now = self.clock.now();
         let keyring = self.keyring.load();
-        let verified = match self.remembered(token, &keyring, now) {
+        let verified = match self.cached(token, &keyring, now) {
             Some(verified) => verified,
             None => self.authenticate(token, &keyring, now)?,
         };
-        self.judge(&verified, meant, now)?;
+        self.judge(&verified, audience, now)?;
         Ok(verified)
     }
 
-    /// Returns the remembered result for this text, if the key that signed it still verifies under its `kid`.
-    fn remembered(&self, token: &str, keyring: &Keyring, now: Timestamp) -> Option<Verified> {
-        let verified = self.memo.get(token)?;
+    /// Returns the cached result for this text, if the key that signed it still verifies under its `kid`.
+    fn cached(&self, token: &str, keyring: &Keyring, now: Timestamp) -> Option<Verified> {
+        let verified = self.token_cache.get(token)?;
         let key = keyring.verifying(verified.kid().as_str(), now);
         if key.is_some_and(|key| verified.is_by(key)) {
             return Some(verified);
         }
-        self.memo.forget(token);
+        self.token_cache.remove(token);
         None
     }
 
@@ -268,7 +268,7 @@ impl Verifier {
                 Verified::Client(VerifiedClient(SignedClaims::by(key, claims)))
             }
         };
-        self.memo.remember(text, &verified);
+        self.token_cache.insert(text, &verified);
         Ok(verified)
     }
 
@@ -283,10 +283,15 @@ impl Verifier {
         if !key.is_some_and(|key| verified.is_by(key)) {
             return Err(Refusal::UnknownKey);
         }
-        self.judge(verified, Meant::ForHere, now)
+        self.judge(verified, AudienceCheck::Required, now)
     }
 
-    fn judge(&self, verified: &Verified, meant: Meant, now: Timestamp) -> Result<(), Refusal> {
+    fn judge(
+        &self,
+        verified: &Verified,
+        audience: AudienceCheck,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let leeway = self.policy.timeouts().leeway;
         // Check freshness before the list: a later proof may rest on entries that the look-ups below have missed.
         let fresh = self.is_fresh();
@@ -294,10 +299,10 @@ impl Verifier {
         match verified {
             Verified::Session(VerifiedClaims(signed)) => {
                 let SignedClaims { claims, kid, .. } = &**signed;
-                match meant {
-                    Meant::ForHere => self.policy.check(claims, now)?,
+                match audience {
+                    AudienceCheck::Required => self.policy.check(claims, now)?,
                     #[cfg(feature = "server")]
-                    Meant::ForAnybody => self.policy.check_issued(claims, now)?,
+                    AudienceCheck::Skipped => self.policy.check_issued(claims, now)?,
                 }
                 match self.list.dead(claims, kid, now, leeway) {
                     None => {}
@@ -313,10 +318,10 @@ impl Verifier {
             }
             Verified::Client(VerifiedClient(signed)) => {
                 let SignedClaims { claims, kid, .. } = &**signed;
-                match meant {
-                    Meant::ForHere => self.policy.check_client(claims, now)?,
+                match audience {
+                    AudienceCheck::Required => self.policy.check_client(claims, now)?,
                     #[cfg(feature = "server")]
-                    Meant::ForAnybody => self.policy.check_client_issued(claims, now)?,
+                    AudienceCheck::Skipped => self.policy.check_client_issued(claims, now)?,
                 }
                 if let Some(scope) = self.list.client_dead(claims, kid) {
                     return Err(Refusal::Revoked(scope));

@@ -28,7 +28,7 @@ pub fn look_up(size: &Size) {
     let sizes = [size.small, size.large, size.huge];
     let lists = sizes.map(|entries| Arc::new(filled(entries)));
     let firsts = lists.each_ref().map(|list| bench.verifier(list));
-    let remembering = |list: &Arc<RevocationList>| bench.verifier(list).with_memo(ROOM);
+    let remembering = |list: &Arc<RevocationList>| bench.verifier(list).with_token_cache(ROOM);
     let agains = lists.each_ref().map(remembering);
     let tokens = bench.tokens(size.tokens);
     let live = &tokens[..size.few_tokens.min(tokens.len())];

@@ -5,20 +5,20 @@
 //!
 //! `cargo bench --locked --bench verify` measures, and takes a few minutes. With `--quick`, `--test` or
 //! `WAXSEAL_BENCH_QUICK=1`, and whenever cargo does not request a measurement (`cargo test --locked --benches`), it
-//! only checks that everything works. Names of sections as arguments, for example `memo` or `start`, select these
+//! only checks that everything works. Names of sections as arguments, for example `token-cache` or `start`, select these
 //! sections.
 
+mod caches;
 mod expiry;
 mod harness;
 mod list;
 mod maps;
-mod memo;
-mod memos;
 mod meters;
 mod signature;
 mod start;
 mod store;
 mod subject;
+mod token_cache;
 
 /// The extent of the measurement.
 struct Size {
@@ -98,8 +98,8 @@ fn main() {
     }
     let sections: [Section; 11] = [
         ("signature", signature::verify_each),
-        ("memo", memo::repeated),
-        ("memos", memos::look_up),
+        ("token-cache", token_cache::repeated),
+        ("caches", caches::look_up),
         ("meters", meters::counted),
         ("list", list::look_up),
         ("maps", maps::look_up),

@@ -69,7 +69,7 @@ impl Bench {
         (0..count).map(sign).collect()
     }
 
-    /// Returns a verifier with the real service's clock and no memo.
+    /// Returns a verifier with the real service's clock and no token cache.
     pub fn verifier(&self, list: &Arc<RevocationList>) -> Verifier {
         let clock = SystemClock;
         let freshness = Freshness::new(Duration::from_secs(24 * 3600));
@@ -82,7 +82,7 @@ impl Bench {
             Arc::new(freshness),
             Arc::new(clock),
         )
-        .with_memo(0)
+        .with_token_cache(0)
     }
 }
 

@@ -128,9 +128,11 @@ impl ClientKeys {
         let keys = match object.get("keys") {
             None => vec![VerifyingKey::from_jwk_object(&object)?],
             Some(keys) => {
-                let keys = keys.as_array().ok_or(KeyError::Jwk("keys is no list"))?;
+                let keys = keys.as_array().ok_or(KeyError::Jwk("keys is not a list"))?;
                 let parse = |key: &crate::encoding::strict_json::Value<'_>| {
-                    let object = key.as_object().ok_or(KeyError::Jwk("a key is no object"))?;
+                    let object = key
+                        .as_object()
+                        .ok_or(KeyError::Jwk("a key is not an object"))?;
                     VerifyingKey::from_jwk_object(object)
                 };
                 keys.iter().map(parse).collect::<Result<Vec<_>, _>>()?

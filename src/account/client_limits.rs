@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_is_forgotten_and_what_goes_on_is_not() {
+    fn ended_counters_are_dropped_and_active_ones_are_kept() {
         let clock = clock();
         let quotas = Quotas::new(Quota::STREAMS, Arc::clone(&clock) as _);
         let held = quotas.begin(client(0)).unwrap();

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_signs_with_ed25519_the_other_verifies() {
+    fn ring_and_aws_lc_verify_each_others_ed25519_signatures() {
         let random = OsRandom::new();
         for _ in 0..8 {
             let der = by_ring::Ed25519KeyPair::generate_pkcs8(random.ring()).unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_signs_with_p256_the_other_verifies() {
+    fn ring_and_aws_lc_verify_each_others_p256_signatures() {
         let random = OsRandom::new();
         let method = &by_ring::ECDSA_P256_SHA256_FIXED_SIGNING;
         for _ in 0..8 {

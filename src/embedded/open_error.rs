@@ -63,7 +63,7 @@ pub enum OpenError {
     #[error(transparent)]
     Mark(#[from] MarkError),
     /// The log does not continue from the mark.
-    #[error("an older copy of the database was put back, or another one: the mark {path} of {at} has seq {marked}, and the revocation log, at seq {seq}, does not go on from there. With it sessions that were ended would be good again. Put the newest copy back, or, if this is the one to go on with, run: waxseal restored", path = path.display(), at = mark.written_at, marked = mark.cursor.seq)]
+    #[error("an older copy of the database was put back, or another one: the mark {path} of {at} has seq {marked}, and the revocation log, at seq {seq}, does not continue from there. With it, ended sessions would be valid again. Restore the newest copy, or, to continue with this one, run: waxseal restored", path = path.display(), at = mark.written_at, marked = mark.cursor.seq)]
     Behind {
         /// The file of the mark.
         path: PathBuf,

@@ -12,7 +12,7 @@ use crate::http::{ClearSiteData, SameSite, hsts};
 use crate::key::{Algorithm, Format};
 use crate::policy::Timeouts;
 use crate::store::sql::PostgresUrl;
-use crate::verifier::MEMO_BYTES;
+use crate::verifier::TOKEN_CACHE_BYTES;
 
 /// The default of [`Settings::max_staleness`].
 pub const MAX_STALENESS: Duration = Duration::from_secs(5);
@@ -93,7 +93,7 @@ pub struct Settings {
     pub lease: Duration,
     /// The size, in bytes, of the cache of verified tokens, whose signatures are not checked again. 0 disables it. The
     /// cache changes no verdict.
-    pub memo: u64,
+    pub token_cache: u64,
 }
 
 /// The folders `data/`, `keys/` and `mark/`, and an issuer URL that only this machine can reach.
@@ -121,7 +121,7 @@ impl Default for Settings {
             database: Database::default(),
             logout: Logout::default(),
             lease: LEASE,
-            memo: MEMO_BYTES,
+            token_cache: TOKEN_CACHE_BYTES,
         }
     }
 }

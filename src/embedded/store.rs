@@ -76,7 +76,7 @@ pub struct Restored {
 /// # Errors
 /// [`OpenError`] names the cause. The call can be repeated.
 #[doc(hidden)]
-pub async fn restored(settings: &Settings) -> Result<Option<Restored>, OpenError> {
+pub async fn recover_from_restore(settings: &Settings) -> Result<Option<Restored>, OpenError> {
     let (clock, random) = system();
     let file = mark_file(settings, &clock, &random)?;
     let mark = match file.read() {
@@ -246,7 +246,7 @@ async fn open_by(
     if continued == Continuation::AllEnded {
         tracing::warn!(
             mark = %file.path().display(),
-            "the revocation log does not go on from the mark, and everything from before is ended in it: an older copy was taken on at another node"
+            "the revocation log does not continue from the mark, and everything from before is ended in it: an older copy was accepted at another node"
         );
         file.replace(&head)?;
         return Ok(store);

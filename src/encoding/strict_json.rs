@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn two_readings_are_none() {
+    fn ambiguous_json_is_refused() {
         refused(br#"{"a":1,"a":1}"#);
         refused(br#"{"a":1,"\u0061":1}"#);
         refused(br#"{"b":{"a":1,"a":2}}"#);

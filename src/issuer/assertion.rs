@@ -37,12 +37,12 @@ impl<'a> UntrustedAssertion<'a> {
     /// # Errors
     /// [`BadAssertion`] if the text is not a JWS of an assertion's type, or names no client.
     pub fn parse(text: &'a str) -> Result<Self, BadAssertion> {
-        let jws = UntrustedJws::parse(text).map_err(|_| BadAssertion("it is no compact JWS"))?;
+        let jws = UntrustedJws::parse(text).map_err(|_| BadAssertion("it is not a compact JWS"))?;
         if !TYPES.contains(&jws.typ()) {
-            return Err(BadAssertion("its typ is another"));
+            return Err(BadAssertion("typ is not that of an assertion"));
         }
         let client = jws.claimed_subject().and_then(|sub| sub.parse().ok());
-        let client = client.ok_or(BadAssertion("its sub is no client ID"))?;
+        let client = client.ok_or(BadAssertion("sub is not a client ID"))?;
         Ok(Self { jws, client })
     }
 
@@ -72,9 +72,10 @@ impl<'a> UntrustedAssertion<'a> {
             ));
         };
         let payload = self.jws.verify_foreign(key);
-        let payload =
-            payload.map_err(|_| BadAssertion("its algorithm or signature does not fit"))?;
-        let claims = Object::parse(&payload).map_err(|_| BadAssertion("it is no strict JSON"))?;
+        let payload = payload
+            .map_err(|_| BadAssertion("the algorithm or the signature does not match the key"))?;
+        let claims =
+            Object::parse(&payload).map_err(|_| BadAssertion("the claims are not strict JSON"))?;
         let text = |name| claims.get(name).and_then(Value::as_str);
         let id = client.id.to_string();
         if text("iss") != Some(&id) || text("sub") != Some(&id) {

@@ -128,7 +128,7 @@ impl Issuer {
             .begun(ClientAuthentication::Failed);
         let client = self.find_client(credentials).await;
         match &client {
-            Ok(_) => begun.ended(ClientAuthentication::Good),
+            Ok(_) => begun.ended(ClientAuthentication::Success),
             Err(ClientError::Store(_)) => {}
             Err(_) => begun.ended(ClientAuthentication::Refused),
         }

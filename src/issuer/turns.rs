@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_away_keeps_no_turn_and_no_place() {
+    fn a_cancelled_caller_frees_its_turn_and_its_place() {
         let turns = Turns::new(1, 2);
         let take = || turns.take(Length::Short);
         let held = take().now_or_never().unwrap().unwrap();

@@ -12,7 +12,7 @@ use super::fault::Unproven;
 use super::issuer::{IssuerClient, KeysError};
 use crate::encoding::base64url;
 use crate::keyring::SharedKeyring;
-use crate::meters::{Counters, KeyFetches, Questions};
+use crate::meters::{Counters, FeedRequests, KeyFetches, OldFeedRequests};
 use crate::random::Random;
 use crate::revocation::feed::{BadPage, FeedReading, Question, Statement};
 use crate::revocation::freshness::Freshness;
@@ -55,7 +55,8 @@ pub(super) struct FeedFollower {
     pub(super) leeway: Duration,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
-    pub(super) questions: Counters<Questions>,
+    pub(super) feed_requests: Counters<FeedRequests>,
+    pub(super) old_feed_requests: Counters<OldFeedRequests>,
     pub(super) key_fetches: Counters<KeyFetches>,
 }
 
@@ -153,10 +154,12 @@ impl FeedFollower {
                 }
                 caught_up => caught_up,
             };
-            self.questions.count(match caught_up {
-                Ok(()) => Questions::Answered,
-                Err(_) => Questions::Failed,
-            });
+            let (outcome, old) = match caught_up {
+                Ok(()) => (FeedRequests::Answered, OldFeedRequests::Answered),
+                Err(_) => (FeedRequests::Failed, OldFeedRequests::Failed),
+            };
+            self.feed_requests.count(outcome);
+            self.old_feed_requests.count(old);
             let fault = caught_up.as_ref().err();
             let left = self.freshness.left(self.clock.uptime());
             match fault {

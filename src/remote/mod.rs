@@ -20,7 +20,7 @@ use crate::random::{OsRandom, Random};
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
 use crate::time::{Clock, SystemClock};
-use crate::verifier::{Followed, MEMO_BYTES, Verifier};
+use crate::verifier::{Followed, TOKEN_CACHE_BYTES, Verifier};
 use follow::FeedFollower;
 use issuer::IssuerClient;
 use requests::{BadBase, Http};
@@ -66,7 +66,7 @@ pub struct Remote {
     audiences: Vec<String>,
     max_staleness: Duration,
     leeway: Duration,
-    memo: u64,
+    token_cache: u64,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -94,7 +94,7 @@ impl Verifier {
             audiences: Vec::new(),
             max_staleness: Duration::from_secs(5),
             leeway: timeouts.leeway,
-            memo: MEMO_BYTES,
+            token_cache: TOKEN_CACHE_BYTES,
             clock: Arc::new(SystemClock),
             random: Arc::new(OsRandom::new()),
         }
@@ -134,10 +134,10 @@ impl Remote {
     }
 
     /// Sets the size in bytes of the cache of verified tokens, whose signatures need not be checked again:
-    /// [`MEMO_BYTES`] by default, 0 for none. The cache changes no verdict.
+    /// [`TOKEN_CACHE_BYTES`] by default, 0 for none. The cache changes no verdict.
     #[must_use]
-    pub fn memo(mut self, bytes: u64) -> Self {
-        self.memo = bytes;
+    pub fn token_cache(mut self, bytes: u64) -> Self {
+        self.token_cache = bytes;
         self
     }
 
@@ -161,7 +161,8 @@ impl Remote {
         check_max_staleness(self.max_staleness)?;
         let mut audiences = self.audiences.into_iter();
         let audience = audiences.next().unwrap_or_else(|| self.issuer.clone());
-        let policy = Policy::new(&self.issuer, &audience, timeouts)?.also_for(audiences);
+        let policy =
+            Policy::new(&self.issuer, &audience, timeouts)?.with_additional_audiences(audiences);
         let client: ClientId = self.client_id.parse().map_err(|_| RemoteError::ClientId)?;
         let at = self.at.unwrap_or_else(|| self.issuer.clone());
         // A dead connection then costs a part of the bound, not all of it.
@@ -183,7 +184,11 @@ impl Remote {
             Arc::clone(&self.clock),
         );
         let (faults, followed) = Followed::at(&at);
-        let verifier = Arc::new(verifier.with_memo(self.memo).following(followed));
+        let verifier = Arc::new(
+            verifier
+                .with_token_cache(self.token_cache)
+                .following(followed),
+        );
         let issuer = IssuerClient::new(http, client, self.client_secret, Arc::clone(&self.clock));
         let follow = FeedFollower {
             issuer,
@@ -197,7 +202,8 @@ impl Remote {
             leeway: self.leeway,
             clock: self.clock,
             random: self.random,
-            questions: Counters::default(),
+            feed_requests: Counters::default(),
+            old_feed_requests: Counters::default(),
             key_fetches: Counters::default(),
         };
         tokio::spawn(follow::measure(Arc::downgrade(&verifier)));

@@ -15,15 +15,15 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeState {
     /// The node has applied the revocation.
-    Has,
+    Applied,
     /// The node has not acknowledged the revocation yet.
-    NotYet,
+    Pending,
     /// The node did not acknowledge in time. Its freshness has run out, so it refuses every token until it has applied
     /// the revocation.
-    RanOut,
+    Expired,
     /// The node is not in the register any more: it left, or it was removed because its time ran out. It no longer
     /// serves.
-    Gone,
+    Departed,
 }
 
 impl NodeState {
@@ -31,10 +31,10 @@ impl NodeState {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Has => "applied",
-            Self::NotYet => "pending",
-            Self::RanOut => "expired",
-            Self::Gone => "departed",
+            Self::Applied => "applied",
+            Self::Pending => "pending",
+            Self::Expired => "expired",
+            Self::Departed => "departed",
         }
     }
 }
@@ -84,7 +84,7 @@ impl Explanation {
     /// The last instant at which a node can have accepted what was revoked. None while that is unknown.
     #[must_use]
     pub fn last_use(&self) -> Option<Duration> {
-        let open = self.nodes().any(|node| node.standing == NodeState::NotYet);
+        let open = self.nodes().any(|node| node.standing == NodeState::Pending);
         let first = self.first_read.filter(|_| !open)?;
         // A node that left before the register was read can have accepted it until then.
         Some(
@@ -97,7 +97,7 @@ impl Explanation {
     /// then those whose state changed. A register from before the commit proves nothing.
     pub fn take(&mut self, register: &Nodes, read: Duration) -> Vec<NodeReport> {
         if register.seq < self.seq {
-            return self.run_out(read);
+            return self.expire(read);
         }
         if self.first_read.is_none() {
             // A node that registers later reads a head that has the revocation.
@@ -110,29 +110,29 @@ impl Explanation {
         for known in self
             .nodes
             .values_mut()
-            .filter(|node| node.standing == NodeState::NotYet)
+            .filter(|node| node.standing == NodeState::Pending)
         {
             let now = register.nodes.iter().find(|now| now.node.id == known.id);
             let standing = match now {
-                Some(now) if now.has(self.seq) => NodeState::Has,
+                Some(now) if now.has(self.seq) => NodeState::Applied,
                 // A node refuses everything before it leaves. Other nodes remove it once its time is over.
-                None => NodeState::Gone,
+                None => NodeState::Departed,
                 Some(_) => continue,
             };
             known.standing = standing;
             known.refuses_from = known.refuses_from.min(read);
             news.push(known.clone());
         }
-        news.extend(self.run_out(read));
+        news.extend(self.expire(read));
         news
     }
 
     /// Marks the nodes whose time is over at `now`, and returns them.
-    pub fn run_out(&mut self, now: Duration) -> Vec<NodeReport> {
+    pub fn expire(&mut self, now: Duration) -> Vec<NodeReport> {
         let mut news = Vec::new();
         for known in self.nodes.values_mut() {
-            if known.standing == NodeState::NotYet && now >= known.refuses_from {
-                known.standing = NodeState::RanOut;
+            if known.standing == NodeState::Pending && now >= known.refuses_from {
+                known.standing = NodeState::Expired;
                 news.push(known.clone());
             }
         }
@@ -143,7 +143,7 @@ impl Explanation {
     fn next(&self) -> Option<Duration> {
         let open = self
             .nodes()
-            .filter(|node| node.standing == NodeState::NotYet);
+            .filter(|node| node.standing == NodeState::Pending);
         open.map(|node| node.refuses_from).min()
     }
 
@@ -151,9 +151,9 @@ impl Explanation {
         let node = &registered.node;
         let over = self.committed + node.over_after();
         let (standing, refuses_from) = match () {
-            () if registered.has(self.seq) => (NodeState::Has, read.min(over)),
-            () if read >= over => (NodeState::RanOut, over),
-            () => (NodeState::NotYet, over),
+            () if registered.has(self.seq) => (NodeState::Applied, read.min(over)),
+            () if read >= over => (NodeState::Expired, over),
+            () => (NodeState::Pending, over),
         };
         NodeReport {
             id: node.id,
@@ -185,7 +185,7 @@ pub async fn watch(
         let now = clock.uptime();
         let news = match &read {
             Ok(nodes) => explanation.take(nodes, now),
-            Err(_) => explanation.run_out(now),
+            Err(_) => explanation.expire(now),
         };
         news.iter().for_each(&mut tell);
         if explanation.last_use().is_some() {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_use_is_known_once_nobody_is_waited_for() {
+    fn the_last_use_is_known_once_no_node_is_pending() {
         let mut explanation = Explanation::new(5, 1000 * MILLI);
         let over = 3150 * MILLI;
         let first = [node(1, 5), node(2, 4), node(3, 4), node(4, 4)];
@@ -266,23 +266,23 @@ mod tests {
         let second = [node(1, 5), node(2, 6), node(3, 4), node(5, 0)];
         let news = explanation.take(&at(6, &second), 1500 * MILLI);
         assert_eq!(news.len(), 2);
-        assert_eq!(explanation.run_out(over - MILLI), []);
+        assert_eq!(explanation.expire(over - MILLI), []);
         assert_eq!(explanation.last_use(), None);
-        assert_eq!(explanation.run_out(over).len(), 1);
+        assert_eq!(explanation.expire(over).len(), 1);
         assert_eq!(
             standings(&explanation),
             [
-                (id(1), NodeState::Has, 1010 * MILLI),
-                (id(2), NodeState::Has, 1500 * MILLI),
-                (id(3), NodeState::RanOut, over),
-                (id(4), NodeState::Gone, 1500 * MILLI),
+                (id(1), NodeState::Applied, 1010 * MILLI),
+                (id(2), NodeState::Applied, 1500 * MILLI),
+                (id(3), NodeState::Expired, over),
+                (id(4), NodeState::Departed, 1500 * MILLI),
             ]
         );
         assert_eq!(explanation.last_use(), Some(over));
     }
 
     #[test]
-    fn one_that_has_another_log_has_it_not() {
+    fn a_node_on_another_log_has_not_applied_it() {
         let mut explanation = Explanation::new(5, 1000 * MILLI);
         let mut other = node(1, 9);
         other.continued = false;

@@ -21,7 +21,7 @@ pub struct Fenced {
     /// The nodes that had not applied the entry when the register was read.
     pub waited_for: BTreeSet<NodeId>,
     /// The nodes among them that never acknowledged, so that the fence waited until their knowledge had expired.
-    pub outlasted: BTreeSet<NodeId>,
+    pub expired_leases: BTreeSet<NodeId>,
 }
 
 /// Waits for the nodes of a register.
@@ -65,10 +65,10 @@ impl Fence {
         let waited = self.clock.uptime().saturating_sub(committed);
         self.meters.waited.record(waited);
         let fenced = fenced?;
-        begun.ended(if fenced.outlasted.is_empty() {
+        begun.ended(if fenced.expired_leases.is_empty() {
             Fences::Acknowledged
         } else {
-            Fences::Outlasted
+            Fences::LeaseExpired
         });
         Ok(fenced)
     }
@@ -100,7 +100,7 @@ impl Fence {
                 fenced.waited_for.extend(ids.clone());
                 let over = pending.iter().map(|node| node.over_after());
                 let Some(soonest) = over.filter(|over| waited < *over).min() else {
-                    fenced.outlasted = ids.collect();
+                    fenced.expired_leases = ids.collect();
                     fenced.took = waited;
                     return Ok(fenced);
                 };

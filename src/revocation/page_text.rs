@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_the_same_whichever_way_it_is_sent_and_however_often() {
+    fn a_compressed_page_has_the_bytes_of_the_plain_one() {
         for count in [0, 1, 7, 100, 4096] {
             let entries = entries(count);
             for statement in ["a statement", "another", &"long".repeat(1000)] {

@@ -143,7 +143,7 @@ pub fn check(folder: &Path, files: &[&str]) -> Result<(), UnsafeFile> {
     Ok(())
 }
 
-/// Warns if another user can replace the whole folder because of a folder above it. This is no error, because the
+/// Warns if another user can replace the whole folder because of a folder above it. It is not an error, because the
 /// folder may be in a volume whose mode cannot be changed.
 pub fn warn_of_parents(folder: &Path) {
     let Ok(path) = fs::canonicalize(folder) else {

@@ -40,7 +40,7 @@ pub enum MarkError {
     #[error("the mark {path} is damaged, or from a newer version. If the database is the newest there is, remove the mark and start again; if an older copy was put back, run: waxseal restored", path = .0.display())]
     Damaged(PathBuf),
     /// The log does not continue from the mark.
-    #[error("the revocation log does not go on from the mark {path}: an older copy of the database was put back, or it is another one", path = .0.display())]
+    #[error("the revocation log does not continue from the mark {path}: an older copy of the database was put back, or it is another one", path = .0.display())]
     AnotherLog(PathBuf),
     /// The folder or the file cannot be read or written.
     #[error("{path}: {cause}; the mark must be writable", path = path.display())]

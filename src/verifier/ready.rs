@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fault_that_lasts_is_told_at_once_and_one_that_may_pass_after_four_seconds() {
+    async fn a_lasting_fault_is_returned_at_once_and_a_passing_one_after_four_seconds() {
         let (faults, followed) = Followed::at(URL);
         let ready = AtomicBool::new(false);
         let said = after(PATIENCE, &followed, &ready, async {}).await;
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_what_has_stopped_or_is_not_followed() {
+    async fn waiting_ends_at_once_if_the_verifier_stopped_or_follows_nothing() {
         let (faults, followed) = Followed::at(URL);
         drop(faults);
         let said = wait(Some(&followed), || false).await.unwrap_err();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 #[cfg(feature = "server")]
-use super::said::{HeaderValues, Said};
+use super::identity_headers::{HeaderValues, IdentityHeaders};
 use crate::claims::{Claims, ClientClaims};
 use crate::id::{ClientId, KeyId, SessionId, UserId};
 use crate::key::{Algorithm, VerifyingKey};
@@ -22,7 +22,7 @@ pub(super) struct SignedClaims<C> {
     algorithm: Algorithm,
     public: Arc<[u8]>,
     #[cfg(feature = "server")]
-    said: Said,
+    identity_headers: IdentityHeaders,
 }
 
 impl<C> SignedClaims<C> {
@@ -33,7 +33,7 @@ impl<C> SignedClaims<C> {
             algorithm: key.algorithm(),
             public: key.shared_bytes(),
             #[cfg(feature = "server")]
-            said: Said::default(),
+            identity_headers: IdentityHeaders::default(),
         })
     }
 
@@ -73,10 +73,16 @@ impl VerifiedClaims {
         self.0.claims.expires_at
     }
 
-    /// The header values that `say` builds from the claims, at the first call only.
+    /// The header values that `build` makes from the claims, at the first call only.
     #[cfg(feature = "server")]
-    pub(crate) fn said(&self, say: impl FnOnce(&Claims) -> HeaderValues) -> &HeaderValues {
-        self.0.said.or_say(|| say(&self.0.claims))
+    pub(crate) fn identity_headers(
+        &self,
+        build: impl FnOnce(&Claims) -> HeaderValues,
+    ) -> &HeaderValues {
+        let Self(signed) = self;
+        signed
+            .identity_headers
+            .get_or_init(|| build(&signed.claims))
     }
 }
 
@@ -103,10 +109,16 @@ impl VerifiedClient {
         &self.0.claims.scopes
     }
 
-    /// The header values that `say` builds from the claims, at the first call only.
+    /// The header values that `build` makes from the claims, at the first call only.
     #[cfg(feature = "server")]
-    pub(crate) fn said(&self, say: impl FnOnce(&ClientClaims) -> HeaderValues) -> &HeaderValues {
-        self.0.said.or_say(|| say(&self.0.claims))
+    pub(crate) fn identity_headers(
+        &self,
+        build: impl FnOnce(&ClientClaims) -> HeaderValues,
+    ) -> &HeaderValues {
+        let Self(signed) = self;
+        signed
+            .identity_headers
+            .get_or_init(|| build(&signed.claims))
     }
 }
 
@@ -156,7 +168,7 @@ impl Verified {
             }
         };
         #[cfg(feature = "server")]
-        let texts = texts + Said::bytes(texts);
+        let texts = texts + IdentityHeaders::bytes(texts);
         itself + texts
     }
 }

@@ -1,5 +1,5 @@
-//! What the memo saves and how much memory it takes. This program stands alone because it counts the allocations of the
-//! whole process.
+//! What the token cache saves and how much memory it takes. This program stands alone because it counts the
+//! allocations of the whole process.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
@@ -9,11 +9,11 @@ mod common;
 #[expect(dead_code, reason = "each test program uses its part")]
 mod forger;
 
-#[path = "../oauth/stage.rs"]
+#[path = "../oauth/fixture.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
-mod stage;
+mod fixture;
 
-mod memo;
+mod token_cache;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,7 +39,7 @@ const CALLS: u64 = 1000;
 /// The holder of this lock counts; no other test allocates meanwhile.
 static COUNTING: Mutex<()> = Mutex::new(());
 
-/// One revocation of each kind, none of which affects the token.
+/// One revocation of each kind. None affects the token.
 fn list(now: Timestamp, random: &SeededRandom) -> RevocationList {
     let list = RevocationList::new();
     let targets = [
@@ -102,8 +102,8 @@ fn a_repeated_verification_allocates_nothing() {
         // Threads that another test left may allocate meanwhile, but not all the time.
         let counts = (0..10).map(|_| allocations(|| drop(verifier.verify(&text).unwrap())));
         assert_eq!(counts.min(), Some(0), "{}", algorithm.name());
-        // The counter does count: without the memo there are allocations.
-        let plain = verifier.with_memo(0);
+        // The counter does count: without the token cache there are allocations.
+        let plain = verifier.with_token_cache(0);
         assert!(allocations(|| drop(plain.verify(&text).unwrap())) >= CALLS);
     }
 }

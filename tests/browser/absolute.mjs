@@ -1,7 +1,7 @@
 // The absolute timeout of 12 seconds, with an idle timeout of 8, for a user who never stops.
 
 import assert from 'node:assert/strict';
-import { cookieOf, deadline, job, newBrowser, play, raw, signedIn, signedOut, until } from './stage.mjs';
+import { cookieOf, deadline, job, newBrowser, play, raw, signedIn, signedOut, until } from './fixture.mjs';
 
 play(async () => {
   const context = await newBrowser();

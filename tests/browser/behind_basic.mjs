@@ -2,7 +2,7 @@
 // credentials with each request, next to the session cookie.
 
 import assert from 'node:assert/strict';
-import { COOKIE, expectRefusal, fillSignIn, heading, job, newBrowser, open, play, press, signedOut } from './stage.mjs';
+import { COOKIE, expectRefusal, fillSignIn, heading, job, newBrowser, open, play, press, signedOut } from './fixture.mjs';
 
 // Chromium fetches icons on its own, at first without the credentials.
 for (const path of ['/pages/icon.svg', '/favicon.ico']) expectRefusal(401, path);

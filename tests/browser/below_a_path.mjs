@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import {
   COOKIE, cookieOf, expectRefusal, fillSignIn, heading, job, left, newBrowser, open, play, press, sessionId, signedOut, signIn, until,
-} from './stage.mjs';
+} from './fixture.mjs';
 
 expectRefusal(401, '/auth/session');
 const password = 'a new horse, a new battery';

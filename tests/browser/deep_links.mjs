@@ -1,7 +1,7 @@
 // A user without a session opens a protected page behind a proxy, signs in, and arrives there.
 
 import assert from 'node:assert/strict';
-import { at, COOKIE, fillSignIn, heading, job, newBrowser, open, play, reasons } from './stage.mjs';
+import { at, COOKIE, fillSignIn, heading, job, newBrowser, open, play, reasons } from './fixture.mjs';
 
 const page = (query) => `/api/page${query}`;
 

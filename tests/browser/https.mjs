@@ -1,7 +1,7 @@
 // HTTPS by the service itself, under a host name other than loopback's.
 
 import assert from 'node:assert/strict';
-import { COOKIE, fillSignIn, heading, job, newBrowser, open, play, press, signedOut } from './stage.mjs';
+import { COOKIE, fillSignIn, heading, job, newBrowser, open, play, press, signedOut } from './fixture.mjs';
 
 play(async () => {
   const context = await newBrowser({ ignoreHTTPSErrors: true });

@@ -1,7 +1,7 @@
 // The idle timeout of 10 seconds: only requests by the user move it.
 
 import assert from 'node:assert/strict';
-import { cookieOf, deadline, newBrowser, play, press, raw, signedIn, signedOut, until } from './stage.mjs';
+import { cookieOf, deadline, newBrowser, play, press, raw, signedIn, signedOut, until } from './fixture.mjs';
 
 const IDLE = 10_000;
 const TOUCH_INTERVAL = 2_000; // a quarter of the idle timeout, in whole seconds

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import {
   at, AxeBuilder, cookieOf, expectNoise, expectRefusal, fillSignIn, heading, job, newBrowser, open, play, press, raw, signedIn,
   signedOut, signIn,
-} from './stage.mjs';
+} from './fixture.mjs';
 
 const folder = join(job.pictures, 'screenshots');
 mkdirSync(folder, { recursive: true });

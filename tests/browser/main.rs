@@ -50,7 +50,7 @@ fn a_login_lives_in_a_cookie_that_no_script_has_and_a_logout_ends_it_in_every_ta
 }
 
 #[test]
-fn a_session_that_nobody_uses_ends_and_polls_do_not_keep_it() {
+fn an_unused_session_ends_and_polling_does_not_keep_it() {
     play("idle", &["--idle-timeout", "10s", "--leeway", "1s"]);
 }
 
@@ -104,7 +104,7 @@ fn every_view_is_accessible_on_a_desktop() {
 }
 
 #[test]
-fn the_client_has_the_cookie_on_a_page_of_ones_own_if_its_origin_is_listed() {
+fn the_client_uses_the_cookie_on_an_own_page_with_a_listed_origin() {
     let port = free_port();
     let origin = format!("http://localhost:{port}");
     play_with(
@@ -115,7 +115,7 @@ fn the_client_has_the_cookie_on_a_page_of_ones_own_if_its_origin_is_listed() {
 }
 
 #[test]
-fn a_bearer_token_serves_all_tabs_of_a_page_of_ones_own_and_goes_nowhere_else() {
+fn a_bearer_token_stays_within_the_tabs_of_an_own_page() {
     let port = free_port();
     let origin = format!("http://localhost:{port}");
     let flags = ["--idle-timeout", "12s", "--renewal-timeout", "4s"];

@@ -1,7 +1,7 @@
 // The first user changes the initial password in one of two tabs: both continue, and a copy of the old cookie is dead.
 
 import assert from 'node:assert/strict';
-import { cookieOf, heading, job, newBrowser, open, play, press, raw, sessionId, signIn, until } from './stage.mjs';
+import { cookieOf, heading, job, newBrowser, open, play, press, raw, sessionId, signIn, until } from './fixture.mjs';
 
 const fresh = 'another horse entirely';
 const notice = (page) => page.locator('#change-required');

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import {
   cookieOf, expectRefusal, fillSignIn, heading, newBrowser, play, press, pressInVain, raw, signedIn, signedOut, signIn,
-} from './stage.mjs';
+} from './fixture.mjs';
 
 const FIREFOX = 'Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0';
 const SAFARI = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) '

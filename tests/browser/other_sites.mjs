@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import {
   byName, cookieOf, expectNoise, expectRefusal, heading, job, newBrowser, open, play, press, raw, serve, sessionId, signIn,
   until,
-} from './stage.mjs';
+} from './fixture.mjs';
 
 const service = byName();
 const resources = ['/login', '/logout', '/session/renew', '/password'];

@@ -1,7 +1,7 @@
 // An app's page on another origin of the same site: it loads the client and exposes it to the scenario.
 
 import { readFileSync } from 'node:fs';
-import { byName, job, newBrowser, open, serve } from './stage.mjs';
+import { byName, job, newBrowser, open, serve } from './fixture.mjs';
 
 export const service = byName();
 

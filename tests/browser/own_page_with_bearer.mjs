@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { expectNoise, expectRefusal, job, play, raw, serve, until } from './stage.mjs';
+import { expectNoise, expectRefusal, job, play, raw, serve, until } from './fixture.mjs';
 import { events, fetched, idOf, login, restore, servePage, service, twoTabs } from './own_page.mjs';
 
 const tokens = new Set(); // tokens that any tab sent to the service

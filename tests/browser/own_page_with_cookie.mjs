@@ -1,7 +1,7 @@
 // The client with the cookie: on a listed origin of the same site, and on one that is not listed.
 
 import assert from 'node:assert/strict';
-import { cookieOf, expectNoise, expectRefusal, job, newBrowser, play, raw, until } from './stage.mjs';
+import { cookieOf, expectNoise, expectRefusal, job, newBrowser, play, raw, until } from './fixture.mjs';
 import { events, fetched, idOf, login, openApp, restore, servePage, service, twoTabs } from './own_page.mjs';
 
 play(async () => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import {
   at, expectNoise, expectRefusal, fillSignIn, heading, job, newBrowser, newBrowserWithPreferences, open, play, reasons, signedOut,
-} from './stage.mjs';
+} from './fixture.mjs';
 
 play(async () => {
   // Browsers honour the header only over HTTPS and on loopback.

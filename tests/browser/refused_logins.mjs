@@ -1,7 +1,7 @@
 // Failed logins: a wrong password, the limit (3 at once, then one every 6 seconds), and an unreachable service.
 
 import assert from 'node:assert/strict';
-import { expectNoise, expectRefusal, fillSignIn, heading, job, newBrowser, open, play, signedIn, signIn } from './stage.mjs';
+import { expectNoise, expectRefusal, fillSignIn, heading, job, newBrowser, open, play, signedIn, signIn } from './fixture.mjs';
 
 expectRefusal(401, '/login');
 expectRefusal(429, '/login');

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import {
   cookieOf, heading, left, newBrowser, open, play, press, pressInVain, raw, sessionId, signedIn, signedOut, until,
-} from './stage.mjs';
+} from './fixture.mjs';
 
 const due = (page) => until('the renewal is due', async () => await left(page, 'renewal') === 0);
 const generation = async (page) => Number((await sessionId(page)).split('.')[1]);

@@ -1,7 +1,7 @@
 // The `return_to` address of a link to the sign-in page: on this origin or a listed one, and nowhere else.
 
 import assert from 'node:assert/strict';
-import { heading, job, newBrowser, open, play, reasons, serve, signedIn, signIn } from './stage.mjs';
+import { heading, job, newBrowser, open, play, reasons, serve, signedIn, signIn } from './fixture.mjs';
 
 const listed = 'https://app.example';
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import {
   COOKIE, cookieOf, hasFocus, job, heading, left, newBrowser, open, play, press, raw, sessionId, signedOut, signIn, until,
-} from './stage.mjs';
+} from './fixture.mjs';
 
 /** Everything that a script of the page can read and keep. */
 const readable = () => ({

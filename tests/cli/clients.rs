@@ -216,7 +216,7 @@ fn a_client_may_have_keys_in_place_of_a_secret_and_others_later() {
 }
 
 #[test]
-fn keys_that_are_no_good_are_refused_and_change_nothing() {
+fn invalid_keys_are_refused_and_change_nothing() {
     let place = Place::new();
     let good = jwk(Algorithm::EdDsa);
     place.ok(

@@ -120,7 +120,7 @@ async fn users_are_added_changed_and_deleted_beside_a_server() {
 }
 
 #[test]
-fn a_password_that_nobody_gives_is_made_and_shown_once() {
+fn a_missing_password_is_generated_and_shown_once() {
     let place = Place::new();
     let made = json(&place.ok(&["user", "add", "bob", "--json"], ""));
     assert!(made["password"].as_str().unwrap().len() >= 22);

@@ -59,7 +59,7 @@ async fn flags_over_variables_over_the_file_over_defaults() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn a_wrong_setting_is_named() {
     let place = Place::new();
     let wrong = [
         (
@@ -115,9 +115,14 @@ fn what_is_wrong_is_named() {
             "https://issuer.example",
             vec!["WAXSEAL_ISUER", "waxseal help settings"],
         ),
+        (
+            "WAXSEAL_TOKEN_CACHE",
+            "64",
+            vec!["token_cache", "64MiB", "--token-cache"],
+        ),
+        ("WAXSEAL_TOKEN_CACHE", "-1MiB", vec!["token_cache"]),
+        ("WAXSEAL_TOKEN_CACHE", "65537MiB", vec!["65536MiB"]),
         ("WAXSEAL_MEMO", "64", vec!["memo", "64MiB", "--memo"]),
-        ("WAXSEAL_MEMO", "-1MiB", vec!["memo"]),
-        ("WAXSEAL_MEMO", "65537MiB", vec!["memo", "65536MiB"]),
         (
             "WAXSEAL_MAX_CONNECTIONS",
             "0",
@@ -217,6 +222,37 @@ fn an_issuer_whose_cookies_browsers_do_not_keep_is_warned_of() {
     ]);
     let log = Server::start(command).log();
     assert!(log.contains("do not keep the session cookie"), "{log}");
+}
+
+#[test]
+fn an_old_name_of_a_setting_works_with_a_warning_and_not_beside_the_new_one() {
+    let place = Place::new();
+    let file = place.path().join("waxseal.toml");
+    fs::write(&file, "listen = \"127.0.0.1:0\"\nstop_notice = \"0s\"\n").unwrap();
+    let started = |flag: &str| {
+        let mut command = serve(&place);
+        command.arg(flag);
+        Server::start(command).log()
+    };
+    let log = started("--memo=0");
+    for line in [
+        "the setting memo is deprecated: set token_cache instead",
+        "the setting stop_notice is deprecated: set shutdown_delay instead",
+    ] {
+        assert_eq!(log.matches(line).count(), 1, "{line:?}: {log}");
+    }
+    fs::write(&file, "listen = \"127.0.0.1:0\"\n").unwrap();
+    let log = started("--token-cache=0");
+    assert!(!log.contains("deprecated"), "{log}");
+
+    fs::write(&file, "token_cache = \"0\"\n").unwrap();
+    let both = ["token_cache", "memo", "--memo", "WAXSEAL_MEMO"];
+    let mut command = serve(&place);
+    refused(&command.env("WAXSEAL_MEMO", "0").output().unwrap(), &both);
+    let mut command = serve(&place);
+    command.args(["--stop-notice", "1s", "--shutdown-delay", "1s"]);
+    let both = ["shutdown_delay", "stop_notice"];
+    refused(&command.output().unwrap(), &both);
 }
 
 #[test]

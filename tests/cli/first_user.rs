@@ -83,7 +83,7 @@ async fn every_start_says_that_an_initial_password_must_be_changed_and_later_tha
 }
 
 #[tokio::test]
-async fn the_first_user_has_the_name_that_is_chosen_or_there_is_none() {
+async fn the_first_user_has_the_chosen_name_or_is_left_out() {
     let place = Place::new();
     let server = serve(&place, &["--first-user", "none"]);
     let log = server.log();

@@ -161,7 +161,7 @@ fn there_is_a_manual_page_for_each_command() {
         assert!(page.contains(&title), "{page}");
         let all = ["serve", "settings"].contains(&&*command);
         assert_eq!(
-            page.replace('\\', "").contains("WAXSEAL_MEMO"),
+            page.replace('\\', "").contains("WAXSEAL_TOKEN_CACHE"),
             all,
             "{page}"
         );

@@ -117,7 +117,7 @@ fn a_key_serves_one_format() {
 }
 
 #[test]
-fn what_is_no_private_key_is_refused() {
+fn input_other_than_a_private_key_is_refused() {
     let place = Place::new();
     let mine = pem(Algorithm::EdDsa);
     let good = jwk(&mine, Format::Jwt);

@@ -228,7 +228,7 @@ fn two_files_with_one_key_are_refused() {
 }
 
 #[tokio::test]
-async fn before_the_first_turn_nobody_logs_in_and_the_plan_says_why() {
+async fn logins_fail_before_the_first_key_signs_and_the_plan_says_why() {
     let place = ready();
     place.add_user("alice");
     // A key that has signed does not get a new date.
@@ -412,7 +412,7 @@ async fn a_service_changes_its_format_once_the_new_keys_are_published() {
 }
 
 #[test]
-fn formats_that_are_none_are_refused_by_name() {
+fn unknown_formats_are_refused_by_name() {
     let place = Place::new();
     for (variables, words) in [
         (

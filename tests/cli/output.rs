@@ -104,14 +104,14 @@ fn case(command: &'static str, more: &[&str], input: &str, named: &'static str) 
 }
 
 /// An installation that contains what each case changes.
-struct Stage {
+struct Fixture {
     place: Place,
     server: Server,
     client: [String; 2],
     token: String,
 }
 
-impl Stage {
+impl Fixture {
     async fn new() -> Self {
         let place = Place::new();
         for name in ["alice", "bob", "carol"] {
@@ -242,8 +242,8 @@ fn fails(sink: Sink, place: &Path, case: &Case) {
 async fn no_command_succeeds_without_its_output_and_no_secret_is_lost() {
     let postgres = Postgres::start();
     for sink in SINKS {
-        let mut stage = Stage::new().await;
-        let place = stage.place.path().to_owned();
+        let mut fixture = Fixture::new().await;
+        let place = fixture.place.path().to_owned();
         let copy = |from: &str, to: &str| {
             let _ = fs::remove_dir_all(place.join(to));
             let from = place.join(from);
@@ -251,15 +251,15 @@ async fn no_command_succeeds_without_its_output_and_no_secret_is_lost() {
             copy.arg("-rp").args([from, place.join(to)]);
             assert!(copy.status().unwrap().success());
         };
-        let mut cases = stage.cases();
+        let mut cases = fixture.cases();
         for case in &cases {
             fails(sink, &place, case);
         }
-        stage.has_lost_no_secret().await;
+        fixture.has_lost_no_secret().await;
 
-        assert!(stage.server.terminate().success());
+        assert!(fixture.server.terminate().success());
         copy("data", "copy");
-        stage.place.ok(&["revoke", "all"], "");
+        fixture.place.ok(&["revoke", "all"], "");
         copy("copy", "data");
         let restored = case("restored", &[], "", "every session");
         fails(sink, &place, &restored);
@@ -273,7 +273,7 @@ async fn no_command_succeeds_without_its_output_and_no_secret_is_lost() {
         let mut tried: BTreeSet<_> = commands.collect();
         // `serve` writes nothing to standard output; tests/cli/output/start.rs covers its standard error.
         tried.insert("serve".to_owned());
-        assert_eq!(tried, every_command(&stage.place));
+        assert_eq!(tried, every_command(&fixture.place));
     }
 }
 
@@ -316,7 +316,7 @@ fn an_output_that_is_discarded_is_a_success() {
 }
 
 #[test]
-fn a_message_that_nobody_can_read_changes_no_exit_code() {
+fn an_unwritable_message_does_not_change_the_exit_code() {
     let place = Place::new();
     for sink in SINKS {
         for (arguments, code) in [

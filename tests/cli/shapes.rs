@@ -89,7 +89,12 @@ fn with_json_an_error_is_json_and_its_exit_code_the_same() {
         (&["user", "add"], 2, "usage", "<NAME>"),
         (&["user", "add", "x", "--bogus"], 2, "usage", "--bogus"),
         (&["user"], 2, "usage", "--help"),
-        (&["user", "list", "--memo", "1"], 2, "usage", "memo"),
+        (
+            &["user", "list", "--token-cache", "1"],
+            2,
+            "usage",
+            "token_cache",
+        ),
         (
             &["user", "list", "--config", "absent"],
             2,

@@ -71,7 +71,7 @@ async fn a_password_is_typed_twice_and_not_shown() {
 }
 
 #[tokio::test]
-async fn two_that_differ_nothing_and_ctrl_c_change_nothing() {
+async fn mismatched_or_missing_passwords_and_ctrl_c_change_nothing() {
     let place = Place::new();
     place.add_user("alice");
     let passwd = ["user", "passwd", "alice"];
@@ -98,7 +98,7 @@ async fn two_that_differ_nothing_and_ctrl_c_change_nothing() {
 }
 
 #[tokio::test]
-async fn one_is_made_on_a_terminal_if_that_is_asked_for() {
+async fn generate_makes_a_password_on_a_terminal() {
     let place = Place::new();
     let made = type_at(&place, &["user", "add", "alice", "--generate"], &[]);
     assert_eq!(made.status, 0, "{}", made.seen);

@@ -1,4 +1,4 @@
-//! Runs a scenario of `tests/browser` in Debian's Chromium with `playwright-core`. `stage.mjs` has what all scenarios
+//! Runs a scenario of `tests/browser` in Debian's Chromium with `playwright-core`. `fixture.mjs` has what all scenarios
 //! need.
 
 use std::io::Write;

@@ -3,7 +3,7 @@
 pub mod cargo;
 pub mod certificate;
 pub mod chromium;
-pub mod ground;
+pub mod mount_namespace;
 pub mod ports;
 pub mod postgres;
 pub mod wire;
@@ -86,7 +86,7 @@ impl Answer {
 }
 
 /// The service in this process, on real files, under a manual clock.
-pub struct House {
+pub struct TestServer {
     pub waxseal: Waxseal,
     pub clock: Arc<ManualClock>,
     pub settings: Settings,
@@ -94,7 +94,7 @@ pub struct House {
     folder: Arc<TempDir>,
 }
 
-impl House {
+impl TestServer {
     pub async fn new() -> Self {
         Self::with(|_| {}).await
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::ground::Ground;
+use super::mount_namespace::MountNamespace;
 use super::ports;
 use super::wire::Wire;
 
@@ -40,7 +40,7 @@ const BETWEEN: Duration = Duration::from_millis(10);
 pub struct Postgres {
     folder: TempDir,
     port: u16,
-    ground: Option<Ground>,
+    namespace: Option<MountNamespace>,
     running: Mutex<Option<Running>>,
 }
 
@@ -59,11 +59,11 @@ impl Postgres {
         server
     }
 
-    fn in_folder(ground: Option<Ground>) -> Self {
+    fn in_folder(namespace: Option<MountNamespace>) -> Self {
         Self {
             folder: template::folder(),
             port: ports::free(),
-            ground,
+            namespace,
             running: Mutex::new(None),
         }
     }
@@ -121,8 +121,8 @@ impl Postgres {
     fn command(&self, name: &str) -> Command {
         let mut words = template::as_owner(name).into_iter();
         let first = words.next().unwrap();
-        let mut command = match &self.ground {
-            Some(ground) => ground.command(&first),
+        let mut command = match &self.namespace {
+            Some(namespace) => namespace.command(&first),
             None => Command::new(first),
         };
         template::without_settings(&mut command);

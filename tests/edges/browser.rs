@@ -5,19 +5,22 @@ use serde_json::json;
 use super::caddy::CADDY;
 use super::common::chromium;
 use super::envoy::ENVOY;
+use super::fixture::Fixture;
 use super::nginx::{BEHIND_BASIC, BELOW_A_PATH, GATE, NGINX};
 use super::service::SENDS_BACK;
-use super::stage::Stage;
 
 #[test]
 fn a_deep_link_ends_at_its_page_after_sign_in() {
-    let stages = [NGINX, CADDY, ENVOY].map(|kind| Stage::new(&kind));
-    let urls = stages.each_ref().map(|stage| stage.url.as_str());
+    let fixtures = [NGINX, CADDY, ENVOY].map(|kind| Fixture::new(&kind));
+    let urls = fixtures.each_ref().map(|fixture| fixture.url.as_str());
     chromium::play("deep_links", urls[0], json!({ "edges": urls }), || {
-        stages.iter().map(|stage| stage.waxseal.log()).collect()
+        fixtures
+            .iter()
+            .map(|fixture| fixture.waxseal.log())
+            .collect()
     });
-    for stage in stages {
-        let seen = stage.service.seen();
+    for fixture in fixtures {
+        let seen = fixture.service.seen();
         assert!(seen.iter().all(|seen| seen.identity()[0] == "session"));
         let sent_back = seen.iter().filter(|seen| seen.path == SENDS_BACK);
         assert_eq!(sent_back.count(), 2, "once by the person, and once more");
@@ -26,20 +29,20 @@ fn a_deep_link_ends_at_its_page_after_sign_in() {
 
 #[test]
 fn below_a_path_everything_works_and_nothing_is_asked_for_outside_of_it() {
-    let stage = Stage::with(
+    let fixture = Fixture::with(
         &BELOW_A_PATH,
         &["--renewal-timeout", "4s", "--renewal-grace", "2s"],
     );
-    let url = format!("{}/auth", stage.url);
-    chromium::play("below_a_path", &url, json!({}), || stage.waxseal.log());
-    let seen = stage.service.seen();
+    let url = format!("{}/auth", fixture.url);
+    chromium::play("below_a_path", &url, json!({}), || fixture.waxseal.log());
+    let seen = fixture.service.seen();
     assert!(seen.is_empty(), "{seen:?}");
 }
 
 #[test]
 fn behind_a_gate_with_basic_authentication_a_person_can_sign_in() {
-    let stage = Stage::new(&BEHIND_BASIC);
+    let fixture = Fixture::new(&BEHIND_BASIC);
     let [username, password] = GATE;
     let gate = json!({ "gate": { "username": username, "password": password } });
-    chromium::play("behind_basic", &stage.url, gate, || stage.waxseal.log());
+    chromium::play("behind_basic", &fixture.url, gate, || fixture.waxseal.log());
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::stage::{Kind, installed};
+use super::fixture::{Kind, installed};
 
 pub const ENVOY: Kind = Kind {
     configuration: "envoy.yaml",

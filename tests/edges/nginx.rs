@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::stage::Kind;
+use super::fixture::Kind;
 
 pub const NGINX: Kind = Kind {
     configuration: "nginx.conf",

@@ -6,12 +6,12 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use super::caddy::CADDY;
-use super::common::{House, certificate};
+use super::common::{TestServer, certificate};
 use super::curl::{OWN_PAGE, Request};
 use super::envoy::ENVOY;
+use super::fixture::{Edge, Fixture, Kind};
 use super::nginx::{self, NGINX};
 use super::service::Seen;
-use super::stage::{Edge, Kind, Stage};
 
 /// Returns the cookies that arrived, in order.
 fn cookies(seen: &Seen) -> Vec<&str> {
@@ -24,9 +24,9 @@ fn cookies(seen: &Seen) -> Vec<&str> {
 }
 
 pub fn the_service_gets_no_session(kind: &Kind) {
-    let stage = Stage::new(kind);
-    let (bearer, _) = stage.login_for_bearer();
-    let session = format!("__Host-Http-waxseal={}", stage.login_for_cookie());
+    let fixture = Fixture::new(kind);
+    let (bearer, _) = fixture.login_for_bearer();
+    let session = format!("__Host-Http-waxseal={}", fixture.login_for_cookie());
     let own = ["theme=dark", "a__Host-Http-waxseal=mine", "lang=en"];
     let [first, second, third] = own;
     for (name, lines) in [
@@ -51,17 +51,17 @@ pub fn the_service_gets_no_session(kind: &Kind) {
             .fold(Request::get().header(OWN_PAGE), |request, line| {
                 request.header(format!("Cookie: {line}"))
             });
-        let (_, seen) = stage.passes(name, "/api/a", &request);
+        let (_, seen) = fixture.passes(name, "/api/a", &request);
         assert_eq!(seen.identity()[0], "session", "{name}");
         let expected = if name == "alone" { &[] } else { &own[..] };
         assert_eq!(cookies(&seen), expected, "{name}: {seen:?}");
     }
     let request = Request::get().bearer(&bearer).header("Cookie: theme=dark");
-    let (_, seen) = stage.passes("bearer", "/api/a", &request);
+    let (_, seen) = fixture.passes("bearer", "/api/a", &request);
     assert!(!seen.headers.contains_key("authorization"), "{seen:?}");
     assert_eq!(cookies(&seen), ["theme=dark"]);
     // Waxseal itself receives both.
-    let own = stage.send("/session", &Request::get().bearer(&bearer));
+    let own = fixture.send("/session", &Request::get().bearer(&bearer));
     assert_eq!(own.status, 200, "{own:?}");
 }
 
@@ -116,15 +116,15 @@ const WITH_TLS: [Kind; 3] = [
 #[test]
 fn over_tls_browsers_are_told_once_to_use_it_alone() {
     let runtime = Runtime::new().unwrap();
-    let (house, token) = runtime.block_on(async {
-        let house = House::new().await;
-        house.add_user("alice").await;
-        let token = house.login("alice").await;
-        (house, token)
+    let (server, token) = runtime.block_on(async {
+        let server = TestServer::new().await;
+        server.add_user("alice").await;
+        let token = server.login("alice").await;
+        (server, token)
     });
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let router = house.router.clone();
+    let router = server.router.clone();
     runtime.spawn(async { axum::serve(listener, router).await.unwrap() });
     for kind in &WITH_TLS {
         let edge = Edge::start(kind, &address);

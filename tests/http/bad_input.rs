@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::json;
 
-use super::common::{Answer, House, ISSUER, PASSWORD};
+use super::common::{Answer, ISSUER, PASSWORD, TestServer};
 
 const JSON: &str = "application/json";
 /// The largest accepted body, in bytes.
@@ -57,8 +57,8 @@ fn paths() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn whatever_is_asked_the_answer_has_what_stands_around_every_resource() {
-    let house = House::new().await;
+async fn every_answer_has_the_default_headers() {
+    let server = TestServer::new().await;
     let paths = paths();
     assert!(paths.len() > 15, "{paths:?}");
     for path in paths {
@@ -73,7 +73,7 @@ async fn whatever_is_asked_the_answer_has_what_stands_around_every_resource() {
             if !origin.is_empty() {
                 request = request.header("origin", origin);
             }
-            let answer = house.send(request.body(Body::empty()).unwrap()).await;
+            let answer = server.send(request.body(Body::empty()).unwrap()).await;
             let asked = format!("{method} {path}: {answer:?}");
             for name in [
                 "cache-control",
@@ -94,36 +94,36 @@ async fn whatever_is_asked_the_answer_has_what_stands_around_every_resource() {
     }
 }
 
-async fn post(house: &House, path: &str, kind: &str, token: &str, body: &[u8]) -> Answer {
+async fn post(server: &TestServer, path: &str, kind: &str, token: &str, body: &[u8]) -> Answer {
     let mut request = Request::post(path).header("content-type", kind);
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    house
+    server
         .send(request.body(Body::from(body.to_vec())).unwrap())
         .await
 }
 
 /// Returns a service, and a valid login body for it.
-async fn good() -> (House, String) {
-    let house = House::new().await;
-    house.add_user("alice").await;
+async fn good() -> (TestServer, String) {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
     let body = json!({ "username": "alice", "password": PASSWORD }).to_string();
-    let answer = post(&house, "/login", JSON, "", body.as_bytes()).await;
+    let answer = post(&server, "/login", JSON, "", body.as_bytes()).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    (house, body)
+    (server, body)
 }
 
-async fn login_refused(house: &House, body: impl AsRef<[u8]>) {
+async fn login_refused(server: &TestServer, body: impl AsRef<[u8]>) {
     let body = body.as_ref();
-    let answer = post(house, "/login", JSON, "", body).await;
+    let answer = post(server, "/login", JSON, "", body).await;
     let name = String::from_utf8_lossy(body);
     is_problem(&name, &answer, 400, "invalid_request");
 }
 
 #[tokio::test]
 async fn login_with_members_of_another_type() {
-    let (house, _) = good().await;
+    let (server, _) = good().await;
     for wrong in [
         json!(null),
         json!(1),
@@ -132,18 +132,18 @@ async fn login_with_members_of_another_type() {
         json!({ "0": "alice" }),
     ] {
         let username = json!({ "username": wrong, "password": PASSWORD });
-        login_refused(&house, username.to_string()).await;
+        login_refused(&server, username.to_string()).await;
         let password = json!({ "username": "alice", "password": wrong });
-        login_refused(&house, password.to_string()).await;
+        login_refused(&server, password.to_string()).await;
     }
 }
 
 #[tokio::test]
 async fn login_with_a_member_too_few_too_many_or_twice() {
-    let (house, good) = good().await;
-    login_refused(&house, "{}").await;
-    login_refused(&house, json!({ "username": "alice" }).to_string()).await;
-    login_refused(&house, json!({ "password": PASSWORD }).to_string()).await;
+    let (server, good) = good().await;
+    login_refused(&server, "{}").await;
+    login_refused(&server, json!({ "username": "alice" }).to_string()).await;
+    login_refused(&server, json!({ "password": PASSWORD }).to_string()).await;
     for more in [
         r#""remember":true"#,
         r#""":1"#,
@@ -154,14 +154,14 @@ async fn login_with_a_member_too_few_too_many_or_twice() {
         r#""password":"correct horse battery""#,
         r#""passwor\u0064":"x""#,
     ] {
-        login_refused(&house, good.replace('}', &format!(",{more}}}"))).await;
-        login_refused(&house, good.replace('{', &format!("{{{more},"))).await;
+        login_refused(&server, good.replace('}', &format!(",{more}}}"))).await;
+        login_refused(&server, good.replace('{', &format!("{{{more},"))).await;
     }
 }
 
 #[tokio::test]
-async fn login_with_json_that_is_no_object() {
-    let (house, good) = good().await;
+async fn login_with_json_other_than_an_object() {
+    let (server, good) = good().await;
     for body in [
         format!(r#"[["username","alice"],["password","{PASSWORD}"]]"#),
         format!("[{good}]"),
@@ -173,22 +173,22 @@ async fn login_with_json_that_is_no_object() {
         " ".to_owned(),
         format!("username=alice&password={PASSWORD}"),
     ] {
-        login_refused(&house, body).await;
+        login_refused(&server, body).await;
     }
 }
 
 /// serde also reads a struct from an array, by position.
 #[tokio::test]
 async fn login_with_an_array_of_the_members() {
-    let (house, _) = good().await;
-    login_refused(&house, json!(["alice", PASSWORD]).to_string()).await;
+    let (server, _) = good().await;
+    login_refused(&server, json!(["alice", PASSWORD]).to_string()).await;
 }
 
 #[tokio::test]
 async fn login_with_broken_json() {
-    let (house, good) = good().await;
+    let (server, good) = good().await;
     for length in 0..good.len() {
-        login_refused(&house, &good[..length]).await;
+        login_refused(&server, &good[..length]).await;
     }
     for body in [
         format!("{good}{good}"),
@@ -206,25 +206,25 @@ async fn login_with_broken_json() {
             &format!("{}1{}", "[".repeat(1000), "]".repeat(1000)),
         ),
     ] {
-        login_refused(&house, body).await;
+        login_refused(&server, body).await;
     }
 }
 
 #[tokio::test]
 async fn login_that_is_not_utf8() {
-    let (house, good) = good().await;
+    let (server, good) = good().await;
     let (before, after) = good.as_bytes().split_at(good.find("correct").unwrap());
     for bytes in [&b"\xff"[..], b"\xc0\xaf", b"\xed\xa0\x80", b"\xc3"] {
-        login_refused(&house, [before, bytes, after].concat()).await;
+        login_refused(&server, [before, bytes, after].concat()).await;
     }
     let utf16: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    login_refused(&house, utf16).await;
+    login_refused(&server, utf16).await;
 }
 
 #[tokio::test]
 async fn a_body_of_another_media_type() {
-    let (house, good) = good().await;
-    let token = house.login("alice").await;
+    let (server, good) = good().await;
+    let token = server.login("alice").await;
     for kind in [
         "application/x-www-form-urlencoded",
         "text/plain",
@@ -246,25 +246,25 @@ async fn a_body_of_another_media_type() {
             ),
             ("/logout", &token, r#"{"scope":"this"}"#),
         ] {
-            let answer = post(&house, path, kind, token, body.as_bytes()).await;
+            let answer = post(&server, path, kind, token, body.as_bytes()).await;
             is_problem(kind, &answer, 415, "unsupported_media_type");
         }
     }
-    assert_eq!(house.verify(&token).await, 200);
+    assert_eq!(server.verify(&token).await, 200);
     for kind in [
         "application/json; charset=utf-8",
         "Application/JSON",
         "application/json ;x",
     ] {
-        let answer = post(&house, "/login", kind, "", good.as_bytes()).await;
+        let answer = post(&server, "/login", kind, "", good.as_bytes()).await;
         assert_eq!(answer.status, StatusCode::OK, "{kind}");
     }
 }
 
 #[tokio::test]
 async fn a_body_that_is_too_large() {
-    let (house, good) = good().await;
-    let token = house.login("alice").await;
+    let (server, good) = good().await;
+    let token = server.login("alice").await;
     let padded = |body: &str, length: usize| format!("{body}{}", " ".repeat(length - body.len()));
     let bodies = [
         ("/login", "", good.as_str()),
@@ -275,32 +275,36 @@ async fn a_body_that_is_too_large() {
             let body = padded(body, length);
             // The size is checked before the content type.
             for kind in [JSON, "text/plain"] {
-                let streamed = post(&house, path, kind, token, body.as_bytes()).await;
+                let streamed = post(&server, path, kind, token, body.as_bytes()).await;
                 is_problem("streamed", &streamed, 413, "too_large");
                 let request = Request::post(path)
                     .header("content-type", kind)
                     .header("content-length", length)
                     .header("authorization", format!("Bearer {token}"));
                 let announced = request.body(Body::from(body.clone())).unwrap();
-                is_problem("announced", &house.send(announced).await, 413, "too_large");
+                is_problem("announced", &server.send(announced).await, 413, "too_large");
             }
         }
     }
-    assert_eq!(house.verify(&token).await, 200);
+    assert_eq!(server.verify(&token).await, 200);
     let largest = padded(&good, MAX_BODY);
-    let answer = post(&house, "/login", JSON, "", largest.as_bytes()).await;
+    let answer = post(&server, "/login", JSON, "", largest.as_bytes()).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
 }
 
 async fn logout_refused(bodies: &[&[u8]]) {
-    let (house, _) = good().await;
-    let token = house.login("alice").await;
+    let (server, _) = good().await;
+    let token = server.login("alice").await;
     for body in bodies {
-        let answer = post(&house, "/logout", JSON, &token, body).await;
+        let answer = post(&server, "/logout", JSON, &token, body).await;
         let name = String::from_utf8_lossy(body);
         is_problem(&name, &answer, 400, "invalid_request");
         says_nothing(&name, &answer, &[&token]);
-        assert_eq!(house.verify(&token).await, 200, "{name}: the session ended");
+        assert_eq!(
+            server.verify(&token).await,
+            200,
+            "{name}: the session ended"
+        );
     }
 }
 
@@ -344,10 +348,10 @@ async fn logout_with_a_scope_that_is_an_object() {
 
 #[tokio::test]
 async fn logout_without_a_good_token_is_refused_before_its_body() {
-    let (house, _) = good().await;
+    let (server, _) = good().await;
     for (token, code) in [("", "no_credentials"), ("nonsense", "invalid_token")] {
         for body in [&b"{"[..], br#"{"scope":"all"}"#] {
-            let answer = post(&house, "/logout", JSON, token, body).await;
+            let answer = post(&server, "/logout", JSON, token, body).await;
             is_problem(code, &answer, 401, code);
         }
     }
@@ -355,7 +359,7 @@ async fn logout_without_a_good_token_is_refused_before_its_body() {
 
 #[tokio::test]
 async fn another_method() {
-    let (house, _) = good().await;
+    let (server, _) = good().await;
     for (path, allowed) in [
         ("/login", "POST"),
         ("/logout", "POST"),
@@ -366,7 +370,7 @@ async fn another_method() {
                 continue;
             }
             let request = Request::builder().method(method).uri(path);
-            let answer = house.send(request.body(Body::empty()).unwrap()).await;
+            let answer = server.send(request.body(Body::empty()).unwrap()).await;
             is_problem(
                 &format!("{method} {path}"),
                 &answer,
@@ -380,8 +384,8 @@ async fn another_method() {
 
 #[tokio::test]
 async fn another_path() {
-    let (house, _) = good().await;
-    let token = house.login("alice").await;
+    let (server, _) = good().await;
+    let token = server.login("alice").await;
     for path in [
         "/login/",
         "//login",
@@ -398,6 +402,6 @@ async fn another_path() {
         "/session/x",
         "/admin",
     ] {
-        is_problem(path, &house.get(path, &token).await, 404, "not_found");
+        is_problem(path, &server.get(path, &token).await, 404, "not_found");
     }
 }

@@ -5,7 +5,7 @@ use axum::http::Request;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use super::common::{Answer, House, PASSWORD};
+use super::common::{Answer, PASSWORD, TestServer};
 
 /// The cookie's name, spelled out: deployed browsers hold it, so a different name would end their sessions.
 pub const COOKIE: &str = "__Host-Http-waxseal";
@@ -84,7 +84,7 @@ pub fn request<N: AsRef<str>, V: AsRef<[u8]>>(
 
 /// Sends a request as a page of the service does, with `token` as its cookie.
 pub async fn from_own_page(
-    house: &House,
+    server: &TestServer,
     method: &str,
     path: &str,
     token: &str,
@@ -92,7 +92,7 @@ pub async fn from_own_page(
 ) -> Answer {
     let (name, value) = cookie(token);
     let headers = [(name, value), (OWN_PAGE.0, OWN_PAGE.1.to_owned())];
-    house.send(request(method, path, headers, &body)).await
+    server.send(request(method, path, headers, &body)).await
 }
 
 pub fn credentials(name: &str, delivery: &str) -> Value {
@@ -100,10 +100,10 @@ pub fn credentials(name: &str, delivery: &str) -> Value {
 }
 
 /// Logs in with these additional headers, and returns the token in the cookie.
-pub async fn login_with(house: &House, name: &str, headers: &[(&str, &str)]) -> String {
+pub async fn login_with(server: &TestServer, name: &str, headers: &[(&str, &str)]) -> String {
     let headers = headers.iter().copied();
     let login = request("POST", "/login", headers, &credentials(name, "cookie"));
-    let answer = house.send(login).await;
+    let answer = server.send(login).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     match jar(&answer) {
         Jar::Set(token) => token,
@@ -112,13 +112,13 @@ pub async fn login_with(house: &House, name: &str, headers: &[(&str, &str)]) -> 
 }
 
 /// Logs in as a browser without a cookie does.
-pub async fn login(house: &House, name: &str) -> String {
-    login_with(house, name, &[OWN_PAGE]).await
+pub async fn login(server: &TestServer, name: &str) -> String {
+    login_with(server, name, &[OWN_PAGE]).await
 }
 
 /// Returns the lineages of a user's listed sessions, newest first.
-pub async fn listed(house: &House, token: &str) -> Vec<String> {
-    let answer = house.get("/sessions", token).await;
+pub async fn listed(server: &TestServer, token: &str) -> Vec<String> {
+    let answer = server.get("/sessions", token).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let body = answer.json();
     let sessions = body["sessions"].as_array().unwrap();
@@ -127,14 +127,14 @@ pub async fn listed(house: &House, token: &str) -> Vec<String> {
 }
 
 /// Returns the lineage of a token's session.
-pub fn lineage(house: &House, token: &str) -> String {
-    let verified = house.waxseal.verifier().verify(token).unwrap();
+pub fn lineage(server: &TestServer, token: &str) -> String {
+    let verified = server.waxseal.verifier().verify(token).unwrap();
     verified.session_id().lineage.to_string()
 }
 
 /// Runs SQL statements on the database directly, past the service.
-pub async fn sql(house: &House, statements: &str) {
-    let database = house.settings.data_dir.join("waxseal.db");
+pub async fn sql(server: &TestServer, statements: &str) {
+    let database = server.settings.data_dir.join("waxseal.db");
     let url = format!("sqlite:{}", database.display());
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
     let statements = AssertSqlSafe(statements.to_owned());

@@ -10,34 +10,34 @@ use waxseal::http::SameSite;
 use waxseal::key::Format;
 
 use super::browser::{COOKIE, Jar, NOTHING, OWN_PAGE, cookie, credentials, jar, login, request};
-use super::common::{House, PASSWORD, Place};
+use super::common::{PASSWORD, Place, TestServer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn of_alice() -> House {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    house.add_user("bob").await;
-    house
+async fn of_alice() -> TestServer {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    server.add_user("bob").await;
+    server
 }
 
 #[tokio::test]
-async fn a_cookie_login_sets_exactly_this_cookie_and_says_the_token_nowhere_else() {
+async fn a_cookie_login_returns_the_token_in_the_cookie_alone() {
     for format in [Format::Jwt, Format::Paseto] {
         for (same_site, word) in [
             (SameSite::Lax, "Lax"),
             (SameSite::Strict, "Strict"),
             (SameSite::None, "None"),
         ] {
-            let house = House::with(|settings| {
+            let server = TestServer::with(|settings| {
                 settings.format = format;
                 settings.accepts = vec![format];
                 settings.same_site = same_site;
             })
             .await;
-            house.add_user("alice").await;
+            server.add_user("alice").await;
             let login = request("POST", "/login", NOTHING, &credentials("alice", "cookie"));
-            let answer = house.send(login).await;
+            let answer = server.send(login).await;
             assert_eq!(answer.status, 200);
             assert_eq!(answer.headers["cache-control"], "no-store");
             let lines: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
@@ -50,7 +50,7 @@ async fn a_cookie_login_sets_exactly_this_cookie_and_says_the_token_nowhere_else
                     rest.strip_suffix(&flags)
                 })
                 .unwrap_or_else(|| panic!("{line}"));
-            assert_eq!(house.verify(token).await, 200);
+            assert_eq!(server.verify(token).await, 200);
 
             let body = answer.json();
             let members: Vec<_> = body.as_object().unwrap().keys().collect();
@@ -76,10 +76,10 @@ fn without(headers: &HeaderMap, name: &str) -> HeaderMap {
 
 #[tokio::test]
 async fn a_login_is_by_bearer_unless_it_asks_for_the_cookie() {
-    let house = of_alice().await;
+    let server = of_alice().await;
     let plain = json!({ "username": "alice", "password": PASSWORD });
     for body in [plain, credentials("alice", "bearer")] {
-        let answer = house
+        let answer = server
             .send(request("POST", "/login", [OWN_PAGE], &body))
             .await;
         assert_eq!(
@@ -104,7 +104,7 @@ async fn a_login_is_by_bearer_unless_it_asks_for_the_cookie() {
         json!({ "cookie": null }),
     ] {
         let body = json!({ "username": "alice", "password": PASSWORD, "delivery": odd });
-        let answer = house
+        let answer = server
             .send(request("POST", "/login", [OWN_PAGE], &body))
             .await;
         assert_eq!(
@@ -234,16 +234,16 @@ fn odd_cookies(token: &str) -> Vec<(Vec<Vec<u8>>, Found)> {
 }
 
 #[tokio::test]
-async fn a_cookie_is_ours_by_its_exact_name_and_once_or_it_does_not_count() {
-    let house = of_alice().await;
+async fn a_session_cookie_counts_if_its_name_is_exact_and_unique() {
+    let server = of_alice().await;
     let cases = odd_cookies("").len();
     for case in 0..cases {
-        let token = login(&house, "alice").await;
+        let token = login(&server, "alice").await;
         let (lines, found) = odd_cookies(&token).swap_remove(case);
         for (method, path) in [("GET", "/session"), ("POST", "/logout")] {
             let lines = lines.iter().map(|line| ("cookie", line.as_slice()));
             let headers = lines.chain([(OWN_PAGE.0, OWN_PAGE.1.as_bytes())]);
-            let answer = house
+            let answer = server
                 .send(request(method, path, headers, &Value::Null))
                 .await;
             let name = format!("case {case}, {method}: {answer:?}");
@@ -262,13 +262,13 @@ async fn a_cookie_is_ours_by_its_exact_name_and_once_or_it_does_not_count() {
             assert!(!format!("{answer:?}").contains(&token), "{name}");
         }
         let alive = found != Found::Good;
-        assert_eq!(house.verify(&token).await == 200, alive, "case {case}");
+        assert_eq!(server.verify(&token).await == 200, alive, "case {case}");
     }
 }
 
 /// Control bytes other than the tab, and DEL, are not allowed in any header.
 #[tokio::test]
-async fn a_cookie_with_control_bytes_is_no_request() {
+async fn a_cookie_with_control_bytes_is_refused() {
     let place = Place::new();
     place.add_user("alice");
     let server = place.serve();
@@ -312,31 +312,31 @@ async fn beside_credentials_of_another_scheme_the_cookie_decides() {
         "Negotiate YII=",
         r#"Digest username="a", realm="b""#,
     ] {
-        let house = of_alice().await;
+        let server = of_alice().await;
         let ask = async |method: &str, path: &str, token: &str, site: &str, body: Value| {
             let headers = [
                 cookie(token),
                 ("authorization", scheme.to_owned()),
                 ("sec-fetch-site", site.to_owned()),
             ];
-            let answer = house.send(request(method, path, headers, &body)).await;
+            let answer = server.send(request(method, path, headers, &body)).await;
             (answer.status.as_u16(), jar(&answer))
         };
-        let mut token = login(&house, "alice").await;
+        let mut token = login(&server, "alice").await;
         for path in ["/session", "/sessions", "/verify"] {
             let answer = ask("GET", path, &token, "cross-site", Value::Null).await;
             assert_eq!(answer, (200, Jar::Untouched), "{scheme}: {path}");
         }
         // Touched, then renewed.
         for _ in 0..4 {
-            house.pass(10 * MINUTE).await;
+            server.pass(10 * MINUTE).await;
             let answer = ask("GET", "/session", &token, "same-origin", Value::Null).await;
             let (200, Jar::Set(next)) = answer else {
                 panic!("{scheme}: {answer:?}")
             };
             token = next;
         }
-        let verified = house.waxseal.verifier().verify(&token).unwrap();
+        let verified = server.waxseal.verifier().verify(&token).unwrap();
         assert_eq!(verified.session_id().generation, 1);
         let (status, renewed) =
             ask("POST", "/session/renew", &token, "same-origin", Value::Null).await;
@@ -363,7 +363,7 @@ async fn beside_credentials_of_another_scheme_the_cookie_decides() {
         let (200, Jar::Set(next)) = again.await else {
             panic!("{scheme}: no login")
         };
-        assert_eq!(house.verify(&token).await, 401, "the login replaced it");
+        assert_eq!(server.verify(&token).await, 401, "the login replaced it");
         let logout = ask("POST", "/logout", &next, "same-origin", Value::Null).await;
         assert_eq!(logout, (204, Jar::Cleared), "{scheme}");
         let dead = ask("GET", "/session", &next, "same-origin", Value::Null).await;
@@ -372,11 +372,11 @@ async fn beside_credentials_of_another_scheme_the_cookie_decides() {
 }
 
 #[tokio::test]
-async fn a_cookie_and_a_bearer_token_agree_or_neither_counts() {
-    let house = of_alice().await;
-    let mine = login(&house, "alice").await;
-    let other = house.login("alice").await;
-    let bobs = house.login("bob").await;
+async fn a_cookie_and_a_bearer_token_must_agree() {
+    let server = of_alice().await;
+    let mine = login(&server, "alice").await;
+    let other = server.login("alice").await;
+    let bobs = server.login("bob").await;
     let both = |held: &str, sent: &str| {
         let (name, value) = cookie(held);
         [(name, value), ("authorization", format!("Bearer {sent}"))]
@@ -392,7 +392,7 @@ async fn a_cookie_and_a_bearer_token_agree_or_neither_counts() {
     for (held, sent) in differing {
         for (method, path) in [("GET", "/session"), ("POST", "/logout")] {
             let headers = both(held, sent);
-            let answer = house
+            let answer = server
                 .send(request(method, path, headers, &Value::Null))
                 .await;
             assert_eq!(answer.status, 400, "{answer:?}");
@@ -401,21 +401,21 @@ async fn a_cookie_and_a_bearer_token_agree_or_neither_counts() {
         }
     }
     for token in [&mine, &other, &bobs] {
-        assert_eq!(house.verify(token).await, 200);
+        assert_eq!(server.verify(token).await, 200);
     }
     // Nor does another scheme beside them hide the disagreement.
     let headers = both(&mine, &other).into_iter();
     let headers = headers.chain([("authorization", "Basic YTpi".to_owned())]);
-    let answer = house.send(request("GET", "/session", headers, &Value::Null));
+    let answer = server.send(request("GET", "/session", headers, &Value::Null));
     assert_eq!(answer.await.code(), "invalid_request");
     // A client that knows the token needs neither a cookie nor a page of the service.
     let headers = both(&mine, &mine);
     let agreed = request("GET", "/session", headers.clone(), &Value::Null);
-    assert_eq!(house.send(agreed).await.status, 200);
+    assert_eq!(server.send(agreed).await.status, 200);
     let cross_site = headers
         .into_iter()
         .chain([("sec-fetch-site", "cross-site".to_owned())]);
     let agreed = request("POST", "/logout", cross_site, &Value::Null);
-    assert_eq!(house.send(agreed).await.status, 204);
-    assert_eq!(house.verify(&mine).await, 401);
+    assert_eq!(server.send(agreed).await.status, 204);
+    assert_eq!(server.verify(&mine).await, 401);
 }

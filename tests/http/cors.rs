@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::browser::{login, request};
-use super::common::{Answer, House};
+use super::common::{Answer, TestServer};
 
 const LISTED: [&str; 2] = ["https://app.example", "http://localhost:5173"];
 const UNLISTED: [&str; 17] = [
@@ -26,13 +26,13 @@ const UNLISTED: [&str; 17] = [
     "https://localhost:5173",
 ];
 
-async fn house() -> House {
-    let house = House::with(|settings| {
+async fn server() -> TestServer {
+    let server = TestServer::with(|settings| {
         settings.allowed_origins = LISTED.map(|origin| origin.parse().unwrap()).to_vec();
     })
     .await;
-    house.add_user("alice").await;
-    house
+    server.add_user("alice").await;
+    server
 }
 
 /// Returns the items of a list header, in lower case, over all its lines.
@@ -84,8 +84,8 @@ fn origins() -> impl Iterator<Item = Option<&'static str>> {
 }
 
 #[tokio::test]
-async fn a_preflight_says_who_may_call_with_what() {
-    let house = house().await;
+async fn a_preflight_lists_allowed_origins_methods_and_headers() {
+    let server = server().await;
     for origin in origins() {
         for path in ["/login", "/session", "/sessions/x", "/nothing"] {
             for method in ["GET", "POST", "DELETE", "PUT"] {
@@ -97,7 +97,7 @@ async fn a_preflight_says_who_may_call_with_what() {
                     ),
                     ("access-control-request-private-network", "true"),
                 ]);
-                let answer = house
+                let answer = server
                     .send(request("OPTIONS", path, headers, &Value::Null))
                     .await;
                 let name = format!("preflight {method} {path}");
@@ -131,9 +131,9 @@ async fn a_preflight_says_who_may_call_with_what() {
 }
 
 #[tokio::test]
-async fn an_answer_is_read_by_listed_origins_alone_whatever_it_is() {
-    let house = house().await;
-    let token = login(&house, "alice").await;
+async fn every_answer_is_readable_by_listed_origins_alone() {
+    let server = server().await;
+    let token = login(&server, "alice").await;
     let bearer = format!("Bearer {token}");
     let good = json!({ "username": "alice", "password": super::common::PASSWORD });
     let wrong = json!({ "username": "alice", "password": "wrong" });
@@ -162,7 +162,7 @@ async fn an_answer_is_read_by_listed_origins_alone_whatever_it_is() {
             if *with_token {
                 headers.push(("authorization", &bearer));
             }
-            let answer = house.send(request(method, path, headers, body)).await;
+            let answer = server.send(request(method, path, headers, body)).await;
             let name = format!("{method} {path}");
             let ours = origin
                 .is_none_or(|origin| LISTED.contains(&origin) || origin == super::common::ISSUER);
@@ -188,11 +188,11 @@ async fn an_answer_is_read_by_listed_origins_alone_whatever_it_is() {
             }
         }
     }
-    house.clock.advance(waxseal::embedded::MAX_STALENESS);
+    server.clock.advance(waxseal::embedded::MAX_STALENESS);
     for origin in origins() {
         let headers = origin.map(|origin| ("origin", origin)).into_iter();
         let headers = headers.chain([("authorization", bearer.as_str())]);
-        let answer = house
+        let answer = server
             .send(request("GET", "/session", headers, &Value::Null))
             .await;
         assert_eq!(answer.status, 503);
@@ -201,19 +201,21 @@ async fn an_answer_is_read_by_listed_origins_alone_whatever_it_is() {
 }
 
 #[tokio::test]
-async fn so_is_what_says_that_there_were_too_many() {
-    let house = House::with(|settings| {
+async fn a_429_is_readable_by_listed_origins_alone() {
+    let server = TestServer::with(|settings| {
         settings.allowed_origins = LISTED.map(|origin| origin.parse().unwrap()).to_vec();
         settings.login_rates = waxseal::account::limits::LoginRates::default();
     })
     .await;
     let wrong = json!({ "username": "alice", "password": "wrong" });
     for _ in 0..10 {
-        house.post("/login", None, Some(wrong.clone())).await;
+        server.post("/login", None, Some(wrong.clone())).await;
     }
     for origin in [Some(LISTED[0]), Some(LISTED[1]), None] {
         let headers = origin.map(|origin| ("origin", origin));
-        let answer = house.send(request("POST", "/login", headers, &wrong)).await;
+        let answer = server
+            .send(request("POST", "/login", headers, &wrong))
+            .await;
         assert_eq!(answer.status, 429, "{answer:?}");
         holds_for(origin, "too many", &answer);
     }
@@ -227,8 +229,8 @@ const PUBLIC: [&str; 3] = [
 
 /// The answer is the same for everyone, so that a cache may keep it, regardless of the first client and its headers.
 #[tokio::test]
-async fn what_is_public_is_read_by_every_origin_without_credentials() {
-    let house = house().await;
+async fn public_resources_are_readable_by_every_origin_without_credentials() {
+    let server = server().await;
     for origin in origins() {
         for path in PUBLIC {
             for (method, status) in [("GET", 200), ("HEAD", 200), ("OPTIONS", 200), ("POST", 405)] {
@@ -237,7 +239,7 @@ async fn what_is_public_is_read_by_every_origin_without_credentials() {
                     ("access-control-request-headers", "traceparent,x-other"),
                     ("cookie", "__Host-Http-waxseal=nonsense"),
                 ]);
-                let answer = house
+                let answer = server
                     .send(request(method, path, headers, &Value::Null))
                     .await;
                 let name = format!("{method} {path} {origin:?}: {answer:?}");
@@ -276,11 +278,11 @@ async fn what_is_public_is_read_by_every_origin_without_credentials() {
 /// No origin is listed by default.
 #[tokio::test]
 async fn by_default_no_other_origin_reads_anything() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for origin in LISTED.into_iter().chain(UNLISTED) {
         for method in ["GET", "OPTIONS"] {
             let headers = [("origin", origin), ("access-control-request-method", "GET")];
-            let answer = house
+            let answer = server
                 .send(request(method, "/livez", headers, &Value::Null))
                 .await;
             assert_eq!(answer.headers.get("access-control-allow-origin"), None);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::browser::{
     Jar, cookie, credentials, from_own_page, jar, lineage, listed, login, request,
 };
-use super::common::{Answer, House, ISSUER, PASSWORD};
+use super::common::{Answer, ISSUER, PASSWORD, TestServer};
 
 const LISTED: &str = "https://app.example";
 
@@ -85,27 +85,27 @@ const NOTHING_SAID: &[Said] = &[
 const CHANGES: [&str; 4] = ["logout", "renew", "password", "end another"];
 
 struct Scene {
-    house: House,
+    server: TestServer,
     /// A session of alice's that no request touches.
     watch: String,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let house = House::with(|settings| {
+        let server = TestServer::with(|settings| {
             settings.allowed_origins = vec![LISTED.parse().unwrap()];
         })
         .await;
-        house.add_user("alice").await;
-        let watch = house.login("alice").await;
-        Self { house, watch }
+        server.add_user("alice").await;
+        let watch = server.login("alice").await;
+        Self { server, watch }
     }
 
     /// Requests `change`, with two sessions made only for this: one that asks, and another to end.
     async fn ask(&self, change: &str, said: Said, password: &str, by_cookie: bool) -> Attempt {
         let (token, other) = (
-            login(&self.house, "alice").await,
-            self.house.login("alice").await,
+            login(&self.server, "alice").await,
+            self.server.login("alice").await,
         );
         let (method, path, body) = match change {
             "logout" => ("POST", "/logout".to_owned(), Value::Null),
@@ -116,7 +116,7 @@ impl Scene {
                 json!({ "current_password": password, "new_password": "another horse entirely" }),
             ),
             _ => {
-                let other = lineage(&self.house, &other);
+                let other = lineage(&self.server, &other);
                 ("DELETE", format!("/sessions/{other}"), Value::Null)
             }
         };
@@ -127,7 +127,7 @@ impl Scene {
         };
         let headers = said.iter().map(|(name, value)| (*name, value.to_string()));
         let request = request(method, &path, headers.chain([carried]), &body);
-        let answer = self.house.send(request).await;
+        let answer = self.server.send(request).await;
         Attempt {
             answer,
             token,
@@ -150,11 +150,13 @@ impl Scene {
             "{name}"
         );
         for token in [&attempt.token, &attempt.other, &self.watch] {
-            assert_eq!(self.house.verify(token).await, 200, "{name}");
+            assert_eq!(self.server.verify(token).await, 200, "{name}");
         }
         // And the old password still works.
-        self.house.login("alice").await;
-        self.house.post("/logout", Some(&attempt.token), None).await;
+        self.server.login("alice").await;
+        self.server
+            .post("/logout", Some(&attempt.token), None)
+            .await;
     }
 
     async fn lets_through(&self, change: &str, said: Said, by_cookie: bool) {
@@ -177,7 +179,7 @@ impl Scene {
             _ => None,
         };
         for token in [&attempt.token, &attempt.other, &self.watch] {
-            let alive = self.house.verify(token).await == 200;
+            let alive = self.server.verify(token).await == 200;
             assert_eq!(alive, Some(token) != ended, "{name}");
         }
     }
@@ -190,7 +192,7 @@ struct Attempt {
 }
 
 #[tokio::test]
-async fn what_changes_something_by_cookie_comes_from_a_page_of_ours() {
+async fn changes_by_cookie_are_accepted_from_own_pages_alone() {
     let scene = Scene::new().await;
     for change in CHANGES {
         for said in OURS {
@@ -204,7 +206,7 @@ async fn what_changes_something_by_cookie_comes_from_a_page_of_ours() {
 
 /// A page of another site cannot know a bearer token, so a request with one is accepted from anywhere.
 #[tokio::test]
-async fn what_changes_something_by_bearer_comes_from_anywhere() {
+async fn changes_by_bearer_token_are_accepted_from_anywhere() {
     let scene = Scene::new().await;
     for change in CHANGES {
         for said in OURS.iter().chain(THEIRS).chain(NOTHING_SAID) {
@@ -269,16 +271,16 @@ async fn a_listed_origin_is_trusted_like_our_own_and_no_other_that_looks_like_it
                 said.to_vec(),
                 &credentials("alice", delivery),
             );
-            assert_eq!(scene.house.send(login).await.status, 200, "{said:?}");
+            assert_eq!(scene.server.send(login).await.status, 200, "{said:?}");
         }
     }
 }
 
 /// A page that logs its own user in here could see what the victim does afterwards.
 #[tokio::test]
-async fn no_other_site_logs_anybody_in() {
+async fn other_sites_cannot_log_a_browser_in() {
     let scene = Scene::new().await;
-    let before = listed(&scene.house, &scene.watch).await;
+    let before = listed(&scene.server, &scene.watch).await;
     let by_bearer = credentials("alice", "bearer").to_string();
     let by_cookie = credentials("alice", "cookie").to_string();
     let form = "username=alice&password=correct+horse+battery&delivery=cookie";
@@ -301,7 +303,7 @@ async fn no_other_site_logs_anybody_in() {
                 login = login.header(*name, *value);
             }
             let answer = scene
-                .house
+                .server
                 .send(login.body(Body::from(body.to_owned())).unwrap())
                 .await;
             assert_eq!(answer.status, 403, "{said:?} {kind}: {answer:?}");
@@ -309,7 +311,7 @@ async fn no_other_site_logs_anybody_in() {
             assert_eq!(jar(&answer), Jar::Untouched);
         }
     }
-    assert_eq!(listed(&scene.house, &scene.watch).await, before);
+    assert_eq!(listed(&scene.server, &scene.watch).await, before);
     // A form is not JSON, whichever page sends it.
     for (kind, body) in &bodies[..6] {
         for said in OURS.iter().chain(NOTHING_SAID) {
@@ -318,13 +320,13 @@ async fn no_other_site_logs_anybody_in() {
                 login = login.header(*name, *value);
             }
             let answer = scene
-                .house
+                .server
                 .send(login.body(Body::from((*body).to_owned())).unwrap())
                 .await;
             assert_eq!(answer.status, 415, "{said:?} {kind}: {answer:?}");
         }
     }
-    assert_eq!(listed(&scene.house, &scene.watch).await, before);
+    assert_eq!(listed(&scene.server, &scene.watch).await, before);
     for said in OURS.iter().chain(NOTHING_SAID) {
         for delivery in ["cookie", "bearer"] {
             let login = request(
@@ -333,7 +335,7 @@ async fn no_other_site_logs_anybody_in() {
                 said.to_vec(),
                 &credentials("alice", delivery),
             );
-            assert_eq!(scene.house.send(login).await.status, 200, "{said:?}");
+            assert_eq!(scene.server.send(login).await.status, 200, "{said:?}");
         }
     }
 }
@@ -342,8 +344,8 @@ async fn no_other_site_logs_anybody_in() {
 async fn no_header_and_no_parameter_makes_another_method_of_a_request() {
     let scene = Scene::new().await;
     let (token, other) = (
-        login(&scene.house, "alice").await,
-        lineage(&scene.house, &scene.watch),
+        login(&scene.server, "alice").await,
+        lineage(&scene.server, &scene.watch),
     );
     let overrides = [
         "x-http-method-override",
@@ -377,7 +379,7 @@ async fn no_header_and_no_parameter_makes_another_method_of_a_request() {
                     request = request.header(name, value);
                 }
                 let body = Body::from(format!("_method={wanted}"));
-                let answer = scene.house.send(request.body(body).unwrap()).await;
+                let answer = scene.server.send(request.body(body).unwrap()).await;
                 assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");
                 assert_eq!(jar(&answer), Jar::Untouched);
             }
@@ -391,10 +393,10 @@ async fn no_header_and_no_parameter_makes_another_method_of_a_request() {
             (name, "GET".to_owned()),
         ];
         let logout = request("POST", "/logout?_method=GET", headers, &Value::Null);
-        assert_eq!(scene.house.send(logout).await.status, 403);
+        assert_eq!(scene.server.send(logout).await.status, 403);
     }
     for token in [&token, &scene.watch] {
-        assert_eq!(scene.house.verify(token).await, 200);
+        assert_eq!(scene.server.verify(token).await, 200);
     }
 }
 
@@ -402,7 +404,7 @@ async fn no_header_and_no_parameter_makes_another_method_of_a_request() {
 #[tokio::test]
 async fn a_websocket_by_cookie_is_opened_by_a_page_of_ours() {
     let scene = Scene::new().await;
-    let token = login(&scene.house, "alice").await;
+    let token = login(&scene.server, "alice").await;
     let listed: Said = &[("origin", LISTED)];
     for (cases, status) in [
         (OURS, 200),
@@ -419,7 +421,7 @@ async fn a_websocket_by_cookie_is_opened_by_a_page_of_ours() {
                     ("upgrade", upgrade.to_owned()),
                 ];
                 let open = request("GET", "/session", said.chain(asked), &Value::Null);
-                let answer = scene.house.send(open).await;
+                let answer = scene.server.send(open).await;
                 assert_eq!(answer.status, status, "{cases:?} {upgrade}: {answer:?}");
                 assert_eq!(jar(&answer), Jar::Untouched);
             }
@@ -429,9 +431,9 @@ async fn a_websocket_by_cookie_is_opened_by_a_page_of_ours() {
 
 /// A link on another site leads to a page that recognizes its user.
 #[tokio::test]
-async fn what_only_looks_works_from_anywhere() {
+async fn reads_are_accepted_from_anywhere() {
     let scene = Scene::new().await;
-    let token = login(&scene.house, "alice").await;
+    let token = login(&scene.server, "alice").await;
     for said in OURS.iter().chain(THEIRS).chain(NOTHING_SAID) {
         for (method, path) in [
             ("GET", "/session"),
@@ -442,9 +444,9 @@ async fn what_only_looks_works_from_anywhere() {
         ] {
             let said = said.iter().map(|(name, value)| (*name, value.to_string()));
             let look = request(method, path, said.chain([cookie(&token)]), &Value::Null);
-            assert_eq!(scene.house.send(look).await.status, 200, "{method} {path}");
+            assert_eq!(scene.server.send(look).await.status, 200, "{method} {path}");
         }
     }
-    let answer = from_own_page(&scene.house, "POST", "/logout", &token, Value::Null).await;
+    let answer = from_own_page(&scene.server, "POST", "/logout", &token, Value::Null).await;
     assert_eq!(answer.status, 204);
 }

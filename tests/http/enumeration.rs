@@ -20,7 +20,7 @@ use waxseal::time::{Clock, SystemClock};
 use waxseal::{Settings, Waxseal};
 
 use super::browser::{NOTHING, OWN_PAGE, request};
-use super::common::{Answer, CHEAP, House, PASSWORD, unlimited};
+use super::common::{Answer, CHEAP, PASSWORD, TestServer, unlimited};
 
 const LOGINS: usize = 300;
 
@@ -41,13 +41,13 @@ fn body(name: &str, password: &str, delivery: Option<&str>) -> Value {
 }
 
 #[tokio::test]
-async fn a_refused_login_says_the_same_of_everybody() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let dora = house.add_user("dora").await;
-    house.change_user(dora, UserChange::Disable).await;
-    let gone = house.add_user("gone").await;
-    house.change_user(gone, UserChange::Delete).await;
+async fn a_refused_login_has_the_same_answer_for_every_cause() {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let dora = server.add_user("dora").await;
+    server.change_user(dora, UserChange::Disable).await;
+    let gone = server.add_user("gone").await;
+    server.change_user(gone, UserChange::Delete).await;
     let refused = [
         ("alice", "wrong"),
         ("ALICE", "wrong"),
@@ -77,7 +77,7 @@ async fn a_refused_login_says_the_same_of_everybody() {
             for (name, password) in refused {
                 let login = body(name, password, delivery);
                 let login = request("POST", "/login", headers.clone(), &login);
-                answers.push(house.send(login).await);
+                answers.push(server.send(login).await);
             }
             for (answer, who) in answers.iter().zip(refused) {
                 assert_eq!(answer.status, 401, "{who:?}");
@@ -91,7 +91,11 @@ async fn a_refused_login_says_the_same_of_everybody() {
     let mut answers = Vec::new();
     for name in ["alice", "dora", "nobody", ""] {
         let login = body(name, &long, None);
-        answers.push(house.send(request("POST", "/login", NOTHING, &login)).await);
+        answers.push(
+            server
+                .send(request("POST", "/login", NOTHING, &login))
+                .await,
+        );
     }
     for answer in &answers {
         assert_eq!(answer.status, 400);
@@ -101,35 +105,37 @@ async fn a_refused_login_says_the_same_of_everybody() {
 
 /// The number of Argon2 runs determines how long a refused login takes.
 #[tokio::test]
-async fn a_refused_login_is_the_same_work_for_everybody() {
+async fn a_refused_login_costs_the_same_work_for_every_cause() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     // A single thread, so that only this test's recorder receives the metrics.
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let house = House::new().await;
+    let server = TestServer::new().await;
     let decomposed = "cafe\u{301} tisch lampe";
-    house.add_user("alice").await;
+    server.add_user("alice").await;
     for name in ["dora", "gone"] {
-        let user = house.add_user(name).await;
+        let user = server.add_user(name).await;
         let hasher = Hasher::new(CHEAP, 1, Arc::new(OsRandom::new())).unwrap();
         let chosen = Password::chosen(decomposed.into(), name).unwrap();
         let hash = hasher.hash(chosen).await.unwrap();
-        house.change_user(user, UserChange::Password(hash)).await;
+        server.change_user(user, UserChange::Password(hash)).await;
         let over = match name {
             "dora" => UserChange::Disable,
             _ => UserChange::Delete,
         };
-        house.change_user(user, over).await;
+        server.change_user(user, over).await;
     }
     // Erin's initial password has expired by then.
-    let erin = house.waxseal.add_with_initial_password("erin", PASSWORD);
+    let erin = server.waxseal.add_with_initial_password("erin", PASSWORD);
     erin.await.unwrap();
-    house.pass(INITIAL_PASSWORD_LIFETIME).await;
+    server.pass(INITIAL_PASSWORD_LIFETIME).await;
     let runs = async |name: &str, password: &str, status: u16| {
         // A snapshot removes the samples.
         snapshotter.snapshot();
         let login = body(name, password, None);
-        let answer = house.send(request("POST", "/login", NOTHING, &login)).await;
+        let answer = server
+            .send(request("POST", "/login", NOTHING, &login))
+            .await;
         assert_eq!(answer.status, status, "{name} {password:?}");
         let metrics = snapshotter.snapshot().into_vec();
         let runs = metrics.into_iter().map(|(key, .., value)| match value {

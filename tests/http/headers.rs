@@ -6,10 +6,10 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use tower::ServiceExt;
 
-use super::common::{House, ISSUER};
+use super::common::{ISSUER, TestServer};
 
-async fn answered(house: &House, method: Method, path: &str) -> (StatusCode, HeaderMap) {
-    let app = house.waxseal.router().merge(house.waxseal.pages());
+async fn answered(server: &TestServer, method: Method, path: &str) -> (StatusCode, HeaderMap) {
+    let app = server.waxseal.router().merge(server.waxseal.pages());
     let request = Request::builder().method(method).uri(path);
     let answer = app.oneshot(request.body(Body::empty()).unwrap()).await;
     let answer = answer.unwrap();
@@ -26,7 +26,7 @@ async fn an_https_service_tells_browsers_to_use_https_alone() {
         ("http://issuer.example", Some(year), None),
         ("https://localhost:8443", Some(year), None),
     ] {
-        let house = House::with(|settings| {
+        let server = TestServer::with(|settings| {
             settings.issuer = issuer.to_owned();
             settings.hsts = hsts;
         })
@@ -41,7 +41,7 @@ async fn an_https_service_tells_browsers_to_use_https_alone() {
             (Method::GET, "/.well-known/jwks.json"),
             (Method::POST, "/oauth/token"),
         ] {
-            let (_, headers) = answered(&house, method, path).await;
+            let (_, headers) = answered(&server, method, path).await;
             let all: Vec<_> = headers
                 .get_all("strict-transport-security")
                 .iter()
@@ -49,7 +49,7 @@ async fn an_https_service_tells_browsers_to_use_https_alone() {
             assert_eq!(all, expected.as_slice(), "{issuer}: {path}");
         }
         // The answer goes to a proxy.
-        let (_, headers) = answered(&house, Method::GET, "/verify").await;
+        let (_, headers) = answered(&server, Method::GET, "/verify").await;
         assert!(!headers.contains_key("strict-transport-security"));
     }
 }
@@ -62,7 +62,7 @@ fn a_year_is_the_default() {
 
 #[tokio::test]
 async fn pages_stand_by_themselves_and_what_others_read_stays_readable() {
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for path in [
         "/",
         "/pages/app.js",
@@ -70,7 +70,7 @@ async fn pages_stand_by_themselves_and_what_others_read_stays_readable() {
         "/pages/icon.svg",
         "/pages/waxseal.js",
     ] {
-        let (status, headers) = answered(&house, Method::GET, path).await;
+        let (status, headers) = answered(&server, Method::GET, path).await;
         assert_eq!(status, 200, "{path}");
         assert_eq!(
             headers["cross-origin-opener-policy"], "same-origin",
@@ -94,7 +94,7 @@ async fn pages_stand_by_themselves_and_what_others_read_stays_readable() {
         "/session",
         "/verify",
     ] {
-        let (_, headers) = answered(&house, Method::GET, path).await;
+        let (_, headers) = answered(&server, Method::GET, path).await;
         assert!(
             !headers.contains_key("cross-origin-resource-policy"),
             "{path}"

@@ -10,18 +10,18 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::browser::{Jar, OWN_PAGE, cookie, credentials, jar, login, request};
-use super::common::{House, ISSUER, Place};
+use super::common::{ISSUER, Place, TestServer};
 
 const ELSEWHERE: &str = "waxseal.evil.example";
 
-async fn of_alice(issuer: &str) -> House {
-    let house = House::with(|settings| {
+async fn of_alice(issuer: &str) -> TestServer {
+    let server = TestServer::with(|settings| {
         settings.issuer = issuer.to_owned();
         settings.allowed_origins = vec!["https://app.example".parse().unwrap()];
     })
     .await;
-    house.add_user("alice").await;
-    house
+    server.add_user("alice").await;
+    server
 }
 
 #[tokio::test]
@@ -40,8 +40,8 @@ async fn the_session_cookie_is_used_at_the_services_own_hosts_alone() {
         (local, ELSEWHERE, false),
         (local, "192.168.0.1:8080", false),
     ] {
-        let house = of_alice(issuer).await;
-        let token = login(&house, "alice").await;
+        let server = of_alice(issuer).await;
+        let token = login(&server, "alice").await;
         let (name, value) = cookie(&token);
         let headers = [(name, value.as_str()), OWN_PAGE, ("host", host)];
         for (method, path) in [
@@ -49,7 +49,7 @@ async fn the_session_cookie_is_used_at_the_services_own_hosts_alone() {
             ("GET", "/sessions"),
             ("POST", "/session/renew"),
         ] {
-            let answer = house
+            let answer = server
                 .send(request(method, path, headers, &Value::Null))
                 .await;
             let expected = if right { 200 } else { 421 };
@@ -74,7 +74,7 @@ async fn the_session_cookie_is_used_at_the_services_own_hosts_alone() {
             [("host", host)],
             &credentials("alice", "cookie"),
         );
-        let answer = house.send(login).await;
+        let answer = server.send(login).await;
         assert_eq!(
             matches!(jar(&answer), Jar::Set(_)),
             right,
@@ -85,10 +85,10 @@ async fn the_session_cookie_is_used_at_the_services_own_hosts_alone() {
 }
 
 #[tokio::test]
-async fn who_has_no_session_cookie_may_use_any_name() {
-    let house = of_alice(ISSUER).await;
-    let bearer = format!("Bearer {}", house.login("alice").await);
-    let token = login(&house, "alice").await;
+async fn requests_without_the_session_cookie_may_use_any_host() {
+    let server = of_alice(ISSUER).await;
+    let bearer = format!("Bearer {}", server.login("alice").await);
+    let token = login(&server, "alice").await;
     let (name, value) = cookie(&token);
     let host = ("host", "waxseal:8080");
     for (headers, path) in [
@@ -99,25 +99,25 @@ async fn who_has_no_session_cookie_may_use_any_name() {
         // A proxy calls under a host name of its own.
         (vec![host, (name, &value)], "/verify"),
     ] {
-        let answer = house
+        let answer = server
             .send(request("GET", path, headers, &Value::Null))
             .await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
     }
     // The forwarded host of an untrusted proxy is ignored.
     let forwarded = [host, ("x-forwarded-host", "issuer.example"), (name, &value)];
-    let answer = house
+    let answer = server
         .send(request("GET", "/session", forwarded, &Value::Null))
         .await;
     assert_eq!(answer.status, 421);
     let login = request("POST", "/login", [host], &credentials("alice", "bearer"));
-    assert_eq!(house.send(login).await.status, 200);
+    assert_eq!(server.send(login).await.status, 200);
 }
 
 #[tokio::test]
-async fn the_pages_are_for_every_name_until_there_is_a_cookie() {
-    let house = of_alice(ISSUER).await;
-    let token = login(&house, "alice").await;
+async fn the_pages_work_at_every_host_without_a_cookie() {
+    let server = of_alice(ISSUER).await;
+    let token = login(&server, "alice").await;
     let (name, value) = cookie(&token);
     for (host, with_cookie, expected) in [
         ("issuer.example", true, 200),
@@ -130,7 +130,7 @@ async fn the_pages_are_for_every_name_until_there_is_a_cookie() {
                 page = page.header(name, &value);
             }
             let page = page.body(Body::empty()).unwrap();
-            let answer = house.waxseal.pages().oneshot(page).await.unwrap();
+            let answer = server.waxseal.pages().oneshot(page).await.unwrap();
             assert_eq!(answer.status(), expected, "{host} {path}");
         }
     }

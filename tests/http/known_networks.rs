@@ -7,7 +7,7 @@ use sqlx::{Connection, SqliteConnection};
 use waxseal::account::UserChange;
 
 use super::browser::request;
-use super::common::{House, PASSWORD};
+use super::common::{PASSWORD, TestServer};
 use super::limits::{attempt, from, limited, try_from, wait};
 use super::password::{NEW, change};
 
@@ -15,101 +15,101 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Before and after a restart, which clears the process's memory.
 #[tokio::test]
-async fn a_neighbour_at_names_that_do_not_exist_does_not_shut_out_whom_the_address_is_known_for() {
-    let mut house = limited().await;
+async fn failures_at_unknown_names_do_not_block_the_known_user_of_an_address() {
+    let mut server = limited().await;
     let office = "198.51.100.1";
-    let login = async |house: &House| {
+    let login = async |server: &TestServer| {
         let login = attempt("alice", PASSWORD);
-        house.send(from(office, login)).await.status
+        server.send(from(office, login)).await.status
     };
-    assert_eq!(login(&house).await, 200);
+    assert_eq!(login(&server).await, 200);
     for restarted in [false, true] {
         if restarted {
-            house = house.restart(|_| {}).await;
+            server = server.restart(|_| {}).await;
         }
         let mut refused = 0;
         for n in 0..40 {
-            let answer = try_from(&house, office, &format!("nobody{n}")).await;
+            let answer = try_from(&server, office, &format!("nobody{n}")).await;
             refused += usize::from(answer.status == 429);
             if n % 2 == 0 {
-                assert_eq!(login(&house).await, 200, "{n}, restarted: {restarted}");
+                assert_eq!(login(&server).await, 200, "{n}, restarted: {restarted}");
             }
-            house.pass(SECOND / 2).await;
+            server.pass(SECOND / 2).await;
         }
         assert!(refused >= 10, "{refused}");
         // A user who is not known there shares the neighbour's limit.
-        while try_from(&house, office, "nobody").await.status == 401 {}
-        let other = try_from(&house, office, "bob").await;
+        while try_from(&server, office, "nobody").await.status == 401 {}
+        let other = try_from(&server, office, "bob").await;
         wait(&other, "address", 20, 60);
     }
 }
 
 /// A clean restart keeps both the account's slowdown and its known networks.
 #[tokio::test]
-async fn a_restart_makes_no_owner_a_stranger_and_no_guess_sooner() {
-    let house = limited().await;
-    let home = async |house: &House| {
+async fn a_restart_keeps_known_networks_and_waits() {
+    let server = limited().await;
+    let home = async |server: &TestServer| {
         let login = attempt("alice", PASSWORD);
-        house.send(from("198.51.100.1", login)).await.status
+        server.send(from("198.51.100.1", login)).await.status
     };
-    assert_eq!(home(&house).await, 200);
+    assert_eq!(home(&server).await, 200);
     for n in 0..15 {
         let peer = format!("203.0.113.{n}");
-        while try_from(&house, &peer, "alice").await.status == 429 {
-            house.pass(SECOND).await;
+        while try_from(&server, &peer, "alice").await.status == 429 {
+            server.pass(SECOND).await;
         }
     }
-    house.pass(100 * SECOND).await;
-    let refused = try_from(&house, "203.0.113.99", "alice").await;
+    server.pass(100 * SECOND).await;
+    let refused = try_from(&server, "203.0.113.99", "alice").await;
     assert_eq!(wait(&refused, "account", 1, 192), 92);
-    house.waxseal.leave().await;
-    let house = house.restart(|_| {}).await;
-    let refused = try_from(&house, "203.0.113.99", "alice").await;
+    server.waxseal.leave().await;
+    let server = server.restart(|_| {}).await;
+    let refused = try_from(&server, "203.0.113.99", "alice").await;
     assert_eq!(wait(&refused, "account", 1, 192), 92);
-    assert_eq!(home(&house).await, 200);
+    assert_eq!(home(&server).await, 200);
     // A network stays known for 90 days after the last login from it; an account keeps 32 networks.
     for n in 0..40 {
-        house.pass(Duration::from_secs(900)).await;
+        server.pass(Duration::from_secs(900)).await;
         let login = from(&format!("192.0.2.{n}"), attempt("alice", PASSWORD));
-        assert_eq!(house.send(login).await.status, 200, "{n}");
+        assert_eq!(server.send(login).await.status, 200, "{n}");
     }
-    assert_eq!(known(&house).await, 32);
+    assert_eq!(known(&server).await, 32);
     for (days, kept) in [(89, 32), (2, 0)] {
-        house.pass(Duration::from_secs(days * 86_400)).await;
-        house.waxseal.leave().await;
-        assert_eq!(known(&house).await, kept);
+        server.pass(Duration::from_secs(days * 86_400)).await;
+        server.waxseal.leave().await;
+        assert_eq!(known(&server).await, kept);
     }
 }
 
 /// Somebody else may have logged in with the old password. Only the network of the password change stays known.
 #[tokio::test]
-async fn a_new_password_forgets_where_the_old_one_was_used() {
-    let house = limited().await;
+async fn a_new_password_clears_the_known_networks() {
+    let server = limited().await;
     let token = async |peer: &str| {
         let login = attempt("alice", PASSWORD);
-        let answer = house.send(from(peer, login)).await.json();
+        let answer = server.send(from(peer, login)).await.json();
         answer["access_token"].as_str().unwrap().to_owned()
     };
     for peer in ["203.0.113.7", "203.0.113.8"] {
         token(peer).await;
     }
     let home = token("198.51.100.1").await;
-    assert_eq!(known(&house).await, 3);
+    assert_eq!(known(&server).await, 3);
     let bearer = [("authorization", format!("Bearer {home}"))];
     let change = request("POST", "/password", bearer, &change(PASSWORD, NEW));
-    let changed = house.send(from("198.51.100.1", change)).await;
+    let changed = server.send(from("198.51.100.1", change)).await;
     assert_eq!(changed.status, 200);
-    assert_eq!(known(&house).await, 1);
-    let accounts = house.waxseal.accounts();
+    assert_eq!(known(&server).await, 1);
+    let accounts = server.waxseal.accounts();
     let alice = accounts.user(&"alice".parse().unwrap()).await;
     let alice = alice.unwrap().unwrap();
-    house.change_user(alice.id, UserChange::Delete).await;
-    assert_eq!(known(&house).await, 0);
+    server.change_user(alice.id, UserChange::Delete).await;
+    assert_eq!(known(&server).await, 0);
 }
 
 /// Returns the number of stored networks.
-async fn known(house: &House) -> i64 {
-    let file = house.settings.data_dir.join("waxseal.db");
+async fn known(server: &TestServer) -> i64 {
+    let file = server.settings.data_dir.join("waxseal.db");
     let url = format!("sqlite:{}", file.display());
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
     let count = sqlx::query_scalar("SELECT count(*) FROM login_network");

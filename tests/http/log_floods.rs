@@ -210,7 +210,7 @@ async fn flood(
 
 /// Runs for 60 s with `WAXSEAL_FLOOD_SECONDS=60`, as every night does; for 2 s otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strangers_write_little_into_the_log_whatever_they_send() {
+async fn requests_without_credentials_write_few_log_lines() {
     let seconds = std::env::var("WAXSEAL_FLOOD_SECONDS").ok();
     let seconds = seconds.map_or(2, |seconds| seconds.parse().unwrap());
     let place = Place::new();

@@ -14,7 +14,7 @@ use waxseal::Session;
 use waxseal::http::presented::Carrier;
 
 use super::browser::{COOKIE, Jar, NOTHING, OWN_PAGE, cookie, jar, lineage, login, request};
-use super::common::{Answer, House};
+use super::common::{Answer, TestServer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const THEMES: [&str; 2] = ["theme=dark; Path=/", "seen=1"];
@@ -47,12 +47,12 @@ async fn refuse(_: Session) -> StatusCode {
     StatusCode::UNAUTHORIZED
 }
 
-fn app(house: &House) -> Router {
+fn app(server: &TestServer) -> Router {
     Router::new()
         .route("/must", get(must).post(must))
         .route("/may", get(may).post(may))
         .route("/refuse", get(refuse))
-        .with_state(house.waxseal.verifier())
+        .with_state(server.waxseal.verifier())
 }
 
 async fn ask(app: &Router, request: Request<Body>) -> Answer {
@@ -81,17 +81,17 @@ fn has_its_own_cookies(answer: &Answer) -> bool {
     })
 }
 
-async fn of_alice() -> (House, String) {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let token = login(&house, "alice").await;
-    (house, token)
+async fn of_alice() -> (TestServer, String) {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let token = login(&server, "alice").await;
+    (server, token)
 }
 
 #[tokio::test]
-async fn without_the_layer_a_cookie_is_not_read() {
-    let (house, token) = of_alice().await;
-    let app = app(&house);
+async fn a_cookie_is_ignored_without_the_layer() {
+    let (server, token) = of_alice().await;
+    let app = app(&server);
     for held in [&token, "nonsense", &format!("{token}; {COOKIE}={token}")] {
         for method in ["GET", "POST"] {
             let answer = by_cookie(&app, method, "/must", held).await;
@@ -117,14 +117,14 @@ async fn without_the_layer_a_cookie_is_not_read() {
 
 #[tokio::test]
 async fn below_the_layer_a_cookie_is_read_touched_and_kept_from_caches() {
-    let (house, token) = of_alice().await;
-    let app = app(&house).layer(house.waxseal.cookies());
+    let (server, token) = of_alice().await;
+    let app = app(&server).layer(server.waxseal.cookies());
     for path in ["/must", "/may"] {
         let answer = by_cookie(&app, "POST", path, &token).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(
             text(&answer),
-            format!("{} by cookie", lineage(&house, &token))
+            format!("{} by cookie", lineage(&server, &token))
         );
         assert_eq!(jar(&answer), Jar::Untouched);
         assert_eq!(answer.headers["cache-control"], "max-age=60");
@@ -132,14 +132,14 @@ async fn below_the_layer_a_cookie_is_read_touched_and_kept_from_caches() {
         let said = answer.headers["waxseal-session"].to_str().unwrap();
         assert!(said.starts_with("did=kept, "), "{said}");
     }
-    house.pass(MINUTE).await;
+    server.pass(MINUTE).await;
     for path in ["/must", "/may"] {
         let answer = by_cookie(&app, "GET", path, &token).await;
         let Jar::Set(touched) = jar(&answer) else {
             panic!("{answer:?}")
         };
         assert_ne!(touched, token);
-        assert_eq!(lineage(&house, &touched), lineage(&house, &token));
+        assert_eq!(lineage(&server, &touched), lineage(&server, &token));
         assert!(has_its_own_cookies(&answer), "{answer:?}");
         assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 3);
         let said = answer.headers["waxseal-session"].to_str().unwrap();
@@ -154,14 +154,14 @@ async fn below_the_layer_a_cookie_is_read_touched_and_kept_from_caches() {
 }
 
 #[tokio::test]
-async fn below_the_layer_a_bad_cookie_is_refused_also_where_none_is_needed() {
-    let (house, token) = of_alice().await;
-    let app = app(&house).layer(house.waxseal.cookies());
+async fn below_the_layer_a_bad_cookie_is_refused_where_credentials_are_optional() {
+    let (server, token) = of_alice().await;
+    let app = app(&server).layer(server.waxseal.cookies());
     let nobody = ask(&app, request("GET", "/may", NOTHING, &Value::Null)).await;
     assert_eq!(text(&nobody), "nobody");
     assert!(has_its_own_cookies(&nobody));
-    let dead = login(&house, "alice").await;
-    house.post("/logout", Some(&dead), None).await;
+    let dead = login(&server, "alice").await;
+    server.post("/logout", Some(&dead), None).await;
     for path in ["/must", "/may"] {
         for held in [&dead, "nonsense", ""] {
             let answer = by_cookie(&app, "GET", path, held).await;
@@ -187,7 +187,7 @@ async fn below_the_layer_a_bad_cookie_is_refused_also_where_none_is_needed() {
         let answer = ask(&app, request("POST", path, headers, &Value::Null)).await;
         assert_eq!(answer.status, 403);
     }
-    house.clock.advance(waxseal::embedded::MAX_STALENESS);
+    server.clock.advance(waxseal::embedded::MAX_STALENESS);
     for path in ["/must", "/may"] {
         let answer = by_cookie(&app, "GET", path, &token).await;
         assert_eq!(
@@ -200,13 +200,13 @@ async fn below_the_layer_a_bad_cookie_is_refused_also_where_none_is_needed() {
 /// The app may have its own reasons to answer 401.
 #[tokio::test]
 async fn an_apps_own_401_does_not_take_a_good_cookie_away() {
-    let (house, token) = of_alice().await;
-    let app = app(&house).layer(house.waxseal.cookies());
-    house.pass(MINUTE).await;
+    let (server, token) = of_alice().await;
+    let app = app(&server).layer(server.waxseal.cookies());
+    server.pass(MINUTE).await;
     let answer = by_cookie(&app, "GET", "/refuse", &token).await;
     assert_eq!(
         (answer.status.as_u16(), jar(&answer)),
         (401, Jar::Untouched)
     );
-    assert_eq!(house.verify(&token).await, 200);
+    assert_eq!(server.verify(&token).await, 200);
 }

@@ -14,38 +14,38 @@ use waxseal::time::Clock;
 use waxseal::time::Timestamp;
 
 use super::browser::{Jar, credentials, from_own_page, jar, lineage, listed, login, request, sql};
-use super::common::{Answer, House};
+use super::common::{Answer, TestServer};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn of_alice_and_bob() -> House {
-    let house = House::with(|settings| {
+async fn of_alice_and_bob() -> TestServer {
+    let server = TestServer::with(|settings| {
         settings.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
     })
     .await;
-    house.add_user("alice").await;
-    house.add_user("bob").await;
-    house
+    server.add_user("alice").await;
+    server.add_user("bob").await;
+    server
 }
 
 type Headers<'a> = &'a [(&'a str, &'a [u8])];
 
 /// Logs in from `peer` with these headers.
-async fn login_from(house: &House, peer: &str, headers: Headers<'_>) -> String {
+async fn login_from(server: &TestServer, peer: &str, headers: Headers<'_>) -> String {
     let body = credentials("alice", "bearer");
     let mut login = request("POST", "/login", headers.iter().copied(), &body);
     let peer = SocketAddr::new(peer.parse().unwrap(), 4711);
     login.extensions_mut().insert(ConnectInfo(peer));
-    let answer = house.send(login).await;
+    let answer = server.send(login).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["access_token"].as_str().unwrap().to_owned()
 }
 
-async fn end(house: &House, token: &str, id: &str) -> Answer {
+async fn end(server: &TestServer, token: &str, id: &str) -> Answer {
     let headers = [("authorization", format!("Bearer {token}"))];
     let path = format!("/sessions/{id}");
-    house
+    server
         .send(request("DELETE", &path, headers, &Value::Null))
         .await
 }
@@ -57,15 +57,15 @@ fn is_missing(answer: &Answer) {
     assert!(!answer.headers.contains_key("clear-site-data"));
 }
 
-async fn rows(house: &House, user: UserId) -> usize {
-    let store = open_store(&house.settings).await.unwrap();
+async fn rows(server: &TestServer, user: UserId) -> usize {
+    let store = open_store(&server.settings).await.unwrap();
     store.sessions(user, Timestamp::EPOCH).await.unwrap().len()
 }
 
 #[tokio::test]
 async fn a_user_sees_where_each_session_was_begun_the_newest_first() {
-    let house = of_alice_and_bob().await;
-    house.login("bob").await;
+    let server = of_alice_and_bob().await;
+    server.login("bob").await;
     let places: [(&str, Headers, Value); 5] = [
         (
             "203.0.113.7",
@@ -95,12 +95,12 @@ async fn a_user_sees_where_each_session_was_begun_the_newest_first() {
     ];
     let mut tokens = Vec::new();
     for (peer, headers, _) in &places {
-        tokens.push(login_from(&house, peer, headers).await);
-        house.pass(SECOND).await;
+        tokens.push(login_from(&server, peer, headers).await);
+        server.pass(SECOND).await;
     }
-    let by_cookie = login(&house, "alice").await;
+    let by_cookie = login(&server, "alice").await;
     for (current, token) in tokens.iter().enumerate() {
-        let answer = house.get("/sessions", token).await;
+        let answer = server.get("/sessions", token).await;
         let body = answer.json();
         assert_eq!(answer.headers["cache-control"], "no-store");
         let members: Vec<_> = body.as_object().unwrap().keys().collect();
@@ -108,7 +108,7 @@ async fn a_user_sees_where_each_session_was_begun_the_newest_first() {
         assert_eq!(body["username"], "alice");
         let sessions = body["sessions"].as_array().unwrap();
         assert_eq!(sessions.len(), places.len() + 1);
-        assert_eq!(sessions[0]["id"], lineage(&house, &by_cookie));
+        assert_eq!(sessions[0]["id"], lineage(&server, &by_cookie));
         assert_eq!(
             sessions[0]["address"],
             Value::Null,
@@ -117,7 +117,7 @@ async fn a_user_sees_where_each_session_was_begun_the_newest_first() {
         for (n, (_, _, place)) in places.iter().enumerate() {
             let listed = &sessions[places.len() - n];
             let expected = json!({
-                "id": lineage(&house, &tokens[n]),
+                "id": lineage(&server, &tokens[n]),
                 "created_at": format!("2027-01-15T08:00:0{n}Z"),
                 "expires_at": format!("2027-01-15T10:00:0{n}Z"),
                 "address": place[0],
@@ -127,7 +127,7 @@ async fn a_user_sees_where_each_session_was_begun_the_newest_first() {
             assert_eq!(*listed, expected);
         }
     }
-    let seen = from_own_page(&house, "GET", "/sessions", &by_cookie, Value::Null).await;
+    let seen = from_own_page(&server, "GET", "/sessions", &by_cookie, Value::Null).await;
     let current = |session: &&Value| session["current"] == true;
     let body = seen.json();
     let current: Vec<_> = body["sessions"]
@@ -137,12 +137,12 @@ async fn a_user_sees_where_each_session_was_begun_the_newest_first() {
         .filter(current)
         .collect();
     assert_eq!(current.len(), 1);
-    assert_eq!(current[0]["id"], lineage(&house, &by_cookie));
+    assert_eq!(current[0]["id"], lineage(&server, &by_cookie));
 }
 
 #[tokio::test]
-async fn of_a_browsers_name_is_kept_what_can_be_printed() {
-    let house = of_alice_and_bob().await;
+async fn only_printable_characters_of_a_user_agent_are_stored() {
+    let server = of_alice_and_bob().await;
     let script = r#"<script>alert("1")</script>'; DROP TABLE session; --\u0000${x}"#;
     let cases: [(&[u8], Value); 10] = [
         (b"", Value::Null),
@@ -168,8 +168,8 @@ async fn of_a_browsers_name_is_kept_what_can_be_printed() {
     ];
     let foreign = foreign.map(|name| (name, Value::Null));
     for (sent, kept) in cases.into_iter().chain(foreign) {
-        let token = login_from(&house, "203.0.113.7", &[("user-agent", sent)]).await;
-        let answer = house.get("/sessions", &token).await;
+        let token = login_from(&server, "203.0.113.7", &[("user-agent", sent)]).await;
+        let answer = server.get("/sessions", &token).await;
         assert_eq!(answer.headers["content-type"], "application/json");
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
         let body = answer.json();
@@ -177,71 +177,71 @@ async fn of_a_browsers_name_is_kept_what_can_be_printed() {
         let own = sessions.iter().find(|session| session["current"] == true);
         let name = String::from_utf8_lossy(sent).into_owned();
         assert_eq!(own.unwrap()["browser"], kept, "{name}");
-        end(&house, &token, &lineage(&house, &token)).await;
+        end(&server, &token, &lineage(&server, &token)).await;
     }
 }
 
 #[tokio::test]
 async fn a_user_ends_another_session_and_only_that() {
-    let house = of_alice_and_bob().await;
+    let server = of_alice_and_bob().await;
     let (here, there, third) = (
-        login(&house, "alice").await,
-        house.login("alice").await,
-        house.login("alice").await,
+        login(&server, "alice").await,
+        server.login("alice").await,
+        server.login("alice").await,
     );
-    let path = format!("/sessions/{}", lineage(&house, &there));
-    let answer = from_own_page(&house, "DELETE", &path, &here, Value::Null).await;
+    let path = format!("/sessions/{}", lineage(&server, &there));
+    let answer = from_own_page(&server, "DELETE", &path, &here, Value::Null).await;
     assert_eq!(answer.status, 204, "{answer:?}");
     assert!(answer.body.is_empty());
     assert_eq!(jar(&answer), Jar::Untouched);
     assert!(!answer.headers.contains_key("clear-site-data"));
-    assert_eq!(house.verify(&there).await, 401);
+    assert_eq!(server.verify(&there).await, 401);
     for token in [&here, &third] {
-        assert_eq!(house.verify(token).await, 200);
+        assert_eq!(server.verify(token).await, 200);
     }
-    let both = [lineage(&house, &third), lineage(&house, &here)];
-    let mut seen = listed(&house, &here).await;
+    let both = [lineage(&server, &third), lineage(&server, &here)];
+    let mut seen = listed(&server, &here).await;
     assert_eq!(seen.len(), 2);
     seen.sort();
     assert!(both.iter().all(|id| seen.contains(id)));
-    let twice = from_own_page(&house, "DELETE", &path, &here, Value::Null).await;
+    let twice = from_own_page(&server, "DELETE", &path, &here, Value::Null).await;
     is_missing(&twice);
-    let house = house.restart(|_| {}).await;
-    assert_eq!(house.verify(&there).await, 401);
+    let server = server.restart(|_| {}).await;
+    assert_eq!(server.verify(&there).await, 401);
 }
 
 #[tokio::test]
-async fn to_end_the_current_session_is_to_log_out() {
-    let house = of_alice_and_bob().await;
-    let (by_cookie, by_bearer) = (login(&house, "alice").await, house.login("alice").await);
-    let path = format!("/sessions/{}", lineage(&house, &by_cookie));
-    let answer = from_own_page(&house, "DELETE", &path, &by_cookie, Value::Null).await;
+async fn ending_the_current_session_logs_out() {
+    let server = of_alice_and_bob().await;
+    let (by_cookie, by_bearer) = (login(&server, "alice").await, server.login("alice").await);
+    let path = format!("/sessions/{}", lineage(&server, &by_cookie));
+    let answer = from_own_page(&server, "DELETE", &path, &by_cookie, Value::Null).await;
     assert_eq!((answer.status.as_u16(), jar(&answer)), (204, Jar::Cleared));
     assert_eq!(answer.headers["clear-site-data"], r#""cache""#);
-    assert_eq!(house.verify(&by_cookie).await, 401);
-    let again = from_own_page(&house, "DELETE", &path, &by_cookie, Value::Null).await;
+    assert_eq!(server.verify(&by_cookie).await, 401);
+    let again = from_own_page(&server, "DELETE", &path, &by_cookie, Value::Null).await;
     assert_eq!((again.status.as_u16(), jar(&again)), (401, Jar::Cleared));
-    let id = lineage(&house, &by_bearer);
-    let answer = end(&house, &by_bearer, &id).await;
+    let id = lineage(&server, &by_bearer);
+    let answer = end(&server, &by_bearer, &id).await;
     assert_eq!(
         (answer.status.as_u16(), jar(&answer)),
         (204, Jar::Untouched)
     );
-    assert_eq!(house.verify(&by_bearer).await, 401);
+    assert_eq!(server.verify(&by_bearer).await, 401);
 }
 
 #[tokio::test]
-async fn what_is_no_live_session_of_ones_own_is_not_found() {
-    let house = of_alice_and_bob().await;
-    let token = house.login("alice").await;
-    let bobs = house.login("bob").await;
-    let dead = house.login("alice").await;
-    let dead_id = lineage(&house, &dead);
-    house.post("/logout", Some(&dead), None).await;
-    let id = lineage(&house, &token);
+async fn only_live_sessions_of_the_user_are_found() {
+    let server = of_alice_and_bob().await;
+    let token = server.login("alice").await;
+    let bobs = server.login("bob").await;
+    let dead = server.login("alice").await;
+    let dead_id = lineage(&server, &dead);
+    server.post("/logout", Some(&dead), None).await;
+    let id = lineage(&server, &token);
     let swapped = format!("{}{}", &id[..35], if id.ends_with('0') { '1' } else { '0' });
     let malformed = [
-        lineage(&house, &bobs),
+        lineage(&server, &bobs),
         dead_id,
         swapped,
         format!("{id}.0"),
@@ -262,14 +262,14 @@ async fn what_is_no_live_session_of_ones_own_is_not_found() {
         "x".repeat(5000),
     ];
     for id in &malformed {
-        is_missing(&end(&house, &token, id).await);
+        is_missing(&end(&server, &token, id).await);
     }
     for odd in ["", "/", &format!("{id}/"), &format!("{id}/x")] {
-        is_missing(&end(&house, &token, odd).await);
+        is_missing(&end(&server, &token, odd).await);
     }
-    assert_eq!(end(&house, &token, "%ff").await.status, 400);
+    assert_eq!(end(&server, &token, "%ff").await.status, 400);
     for live in [&token, &bobs] {
-        assert_eq!(house.verify(live).await, 200);
+        assert_eq!(server.verify(live).await, 200);
     }
     let nobody = request(
         "DELETE",
@@ -277,155 +277,155 @@ async fn what_is_no_live_session_of_ones_own_is_not_found() {
         super::browser::NOTHING,
         &Value::Null,
     );
-    assert_eq!(house.send(nobody).await.code(), "no_credentials");
-    assert_eq!(house.verify(&token).await, 200);
+    assert_eq!(server.send(nobody).await.code(), "no_credentials");
+    assert_eq!(server.verify(&token).await, 200);
 }
 
 #[tokio::test]
-async fn what_was_cut_off_is_not_listed() {
-    let house = of_alice_and_bob().await;
-    let (here, there) = (login(&house, "alice").await, house.login("alice").await);
-    let bobs = house.login("bob").await;
-    let there_id = lineage(&house, &there);
+async fn sessions_ended_by_a_cut_off_are_not_listed() {
+    let server = of_alice_and_bob().await;
+    let (here, there) = (login(&server, "alice").await, server.login("alice").await);
+    let bobs = server.login("bob").await;
+    let there_id = lineage(&server, &there);
     let others = json!({ "scope": "others" });
-    let answer = from_own_page(&house, "POST", "/logout", &here, others).await;
+    let answer = from_own_page(&server, "POST", "/logout", &here, others).await;
     assert_eq!(answer.status, 204);
-    assert_eq!(listed(&house, &here).await, [lineage(&house, &here)]);
-    is_missing(&end(&house, &here, &there_id).await);
+    assert_eq!(listed(&server, &here).await, [lineage(&server, &here)]);
+    is_missing(&end(&server, &here, &there_id).await);
     let all = json!({ "scope": "all" });
-    from_own_page(&house, "POST", "/logout", &here, all).await;
-    let after = house.login("alice").await;
-    assert_eq!(listed(&house, &after).await, [lineage(&house, &after)]);
-    assert_eq!(listed(&house, &bobs).await, [lineage(&house, &bobs)]);
-    let bob = house.waxseal.verifier().verify(&bobs).unwrap().subject();
-    house.change_user(bob, UserChange::Disable).await;
-    house.waxseal.accounts().enable_user(bob).await.unwrap();
-    let bobs = house.login("bob").await;
-    assert_eq!(listed(&house, &bobs).await, [lineage(&house, &bobs)]);
+    from_own_page(&server, "POST", "/logout", &here, all).await;
+    let after = server.login("alice").await;
+    assert_eq!(listed(&server, &after).await, [lineage(&server, &after)]);
+    assert_eq!(listed(&server, &bobs).await, [lineage(&server, &bobs)]);
+    let bob = server.waxseal.verifier().verify(&bobs).unwrap().subject();
+    server.change_user(bob, UserChange::Disable).await;
+    server.waxseal.accounts().enable_user(bob).await.unwrap();
+    let bobs = server.login("bob").await;
+    assert_eq!(listed(&server, &bobs).await, [lineage(&server, &bobs)]);
 }
 
 #[tokio::test]
-async fn what_has_expired_or_idled_out_is_not_listed() {
-    let house = of_alice_and_bob().await;
-    let idle = house.login("alice").await;
-    let idle_id = lineage(&house, &idle);
+async fn expired_and_idle_sessions_are_not_listed() {
+    let server = of_alice_and_bob().await;
+    let idle = server.login("alice").await;
+    let idle_id = lineage(&server, &idle);
     // A session that is not used after its login can live until its renewal is overdue by the idle timeout.
-    house.pass(45 * MINUTE).await;
-    let watch = house.login("alice").await;
-    assert!(listed(&house, &watch).await.contains(&idle_id));
-    house.pass(5 * SECOND).await;
-    assert_eq!(listed(&house, &watch).await, [lineage(&house, &watch)]);
-    is_missing(&end(&house, &watch, &idle_id).await);
+    server.pass(45 * MINUTE).await;
+    let watch = server.login("alice").await;
+    assert!(listed(&server, &watch).await.contains(&idle_id));
+    server.pass(5 * SECOND).await;
+    assert_eq!(listed(&server, &watch).await, [lineage(&server, &watch)]);
+    is_missing(&end(&server, &watch, &idle_id).await);
 
     // A session in use is listed until its absolute end.
-    let house = of_alice_and_bob().await;
-    let mut used = house.login("alice").await;
-    let id = lineage(&house, &used);
+    let server = of_alice_and_bob().await;
+    let mut used = server.login("alice").await;
+    let id = lineage(&server, &used);
     for _ in 0..11 {
-        house.pass(10 * MINUTE).await;
-        let renewed = house.post("/session/renew", Some(&used), None).await;
+        server.pass(10 * MINUTE).await;
+        let renewed = server.post("/session/renew", Some(&used), None).await;
         used = renewed.json()["access_token"].as_str().unwrap().to_owned();
     }
-    house.pass(10 * MINUTE).await;
-    let watch = house.login("alice").await;
+    server.pass(10 * MINUTE).await;
+    let watch = server.login("alice").await;
     assert!(
-        listed(&house, &watch).await.contains(&id),
+        listed(&server, &watch).await.contains(&id),
         "within the leeway"
     );
-    house.pass(5 * SECOND).await;
-    assert_eq!(house.verify(&used).await, 401);
-    assert_eq!(listed(&house, &watch).await, [lineage(&house, &watch)]);
+    server.pass(5 * SECOND).await;
+    assert_eq!(server.verify(&used).await, 401);
+    assert_eq!(listed(&server, &watch).await, [lineage(&server, &watch)]);
 }
 
 #[tokio::test]
-async fn a_restart_forgets_no_session_and_the_end_does() {
-    let house = of_alice_and_bob().await;
-    let (first, second) = (house.login("alice").await, house.login("alice").await);
-    let alice = house.waxseal.verifier().verify(&first).unwrap().subject();
-    let before = listed(&house, &first).await;
-    let house = house.restart(|_| {}).await;
-    assert_eq!(listed(&house, &second).await, before);
-    house.post("/logout", Some(&first), None).await;
-    house.waxseal.compact().await.unwrap();
+async fn sessions_are_listed_after_a_restart_and_until_their_end() {
+    let server = of_alice_and_bob().await;
+    let (first, second) = (server.login("alice").await, server.login("alice").await);
+    let alice = server.waxseal.verifier().verify(&first).unwrap().subject();
+    let before = listed(&server, &first).await;
+    let server = server.restart(|_| {}).await;
+    assert_eq!(listed(&server, &second).await, before);
+    server.post("/logout", Some(&first), None).await;
+    server.waxseal.compact().await.unwrap();
     assert_eq!(
-        rows(&house, alice).await,
+        rows(&server, alice).await,
         1,
         "what is ended is forgotten, what lives is not"
     );
-    house.pass(120 * MINUTE + MAX_LEEWAY - SECOND).await;
-    house.waxseal.compact().await.unwrap();
-    assert_eq!(rows(&house, alice).await, 1);
-    house.pass(SECOND).await;
-    house.waxseal.compact().await.unwrap();
-    assert_eq!(rows(&house, alice).await, 0);
+    server.pass(120 * MINUTE + MAX_LEEWAY - SECOND).await;
+    server.waxseal.compact().await.unwrap();
+    assert_eq!(rows(&server, alice).await, 1);
+    server.pass(SECOND).await;
+    server.waxseal.compact().await.unwrap();
+    assert_eq!(rows(&server, alice).await, 0);
     // Deleting a user removes the rows at once.
-    house.login("alice").await;
-    assert_eq!(rows(&house, alice).await, 1);
-    house.change_user(alice, UserChange::Delete).await;
-    assert_eq!(rows(&house, alice).await, 0);
+    server.login("alice").await;
+    assert_eq!(rows(&server, alice).await, 1);
+    server.change_user(alice, UserChange::Delete).await;
+    assert_eq!(rows(&server, alice).await, 0);
 }
 
 #[tokio::test]
 async fn verification_needs_no_inventory_and_renewal_without_one_revives_nothing() {
-    let house = of_alice_and_bob().await;
-    let (mut bearer, mut by_cookie) = (house.login("alice").await, login(&house, "alice").await);
-    let dead = house.login("alice").await;
-    house.post("/logout", Some(&dead), None).await;
-    sql(&house, "DELETE FROM session").await;
-    assert_eq!(listed(&house, &bearer).await, [""; 0]);
+    let server = of_alice_and_bob().await;
+    let (mut bearer, mut by_cookie) = (server.login("alice").await, login(&server, "alice").await);
+    let dead = server.login("alice").await;
+    server.post("/logout", Some(&dead), None).await;
+    sql(&server, "DELETE FROM session").await;
+    assert_eq!(listed(&server, &bearer).await, [""; 0]);
     for token in [&bearer, &by_cookie] {
-        assert_eq!(house.verify(token).await, 200);
+        assert_eq!(server.verify(token).await, 200);
     }
-    assert_eq!(house.verify(&dead).await, 401);
-    let path = format!("/sessions/{}", lineage(&house, &by_cookie));
-    is_missing(&from_own_page(&house, "DELETE", &path, &by_cookie, Value::Null).await);
+    assert_eq!(server.verify(&dead).await, 401);
+    let path = format!("/sessions/{}", lineage(&server, &by_cookie));
+    is_missing(&from_own_page(&server, "DELETE", &path, &by_cookie, Value::Null).await);
     // A touch writes nothing and does not need the row.
     for _ in 0..2 {
-        house.pass(10 * MINUTE).await;
-        let touched = house.post("/session/renew", Some(&bearer), None).await;
+        server.pass(10 * MINUTE).await;
+        let touched = server.post("/session/renew", Some(&bearer), None).await;
         bearer = touched.json()["access_token"].as_str().unwrap().to_owned();
-        let touched = from_own_page(&house, "GET", "/session", &by_cookie, Value::Null).await;
+        let touched = from_own_page(&server, "GET", "/session", &by_cookie, Value::Null).await;
         let Jar::Set(token) = jar(&touched) else {
             panic!("{touched:?}")
         };
         by_cookie = token;
     }
-    house.pass(10 * MINUTE).await;
-    let due = house.post("/session/renew", Some(&bearer), None).await;
+    server.pass(10 * MINUTE).await;
+    let due = server.post("/session/renew", Some(&bearer), None).await;
     assert_eq!(
         (due.status.as_u16(), due.code().as_str()),
         (401, "invalid_token")
     );
-    let due = from_own_page(&house, "GET", "/session", &by_cookie, Value::Null).await;
+    let due = from_own_page(&server, "GET", "/session", &by_cookie, Value::Null).await;
     assert_eq!((due.status.as_u16(), jar(&due)), (200, Jar::Untouched));
     // The sessions expire at their usual time, and logout works as usual.
-    let answer = from_own_page(&house, "POST", "/logout", &by_cookie, Value::Null).await;
+    let answer = from_own_page(&server, "POST", "/logout", &by_cookie, Value::Null).await;
     assert_eq!((answer.status.as_u16(), jar(&answer)), (204, Jar::Cleared));
-    house.pass(5 * MINUTE + 5 * SECOND).await;
+    server.pass(5 * MINUTE + 5 * SECOND).await;
     for token in [&bearer, &by_cookie, &dead] {
-        assert_eq!(house.verify(token).await, 401);
+        assert_eq!(server.verify(token).await, 401);
     }
 }
 
 /// Otherwise somebody who knows the password could hide a session behind many logins, even expired ones.
 #[tokio::test]
 async fn a_live_session_is_seen_and_ended_however_many_were_begun_since() {
-    let house = of_alice_and_bob().await;
-    let hidden = house.login("alice").await;
-    let alice = house.waxseal.verifier().verify(&hidden).unwrap().subject();
-    let (id, at) = (lineage(&house, &hidden), house.clock.now().millis());
+    let server = of_alice_and_bob().await;
+    let hidden = server.login("alice").await;
+    let alice = server.waxseal.verifier().verify(&hidden).unwrap().subject();
+    let (id, at) = (lineage(&server, &hidden), server.clock.now().millis());
     let rows = format!(
         "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 500)
          INSERT INTO session (lineage, user, auth_time, session_expiry, generation, renew_at, grace_until, idle_end)
          SELECT printf('01a20636-65df-7d0c-a454-%012x', n), '{alice}', {at} + n, {at} + n, 0, {at} + n, 0, {at} + n FROM n"
     );
-    sql(&house, &rows).await;
-    house.pass(MINUTE).await;
-    let watch = house.login("alice").await;
+    sql(&server, &rows).await;
+    server.pass(MINUTE).await;
+    let watch = server.login("alice").await;
     assert!(
-        listed(&house, &watch).await.contains(&id),
+        listed(&server, &watch).await.contains(&id),
         "hidden behind 500 that are over"
     );
-    assert_eq!(end(&house, &watch, &id).await.status, 204);
-    assert_eq!(house.verify(&hidden).await, 401);
+    assert_eq!(end(&server, &watch, &id).await.status, 204);
+    assert_eq!(server.verify(&hidden).await, 401);
 }

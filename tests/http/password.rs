@@ -9,33 +9,42 @@ use waxseal::account::UserChange;
 use waxseal::id::SessionId;
 
 use super::browser::{Jar, from_own_page, jar, lineage, listed, login, request, sql};
-use super::common::{Answer, House, PASSWORD};
+use super::common::{Answer, PASSWORD, TestServer};
 
 pub const NEW: &str = "another horse entirely";
 
-pub async fn of_alice_and_bob() -> House {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    house.add_user("bob").await;
-    house
+pub async fn of_alice_and_bob() -> TestServer {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    server.add_user("bob").await;
+    server
 }
 
 pub fn change(current: &str, new: &str) -> Value {
     json!({ "current_password": current, "new_password": new })
 }
 
-pub async fn by_cookie(house: &House, token: &str, body: Value) -> Answer {
-    from_own_page(house, "POST", "/password", token, body).await
+pub async fn by_cookie(server: &TestServer, token: &str, body: Value) -> Answer {
+    from_own_page(server, "POST", "/password", token, body).await
 }
 
-pub fn id(house: &House, token: &str) -> SessionId {
-    house.waxseal.verifier().verify(token).unwrap().session_id()
+pub fn id(server: &TestServer, token: &str) -> SessionId {
+    server
+        .waxseal
+        .verifier()
+        .verify(token)
+        .unwrap()
+        .session_id()
 }
 
 /// Returns the status of a login with `password`.
-pub async fn logs_in(house: &House, name: &str, password: &str) -> u16 {
+pub async fn logs_in(server: &TestServer, name: &str, password: &str) -> u16 {
     let body = json!({ "username": name, "password": password });
-    house.post("/login", None, Some(body)).await.status.as_u16()
+    server
+        .post("/login", None, Some(body))
+        .await
+        .status
+        .as_u16()
 }
 
 /// Returns the token under which the session continues after a change.
@@ -76,48 +85,48 @@ fn says_no_secret(answer: &Answer, secrets: &[&str]) {
 #[tokio::test]
 async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
     for bearer in [false, true] {
-        let house = of_alice_and_bob().await;
-        let before = house.login("alice").await;
-        let mine = login(&house, "alice").await;
-        let after = login(&house, "alice").await;
-        let bobs = house.login("bob").await;
+        let server = of_alice_and_bob().await;
+        let before = server.login("alice").await;
+        let mine = login(&server, "alice").await;
+        let after = login(&server, "alice").await;
+        let bobs = server.login("bob").await;
         let answer = if bearer {
             let body = Some(change(PASSWORD, NEW));
-            house.post("/password", Some(&mine), body).await
+            server.post("/password", Some(&mine), body).await
         } else {
-            by_cookie(&house, &mine, change(PASSWORD, NEW)).await
+            by_cookie(&server, &mine, change(PASSWORD, NEW)).await
         };
         assert!(!answer.headers.contains_key("clear-site-data"));
         says_no_secret(&answer, &[PASSWORD, NEW, &mine]);
         let (was, mine) = (mine, new_token(&answer, bearer));
-        let (sid, before_sid) = (id(&house, &mine), answer.json()["session"]["id"].clone());
+        let (sid, before_sid) = (id(&server, &mine), answer.json()["session"]["id"].clone());
         assert_eq!((sid.generation, before_sid), (1, json!(sid.to_string())));
-        assert_eq!(house.verify(&was).await, 401);
+        assert_eq!(server.verify(&was).await, 401);
         for token in [&before, &after] {
-            assert_eq!(house.verify(token).await, 401);
+            assert_eq!(server.verify(token).await, 401);
         }
         for token in [&mine, &bobs] {
-            assert_eq!(house.verify(token).await, 200);
+            assert_eq!(server.verify(token).await, 200);
         }
-        assert_eq!(listed(&house, &mine).await, [lineage(&house, &mine)]);
-        assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
-        assert_eq!(logs_in(&house, "alice", NEW).await, 200);
-        assert_eq!(logs_in(&house, "bob", PASSWORD).await, 200);
+        assert_eq!(listed(&server, &mine).await, [lineage(&server, &mine)]);
+        assert_eq!(logs_in(&server, "alice", PASSWORD).await, 401);
+        assert_eq!(logs_in(&server, "alice", NEW).await, 200);
+        assert_eq!(logs_in(&server, "bob", PASSWORD).await, 200);
         // After a restart too.
-        let house = house.restart(|_| {}).await;
-        assert_eq!(house.verify(&mine).await, 200);
+        let server = server.restart(|_| {}).await;
+        assert_eq!(server.verify(&mine).await, 200);
         for token in [&was, &before, &after] {
-            assert_eq!(house.verify(token).await, 401);
+            assert_eq!(server.verify(token).await, 401);
         }
-        assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
-        assert_eq!(logs_in(&house, "alice", NEW).await, 200);
+        assert_eq!(logs_in(&server, "alice", PASSWORD).await, 401);
+        assert_eq!(logs_in(&server, "alice", NEW).await, 200);
     }
 }
 
 #[tokio::test]
 async fn a_wrong_current_password_changes_nothing_and_costs_no_session() {
-    let house = of_alice_and_bob().await;
-    let (mine, other) = (login(&house, "alice").await, house.login("alice").await);
+    let server = of_alice_and_bob().await;
+    let (mine, other) = (login(&server, "alice").await, server.login("alice").await);
     for wrong in [
         "",
         "wrong",
@@ -129,7 +138,7 @@ async fn a_wrong_current_password_changes_nothing_and_costs_no_session() {
     ] {
         // The new password is not checked if the current one is wrong.
         for new in [NEW, "shorter", "12345678", &"x".repeat(2000)] {
-            let answer = by_cookie(&house, &mine, change(wrong, new)).await;
+            let answer = by_cookie(&server, &mine, change(wrong, new)).await;
             assert_eq!(answer.status, 403, "{wrong:?}: {answer:?}");
             assert_eq!(answer.code(), "wrong_password");
             assert_eq!(jar(&answer), Jar::Untouched);
@@ -139,16 +148,16 @@ async fn a_wrong_current_password_changes_nothing_and_costs_no_session() {
         }
     }
     for token in [&mine, &other] {
-        assert_eq!(house.verify(token).await, 200);
+        assert_eq!(server.verify(token).await, 200);
     }
-    assert_eq!(logs_in(&house, "alice", PASSWORD).await, 200);
+    assert_eq!(logs_in(&server, "alice", PASSWORD).await, 200);
 }
 
 #[tokio::test]
 async fn a_password_is_long_enough_and_uncommon_and_no_more_is_asked_of_it() {
-    let house = of_alice_and_bob().await;
-    house.add_user("wilhelmina").await;
-    let mine = login(&house, "wilhelmina").await;
+    let server = of_alice_and_bob().await;
+    server.add_user("wilhelmina").await;
+    let mine = login(&server, "wilhelmina").await;
     let common = "too common";
     let expected = "made from the username";
     let short = "at least 8 characters";
@@ -180,7 +189,7 @@ async fn a_password_is_long_enough_and_uncommon_and_no_more_is_asked_of_it() {
         ("Issuer@2024", expected),
     ];
     for (new, why) in not {
-        let answer = by_cookie(&house, &mine, change(PASSWORD, new)).await;
+        let answer = by_cookie(&server, &mine, change(PASSWORD, new)).await;
         assert_eq!(answer.status, 400, "{new:?}: {answer:?}");
         assert_eq!(answer.code(), "unacceptable_password", "{new:?}");
         let detail = answer.json()["detail"].as_str().unwrap().to_owned();
@@ -190,7 +199,7 @@ async fn a_password_is_long_enough_and_uncommon_and_no_more_is_asked_of_it() {
             says_no_secret(&answer, &[new, PASSWORD, &mine]);
         }
     }
-    assert_eq!(logs_in(&house, "wilhelmina", PASSWORD).await, 200);
+    assert_eq!(logs_in(&server, "wilhelmina", PASSWORD).await, 200);
     let mixed = |n: u32| n * n * 31 + n * 7919;
     let two_bytes_each = |length: u32| {
         let letter = |n| char::from_u32(0x400 + mixed(n) % 256).unwrap();
@@ -221,16 +230,16 @@ async fn a_password_is_long_enough_and_uncommon_and_no_more_is_asked_of_it() {
     ];
     let (mut current, mut mine) = (PASSWORD, mine);
     for new in good {
-        let answer = by_cookie(&house, &mine, change(current, new)).await;
+        let answer = by_cookie(&server, &mine, change(current, new)).await;
         assert_eq!(answer.status, 200, "{new:?}: {answer:?}");
         mine = new_token(&answer, false);
-        assert_eq!(logs_in(&house, "wilhelmina", new).await, 200, "{new:?}");
-        assert_eq!(logs_in(&house, "wilhelmina", current).await, 401);
+        assert_eq!(logs_in(&server, "wilhelmina", new).await, 200, "{new:?}");
+        assert_eq!(logs_in(&server, "wilhelmina", current).await, 401);
         // Nothing is truncated or trimmed.
         let mut less = new.to_owned();
         less.pop();
         for near in [less.as_str(), &format!("{new} "), &format!(" {new}")] {
-            let status = logs_in(&house, "wilhelmina", near).await;
+            let status = logs_in(&server, "wilhelmina", near).await;
             assert!([400, 401].contains(&status), "{near:?}");
         }
         current = new;
@@ -239,8 +248,8 @@ async fn a_password_is_long_enough_and_uncommon_and_no_more_is_asked_of_it() {
 
 #[tokio::test]
 async fn a_body_that_is_not_what_the_resource_takes_changes_nothing() {
-    let house = of_alice_and_bob().await;
-    let mine = login(&house, "alice").await;
+    let server = of_alice_and_bob().await;
+    let mine = login(&server, "alice").await;
     let good = change(PASSWORD, NEW).to_string();
     let more = |member: &str| good.replace('}', &format!(",{member}}}"));
     let bodies = [
@@ -276,7 +285,7 @@ async fn a_body_that_is_not_what_the_resource_takes_changes_nothing() {
             let ask = Request::post("/password")
                 .header("authorization", format!("Bearer {mine}"))
                 .header("content-type", kind);
-            let answer = house
+            let answer = server
                 .send(ask.body(Body::from(body.clone())).unwrap())
                 .await;
             let other_type = kind == "text/plain" && !body.is_empty();
@@ -291,7 +300,7 @@ async fn a_body_that_is_not_what_the_resource_takes_changes_nothing() {
         }
     }
     let long = change(PASSWORD, &"x".repeat(17_000));
-    let answer = by_cookie(&house, &mine, long).await;
+    let answer = by_cookie(&server, &mine, long).await;
     assert_eq!(
         (answer.status.as_u16(), jar(&answer)),
         (413, Jar::Untouched)
@@ -303,32 +312,32 @@ async fn a_body_that_is_not_what_the_resource_takes_changes_nothing() {
         super::browser::NOTHING,
         &change(PASSWORD, NEW),
     );
-    assert_eq!(house.send(nobody).await.code(), "no_credentials");
-    assert_eq!(house.verify(&mine).await, 200);
+    assert_eq!(server.send(nobody).await.code(), "no_credentials");
+    assert_eq!(server.verify(&mine).await, 200);
     for name in ["alice", "bob"] {
-        assert_eq!(logs_in(&house, name, PASSWORD).await, 200);
+        assert_eq!(logs_in(&server, name, PASSWORD).await, 200);
     }
 }
 
 /// Without the check, the second of two that read the same old password would overwrite the first's change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_changes_at_once_one_wins() {
+async fn one_of_two_concurrent_password_changes_succeeds() {
     for round in 0..20 {
-        let house = of_alice_and_bob().await;
-        let first = house.login("alice").await;
+        let server = of_alice_and_bob().await;
+        let first = server.login("alice").await;
         let second = if round % 2 == 0 {
             first.clone()
         } else {
-            house.login("alice").await
+            server.login("alice").await
         };
         let passwords = ["the first horse entirely", "the second horse entirely"];
         let (one, two) = tokio::join!(
-            house.post(
+            server.post(
                 "/password",
                 Some(&first),
                 Some(change(PASSWORD, passwords[0]))
             ),
-            house.post(
+            server.post(
                 "/password",
                 Some(&second),
                 Some(change(PASSWORD, passwords[1]))
@@ -347,13 +356,13 @@ async fn of_two_changes_at_once_one_wins() {
             .iter()
             .zip(passwords.iter().zip([(&one, &first), (&two, &second)]))
         {
-            let status = logs_in(&house, "alice", password).await;
+            let status = logs_in(&server, "alice", password).await;
             assert_eq!(status == 200, *won, "{round}");
             // In the session that changed the password, only the new token stays valid.
-            assert_eq!(house.verify(token).await, 401, "{round}");
+            assert_eq!(server.verify(token).await, 401, "{round}");
             if *won {
                 let token = new_token(answer, true);
-                assert_eq!(house.verify(&token).await, 200, "{round}");
+                assert_eq!(server.verify(&token).await, 200, "{round}");
             } else {
                 let code = answer.code();
                 assert!(
@@ -362,15 +371,15 @@ async fn of_two_changes_at_once_one_wins() {
                 );
             }
         }
-        assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
+        assert_eq!(logs_in(&server, "alice", PASSWORD).await, 401);
     }
 }
 
 /// A login that read the old password before the change must not be alive afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_with_the_old_password_that_races_the_change_loses() {
-    let house = of_alice_and_bob().await;
-    let mut mine = house.login("alice").await;
+    let server = of_alice_and_bob().await;
+    let mut mine = server.login("alice").await;
     let passwords = [PASSWORD, NEW];
     for round in 0..20 {
         let (current, new) = (passwords[round % 2], passwords[(round + 1) % 2]);
@@ -378,12 +387,12 @@ async fn a_login_with_the_old_password_that_races_the_change_loses() {
         let logins = async {
             let mut answers = Vec::new();
             for _ in 0..4 {
-                answers.push(house.post("/login", None, Some(old.clone())).await);
+                answers.push(server.post("/login", None, Some(old.clone())).await);
             }
             answers
         };
         let (changed, answers) = tokio::join!(
-            house.post("/password", Some(&mine), Some(change(current, new))),
+            server.post("/password", Some(&mine), Some(change(current, new))),
             logins
         );
         mine = new_token(&changed, true);
@@ -391,52 +400,52 @@ async fn a_login_with_the_old_password_that_races_the_change_loses() {
             if answer.status == 200 {
                 let body = answer.json();
                 let token = body["access_token"].as_str().unwrap();
-                assert_eq!(house.verify(token).await, 401, "{round}");
+                assert_eq!(server.verify(token).await, 401, "{round}");
             } else {
                 assert_eq!(answer.status, 401, "{round}");
             }
         }
-        assert_eq!(house.verify(&mine).await, 200, "{round}");
+        assert_eq!(server.verify(&mine).await, 200, "{round}");
     }
 }
 
 #[tokio::test]
-async fn a_change_that_could_not_be_written_is_none() {
-    let house = of_alice_and_bob().await;
-    let (mine, other) = (login(&house, "alice").await, house.login("alice").await);
+async fn a_password_change_that_is_not_written_has_no_effect() {
+    let server = of_alice_and_bob().await;
+    let (mine, other) = (login(&server, "alice").await, server.login("alice").await);
     let trigger = "CREATE TRIGGER full BEFORE INSERT ON revocation
         BEGIN SELECT RAISE(ABORT, 'full'); END";
-    sql(&house, trigger).await;
-    let answer = by_cookie(&house, &mine, change(PASSWORD, NEW)).await;
+    sql(&server, trigger).await;
+    let answer = by_cookie(&server, &mine, change(PASSWORD, NEW)).await;
     assert_eq!(
         (answer.status.as_u16(), jar(&answer)),
         (503, Jar::Untouched)
     );
     assert_eq!(answer.headers["retry-after"], "1");
     says_no_secret(&answer, &[PASSWORD, NEW, "full"]);
-    sql(&house, "DROP TRIGGER full").await;
+    sql(&server, "DROP TRIGGER full").await;
     for token in [&mine, &other] {
-        assert_eq!(house.verify(token).await, 200);
+        assert_eq!(server.verify(token).await, 200);
     }
-    assert_eq!(logs_in(&house, "alice", NEW).await, 401);
-    assert_eq!(logs_in(&house, "alice", PASSWORD).await, 200);
-    let answer = by_cookie(&house, &mine, change(PASSWORD, NEW)).await;
+    assert_eq!(logs_in(&server, "alice", NEW).await, 401);
+    assert_eq!(logs_in(&server, "alice", PASSWORD).await, 200);
+    let answer = by_cookie(&server, &mine, change(PASSWORD, NEW)).await;
     assert_eq!(answer.status, 200);
 }
 
 #[tokio::test]
 async fn all_sessions_of_a_user_who_is_disabled_or_deleted_end_at_once() {
     for what in [UserChange::Disable, UserChange::Delete] {
-        let house = of_alice_and_bob().await;
-        let tokens = [login(&house, "alice").await, house.login("alice").await];
-        let bobs = house.login("bob").await;
-        let alice = house
+        let server = of_alice_and_bob().await;
+        let tokens = [login(&server, "alice").await, server.login("alice").await];
+        let bobs = server.login("bob").await;
+        let alice = server
             .waxseal
             .verifier()
             .verify(&tokens[0])
             .unwrap()
             .subject();
-        house.change_user(alice, what.clone()).await;
+        server.change_user(alice, what.clone()).await;
         for token in &tokens {
             for (method, path) in [
                 ("GET", "/session"),
@@ -451,7 +460,7 @@ async fn all_sessions_of_a_user_who_is_disabled_or_deleted_end_at_once() {
                 } else {
                     Value::Null
                 };
-                let held = from_own_page(&house, method, path, token, body.clone()).await;
+                let held = from_own_page(&server, method, path, token, body.clone()).await;
                 // A proxy calls `/verify` and drops the answer.
                 let left = match path {
                     "/verify" => Jar::Untouched,
@@ -460,26 +469,26 @@ async fn all_sessions_of_a_user_who_is_disabled_or_deleted_end_at_once() {
                 assert_eq!((held.status.as_u16(), jar(&held)), (401, left));
                 assert_eq!(held.code(), "invalid_token");
                 let bearer = [("authorization", format!("Bearer {token}"))];
-                let sent = house.send(request(method, path, bearer, &body)).await;
+                let sent = server.send(request(method, path, bearer, &body)).await;
                 assert_eq!((sent.status.as_u16(), jar(&sent)), (401, Jar::Untouched));
                 assert_eq!(sent.code(), "invalid_token");
             }
         }
-        assert_eq!(house.verify(&bobs).await, 200);
-        assert_eq!(logs_in(&house, "alice", PASSWORD).await, 401);
+        assert_eq!(server.verify(&bobs).await, 200);
+        assert_eq!(logs_in(&server, "alice", PASSWORD).await, 401);
         // Neither a new user of the same name, nor enabling the user again, nor a restart revives the tokens.
-        house.pass(Duration::from_secs(1)).await;
+        server.pass(Duration::from_secs(1)).await;
         if matches!(what, UserChange::Delete) {
-            house.add_user("alice").await;
+            server.add_user("alice").await;
         } else {
-            let enabled = house.waxseal.accounts().enable_user(alice).await.unwrap();
+            let enabled = server.waxseal.accounts().enable_user(alice).await.unwrap();
             assert!(enabled);
         }
-        let house = house.restart(|_| {}).await;
-        assert_eq!(logs_in(&house, "alice", PASSWORD).await, 200);
+        let server = server.restart(|_| {}).await;
+        assert_eq!(logs_in(&server, "alice", PASSWORD).await, 200);
         for token in &tokens {
-            assert_eq!(house.verify(token).await, 401, "{what:?}");
+            assert_eq!(server.verify(token).await, 401, "{what:?}");
         }
-        assert_eq!(house.verify(&bobs).await, 200);
+        assert_eq!(server.verify(&bobs).await, 200);
     }
 }

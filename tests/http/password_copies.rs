@@ -6,7 +6,7 @@ use serde_json::Value;
 use waxseal::time::Clock;
 
 use super::browser::{Jar, credentials, from_own_page, jar, lineage, request};
-use super::common::{House, PASSWORD};
+use super::common::{PASSWORD, TestServer};
 use super::password::{NEW, by_cookie, change, id, logs_in, new_token, of_alice_and_bob};
 
 /// Every way to present a copy of the token.
@@ -29,13 +29,13 @@ const WAYS: [(&str, &str, bool); 12] = [
 #[tokio::test]
 async fn a_copy_of_the_old_token_gains_nothing_and_ends_nothing() {
     for bearer in [false, true] {
-        let mut house = of_alice_and_bob().await;
-        let copy = house.login("alice").await;
-        let lineage = lineage(&house, &copy);
+        let mut server = of_alice_and_bob().await;
+        let copy = server.login("alice").await;
+        let lineage = lineage(&server, &copy);
         let body = change(PASSWORD, NEW);
         let answer = match bearer {
-            true => house.post("/password", Some(&copy), Some(body)).await,
-            false => by_cookie(&house, &copy, body).await,
+            true => server.post("/password", Some(&copy), Some(body)).await,
+            false => by_cookie(&server, &copy, body).await,
         };
         let mine = new_token(&answer, bearer);
         for again in [
@@ -45,14 +45,14 @@ async fn a_copy_of_the_old_token_gains_nothing_and_ends_nothing() {
             "later",
         ] {
             match again {
-                "after a restart" => house = house.restart(|_| {}).await,
+                "after a restart" => server = server.restart(|_| {}).await,
                 "by a clock that was set back" => {
-                    let start = house.clock.now();
-                    house
+                    let start = server.clock.now();
+                    server
                         .clock
                         .step_to(start.minus(Duration::from_millis(1500)));
                 }
-                "later" => house.pass(Duration::from_secs(100)).await,
+                "later" => server.pass(Duration::from_secs(100)).await,
                 _ => {}
             }
             for (method, path, by_bearer) in WAYS {
@@ -68,33 +68,33 @@ async fn a_copy_of_the_old_token_gains_nothing_and_ends_nothing() {
                 };
                 let presented = if by_bearer {
                     let bearer = [("authorization", format!("Bearer {copy}"))];
-                    house.send(request(method, path, bearer, &body)).await
+                    server.send(request(method, path, bearer, &body)).await
                 } else {
-                    from_own_page(&house, method, path, &copy, body).await
+                    from_own_page(&server, method, path, &copy, body).await
                 };
                 assert_eq!(presented.status, 401, "{what}: {presented:?}");
                 assert_eq!(presented.code(), "invalid_token", "{what}");
                 // The browser may already hold the new cookie.
                 assert_eq!(jar(&presented), Jar::Untouched, "{what}");
-                assert_eq!(house.verify(&mine).await, 200, "{what}");
+                assert_eq!(server.verify(&mine).await, 200, "{what}");
             }
             // A login with the copied cookie ends only the session that it replaces.
             let body = credentials("bob", "cookie");
-            let login = from_own_page(&house, "POST", "/login", &copy, body).await;
+            let login = from_own_page(&server, "POST", "/login", &copy, body).await;
             assert_eq!(login.status, 200, "{login:?}");
-            assert_eq!(house.verify(&mine).await, 200, "{again}");
+            assert_eq!(server.verify(&mine).await, 200, "{again}");
         }
-        assert_eq!(logs_in(&house, "alice", NEW).await, 200);
+        assert_eq!(logs_in(&server, "alice", NEW).await, 200);
         // The session continues like any other: it is touched, and renewed with a grace.
         let mut mine = mine;
         for (seconds, generation) in [(700, 1), (700, 1), (700, 2)] {
-            house.pass(Duration::from_secs(seconds)).await;
-            let visit = from_own_page(&house, "GET", "/session", &mine, Value::Null).await;
+            server.pass(Duration::from_secs(seconds)).await;
+            let visit = from_own_page(&server, "GET", "/session", &mine, Value::Null).await;
             let Jar::Set(token) = jar(&visit) else {
                 panic!("{visit:?}")
             };
-            assert_eq!(id(&house, &token).generation, generation);
-            assert_eq!(house.verify(&mine).await, 200);
+            assert_eq!(id(&server, &token).generation, generation);
+            assert_eq!(server.verify(&mine).await, 200);
             mine = token;
         }
     }
@@ -103,24 +103,24 @@ async fn a_copy_of_the_old_token_gains_nothing_and_ends_nothing() {
 /// A thief with a copy renews it as fast as possible while the owner changes the password.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_copied_token_is_refused_after_a_hundred_of_a_hundred_changes() {
-    let house = House::with(|settings| {
+    let server = TestServer::with(|settings| {
         settings.timeouts.renewal = Duration::from_secs(60);
         settings.timeouts.touch_interval = Duration::from_secs(1);
     });
-    let house = house.await;
-    house.add_user("alice").await;
+    let server = server.await;
+    server.add_user("alice").await;
     let passwords = [PASSWORD, NEW];
-    let mut mine = house.login("alice").await;
+    let mut mine = server.login("alice").await;
     for round in 0..100 {
         // In every other round a renewal is due, and the thief may be the first to get the next session ID.
         let pause = if round % 2 == 0 { 61 } else { 2 };
-        house.pass(Duration::from_secs(pause)).await;
+        server.pass(Duration::from_secs(pause)).await;
         let (current, new) = (passwords[round % 2], passwords[(round + 1) % 2]);
-        let change = house.post("/password", Some(&mine), Some(change(current, new)));
+        let change = server.post("/password", Some(&mine), Some(change(current, new)));
         let steal = async {
             let mut gained = Vec::new();
             for _ in 0..3 {
-                let answer = house.post("/session/renew", Some(&mine), None).await;
+                let answer = server.post("/session/renew", Some(&mine), None).await;
                 if answer.status == 200 {
                     gained.push(new_token(&answer, true));
                 }
@@ -131,10 +131,10 @@ async fn the_copied_token_is_refused_after_a_hundred_of_a_hundred_changes() {
         let (changed, gained) = tokio::join!(change, steal);
         let was = std::mem::replace(&mut mine, new_token(&changed, true));
         for copy in gained.iter().chain([&was]) {
-            assert_eq!(house.verify(copy).await, 401, "{round}");
-            let renewed = house.post("/session/renew", Some(copy), None).await;
+            assert_eq!(server.verify(copy).await, 401, "{round}");
+            let renewed = server.post("/session/renew", Some(copy), None).await;
             assert_eq!(renewed.status, 401, "{round}");
         }
-        assert_eq!(house.verify(&mine).await, 200, "{round}");
+        assert_eq!(server.verify(&mine).await, 200, "{round}");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use waxseal::http::problem::Problem;
 use waxseal::issuer::SignUpError;
 
-use super::common::{Answer, House, PASSWORD};
+use super::common::{Answer, PASSWORD, TestServer};
 
 /// Returns the answer that the caller of a handler gets.
 async fn told(error: SignUpError) -> Answer {
@@ -19,20 +19,20 @@ async fn told(error: SignUpError) -> Answer {
 }
 
 #[tokio::test]
-async fn who_signs_up_logs_in_at_once() {
-    let house = House::new().await;
-    let user = house.waxseal.sign_up(" Alice\t", PASSWORD).await.unwrap();
+async fn a_new_user_can_log_in_at_once() {
+    let server = TestServer::new().await;
+    let user = server.waxseal.sign_up(" Alice\t", PASSWORD).await.unwrap();
     assert_eq!(user.username.as_str(), "alice");
     assert!(user.enabled);
-    let token = house.login("alice").await;
-    let session = house.get("/session", &token).await;
+    let token = server.login("alice").await;
+    let session = server.get("/session", &token).await;
     assert_eq!(session.json()["subject"], json!(user.id));
 }
 
 #[tokio::test]
-async fn who_is_refused_is_told_why_and_nobody_was_added() {
-    let house = House::new().await;
-    house.waxseal.sign_up("alice", PASSWORD).await.unwrap();
+async fn a_refused_sign_up_says_why_and_adds_no_user() {
+    let server = TestServer::new().await;
+    server.waxseal.sign_up("alice", PASSWORD).await.unwrap();
     let long = "a".repeat(65);
     for (username, password, status, code) in [
         ("", PASSWORD, 400, "unacceptable_username"),
@@ -49,7 +49,11 @@ async fn who_is_refused_is_told_why_and_nobody_was_added() {
         ("alice", PASSWORD, 409, "username_taken"),
         ("ALICE ", "another horse battery", 409, "username_taken"),
     ] {
-        let error = house.waxseal.sign_up(username, password).await.unwrap_err();
+        let error = server
+            .waxseal
+            .sign_up(username, password)
+            .await
+            .unwrap_err();
         let said = error.to_string();
         assert_eq!(format!("{error:?}"), said);
         assert!(password.is_empty() || !said.contains(password), "{said}");
@@ -60,16 +64,16 @@ async fn who_is_refused_is_told_why_and_nobody_was_added() {
             "{username:?}"
         );
     }
-    assert_eq!(house.waxseal.accounts().users().await.unwrap().len(), 1);
+    assert_eq!(server.waxseal.accounts().users().await.unwrap().len(), 1);
     // The first user's password stays in force.
-    house.login("alice").await;
+    server.login("alice").await;
 }
 
 #[tokio::test]
-async fn a_random_password_can_be_set_and_is_another_each_time() {
-    let house = House::new().await;
-    let [one, other] = [(); 2].map(|()| house.waxseal.random_password());
+async fn random_passwords_differ_and_can_be_set() {
+    let server = TestServer::new().await;
+    let [one, other] = [(); 2].map(|()| server.waxseal.random_password());
     assert_ne!(one, other);
     assert_eq!(one.len(), 22);
-    house.waxseal.sign_up("admin", one).await.unwrap();
+    server.waxseal.sign_up("admin", one).await.unwrap();
 }

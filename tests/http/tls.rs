@@ -95,7 +95,7 @@ fn served(server: &Server) -> String {
 }
 
 #[test]
-fn it_speaks_tls_1_2_and_1_3_with_http_2_and_nothing_older() {
+fn tls_1_2_and_1_3_with_http_2_are_accepted_and_nothing_older() {
     let (place, pair) = (Place::new(), Pair::new(30));
     place.add_user("alice");
     let server = Server::start(serve(&place, &pair.certificate, &pair.key));

@@ -5,18 +5,18 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::browser::{Jar, cookie, from_own_page, jar, login, request};
-use super::common::House;
+use super::common::TestServer;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn of_alice() -> House {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    house
+async fn of_alice() -> TestServer {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    server
 }
 
-async fn entries(house: &House) -> usize {
-    house
+async fn entries(server: &TestServer) -> usize {
+    server
         .waxseal
         .log()
         .read(0, 100)
@@ -30,50 +30,50 @@ async fn entries(house: &House) -> usize {
 /// theft.
 #[tokio::test]
 async fn a_proxy_that_asks_changes_nothing() {
-    let house = of_alice().await;
-    let mut token = login(&house, "alice").await;
+    let server = of_alice().await;
+    let mut token = login(&server, "alice").await;
     for minute in 0..40 {
-        let asked = from_own_page(&house, "GET", "/verify", &token, Value::Null).await;
+        let asked = from_own_page(&server, "GET", "/verify", &token, Value::Null).await;
         assert_eq!((asked.status.as_u16(), jar(&asked)), (200, Jar::Untouched));
         assert!(!asked.headers.contains_key("waxseal-session"));
-        assert_eq!(entries(&house).await, usize::from(minute > 30), "{minute}");
+        assert_eq!(entries(&server).await, usize::from(minute > 30), "{minute}");
         if minute % 10 == 0 && minute > 0 {
-            let page = from_own_page(&house, "GET", "/session", &token, Value::Null).await;
+            let page = from_own_page(&server, "GET", "/session", &token, Value::Null).await;
             let Jar::Set(next) = jar(&page) else {
                 panic!("{page:?}")
             };
             token = next;
         }
-        house.pass(MINUTE).await;
+        server.pass(MINUTE).await;
     }
 }
 
 #[tokio::test]
 async fn a_superseded_cookie_at_a_proxy_is_a_plain_401() {
-    let house = of_alice().await;
-    let first = login(&house, "alice").await;
+    let server = of_alice().await;
+    let first = login(&server, "alice").await;
     let mut token = first;
     let mut old = String::new();
     for _ in 0..3 {
-        house.pass(10 * MINUTE).await;
-        let page = from_own_page(&house, "GET", "/session", &token, Value::Null).await;
+        server.pass(10 * MINUTE).await;
+        let page = from_own_page(&server, "GET", "/session", &token, Value::Null).await;
         let Jar::Set(next) = jar(&page) else {
             panic!("{page:?}")
         };
         old = std::mem::replace(&mut token, next);
     }
-    house.pass(MINUTE).await;
-    let before = entries(&house).await;
-    let asked = from_own_page(&house, "GET", "/verify", &old, Value::Null).await;
+    server.pass(MINUTE).await;
+    let before = entries(&server).await;
+    let asked = from_own_page(&server, "GET", "/verify", &old, Value::Null).await;
     assert_eq!((asked.status.as_u16(), jar(&asked)), (401, Jar::Untouched));
-    assert_eq!(entries(&house).await, before);
-    assert_eq!(house.verify(&token).await, 200);
+    assert_eq!(entries(&server).await, before);
+    assert_eq!(server.verify(&token).await, 200);
 }
 
 #[tokio::test]
-async fn a_proxy_that_says_what_it_asks_about_has_cross_site_requests_refused() {
-    let house = of_alice().await;
-    let token = login(&house, "alice").await;
+async fn a_proxy_that_forwards_method_and_origin_gets_cross_site_requests_refused() {
+    let server = of_alice().await;
+    let token = login(&server, "alice").await;
     for name in ["x-original-method", "x-forwarded-method"] {
         for (method, site, status) in [
             ("GET", "cross-site", 200),
@@ -92,7 +92,7 @@ async fn a_proxy_that_says_what_it_asks_about_has_cross_site_requests_refused() 
                 ("sec-fetch-site", site.to_owned()),
                 (name, method.to_owned()),
             ];
-            let answer = house
+            let answer = server
                 .send(request("GET", "/verify", headers, &Value::Null))
                 .await;
             assert_eq!(answer.status, status, "{name}: {method:?} from {site}");
@@ -101,7 +101,7 @@ async fn a_proxy_that_says_what_it_asks_about_has_cross_site_requests_refused() 
                 ("sec-fetch-site", site.to_owned()),
                 (name, method.to_owned()),
             ];
-            let answer = house
+            let answer = server
                 .send(request("GET", "/verify", bearer, &Value::Null))
                 .await;
             assert_eq!(
@@ -116,7 +116,7 @@ async fn a_proxy_that_says_what_it_asks_about_has_cross_site_requests_refused() 
             (name, "GET".to_owned()),
             (name, "POST".to_owned()),
         ];
-        let answer = house
+        let answer = server
             .send(request("GET", "/verify", headers, &Value::Null))
             .await;
         assert_eq!(answer.status, 403);
@@ -125,9 +125,9 @@ async fn a_proxy_that_says_what_it_asks_about_has_cross_site_requests_refused() 
 
 /// Envoy calls with the method of the original request. CORS would answer `OPTIONS` with 200.
 #[tokio::test]
-async fn whatever_the_method_that_a_proxy_asks_with_a_stranger_is_refused() {
-    let house = of_alice().await;
-    let token = login(&house, "alice").await;
+async fn a_request_without_credentials_is_refused_for_every_method_of_a_proxy() {
+    let server = of_alice().await;
+    let token = login(&server, "alice").await;
     for method in [
         "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW",
     ] {
@@ -135,23 +135,23 @@ async fn whatever_the_method_that_a_proxy_asks_with_a_stranger_is_refused() {
             ("origin", "https://elsewhere.example"),
             ("access-control-request-method", "POST"),
         ];
-        let answer = house
+        let answer = server
             .send(request(method, "/verify", of_stranger, &Value::Null))
             .await;
         assert_eq!(answer.status, 401, "{method}");
         assert!(!answer.headers.contains_key("x-waxseal-kind"), "{method}");
 
         let bearer = [("authorization", format!("Bearer {token}"))];
-        let answer = house
+        let answer = server
             .send(request(method, "/verify", bearer, &Value::Null))
             .await;
         assert_eq!(answer.status, 200, "{method}");
         assert_eq!(answer.headers["x-waxseal-kind"], "session", "{method}");
 
-        let answer = from_own_page(&house, method, "/verify", &token, Value::Null).await;
+        let answer = from_own_page(&server, method, "/verify", &token, Value::Null).await;
         assert_eq!(answer.status, 200, "{method}");
         let from_elsewhere = [cookie(&token), ("sec-fetch-site", "cross-site".to_owned())];
-        let answer = house
+        let answer = server
             .send(request(method, "/verify", from_elsewhere, &Value::Null))
             .await;
         let looks = ["GET", "HEAD", "OPTIONS"].contains(&method);
@@ -161,10 +161,10 @@ async fn whatever_the_method_that_a_proxy_asks_with_a_stranger_is_refused() {
 
 /// An image embedded in another page is not user activity and must not keep an abandoned session alive.
 #[tokio::test]
-async fn what_another_site_embeds_is_no_activity_and_where_it_leads_is() {
-    let house = of_alice().await;
-    let token = login(&house, "alice").await;
-    house.pass(5 * MINUTE).await;
+async fn embedded_requests_of_other_sites_do_not_count_as_activity_and_navigations_do() {
+    let server = of_alice().await;
+    let token = login(&server, "alice").await;
+    server.pass(5 * MINUTE).await;
     for (site, mode, touched) in [
         ("same-site", "no-cors", false),
         ("cross-site", "no-cors", false),
@@ -180,7 +180,7 @@ async fn what_another_site_embeds_is_no_activity_and_where_it_leads_is() {
             ("sec-fetch-site", site.to_owned()),
             ("sec-fetch-mode", mode.to_owned()),
         ];
-        let answer = house
+        let answer = server
             .send(request("GET", "/session", headers, &Value::Null))
             .await;
         assert_eq!(answer.status, 200);

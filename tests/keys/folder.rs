@@ -62,7 +62,7 @@ fn openssl_reads_our_keys_and_the_kid_is_made_from_the_key() {
 }
 
 #[test]
-fn every_generated_key_is_another() {
+fn generated_keys_differ() {
     for algorithm in Algorithm::ALL {
         let [one, two] = [(); 2].map(|()| generate_pem(algorithm, &OsRandom::new()));
         assert_ne!(*one, *two);
@@ -158,7 +158,7 @@ fn a_link_is_followed_and_the_mode_of_its_target_counts() {
 }
 
 #[test]
-fn what_is_not_a_pem_file_is_ignored() {
+fn files_without_a_pem_name_are_ignored() {
     let folder = Keys::new();
     folder.write("mine.pem", &new_ed25519());
     for name in [
@@ -180,7 +180,7 @@ fn what_is_not_a_pem_file_is_ignored() {
 }
 
 #[test]
-fn no_folder_has_no_keys_and_a_file_is_no_folder() {
+fn a_missing_folder_has_no_keys_and_a_file_is_refused_as_a_folder() {
     let folder = Keys::new();
     assert!(load(&folder.path().join("none")).unwrap().is_empty());
     let none = keyring(folder.path()).unwrap();
@@ -280,7 +280,7 @@ fn two_keys_made_in_one_millisecond_are_both_kept() {
 }
 
 #[test]
-fn a_leftover_of_a_crash_is_in_nobodys_way() {
+fn a_leftover_file_of_a_crash_is_ignored() {
     let folder = Keys::new();
     let leftover = vec![b'x'; 5000];
     for name in [

@@ -170,7 +170,7 @@ fn coordinates() {
 }
 
 #[test]
-fn names_that_are_no_kid() {
+fn names_that_are_not_valid_kids() {
     for jwk in [new(Algorithm::EdDsa), new(Algorithm::Es256)] {
         let names = [
             json!(""),

@@ -130,7 +130,7 @@ fn keys_made_by_openssl() {
 }
 
 #[test]
-fn a_public_half_that_is_anothers() {
+fn a_public_half_of_another_key() {
     let okp = json!({ "kty": "OKP", "crv": "Ed25519" });
     let ed25519 = by_openssl(&new_ed25519(), 16, &okp);
     refused(

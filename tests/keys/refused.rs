@@ -157,7 +157,7 @@ fn version_2(seed: &[u8], public: &[u8]) -> [Vec<u8>; 2] {
 }
 
 #[test]
-fn an_ed25519_public_half_that_is_anothers() {
+fn an_ed25519_public_half_of_another_key() {
     let pem = new_ed25519();
     let seed = der(&pem)[16..].to_vec();
     let spki = openssl("pkey -pubout -outform DER", &pem);
@@ -206,7 +206,7 @@ fn an_ed25519_public_half_that_is_anothers() {
 }
 
 #[test]
-fn a_p256_public_half_that_is_anothers() {
+fn a_p256_public_half_of_another_key() {
     let mine = generate_pem(Algorithm::Es256, &OsRandom::new());
     for (mine, theirs) in [
         (new_ec("P-256"), new_ec("P-256")),

@@ -230,7 +230,7 @@ fn one_key_in_both_formats() {
 }
 
 #[test]
-fn json_that_is_no_schedule() {
+fn json_other_than_a_schedule() {
     let scheduled = Scheduled::new(&[Algorithm::EdDsa]);
     let text = scheduled.json.to_string();
     let mut unknown = scheduled.json.clone();

@@ -5,11 +5,11 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
+mod fixture;
 mod model;
 mod not_renewed;
 mod parallel;
 mod reference;
 mod skew;
-mod stage;
 mod superseded;
 mod table;

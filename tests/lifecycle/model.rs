@@ -13,10 +13,10 @@ use waxseal::policy::Timeouts;
 use waxseal::time::{Clock, Timestamp};
 
 use crate::common::START;
+use crate::fixture::Carrier::{Bearer, Cookie};
+use crate::fixture::Event::{self, Logout, Password, Poll, Renew, Verify, Visit};
+use crate::fixture::{Fixture, Verdict};
 use crate::reference::{Limits, Model, Said, Token};
-use crate::stage::Carrier::{Bearer, Cookie};
-use crate::stage::Event::{self, Logout, Password, Poll, Renew, Verify, Visit};
-use crate::stage::{Stage, Verdict};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -110,7 +110,7 @@ struct OnItsWay {
 }
 
 struct World {
-    stage: Stage,
+    fixture: Fixture,
     model: Model,
     /// Every token that ever existed, as the service and as the model issued it.
     tokens: Vec<(String, Token)>,
@@ -134,7 +134,7 @@ impl World {
             leeway: seconds(limits.leeway),
         };
         Self {
-            stage: Stage::with(format, timeouts).await,
+            fixture: Fixture::with(format, timeouts).await,
             model: Model {
                 limits,
                 shown: 0,
@@ -149,7 +149,7 @@ impl World {
     }
 
     fn millis(&self) -> i64 {
-        self.stage.house.clock.now().millis() - START.millis()
+        self.fixture.server.clock.now().millis() - START.millis()
     }
 
     fn look_at_the_clock(&mut self) {
@@ -164,15 +164,15 @@ impl World {
         {
             let due = self.on_their_way[first].sent + self.patience;
             let left = (due - self.millis()).max(0);
-            self.stage
-                .house
+            self.fixture
+                .server
                 .pass(Duration::from_millis(left.try_into().unwrap()))
                 .await;
             self.jar = self.on_their_way.remove(first).cookie;
         }
         let left = (millis - self.millis()).max(0);
-        self.stage
-            .house
+        self.fixture
+            .server
             .pass(Duration::from_millis(left.try_into().unwrap()))
             .await;
         self.look_at_the_clock();
@@ -210,7 +210,7 @@ impl World {
                 // A larger step back would count as a clock reset and end more.
                 let to = (self.millis() - by).max(self.model.shown - 2000);
                 let to = Timestamp::from_millis(START.millis() + to.min(self.millis()));
-                self.stage.house.clock.step_to(to);
+                self.fixture.server.clock.step_to(to);
                 self.look_at_the_clock();
             }
             Step::Login => self.login().await,
@@ -246,7 +246,7 @@ impl World {
     async fn login(&mut self) {
         let former = self.jar.map(|jar| self.tokens[jar].clone());
         let text = former.as_ref().map(|(text, _)| text.as_str());
-        let text = self.stage.login_by_cookie(text).await;
+        let text = self.fixture.login_by_cookie(text).await;
         if let Some((_, former)) = former {
             // A login ends a valid session, as a logout does, and a superseded one, for theft.
             let said = self.model.present(former, Verify);
@@ -257,7 +257,10 @@ impl World {
             self.model.sessions[former.session].over |= said == Said::Kept || stolen;
         }
         let token = self.model.begin();
-        assert_eq!(self.stage.state(&self.stage.claims(&text)), token.state());
+        assert_eq!(
+            self.fixture.state(&self.fixture.claims(&text)),
+            token.state()
+        );
         self.jar = Some(self.tokens.len());
         self.tokens.push((text, token));
     }
@@ -266,7 +269,7 @@ impl World {
     /// there is one.
     async fn present(&mut self, index: usize, event: Event) -> Option<Option<usize>> {
         let (text, token) = self.tokens[index].clone();
-        let (verdict, new) = self.stage.take(event, &text).await;
+        let (verdict, new) = self.fixture.take(event, &text).await;
         let before = self.model.sessions[token.session];
         let said = self.model.present(token, event);
         let after = self.model.sessions[token.session];
@@ -324,7 +327,7 @@ impl World {
         for index in 0..self.tokens.len() {
             self.present(index, Verify).await;
         }
-        let log = self.stage.log().await;
+        let log = self.fixture.log().await;
         // A password change writes two entries: one for this session and one for the others.
         let written = |of: &str| log.iter().filter(|reason| **reason == of).count();
         let renewed = written("renewed") + written("password_changed") / 2;
@@ -381,7 +384,7 @@ fn lives() -> u32 {
 }
 
 #[test]
-fn whatever_happens_the_service_says_what_the_model_says() {
+fn the_service_agrees_with_the_model_after_any_actions() {
     let steps = (
         format(),
         limits(1),

@@ -10,227 +10,237 @@ use waxseal::policy::Timeouts;
 use waxseal::random::{OsRandom, SeededRandom};
 use waxseal::token;
 
-use crate::stage::Carrier::{Bearer, Cookie};
-use crate::stage::Event::{Logout, Poll, Renew, Verify, Visit};
-use crate::stage::Verdict::{Cleared, Good, Kept, Out, Refused, Renewed, Touched};
-use crate::stage::{Stage, State};
+use crate::fixture::Carrier::{Bearer, Cookie};
+use crate::fixture::Event::{Logout, Poll, Renew, Verify, Visit};
+use crate::fixture::Verdict::{Cleared, Good, Kept, Out, Refused, Renewed, Touched};
+use crate::fixture::{Fixture, State};
 
 /// Asserts that the token is refused for exchange with either carrier, without effect.
-async fn is_not_renewed(stage: &Stage, name: &str, token: &str) {
-    let log = stage.log().await;
+async fn is_not_renewed(fixture: &Fixture, name: &str, token: &str) {
+    let log = fixture.log().await;
     for carrier in [Bearer, Cookie] {
-        let (verdict, new) = stage.take(Renew(carrier), token).await;
+        let (verdict, new) = fixture.take(Renew(carrier), token).await;
         let refused = matches!(verdict, Refused | Cleared);
         assert!(refused && new.is_none(), "{name} {carrier:?}: {verdict:?}");
     }
     // A page that shows the session may still be answered, without a new token.
-    let (_, new) = stage.take(Visit, token).await;
+    let (_, new) = fixture.take(Visit, token).await;
     assert_eq!(new, None, "{name}");
-    assert_eq!(stage.log().await, log, "{name}");
+    assert_eq!(fixture.log().await, log, "{name}");
 }
 
 /// Returns a token whose renewal is due now, at 1800.
-async fn due(stage: &Stage) -> String {
-    let mut token = stage.login().await;
+async fn due(fixture: &Fixture) -> String {
+    let mut token = fixture.login().await;
     for second in [800, 1600] {
-        stage.until(second).await;
-        token = stage.take(Visit, &token).await.1.unwrap();
+        fixture.until(second).await;
+        token = fixture.take(Visit, &token).await.1.unwrap();
     }
-    stage.until(1800).await;
+    fixture.until(1800).await;
     token
 }
 
-async fn is_renewed(stage: &Stage, token: &str) {
-    let (verdict, _) = stage.take(Visit, token).await;
+async fn is_renewed(fixture: &Fixture, token: &str) {
+    let (verdict, _) = fixture.take(Visit, token).await;
     assert_eq!(verdict, Renewed(State(1, 2700, 3600, 7200)));
 }
 
 #[tokio::test]
-async fn an_expired_one() {
-    for stage in Stage::of_each_format().await {
-        let token = due(&stage).await;
+async fn an_expired_token() {
+    for fixture in Fixture::of_each_format().await {
+        let token = due(&fixture).await;
         for second in [2500, 2501, 2504, 2505, 2506, 7199, 7200, 100_000] {
-            stage.until(second).await;
-            is_not_renewed(&stage, &second.to_string(), &token).await;
+            fixture.until(second).await;
+            is_not_renewed(&fixture, &second.to_string(), &token).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_revoked_one() {
-    for stage in Stage::of_each_format().await {
-        let token = due(&stage).await;
-        assert_eq!(stage.take(Logout(Bearer), &token).await.0, Out);
-        is_not_renewed(&stage, "logged out", &token).await;
+async fn a_revoked_token() {
+    for fixture in Fixture::of_each_format().await {
+        let token = due(&fixture).await;
+        assert_eq!(fixture.take(Logout(Bearer), &token).await.0, Out);
+        is_not_renewed(&fixture, "logged out", &token).await;
         for event in [Visit, Renew(Cookie)] {
-            assert_eq!(stage.take(event, &token).await.0, Cleared);
+            assert_eq!(fixture.take(event, &token).await.0, Cleared);
         }
-        assert_eq!(stage.log().await, ["logout"]);
+        assert_eq!(fixture.log().await, ["logout"]);
     }
 }
 
 #[tokio::test]
-async fn one_that_was_issued_in_the_future() {
-    for stage in Stage::of_each_format().await {
-        let token = due(&stage).await;
-        let claims = stage.claims(&token);
+async fn a_token_issued_in_the_future() {
+    for fixture in Fixture::of_each_format().await {
+        let token = due(&fixture).await;
+        let claims = fixture.claims(&token);
         let issued_at = |second| {
-            stage.forge(&Claims {
-                issued_at: stage.at(second),
+            fixture.forge(&Claims {
+                issued_at: fixture.at(second),
                 ..claims.clone()
             })
         };
         for second in [1806, 1807, 2499] {
-            is_not_renewed(&stage, &second.to_string(), &issued_at(second)).await;
+            is_not_renewed(&fixture, &second.to_string(), &issued_at(second)).await;
         }
         // The clocks of two nodes may differ by the leeway.
-        is_renewed(&stage, &issued_at(1805)).await;
+        is_renewed(&fixture, &issued_at(1805)).await;
     }
 }
 
 #[tokio::test]
 async fn a_generation_that_was_never_issued() {
-    for stage in Stage::of_each_format().await {
-        let token = due(&stage).await;
-        let claims = stage.claims(&token);
+    for fixture in Fixture::of_each_format().await {
+        let token = due(&fixture).await;
+        let claims = fixture.claims(&token);
         let of_generation = |generation| {
             let session_id = SessionId {
                 generation,
                 ..claims.session_id
             };
-            stage.forge(&Claims {
+            fixture.forge(&Claims {
                 session_id,
                 ..claims.clone()
             })
         };
         for generation in [1, 2, u32::MAX - 1, u32::MAX] {
-            is_not_renewed(&stage, &generation.to_string(), &of_generation(generation)).await;
+            is_not_renewed(
+                &fixture,
+                &generation.to_string(),
+                &of_generation(generation),
+            )
+            .await;
         }
-        is_renewed(&stage, &of_generation(0)).await;
+        is_renewed(&fixture, &of_generation(0)).await;
         for generation in [2, u32::MAX] {
-            is_not_renewed(&stage, &generation.to_string(), &of_generation(generation)).await;
+            is_not_renewed(
+                &fixture,
+                &generation.to_string(),
+                &of_generation(generation),
+            )
+            .await;
         }
     }
 }
 
 #[tokio::test]
 async fn a_session_that_was_never_begun() {
-    for stage in Stage::of_each_format().await {
-        let token = due(&stage).await;
-        let claims = stage.claims(&token);
-        let lineage = Lineage::new(stage.at(0), &SeededRandom::new(99));
+    for fixture in Fixture::of_each_format().await {
+        let token = due(&fixture).await;
+        let claims = fixture.claims(&token);
+        let lineage = Lineage::new(fixture.at(0), &SeededRandom::new(99));
         let session_id = SessionId {
             lineage,
             ..claims.session_id
         };
-        let unknown = stage.forge(&Claims {
+        let unknown = fixture.forge(&Claims {
             session_id,
             ..claims.clone()
         });
-        is_not_renewed(&stage, "unknown", &unknown).await;
-        is_renewed(&stage, &token).await;
+        is_not_renewed(&fixture, "unknown", &unknown).await;
+        is_renewed(&fixture, &token).await;
     }
 }
 
 #[tokio::test]
-async fn one_that_another_issuer_signed() {
-    for stage in Stage::of_each_format().await {
-        let token = due(&stage).await;
-        let claims = stage.claims(&token);
-        let algorithm = match stage.format {
+async fn a_token_of_another_issuer() {
+    for fixture in Fixture::of_each_format().await {
+        let token = due(&fixture).await;
+        let claims = fixture.claims(&token);
+        let algorithm = match fixture.format {
             Format::Jwt => Algorithm::EdDsa,
             Format::Paseto => Algorithm::V4Public,
         };
         let pem = generate_pem(algorithm, &OsRandom::new());
-        let key = SigningKey::from_pem(pem.as_bytes(), stage.format).unwrap();
+        let key = SigningKey::from_pem(pem.as_bytes(), fixture.format).unwrap();
         let foreign = token::sign(&claims, &key).unwrap();
-        is_not_renewed(&stage, "another key", &foreign).await;
-        let elsewhere = |claims| stage.forge(&claims);
+        is_not_renewed(&fixture, "another key", &foreign).await;
+        let elsewhere = |claims| fixture.forge(&claims);
         let issuer = "https://other.example".to_owned();
         let other_issuer = Claims {
             issuer: issuer.clone(),
             ..claims.clone()
         };
-        is_not_renewed(&stage, "another issuer", &elsewhere(other_issuer)).await;
+        is_not_renewed(&fixture, "another issuer", &elsewhere(other_issuer)).await;
         let other_audience = Claims {
             audience: issuer,
             ..claims.clone()
         };
-        is_not_renewed(&stage, "another audience", &elsewhere(other_audience)).await;
-        is_renewed(&stage, &token).await;
+        is_not_renewed(&fixture, "another audience", &elsewhere(other_audience)).await;
+        is_renewed(&fixture, &token).await;
     }
 }
 
-/// A malformed token is no evidence of theft: the session continues.
+/// A malformed token is not evidence of theft: the session continues.
 #[tokio::test]
 async fn nonsense_ends_nothing() {
-    for stage in Stage::of_each_format().await {
-        let token = due(&stage).await;
+    for fixture in Fixture::of_each_format().await {
+        let token = due(&fixture).await;
         let cut = &token[..token.len() - 1];
         for nonsense in ["", "nonsense", "a.b.c", "v4.public.AAAA", cut] {
             for event in [Visit, Renew(Cookie)] {
-                let (verdict, _) = stage.take(event, nonsense).await;
+                let (verdict, _) = fixture.take(event, nonsense).await;
                 assert_eq!(verdict, Cleared, "{event:?} {nonsense}");
             }
         }
-        assert!(stage.log().await.is_empty());
-        is_renewed(&stage, &token).await;
+        assert!(fixture.log().await.is_empty());
+        is_renewed(&fixture, &token).await;
     }
 }
 
 /// A client with a bearer token and one with a cookie share a session as two tabs do.
 #[tokio::test]
 async fn the_carrier_makes_no_difference_to_the_session() {
-    for stage in Stage::of_each_format().await {
-        let token = due(&stage).await;
-        let (verdict, by_bearer) = stage.take(Renew(Bearer), &token).await;
+    for fixture in Fixture::of_each_format().await {
+        let token = due(&fixture).await;
+        let (verdict, by_bearer) = fixture.take(Renew(Bearer), &token).await;
         assert_eq!(verdict, Renewed(State(1, 2700, 3600, 7200)));
-        stage.until(1810).await;
-        let (verdict, by_cookie) = stage.take(Renew(Cookie), &token).await;
+        fixture.until(1810).await;
+        let (verdict, by_cookie) = fixture.take(Renew(Cookie), &token).await;
         assert_eq!(verdict, Renewed(State(1, 2710, 3600, 7200)));
-        stage.until(1900).await;
+        fixture.until(1900).await;
         for token in [by_bearer.unwrap(), by_cookie.unwrap()] {
-            let (verdict, touched) = stage.take(Visit, &token).await;
+            let (verdict, touched) = fixture.take(Visit, &token).await;
             assert_eq!(verdict, Touched(State(1, 2800, 3600, 7200)));
-            assert_eq!(stage.take(Verify, &touched.unwrap()).await.0, Good);
+            assert_eq!(fixture.take(Verify, &touched.unwrap()).await.0, Good);
         }
-        assert_eq!(stage.log().await, ["renewed"]);
+        assert_eq!(fixture.log().await, ["renewed"]);
     }
 }
 
 /// A login in a browser that has a session replaces it, and the old cookie is dead.
 #[tokio::test]
-async fn one_that_a_new_login_took_the_place_of() {
-    for stage in Stage::of_each_format().await {
+async fn a_session_replaced_by_a_new_login() {
+    for fixture in Fixture::of_each_format().await {
         let timeouts = Timeouts::default();
-        let first = stage.login_by_cookie(None).await;
-        stage.house.pass(timeouts.touch_interval).await;
-        let second = stage.login_by_cookie(Some(&first)).await;
-        assert_eq!(stage.take(Visit, &first).await.0, Cleared);
-        is_not_renewed(&stage, "replaced", &first).await;
-        assert_eq!(stage.log().await, ["logged_in_again"]);
-        stage.house.pass(Duration::from_secs(1)).await;
-        let (verdict, _) = stage.take(Visit, &second).await;
+        let first = fixture.login_by_cookie(None).await;
+        fixture.server.pass(timeouts.touch_interval).await;
+        let second = fixture.login_by_cookie(Some(&first)).await;
+        assert_eq!(fixture.take(Visit, &first).await.0, Cleared);
+        is_not_renewed(&fixture, "replaced", &first).await;
+        assert_eq!(fixture.log().await, ["logged_in_again"]);
+        fixture.server.pass(Duration::from_secs(1)).await;
+        let (verdict, _) = fixture.take(Visit, &second).await;
         assert!(matches!(verdict, Kept(_)), "{verdict:?}");
     }
 }
 
 /// The service cannot tell whether the token was revoked: it changes nothing, and the client tries again.
 #[tokio::test]
-async fn one_that_a_stale_list_cannot_vouch_for() {
-    for stage in Stage::of_each_format().await {
-        let token = due(&stage).await;
-        stage.house.clock.advance(MAX_STALENESS);
+async fn a_session_while_the_list_is_stale() {
+    for fixture in Fixture::of_each_format().await {
+        let token = due(&fixture).await;
+        fixture.server.clock.advance(MAX_STALENESS);
         for event in [Visit, Poll, Renew(Cookie), Renew(Bearer)] {
-            let answer = stage.house.send(event.request(&token)).await;
+            let answer = fixture.server.send(event.request(&token)).await;
             assert_eq!(answer.status, 503, "{event:?}");
             for header in ["set-cookie", "waxseal-session"] {
                 assert!(!answer.headers.contains_key(header), "{event:?} {header}");
             }
         }
-        assert!(stage.log().await.is_empty());
-        stage.house.waxseal.catch_up().await.unwrap();
-        let (verdict, _) = stage.take(Visit, &token).await;
+        assert!(fixture.log().await.is_empty());
+        fixture.server.waxseal.catch_up().await.unwrap();
+        let (verdict, _) = fixture.take(Visit, &token).await;
         assert_eq!(verdict, Renewed(State(1, 2705, 3605, 7200)));
     }
 }

@@ -1,8 +1,8 @@
 //! The rules of sessions in a few lines, without any storage.
 
-use crate::stage::Carrier::Cookie;
-use crate::stage::Event::{self, Logout, Password, Renew, Visit};
-use crate::stage::State;
+use crate::fixture::Carrier::Cookie;
+use crate::fixture::Event::{self, Logout, Password, Renew, Visit};
+use crate::fixture::State;
 
 /// The timeouts, in seconds.
 #[derive(Clone, Copy, Debug)]

@@ -13,10 +13,10 @@ use waxseal::revocation::list::RevocationList;
 use waxseal::time::{Clock, ManualClock, Timestamp};
 use waxseal::verifier::{Refusal, Verifier};
 
-use crate::stage::Carrier::Bearer;
-use crate::stage::Event::{Renew, Visit};
-use crate::stage::Verdict::Renewed;
-use crate::stage::{Stage, State};
+use crate::fixture::Carrier::Bearer;
+use crate::fixture::Event::{Renew, Visit};
+use crate::fixture::Verdict::Renewed;
+use crate::fixture::{Fixture, State};
 
 /// A verifier as in another process: the same keys and log, with a clock and a list of its own.
 struct Elsewhere {
@@ -27,20 +27,20 @@ struct Elsewhere {
 }
 
 impl Elsewhere {
-    fn new(stage: &Stage, ahead_by: i64) -> Self {
-        let clock = Arc::new(ManualClock::at(stage.house.clock.now()));
+    fn new(fixture: &Fixture, ahead_by: i64) -> Self {
+        let clock = Arc::new(ManualClock::at(fixture.server.clock.now()));
         let list = Arc::new(RevocationList::new());
         let freshness = Arc::new(Freshness::new(MAX_STALENESS));
         let follower = Follower::new(
-            stage.house.waxseal.log(),
+            fixture.server.waxseal.log(),
             Arc::clone(&list),
             Arc::clone(&freshness),
             Arc::clone(&clock) as _,
         );
         let verifier = Verifier::new(
-            Arc::new(SharedKeyring::new(stage.keyring())),
-            vec![stage.format],
-            stage.house.waxseal.verifier().policy().clone(),
+            Arc::new(SharedKeyring::new(fixture.keyring())),
+            vec![fixture.format],
+            fixture.server.waxseal.verifier().policy().clone(),
             list,
             freshness,
             Arc::clone(&clock) as _,
@@ -92,22 +92,22 @@ async fn a_new_token_is_accepted_by_clocks_that_differ_by_the_leeway() {
         (-5, &[(0, Good), (1, Good), (908, Good), (909, Good), (910, Expired), (911, Expired)]),
         (-6, &[(0, Future), (1, Good), (2, Good), (910, Good), (911, Expired)]),
     ];
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for (ahead_by, verdicts) in table {
-            let token = stage.login().await;
-            let elsewhere = Elsewhere::new(&stage, ahead_by);
+            let token = fixture.login().await;
+            let elsewhere = Elsewhere::new(&fixture, ahead_by);
             for (second, expected) in verdicts {
-                stage.until(*second).await;
-                let says = elsewhere.says(stage.at(*second), &token).await;
+                fixture.until(*second).await;
+                let says = elsewhere.says(fixture.at(*second), &token).await;
                 assert_eq!(says, *expected, "{ahead_by} at {second}");
             }
-            stage.until(2000).await;
+            fixture.until(2000).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_superseded_one_is_dead_when_a_verifiers_own_clock_says_that_the_grace_is_over() {
+async fn a_verifier_refuses_a_superseded_token_after_the_grace_by_its_own_clock() {
     #[rustfmt::skip]
     let table: [(i64, &[(i64, Says)]); 5] = [
         (0, &[(1800, Good), (1829, Good), (1830, Superseded), (1831, Superseded)]),
@@ -116,19 +116,19 @@ async fn a_superseded_one_is_dead_when_a_verifiers_own_clock_says_that_the_grace
         (-5, &[(1800, Good), (1834, Good), (1835, Superseded), (1836, Superseded)]),
         (-6, &[(1801, Good), (1835, Good), (1836, Superseded)]),
     ];
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for (ahead_by, verdicts) in table {
-            let mut old = stage.login().await;
+            let mut old = fixture.login().await;
             for second in [800, 1600] {
-                stage.until(second).await;
-                old = stage.take(Visit, &old).await.1.unwrap();
+                fixture.until(second).await;
+                old = fixture.take(Visit, &old).await.1.unwrap();
             }
-            stage.until(1800).await;
-            let new = stage.take(Visit, &old).await.1.unwrap();
-            let elsewhere = Elsewhere::new(&stage, ahead_by);
+            fixture.until(1800).await;
+            let new = fixture.take(Visit, &old).await.1.unwrap();
+            let elsewhere = Elsewhere::new(&fixture, ahead_by);
             for (second, expected) in verdicts {
-                stage.until(*second).await;
-                let now = stage.at(*second);
+                fixture.until(*second).await;
+                let now = fixture.at(*second);
                 let says = elsewhere.says(now, &old).await;
                 assert_eq!(says, *expected, "{ahead_by} at {second}");
                 assert_eq!(
@@ -143,19 +143,19 @@ async fn a_superseded_one_is_dead_when_a_verifiers_own_clock_says_that_the_grace
 
 /// The issuer's own clock may be set back by the leeway without logging anybody out.
 #[tokio::test]
-async fn an_issuer_whose_clock_is_set_back_within_the_leeway_goes_on() {
-    for stage in Stage::of_each_format().await {
-        let token = stage.login().await;
-        stage.until(100).await;
-        let touched = stage.take(Visit, &token).await.1.unwrap();
+async fn an_issuer_continues_when_its_clock_is_set_back_within_the_leeway() {
+    for fixture in Fixture::of_each_format().await {
+        let token = fixture.login().await;
+        fixture.until(100).await;
+        let touched = fixture.take(Visit, &token).await.1.unwrap();
         for back in [1, 4, 5] {
-            stage.house.clock.step_to(stage.at(100 - back));
-            let (verdict, _) = stage.take(Visit, &touched).await;
+            fixture.server.clock.step_to(fixture.at(100 - back));
+            let (verdict, _) = fixture.take(Visit, &touched).await;
             assert!(verdict.is_good(), "{back}: {verdict:?}");
         }
         // A step larger than the leeway and the two seconds that do not count as a step back.
-        stage.house.clock.step_to(stage.at(92));
-        let (verdict, _) = stage.take(Visit, &touched).await;
+        fixture.server.clock.step_to(fixture.at(92));
+        let (verdict, _) = fixture.take(Visit, &touched).await;
         assert!(!verdict.is_good());
     }
 }
@@ -164,14 +164,14 @@ async fn an_issuer_whose_clock_is_set_back_within_the_leeway_goes_on() {
 #[tokio::test]
 async fn a_token_at_its_end_stays_there_when_the_clock_is_set_back() {
     for back in [1, 1999, 2001, 3000, 600_000] {
-        for stage in Stage::of_each_format().await {
-            let token = stage.login().await;
-            stage.until(901).await;
-            let (_, new) = stage.take(Renew(Bearer), &token).await;
+        for fixture in Fixture::of_each_format().await {
+            let token = fixture.login().await;
+            fixture.until(901).await;
+            let (_, new) = fixture.take(Renew(Bearer), &token).await;
             assert!(new.is_none());
-            let to = stage.at(901).minus(Duration::from_millis(back));
-            stage.house.clock.step_to(to);
-            let (verdict, new) = stage.take(Renew(Bearer), &token).await;
+            let to = fixture.at(901).minus(Duration::from_millis(back));
+            fixture.server.clock.step_to(to);
+            let (verdict, new) = fixture.take(Renew(Bearer), &token).await;
             assert!(new.is_none(), "set back by {back} ms: {verdict:?}");
         }
     }
@@ -182,23 +182,23 @@ async fn a_token_at_its_end_stays_there_when_the_clock_is_set_back() {
 #[tokio::test]
 async fn a_session_begun_after_the_clock_was_set_back_has_a_grace() {
     for back in [60, 3600, 86_400] {
-        for stage in Stage::of_each_format().await {
-            let began = stage.at(0);
-            stage.until(back).await;
-            stage.house.clock.step_to(began);
-            stage.house.pass(Duration::ZERO).await;
-            let mut old = stage.login().await;
+        for fixture in Fixture::of_each_format().await {
+            let began = fixture.at(0);
+            fixture.until(back).await;
+            fixture.server.clock.step_to(began);
+            fixture.server.pass(Duration::ZERO).await;
+            let mut old = fixture.login().await;
             for second in [800, 1600] {
-                stage.until(second).await;
-                old = stage.take(Visit, &old).await.1.unwrap();
+                fixture.until(second).await;
+                old = fixture.take(Visit, &old).await.1.unwrap();
             }
-            stage.until(1800).await;
-            let (_, new) = stage.take(Visit, &old).await;
+            fixture.until(1800).await;
+            let (_, new) = fixture.take(Visit, &old).await;
             // The other tab's request comes a moment later.
-            let (verdict, _) = stage.take(Visit, &old).await;
+            let (verdict, _) = fixture.take(Visit, &old).await;
             let same = Renewed(State(1, 2700, 3600, 7200));
             assert_eq!(verdict, same, "set back by {back} s");
-            assert!(stage.take(Visit, &new.unwrap()).await.0.is_good());
+            assert!(fixture.take(Visit, &new.unwrap()).await.0.is_good());
         }
     }
 }

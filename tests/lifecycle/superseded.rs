@@ -15,10 +15,10 @@ use waxseal::revocation::{ALL, Reason, Target};
 use waxseal::time::{Clock, Timestamp};
 
 use crate::common::{ISSUER, START};
-use crate::stage::Carrier::{Bearer, Cookie};
-use crate::stage::Event::{self, Logout, Poll, Read, Renew, Verify, Visit};
-use crate::stage::Verdict::{self, Cleared, Good, Kept, Out, Refused, Renewed, Touched};
-use crate::stage::{Stage, State};
+use crate::fixture::Carrier::{Bearer, Cookie};
+use crate::fixture::Event::{self, Logout, Poll, Read, Renew, Verify, Visit};
+use crate::fixture::Verdict::{self, Cleared, Good, Kept, Out, Refused, Renewed, Touched};
+use crate::fixture::{Fixture, State};
 
 /// A session that was renewed at 1800, and another one of the same user.
 struct Pair {
@@ -28,22 +28,22 @@ struct Pair {
     other: String,
 }
 
-async fn pair(stage: &Stage) -> Pair {
+async fn pair(fixture: &Fixture) -> Pair {
     // The other session begins first, so that times count from the login of the renewed one.
-    let mut other = stage.login().await;
-    let mut old = stage.login().await;
+    let mut other = fixture.login().await;
+    let mut old = fixture.login().await;
     for second in [800, 1600] {
-        stage.until(second).await;
+        fixture.until(second).await;
         for token in [&mut old, &mut other] {
-            *token = stage.take(Visit, token).await.1.unwrap();
+            *token = fixture.take(Visit, token).await.1.unwrap();
         }
     }
-    stage.until(1760).await;
-    other = stage.take(Visit, &other).await.1.unwrap();
-    stage.until(1800).await;
-    let (verdict, new) = stage.take(Visit, &old).await;
+    fixture.until(1760).await;
+    other = fixture.take(Visit, &other).await.1.unwrap();
+    fixture.until(1800).await;
+    let (verdict, new) = fixture.take(Visit, &old).await;
     assert_eq!(verdict, Renewed(State(1, 2700, 3600, 7200)));
-    assert_eq!(stage.log().await.last(), Some(&"renewed"));
+    assert_eq!(fixture.log().await.last(), Some(&"renewed"));
     Pair {
         old,
         new: new.unwrap(),
@@ -63,15 +63,15 @@ enum After {
 
 /// Asserts the verdict for the old token at these times, and the state of its session afterwards.
 async fn holds(event: Event, rows: &[(i64, Verdict, After)]) {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for (at, expected, after) in rows {
-            let what = format!("{:?} {event:?} at {at}", stage.format);
-            let Pair { old, new, other } = pair(&stage).await;
-            stage.until(*at).await;
-            let log_before = stage.log().await;
-            let (verdict, given) = stage.take(event, &old).await;
+            let what = format!("{:?} {event:?} at {at}", fixture.format);
+            let Pair { old, new, other } = pair(&fixture).await;
+            fixture.until(*at).await;
+            let log_before = fixture.log().await;
+            let (verdict, given) = fixture.take(event, &old).await;
             assert_eq!(verdict, *expected, "{what}");
-            let log = stage.log().await;
+            let log = fixture.log().await;
             let mut written = log[log_before.len()..].to_vec();
             written.dedup();
             let (lives, expected_log) = match after {
@@ -81,18 +81,18 @@ async fn holds(event: Event, rows: &[(i64, Verdict, After)]) {
             };
             assert_eq!(written, expected_log, "{what}");
             for token in given.iter().chain([&new]) {
-                assert_eq!(stage.take(Verify, token).await.0, lives, "{what}");
+                assert_eq!(fixture.take(Verify, token).await.0, lives, "{what}");
             }
             if *after == After::Ended {
                 // For good, and for every other use of the session.
                 for event in [Renew(Bearer), Logout(Bearer), Read] {
-                    assert_eq!(stage.take(event, &new).await.0, Refused, "{what}");
+                    assert_eq!(fixture.take(event, &new).await.0, Refused, "{what}");
                 }
-                assert_eq!(stage.take(Visit, &new).await.0, Cleared, "{what}");
-                assert_eq!(stage.log().await, log, "{what}");
+                assert_eq!(fixture.take(Visit, &new).await.0, Cleared, "{what}");
+                assert_eq!(fixture.log().await, log, "{what}");
             }
-            assert_eq!(stage.take(Verify, &other).await.0, Good, "{what}");
-            stage.until(at + 1).await;
+            assert_eq!(fixture.take(Verify, &other).await.0, Good, "{what}");
+            fixture.until(at + 1).await;
         }
     }
 }
@@ -129,7 +129,7 @@ async fn exchanged_within_the_grace_it_gives_the_same_generation_and_afterwards_
 }
 
 #[tokio::test]
-async fn where_nothing_is_exchanged_it_is_a_plain_401_and_the_session_goes_on() {
+async fn a_superseded_token_elsewhere_gets_a_401_and_keeps_the_session() {
     use After::{GoesOn, LoggedOut};
     for event in [Verify, Read] {
         let rows = [
@@ -175,27 +175,27 @@ async fn a_logout_with_its_cookie_ends_the_session_one_way_or_the_other() {
 #[tokio::test]
 async fn theft_is_written_to_the_log_once() {
     for event in [Visit, Renew(Bearer), Renew(Cookie)] {
-        for stage in Stage::of_each_format().await {
-            let Pair { old, .. } = pair(&stage).await;
-            stage.until(1830).await;
-            assert_eq!(stage.take(event, &old).await.0, Refused);
-            let log = stage.log().await;
+        for fixture in Fixture::of_each_format().await {
+            let Pair { old, .. } = pair(&fixture).await;
+            fixture.until(1830).await;
+            assert_eq!(fixture.take(event, &old).await.0, Refused);
+            let log = fixture.log().await;
             assert_eq!(log[log.len() - 2..], ["renewed", "reused"], "{event:?}");
             // A session that is already over is not ended again.
-            stage.take(event, &old).await;
-            assert_eq!(stage.log().await, log, "{event:?}");
+            fixture.take(event, &old).await;
+            assert_eq!(fixture.log().await, log, "{event:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn the_log_says_until_when_the_old_one_is_good_and_outlives_the_session() {
-    for stage in Stage::of_each_format().await {
-        let Pair { old, .. } = pair(&stage).await;
-        let lineage = stage.claims(&old).session_id.lineage;
-        stage.until(1830).await;
-        stage.take(Renew(Bearer), &old).await;
-        let page = stage.house.waxseal.log().read(0, 100).await.unwrap();
+async fn the_log_entry_of_a_renewal_has_the_end_of_the_grace_and_outlives_the_session() {
+    for fixture in Fixture::of_each_format().await {
+        let Pair { old, .. } = pair(&fixture).await;
+        let lineage = fixture.claims(&old).session_id.lineage;
+        fixture.until(1830).await;
+        fixture.take(Renew(Bearer), &old).await;
+        let page = fixture.server.waxseal.log().read(0, 100).await.unwrap();
         let entries: Vec<_> = page.entries.iter().map(|entry| &entry.revocation).collect();
         let [.., renewed, reused] = &entries[..] else {
             panic!("{entries:?}")
@@ -208,48 +208,48 @@ async fn the_log_says_until_when_the_old_one_is_good_and_outlives_the_session() 
             assert_eq!((entry.reason, entry.from), (reason, from));
             assert_eq!(
                 entry.grace_until,
-                grace_until.map(|second| stage.at(second))
+                grace_until.map(|second| fixture.at(second))
             );
-            assert_eq!(entry.at, stage.at(at));
-            assert!(entry.expires_at >= stage.at(7200 + 60));
+            assert_eq!(entry.at, fixture.at(at));
+            assert!(entry.expires_at >= fixture.at(7200 + 60));
         }
     }
 }
 
 /// Forges a generation whose renewal is already due, so that the grace is longer than the generation. Only the
 /// service's own key could sign it.
-fn due_now(stage: &Stage, claims: &Claims, second: i64) -> String {
-    stage.forge(&Claims {
-        renew_at: stage.at(second),
+fn due_now(fixture: &Fixture, claims: &Claims, second: i64) -> String {
+    fixture.forge(&Claims {
+        renew_at: fixture.at(second),
         ..claims.clone()
     })
 }
 
 #[tokio::test]
-async fn the_generation_before_the_one_before_is_dead_at_once() {
+async fn a_generation_two_renewals_old_is_refused_at_once() {
     for event in [Visit, Renew(Cookie), Renew(Bearer), Verify, Poll] {
-        for stage in Stage::of_each_format().await {
-            let Pair { old, new, .. } = pair(&stage).await;
-            stage.until(1805).await;
-            assert_eq!(stage.take(Verify, &old).await.0, Good);
-            let due = due_now(&stage, &stage.claims(&new), 1805);
-            let (verdict, newest) = stage.take(Visit, &due).await;
+        for fixture in Fixture::of_each_format().await {
+            let Pair { old, new, .. } = pair(&fixture).await;
+            fixture.until(1805).await;
+            assert_eq!(fixture.take(Verify, &old).await.0, Good);
+            let due = due_now(&fixture, &fixture.claims(&new), 1805);
+            let (verdict, newest) = fixture.take(Visit, &due).await;
             assert_eq!(verdict, Renewed(State(2, 2705, 3605, 7200)));
             // The grace of its own generation would last until 1830.
-            assert_eq!(stage.take(event, &old).await.0, Refused);
+            assert_eq!(fixture.take(event, &old).await.0, Refused);
             let theft = [Visit, Renew(Cookie), Renew(Bearer)].contains(&event);
             let expected = [Good, Refused][usize::from(theft)];
             for token in [&new, &newest.unwrap()] {
-                assert_eq!(stage.take(Verify, token).await.0, expected, "{event:?}");
+                assert_eq!(fixture.take(Verify, token).await.0, expected, "{event:?}");
             }
-            let last = stage.log().await.last().copied();
+            let last = fixture.log().await.last().copied();
             assert_eq!(last, Some(["renewed", "reused"][usize::from(theft)]));
             if !theft {
                 // The next generation has a grace of its own.
-                stage.until(1834).await;
-                assert_eq!(stage.take(Verify, &new).await.0, Good);
-                stage.until(1835).await;
-                assert_eq!(stage.take(Verify, &new).await.0, Refused);
+                fixture.until(1834).await;
+                assert_eq!(fixture.take(Verify, &new).await.0, Good);
+                fixture.until(1835).await;
+                assert_eq!(fixture.take(Verify, &new).await.0, Refused);
             }
         }
     }
@@ -257,33 +257,33 @@ async fn the_generation_before_the_one_before_is_dead_at_once() {
 
 /// A slow second tab gets the same session ID, valid for as long as the first tab's and renewed together with it.
 #[tokio::test]
-async fn what_two_tabs_were_given_is_one_session_id_with_one_renewal() {
-    for stage in Stage::of_each_format().await {
-        let Pair { old, new, .. } = pair(&stage).await;
-        stage.until(1829).await;
-        let (verdict, late) = stage.take(Visit, &old).await;
+async fn two_tabs_get_one_session_id_with_one_renewal() {
+    for fixture in Fixture::of_each_format().await {
+        let Pair { old, new, .. } = pair(&fixture).await;
+        fixture.until(1829).await;
+        let (verdict, late) = fixture.take(Visit, &old).await;
         assert_eq!(verdict, Renewed(State(1, 2729, 3600, 7200)));
         let late = late.unwrap();
         let ids: Vec<SessionId> = [&new, &late]
-            .map(|token| stage.claims(token).session_id)
+            .map(|token| fixture.claims(token).session_id)
             .into();
         assert_eq!(ids[0], ids[1]);
-        assert_eq!(stage.log().await, ["renewed"]);
-        stage.until(2600).await;
+        assert_eq!(fixture.log().await, ["renewed"]);
+        fixture.until(2600).await;
         let touched = |idle| Touched(State(1, idle, 3600, 7200));
-        let (verdict, new) = stage.take(Visit, &new).await;
+        let (verdict, new) = fixture.take(Visit, &new).await;
         assert_eq!(verdict, touched(3500));
-        let (verdict, late) = stage.take(Renew(Bearer), &late).await;
+        let (verdict, late) = fixture.take(Renew(Bearer), &late).await;
         assert_eq!(verdict, touched(3500));
-        stage.until(3400).await;
-        let new = stage.take(Visit, &new.unwrap()).await.1.unwrap();
-        let late = stage.take(Visit, &late.unwrap()).await.1.unwrap();
-        stage.until(3600).await;
+        fixture.until(3400).await;
+        let new = fixture.take(Visit, &new.unwrap()).await.1.unwrap();
+        let late = fixture.take(Visit, &late.unwrap()).await.1.unwrap();
+        fixture.until(3600).await;
         let expected = Renewed(State(2, 4500, 5400, 7200));
         for token in [&late, &new] {
-            assert_eq!(stage.take(Visit, token).await.0, expected);
+            assert_eq!(fixture.take(Visit, token).await.0, expected);
         }
-        assert_eq!(stage.log().await, ["renewed", "renewed"]);
+        assert_eq!(fixture.log().await, ["renewed", "renewed"]);
     }
 }
 
@@ -300,24 +300,24 @@ async fn a_grace_that_was_over_stays_over_in_a_young_session_when_the_clock_is_s
         leeway: second(4),
     };
     for format in [Format::Jwt, Format::Paseto] {
-        let stage = Stage::with(format, timeouts).await;
+        let fixture = Fixture::with(format, timeouts).await;
         let to = async |millis: i64| {
-            let left = millis - (stage.house.clock.now().millis() - START.millis());
-            stage
-                .house
+            let left = millis - (fixture.server.clock.now().millis() - START.millis());
+            fixture
+                .server
                 .pass(Duration::from_millis(left.try_into().unwrap()))
                 .await;
         };
         to(1).await;
-        let old = stage.login().await;
+        let old = fixture.login().await;
         to(2000).await;
-        let (verdict, new) = stage.take(Visit, &old).await;
+        let (verdict, new) = fixture.take(Visit, &old).await;
         assert!(matches!(verdict, Renewed(_)), "{verdict:?}");
         to(3000).await;
-        stage.take(Visit, &new.unwrap()).await;
+        fixture.take(Visit, &new.unwrap()).await;
         let back = Timestamp::from_millis(START.millis() + 2999);
-        stage.house.clock.step_to(back);
-        assert_eq!(stage.take(Verify, &old).await.0, Refused);
+        fixture.server.clock.step_to(back);
+        assert_eq!(fixture.take(Verify, &old).await.0, Refused);
     }
 }
 
@@ -325,14 +325,14 @@ async fn a_grace_that_was_over_stays_over_in_a_young_session_when_the_clock_is_s
 #[tokio::test]
 async fn a_grace_that_was_over_stays_over_when_the_clock_is_set_back() {
     for back in [1, 2, 3, 29, 600] {
-        for stage in Stage::of_each_format().await {
-            let Pair { old, new, .. } = pair(&stage).await;
-            stage.until(1830).await;
-            assert_eq!(stage.take(Verify, &old).await.0, Refused);
-            stage.house.clock.step_to(stage.at(1830 - back));
-            assert_eq!(stage.take(Verify, &old).await.0, Refused, "{back}");
+        for fixture in Fixture::of_each_format().await {
+            let Pair { old, new, .. } = pair(&fixture).await;
+            fixture.until(1830).await;
+            assert_eq!(fixture.take(Verify, &old).await.0, Refused);
+            fixture.server.clock.step_to(fixture.at(1830 - back));
+            assert_eq!(fixture.take(Verify, &old).await.0, Refused, "{back}");
             if back <= 29 {
-                assert_eq!(stage.take(Verify, &new).await.0, Good, "{back}");
+                assert_eq!(fixture.take(Verify, &new).await.0, Good, "{back}");
             }
         }
     }
@@ -358,14 +358,14 @@ fn a_grace_of_more_than_half_a_generation_is_not_permitted() {
 
 /// Verification asks the list first; if a node's list is behind, the store decides.
 #[tokio::test]
-async fn the_store_knows_by_itself_what_is_superseded() {
-    let stage = Stage::with(Format::Jwt, Timeouts::default()).await;
-    let store = open_store(&stage.house.settings).await.unwrap();
-    let claims = stage.claims(&stage.login().await);
+async fn the_store_detects_superseded_generations() {
+    let fixture = Fixture::with(Format::Jwt, Timeouts::default()).await;
+    let store = open_store(&fixture.server.settings).await.unwrap();
+    let claims = fixture.claims(&fixture.login().await);
     let sid = claims.session_id;
     let current = |generation, second| Current {
         generation,
-        renew_at: stage.at(second),
+        renew_at: fixture.at(second),
     };
     for (generation, millis, renew_at, expected) in [
         (1, 1_800_000, 3600, Unknown),
@@ -383,23 +383,23 @@ async fn the_store_knows_by_itself_what_is_superseded() {
     ] {
         let renewal = Renewal {
             presented: SessionId { generation, ..sid },
-            at: Timestamp::from_millis(stage.at(0).millis() + millis),
+            at: Timestamp::from_millis(fixture.at(0).millis() + millis),
             grace: Duration::from_secs(30),
-            renew_at: stage.at(renew_at),
+            renew_at: fixture.at(renew_at),
             user: claims.subject,
             auth_time: claims.auth_time,
             session_expiry: claims.session_expiry,
-            idle_end: stage.at(7200),
+            idle_end: fixture.at(7200),
         };
         // A renewal must match the session's user and times from its beginning.
         let later = claims.session_expiry.plus(Duration::from_secs(1));
         for other in [
             Renewal {
-                user: UserId::new(stage.at(1), &SeededRandom::new(9)),
+                user: UserId::new(fixture.at(1), &SeededRandom::new(9)),
                 ..renewal
             },
             Renewal {
-                auth_time: stage.at(1),
+                auth_time: fixture.at(1),
                 ..renewal
             },
             Renewal {
@@ -412,5 +412,5 @@ async fn the_store_knows_by_itself_what_is_superseded() {
         let renewed = store.renew(renewal).await.unwrap();
         assert_eq!(renewed, expected, "{generation} at {millis}");
     }
-    assert_eq!(stage.log().await, ["renewed", "renewed"]);
+    assert_eq!(fixture.log().await, ["renewed", "renewed"]);
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use waxseal::time::Clock;
 
-use crate::stage::Carrier::{Bearer, Cookie};
-use crate::stage::Event::{self, Poll, Read, Renew, Verify, Visit};
-use crate::stage::Verdict::{self, Cleared, Good, Refused};
-use crate::stage::{Stage, State};
+use crate::fixture::Carrier::{Bearer, Cookie};
+use crate::fixture::Event::{self, Poll, Read, Renew, Verify, Visit};
+use crate::fixture::Verdict::{self, Cleared, Good, Refused};
+use crate::fixture::{Fixture, State};
 
 const fn kept(generation: u32, idle: i64, renew: i64) -> Verdict {
     Verdict::Kept(State(generation, idle, renew, 7200))
@@ -27,25 +27,25 @@ type Row<'a> = (&'a [i64], &'a [(i64, Verdict)]);
 
 /// Asserts every verdict of the rows, each in a new session with earlier activity of kind `before`.
 async fn holds(before: Event, event: Event, rows: &[Row<'_>]) {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for (active, verdicts) in rows {
             for (at, expected) in *verdicts {
-                let mut token = stage.login().await;
+                let mut token = fixture.login().await;
                 for second in *active {
-                    stage.until(*second).await;
-                    let (verdict, new) = stage.take(before, &token).await;
+                    fixture.until(*second).await;
+                    let (verdict, new) = fixture.take(before, &token).await;
                     assert!(verdict.is_good(), "{before:?} {active:?}: {second}");
                     token = new.unwrap_or(token);
                 }
-                stage.until(*at).await;
-                let (verdict, _) = stage.take(event, &token).await;
+                fixture.until(*at).await;
+                let (verdict, _) = fixture.take(event, &token).await;
                 assert_eq!(
                     verdict, *expected,
                     "{:?} {event:?} at {at} after {before:?} at {active:?}",
-                    stage.format
+                    fixture.format
                 );
                 // The next login must not be in the same second.
-                stage.until(at + 1).await;
+                fixture.until(at + 1).await;
             }
         }
     }
@@ -209,7 +209,7 @@ async fn a_visitor_is_touched_once_a_touch_interval_and_renewed_when_that_is_due
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_activity_neither_touches_nor_renews() {
+async fn requests_that_are_not_activity_neither_touch_nor_renew() {
     let rows: &[Row<'_>] = &[
         (
             &[],
@@ -318,38 +318,38 @@ async fn an_active_session_ends_at_its_absolute_end_and_no_token_outlives_it() {
 /// Tokens carry whole seconds, rounded down, so rounding lengthens no lifetime.
 #[tokio::test]
 async fn a_fraction_of_a_second_lengthens_nothing() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         let millis = |millis: i64| {
-            let to = stage.at(0).millis() + millis - stage.house.clock.now().millis();
-            stage
-                .house
+            let to = fixture.at(0).millis() + millis - fixture.server.clock.now().millis();
+            fixture
+                .server
                 .pass(Duration::from_millis(to.try_into().unwrap()))
         };
-        stage.house.pass(Duration::from_millis(999)).await;
-        let first = stage.login().await;
+        fixture.server.pass(Duration::from_millis(999)).await;
+        let first = fixture.login().await;
         millis(900_999).await;
-        assert_eq!(stage.take(Verify, &first).await.0, Good);
-        assert_eq!(stage.take(Renew(Bearer), &first).await.0, Refused);
+        assert_eq!(fixture.take(Verify, &first).await.0, Good);
+        assert_eq!(fixture.take(Renew(Bearer), &first).await.0, Refused);
         millis(904_999).await;
-        assert_eq!(stage.take(Verify, &first).await.0, Good);
+        assert_eq!(fixture.take(Verify, &first).await.0, Good);
         millis(905_000).await;
-        assert_eq!(stage.take(Verify, &first).await.0, Refused);
+        assert_eq!(fixture.take(Verify, &first).await.0, Refused);
 
-        stage.until(1000).await;
-        stage.house.pass(Duration::from_millis(999)).await;
-        let mut token = stage.login().await;
+        fixture.until(1000).await;
+        fixture.server.pass(Duration::from_millis(999)).await;
+        let mut token = fixture.login().await;
         for second in [800, 1600] {
             millis(second * 1000 + 999).await;
-            token = stage.take(Visit, &token).await.1.unwrap();
+            token = fixture.take(Visit, &token).await.1.unwrap();
         }
         millis(1_799_999).await;
-        assert_eq!(stage.take(Visit, &token).await.0, kept(0, 2500, 1800));
+        assert_eq!(fixture.take(Visit, &token).await.0, kept(0, 2500, 1800));
         millis(1_800_999).await;
-        assert_eq!(stage.take(Visit, &token).await.0, renewed(1, 2700, 3600));
+        assert_eq!(fixture.take(Visit, &token).await.0, renewed(1, 2700, 3600));
         millis(1_830_998).await;
-        assert_eq!(stage.take(Verify, &token).await.0, Good);
+        assert_eq!(fixture.take(Verify, &token).await.0, Good);
         millis(1_830_999).await;
-        assert_eq!(stage.take(Verify, &token).await.0, Refused);
+        assert_eq!(fixture.take(Verify, &token).await.0, Refused);
     }
 }
 

@@ -48,7 +48,7 @@ fn documented_for(place: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_page_says_what_the_program_exports_and_nothing_else() {
+async fn the_page_lists_exactly_what_the_program_exports() {
     let place = Place::new();
     place.add_user("alice");
     let watched = Watched::start(&place, &[]);
@@ -80,7 +80,7 @@ async fn the_page_says_what_the_program_exports_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_page_says_what_a_remote_verifier_records_and_nothing_else() {
+async fn the_page_lists_exactly_what_a_remote_verifier_records() {
     let recorder = DebuggingRecorder::new();
     let _guard = metrics::set_default_local_recorder(&recorder);
     // Nothing answers there.
@@ -94,7 +94,10 @@ async fn the_page_says_what_a_remote_verifier_records_and_nothing_else() {
     let recorded = recorded
         .into_iter()
         .map(|(key, ..)| key.key().name().to_owned());
-    assert_eq!(recorded.collect::<BTreeSet<_>>(), documented_for("remote"));
+    let mut wanted = documented_for("remote");
+    // A metric that has a new name is recorded under the old one too, for one release.
+    wanted.insert("waxseal_remote_questions_total".to_owned());
+    assert_eq!(recorded.collect::<BTreeSet<_>>(), wanted);
 }
 
 /// Collects every expression of the dashboard.
@@ -128,7 +131,7 @@ fn named(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_dashboard_shows_each_metric_and_none_that_is_not_there() {
+fn the_dashboard_shows_exactly_the_documented_metrics() {
     let dashboard: Value = serde_json::from_str(&read("grafana.json")).unwrap();
     assert!(dashboard["schemaVersion"].as_u64().unwrap() >= 39);
     let variables = dashboard["templating"]["list"].as_array().unwrap();
@@ -150,7 +153,7 @@ fn the_dashboard_shows_each_metric_and_none_that_is_not_there() {
 }
 
 #[test]
-fn the_alerts_are_on_metrics_that_are_there() {
+fn the_alerts_use_documented_metrics() {
     let documented: BTreeSet<_> = documented().into_keys().collect();
     let page = read("metrics.md");
     let alerts = page.split_once("## What to alert on").unwrap().1;

@@ -116,7 +116,7 @@ async fn a_collector_gets_the_spans_of_a_login_and_no_secret() {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_is_missed_and_nothing_else_is() {
+async fn an_unreachable_collector_is_logged_and_fails_no_request() {
     let place = Place::new();
     place.add_user("alice");
     // Nothing listens there.

@@ -8,7 +8,7 @@ use super::common::Place;
 use super::scrape::Watched;
 
 #[tokio::test]
-async fn metrics_are_on_the_operators_port_alone_and_nothing_else_is() {
+async fn the_operators_port_has_the_metrics_and_nothing_else() {
     let place = Place::new();
     place.add_user("alice");
     let watched = Watched::start(&place, &[]);
@@ -52,7 +52,7 @@ fn without_the_setting_there_is_no_port() {
 }
 
 #[test]
-fn the_port_waits_for_nobody_and_stops_with_the_service() {
+fn the_metrics_port_drops_silent_clients_and_stops_with_the_service() {
     let place = Place::new();
     place.add_user("alice");
     let mut watched = Watched::start(&place, &[]);

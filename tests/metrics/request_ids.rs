@@ -10,7 +10,7 @@ use super::scrape::Watched;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 #[tokio::test]
-async fn the_lines_of_a_request_bear_its_id_and_its_trace() {
+async fn log_lines_of_a_request_have_its_id_and_its_trace() {
     let place = Place::new();
     place.add_user("alice");
     let watched = Watched::start(&place, &[("RUST_LOG", "debug")]);

@@ -72,7 +72,7 @@ const WRITTEN: &str = "waxseal_revocations_written_total";
 const REQUESTS: &str = "waxseal_request_duration_seconds_count";
 
 #[tokio::test]
-async fn the_figures_are_those_of_what_was_done() {
+async fn the_counters_match_the_requests() {
     let place = Place::new();
     for name in ["alice", "bob"] {
         place.add_user(name);
@@ -184,7 +184,7 @@ async fn the_figures_are_those_of_what_was_done() {
             (WRITTEN, &[], 2.0),
             (
                 "waxseal_client_authentications_total",
-                &[("outcome", "good")],
+                &[("outcome", "success")],
                 2.0,
             ),
             (

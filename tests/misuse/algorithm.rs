@@ -4,20 +4,20 @@ use ring::hmac;
 use waxseal::key::{Algorithm, Format};
 use waxseal::token::Malformed;
 
+use crate::fixture::{Fixture, JWT_ALGORITHMS};
 use crate::forger::{Forger, decode, encode, parts, paseto, paseto_parts, quoted};
-use crate::stage::{JWT_ALGORITHMS, Stage};
 
 #[tokio::test]
 async fn alg_none_in_any_case() {
     for algorithm in JWT_ALGORITHMS {
-        let stage = Stage::with(algorithm).await;
-        let kept = parts(&stage.genuine)[2].to_owned();
+        let fixture = Fixture::with(algorithm).await;
+        let kept = parts(&fixture.genuine)[2].to_owned();
         for none in ["none", "None", "NONE", "nOnE", "none ", "", "null"] {
-            let header = stage.header.with("alg", &quoted(none)).text();
-            let signed = format!("{}.{}", encode(header), encode(stage.claims.text()));
+            let header = fixture.header.with("alg", &quoted(none)).text();
+            let signed = format!("{}.{}", encode(header), encode(fixture.claims.text()));
             for signature in ["", &kept] {
                 let name = format!("{none:?}, signature {signature:?}");
-                let why = stage
+                let why = fixture
                     .malformed(&name, &format!("{signed}.{signature}"))
                     .await;
                 let expected = if signature.is_empty() {
@@ -27,14 +27,14 @@ async fn alg_none_in_any_case() {
                 };
                 assert_eq!(why, expected, "{name}");
             }
-            stage
+            fixture
                 .refused_for(
                     none,
-                    &stage.with_parameter("alg", &quoted(none)),
+                    &fixture.with_parameter("alg", &quoted(none)),
                     Malformed::Algorithm,
                 )
                 .await;
-            stage.refused("two parts", &signed).await;
+            fixture.refused("two parts", &signed).await;
         }
     }
 }
@@ -42,18 +42,18 @@ async fn alg_none_in_any_case() {
 #[tokio::test]
 async fn hmac_with_the_public_key_as_its_secret() {
     for algorithm in JWT_ALGORITHMS {
-        let stage = Stage::with(algorithm).await;
-        let spki = stage.forger.spki();
+        let fixture = Fixture::with(algorithm).await;
+        let spki = fixture.forger.spki();
         let pem = |ending| {
             let config = pem::EncodeConfig::new().set_line_ending(ending);
             pem::encode_config(&pem::Pem::new("PUBLIC KEY", spki.clone()), config)
         };
         let unix = pem(pem::LineEnding::LF);
-        let jwks = stage.house.waxseal.verifier().jwks();
-        let jwk = jwks.find(&stage.kid()).unwrap();
+        let jwks = fixture.server.waxseal.verifier().jwks();
+        let jwk = jwks.find(&fixture.kid()).unwrap();
         let secrets: [(&str, Vec<u8>); 8] = [
-            ("raw bytes", stage.forger.public().to_vec()),
-            ("raw bytes as text", encode(stage.forger.public()).into()),
+            ("raw bytes", fixture.forger.public().to_vec()),
+            ("raw bytes as text", encode(fixture.forger.public()).into()),
             ("SPKI", spki.clone()),
             ("PEM", unix.clone().into()),
             ("PEM without its last line end", unix.trim_end().into()),
@@ -71,11 +71,11 @@ async fn hmac_with_the_public_key_as_its_secret() {
         ];
         for (what, secret) in &secrets {
             for (alg, method) in methods {
-                let header = stage.header.with("alg", &quoted(alg)).text();
-                let signed = format!("{}.{}", encode(header), encode(stage.claims.text()));
+                let header = fixture.header.with("alg", &quoted(alg)).text();
+                let signed = format!("{}.{}", encode(header), encode(fixture.claims.text()));
                 let tag = hmac::sign(&hmac::Key::new(method, secret), signed.as_bytes());
                 let token = format!("{signed}.{}", encode(tag));
-                stage
+                fixture
                     .refused_for(&format!("{alg}, {what}"), &token, Malformed::Algorithm)
                     .await;
             }
@@ -84,17 +84,17 @@ async fn hmac_with_the_public_key_as_its_secret() {
 }
 
 #[tokio::test]
-async fn alg_is_another_than_the_keys() {
+async fn alg_differs_from_that_of_the_key() {
     let others = [
         "EdDSA", "ES256", "Ed25519", "Ed448", "ES384", "ES512", "ES256K", "RS256", "RS384",
         "RS512", "PS256", "PS384", "PS512", "HS256", "dir", "RSA1_5", "eddsa", "EDDSA", "es256",
         "EdDSA ", " ES256", "EdDSA\0",
     ];
     for algorithm in JWT_ALGORITHMS {
-        let stage = Stage::with(algorithm).await;
+        let fixture = Fixture::with(algorithm).await;
         for alg in others.into_iter().filter(|alg| *alg != algorithm.name()) {
-            let token = stage.with_parameter("alg", &quoted(alg));
-            stage.refused_for(alg, &token, Malformed::Algorithm).await;
+            let token = fixture.with_parameter("alg", &quoted(alg));
+            fixture.refused_for(alg, &token, Malformed::Algorithm).await;
         }
     }
 }
@@ -105,21 +105,21 @@ async fn a_key_of_the_other_algorithm_under_our_kid() {
         (Algorithm::EdDsa, Algorithm::Es256),
         (Algorithm::Es256, Algorithm::EdDsa),
     ] {
-        let stage = Stage::with(ours).await;
+        let fixture = Fixture::with(ours).await;
         let stranger = Forger::stranger(theirs);
-        let claims = stage.claims.text();
-        let honest = stage.header.with("alg", &quoted(theirs.name()));
-        stage
+        let claims = fixture.claims.text();
+        let honest = fixture.header.with("alg", &quoted(theirs.name()));
+        fixture
             .refused_for(
                 "its own alg",
                 &stranger.seal(honest.text(), &claims),
                 Malformed::Algorithm,
             )
             .await;
-        stage
+        fixture
             .refused_for(
                 "our alg",
-                &stranger.seal(stage.header.text(), &claims),
+                &stranger.seal(fixture.header.text(), &claims),
                 Malformed::Signature,
             )
             .await;
@@ -128,14 +128,14 @@ async fn a_key_of_the_other_algorithm_under_our_kid() {
 
 #[tokio::test]
 async fn alg_is_missing_or_no_text() {
-    let stage = Stage::new().await;
-    let token = stage.seal(&stage.header.without("alg"), &stage.claims);
-    stage
+    let fixture = Fixture::new().await;
+    let token = fixture.seal(&fixture.header.without("alg"), &fixture.claims);
+    fixture
         .refused_for("missing", &token, Malformed::Header("no alg"))
         .await;
     for raw in ["null", "0", "true", "{}", r#"["EdDSA"]"#] {
-        let token = stage.with_parameter("alg", raw);
-        stage
+        let token = fixture.with_parameter("alg", raw);
+        fixture
             .refused_for(
                 raw,
                 &token,
@@ -148,8 +148,8 @@ async fn alg_is_missing_or_no_text() {
 #[tokio::test]
 async fn a_signature_of_zeros_of_ones_or_of_another_length() {
     for algorithm in JWT_ALGORITHMS {
-        let stage = Stage::with(algorithm).await;
-        let [header, payload, signature] = parts(&stage.genuine);
+        let fixture = Fixture::with(algorithm).await;
+        let [header, payload, signature] = parts(&fixture.genuine);
         let good = decode(signature);
         let one = [vec![0; 31], vec![1]].concat();
         let forged: [(&str, Vec<u8>); 9] = [
@@ -165,7 +165,9 @@ async fn a_signature_of_zeros_of_ones_or_of_another_length() {
         ];
         for (name, signature) in forged {
             let token = format!("{header}.{payload}.{}", encode(signature));
-            stage.refused_for(name, &token, Malformed::Signature).await;
+            fixture
+                .refused_for(name, &token, Malformed::Signature)
+                .await;
         }
     }
 }
@@ -173,32 +175,34 @@ async fn a_signature_of_zeros_of_ones_or_of_another_length() {
 /// RFC 7518, section 3.4, requires R and S as raw bytes; most libraries produce DER.
 #[tokio::test]
 async fn an_es256_signature_in_der() {
-    let stage = Stage::with(Algorithm::Es256).await;
-    let [header, payload, signature] = parts(&stage.genuine);
+    let fixture = Fixture::with(Algorithm::Es256).await;
+    let [header, payload, signature] = parts(&fixture.genuine);
     let signature = decode(signature);
     let integer = |bytes: &[u8]| [&[2, 33, 0], bytes].concat();
     let (r, s) = (integer(&signature[..32]), integer(&signature[32..]));
     let der = [vec![0x30, 70], r, s].concat();
     let token = format!("{header}.{payload}.{}", encode(der));
-    stage.refused_for("DER", &token, Malformed::Signature).await;
+    fixture
+        .refused_for("DER", &token, Malformed::Signature)
+        .await;
 }
 
 /// S and S + L satisfy the same equation; RFC 8032, section 5.1.7, forbids the second.
 #[tokio::test]
 async fn an_ed25519_signature_with_the_order_added() {
-    for stage in Stage::of_each_format().await {
-        let token = match stage.format() {
+    for fixture in Fixture::of_each_format().await {
+        let token = match fixture.format() {
             Format::Jwt => {
-                let [header, payload, signature] = parts(&stage.genuine);
+                let [header, payload, signature] = parts(&fixture.genuine);
                 let twin = with_order_added(&decode(signature));
                 format!("{header}.{payload}.{}", encode(twin))
             }
             Format::Paseto => {
-                let [message, signature, footer] = paseto_parts(&stage.genuine);
+                let [message, signature, footer] = paseto_parts(&fixture.genuine);
                 paseto(&message, &with_order_added(&signature), &footer)
             }
         };
-        stage
+        fixture
             .refused_for("S + L", &token, Malformed::Signature)
             .await;
     }
@@ -228,8 +232,8 @@ async fn the_es256_twin_of_a_token_after_logout() {
         0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
         0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
     ];
-    let stage = Stage::with(Algorithm::Es256).await;
-    let [header, payload, signature] = parts(&stage.genuine);
+    let fixture = Fixture::with(Algorithm::Es256).await;
+    let [header, payload, signature] = parts(&fixture.genuine);
     let mut signature = decode(signature);
     let mut borrow = 0;
     for (byte, order) in signature[32..].iter_mut().zip(ORDER).rev() {
@@ -238,15 +242,15 @@ async fn the_es256_twin_of_a_token_after_logout() {
         *byte = difference.to_le_bytes()[0];
     }
     let twin = format!("{header}.{payload}.{}", encode(signature));
-    assert_ne!(twin, stage.genuine);
-    stage.accepted("the twin", &twin).await;
-    let logout = stage
-        .house
-        .post("/logout", Some(&stage.genuine), None)
+    assert_ne!(twin, fixture.genuine);
+    fixture.accepted("the twin", &twin).await;
+    let logout = fixture
+        .server
+        .post("/logout", Some(&fixture.genuine), None)
         .await;
     assert_eq!(logout.status, 204);
-    for token in [&twin, &stage.genuine] {
-        let refusal = stage.refused("after logout", token).await;
+    for token in [&twin, &fixture.genuine] {
+        let refusal = fixture.refused("after logout", token).await;
         assert!(
             matches!(refusal, waxseal::verifier::Refusal::Revoked(_)),
             "{refusal:?}"

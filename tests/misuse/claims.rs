@@ -3,13 +3,13 @@
 use waxseal::key::Format;
 use waxseal::token::Malformed;
 
+use crate::fixture::{DATES, Fixture, date};
 use crate::forger::quoted;
-use crate::stage::{DATES, Stage, date};
 
 async fn missing(claim: &'static str) {
-    for stage in Stage::of_each_format().await {
-        let token = stage.seal(&stage.header, &stage.claims.without(claim));
-        stage
+    for fixture in Fixture::of_each_format().await {
+        let token = fixture.seal(&fixture.header, &fixture.claims.without(claim));
+        fixture
             .refused_for(claim, &token, Malformed::Claims(claim))
             .await;
         // Another spelling is another claim.
@@ -18,14 +18,14 @@ async fn missing(claim: &'static str) {
             format!("{claim} "),
             format!(" {claim}"),
         ] {
-            let claims = stage
+            let claims = fixture
                 .claims
                 .without(claim)
-                .and(&name, stage.claims.raw(claim));
-            stage
+                .and(&name, fixture.claims.raw(claim));
+            fixture
                 .refused_for(
                     &name,
-                    &stage.seal(&stage.header, &claims),
+                    &fixture.seal(&fixture.header, &claims),
                     Malformed::Claims(claim),
                 )
                 .await;
@@ -34,8 +34,8 @@ async fn missing(claim: &'static str) {
 }
 
 async fn wrong_type(claim: &'static str) {
-    for stage in Stage::of_each_format().await {
-        let good = stage.claims.raw(claim);
+    for fixture in Fixture::of_each_format().await {
+        let good = fixture.claims.raw(claim);
         let mut wrong = vec![
             "null".to_owned(),
             "true".to_owned(),
@@ -54,11 +54,11 @@ async fn wrong_type(claim: &'static str) {
             wrong.extend(["[]".to_owned(), r#"["pwd"]"#.to_owned()]);
         }
         if is_date {
-            let other = match stage.format() {
+            let other = match fixture.format() {
                 Format::Jwt => Format::Paseto,
                 Format::Paseto => Format::Jwt,
             };
-            let theirs = date(other, stage.second(claim));
+            let theirs = date(other, fixture.second(claim));
             wrong.extend([r#""""#.to_owned(), quoted(good), theirs]);
         } else {
             wrong.push("7".to_owned());
@@ -73,8 +73,8 @@ async fn wrong_type(claim: &'static str) {
             ]);
         }
         for raw in wrong {
-            let token = stage.with_claim(claim, &raw);
-            stage
+            let token = fixture.with_claim(claim, &raw);
+            fixture
                 .refused_for(&format!("{claim} {raw}"), &token, Malformed::Claims(claim))
                 .await;
         }
@@ -99,10 +99,10 @@ mod wrong_type {
 }
 
 async fn not_this_form(claim: &'static str, texts: &[String]) {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for text in texts {
-            let token = stage.with_claim(claim, &quoted(text));
-            stage
+            let token = fixture.with_claim(claim, &quoted(text));
+            fixture
                 .refused_for(
                     &format!("{claim} {text:?}"),
                     &token,
@@ -145,27 +145,27 @@ fn no_uuid_v7() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn sub_that_is_no_user_id() {
-    for stage in Stage::of_each_format().await {
-        stage
-            .accepted("a user ID", &stage.with_claim("sub", &quoted(GOOD)))
+async fn a_sub_that_is_not_a_user_id() {
+    for fixture in Fixture::of_each_format().await {
+        fixture
+            .accepted("a user ID", &fixture.with_claim("sub", &quoted(GOOD)))
             .await;
         not_this_form("sub", &no_uuid_v7()).await;
     }
 }
 
 #[tokio::test]
-async fn jti_that_is_no_token_id() {
-    for stage in Stage::of_each_format().await {
-        stage
-            .accepted("a token ID", &stage.with_claim("jti", &quoted(GOOD)))
+async fn a_jti_that_is_not_a_token_id() {
+    for fixture in Fixture::of_each_format().await {
+        fixture
+            .accepted("a token ID", &fixture.with_claim("jti", &quoted(GOOD)))
             .await;
         not_this_form("jti", &no_uuid_v7()).await;
     }
 }
 
 #[tokio::test]
-async fn sid_whose_lineage_is_none() {
+async fn a_sid_without_a_valid_lineage() {
     let texts = no_uuid_v7();
     let mut texts: Vec<_> = texts.iter().map(|text| format!("{text}.0")).collect();
     texts.extend([GOOD.to_owned(), format!("0.{GOOD}"), format!(".{GOOD}.0")]);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use waxseal::key::{Algorithm, Format, generate_pem};
 use waxseal::random::OsRandom;
 
-use crate::common::{House, signing_pem};
+use crate::common::{TestServer, signing_pem};
 
 pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -85,8 +85,8 @@ enum Pair {
 
 impl Forger {
     /// Creates a forger with a service's signing key.
-    pub fn of(house: &House) -> Self {
-        let settings = &house.settings;
+    pub fn of(server: &TestServer) -> Self {
+        let settings = &server.settings;
         let pem = signing_pem(&settings.keys_dir, settings.format);
         Self::from_pem(pem.as_bytes(), settings.format)
     }

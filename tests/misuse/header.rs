@@ -4,8 +4,8 @@ use waxseal::key::{Algorithm, Format};
 use waxseal::token::Malformed;
 use waxseal::verifier::Refusal;
 
+use crate::fixture::Fixture;
 use crate::forger::{Forger, encode, quoted};
-use crate::stage::Stage;
 
 const EXTRA: Malformed = Malformed::Header("a parameter other than alg, typ and kid");
 const NO_TEXT: Malformed = Malformed::Header("a parameter that is not text");
@@ -17,8 +17,8 @@ struct Faults {
     no_text: Malformed,
 }
 
-fn faults(stage: &Stage) -> Faults {
-    match stage.format() {
+fn faults(fixture: &Fixture) -> Faults {
+    match fixture.format() {
         Format::Jwt => Faults {
             extra: EXTRA,
             no_key_id: Malformed::Header("kid is not a key ID"),
@@ -33,12 +33,12 @@ fn faults(stage: &Stage) -> Faults {
 }
 
 async fn forbidden(parameter: &str, values: &[&str]) {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for raw in values {
-            let header = stage.header.with(parameter, raw);
-            let why = stage.header_fault(header.text(), faults(&stage).extra);
-            let token = stage.seal(&header, &stage.claims);
-            stage
+            let header = fixture.header.with(parameter, raw);
+            let why = fixture.header_fault(header.text(), faults(&fixture).extra);
+            let token = fixture.seal(&header, &fixture.claims);
+            fixture
                 .refused_for(&format!("{parameter} {raw}"), &token, why)
                 .await;
         }
@@ -96,22 +96,22 @@ async fn names_that_are_nearly_allowed() {
 
 #[tokio::test]
 async fn an_unencoded_payload() {
-    let stage = Stage::new().await;
-    let header = stage
+    let fixture = Fixture::new().await;
+    let header = fixture
         .header
         .with("b64", "false")
         .with("crit", r#"["b64"]"#)
         .text();
-    let token = stage
+    let token = fixture
         .forger
-        .seal_parts(&encode(header), &stage.claims.text());
-    stage.refused_for("b64", &token, Malformed::Shape).await;
+        .seal_parts(&encode(header), &fixture.claims.text());
+    fixture.refused_for("b64", &token, Malformed::Shape).await;
 }
 
 #[tokio::test]
 async fn a_key_that_the_token_brings_along() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
-        let stage = Stage::with(algorithm).await;
+        let fixture = Fixture::with(algorithm).await;
         let stranger = Forger::stranger(algorithm);
         let jwk = match stranger.public() {
             [4, point @ ..] if point.len() == 64 => format!(
@@ -124,8 +124,8 @@ async fn a_key_that_the_token_brings_along() {
                 encode(point)
             ),
         };
-        let header = stage.header.with("jwk", &jwk);
-        let claims = stage.claims.text();
+        let header = fixture.header.with("jwk", &jwk);
+        let claims = fixture.claims.text();
         for (name, token) in [
             ("our kid", stranger.seal(header.text(), &claims)),
             (
@@ -136,17 +136,17 @@ async fn a_key_that_the_token_brings_along() {
                 "no kid",
                 stranger.seal(header.without("kid").text(), &claims),
             ),
-            ("our signature", stage.forger.seal(header.text(), &claims)),
+            ("our signature", fixture.forger.seal(header.text(), &claims)),
         ] {
-            stage.refused_for(name, &token, EXTRA).await;
+            fixture.refused_for(name, &token, EXTRA).await;
         }
     }
 }
 
 #[tokio::test]
-async fn kid_of_nobody() {
-    for stage in Stage::of_each_format().await {
-        let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
+async fn kid_of_an_unknown_key() {
+    for fixture in Fixture::of_each_format().await {
+        let ours: String = serde_json::from_str(fixture.header.raw("kid")).unwrap();
         for kid in [
             "theirs",
             &ours.to_uppercase(),
@@ -156,17 +156,17 @@ async fn kid_of_nobody() {
             "0",
             "*",
         ] {
-            let token = stage.with_parameter("kid", &quoted(kid));
-            stage.refused_for(kid, &token, Refusal::UnknownKey).await;
+            let token = fixture.with_parameter("kid", &quoted(kid));
+            fixture.refused_for(kid, &token, Refusal::UnknownKey).await;
         }
     }
 }
 
 #[tokio::test]
 async fn kid_missing() {
-    for stage in Stage::of_each_format().await {
-        let token = stage.seal(&stage.header.without("kid"), &stage.claims);
-        stage
+    for fixture in Fixture::of_each_format().await {
+        let token = fixture.seal(&fixture.header.without("kid"), &fixture.claims);
+        fixture
             .refused_for("missing", &token, Malformed::Header("no kid"))
             .await;
     }
@@ -174,18 +174,18 @@ async fn kid_missing() {
 
 #[tokio::test]
 async fn kid_no_text() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for raw in ["null", "0", "true", "{}", "[]", r#"["a"]"#] {
-            let token = stage.with_parameter("kid", raw);
-            let why = faults(&stage).no_text;
-            stage.refused_for(raw, &token, why).await;
+            let token = fixture.with_parameter("kid", raw);
+            let why = faults(&fixture).no_text;
+            fixture.refused_for(raw, &token, why).await;
         }
     }
 }
 
 #[tokio::test]
 async fn kid_walks_the_file_system() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for kid in [
             "../../../../dev/null",
             "/dev/null",
@@ -198,38 +198,38 @@ async fn kid_walks_the_file_system() {
             "|/bin/true",
             "$(true)",
         ] {
-            let token = stage.with_parameter("kid", &quoted(kid));
-            stage.refused_for(kid, &token, Refusal::UnknownKey).await;
+            let token = fixture.with_parameter("kid", &quoted(kid));
+            fixture.refused_for(kid, &token, Refusal::UnknownKey).await;
         }
     }
 }
 
 #[tokio::test]
 async fn kid_speaks_sql() {
-    for stage in Stage::of_each_format().await {
-        let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
+    for fixture in Fixture::of_each_format().await {
+        let ours: String = serde_json::from_str(fixture.header.raw("kid")).unwrap();
         for kid in [
             "'or'1'='1".to_owned(),
             "x'/**/UNION/**/SELECT/**/'key'--".to_owned(),
             format!("{ours}'--"),
             "1;DROP/**/TABLE/**/users".to_owned(),
         ] {
-            let token = stage.with_parameter("kid", &quoted(&kid));
-            stage.refused_for(&kid, &token, Refusal::UnknownKey).await;
+            let token = fixture.with_parameter("kid", &quoted(&kid));
+            fixture.refused_for(&kid, &token, Refusal::UnknownKey).await;
         }
-        let token = stage.with_parameter("kid", &quoted("x' OR '1'='1"));
-        let why = faults(&stage).no_key_id;
-        stage.refused_for("with spaces", &token, why).await;
+        let token = fixture.with_parameter("kid", &quoted("x' OR '1'='1"));
+        let why = faults(&fixture).no_key_id;
+        fixture.refused_for("with spaces", &token, why).await;
     }
 }
 
 #[tokio::test]
 async fn kid_very_long_or_empty() {
-    for stage in Stage::of_each_format().await {
-        let no_key_id = || Refusal::from(faults(&stage).no_key_id);
+    for fixture in Fixture::of_each_format().await {
+        let no_key_id = || Refusal::from(faults(&fixture).no_key_id);
         let too_long = || Refusal::from(Malformed::Header("too long"));
         // The longest accepted length, and one more.
-        let lengths = match stage.format() {
+        let lengths = match fixture.format() {
             Format::Jwt => vec![
                 (128, Refusal::UnknownKey),
                 (129, no_key_id()),
@@ -244,21 +244,23 @@ async fn kid_very_long_or_empty() {
             (1_000_000, Malformed::TooLong.into()),
         ];
         for (length, why) in lengths.into_iter().chain(every) {
-            let token = stage.with_parameter("kid", &quoted(&"k".repeat(length)));
-            stage.refused_for(&length.to_string(), &token, why).await;
+            let token = fixture.with_parameter("kid", &quoted(&"k".repeat(length)));
+            fixture.refused_for(&length.to_string(), &token, why).await;
         }
     }
 }
 
 #[tokio::test]
 async fn kid_with_other_characters_around() {
-    for stage in Stage::of_each_format().await {
-        let ours: String = serde_json::from_str(stage.header.raw("kid")).unwrap();
+    for fixture in Fixture::of_each_format().await {
+        let ours: String = serde_json::from_str(fixture.header.raw("kid")).unwrap();
         for extra in ["\0", " ", "\n", "\t", "\u{7f}", "\u{e9}", "\u{200b}"] {
             for kid in [format!("{ours}{extra}"), format!("{extra}{ours}")] {
-                let token = stage.with_parameter("kid", &quoted(&kid));
-                let why = faults(&stage).no_key_id;
-                stage.refused_for(&format!("{extra:?}"), &token, why).await;
+                let token = fixture.with_parameter("kid", &quoted(&kid));
+                let why = faults(&fixture).no_key_id;
+                fixture
+                    .refused_for(&format!("{extra:?}"), &token, why)
+                    .await;
             }
         }
     }
@@ -266,7 +268,7 @@ async fn kid_with_other_characters_around() {
 
 #[tokio::test]
 async fn typ_of_another_token() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     for typ in [
         "JWT",
         "jwt",
@@ -289,8 +291,8 @@ async fn typ_of_another_token() {
         "entity-statement+jwt",
         "",
     ] {
-        let token = stage.with_parameter("typ", &quoted(typ));
-        stage
+        let token = fixture.with_parameter("typ", &quoted(typ));
+        fixture
             .refused_for(typ, &token, Malformed::Header("typ is not at+jwt"))
             .await;
     }
@@ -298,18 +300,18 @@ async fn typ_of_another_token() {
 
 #[tokio::test]
 async fn typ_missing() {
-    let stage = Stage::new().await;
-    let token = stage.seal(&stage.header.without("typ"), &stage.claims);
-    stage
+    let fixture = Fixture::new().await;
+    let token = fixture.seal(&fixture.header.without("typ"), &fixture.claims);
+    fixture
         .refused_for("missing", &token, Malformed::Header("typ is not at+jwt"))
         .await;
 }
 
 #[tokio::test]
 async fn typ_no_text() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     for raw in ["1", "null", "true", "{}", r#"["at+jwt"]"#] {
-        let token = stage.with_parameter("typ", raw);
-        stage.refused_for(raw, &token, NO_TEXT).await;
+        let token = fixture.with_parameter("typ", raw);
+        fixture.refused_for(raw, &token, NO_TEXT).await;
     }
 }

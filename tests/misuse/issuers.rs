@@ -5,26 +5,26 @@ use waxseal::policy::Unacceptable;
 use waxseal::token::Malformed;
 use waxseal::verifier::Refusal;
 
-use crate::common::House;
+use crate::common::TestServer;
+use crate::fixture::{Fixture, JWT_ALGORITHMS};
 use crate::forger::{Forger, Members, header_and_claims, parts, quoted};
-use crate::stage::{JWT_ALGORITHMS, Stage};
 
 /// A second service with the same issuer and a key of its own.
 #[tokio::test]
 async fn another_issuers_good_token() {
     for ours in Algorithm::ALL {
         for theirs in Algorithm::ALL {
-            let stage = Stage::with(ours).await;
-            let other = Stage::with(theirs).await;
+            let fixture = Fixture::with(ours).await;
+            let other = Fixture::with(theirs).await;
             let why = if ours.format() == theirs.format() {
                 Refusal::UnknownKey
             } else {
                 Malformed::Format.into()
             };
-            stage
+            fixture
                 .refused_for("theirs", &other.genuine, why.clone())
                 .await;
-            other.refused_for("ours", &stage.genuine, why).await;
+            other.refused_for("ours", &fixture.genuine, why).await;
         }
     }
 }
@@ -32,11 +32,11 @@ async fn another_issuers_good_token() {
 #[tokio::test]
 async fn another_issuers_good_token_under_our_kid() {
     for algorithm in Algorithm::ALL {
-        let stage = Stage::with(algorithm).await;
-        let other = Stage::with(algorithm).await;
-        let header = other.header.with("kid", stage.header.raw("kid"));
+        let fixture = Fixture::with(algorithm).await;
+        let other = Fixture::with(algorithm).await;
+        let header = other.header.with("kid", fixture.header.raw("kid"));
         let token = other.seal(&header, &other.claims);
-        stage
+        fixture
             .refused_for("our kid", &token, Malformed::Signature)
             .await;
     }
@@ -45,9 +45,9 @@ async fn another_issuers_good_token_under_our_kid() {
 #[tokio::test]
 async fn our_header_and_claims_with_anothers_signature() {
     for algorithm in Algorithm::ALL {
-        let stage = Stage::with(algorithm).await;
-        let token = Forger::stranger(algorithm).resign(&stage.genuine);
-        stage
+        let fixture = Fixture::with(algorithm).await;
+        let token = Forger::stranger(algorithm).resign(&fixture.genuine);
+        fixture
             .refused_for("a stranger's", &token, Malformed::Signature)
             .await;
     }
@@ -56,12 +56,12 @@ async fn our_header_and_claims_with_anothers_signature() {
 /// Two services that share a key folder, each with its own issuer.
 #[tokio::test]
 async fn our_key_signed_it_for_another_issuer() {
-    for stage in Stage::of_each_format().await {
-        let keys = stage.house.settings.keys_dir.clone();
-        let other = House::with(|settings| {
+    for fixture in Fixture::of_each_format().await {
+        let keys = fixture.server.settings.keys_dir.clone();
+        let other = TestServer::with(|settings| {
             settings.keys_dir = keys;
-            settings.format = stage.format();
-            settings.accepts = vec![stage.format()];
+            settings.format = fixture.format();
+            settings.accepts = vec![fixture.format()];
             settings.issuer = "https://other.example".to_owned();
             settings.audience = "https://other.example".to_owned();
         })
@@ -69,33 +69,33 @@ async fn our_key_signed_it_for_another_issuer() {
         other.add_user("alice").await;
         let theirs = other.login("alice").await;
         assert_eq!(other.verify(&theirs).await, 200);
-        stage
+        fixture
             .refused_for("theirs", &theirs, Unacceptable::Issuer)
             .await;
 
         let claims =
-            Members::of(&header_and_claims(&theirs)[1]).with("iss", stage.claims.raw("iss"));
-        let token = stage.seal(&stage.header, &claims);
-        stage
+            Members::of(&header_and_claims(&theirs)[1]).with("iss", fixture.claims.raw("iss"));
+        let token = fixture.seal(&fixture.header, &claims);
+        fixture
             .refused_for("ours for them", &token, Unacceptable::Audience)
             .await;
     }
 }
 
 #[tokio::test]
-async fn parts_of_two_good_tokens_of_one_house() {
+async fn parts_of_two_good_tokens_of_one_issuer() {
     for algorithm in JWT_ALGORITHMS {
-        let stage = Stage::with(algorithm).await;
-        stage.house.add_user("bob").await;
-        let bobs = stage.house.login("bob").await;
-        let [header, payload, signature] = parts(&stage.genuine);
+        let fixture = Fixture::with(algorithm).await;
+        fixture.server.add_user("bob").await;
+        let bobs = fixture.server.login("bob").await;
+        let [header, payload, signature] = parts(&fixture.genuine);
         let [bobs_header, bobs_payload, bobs_signature] = parts(&bobs);
         assert_eq!(header, bobs_header);
         for token in [
             format!("{header}.{payload}.{bobs_signature}"),
             format!("{header}.{bobs_payload}.{signature}"),
         ] {
-            stage
+            fixture
                 .refused_for("mixed", &token, Malformed::Signature)
                 .await;
         }
@@ -104,12 +104,12 @@ async fn parts_of_two_good_tokens_of_one_house() {
 
 #[tokio::test]
 async fn near_misses_of_iss_and_aud() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for (claim, why) in [
             ("iss", Unacceptable::Issuer),
             ("aud", Unacceptable::Audience),
         ] {
-            let good: String = serde_json::from_str(stage.claims.raw(claim)).unwrap();
+            let good: String = serde_json::from_str(fixture.claims.raw(claim)).unwrap();
             for near in [
                 format!("{good}/"),
                 format!("{good}."),
@@ -137,8 +137,8 @@ async fn near_misses_of_iss_and_aud() {
                 "*".to_owned(),
                 String::new(),
             ] {
-                let token = stage.with_claim(claim, &quoted(&near));
-                stage
+                let token = fixture.with_claim(claim, &quoted(&near));
+                fixture
                     .refused_for(&format!("{claim} {near:?}"), &token, why)
                     .await;
             }
@@ -148,9 +148,9 @@ async fn near_misses_of_iss_and_aud() {
 
 #[tokio::test]
 async fn iss_or_aud_as_an_array() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for claim in ["iss", "aud"] {
-            let good = stage.claims.raw(claim);
+            let good = fixture.claims.raw(claim);
             for raw in [
                 format!("[{good}]"),
                 format!(r#"[{good},"https://other.example"]"#),
@@ -158,8 +158,8 @@ async fn iss_or_aud_as_an_array() {
                 "[]".to_owned(),
                 format!(r#"{{"0":{good}}}"#),
             ] {
-                let token = stage.with_claim(claim, &raw);
-                stage
+                let token = fixture.with_claim(claim, &raw);
+                fixture
                     .refused_for(&raw, &token, Malformed::Claims(claim))
                     .await;
             }

@@ -3,33 +3,33 @@
 use waxseal::key::Format;
 use waxseal::token::Malformed;
 
+use crate::fixture::Fixture;
 use crate::forger::Members;
-use crate::stage::Stage;
 
 const BAD_HEADER: Malformed = Malformed::Header("not one strict JSON object");
 const BAD_CLAIMS: Malformed = Malformed::Claims("not one strict JSON object");
 
 /// Signs the claims with an additional claim that the service ignores.
-fn unread(stage: &Stage, raw: impl AsRef<[u8]>) -> String {
-    let claims = stage.claims.text();
+fn unread(fixture: &Fixture, raw: impl AsRef<[u8]>) -> String {
+    let claims = fixture.claims.text();
     let open = &claims.as_bytes()[..claims.len() - 1];
-    stage.with_claims([open, br#","unread":"#, raw.as_ref(), b"}"].concat())
+    fixture.with_claims([open, br#","unread":"#, raw.as_ref(), b"}"].concat())
 }
 
-async fn claims_refused(stage: &Stage, claims: impl AsRef<[u8]>) {
+async fn claims_refused(fixture: &Fixture, claims: impl AsRef<[u8]>) {
     let claims = claims.as_ref();
     let name = String::from_utf8_lossy(claims);
-    stage
-        .refused_for(&name, &stage.with_claims(claims), BAD_CLAIMS)
+    fixture
+        .refused_for(&name, &fixture.with_claims(claims), BAD_CLAIMS)
         .await;
 }
 
-async fn header_refused(stage: &Stage, header: impl AsRef<[u8]>) {
+async fn header_refused(fixture: &Fixture, header: impl AsRef<[u8]>) {
     let header = header.as_ref();
     let name = String::from_utf8_lossy(header);
-    let token = stage.forger.seal(header, stage.claims.text());
-    let why = stage.header_fault(header, BAD_HEADER);
-    stage.refused_for(&name, &token, why).await;
+    let token = fixture.forger.seal(header, fixture.claims.text());
+    let why = fixture.header_fault(header, BAD_HEADER);
+    fixture.refused_for(&name, &token, why).await;
 }
 
 /// Returns `name` with its first letter escaped.
@@ -39,7 +39,7 @@ fn escaped(name: &str) -> String {
 
 #[tokio::test]
 async fn every_claim_twice() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for name in [
             "iss",
             "sub",
@@ -55,14 +55,14 @@ async fn every_claim_twice() {
             "amr",
             "scope",
         ] {
-            let same = stage.claims.raw(name);
+            let same = fixture.claims.raw(name);
             for second in [name.to_owned(), escaped(name)] {
                 for raw in [same, "null", "9"] {
-                    let last = stage.claims.and(&second, raw);
-                    claims_refused(&stage, last.text()).await;
+                    let last = fixture.claims.and(&second, raw);
+                    claims_refused(&fixture, last.text()).await;
                     // In the opposite order: a parser may use the first member instead.
-                    let first = stage.claims.without(name).and(&second, raw);
-                    claims_refused(&stage, first.and(name, same).text()).await;
+                    let first = fixture.claims.without(name).and(&second, raw);
+                    claims_refused(&fixture, first.and(name, same).text()).await;
                 }
             }
         }
@@ -71,14 +71,14 @@ async fn every_claim_twice() {
 
 #[tokio::test]
 async fn every_header_parameter_twice() {
-    for stage in Stage::of_each_format().await {
-        for name in stage.header.names() {
-            let same = stage.header.raw(name);
+    for fixture in Fixture::of_each_format().await {
+        for name in fixture.header.names() {
+            let same = fixture.header.raw(name);
             for second in [name.to_owned(), escaped(name)] {
                 for raw in [same, r#""none""#, "null"] {
-                    header_refused(&stage, stage.header.and(&second, raw).text()).await;
-                    let first = stage.header.without(name).and(&second, raw);
-                    header_refused(&stage, first.and(name, same).text()).await;
+                    header_refused(&fixture, fixture.header.and(&second, raw).text()).await;
+                    let first = fixture.header.without(name).and(&second, raw);
+                    header_refused(&fixture, first.and(name, same).text()).await;
                 }
             }
         }
@@ -88,19 +88,21 @@ async fn every_header_parameter_twice() {
 /// An escape alone does not create a duplicate.
 #[tokio::test]
 async fn an_escaped_name_once_is_that_name() {
-    for stage in Stage::of_each_format().await {
-        let raw = stage.claims.raw("exp");
-        let claims = stage.claims.without("exp").and("\\u0065xp", raw);
-        stage
-            .accepted("escaped", &stage.seal(&stage.header, &claims))
+    for fixture in Fixture::of_each_format().await {
+        let raw = fixture.claims.raw("exp");
+        let claims = fixture.claims.without("exp").and("\\u0065xp", raw);
+        fixture
+            .accepted("escaped", &fixture.seal(&fixture.header, &claims))
             .await;
     }
 }
 
 #[tokio::test]
-async fn a_key_twice_deep_in_a_claim_that_nobody_reads() {
-    for stage in Stage::of_each_format().await {
-        stage.accepted("once", &unread(&stage, r#"{"a":1}"#)).await;
+async fn a_duplicate_key_deep_in_an_unused_claim() {
+    for fixture in Fixture::of_each_format().await {
+        fixture
+            .accepted("once", &unread(&fixture, r#"{"a":1}"#))
+            .await;
         for raw in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"\u0061":2}"#,
@@ -109,8 +111,8 @@ async fn a_key_twice_deep_in_a_claim_that_nobody_reads() {
             r#"{"":1,"":2}"#,
             r#"{"\ud83d\ude00":1,"😀":2}"#,
         ] {
-            stage
-                .refused_for(raw, &unread(&stage, raw), BAD_CLAIMS)
+            fixture
+                .refused_for(raw, &unread(&fixture, raw), BAD_CLAIMS)
                 .await;
         }
     }
@@ -118,8 +120,10 @@ async fn a_key_twice_deep_in_a_claim_that_nobody_reads() {
 
 #[tokio::test]
 async fn invalid_utf8_in_the_claims() {
-    for stage in Stage::of_each_format().await {
-        stage.accepted("valid", &unread(&stage, "\"é😀\"")).await;
+    for fixture in Fixture::of_each_format().await {
+        fixture
+            .accepted("valid", &unread(&fixture, "\"é😀\""))
+            .await;
         for (name, bytes) in [
             ("a stray byte", &b"\xff"[..]),
             ("a continuation", b"\x80"),
@@ -131,37 +135,37 @@ async fn invalid_utf8_in_the_claims() {
             ("UTF-16", b"\0a"),
         ] {
             let text = [b"\"", bytes, b"\""].concat();
-            stage
-                .refused_for(name, &unread(&stage, text), BAD_CLAIMS)
+            fixture
+                .refused_for(name, &unread(&fixture, text), BAD_CLAIMS)
                 .await;
             let key = [b"{\"", bytes, b"\":1}"].concat();
-            stage
-                .refused_for(name, &unread(&stage, key), BAD_CLAIMS)
+            fixture
+                .refused_for(name, &unread(&fixture, key), BAD_CLAIMS)
                 .await;
-            let mut claims = stage.claims.text().into_bytes();
+            let mut claims = fixture.claims.text().into_bytes();
             let at = claims.windows(6).position(|w| w == b"issuer").unwrap();
             claims.splice(at..at, bytes.iter().copied());
-            claims_refused(&stage, claims).await;
+            claims_refused(&fixture, claims).await;
         }
     }
 }
 
 #[tokio::test]
 async fn invalid_utf8_in_the_header() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for bytes in [&b"\xff"[..], b"\xc0\xaf", b"\xed\xa0\x80", b"\0"] {
-            let before: &[&str] = match stage.format() {
+            let before: &[&str] = match fixture.format() {
                 Format::Jwt => &["at+jwt", "kid\"", "EdDSA"],
                 Format::Paseto => &["kid\"", "k4.pid."],
             };
             for before in before {
-                let mut header = stage.header.text().into_bytes();
+                let mut header = fixture.header.text().into_bytes();
                 let at = header
                     .windows(before.len())
                     .position(|w| w == before.as_bytes());
                 let at = at.unwrap();
                 header.splice(at..at, bytes.iter().copied());
-                header_refused(&stage, header).await;
+                header_refused(&fixture, header).await;
             }
         }
     }
@@ -169,8 +173,8 @@ async fn invalid_utf8_in_the_header() {
 
 #[tokio::test]
 async fn other_encodings_of_json() {
-    for stage in Stage::of_each_format().await {
-        let claims = stage.claims.text();
+    for fixture in Fixture::of_each_format().await {
+        let claims = fixture.claims.text();
         let little: Vec<u8> = claims.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let big: Vec<u8> = claims.encode_utf16().flat_map(u16::to_be_bytes).collect();
         for encoded in [
@@ -179,17 +183,17 @@ async fn other_encodings_of_json() {
             [b"\xef\xbb\xbf", claims.as_bytes()].concat(),
             [b"\xff\xfe", claims.as_bytes()].concat(),
         ] {
-            claims_refused(&stage, encoded).await;
+            claims_refused(&fixture, encoded).await;
         }
-        header_refused(&stage, format!("\u{feff}{}", stage.header.text())).await;
+        header_refused(&fixture, format!("\u{feff}{}", fixture.header.text())).await;
     }
 }
 
 #[tokio::test]
 async fn lone_surrogates() {
-    for stage in Stage::of_each_format().await {
-        stage
-            .accepted("a pair", &unread(&stage, r#""\ud83d\ude00""#))
+    for fixture in Fixture::of_each_format().await {
+        fixture
+            .accepted("a pair", &unread(&fixture, r#""\ud83d\ude00""#))
             .await;
         for lone in [
             r"\ud800",
@@ -201,18 +205,18 @@ async fn lone_surrogates() {
             r"\ud800\n",
         ] {
             for raw in [format!("\"{lone}\""), format!("{{\"{lone}\":1}}")] {
-                stage
-                    .refused_for(&raw, &unread(&stage, &raw), BAD_CLAIMS)
+                fixture
+                    .refused_for(&raw, &unread(&fixture, &raw), BAD_CLAIMS)
                     .await;
             }
             header_refused(
-                &stage,
-                stage.header.with("kid", &format!("\"{lone}\"")).text(),
+                &fixture,
+                fixture.header.with("kid", &format!("\"{lone}\"")).text(),
             )
             .await;
             claims_refused(
-                &stage,
-                stage.claims.with("iss", &format!("\"{lone}\"")).text(),
+                &fixture,
+                fixture.claims.with("iss", &format!("\"{lone}\"")).text(),
             )
             .await;
         }
@@ -230,11 +234,13 @@ fn objects(depth: usize) -> String {
 /// The claims object is the first level.
 #[tokio::test]
 async fn nesting_of_depth_nine() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for nested in [arrays, objects] {
-            stage.accepted("eight", &unread(&stage, nested(7))).await;
-            stage
-                .refused_for("nine", &unread(&stage, nested(8)), BAD_CLAIMS)
+            fixture
+                .accepted("eight", &unread(&fixture, nested(7)))
+                .await;
+            fixture
+                .refused_for("nine", &unread(&fixture, nested(8)), BAD_CLAIMS)
                 .await;
         }
     }
@@ -242,15 +248,15 @@ async fn nesting_of_depth_nine() {
 
 #[tokio::test]
 async fn nesting_as_deep_as_a_token_can_be() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for raw in [
             arrays(2500),
             objects(800),
             "[".repeat(5000),
             r#"{"":"#.repeat(1000),
         ] {
-            stage
-                .refused_for(&raw[..20], &unread(&stage, &raw), BAD_CLAIMS)
+            fixture
+                .refused_for(&raw[..20], &unread(&fixture, &raw), BAD_CLAIMS)
                 .await;
         }
     }
@@ -258,44 +264,44 @@ async fn nesting_as_deep_as_a_token_can_be() {
 
 #[tokio::test]
 async fn nesting_of_depth_100_000() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for raw in [arrays(100_000), objects(100_000), "[".repeat(100_000)] {
-            stage
-                .refused_for("claims", &unread(&stage, &raw), Malformed::TooLong)
+            fixture
+                .refused_for("claims", &unread(&fixture, &raw), Malformed::TooLong)
                 .await;
-            let token = stage.forger.seal(&raw, stage.claims.text());
-            stage
+            let token = fixture.forger.seal(&raw, fixture.claims.text());
+            fixture
                 .refused_for("header", &token, Malformed::TooLong)
                 .await;
         }
         for depth in [20, 100] {
-            header_refused(&stage, stage.header.with("kid", &arrays(depth)).text()).await;
+            header_refused(&fixture, fixture.header.with("kid", &arrays(depth)).text()).await;
         }
     }
 }
 
 #[tokio::test]
-async fn claims_that_are_no_object() {
-    for stage in Stage::of_each_format().await {
-        for json in others(&stage.claims) {
-            claims_refused(&stage, json).await;
+async fn claims_other_than_an_object() {
+    for fixture in Fixture::of_each_format().await {
+        for json in others(&fixture.claims) {
+            claims_refused(&fixture, json).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_header_that_is_no_object() {
-    for stage in Stage::of_each_format().await {
-        for json in others(&stage.header) {
-            header_refused(&stage, json).await;
+async fn a_header_other_than_an_object() {
+    for fixture in Fixture::of_each_format().await {
+        for json in others(&fixture.header) {
+            header_refused(&fixture, json).await;
         }
-        let missing = match stage.format() {
+        let missing = match fixture.format() {
             Format::Jwt => "no alg",
             Format::Paseto => "no kid",
         };
         for (json, why) in [("", Malformed::Shape), ("{}", Malformed::Header(missing))] {
-            let token = stage.forger.seal(json, stage.claims.text());
-            stage.refused_for("empty", &token, why).await;
+            let token = fixture.forger.seal(json, fixture.claims.text());
+            fixture.refused_for("empty", &token, why).await;
         }
     }
 }
@@ -329,8 +335,8 @@ fn others(members: &Members) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn values_that_are_no_json() {
-    for stage in Stage::of_each_format().await {
+async fn invalid_json_values() {
+    for fixture in Fixture::of_each_format().await {
         for raw in [
             "NaN",
             "Infinity",
@@ -352,8 +358,8 @@ async fn values_that_are_no_json() {
             "nul",
             "",
         ] {
-            stage
-                .refused_for(raw, &unread(&stage, raw), BAD_CLAIMS)
+            fixture
+                .refused_for(raw, &unread(&fixture, raw), BAD_CLAIMS)
                 .await;
         }
     }

@@ -12,14 +12,14 @@ use waxseal::token::jws::UntrustedJws;
 use waxseal::token::paseto::UntrustedMessage;
 use waxseal::verifier::Refusal;
 
-use crate::common::{House, START, signing_pem};
+use crate::common::{START, TestServer, signing_pem};
 use crate::forger::{Forger, Members, encode, header_and_claims, pae, paseto, quoted};
 
 const BOTH: [Format; 2] = [Format::Jwt, Format::Paseto];
 
 /// A service that issued JWTs before PASETOs, a token of each, and both keys.
 struct Mixed {
-    house: House,
+    server: TestServer,
     tokens: [String; 2],
     forgers: [Forger; 2],
     headers: [Members; 2],
@@ -29,19 +29,19 @@ struct Mixed {
 impl Mixed {
     async fn new(accepts: &[Format]) -> Self {
         // Accepting a format publishes its keys, so that it can be issued later.
-        let house = House::with(|settings| settings.accepts = BOTH.to_vec()).await;
-        house.add_user("alice").await;
-        let jwt = house.login("alice").await;
-        let house = house
+        let server = TestServer::with(|settings| settings.accepts = BOTH.to_vec()).await;
+        server.add_user("alice").await;
+        let jwt = server.login("alice").await;
+        let server = server
             .restart(|settings| settings.format = Format::Paseto)
             .await;
-        let tokens = [jwt, house.login("alice").await];
-        let house = house.restart(|settings| {
+        let tokens = [jwt, server.login("alice").await];
+        let server = server.restart(|settings| {
             settings.format = accepts[0];
             settings.accepts = accepts.to_vec();
         });
-        let house = house.await;
-        let keys = &house.settings.keys_dir;
+        let server = server.await;
+        let keys = &server.settings.keys_dir;
         let forgers =
             BOTH.map(|format| Forger::from_pem(signing_pem(keys, format).as_bytes(), format));
         let members = |part: usize| {
@@ -51,7 +51,7 @@ impl Mixed {
         };
         let (headers, claims) = (members(0), members(1));
         Self {
-            house,
+            server,
             tokens,
             forgers,
             headers,
@@ -60,9 +60,9 @@ impl Mixed {
     }
 
     async fn refused(&self, name: &str, token: &str) -> Refusal {
-        let refusal = self.house.waxseal.verifier().verify(token);
+        let refusal = self.server.waxseal.verifier().verify(token);
         let refusal = refusal.expect_err(name);
-        assert_eq!(self.house.verify(token).await, 401, "{name}");
+        assert_eq!(self.server.verify(token).await, 401, "{name}");
         refusal
     }
 
@@ -82,7 +82,7 @@ async fn only_the_formats_that_are_accepted() {
         let mixed = Mixed::new(accepts).await;
         for (token, good) in mixed.tokens.iter().zip(good) {
             if good {
-                assert_eq!(mixed.house.verify(token).await, 200, "{accepts:?} {token}");
+                assert_eq!(mixed.server.verify(token).await, 200, "{accepts:?} {token}");
             } else {
                 mixed
                     .refused_for(&format!("{accepts:?}"), token, Malformed::Format)
@@ -170,7 +170,7 @@ fn one_key_for_two_formats_is_refused() {
 
 /// Even if one key were loaded for both formats, a signature for one would not be valid for the other.
 #[test]
-fn a_signature_for_one_format_is_none_for_the_other() {
+fn a_signature_for_one_format_is_invalid_for_the_other() {
     let pem = generate_pem(Algorithm::EdDsa, &OsRandom::new());
     let [jwt, v4] = BOTH.map(|format| SigningKey::from_pem(pem.as_bytes(), format).unwrap());
     let forger = Forger::from_pem(pem.as_bytes(), Format::Paseto);

@@ -9,7 +9,7 @@ use tower::ServiceExt;
 use waxseal::Session;
 
 use crate::common::Answer;
-use crate::stage::{Stage, is_invalid_request};
+use crate::fixture::{Fixture, is_invalid_request};
 
 async fn who(session: Option<Session>) -> String {
     session.map_or_else(
@@ -22,11 +22,11 @@ async fn must(session: Session) -> String {
     session.subject().to_string()
 }
 
-async fn ask(stage: &Stage, path: &str, values: &[&str]) -> Answer {
+async fn ask(fixture: &Fixture, path: &str, values: &[&str]) -> Answer {
     let app = Router::new()
         .route("/who", get(who))
         .route("/must", get(must))
-        .with_state(stage.house.waxseal.verifier());
+        .with_state(fixture.server.waxseal.verifier());
     let mut request = Request::get(path);
     for value in values {
         request = request.header("authorization", *value);
@@ -41,30 +41,30 @@ async fn ask(stage: &Stage, path: &str, values: &[&str]) -> Answer {
 }
 
 #[tokio::test]
-async fn nobody_only_without_a_bearer_token() {
-    for stage in Stage::of_each_format().await {
+async fn a_caller_is_anonymous_only_without_a_bearer_token() {
+    for fixture in Fixture::of_each_format().await {
         let without: [&[&str]; 3] = [
             &[],
             &["Basic YTpi"],
             &["Negotiate YII=", r#"Digest username="a", realm="b""#],
         ];
         for values in without {
-            let nobody = ask(&stage, "/who", values).await;
+            let nobody = ask(&fixture, "/who", values).await;
             assert_eq!(
                 (nobody.status, nobody.body.as_slice()),
                 (StatusCode::OK, &b"nobody"[..]),
                 "{values:?}"
             );
-            let without = ask(&stage, "/must", values).await;
+            let without = ask(&fixture, "/must", values).await;
             assert_eq!(without.status, StatusCode::UNAUTHORIZED, "{values:?}");
             assert_eq!(without.code(), "no_credentials", "{values:?}");
         }
 
-        let good = format!("Bearer {}", stage.genuine);
-        let subject: String = serde_json::from_str(stage.claims.raw("sub")).unwrap();
+        let good = format!("Bearer {}", fixture.genuine);
+        let subject: String = serde_json::from_str(fixture.claims.raw("sub")).unwrap();
         for path in ["/who", "/must"] {
             for values in [&[&*good][..], &["Basic YTpi", &good]] {
-                let somebody = ask(&stage, path, values).await;
+                let somebody = ask(&fixture, path, values).await;
                 assert_eq!(somebody.status, StatusCode::OK, "{values:?}");
                 assert_eq!(String::from_utf8(somebody.body).unwrap(), subject);
             }
@@ -74,21 +74,21 @@ async fn nobody_only_without_a_bearer_token() {
 
 #[tokio::test]
 async fn a_bad_token_is_refused_where_none_is_needed() {
-    for stage in Stage::of_each_format().await {
-        let revoked = stage.house.login("alice").await;
-        stage.house.post("/logout", Some(&revoked), None).await;
+    for fixture in Fixture::of_each_format().await {
+        let revoked = fixture.server.login("alice").await;
+        fixture.server.post("/logout", Some(&revoked), None).await;
         let bad = [
             "nonsense".to_owned(),
-            format!("{}x", stage.genuine),
-            stage.with_claim("exp", "1"),
-            stage.with_claim("aud", r#""https://other.example""#),
-            stage.with_parameter("alg", r#""none""#),
+            format!("{}x", fixture.genuine),
+            fixture.with_claim("exp", "1"),
+            fixture.with_claim("aud", r#""https://other.example""#),
+            fixture.with_parameter("alg", r#""none""#),
             revoked,
         ];
         for token in bad {
             for path in ["/who", "/must"] {
-                let answer = ask(&stage, path, &[&format!("Bearer {token}")]).await;
-                stage.is_invalid_token(&token, &answer);
+                let answer = ask(&fixture, path, &[&format!("Bearer {token}")]).await;
+                fixture.is_invalid_token(&token, &answer);
             }
         }
     }
@@ -96,8 +96,8 @@ async fn a_bad_token_is_refused_where_none_is_needed() {
 
 #[tokio::test]
 async fn a_malformed_header_is_refused_where_none_is_needed() {
-    for stage in Stage::of_each_format().await {
-        let good = format!("Bearer {}", stage.genuine);
+    for fixture in Fixture::of_each_format().await {
+        let good = format!("Bearer {}", fixture.genuine);
         let two = [good.as_str(), &good];
         let joined = format!("{good},{good}");
         let hidden = format!("Basic YTpi, {good}");
@@ -107,28 +107,31 @@ async fn a_malformed_header_is_refused_where_none_is_needed() {
             &["Bearer"],
             &["Bearer "],
             &[""],
-            &[&stage.genuine],
+            &[&fixture.genuine],
             &[&joined],
         ];
         for values in values {
             for path in ["/who", "/must"] {
-                is_invalid_request(&format!("{values:?}"), &ask(&stage, path, values).await);
+                is_invalid_request(&format!("{values:?}"), &ask(&fixture, path, values).await);
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_stale_list_is_not_nobody() {
-    for stage in Stage::of_each_format().await {
-        stage.house.clock.advance(waxseal::embedded::MAX_STALENESS);
-        let good = format!("Bearer {}", stage.genuine);
+async fn a_stale_list_does_not_make_a_caller_anonymous() {
+    for fixture in Fixture::of_each_format().await {
+        fixture
+            .server
+            .clock
+            .advance(waxseal::embedded::MAX_STALENESS);
+        let good = format!("Bearer {}", fixture.genuine);
         for path in ["/who", "/must"] {
-            let answer = ask(&stage, path, &[&good]).await;
+            let answer = ask(&fixture, path, &[&good]).await;
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(answer.code(), "unavailable");
-            let bad = ask(&stage, path, &["Bearer nonsense"]).await;
-            stage.is_invalid_token("stale and bad", &bad);
+            let bad = ask(&fixture, path, &["Bearer nonsense"]).await;
+            fixture.is_invalid_token("stale and bad", &bad);
         }
     }
 }

@@ -6,25 +6,25 @@ use waxseal::token::Malformed;
 use waxseal::verifier::Refusal;
 
 use crate::common::START;
+use crate::fixture::{Fixture, MAX_FOOTER};
 use crate::forger::{Forger, PASETO, base64_parts, encode, pae, paseto, paseto_parts, quoted};
-use crate::stage::{MAX_FOOTER, Stage};
 
 const NOT_JSON: Malformed = Malformed::Header("not one strict JSON object");
 
-async fn stage() -> Stage {
-    Stage::with(Algorithm::V4Public).await
+async fn fixture() -> Fixture {
+    Fixture::with(Algorithm::V4Public).await
 }
 
 /// Returns the body and the footer in base64.
-fn body_and_footer(stage: &Stage) -> [&str; 2] {
-    base64_parts(&stage.genuine).1.try_into().unwrap()
+fn body_and_footer(fixture: &Fixture) -> [&str; 2] {
+    base64_parts(&fixture.genuine).1.try_into().unwrap()
 }
 
 #[tokio::test]
 async fn too_few_and_too_many_parts() {
-    let stage = stage().await;
-    let token = &stage.genuine;
-    let [body, footer] = body_and_footer(&stage);
+    let fixture = fixture().await;
+    let token = &fixture.genuine;
+    let [body, footer] = body_and_footer(&fixture);
     for text in [
         format!("{token}."),
         format!("{token}.."),
@@ -52,28 +52,30 @@ async fn too_few_and_too_many_parts() {
         format!(r#"{{"token":"{token}"}}"#),
         format!(r#"["{token}"]"#),
     ] {
-        stage.refused_for(&text, &text, Malformed::Shape).await;
+        fixture.refused_for(&text, &text, Malformed::Shape).await;
     }
 }
 
 /// Signed with an empty footer, written with and without the dot.
 #[tokio::test]
 async fn an_empty_footer_and_none() {
-    let stage = stage().await;
-    let dotted = stage.forger.seal(b"", stage.claims.text());
+    let fixture = fixture().await;
+    let dotted = fixture.forger.seal(b"", fixture.claims.text());
     assert!(dotted.ends_with('.'));
-    stage.refused_for("empty", &dotted, Malformed::Shape).await;
+    fixture
+        .refused_for("empty", &dotted, Malformed::Shape)
+        .await;
     let none = dotted.trim_end_matches('.');
-    stage.refused_for("none", none, NOT_JSON).await;
-    let [body, _] = body_and_footer(&stage);
+    fixture.refused_for("none", none, NOT_JSON).await;
+    let [body, _] = body_and_footer(&fixture);
     let cut_off = format!("{PASETO}{body}");
-    stage.refused_for("cut off", &cut_off, NOT_JSON).await;
+    fixture.refused_for("cut off", &cut_off, NOT_JSON).await;
 }
 
 #[tokio::test]
 async fn foreign_footers() {
-    let stage = stage().await;
-    let kid = stage.kid();
+    let fixture = fixture().await;
+    let kid = fixture.kid();
     for footer in [
         kid.clone(),
         quoted(&kid),
@@ -85,96 +87,98 @@ async fn foreign_footers() {
         format!("{{kid:{}}}", quoted(&kid)),
         "\0".to_owned(),
     ] {
-        let token = stage.forger.seal(&footer, stage.claims.text());
-        stage.refused_for(&footer, &token, NOT_JSON).await;
+        let token = fixture.forger.seal(&footer, fixture.claims.text());
+        fixture.refused_for(&footer, &token, NOT_JSON).await;
     }
     let extra = Malformed::Header("a member other than kid");
     for footer in [
-        stage.header.with("wpk", "1"),
-        stage.header.with("alg", r#""EdDSA""#),
-        stage.header.with("", "1"),
-        stage.header.without("kid").with("KID", &quoted(&kid)),
+        fixture.header.with("wpk", "1"),
+        fixture.header.with("alg", r#""EdDSA""#),
+        fixture.header.with("", "1"),
+        fixture.header.without("kid").with("KID", &quoted(&kid)),
     ] {
-        let token = stage.seal(&footer, &stage.claims);
-        stage.refused_for(&footer.text(), &token, extra).await;
+        let token = fixture.seal(&footer, &fixture.claims);
+        fixture.refused_for(&footer.text(), &token, extra).await;
     }
     // A claim in the footer does not count.
-    let footer = stage.header.with("exp", &stage.date(START.secs() + 60));
-    let token = stage.seal(&footer, &stage.claims.without("exp"));
-    stage.refused_for("exp", &token, extra).await;
+    let footer = fixture.header.with("exp", &fixture.date(START.secs() + 60));
+    let token = fixture.seal(&footer, &fixture.claims.without("exp"));
+    fixture.refused_for("exp", &token, extra).await;
 }
 
 #[tokio::test]
 async fn very_long_footers() {
-    let stage = stage().await;
-    let good = stage.header.text();
+    let fixture = fixture().await;
+    let good = fixture.header.text();
     let footer = |length: usize| format!("{good}{}", " ".repeat(length - good.len()));
     let longest = MAX_FOOTER * 3 / 4;
-    let token = stage.forger.seal(footer(longest), stage.claims.text());
-    stage.accepted("the longest", &token).await;
+    let token = fixture.forger.seal(footer(longest), fixture.claims.text());
+    fixture.accepted("the longest", &token).await;
     for (length, why) in [
         (longest + 1, Malformed::Header("too long")),
         (5000, Malformed::Header("too long")),
         (10_000, Malformed::TooLong),
         (1_000_000, Malformed::TooLong),
     ] {
-        let token = stage.forger.seal(footer(length), stage.claims.text());
-        stage.refused_for(&length.to_string(), &token, why).await;
+        let token = fixture.forger.seal(footer(length), fixture.claims.text());
+        fixture.refused_for(&length.to_string(), &token, why).await;
     }
 }
 
 /// Other footers next to an unchanged body.
 #[tokio::test]
 async fn a_footer_of_another_token() {
-    let stage = stage().await;
-    let files = key_folder::load(&stage.house.settings.keys_dir).unwrap();
+    let fixture = fixture().await;
+    let files = key_folder::load(&fixture.server.settings.keys_dir).unwrap();
     let next = files.iter().find(|file| file.times.signs_from.is_none());
     let next = next.unwrap();
-    let successor = stage
+    let successor = fixture
         .header
         .with("kid", &quoted(next.key.public().kid().as_str()));
     let pem = std::fs::read(&next.path).unwrap();
     let forger = Forger::from_pem(&pem, Format::Paseto);
-    let theirs = forger.seal(successor.text(), stage.claims.text());
-    stage.accepted("the successor's", &theirs).await;
+    let theirs = forger.seal(successor.text(), fixture.claims.text());
+    fixture.accepted("the successor's", &theirs).await;
 
-    let (_, ours) = base64_parts(&stage.genuine);
+    let (_, ours) = base64_parts(&fixture.genuine);
     let (_, other) = base64_parts(&theirs);
     for (name, body, footer) in [
         ("our body", ours[0], other[1]),
         ("our footer", other[0], ours[1]),
     ] {
         let token = format!("{PASETO}{body}.{footer}");
-        stage.refused_for(name, &token, Malformed::Signature).await;
+        fixture
+            .refused_for(name, &token, Malformed::Signature)
+            .await;
     }
     // To a JSON parser it is the same footer.
-    let spaced = encode(format!(" {}", stage.header.text()));
+    let spaced = encode(format!(" {}", fixture.header.text()));
     let token = format!("{PASETO}{}.{spaced}", ours[0]);
-    stage
+    fixture
         .refused_for("a space", &token, Malformed::Signature)
         .await;
 
-    let elsewhere = Stage::with(Algorithm::V4Public).await;
+    let elsewhere = Fixture::with(Algorithm::V4Public).await;
     let footer = base64_parts(&elsewhere.genuine).1[1];
     let token = format!("{PASETO}{}.{footer}", ours[0]);
-    stage
-        .refused_for("another house's", &token, Refusal::UnknownKey)
+    fixture
+        .refused_for("another server's", &token, Refusal::UnknownKey)
         .await;
 }
 
 #[tokio::test]
 async fn the_message_of_one_token_with_the_signature_of_another() {
-    let stage = stage().await;
-    stage.house.add_user("bob").await;
-    let bobs = stage.house.login("bob").await;
-    let [message, signature, footer] = paseto_parts(&stage.genuine);
+    let fixture = fixture().await;
+    fixture.server.add_user("bob").await;
+    let bobs = fixture.server.login("bob").await;
+    let [message, signature, footer] = paseto_parts(&fixture.genuine);
     let [bobs_message, bobs_signature, bobs_footer] = paseto_parts(&bobs);
     assert_eq!(footer, bobs_footer);
     for token in [
         paseto(&message, &bobs_signature, &footer),
         paseto(&bobs_message, &signature, &footer),
     ] {
-        stage
+        fixture
             .refused_for("mixed", &token, Malformed::Signature)
             .await;
     }
@@ -182,25 +186,25 @@ async fn the_message_of_one_token_with_the_signature_of_another() {
 
 #[tokio::test]
 async fn an_empty_message() {
-    let stage = stage().await;
-    let token = stage.forger.seal(stage.header.text(), b"");
+    let fixture = fixture().await;
+    let token = fixture.forger.seal(fixture.header.text(), b"");
     let why = Malformed::Claims("not one strict JSON object");
-    stage.refused_for("empty", &token, why).await;
-    let signature = stage.forger.sign(b"");
-    let token = paseto(b"", &signature, stage.header.text().as_bytes());
-    stage
+    fixture.refused_for("empty", &token, why).await;
+    let signature = fixture.forger.sign(b"");
+    let token = paseto(b"", &signature, fixture.header.text().as_bytes());
+    fixture
         .refused_for("nothing signed", &token, Malformed::Signature)
         .await;
 }
 
 #[tokio::test]
 async fn a_body_shorter_than_a_signature() {
-    let stage = stage().await;
-    let [message, signature, footer] = paseto_parts(&stage.genuine);
+    let fixture = fixture().await;
+    let [message, signature, footer] = paseto_parts(&fixture.genuine);
     for length in 0..64 {
         for bytes in [&signature[..length], &message[..length]] {
             let token = paseto(b"", bytes, &footer);
-            stage
+            fixture
                 .refused_for(&length.to_string(), &token, Malformed::Shape)
                 .await;
         }
@@ -209,8 +213,8 @@ async fn a_body_shorter_than_a_signature() {
 
 #[tokio::test]
 async fn another_signature() {
-    let stage = stage().await;
-    let [message, good, footer] = paseto_parts(&stage.genuine);
+    let fixture = fixture().await;
+    let [message, good, footer] = paseto_parts(&fixture.genuine);
     let body = [&message[..], &good].concat();
     let halves = [&good[32..], &good[..32]].concat();
     for (name, message, signature) in [
@@ -224,20 +228,22 @@ async fn another_signature() {
         (
             "of the message alone",
             message.clone(),
-            stage.forger.sign(&message),
+            fixture.forger.sign(&message),
         ),
-        ("of the body", body.clone(), stage.forger.sign(&body)),
+        ("of the body", body.clone(), fixture.forger.sign(&body)),
     ] {
         let token = paseto(&message, &signature, &footer);
-        stage.refused_for(name, &token, Malformed::Signature).await;
+        fixture
+            .refused_for(name, &token, Malformed::Signature)
+            .await;
     }
 }
 
 /// Signed texts that are ambiguous because the pieces are merely concatenated or wrongly encoded.
 #[tokio::test]
 async fn another_encoding_of_what_is_signed() {
-    let stage = stage().await;
-    let (message, footer) = (stage.claims.text(), stage.header.text());
+    let fixture = fixture().await;
+    let (message, footer) = (fixture.claims.text(), fixture.header.text());
     let (message, footer) = (message.as_bytes(), footer.as_bytes());
     let header = PASETO.as_bytes();
     let lengths_of_32_bits = [header, message, footer, b""].map(|piece| {
@@ -255,7 +261,7 @@ async fn another_encoding_of_what_is_signed() {
         ("of v3", pae(&[b"v3.public.", message, footer, b""])),
         (
             "with the key, as v3",
-            pae(&[stage.forger.public(), header, message, footer, b""]),
+            pae(&[fixture.forger.public(), header, message, footer, b""]),
         ),
         ("the footer before", pae(&[header, footer, message, b""])),
         (
@@ -275,22 +281,25 @@ async fn another_encoding_of_what_is_signed() {
             format!("{}.{}", encode(footer), encode(message)).into_bytes(),
         ),
     ] {
-        let token = paseto(message, &stage.forger.sign(&signed), footer);
-        stage.refused_for(name, &token, Malformed::Signature).await;
+        let token = paseto(message, &fixture.forger.sign(&signed), footer);
+        fixture
+            .refused_for(name, &token, Malformed::Signature)
+            .await;
     }
 }
 
 #[tokio::test]
 async fn an_implicit_assertion() {
-    let stage = stage().await;
-    let (message, footer) = (stage.claims.text(), stage.header.text());
-    let kid = stage.kid();
+    let fixture = fixture().await;
+    let (message, footer) = (fixture.claims.text(), fixture.header.text());
+    let kid = fixture.kid();
     for assertion in ["x", "{}", "\0", "waxseal", &footer, &kid] {
-        let sealed =
-            stage
-                .forger
-                .seal_message(message.as_bytes(), footer.as_bytes(), assertion.as_bytes());
-        stage
+        let sealed = fixture.forger.seal_message(
+            message.as_bytes(),
+            footer.as_bytes(),
+            assertion.as_bytes(),
+        );
+        fixture
             .refused_for(assertion, &sealed, Malformed::Signature)
             .await;
     }
@@ -299,8 +308,8 @@ async fn an_implicit_assertion() {
 /// Each is signed with the header that it shows.
 #[tokio::test]
 async fn other_versions_and_purposes() {
-    let stage = stage().await;
-    let [message, _, footer] = paseto_parts(&stage.genuine);
+    let fixture = fixture().await;
+    let [message, _, footer] = paseto_parts(&fixture.genuine);
     for header in [
         "v1.public.",
         "v2.public.",
@@ -334,15 +343,15 @@ async fn other_versions_and_purposes() {
         "v4c.public.",
         "v4.public.v4.public.",
     ] {
-        let signature = stage
+        let signature = fixture
             .forger
             .sign(&pae(&[header.as_bytes(), &message, &footer, b""]));
         let body = encode([&message[..], &signature].concat());
         let signed = format!("{header}{body}.{}", encode(&footer));
-        let relabelled = stage.genuine.replacen(PASETO, header, 1);
+        let relabelled = fixture.genuine.replacen(PASETO, header, 1);
         for token in [signed, relabelled] {
             // A text that is not a PASETO is parsed as a JWT, and some of these headers are valid base64.
-            let why = stage.malformed(header, &token).await;
+            let why = fixture.malformed(header, &token).await;
             assert!(
                 [Malformed::Shape, NOT_JSON].contains(&why),
                 "{header} {why:?}"

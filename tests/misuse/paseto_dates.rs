@@ -3,25 +3,25 @@
 use waxseal::key::Algorithm;
 use waxseal::token::Malformed;
 
+use crate::fixture::{DATES, Fixture};
 use crate::forger::quoted;
-use crate::stage::{DATES, Stage};
 
 /// RFC 3339 allows some of them, and other parsers allow more.
 #[tokio::test]
 async fn loose_dates() {
-    let stage = Stage::with(Algorithm::V4Public).await;
+    let fixture = Fixture::with(Algorithm::V4Public).await;
     for claim in DATES.into_iter().chain(["nbf"]) {
         // The issuer writes no `nbf`.
         let of = if claim == "nbf" { "iat" } else { claim };
-        let good = stage.date(stage.second(of));
+        let good = fixture.date(fixture.second(of));
         let good = good.trim_matches('"');
         let local = good.strip_suffix('Z').unwrap();
         let (day, clock) = local.split_once('T').unwrap();
         let utc = format!("{local}+00:00");
-        stage
-            .accepted(&utc, &stage.with_claim(claim, &quoted(&utc)))
+        fixture
+            .accepted(&utc, &fixture.with_claim(claim, &quoted(&utc)))
             .await;
-        let second = stage.second(of).to_string();
+        let second = fixture.second(of).to_string();
         let mut loose = vec![
             format!("{day}t{clock}Z"),
             format!("{day} {clock}Z"),
@@ -98,9 +98,9 @@ async fn loose_dates() {
         let mut raw: Vec<_> = loose.iter().map(|text| quoted(text)).collect();
         raw.extend([second.clone(), format!("{second}.0"), format!("-{second}")]);
         for raw in raw {
-            let token = stage.with_claim(claim, &raw);
+            let token = fixture.with_claim(claim, &raw);
             let why = Malformed::Claims(claim);
-            stage
+            fixture
                 .refused_for(&format!("{claim} {raw}"), &token, why)
                 .await;
         }

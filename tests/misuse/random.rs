@@ -8,8 +8,8 @@ use tokio::runtime::Runtime;
 use waxseal::key::Algorithm;
 
 use crate::common::{ISSUER, START};
+use crate::fixture::Fixture;
 use crate::forger::header_and_claims;
-use crate::stage::Stage;
 
 fn runner(cases: u32) -> TestRunner {
     TestRunner::new(Config {
@@ -79,22 +79,23 @@ fn edited(original: &[u8], edits: &[Edit]) -> Vec<u8> {
 fn a_mutated_token() {
     let runtime = Runtime::new().unwrap();
     for algorithm in Algorithm::ALL {
-        let stage = runtime.block_on(Stage::with(algorithm));
-        let mutated =
-            |edits: Vec<Edit>| String::from_utf8(edited(stage.genuine.as_bytes(), &edits)).unwrap();
+        let fixture = runtime.block_on(Fixture::with(algorithm));
+        let mutated = |edits: Vec<Edit>| {
+            String::from_utf8(edited(fixture.genuine.as_bytes(), &edits)).unwrap()
+        };
         runner(2500)
             .run(&vec(edit(), 1..6), |edits| {
                 let token = mutated(edits);
-                let verified = stage.verify(&token).is_ok();
-                prop_assert_eq!(verified, token == stage.genuine, "{}", token);
+                let verified = fixture.verify(&token).is_ok();
+                prop_assert_eq!(verified, token == fixture.genuine, "{}", token);
                 Ok(())
             })
             .unwrap();
         runner(300)
             .run(&vec(edit(), 1..6), |edits| {
                 let token = mutated(edits);
-                if token != stage.genuine {
-                    runtime.block_on(stage.refused("mutated", &token));
+                if token != fixture.genuine {
+                    runtime.block_on(fixture.refused("mutated", &token));
                 }
                 Ok(())
             })
@@ -116,10 +117,10 @@ fn garbage() {
         paseto.as_str(),
         "([A-Za-z0-9_-]{0,6}[.]){0,6}",
     ];
-    for stage in runtime.block_on(Stage::of_each_format()) {
+    for fixture in runtime.block_on(Fixture::of_each_format()) {
         runner(1500)
             .run(&texts, |text| {
-                runtime.block_on(stage.refused("garbage", &text));
+                runtime.block_on(fixture.refused("garbage", &text));
                 Ok(())
             })
             .unwrap();
@@ -129,21 +130,21 @@ fn garbage() {
 #[test]
 fn garbage_in_the_header() {
     let runtime = Runtime::new().unwrap();
-    for stage in runtime.block_on(Stage::of_each_format()) {
+    for fixture in runtime.block_on(Fixture::of_each_format()) {
         runner(3000)
             .run(&vec(any::<u8>(), 0..300), |header| {
-                let token = stage.forger.seal(header, stage.claims.text());
-                prop_assert!(stage.verify(&token).is_err());
+                let token = fixture.forger.seal(header, fixture.claims.text());
+                prop_assert!(fixture.verify(&token).is_err());
                 Ok(())
             })
             .unwrap();
         runner(3000)
             .run(&vec(edit(), 1..4), |edits| {
-                let header = edited(stage.header.text().as_bytes(), &edits);
-                let token = stage.forger.seal(&header, stage.claims.text());
-                if stage.verify(&token).is_ok() {
+                let header = edited(fixture.header.text().as_bytes(), &edits);
+                let token = fixture.forger.seal(&header, fixture.claims.text());
+                if fixture.verify(&token).is_ok() {
                     let header: Value = serde_json::from_slice(&header).unwrap();
-                    let good: Value = serde_json::from_str(&stage.header.text()).unwrap();
+                    let good: Value = serde_json::from_str(&fixture.header.text()).unwrap();
                     prop_assert_eq!(header, good);
                 }
                 Ok(())
@@ -156,25 +157,25 @@ fn garbage_in_the_header() {
 #[test]
 fn garbage_that_our_key_signed() {
     let runtime = Runtime::new().unwrap();
-    for stage in runtime.block_on(Stage::of_each_format()) {
+    for fixture in runtime.block_on(Fixture::of_each_format()) {
         runner(3000)
             .run(&vec(any::<u8>(), 0..600), |claims| {
-                prop_assert!(stage.verify(&stage.with_claims(claims)).is_err());
+                prop_assert!(fixture.verify(&fixture.with_claims(claims)).is_err());
                 Ok(())
             })
             .unwrap();
         // An accepted token must mean the same to another JSON parser.
         runner(3000)
             .run(&vec(edit(), 1..4), |edits| {
-                let token = stage.with_claims(edited(stage.claims.text().as_bytes(), &edits));
-                if let Ok(verified) = stage.verify(&token) {
+                let token = fixture.with_claims(edited(fixture.claims.text().as_bytes(), &edits));
+                if let Ok(verified) = fixture.verify(&token) {
                     let read: Value = serde_json::from_slice(&header_and_claims(&token)[1])
                         .map_err(|why| TestCaseError::fail(why.to_string()))?;
                     prop_assert_eq!(&read["iss"], ISSUER);
                     prop_assert_eq!(&read["aud"], ISSUER);
                     prop_assert_eq!(&read["sub"], &verified.subject().to_string());
                     prop_assert_eq!(&read["sid"], &verified.session_id().to_string());
-                    let exp = stage.read_second(&read["exp"].to_string());
+                    let exp = fixture.read_second(&read["exp"].to_string());
                     prop_assert_eq!(exp, verified.expires_at().secs());
                     prop_assert!(exp > START.secs() - 5);
                 }

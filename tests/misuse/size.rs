@@ -10,26 +10,26 @@ use waxseal::time::{Clock, SystemClock};
 use waxseal::token::{MAX_TOKEN_BYTES, Malformed};
 
 use crate::common::{Place, Server};
+use crate::fixture::Fixture;
 use crate::forger::{PASETO, encode};
-use crate::stage::Stage;
 
 const HUGE: usize = 10 * 1024 * 1024;
 
 /// Returns a valid token of exactly this length, padded by a claim that the service ignores.
-fn of_length(stage: &Stage, length: usize) -> String {
-    let empty = stage.claims.with("unread", r#""""#).text().len();
+fn of_length(fixture: &Fixture, length: usize) -> String {
+    let empty = fixture.claims.with("unread", r#""""#).text().len();
     // Some lengths are impossible in base64: white space in the header compensates.
     for spaces in 0..4 {
-        let header = stage.header.text() + &" ".repeat(spaces);
+        let header = fixture.header.text() + &" ".repeat(spaces);
         let rest = length - encode(&header).len();
-        let claims = match stage.format() {
+        let claims = match fixture.format() {
             Format::Jwt => (rest - encode([0; 64]).len() - 2) * 3 / 4,
             // The signature shares the part with them.
             Format::Paseto => (rest - PASETO.len() - 1) * 3 / 4 - 64,
         };
         let pad = "x".repeat(claims - empty);
-        let claims = stage.claims.with("unread", &format!("\"{pad}\""));
-        let token = stage.forger.seal(header, claims.text());
+        let claims = fixture.claims.with("unread", &format!("\"{pad}\""));
+        let token = fixture.forger.seal(header, claims.text());
         if token.len() == length {
             return token;
         }
@@ -40,17 +40,17 @@ fn of_length(stage: &Stage, length: usize) -> String {
 #[tokio::test]
 async fn one_byte_over_8192() {
     for algorithm in Algorithm::ALL {
-        let stage = Stage::with(algorithm).await;
+        let fixture = Fixture::with(algorithm).await;
         for length in [MAX_TOKEN_BYTES - 1, MAX_TOKEN_BYTES] {
-            stage
-                .accepted(&length.to_string(), &of_length(&stage, length))
+            fixture
+                .accepted(&length.to_string(), &of_length(&fixture, length))
                 .await;
         }
         for length in [8193, 8194, 8196, 9000, 16_384] {
-            stage
+            fixture
                 .refused_for(
                     &length.to_string(),
-                    &of_length(&stage, length),
+                    &of_length(&fixture, length),
                     Malformed::TooLong,
                 )
                 .await;
@@ -61,18 +61,18 @@ async fn one_byte_over_8192() {
 /// The length check comes before everything else.
 #[tokio::test]
 async fn ten_megabytes_of_token() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         let huge = "x".repeat(HUGE);
         for (name, token) in [
-            ("good but for its length", of_length(&stage, HUGE)),
+            ("good but for its length", of_length(&fixture, HUGE)),
             ("no dots", huge.clone()),
             ("dots alone", ".".repeat(HUGE)),
-            ("a good token and more", stage.genuine.clone() + &huge),
-            ("more and a good token", huge.clone() + &stage.genuine),
+            ("a good token and more", fixture.genuine.clone() + &huge),
+            ("more and a good token", huge.clone() + &fixture.genuine),
             ("not base64", "!".repeat(HUGE)),
             ("not ASCII", "\u{e9}".repeat(HUGE / 2)),
         ] {
-            stage.refused_for(name, &token, Malformed::TooLong).await;
+            fixture.refused_for(name, &token, Malformed::TooLong).await;
         }
     }
 }
@@ -80,9 +80,9 @@ async fn ten_megabytes_of_token() {
 /// Reading each byte once would take a minute.
 #[tokio::test]
 async fn ten_megabytes_of_token_ten_thousand_times() {
-    for stage in Stage::of_each_format().await {
-        let token = of_length(&stage, HUGE);
-        let verifier = stage.house.waxseal.verifier();
+    for fixture in Fixture::of_each_format().await {
+        let token = of_length(&fixture, HUGE);
+        let verifier = fixture.server.waxseal.verifier();
         let begun = SystemClock.uptime();
         for _ in 0..10_000 {
             assert_eq!(verifier.verify(&token), Err(Malformed::TooLong.into()));

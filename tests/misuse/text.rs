@@ -5,15 +5,15 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use waxseal::key::{Algorithm, Format};
 use waxseal::token::Malformed;
 
+use crate::fixture::Fixture;
 use crate::forger::{PASETO, base64_parts, decode, encode, parts};
-use crate::stage::Stage;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Applies `change` to one part of the token at a time, and signs again where a signature covers the part's text. A
 /// PASETO's signature covers the decoded content instead.
 fn each_part(
-    stage: &Stage,
+    fixture: &Fixture,
     token: &str,
     change: impl Fn(&str) -> String,
 ) -> Vec<(&'static str, String)> {
@@ -25,7 +25,7 @@ fn each_part(
         ];
     }
     let [header, payload, signature] = parts(token);
-    let seal = |header: &str, payload: &str| stage.forger.seal_parts(header, payload);
+    let seal = |header: &str, payload: &str| fixture.forger.seal_parts(header, payload);
     vec![
         ("header", seal(&change(header), payload)),
         ("payload", seal(header, &change(payload))),
@@ -44,17 +44,17 @@ fn is_of_form(why: Malformed) -> bool {
 #[tokio::test]
 async fn every_flipped_bit() {
     for algorithm in Algorithm::ALL {
-        let stage = Stage::with(algorithm).await;
-        let token = stage.genuine.as_bytes();
+        let fixture = Fixture::with(algorithm).await;
+        let token = fixture.genuine.as_bytes();
         for bit in 0..token.len() * 8 {
             let mut flipped = token.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let name = format!("bit {bit}");
             match std::str::from_utf8(&flipped) {
                 Ok(text) => {
-                    stage.refused(&name, text).await;
+                    fixture.refused(&name, text).await;
                 }
-                Err(_) => stage.refused_over_http(&name, &flipped).await,
+                Err(_) => fixture.refused_over_http(&name, &flipped).await,
             }
         }
     }
@@ -64,8 +64,8 @@ async fn every_flipped_bit() {
 #[tokio::test]
 async fn every_flipped_bit_below_the_base64() {
     for algorithm in Algorithm::ALL {
-        let stage = Stage::with(algorithm).await;
-        let (start, good) = base64_parts(&stage.genuine);
+        let fixture = Fixture::with(algorithm).await;
+        let (start, good) = base64_parts(&fixture.genuine);
         for part in 0..good.len() {
             let bytes = decode(good[part]);
             for bit in 0..bytes.len() * 8 {
@@ -75,7 +75,7 @@ async fn every_flipped_bit_below_the_base64() {
                 let mut all = good.clone();
                 all[part] = &flipped;
                 let token = format!("{start}{}", all.join("."));
-                stage
+                fixture
                     .refused(&format!("part {part}, bit {bit}"), &token)
                     .await;
             }
@@ -85,13 +85,13 @@ async fn every_flipped_bit_below_the_base64() {
 
 #[tokio::test]
 async fn every_truncation() {
-    for stage in Stage::of_each_format().await {
-        let token = &stage.genuine;
+    for fixture in Fixture::of_each_format().await {
+        let token = &fixture.genuine;
         for length in 0..token.len() {
-            stage
+            fixture
                 .refused(&format!("the first {length}"), &token[..length])
                 .await;
-            stage
+            fixture
                 .refused(
                     &format!("the last {length}"),
                     &token[token.len() - length..],
@@ -103,36 +103,36 @@ async fn every_truncation() {
 
 #[tokio::test]
 async fn every_missing_and_every_doubled_character() {
-    for stage in Stage::of_each_format().await {
-        let token = &stage.genuine;
+    for fixture in Fixture::of_each_format().await {
+        let token = &fixture.genuine;
         for at in 0..token.len() {
             let (before, after) = token.split_at(at);
-            stage
+            fixture
                 .refused(
                     &format!("without {at}"),
                     &format!("{before}{}", &after[1..]),
                 )
                 .await;
             let doubled = format!("{before}{}{after}", &after[..1]);
-            stage.refused(&format!("twice {at}"), &doubled).await;
+            fixture.refused(&format!("twice {at}"), &doubled).await;
         }
     }
 }
 
 #[tokio::test]
 async fn base64_padding() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for spaces in 0..3 {
             // Three lengths, so that each part needs no padding, one character and two characters of it.
-            let token = stage.forger.seal(
-                stage.header.text() + &" ".repeat(spaces),
-                stage.claims.text() + &" ".repeat(spaces),
+            let token = fixture.forger.seal(
+                fixture.header.text() + &" ".repeat(spaces),
+                fixture.claims.text() + &" ".repeat(spaces),
             );
-            stage.accepted("without padding", &token).await;
+            fixture.accepted("without padding", &token).await;
             for padding in ["=", "==", "===", "====", "%3D", "."] {
                 let padded = |part: &str| format!("{part}{padding}");
-                for (part, token) in each_part(&stage, &token, padded) {
-                    let why = stage.malformed(&format!("{part}{padding}"), &token).await;
+                for (part, token) in each_part(&fixture, &token, padded) {
+                    let why = fixture.malformed(&format!("{part}{padding}"), &token).await;
                     assert!(is_of_form(why), "{part} {why:?}");
                 }
             }
@@ -142,20 +142,20 @@ async fn base64_padding() {
 
 #[tokio::test]
 async fn base64_with_plus_and_slash() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         let mut seen = 0;
         for pad in 0..3 {
             // `>` and `?` at the end of three bytes encode to `-` and `_`.
-            let claims = stage
+            let claims = fixture
                 .claims
                 .with("pad", &format!("\"{}>>>???\"", "x".repeat(pad)));
-            let token = stage.seal(&stage.header, &claims);
-            stage.accepted("with - and _", &token).await;
+            let token = fixture.seal(&fixture.header, &claims);
+            fixture.accepted("with - and _", &token).await;
             let standard = |part: &str| STANDARD_NO_PAD.encode(decode(part));
-            for (part, standard) in each_part(&stage, &token, standard) {
+            for (part, standard) in each_part(&fixture, &token, standard) {
                 if standard != token {
                     seen += 1;
-                    let why = stage.malformed(part, &standard).await;
+                    let why = fixture.malformed(part, &standard).await;
                     assert!(is_of_form(why), "{part} {why:?}");
                 }
             }
@@ -163,8 +163,8 @@ async fn base64_with_plus_and_slash() {
         assert!(seen >= 3, "no token had a - or a _");
         for foreign in ["+", "/", "~", "*", "!", "%2B", "\u{e9}", "\0"] {
             let changed = |part: &str| format!("{foreign}{}", &part[1..]);
-            for (part, token) in each_part(&stage, &stage.genuine, changed) {
-                let why = stage
+            for (part, token) in each_part(&fixture, &fixture.genuine, changed) {
+                let why = fixture
                     .malformed(&format!("{part} {foreign:?}"), &token)
                     .await;
                 assert!(is_of_form(why), "{part} {why:?}");
@@ -186,18 +186,19 @@ fn other_endings(part: &str) -> Vec<String> {
 #[tokio::test]
 async fn base64_with_another_last_character() {
     for algorithm in Algorithm::ALL {
-        let stage = Stage::with(algorithm).await;
-        let mut seen = vec![0; base64_parts(&stage.genuine).1.len()];
+        let fixture = Fixture::with(algorithm).await;
+        let mut seen = vec![0; base64_parts(&fixture.genuine).1.len()];
         for spaces in 0..3 {
-            let token = stage.forger.seal(
-                stage.header.text() + &" ".repeat(spaces),
-                stage.claims.text() + &" ".repeat(spaces),
+            let token = fixture.forger.seal(
+                fixture.header.text() + &" ".repeat(spaces),
+                fixture.claims.text() + &" ".repeat(spaces),
             );
             for (part, seen) in seen.iter_mut().enumerate() {
                 for other in other_endings(base64_parts(&token).1[part]) {
                     *seen += 1;
-                    let (name, token) = each_part(&stage, &token, |_| other.clone())[part].clone();
-                    let why = stage.malformed(name, &token).await;
+                    let (name, token) =
+                        each_part(&fixture, &token, |_| other.clone())[part].clone();
+                    let why = fixture.malformed(name, &token).await;
                     assert!(is_of_form(why), "{name} {why:?}");
                 }
             }
@@ -212,7 +213,7 @@ async fn base64_with_another_last_character() {
 
 #[tokio::test]
 async fn white_space_anywhere() {
-    for stage in Stage::of_each_format().await {
+    for fixture in Fixture::of_each_format().await {
         for space in [
             " ", "\t", "\n", "\r\n", "\r", "\u{b}", "\u{c}", "\u{a0}", "\u{200b}", "\u{feff}",
             "\0", "%20",
@@ -223,8 +224,10 @@ async fn white_space_anywhere() {
                 &|part| format!("{part}{space}"),
             ];
             for change in changes {
-                for (part, token) in each_part(&stage, &stage.genuine, change) {
-                    let why = stage.malformed(&format!("{part} {space:?}"), &token).await;
+                for (part, token) in each_part(&fixture, &fixture.genuine, change) {
+                    let why = fixture
+                        .malformed(&format!("{part} {space:?}"), &token)
+                        .await;
                     assert!(is_of_form(why), "{part} {why:?}");
                 }
             }
@@ -234,8 +237,8 @@ async fn white_space_anywhere() {
 
 #[tokio::test]
 async fn too_few_and_too_many_parts() {
-    let stage = Stage::new().await;
-    let token = &stage.genuine;
+    let fixture = Fixture::new().await;
+    let token = &fixture.genuine;
     let [header, payload, signature] = parts(token);
     for text in [
         String::new(),
@@ -265,29 +268,29 @@ async fn too_few_and_too_many_parts() {
         format!("\"{token}\""),
         format!("v4.public.{token}"),
     ] {
-        stage.refused_for(&text, &text, Malformed::Shape).await;
+        fixture.refused_for(&text, &text, Malformed::Shape).await;
     }
 }
 
 /// Each is signed as sent, so that only the empty part is wrong.
 #[tokio::test]
 async fn empty_parts() {
-    let stage = Stage::new().await;
-    let [header, payload, _] = parts(&stage.genuine);
-    let seal = |header: &str, payload: &str| stage.forger.seal_parts(header, payload);
-    stage
+    let fixture = Fixture::new().await;
+    let [header, payload, _] = parts(&fixture.genuine);
+    let seal = |header: &str, payload: &str| fixture.forger.seal_parts(header, payload);
+    fixture
         .refused_for("no header", &seal("", payload), Malformed::Shape)
         .await;
-    let why = stage.malformed("no payload", &seal(header, "")).await;
+    let why = fixture.malformed("no payload", &seal(header, "")).await;
     assert!(matches!(why, Malformed::Claims(_)), "{why:?}");
-    let more = stage
+    let more = fixture
         .forger
         .seal_parts(&format!("{header}.{payload}"), payload);
-    stage
+    fixture
         .refused_for("four signed parts", &more, Malformed::Shape)
         .await;
     let detached = seal(header, payload).replace(payload, "");
-    stage
+    fixture
         .refused_for("detached", &detached, Malformed::Signature)
         .await;
 }
@@ -295,17 +298,17 @@ async fn empty_parts() {
 /// RFC 7515, section 7.2.
 #[tokio::test]
 async fn json_serialisation() {
-    let stage = Stage::new().await;
-    let [header, payload, signature] = parts(&stage.genuine);
+    let fixture = Fixture::new().await;
+    let [header, payload, signature] = parts(&fixture.genuine);
     for text in [
         format!(r#"{{"payload":"{payload}","protected":"{header}","signature":"{signature}"}}"#),
         format!(
             r#"{{"payload":"{payload}","signatures":[{{"protected":"{header}","signature":"{signature}"}}]}}"#
         ),
         // Without a comma, so that HTTP reads it as one word.
-        format!(r#"{{"token":"{}"}}"#, stage.genuine),
-        format!(r#"["{}"]"#, stage.genuine),
+        format!(r#"{{"token":"{}"}}"#, fixture.genuine),
+        format!(r#"["{}"]"#, fixture.genuine),
     ] {
-        stage.refused_for(&text, &text, Malformed::Shape).await;
+        fixture.refused_for(&text, &text, Malformed::Shape).await;
     }
 }

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use waxseal::time::{Clock, Timestamp};
 
-use crate::dice::Dice;
+use crate::mutation::Mutation;
 use crate::node::Process;
-use crate::twist::Twist;
+use crate::test_rng::TestRng;
 use crate::world::World;
 
 /// A clock at nearly the true rate, which keeps running while its process is paused.
@@ -23,7 +23,7 @@ pub struct HostClock {
     offset: Duration,
     /// The clock's rate, in millionths of the true rate.
     rate: u64,
-    /// Microseconds that the clock has missed. Only one twist makes it miss any.
+    /// Microseconds that the clock has missed. Only one mutation makes it miss any.
     missed: AtomicU64,
 }
 
@@ -70,15 +70,15 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn new(start: Instant, dice: &mut Dice, twist: Twist) -> Self {
+    pub fn new(start: Instant, rng: &mut TestRng, mutation: Mutation) -> Self {
         let clock = HostClock {
             start,
-            offset: dice.millis(1_000, 1_000_000),
+            offset: rng.millis(1_000, 1_000_000),
             // Two clocks differ by at most 4.1 %, and often by that much.
-            rate: match dice.below(3) {
+            rate: match rng.below(3) {
                 0 => 980_000,
                 1 => 1_020_000,
-                _ => 980_000 + dice.below(40_001),
+                _ => 980_000 + rng.below(40_001),
             },
             missed: AtomicU64::new(0),
         };
@@ -88,7 +88,7 @@ impl Host {
             faults: Mutex::default(),
             process: Mutex::default(),
             run: AtomicU64::new(0),
-            stops: twist == Twist::ClockStops,
+            stops: mutation == Mutation::ClockStops,
         }
     }
 

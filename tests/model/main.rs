@@ -9,22 +9,22 @@
 //!
 //! `WAXSEAL_MODEL_SEEDS=100000` tries more seeds. `WAXSEAL_MODEL_SEED=7` runs that seed alone and prints its events.
 
-mod dice;
 mod faults;
 mod host;
 mod mutants;
+mod mutation;
 mod node;
 mod primary;
 mod run;
-mod twist;
+mod test_rng;
 mod wire;
 mod world;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use mutation::Mutation;
 use run::{Outcome, run};
-use twist::Twist;
 use world::{FailOver, Tally};
 
 fn number(variable: &str) -> Option<u64> {
@@ -34,7 +34,7 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Runs the seeds from 0 to `seeds`, with one thread per processor, until one has a finding. Returns the first such
 /// seed, and the tally of the seeds that ran.
-fn search(seeds: u64, twist: Twist, fail_over: FailOver) -> (Option<u64>, Tally) {
+fn search(seeds: u64, mutation: Mutation, fail_over: FailOver) -> (Option<u64>, Tally) {
     let (next, found) = (AtomicU64::new(0), AtomicU64::new(seeds));
     let sum = Mutex::new(Tally::default());
     let work = || {
@@ -43,7 +43,7 @@ fn search(seeds: u64, twist: Twist, fail_over: FailOver) -> (Option<u64>, Tally)
             if seed >= found.load(SeqCst) {
                 return;
             }
-            let outcome = run(seed, twist, fail_over, false);
+            let outcome = run(seed, mutation, fail_over, false);
             sum.lock().unwrap().add(&outcome.tally);
             if !outcome.findings.is_empty() {
                 found.fetch_min(seed, SeqCst);
@@ -73,15 +73,15 @@ fn story(seed: u64, outcome: &Outcome) -> String {
 /// findings would prove nothing.
 fn holds(fail_over: FailOver, usual: u64, happens: &[&str]) {
     if let Some(seed) = number("WAXSEAL_MODEL_SEED") {
-        let outcome = run(seed, Twist::None, fail_over, true);
+        let outcome = run(seed, Mutation::None, fail_over, true);
         println!("{}", story(seed, &outcome));
         assert!(outcome.findings.is_empty(), "seed {seed}, {fail_over:?}");
         return;
     }
     let seeds = number("WAXSEAL_MODEL_SEEDS").unwrap_or(usual);
-    let (found, sum) = search(seeds, Twist::None, fail_over);
+    let (found, sum) = search(seeds, Mutation::None, fail_over);
     if let Some(seed) = found {
-        let outcome = run(seed, Twist::None, fail_over, true);
+        let outcome = run(seed, Mutation::None, fail_over, true);
         panic!("{}", story(seed, &outcome));
     }
     println!("{seeds} seeds, {fail_over:?}: {:?}", sum.fields());
@@ -98,7 +98,7 @@ const HAPPENS: [&str; 10] = [
     "logouts answered",
     "logouts tried again",
     "fences that waited",
-    "nodes outlasted",
+    "leases expired",
     "nodes dismissed",
     "crashes",
 ];
@@ -111,26 +111,26 @@ fn no_node_accepts_a_token_after_its_fenced_logout() {
 }
 
 #[test]
-fn nor_after_fail_overs_that_lose_commits() {
+fn no_node_accepts_a_token_after_failovers_that_lose_commits() {
     let happens = [&HAPPENS[..], &LOSSES].concat();
     holds(FailOver::LosesCommits, 500, &happens);
 }
 
 #[test]
-fn nor_after_those_that_lose_nodes_too_but_take_longer_than_a_lease() {
+fn no_node_accepts_a_token_after_slow_failovers_that_lose_nodes() {
     let happens = [&HAPPENS[..], &LOSSES].concat();
     holds(FailOver::LosesCommitsAfterALease, 500, &happens);
 }
 
 #[test]
-fn a_seed_has_one_run() {
+fn a_seed_determines_its_run() {
     for fail_over in [FailOver::KeepsAll, FailOver::LosesCommits] {
-        let told = |seed| run(seed, Twist::None, fail_over, true);
+        let told = |seed| run(seed, Mutation::None, fail_over, true);
         for seed in 0..10 {
             let (one, two) = (told(seed), told(seed));
             assert!(one.trace.len() > 200, "{} events", one.trace.len());
             assert_eq!(one.trace, two.trace);
-            let silent = run(seed, Twist::None, fail_over, false);
+            let silent = run(seed, Mutation::None, fail_over, false);
             assert_eq!((one.hash, two.hash), (silent.hash, silent.hash));
             assert_ne!(one.hash, told(seed + 1).hash);
         }

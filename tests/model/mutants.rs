@@ -1,21 +1,21 @@
 //! Each part of the protocol and each of its assumptions is necessary: without it, a run finds a token that is wrongly
 //! accepted. A mutant without findings would mean that the model is too weak or that the part is superfluous.
 
+use crate::mutation::Mutation;
 use crate::run::run;
-use crate::twist::Twist;
 use crate::world::FailOver;
 use crate::{search, story};
 
 const SEEDS: u64 = 4_000;
 
 /// Asserts that some seed finds the mutant. `first` usually does, and runs before the others.
-fn found_in(twist: Twist, fail_over: FailOver, first: u64) {
-    let outcome = run(first, twist, fail_over, false);
+fn found_in(mutation: Mutation, fail_over: FailOver, first: u64) {
+    let outcome = run(first, mutation, fail_over, false);
     let (seed, outcome) = if outcome.findings.is_empty() {
-        let (found, _) = search(SEEDS, twist, fail_over);
-        let seed = found.unwrap_or_else(|| panic!("{twist:?} is not found in {SEEDS} seeds"));
-        println!("{twist:?} is found by seed {seed} first");
-        (seed, run(seed, twist, fail_over, false))
+        let (found, _) = search(SEEDS, mutation, fail_over);
+        let seed = found.unwrap_or_else(|| panic!("{mutation:?} is not found in {SEEDS} seeds"));
+        println!("{mutation:?} is found by seed {seed} first");
+        (seed, run(seed, mutation, fail_over, false))
     } else {
         (first, outcome)
     };
@@ -25,101 +25,101 @@ fn found_in(twist: Twist, fail_over: FailOver, first: u64) {
         "{}",
         story(seed, &outcome)
     );
-    let without = run(seed, Twist::None, fail_over, false);
+    let without = run(seed, Mutation::None, fail_over, false);
     assert!(without.findings.is_empty(), "{}", story(seed, &without));
 }
 
 #[test]
-fn a_node_asks_whether_its_list_is_fresh() {
-    found_in(Twist::NoLeaseCheck, FailOver::KeepsAll, 0);
+fn a_node_must_check_that_its_list_is_fresh() {
+    found_in(Mutation::NoLeaseCheck, FailOver::KeepsAll, 0);
 }
 
 #[test]
-fn a_node_asks_that_before_it_looks_into_the_list() {
-    found_in(Twist::ListBeforeFreshness, FailOver::KeepsAll, 0);
+fn a_node_must_check_freshness_before_the_list() {
+    found_in(Mutation::ListBeforeFreshness, FailOver::KeepsAll, 0);
 }
 
 #[test]
-fn a_logout_waits_at_the_fence() {
-    found_in(Twist::NoFence, FailOver::KeepsAll, 0);
+fn a_logout_must_wait_at_the_fence() {
+    found_in(Mutation::NoFence, FailOver::KeepsAll, 0);
 }
 
 #[test]
-fn a_list_is_fresh_from_before_the_question() {
-    found_in(Twist::ProofFromAnswer, FailOver::KeepsAll, 0);
+fn freshness_must_count_from_before_the_question() {
+    found_in(Mutation::ProofFromAnswer, FailOver::KeepsAll, 0);
 }
 
 #[test]
-fn the_head_is_read_after_the_entry() {
-    found_in(Twist::HeadBeforeEntry, FailOver::KeepsAll, 250);
+fn the_head_must_be_read_after_the_node_is_registered() {
+    found_in(Mutation::HeadBeforeEntry, FailOver::KeepsAll, 250);
 }
 
 #[test]
-fn the_register_is_read_after_the_commit() {
-    found_in(Twist::RegisterBeforeCommit, FailOver::KeepsAll, 193);
+fn the_register_must_be_read_after_the_commit() {
+    found_in(Mutation::RegisterBeforeCommit, FailOver::KeepsAll, 193);
 }
 
 #[test]
-fn a_node_that_has_entered_itself_again_is_not_dismissed() {
-    found_in(Twist::DismissAnyBeat, FailOver::KeepsAll, 945);
+fn a_node_that_registered_again_must_not_be_dismissed() {
+    found_in(Mutation::DismissAnyBeat, FailOver::KeepsAll, 945);
 }
 
 #[test]
-fn a_node_is_not_dismissed_before_its_bound_is_over() {
-    found_in(Twist::DismissEarly, FailOver::KeepsAll, 70);
+fn a_node_must_not_be_dismissed_before_its_bound_is_over() {
+    found_in(Mutation::DismissEarly, FailOver::KeepsAll, 70);
 }
 
 #[test]
-fn a_keeper_counts_from_when_it_had_read() {
-    found_in(Twist::KeptFromBefore, FailOver::KeepsAll, 130);
+fn a_keeper_must_count_from_its_read_of_the_register() {
+    found_in(Mutation::KeptFromBefore, FailOver::KeepsAll, 130);
 }
 
 #[test]
-fn a_node_that_leaves_accepts_nothing_any_more() {
-    found_in(Twist::LeavesFresh, FailOver::KeepsAll, 13);
+fn a_node_that_leaves_must_accept_no_token() {
+    found_in(Mutation::LeavesFresh, FailOver::KeepsAll, 13);
 }
 
 #[test]
-fn beats_have_numbers() {
-    found_in(Twist::SameBeat, FailOver::KeepsAll, 27);
+fn heartbeats_must_be_numbered() {
+    found_in(Mutation::SameBeat, FailOver::KeepsAll, 27);
 }
 
 #[test]
-fn clocks_need_a_margin() {
-    found_in(Twist::NoMargin, FailOver::KeepsAll, 264);
+fn waiting_needs_a_margin_for_the_rates_of_clocks() {
+    found_in(Mutation::NoMargin, FailOver::KeepsAll, 264);
 }
 
 #[test]
-fn the_log_is_read_at_the_primary() {
-    found_in(Twist::LaggingReads, FailOver::KeepsAll, 0);
+fn the_log_must_be_read_at_the_primary() {
+    found_in(Mutation::LaggingReads, FailOver::KeepsAll, 0);
 }
 
 #[test]
-fn the_head_is_read_there_too() {
-    found_in(Twist::LaggingHead, FailOver::KeepsAll, 20);
+fn the_head_must_be_read_at_the_primary() {
+    found_in(Mutation::LaggingHead, FailOver::KeepsAll, 20);
 }
 
 #[test]
-fn so_is_the_register() {
-    found_in(Twist::LaggingRegister, FailOver::KeepsAll, 4);
+fn the_register_must_be_read_at_the_primary() {
+    found_in(Mutation::LaggingRegister, FailOver::KeepsAll, 4);
 }
 
 #[test]
-fn a_beat_is_entered_once_or_never_over_a_newer_one() {
-    found_in(Twist::SentTwice, FailOver::KeepsAll, 1909);
+fn a_late_heartbeat_must_not_replace_a_newer_one() {
+    found_in(Mutation::SentTwice, FailOver::KeepsAll, 1909);
 }
 
 #[test]
-fn clocks_count_suspension() {
-    found_in(Twist::ClockStops, FailOver::KeepsAll, 1);
+fn clocks_must_count_suspension() {
+    found_in(Mutation::ClockStops, FailOver::KeepsAll, 1);
 }
 
 #[test]
-fn an_acknowledgement_is_one_of_this_log() {
-    found_in(Twist::AnyLogBelieved, FailOver::LosesCommits, 1909);
+fn an_acknowledgement_must_be_for_this_log() {
+    found_in(Mutation::AnyLogBelieved, FailOver::LosesCommits, 1909);
 }
 
 #[test]
-fn a_fail_over_loses_no_entry_of_the_register() {
-    found_in(Twist::EntriesLost, FailOver::LosesCommits, 148);
+fn a_failover_must_keep_the_register() {
+    found_in(Mutation::EntriesLost, FailOver::LosesCommits, 148);
 }

@@ -17,7 +17,7 @@ use waxseal::revocation::register::{Keeper, Register, over_after};
 use waxseal::time::{Clock, Timestamp};
 
 use crate::host::OnHost;
-use crate::twist::{self, Twist};
+use crate::mutation::{self, Mutation};
 use crate::wire::{POOL_PATIENCE, Wire};
 use crate::world::{FailOver, World};
 
@@ -65,7 +65,7 @@ impl Process {
         let clock: Arc<dyn Clock> = world.hosts[host].clock.clone();
         let list = Arc::new(RevocationList::new());
         let freshness = Arc::new(Freshness::new(world.bound));
-        let register = twist::twisted(world.twist, wire.clone());
+        let register = mutation::mutated(world.mutation, wire.clone());
         let follower = Follower::new(
             wire.clone(),
             Arc::clone(&list),
@@ -112,7 +112,7 @@ impl Process {
                 false => Ok(self.follower.keep_fresh().await),
             };
             match kept {
-                Ok(Ok(())) if world.twist == Twist::ProofFromAnswer => {
+                Ok(Ok(())) if world.mutation == Mutation::ProofFromAnswer => {
                     self.freshness.prove(self.clock.uptime());
                 }
                 Ok(Err(FollowError::Broken(_))) => return self.broken().await,
@@ -138,7 +138,7 @@ impl Process {
         if let Some(maintained) = self.maintained.lock().unwrap().take() {
             maintained.abort();
         }
-        let _ = if self.world.twist == Twist::LeavesFresh {
+        let _ = if self.world.mutation == Mutation::LeavesFresh {
             self.register.leave(self.id, i64::MAX).await
         } else {
             self.follower.leave().await
@@ -150,7 +150,7 @@ impl Process {
     async fn broken(&self) {
         let world = &self.world;
         // To a node, a replica that lags looks like another log.
-        if world.fail_over == FailOver::KeepsAll && world.twist != Twist::LaggingHead {
+        if world.fail_over == FailOver::KeepsAll && world.mutation != Mutation::LaggingHead {
             world.found("a log that never went back is said to have".to_owned());
         }
         world.note("notices another log: node", &[self.host as u64]);
@@ -173,8 +173,8 @@ impl Process {
             host: self.host,
             crowded: 150,
         };
-        let register = twist::twisted(world.twist, Arc::new(wire));
-        let register = twist::twisted_for_keeper(world.twist, register);
+        let register = mutation::mutated(world.mutation, Arc::new(wire));
+        let register = mutation::mutated_for_keeper(world.mutation, register);
         let (mut keeper, mut known) = (Keeper::default(), world.fail_overs.load(SeqCst));
         loop {
             sleep(KEEP).await;
@@ -182,8 +182,8 @@ impl Process {
             let Ok(nodes) = register.nodes().await else {
                 continue;
             };
-            let read = match world.twist {
-                Twist::KeptFromBefore => before,
+            let read = match world.mutation {
+                Mutation::KeptFromBefore => before,
                 _ => self.clock.uptime(),
             };
             for (id, beat) in keeper.gone(&nodes.nodes, read) {
@@ -202,16 +202,18 @@ impl Process {
     fn may_dismiss(&self, fail_overs: u64) -> bool {
         let world = &self.world;
         world.fail_over != FailOver::LosesCommits
-            || world.twist == Twist::EntriesLost
+            || world.mutation == Mutation::EntriesLost
             || world.fail_overs.load(SeqCst) == fail_overs
     }
 
     /// Logs out as the issuer does: first on disk, then in this node's list, then in the lists of the others.
     pub async fn logout(self: Arc<Self>, lineage: Lineage) -> Option<Fenced> {
         let world = &self.world;
-        let register = match world.twist {
-            Twist::RegisterBeforeCommit => {
-                let before = twist::Before::new(Arc::clone(&self.register)).await.ok()?;
+        let register = match world.mutation {
+            Mutation::RegisterBeforeCommit => {
+                let before = mutation::Before::new(Arc::clone(&self.register))
+                    .await
+                    .ok()?;
                 Arc::new(before)
             }
             _ => Arc::clone(&self.register),
@@ -221,7 +223,7 @@ impl Process {
         let seq = revoked.await.ok()?;
         let committed = self.clock.uptime();
         self.follower.catch_up().await.ok()?;
-        if world.twist == Twist::NoFence {
+        if world.mutation == Mutation::NoFence {
             return Some(Fenced::default());
         }
         let (began, paused) = (world.now(), self.paused_for());
@@ -238,15 +240,15 @@ impl Process {
         let fenced = fenced.ok()?;
         let mut tally = world.tally.lock().unwrap();
         tally.waited += u64::from(!fenced.waited_for.is_empty());
-        tally.outlasted += fenced.outlasted.len() as u64;
+        tally.expired_leases += fenced.expired_leases.len() as u64;
         drop(tally);
         world.note(
-            "fenced: node, seq, waited for, outlasted",
+            "fenced: node, seq, waited for, expired leases",
             &[
                 self.host as u64,
                 seq.unsigned_abs(),
                 fenced.waited_for.len() as u64,
-                fenced.outlasted.len() as u64,
+                fenced.expired_leases.len() as u64,
             ],
         );
         Some(fenced)
@@ -270,9 +272,9 @@ impl Process {
     pub async fn verify(self: Arc<Self>, lineage: Lineage) -> Verdict {
         let world = &self.world;
         let dead = || self.list.session_revoked(lineage);
-        let (fresh, dead) = match world.twist {
-            Twist::NoLeaseCheck => (true, dead()),
-            Twist::ListBeforeFreshness => {
+        let (fresh, dead) = match world.mutation {
+            Mutation::NoLeaseCheck => (true, dead()),
+            Mutation::ListBeforeFreshness => {
                 let dead = dead();
                 self.think().await;
                 (self.is_fresh(), dead)

@@ -31,7 +31,7 @@ pub struct Primary {
     pub hung_until: Duration,
     pub slow_until: Duration,
     /// Whether the register ignores a beat that is not newer than the stored one. Both ways are safe as long as no beat
-    /// is entered twice: see `Twist::SentTwice`.
+    /// is entered twice: see `Mutation::SentTwice`.
     newest_beat_stays: bool,
 }
 

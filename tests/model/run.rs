@@ -8,8 +8,8 @@ use waxseal::revocation::register::over_after;
 
 use crate::faults;
 use crate::host::OnHost;
+use crate::mutation::Mutation;
 use crate::node::{BEAT, Process, Verdict};
-use crate::twist::Twist;
 use crate::wire::POOL_PATIENCE;
 use crate::world::{FAULTS, FailOver, HOSTS, Tally, World};
 
@@ -27,14 +27,14 @@ pub struct Outcome {
 }
 
 /// Runs one seed. With `told` it keeps a line for every event.
-pub fn run(seed: u64, twist: Twist, fail_over: FailOver, told: bool) -> Outcome {
+pub fn run(seed: u64, mutation: Mutation, fail_over: FailOver, told: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
     runtime.block_on(async {
-        let world = Arc::new(World::new(seed, twist, fail_over, told));
+        let world = Arc::new(World::new(seed, mutation, fail_over, told));
         live(&world).await;
         for host in &world.hosts {
             host.process.lock().unwrap().take();

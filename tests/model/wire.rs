@@ -13,8 +13,8 @@ use waxseal::revocation::register::{Node, Nodes, Register, over_after};
 use waxseal::time::Timestamp;
 
 use crate::faults;
+use crate::mutation::Mutation;
 use crate::primary::Primary;
-use crate::twist::Twist;
 use crate::world::World;
 
 #[derive(Clone, Debug)]
@@ -123,7 +123,7 @@ impl Wire {
         let id = *host as u64;
         match request {
             Request::Read(after, limit) => {
-                let page = self.seen(Twist::LaggingReads, |seen| seen.page(after, limit));
+                let page = self.seen(Mutation::LaggingReads, |seen| seen.page(after, limit));
                 Ok(Answer::Page(page))
             }
             Request::Revoke(lineage) => {
@@ -144,14 +144,14 @@ impl Wire {
                 if !lock().is_entered(node.id) {
                     world.is_a_moment();
                 }
-                if world.twist == Twist::HeadBeforeEntry {
+                if world.mutation == Mutation::HeadBeforeEntry {
                     self.between(epoch).await?;
                     self.enter(node);
                     return Ok(Answer::Page(early));
                 }
                 self.enter(node);
                 self.between(epoch).await?;
-                let page = self.seen(Twist::LaggingHead, |seen| seen.page(after, limit));
+                let page = self.seen(Mutation::LaggingHead, |seen| seen.page(after, limit));
                 world.note(
                     "reads the head: node, seq",
                     &[id, page.head.cursor.seq.unsigned_abs()],
@@ -159,11 +159,11 @@ impl Wire {
                 Ok(Answer::Page(page))
             }
             Request::Nodes => {
-                let nodes = self.seen(Twist::LaggingRegister, Primary::nodes);
+                let nodes = self.seen(Mutation::LaggingRegister, Primary::nodes);
                 Ok(Answer::Nodes(nodes))
             }
             Request::Dismiss(node, beat) => {
-                let any = world.twist == Twist::DismissAnyBeat;
+                let any = world.mutation == Mutation::DismissAnyBeat;
                 if lock().dismiss(now, node, (!any).then_some(beat)) {
                     world.note(
                         "dismisses: node, the other's beat",
@@ -185,9 +185,9 @@ impl Wire {
     }
 
     /// The state that a read shows: the committed one, or that of a replica that lags.
-    fn seen<T>(&self, lags: Twist, read: impl Fn(&Primary) -> T) -> T {
+    fn seen<T>(&self, lags: Mutation, read: impl Fn(&Primary) -> T) -> T {
         let world = &self.world;
-        if world.twist == lags && !world.calm() {
+        if world.mutation == lags && !world.calm() {
             let then = world.now().saturating_sub(world.millis(0, 300));
             return read(&world.primary.lock().unwrap().as_of(then));
         }
@@ -209,7 +209,7 @@ impl Wire {
         if news {
             world.ring();
         }
-        if world.twist == Twist::SentTwice && world.fault(300) {
+        if world.mutation == Mutation::SentTwice && world.fault(300) {
             let world = Arc::clone(world);
             tokio::spawn(async move {
                 sleep(over_after(world.bound).saturating_sub(world.millis(0, 600))).await;

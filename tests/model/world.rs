@@ -11,10 +11,10 @@ use waxseal::id::Lineage;
 use waxseal::random::SeededRandom;
 use waxseal::time::Timestamp;
 
-use crate::dice::Dice;
 use crate::host::Host;
+use crate::mutation::Mutation;
 use crate::primary::Primary;
-use crate::twist::Twist;
+use crate::test_rng::TestRng;
 
 pub const HOSTS: usize = 3;
 
@@ -27,7 +27,7 @@ pub enum FailOver {
     /// No commit is lost: the replication is synchronous.
     KeepsAll,
     /// The last commits may be lost. The register must keep every node's entry, and keepers must start again: see
-    /// `Twist::EntriesLost` for the reason.
+    /// `Mutation::EntriesLost` for the reason.
     LosesCommits,
     /// The last commits may be lost, from the register as from the log. In return there is no primary for as long as
     /// any node may rely on what it learned from the last one.
@@ -57,7 +57,7 @@ pub struct Tally {
     pub answered: u64,
     pub tried_again: u64,
     pub waited: u64,
-    pub outlasted: u64,
+    pub expired_leases: u64,
     pub dismissed: u64,
     pub lost: u64,
     pub broken: u64,
@@ -74,7 +74,7 @@ impl Tally {
             ("logouts answered", self.answered),
             ("logouts tried again", self.tried_again),
             ("fences that waited", self.waited),
-            ("nodes outlasted", self.outlasted),
+            ("leases expired", self.expired_leases),
             ("nodes dismissed", self.dismissed),
             ("commits lost", self.lost),
             ("other logs noticed", self.broken),
@@ -91,7 +91,7 @@ impl Tally {
             (&mut self.answered, other.answered),
             (&mut self.tried_again, other.tried_again),
             (&mut self.waited, other.waited),
-            (&mut self.outlasted, other.outlasted),
+            (&mut self.expired_leases, other.expired_leases),
             (&mut self.dismissed, other.dismissed),
             (&mut self.lost, other.lost),
             (&mut self.broken, other.broken),
@@ -111,7 +111,7 @@ struct Trace {
 }
 
 pub struct World {
-    pub twist: Twist,
+    pub mutation: Mutation,
     pub fail_over: FailOver,
     /// The lease.
     pub bound: Duration,
@@ -131,7 +131,7 @@ pub struct World {
     pub moment: Notify,
     calm: AtomicBool,
     start: Instant,
-    dice: Mutex<Dice>,
+    rng: Mutex<TestRng>,
     trace: Mutex<Trace>,
     findings: Mutex<Vec<String>>,
 }
@@ -147,32 +147,32 @@ impl World {
         clippy::disallowed_methods,
         reason = "the runtime's virtual time is the model's true time"
     )]
-    pub fn new(seed: u64, twist: Twist, fail_over: FailOver, told: bool) -> Self {
+    pub fn new(seed: u64, mutation: Mutation, fail_over: FailOver, told: bool) -> Self {
         let start = Instant::now();
-        let mut dice = Dice::new(seed);
+        let mut rng = TestRng::new(seed);
         let bounds = [600, 1_000, 2_000];
         let patiences = [200, 500, 1_000];
         let pick =
-            |dice: &mut Dice, of: [u64; 3]| Duration::from_millis(of[dice.below(3) as usize]);
+            |rng: &mut TestRng, of: [u64; 3]| Duration::from_millis(of[rng.below(3) as usize]);
         Self {
-            twist,
+            mutation,
             fail_over,
-            bound: pick(&mut dice, bounds),
-            patience: pick(&mut dice, patiences),
-            deaf: dice.below(400),
-            between_faults: 400 << dice.below(4),
+            bound: pick(&mut rng, bounds),
+            patience: pick(&mut rng, patiences),
+            deaf: rng.below(400),
+            between_faults: 400 << rng.below(4),
             random: SeededRandom::new(seed),
             primary: Mutex::new(Primary::new(
-                dice.permille(500) && twist != Twist::SentTwice,
+                rng.permille(500) && mutation != Mutation::SentTwice,
             )),
-            hosts: std::array::from_fn(|_| Host::new(start, &mut dice, twist)),
+            hosts: std::array::from_fn(|_| Host::new(start, &mut rng, mutation)),
             sessions: Mutex::default(),
             tally: Mutex::default(),
             fail_overs: AtomicU64::new(0),
             moment: Notify::new(),
             calm: AtomicBool::new(false),
             start,
-            dice: Mutex::new(dice),
+            rng: Mutex::new(rng),
             trace: Mutex::new(Trace {
                 hash: seed,
                 lines: told.then(Vec::new),
@@ -192,15 +192,15 @@ impl World {
 
     /// Returns `true` with a probability of `permille` in a thousand, and never once the world is calm.
     pub fn fault(&self, permille: u64) -> bool {
-        !self.calm() && self.dice.lock().unwrap().permille(permille)
+        !self.calm() && self.rng.lock().unwrap().permille(permille)
     }
 
     pub fn below(&self, end: u64) -> u64 {
-        self.dice.lock().unwrap().below(end)
+        self.rng.lock().unwrap().below(end)
     }
 
     pub fn millis(&self, from: u64, to: u64) -> Duration {
-        self.dice.lock().unwrap().millis(from, to)
+        self.rng.lock().unwrap().millis(from, to)
     }
 
     pub async fn pass(&self, from: u64, to: u64) {
@@ -272,7 +272,7 @@ impl World {
             return;
         }
         let asked_for = self.fail_over == FailOver::LosesCommits;
-        let entries_stay = asked_for && self.twist != Twist::EntriesLost;
+        let entries_stay = asked_for && self.mutation != Mutation::EntriesLost;
         let lost = primary.lose_after(now.saturating_sub(lag), entries_stay);
         self.tally.lock().unwrap().lost += lost as u64;
         for session in &mut *self.sessions.lock().unwrap() {

@@ -2,15 +2,15 @@
 
 mod changed;
 mod failover;
+mod fixture;
 mod kinds;
 mod rolling;
 mod schedule;
-mod stage;
 
 use std::time::Duration;
 
 use super::history::Mode;
-use stage::{Form, Stage};
+use fixture::{Fixture, Form};
 
 /// How long a node may serve on what it knows, in either form.
 const BOUND: Duration = Duration::from_secs(2);
@@ -19,7 +19,7 @@ const FENCED: Form = Form {
     mode: Mode::Fenced,
     max_staleness: Duration::from_secs(5),
     lease: BOUND,
-    stop_notice: Duration::ZERO,
+    shutdown_delay: Duration::ZERO,
 };
 
 /// The strictest bound: `max_staleness` equals the lease.
@@ -27,7 +27,7 @@ const BOUNDED: Form = Form {
     mode: Mode::Bounded,
     max_staleness: BOUND,
     lease: BOUND,
-    stop_notice: Duration::ZERO,
+    shutdown_delay: Duration::ZERO,
 };
 
 /// How long a run lasts: `usually` seconds, or `WAXSEAL_FAULTS_SECONDS`.
@@ -42,13 +42,13 @@ fn lasts(usually: u64) -> Duration {
 /// No node accepts a session in a request that is sent after its logout's 2xx was received.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fenced_logout_is_a_fence_under_faults() {
-    let stage = Stage::set(FENCED).await;
-    schedule::run(stage, lasts(15)).await;
+    let fixture = Fixture::set(FENCED).await;
+    schedule::run(fixture, lasts(15)).await;
 }
 
 /// No node accepts a session later than `max_staleness` after its logout's 2xx.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bounded_logout_is_bounded_under_faults() {
-    let stage = Stage::set(BOUNDED).await;
-    schedule::run(stage, lasts(15)).await;
+    let fixture = Fixture::set(BOUNDED).await;
+    schedule::run(fixture, lasts(15)).await;
 }

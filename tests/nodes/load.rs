@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::common::PASSWORD;
-use super::forge::Dice;
 use super::history::{Call, Event, History, Mode};
+use super::token_forge::TestRng;
 
 /// The address of a node, whichever of its processes runs.
 #[derive(Clone, Debug)]
@@ -72,8 +72,8 @@ impl Load {
         });
         let mut callers = JoinSet::new();
         for number in 0..world.plan.callers {
-            let dice = Dice::of(seed.wrapping_mul(1009).wrapping_add(number as u64));
-            let caller = Caller::new(Arc::clone(&world), dice);
+            let rng = TestRng::of(seed.wrapping_mul(1009).wrapping_add(number as u64));
+            let caller = Caller::new(Arc::clone(&world), rng);
             callers.spawn(caller.act());
         }
         Self { world, callers }
@@ -225,7 +225,7 @@ impl World {
 struct Caller {
     world: Arc<World>,
     http: Client,
-    dice: Dice,
+    rng: TestRng,
     live: Vec<Session>,
     ended: Vec<Session>,
     /// When to verify a session again after its logout.
@@ -233,11 +233,11 @@ struct Caller {
 }
 
 impl Caller {
-    fn new(world: Arc<World>, dice: Dice) -> Self {
+    fn new(world: Arc<World>, rng: TestRng) -> Self {
         Self {
             http: client(world.plan.patience),
             world,
-            dice,
+            rng,
             live: Vec::new(),
             ended: Vec::new(),
             due: Vec::new(),
@@ -256,12 +256,12 @@ impl Caller {
 
     async fn think(&self) {
         let most = usize::try_from(self.world.plan.think.as_micros()).unwrap();
-        let time = self.dice.below(most + 1);
+        let time = self.rng.below(most + 1);
         tokio::time::sleep(Duration::from_micros(time as u64)).await;
     }
 
     fn node(&self) -> usize {
-        self.dice.below(self.world.sites.len())
+        self.rng.below(self.world.sites.len())
     }
 
     async fn step(&mut self) {
@@ -271,20 +271,20 @@ impl Caller {
             self.world.verify(&self.http, &session, self.node()).await;
             return;
         }
-        let kind = self.dice.below(100);
+        let kind = self.rng.below(100);
         if self.live.is_empty() || (kind < 25 && self.live.len() < LIVE) {
-            let user = self.dice.below(self.world.plan.users.len());
+            let user = self.rng.below(self.world.plan.users.len());
             let user = &self.world.plan.users[user];
             let session = self.world.login(&self.http, self.node(), user).await;
             self.live.extend(session);
         } else if kind < 45 {
-            let session = self.dice.below(self.live.len());
+            let session = self.rng.below(self.live.len());
             self.log_out(session).await;
         } else if kind < 65 && !self.ended.is_empty() {
-            let session = &self.ended[self.dice.below(self.ended.len())];
+            let session = &self.ended[self.rng.below(self.ended.len())];
             self.world.verify(&self.http, session, self.node()).await;
         } else {
-            let session = self.dice.below(self.live.len());
+            let session = self.rng.below(self.live.len());
             let status = self
                 .world
                 .verify(&self.http, &self.live[session], self.node())
@@ -320,7 +320,7 @@ impl Caller {
             // At a random time within the bound, and right after it.
             let bound = self.world.plan.max_staleness.as_nanos();
             let bound = u64::try_from(bound).unwrap();
-            let part = self.dice.below(1000) as u64;
+            let part = self.rng.below(1000) as u64;
             for after in [bound / 1000 * part, bound + part * 100_000] {
                 self.due.push((call.answered + after, session.clone()));
             }

@@ -7,13 +7,13 @@ mod common;
 mod checker;
 mod delay;
 mod faults;
-#[path = "../promises/forge.rs"]
-#[expect(dead_code, reason = "each test program uses its part")]
-mod forge;
-mod ground;
+mod harness;
 mod history;
 mod load;
 mod metrics;
 mod nodes;
 mod spread_limits;
+#[path = "../promises/token_forge.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod token_forge;
 mod tools;

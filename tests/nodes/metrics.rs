@@ -37,7 +37,10 @@ async fn becomes(http: &Client, node: &Node, name: &str, is: impl Fn(f64) -> boo
 
 async fn fences(http: &Client, node: &Node) -> [f64; 3] {
     let mut all = [0.0; 3];
-    for (n, outcome) in ["acknowledged", "outlasted", "failed"].iter().enumerate() {
+    for (n, outcome) in ["acknowledged", "lease_expired", "failed"]
+        .iter()
+        .enumerate()
+    {
         let name = format!("waxseal_fences_total{{outcome=\"{outcome}\"}}");
         all[n] = read(http, node, &name).await;
     }
@@ -66,7 +69,7 @@ async fn log_in_and_out(http: &Client, node: &Node) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_say_how_many_they_are_for_whom_they_wait_and_whether_they_follow() {
+async fn metrics_of_nodes_count_nodes_waits_and_followed_logs() {
     let database = Postgres::start();
     let settings = [("WAXSEAL_LOGOUT", "fenced"), ("WAXSEAL_LEASE", "1s")];
     let databases = [database.url(), database.url()];
@@ -92,15 +95,15 @@ async fn nodes_say_how_many_they_are_for_whom_they_wait_and_whether_they_follow(
         logouts += 1.0;
         assert!(logouts < TRIES as f64, "{:?}", fences(&http, a).await);
     }
-    let [acknowledged, outlasted, failed] = fences(&http, a).await;
-    assert_eq!((acknowledged + outlasted, failed), (logouts, 0.0));
+    let [acknowledged, expired, failed] = fences(&http, a).await;
+    assert_eq!((acknowledged + expired, failed), (logouts, 0.0));
     let count = "waxseal_fence_wait_seconds_count";
     assert_eq!(read(&http, a, count).await, logouts);
     assert_eq!(read(&http, b, count).await, 0.0);
 
-    // A paused node is outlasted once, and is then dismissed.
+    // The lease of a paused node expires once, and the node is then dismissed.
     let mut tried = 0;
-    while fences(&http, a).await[1] == outlasted {
+    while fences(&http, a).await[1] == expired {
         becomes(&http, a, "waxseal_nodes", |nodes| nodes == 2.0).await;
         b.pause();
         log_in_and_out(&http, a).await;

@@ -131,7 +131,7 @@ impl Node {
         self.signal(Signal::TERM);
     }
 
-    /// Sends SIGINT, which ends any stop notice, and waits until the node has answered its pending requests.
+    /// Sends SIGINT, which ends any shutdown delay, and waits until the node has answered its pending requests.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
         let mut server = self.server().take().expect("it runs");

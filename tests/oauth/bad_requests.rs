@@ -5,8 +5,8 @@ use axum::http::{HeaderMap, Request};
 use waxseal::account::client::ClientChange;
 use waxseal::key::Algorithm;
 
-use super::common::{Answer, House};
-use super::stage::{
+use super::common::{Answer, TestServer};
+use super::fixture::{
     BEARER_ASSERTION, Service, add_client, add_keyed_client, ask, assertion, assertion_claims,
     basic, change, error, form, refused, send, token,
 };
@@ -15,35 +15,35 @@ type Pair<'a> = (&'a str, &'a str);
 
 const GRANT: Pair = ("grant_type", "client_credentials");
 
-async fn billing() -> (House, Service) {
-    let house = House::new().await;
-    let client = add_client(&house, "billing", "orders:read", &[]).await;
+async fn billing() -> (TestServer, Service) {
+    let server = TestServer::new().await;
+    let client = add_client(&server, "billing", "orders:read", &[]).await;
     // The valid request succeeds, so a refusal below is due to the one fault in it.
-    token(&house, &client).await;
-    (house, client)
+    token(&server, &client).await;
+    (server, client)
 }
 
-async fn post(house: &House, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
-    send(house, "/oauth/token", headers, &form(fields)).await
+async fn post(server: &TestServer, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
+    send(server, "/oauth/token", headers, &form(fields)).await
 }
 
 #[tokio::test]
-async fn a_parameter_that_is_there_twice_is_refused() {
-    let (house, client) = billing().await;
+async fn a_duplicate_parameter_is_refused() {
+    let (server, client) = billing().await;
     for (name, value) in [
         GRANT,
         ("scope", "orders:read"),
         ("scope", ""),
         ("unknown", "x"),
     ] {
-        let answer = ask(&house, &client, &[(name, value), (name, value)]).await;
+        let answer = ask(&server, &client, &[(name, value), (name, value)]).await;
         refused(name, &answer, 400, "invalid_request");
     }
     // A parameter's name can be encoded in several ways.
     let authorization = client.basic();
     let body = "grant_type=client_credentials&scope=orders%3Aread&sc%6Fpe=orders%3Aread";
     let answer = send(
-        &house,
+        &server,
         "/oauth/token",
         &[("authorization", &authorization)],
         body,
@@ -53,10 +53,10 @@ async fn a_parameter_that_is_there_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_says_once_and_in_one_way_who_it_is() {
-    let (house, client) = billing().await;
-    let (keyed, key) = add_keyed_client(&house, "keyed", Algorithm::EdDsa).await;
-    let signed = assertion(&key, "EdDSA", &assertion_claims(&house, keyed, "a"));
+async fn a_client_authenticates_with_exactly_one_method() {
+    let (server, client) = billing().await;
+    let (keyed, key) = add_keyed_client(&server, "keyed", Algorithm::EdDsa).await;
+    let signed = assertion(&key, "EdDSA", &assertion_claims(&server, keyed, "a"));
     let (id, basic) = (client.id.to_string(), client.basic());
     let secret = ("client_secret", client.secret.as_str());
     let header = ("authorization", basic.as_str());
@@ -91,19 +91,19 @@ async fn a_client_says_once_and_in_one_way_who_it_is() {
         ),
     ];
     for (what, headers, fields) in cases {
-        let answer = post(&house, &headers, &[&[GRANT][..], &fields].concat()).await;
+        let answer = post(&server, &headers, &[&[GRANT][..], &fields].concat()).await;
         refused(what, &answer, 400, "invalid_request");
     }
     // None of these requests used the assertion up.
     let fields = [&[GRANT][..], &proof].concat();
-    assert_eq!(post(&house, &[], &fields).await.status, 200);
+    assert_eq!(post(&server, &[], &fields).await.status, 200);
 }
 
 #[tokio::test]
-async fn other_ways_to_say_who_one_is_are_not_taken() {
-    let (house, client) = billing().await;
+async fn other_authentication_methods_are_refused() {
+    let (server, client) = billing().await;
     let (id, secret) = (client.id.to_string(), client.secret.as_str());
-    let bearer = format!("Bearer {}", token(&house, &client).await);
+    let bearer = format!("Bearer {}", token(&server, &client).await);
     let in_body = [("client_id", id.as_str()), ("client_secret", secret)];
     let raw = basic(&id, secret);
     let cases: [(&str, Option<&str>, &[Pair]); 9] = [
@@ -125,7 +125,7 @@ async fn other_ways_to_say_who_one_is_are_not_taken() {
             .map(|value| ("authorization", value))
             .into_iter()
             .collect();
-        let answer = post(&house, &headers, &[&[GRANT][..], fields].concat()).await;
+        let answer = post(&server, &headers, &[&[GRANT][..], fields].concat()).await;
         refused(what, &answer, 401, "invalid_client");
         assert_eq!(
             answer.headers["www-authenticate"],
@@ -135,18 +135,18 @@ async fn other_ways_to_say_who_one_is_are_not_taken() {
     // Credentials in the URL do not count (RFC 6749, section 2.3.1).
     let path =
         format!("/oauth/token?client_id={id}&client_secret={secret}&grant_type=client_credentials");
-    let answer = send(&house, &path, &[], &form(&[GRANT])).await;
+    let answer = send(&server, &path, &[], &form(&[GRANT])).await;
     refused("in the address", &answer, 401, "invalid_client");
     let (header, path) = (client.basic(), "/oauth/token?grant_type=client_credentials");
-    let answer = send(&house, path, &[("authorization", &header)], "").await;
+    let answer = send(&server, path, &[("authorization", &header)], "").await;
     refused("the grant in the address", &answer, 400, "invalid_request");
 }
 
 #[tokio::test]
 async fn the_assertion_type_must_be_that_of_a_jwt() {
-    let house = House::new().await;
-    let (id, key) = add_keyed_client(&house, "keyed", Algorithm::EdDsa).await;
-    let signed = assertion(&key, "EdDSA", &assertion_claims(&house, id, "a"));
+    let server = TestServer::new().await;
+    let (id, key) = add_keyed_client(&server, "keyed", Algorithm::EdDsa).await;
+    let signed = assertion(&key, "EdDSA", &assertion_claims(&server, id, "a"));
     let proof = ("client_assertion", signed.as_str());
     let saml = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer";
     for fields in [
@@ -154,11 +154,11 @@ async fn the_assertion_type_must_be_that_of_a_jwt() {
         vec![GRANT, proof, ("client_assertion_type", saml)],
         vec![GRANT, proof, ("client_assertion_type", "")],
     ] {
-        let answer = post(&house, &[], &fields).await;
+        let answer = post(&server, &[], &fields).await;
         refused("the type", &answer, 400, "invalid_request");
     }
     let answer = post(
-        &house,
+        &server,
         &[],
         &[GRANT, ("client_assertion_type", BEARER_ASSERTION)],
     )
@@ -167,8 +167,8 @@ async fn the_assertion_type_must_be_that_of_a_jwt() {
 }
 
 #[tokio::test]
-async fn there_is_one_grant() {
-    let (house, client) = billing().await;
+async fn client_credentials_is_the_only_grant() {
+    let (server, client) = billing().await;
     let authorization = client.basic();
     let header = [("authorization", authorization.as_str())];
     for other in [
@@ -179,18 +179,18 @@ async fn there_is_one_grant() {
         "client_credentials ",
         "urn:ietf:params:oauth:grant-type:jwt-bearer",
     ] {
-        let answer = post(&house, &header, &[("grant_type", other)]).await;
+        let answer = post(&server, &header, &[("grant_type", other)]).await;
         refused(other, &answer, 400, "unsupported_grant_type");
     }
     for fields in [&[][..], &[("grant_type", "")]] {
-        let answer = post(&house, &header, fields).await;
+        let answer = post(&server, &header, fields).await;
         refused("no grant", &answer, 400, "invalid_request");
     }
 }
 
 #[tokio::test]
-async fn another_content_type_or_method_is_refused_in_oauths_words() {
-    let (house, client) = billing().await;
+async fn another_content_type_or_method_gets_an_oauth_error() {
+    let (server, client) = billing().await;
     for (content_type, body) in [
         (
             Some("application/json"),
@@ -208,7 +208,7 @@ async fn another_content_type_or_method_is_refused_in_oauths_words() {
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
-        let answer = house.send(request.body(Body::from(body)).unwrap()).await;
+        let answer = server.send(request.body(Body::from(body)).unwrap()).await;
         refused(
             content_type.unwrap_or("none"),
             &answer,
@@ -220,31 +220,31 @@ async fn another_content_type_or_method_is_refused_in_oauths_words() {
         for method in ["GET", "PUT", "DELETE", "PATCH"] {
             let request = Request::builder().method(method).uri(path);
             let request = request.header("authorization", client.basic());
-            let answer = house.send(request.body(Body::empty()).unwrap()).await;
+            let answer = server.send(request.body(Body::empty()).unwrap()).await;
             refused(method, &answer, 405, "invalid_request");
             assert_eq!(answer.headers["allow"], "POST");
         }
     }
-    let answer = send(&house, "/oauth/authorize", &[], "").await;
+    let answer = send(&server, "/oauth/authorize", &[], "").await;
     refused("no such endpoint", &answer, 404, "invalid_request");
 }
 
 #[tokio::test]
-async fn a_huge_body_is_refused_whether_it_says_so_or_not() {
-    let (house, client) = billing().await;
+async fn an_oversized_body_is_refused_with_and_without_content_length() {
+    let (server, client) = billing().await;
     let huge = format!("grant_type=client_credentials&x={}", "x".repeat(64 * 1024));
     let basic = client.basic();
     let headers = [("authorization", basic.as_str())];
-    let answer = send(&house, "/oauth/token", &headers, &huge).await;
+    let answer = send(&server, "/oauth/token", &headers, &huge).await;
     refused("without its length", &answer, 413, "invalid_request");
     let length = huge.len().to_string();
     let said = [headers[0], ("content-length", length.as_str())];
-    let answer = send(&house, "/oauth/token", &said, &huge).await;
+    let answer = send(&server, "/oauth/token", &said, &huge).await;
     refused("with its length", &answer, 413, "invalid_request");
     // Many small parameters within the size limit are accepted.
     let many: String = (0..2000).map(|number| format!("{number}&")).collect();
     let answer = send(
-        &house,
+        &server,
         "/oauth/token",
         &headers,
         &format!("{many}{}", form(&[GRANT])),
@@ -261,14 +261,14 @@ fn telling(headers: &HeaderMap) -> HeaderMap {
 }
 
 #[tokio::test]
-async fn unknown_disabled_and_wrong_get_one_and_the_same_answer() {
-    let (house, client) = billing().await;
-    let other = add_client(&house, "other", "", &[]).await;
-    let disabled = add_client(&house, "disabled", "", &[]).await;
-    change(&house, disabled.id, ClientChange::Disable).await;
-    let deleted = add_client(&house, "deleted", "", &[]).await;
-    change(&house, deleted.id, ClientChange::Delete).await;
-    let (keyed, _) = add_keyed_client(&house, "keyed", Algorithm::EdDsa).await;
+async fn unknown_disabled_and_wrong_credentials_get_the_same_answer() {
+    let (server, client) = billing().await;
+    let other = add_client(&server, "other", "", &[]).await;
+    let disabled = add_client(&server, "disabled", "", &[]).await;
+    change(&server, disabled.id, ClientChange::Disable).await;
+    let deleted = add_client(&server, "deleted", "", &[]).await;
+    change(&server, deleted.id, ClientChange::Delete).await;
+    let (keyed, _) = add_keyed_client(&server, "keyed", Algorithm::EdDsa).await;
     let unknown = "client-01a20636-65a6-7b0b-ba2c-8e6795508a1e";
     let id = client.id.to_string();
     let secret = client.secret.as_str();
@@ -293,7 +293,7 @@ async fn unknown_disabled_and_wrong_get_one_and_the_same_answer() {
     for (what, header) in cases {
         for path in ["/oauth/token", "/oauth/revoke", "/oauth/introspect"] {
             let fields = form(&[GRANT, ("token", "x")]);
-            let answer = send(&house, path, &[("authorization", &header)], &fields).await;
+            let answer = send(&server, path, &[("authorization", &header)], &fields).await;
             assert_eq!(error(&answer), (401, "invalid_client".to_owned()), "{what}");
             let first = first.get_or_insert_with(|| Answer {
                 status: answer.status,
@@ -304,5 +304,5 @@ async fn unknown_disabled_and_wrong_get_one_and_the_same_answer() {
             assert_eq!(telling(&answer.headers), telling(&first.headers), "{what}");
         }
     }
-    assert_eq!(ask(&house, &client, &[]).await.status, 200);
+    assert_eq!(ask(&server, &client, &[]).await.status, 200);
 }

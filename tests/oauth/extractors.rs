@@ -11,8 +11,8 @@ use waxseal::http::COOKIE_NAME;
 use waxseal::http::principal::{Principal, Service};
 use waxseal::http::scoped::{RequiredScopes, Scoped};
 
-use super::common::{Answer, House};
-use super::stage::{access_token, add_client, ask, token};
+use super::common::{Answer, TestServer};
+use super::fixture::{access_token, add_client, ask, token};
 
 struct ReadOrders;
 
@@ -67,7 +67,7 @@ const PATHS: [&str; 7] = [
     "/session", "/maybe", "/service", "/either", "/read", "/write", "/person",
 ];
 
-fn app(house: &House) -> Router {
+fn app(server: &TestServer) -> Router {
     Router::new()
         .route("/session", get(session))
         .route("/maybe", get(maybe))
@@ -76,7 +76,7 @@ fn app(house: &House) -> Router {
         .route("/read", get(read))
         .route("/write", get(write))
         .route("/person", get(person))
-        .with_state(house.waxseal.verifier())
+        .with_state(server.waxseal.verifier())
 }
 
 async fn call(app: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -108,17 +108,17 @@ async fn statuses(app: &Router, token: &str) -> [u16; 7] {
 }
 
 #[tokio::test]
-async fn each_kind_reaches_what_asks_for_it_and_nothing_else() {
-    let house = House::new().await;
-    let alice = house.add_user("alice").await;
-    let app = app(&house);
-    let session = house.login("alice").await;
-    let all = add_client(&house, "all", "orders:read orders:write", &[]).await;
-    let reader = add_client(&house, "reader", "orders:read", &[]).await;
-    let none = add_client(&house, "none", "", &[]).await;
-    let named = add_client(&house, "named", "session", &[]).await;
-    let (all_token, reader) = (token(&house, &all).await, token(&house, &reader).await);
-    let (none, named) = (token(&house, &none).await, token(&house, &named).await);
+async fn each_extractor_accepts_only_its_kind_of_token() {
+    let server = TestServer::new().await;
+    let alice = server.add_user("alice").await;
+    let app = app(&server);
+    let session = server.login("alice").await;
+    let all = add_client(&server, "all", "orders:read orders:write", &[]).await;
+    let reader = add_client(&server, "reader", "orders:read", &[]).await;
+    let none = add_client(&server, "none", "", &[]).await;
+    let named = add_client(&server, "named", "session", &[]).await;
+    let (all_token, reader) = (token(&server, &all).await, token(&server, &reader).await);
+    let (none, named) = (token(&server, &none).await, token(&server, &named).await);
 
     //               session maybe service either read write person
     assert_eq!(
@@ -162,22 +162,22 @@ async fn each_kind_reaches_what_asks_for_it_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_narrower_token_of_a_wider_client_is_what_counts() {
-    let house = House::new().await;
-    let app = app(&house);
-    let client = add_client(&house, "all", "orders:read orders:write", &[]).await;
-    let narrow = access_token(&ask(&house, &client, &[("scope", "orders:read")]).await);
+async fn the_scope_of_the_token_counts_and_not_that_of_the_client() {
+    let server = TestServer::new().await;
+    let app = app(&server);
+    let client = add_client(&server, "all", "orders:read orders:write", &[]).await;
+    let narrow = access_token(&ask(&server, &client, &[("scope", "orders:read")]).await);
     assert_eq!(with_token(&app, "/read", &narrow).await.status, 200);
     assert_eq!(with_token(&app, "/write", &narrow).await.status, 403);
 }
 
 #[tokio::test]
 async fn a_missing_scope_is_403_and_named() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let app = app(&house);
-    let client = add_client(&house, "reader", "orders:read", &[]).await;
-    let token = token(&house, &client).await;
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let app = app(&server);
+    let client = add_client(&server, "reader", "orders:read", &[]).await;
+    let token = token(&server, &client).await;
     let answer = with_token(&app, "/write", &token).await;
     assert_eq!(answer.status, 403);
     assert_eq!(answer.code(), "insufficient_scope");
@@ -186,18 +186,18 @@ async fn a_missing_scope_is_403_and_named() {
         answer.headers["www-authenticate"],
         r#"Bearer realm="waxseal", error="insufficient_scope", scope="orders:read orders:write""#
     );
-    let session = house.login("alice").await;
+    let session = server.login("alice").await;
     let answer = with_token(&app, "/read", &session).await;
     assert_eq!(answer.json()["scope"], "orders:read");
 }
 
 #[tokio::test]
-async fn nobody_and_nonsense_reach_nothing() {
-    let house = House::new().await;
-    let app = app(&house);
+async fn missing_and_malformed_credentials_are_refused() {
+    let server = TestServer::new().await;
+    let app = app(&server);
     let of_another_scheme = [("authorization", "Basic YTpi")];
     let of_the_feed = Request::get("/revocations").header("authorization", "Basic YTpi");
-    let answer = house.send(of_the_feed.body(Body::empty()).unwrap()).await;
+    let answer = server.send(of_the_feed.body(Body::empty()).unwrap()).await;
     assert_eq!(answer.code(), "no_credentials");
     for path in PATHS {
         for headers in [&[][..], &of_another_scheme] {
@@ -221,14 +221,14 @@ async fn nobody_and_nonsense_reach_nothing() {
 }
 
 #[tokio::test]
-async fn the_wrong_kind_is_refused_in_the_words_of_any_bad_token() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let app = app(&house);
-    let client = add_client(&house, "billing", "", &[]).await;
+async fn the_wrong_kind_of_token_gets_the_answer_of_any_bad_token() {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let app = app(&server);
+    let client = add_client(&server, "billing", "", &[]).await;
     let bad = with_token(&app, "/session", "nonsense").await;
-    let service = with_token(&app, "/session", &token(&house, &client).await).await;
-    let session = with_token(&app, "/service", &house.login("alice").await).await;
+    let service = with_token(&app, "/session", &token(&server, &client).await).await;
+    let session = with_token(&app, "/service", &server.login("alice").await).await;
     for answer in [service, session] {
         assert_eq!((answer.status, answer.body), (bad.status, bad.body.clone()));
         assert_eq!(answer.headers, bad.headers);
@@ -237,17 +237,17 @@ async fn the_wrong_kind_is_refused_in_the_words_of_any_bad_token() {
 
 #[tokio::test]
 async fn a_token_for_another_service_reaches_nothing_here() {
-    let house = House::new().await;
-    let app = app(&house);
+    let server = TestServer::new().await;
+    let app = app(&server);
     let audiences = ["https://orders.example"];
-    let client = add_client(&house, "billing", "orders:read orders:write", &audiences).await;
-    let token = token(&house, &client).await;
+    let client = add_client(&server, "billing", "orders:read orders:write", &audiences).await;
+    let token = token(&server, &client).await;
     assert_eq!(statuses(&app, &token).await, [401; 7]);
     // A service with that audience, with the same keys and the same log, accepts the token.
-    let house = house
+    let server = server
         .restart(|settings| settings.audience = audiences[0].to_owned())
         .await;
-    let app = self::app(&house);
+    let app = self::app(&server);
     assert_eq!(
         statuses(&app, &token).await,
         [401, 401, 200, 200, 200, 200, 401]
@@ -257,11 +257,11 @@ async fn a_token_for_another_service_reaches_nothing_here() {
 /// Browsers carry cookies, and a browser is not a client.
 #[tokio::test]
 async fn a_services_token_in_the_session_cookie_is_refused() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let app = app(&house).layer(house.waxseal.cookies());
-    let client = add_client(&house, "billing", "orders:read orders:write", &[]).await;
-    let (service, session) = (token(&house, &client).await, house.login("alice").await);
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let app = app(&server).layer(server.waxseal.cookies());
+    let client = add_client(&server, "billing", "orders:read orders:write", &[]).await;
+    let (service, session) = (token(&server, &client).await, server.login("alice").await);
     let cookie = |token: &str| format!("{COOKIE_NAME}={token}");
     let own_page = ("sec-fetch-site", "same-origin");
     for path in PATHS {
@@ -283,27 +283,27 @@ async fn a_services_token_in_the_session_cookie_is_refused() {
 }
 
 #[tokio::test]
-async fn a_service_opens_no_resource_of_sessions_and_a_session_no_feed() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let client = add_client(&house, "billing", "session revocations:read", &[]).await;
-    let (service, session) = (token(&house, &client).await, house.login("alice").await);
-    assert_eq!(house.verify(&service).await, 200);
+async fn client_tokens_cannot_use_session_resources_nor_sessions_the_feed() {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let client = add_client(&server, "billing", "session revocations:read", &[]).await;
+    let (service, session) = (token(&server, &client).await, server.login("alice").await);
+    assert_eq!(server.verify(&service).await, 200);
     for path in ["/session", "/sessions"] {
         assert_eq!(
-            house.get(path, &service).await.code(),
+            server.get(path, &service).await.code(),
             "invalid_token",
             "{path}"
         );
     }
     for path in ["/session/renew", "/logout"] {
-        let answer = house.post(path, Some(&service), None).await;
+        let answer = server.post(path, Some(&service), None).await;
         assert_eq!(answer.code(), "invalid_token", "{path}");
     }
-    assert_eq!(house.get("/revocations", &service).await.status, 200);
+    assert_eq!(server.get("/revocations", &service).await.status, 200);
     assert_eq!(
-        house.get("/revocations", &session).await.code(),
+        server.get("/revocations", &session).await.code(),
         "invalid_token"
     );
-    assert_eq!(house.verify(&service).await, 200, "nothing ended it");
+    assert_eq!(server.verify(&service).await, 200, "nothing ended it");
 }

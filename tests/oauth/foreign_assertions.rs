@@ -5,12 +5,12 @@ use serde_json::json;
 use waxseal::account::client::{ClientChange, ClientKeys};
 use waxseal::key::{Algorithm, Format};
 
-use super::common::{House, signing_pem};
-use super::forger::{Forger, encode};
-use super::stage::{
+use super::common::{TestServer, signing_pem};
+use super::fixture::{
     access_token, add_client, add_keyed_client, assertion, assertion_claims, change, jwk, present,
     refused, token,
 };
+use super::forger::{Forger, encode};
 
 fn hs256(secret: &[u8], header: &str, claims: &str) -> String {
     let signed = format!("{}.{}", encode(header), encode(claims));
@@ -20,15 +20,15 @@ fn hs256(secret: &[u8], header: &str, claims: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_shared_secret_signs_nothing() {
-    let house = House::new().await;
-    let (id, key) = add_keyed_client(&house, "keyed", Algorithm::EdDsa).await;
+async fn an_assertion_signed_with_a_shared_secret_is_refused() {
+    let server = TestServer::new().await;
+    let (id, key) = add_keyed_client(&server, "keyed", Algorithm::EdDsa).await;
     // The client also has a secret.
-    let (secret, digest) = super::stage::new_secret();
-    change(&house, id, ClientChange::AddSecret(digest)).await;
-    let claims = assertion_claims(&house, id, "a").to_string();
+    let (secret, digest) = super::fixture::new_secret();
+    change(&server, id, ClientChange::AddSecret(digest)).await;
+    let claims = assertion_claims(&server, id, "a").to_string();
     let jwk = jwk(&key, Algorithm::EdDsa, "one").to_string();
-    let digest = super::stage::digest(&secret);
+    let digest = super::fixture::digest(&secret);
     for alg in ["HS256", "EdDSA", "Ed25519", "none"] {
         let header = json!({ "alg": alg, "kid": "one" }).to_string();
         for (what, mac_key) in [
@@ -40,7 +40,7 @@ async fn a_shared_secret_signs_nothing() {
             ("nothing", b""),
         ] {
             let signed = hs256(mac_key, &header, &claims);
-            let answer = present(&house, &signed, &[]).await;
+            let answer = present(&server, &signed, &[]).await;
             refused(
                 &format!("{alg} with {what}"),
                 &answer,
@@ -51,7 +51,7 @@ async fn a_shared_secret_signs_nothing() {
     }
     access_token(
         &present(
-            &house,
+            &server,
             &key.seal(r#"{"alg":"EdDSA","kid":"one"}"#, &claims),
             &[],
         )
@@ -60,10 +60,10 @@ async fn a_shared_secret_signs_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_with_a_secret_alone_signs_nothing() {
-    let house = House::new().await;
-    let client = add_client(&house, "billing", "", &[]).await;
-    let claims = assertion_claims(&house, client.id, "a");
+async fn a_client_without_keys_cannot_use_assertions() {
+    let server = TestServer::new().await;
+    let client = add_client(&server, "billing", "", &[]).await;
+    let claims = assertion_claims(&server, client.id, "a");
     let signed = hs256(
         client.secret.as_bytes(),
         r#"{"alg":"HS256"}"#,
@@ -71,25 +71,25 @@ async fn a_client_with_a_secret_alone_signs_nothing() {
     );
     refused(
         "HS256",
-        &present(&house, &signed, &[]).await,
+        &present(&server, &signed, &[]).await,
         401,
         "invalid_client",
     );
     let signed = assertion(&Forger::stranger(Algorithm::EdDsa), "EdDSA", &claims);
     refused(
         "any key",
-        &present(&house, &signed, &[]).await,
+        &present(&server, &signed, &[]).await,
         401,
         "invalid_client",
     );
 }
 
 #[tokio::test]
-async fn the_algorithm_is_the_keys_and_none_is_none() {
+async fn the_algorithm_of_an_assertion_is_that_of_its_key() {
     for (algorithm, right) in [(Algorithm::EdDsa, "EdDSA"), (Algorithm::Es256, "ES256")] {
-        let house = House::new().await;
-        let (id, key) = add_keyed_client(&house, "keyed", algorithm).await;
-        let claims = assertion_claims(&house, id, "a");
+        let server = TestServer::new().await;
+        let (id, key) = add_keyed_client(&server, "keyed", algorithm).await;
+        let claims = assertion_claims(&server, id, "a");
         let wrong = [
             "none",
             "None",
@@ -105,25 +105,25 @@ async fn the_algorithm_is_the_keys_and_none_is_none() {
         ];
         let other = if right == "EdDSA" { "ES256" } else { "EdDSA" };
         for alg in wrong.into_iter().chain([other]) {
-            let answer = present(&house, &assertion(&key, alg, &claims), &[]).await;
+            let answer = present(&server, &assertion(&key, alg, &claims), &[]).await;
             refused(alg, &answer, 401, "invalid_client");
         }
         let header = encode(r#"{"alg":"none","kid":"one"}"#);
         let payload = encode(claims.to_string());
         for signature in ["", "AA"] {
             let unsigned = format!("{header}.{payload}.{signature}");
-            let answer = present(&house, &unsigned, &[]).await;
+            let answer = present(&server, &unsigned, &[]).await;
             refused("unsigned", &answer, 401, "invalid_client");
         }
-        access_token(&present(&house, &assertion(&key, right, &claims), &[]).await);
+        access_token(&present(&server, &assertion(&key, right, &claims), &[]).await);
     }
 }
 
 #[tokio::test]
-async fn the_header_is_alg_typ_and_kid_and_the_typ_is_an_assertions() {
-    let house = House::new().await;
-    let (id, key) = add_keyed_client(&house, "keyed", Algorithm::EdDsa).await;
-    let claims = assertion_claims(&house, id, "a").to_string();
+async fn an_assertion_header_has_only_alg_typ_and_kid() {
+    let server = TestServer::new().await;
+    let (id, key) = add_keyed_client(&server, "keyed", Algorithm::EdDsa).await;
+    let claims = assertion_claims(&server, id, "a").to_string();
     for member in [
         r#""b64":false"#,
         r#""b64":true"#,
@@ -144,40 +144,40 @@ async fn the_header_is_alg_typ_and_kid_and_the_typ_is_an_assertions() {
         r#""typ":null"#,
     ] {
         let header = format!(r#"{{"alg":"EdDSA","kid":"one",{member}}}"#);
-        let answer = present(&house, &key.seal(header, &claims), &[]).await;
+        let answer = present(&server, &key.seal(header, &claims), &[]).await;
         refused(member, &answer, 401, "invalid_client");
     }
     for (index, typ) in ["JWT", "client-authentication+jwt"].into_iter().enumerate() {
         let header = json!({ "alg": "EdDSA", "kid": "one", "typ": typ }).to_string();
-        let claims = assertion_claims(&house, id, &format!("b{index}")).to_string();
-        access_token(&present(&house, &key.seal(header, claims), &[]).await);
+        let claims = assertion_claims(&server, id, &format!("b{index}")).to_string();
+        access_token(&present(&server, &key.seal(header, claims), &[]).await);
     }
 }
 
 /// Even if a client was given the service's own public key by mistake.
 #[tokio::test]
-async fn a_token_is_no_assertion() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let client = add_client(&house, "billing", "", &[]).await;
-    let pem = signing_pem(&house.settings.keys_dir, Format::Jwt);
+async fn an_access_token_is_refused_as_an_assertion() {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let client = add_client(&server, "billing", "", &[]).await;
+    let pem = signing_pem(&server.settings.keys_dir, Format::Jwt);
     let own = Forger::from_pem(pem.as_bytes(), Format::Jwt);
-    let session = house.login("alice").await;
-    let kid = super::stage::jwt_header(&session)["kid"]
+    let session = server.login("alice").await;
+    let kid = super::fixture::jwt_header(&session)["kid"]
         .as_str()
         .unwrap()
         .to_owned();
     let keys = jwk(&own, Algorithm::EdDsa, &kid).to_string();
     change(
-        &house,
+        &server,
         client.id,
         ClientChange::Keys(ClientKeys::parse(&keys).unwrap()),
     )
     .await;
-    for token in [token(&house, &client).await, session] {
+    for token in [token(&server, &client).await, session] {
         refused(
             "a token",
-            &present(&house, &token, &[]).await,
+            &present(&server, &token, &[]).await,
             401,
             "invalid_client",
         );
@@ -185,10 +185,10 @@ async fn a_token_is_no_assertion() {
 }
 
 #[tokio::test]
-async fn garbage_is_no_assertion() {
-    let house = House::new().await;
-    let (id, key) = add_keyed_client(&house, "keyed", Algorithm::EdDsa).await;
-    let claims = assertion_claims(&house, id, "a");
+async fn garbage_is_refused_as_an_assertion() {
+    let server = TestServer::new().await;
+    let (id, key) = add_keyed_client(&server, "keyed", Algorithm::EdDsa).await;
+    let claims = assertion_claims(&server, id, "a");
     let good = assertion(&key, "EdDSA", &claims);
     let [header, payload, signature] = super::forger::parts(&good);
     let stranger = Forger::stranger(Algorithm::EdDsa);
@@ -208,8 +208,8 @@ async fn garbage_is_no_assertion() {
         ("a PASETO", format!("v4.public.{payload}")),
         ("more than fits", format!("{good}{}", "A".repeat(9000))),
     ] {
-        let answer = present(&house, &text, &[]).await;
+        let answer = present(&server, &text, &[]).await;
         refused(what, &answer, 401, "invalid_client");
     }
-    access_token(&present(&house, &good, &[]).await);
+    access_token(&present(&server, &good, &[]).await);
 }

@@ -7,18 +7,18 @@ use serde_json::json;
 use waxseal::account::client::ClientChange;
 use waxseal::key::{Algorithm, Format};
 
-use super::common::{Answer, House, ISSUER, START};
+use super::common::{Answer, ISSUER, START, TestServer};
+use super::fixture::{Service, add_client, change, claims, refused, send_as, token};
 use super::forger::{Forger, header_and_claims};
-use super::stage::{Service, add_client, change, claims, refused, send_as, token};
 
-async fn ask_about(house: &House, client: &Service, token: &str) -> Answer {
-    send_as(house, client, "/oauth/introspect", &[("token", token)]).await
+async fn ask_about(server: &TestServer, client: &Service, token: &str) -> Answer {
+    send_as(server, client, "/oauth/introspect", &[("token", token)]).await
 }
 
 #[tokio::test]
 async fn a_client_is_told_about_its_own_token_in_both_formats() {
     for format in [Format::Jwt, Format::Paseto] {
-        let house = House::with(|settings| {
+        let server = TestServer::with(|settings| {
             settings.format = format;
             settings.accepts = vec![format];
         })
@@ -28,9 +28,9 @@ async fn a_client_is_told_about_its_own_token_in_both_formats() {
             // Whatever the token's audience.
             ("stock", "stock:read", &["https://orders.example"]),
         ] {
-            let client = add_client(&house, name, scope, audiences).await;
-            let token = token(&house, &client).await;
-            let answer = ask_about(&house, &client, &token).await;
+            let client = add_client(&server, name, scope, audiences).await;
+            let token = token(&server, &client).await;
+            let answer = ask_about(&server, &client, &token).await;
             assert_eq!(answer.status, 200);
             assert_eq!(answer.headers["content-type"], "application/json");
             assert_eq!(answer.headers["cache-control"], "no-store");
@@ -46,13 +46,13 @@ async fn a_client_is_told_about_its_own_token_in_both_formats() {
 }
 
 #[tokio::test]
-async fn whoever_has_a_sessions_token_is_told_about_it() {
-    let house = House::new().await;
-    let alice = house.add_user("alice").await;
-    let client = add_client(&house, "billing", "", &[]).await;
-    let session = house.login("alice").await;
+async fn any_client_can_introspect_a_session_token() {
+    let server = TestServer::new().await;
+    let alice = server.add_user("alice").await;
+    let client = add_client(&server, "billing", "", &[]).await;
+    let session = server.login("alice").await;
     let said = claims(&session);
-    let json = ask_about(&house, &client, &session).await.json();
+    let json = ask_about(&server, &client, &session).await.json();
     let expected = json!({
         "active": true, "token_type": "Bearer", "iss": ISSUER, "aud": ISSUER,
         "sub": alice.to_string(), "client_id": "waxseal", "scope": "session",
@@ -60,22 +60,22 @@ async fn whoever_has_a_sessions_token_is_told_about_it() {
         "sid": said["sid"], "auth_time": said["auth_time"],
     });
     assert_eq!(json, expected);
-    assert_eq!(house.verify(&session).await, 200, "asking changes nothing");
+    assert_eq!(server.verify(&session).await, 200, "asking changes nothing");
 }
 
 #[tokio::test]
-async fn another_clients_token_is_told_about_only_with_the_scope_for_it() {
-    let house = House::new().await;
-    let client = add_client(&house, "billing", "orders:read", &[]).await;
-    let stranger = add_client(&house, "stranger", "tokens revocations:read", &[]).await;
-    let gateway = add_client(&house, "gateway", "tokens:introspect", &[]).await;
-    let token = token(&house, &client).await;
-    let answer = ask_about(&house, &stranger, &token).await;
+async fn introspecting_another_clients_token_requires_a_scope() {
+    let server = TestServer::new().await;
+    let client = add_client(&server, "billing", "orders:read", &[]).await;
+    let stranger = add_client(&server, "stranger", "tokens revocations:read", &[]).await;
+    let gateway = add_client(&server, "gateway", "tokens:introspect", &[]).await;
+    let token = token(&server, &client).await;
+    let answer = ask_about(&server, &stranger, &token).await;
     assert_eq!(answer.json(), json!({ "active": false }));
-    let answer = ask_about(&house, &gateway, &token).await;
+    let answer = ask_about(&server, &gateway, &token).await;
     assert_eq!(answer.json()["sub"], client.id.to_string());
-    change(&house, gateway.id, ClientChange::Disable).await;
-    let answer = ask_about(&house, &gateway, &token).await;
+    change(&server, gateway.id, ClientChange::Disable).await;
+    let answer = ask_about(&server, &gateway, &token).await;
     refused("disabled", &answer, 401, "invalid_client");
 }
 
@@ -89,26 +89,26 @@ fn telling(headers: &HeaderMap) -> HeaderMap {
 }
 
 #[tokio::test]
-async fn what_is_not_good_or_not_yours_is_byte_for_byte_the_same() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let client = add_client(&house, "billing", "orders:read", &[]).await;
-    let other = add_client(&house, "other", "", &[]).await;
-    let expired = token(&house, &client).await;
-    let idle = house.login("alice").await;
-    house.pass(Duration::from_secs(16 * 60)).await;
-    let revoked = token(&house, &client).await;
-    let answer = send_as(&house, &client, "/oauth/revoke", &[("token", &revoked)]).await;
+async fn invalid_and_foreign_tokens_get_identical_answers() {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let client = add_client(&server, "billing", "orders:read", &[]).await;
+    let other = add_client(&server, "other", "", &[]).await;
+    let expired = token(&server, &client).await;
+    let idle = server.login("alice").await;
+    server.pass(Duration::from_secs(16 * 60)).await;
+    let revoked = token(&server, &client).await;
+    let answer = send_as(&server, &client, "/oauth/revoke", &[("token", &revoked)]).await;
     assert_eq!(answer.status, 200);
-    let logged_out = house.login("alice").await;
+    let logged_out = server.login("alice").await;
     assert_eq!(
-        house.post("/logout", Some(&logged_out), None).await.status,
+        server.post("/logout", Some(&logged_out), None).await.status,
         204
     );
-    let cut_off = token(&house, &client).await;
-    change(&house, client.id, ClientChange::EndTokens).await;
-    let others = token(&house, &other).await;
-    let live = token(&house, &client).await;
+    let cut_off = token(&server, &client).await;
+    change(&server, client.id, ClientChange::EndTokens).await;
+    let others = token(&server, &other).await;
+    let live = token(&server, &client).await;
     let [header, payload] = header_and_claims(&live);
     let forged = Forger::stranger(Algorithm::EdDsa).seal(&header, &payload);
     let long = "x".repeat(9000);
@@ -129,7 +129,7 @@ async fn what_is_not_good_or_not_yours_is_byte_for_byte_the_same() {
         ("logged out", &logged_out),
         ("another client's", &others),
     ] {
-        let answer = ask_about(&house, &client, token).await;
+        let answer = ask_about(&server, &client, token).await;
         assert_eq!(answer.status, 200, "{what}");
         assert_eq!(answer.body, br#"{"active":false}"#, "{what}");
         let headers = telling(&answer.headers);
@@ -137,53 +137,53 @@ async fn what_is_not_good_or_not_yours_is_byte_for_byte_the_same() {
         assert_eq!(headers, telling(&first.headers), "{what}");
     }
     assert_eq!(
-        ask_about(&house, &client, &live).await.json()["active"],
+        ask_about(&server, &client, &live).await.json()["active"],
         true
     );
 }
 
 #[tokio::test]
 async fn a_superseded_token_is_not_active() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let client = add_client(&house, "billing", "", &[]).await;
-    let mut session = house.login("alice").await;
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let client = add_client(&server, "billing", "", &[]).await;
+    let mut session = server.login("alice").await;
     let mut before = session.clone();
     for minutes in [14, 14, 3] {
-        house.pass(Duration::from_secs(minutes * 60)).await;
-        let answer = house.post("/session/renew", Some(&session), None).await;
+        server.pass(Duration::from_secs(minutes * 60)).await;
+        let answer = server.post("/session/renew", Some(&session), None).await;
         before = session;
         session = answer.json()["access_token"].as_str().unwrap().to_owned();
     }
-    house.pass(Duration::from_secs(60)).await;
-    let answer = ask_about(&house, &client, &before).await;
+    server.pass(Duration::from_secs(60)).await;
+    let answer = ask_about(&server, &client, &before).await;
     assert_eq!(answer.body, br#"{"active":false}"#);
     // Introspection of a superseded token is not theft: the session continues.
     assert_eq!(
-        ask_about(&house, &client, &session).await.json()["active"],
+        ask_about(&server, &client, &session).await.json()["active"],
         true
     );
 }
 
 #[tokio::test]
-async fn only_a_client_asks_and_only_about_one_token() {
-    let house = House::new().await;
-    let client = add_client(&house, "billing", "", &[]).await;
-    let token = token(&house, &client).await;
-    let body = super::stage::form(&[("token", &token)]);
+async fn introspection_requires_a_client_and_exactly_one_token() {
+    let server = TestServer::new().await;
+    let client = add_client(&server, "billing", "", &[]).await;
+    let token = token(&server, &client).await;
+    let body = super::fixture::form(&[("token", &token)]);
     let bearer = format!("Bearer {token}");
     for headers in [&[][..], &[("authorization", bearer.as_str())]] {
-        let answer = super::stage::send(&house, "/oauth/introspect", headers, &body).await;
+        let answer = super::fixture::send(&server, "/oauth/introspect", headers, &body).await;
         refused("no client", &answer, 401, "invalid_client");
     }
     for fields in [&[][..], &[("token", "")], &[("token", "x"), ("token", "x")]] {
-        let answer = send_as(&house, &client, "/oauth/introspect", fields).await;
+        let answer = send_as(&server, &client, "/oauth/introspect", fields).await;
         refused("not one token", &answer, 400, "invalid_request");
     }
     let fields = [
         ("token", token.as_str()),
         ("token_type_hint", "refresh_token"),
     ];
-    let answer = send_as(&house, &client, "/oauth/introspect", &fields).await;
+    let answer = send_as(&server, &client, "/oauth/introspect", &fields).await;
     assert_eq!(answer.json()["active"], true, "a hint is only a hint");
 }

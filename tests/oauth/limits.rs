@@ -9,14 +9,14 @@ use axum::http::Request;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use super::common::{Answer, House};
-use super::stage::{Service, add_client, ask, basic, error, form, send_as};
+use super::common::{Answer, TestServer};
+use super::fixture::{Service, add_client, ask, basic, error, form, send_as};
 
 const PATHS: [&str; 3] = ["/oauth/token", "/oauth/introspect", "/oauth/revoke"];
 const FAILURES: usize = 20;
 
 /// Sends a request over a connection from `peer`, or from a client behind a trusted proxy.
-async fn from(house: &House, peer: &str, path: &str, authorization: &str) -> Answer {
+async fn from(server: &TestServer, peer: &str, path: &str, authorization: &str) -> Answer {
     let body = form(&[("grant_type", "client_credentials"), ("token", "none")]);
     let request = Request::post(path)
         .header("content-type", "application/x-www-form-urlencoded")
@@ -28,7 +28,7 @@ async fn from(house: &House, peer: &str, path: &str, authorization: &str) -> Ans
     let mut request = request.body(Body::from(body)).unwrap();
     let peer = SocketAddr::new(peer.parse().unwrap(), 50_000);
     request.extensions_mut().insert(ConnectInfo(peer));
-    house.send(request).await
+    server.send(request).await
 }
 
 /// Returns the seconds that a refusal asks to wait.
@@ -46,23 +46,23 @@ fn wait(answer: &Answer) -> u64 {
         .unwrap()
 }
 
-async fn house() -> (House, Service) {
-    let house = House::with(|settings| {
+async fn server() -> (TestServer, Service) {
+    let server = TestServer::with(|settings| {
         settings.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
     })
     .await;
-    let client = add_client(&house, "billing", "orders:read", &[]).await;
+    let client = add_client(&server, "billing", "orders:read", &[]).await;
     // The service reads the list of clients when it starts.
-    let house = house.restart(|_| {}).await;
-    (house, client)
+    let server = server.restart(|_| {}).await;
+    (server, client)
 }
 
 #[tokio::test]
-async fn a_network_that_guesses_is_limited_at_every_endpoint_together() {
-    let (house, client) = house().await;
+async fn failed_authentications_of_a_network_share_one_limit_at_all_endpoints() {
+    let (server, client) = server().await;
     let nobody = basic("client-01a20636-65df-7d0c-a454-25cc62cdf196", "wxs_x");
     let another = basic("client-01a20636-65df-7d0c-a454-25cc62cdf197", "wxs_x");
-    let added = add_client(&house, "added", "orders:read", &[]).await;
+    let added = add_client(&server, "added", "orders:read", &[]).await;
     let network = [
         "2001:db8:1:2::1",
         "2001:db8:1:2:ffff::9",
@@ -70,79 +70,79 @@ async fn a_network_that_guesses_is_limited_at_every_endpoint_together() {
     ];
     for n in 0..FAILURES {
         let who = [&nobody, &another, "Basic !"][n % 3];
-        let answer = from(&house, network[n % 3], PATHS[n / 3 % 3], who).await;
+        let answer = from(&server, network[n % 3], PATHS[n / 3 % 3], who).await;
         assert_eq!(answer.status, 401, "{n}: {answer:?}");
     }
     for path in PATHS {
         for peer in network {
-            assert_eq!(wait(&from(&house, peer, path, &nobody).await), 3);
+            assert_eq!(wait(&from(&server, peer, path, &nobody).await), 3);
             // A client that this node does not know yet is limited even with the right secret.
-            assert_eq!(wait(&from(&house, peer, path, &added.basic()).await), 3);
+            assert_eq!(wait(&from(&server, peer, path, &added.basic()).await), 3);
             // A known client has a limit of its own, which other clients' guesses do not use up.
-            let good = from(&house, peer, path, &client.basic()).await;
+            let good = from(&server, peer, path, &client.basic()).await;
             assert_eq!(good.status, 200, "{good:?}");
         }
-        let elsewhere = from(&house, "2001:db8:1:3::1", path, &nobody).await;
+        let elsewhere = from(&server, "2001:db8:1:3::1", path, &nobody).await;
         assert_eq!(elsewhere.status, 401, "{elsewhere:?}");
-        let proxy = from(&house, "10.0.0.1", path, &nobody).await;
+        let proxy = from(&server, "10.0.0.1", path, &nobody).await;
         assert_eq!(proxy.status, 401, "{proxy:?}");
     }
-    house.pass(Duration::from_secs(3)).await;
+    server.pass(Duration::from_secs(3)).await;
     assert_eq!(
-        from(&house, network[0], PATHS[0], &nobody).await.status,
+        from(&server, network[0], PATHS[0], &nobody).await.status,
         401
     );
-    wait(&from(&house, network[0], PATHS[0], &nobody).await);
-    let elsewhere = from(&house, "2001:db8:1:4::1", PATHS[0], &added.basic()).await;
+    wait(&from(&server, network[0], PATHS[0], &nobody).await);
+    let elsewhere = from(&server, "2001:db8:1:4::1", PATHS[0], &added.basic()).await;
     assert_eq!(elsewhere.status, 200, "{elsewhere:?}");
-    let good = from(&house, network[0], PATHS[0], &added.basic()).await;
+    let good = from(&server, network[0], PATHS[0], &added.basic()).await;
     assert_eq!(good.status, 200, "{good:?}");
 }
 
 #[tokio::test]
-async fn a_client_is_not_shut_out_by_a_neighbour_and_uses_up_no_limit() {
-    let (house, client) = house().await;
+async fn failures_of_a_neighbour_do_not_block_a_known_client() {
+    let (server, client) = server().await;
     let home = "198.51.100.1";
     for _ in 0..FAILURES * 2 {
-        let answer = from(&house, home, PATHS[0], &client.basic()).await;
+        let answer = from(&server, home, PATHS[0], &client.basic()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     let wrong = basic(&client.id.to_string(), "wxs_x");
     let nobody = basic("client-01a20636-65df-7d0c-a454-25cc62cdf196", "wxs_x");
     for n in 0..FAILURES * 10 {
-        let answer = from(&house, home, PATHS[0], &nobody).await;
+        let answer = from(&server, home, PATHS[0], &nobody).await;
         let expected = if n < FAILURES { 401 } else { 429 };
         assert_eq!(answer.status, expected, "{n}: {answer:?}");
         // The neighbour may know the client's ID but not its secret.
-        assert_eq!(from(&house, home, PATHS[0], &wrong).await.status, 401);
+        assert_eq!(from(&server, home, PATHS[0], &wrong).await.status, 401);
         if n % FAILURES == 0 {
-            let good = from(&house, home, PATHS[1], &client.basic()).await;
+            let good = from(&server, home, PATHS[1], &client.basic()).await;
             assert_eq!(good.status, 200, "{n}: {good:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_client_gets_so_many_tokens_and_another_is_not_kept_waiting() {
-    let (house, client) = house().await;
-    let other = add_client(&house, "shipping", "orders:read", &[]).await;
+async fn each_client_has_its_own_quota_of_tokens() {
+    let (server, client) = server().await;
+    let other = add_client(&server, "shipping", "orders:read", &[]).await;
     for n in 0..600 {
-        let answer = ask(&house, &client, &[]).await;
+        let answer = ask(&server, &client, &[]).await;
         assert_eq!(answer.status, 200, "{n}: {answer:?}");
     }
-    assert_eq!(wait(&ask(&house, &client, &[]).await), 1);
-    assert_eq!(ask(&house, &other, &[]).await.status, 200);
+    assert_eq!(wait(&ask(&server, &client, &[]).await), 1);
+    assert_eq!(ask(&server, &other, &[]).await.status, 200);
     // Revocation is never limited.
-    let ended = send_as(&house, &client, "/oauth/revoke", &[("token", "none")]).await;
+    let ended = send_as(&server, &client, "/oauth/revoke", &[("token", "none")]).await;
     assert_eq!(ended.status, 200, "{ended:?}");
-    house.pass(Duration::from_millis(100)).await;
-    assert_eq!(ask(&house, &client, &[]).await.status, 200);
-    wait(&ask(&house, &client, &[]).await);
+    server.pass(Duration::from_millis(100)).await;
+    assert_eq!(ask(&server, &client, &[]).await.status, 200);
+    wait(&ask(&server, &client, &[]).await);
 }
 
 #[tokio::test]
-async fn a_client_asks_about_so_many_tokens_at_a_time() {
-    let (house, client) = house().await;
+async fn each_client_has_its_own_quota_of_introspections() {
+    let (server, client) = server().await;
     let mut asked = JoinSet::new();
     for _ in 0..500 {
         let body = form(&[("token", "none")]);
@@ -151,7 +151,7 @@ async fn a_client_asks_about_so_many_tokens_at_a_time() {
             .header("authorization", client.basic())
             .body(Body::from(body))
             .unwrap();
-        asked.spawn(house.router.clone().oneshot(request));
+        asked.spawn(server.router.clone().oneshot(request));
     }
     let answers = asked.join_all().await;
     for answer in answers {
@@ -160,7 +160,7 @@ async fn a_client_asks_about_so_many_tokens_at_a_time() {
     }
     // All requests have finished and hold no capacity.
     for _ in 0..100 {
-        let answer = send_as(&house, &client, "/oauth/introspect", &[("token", "none")]).await;
+        let answer = send_as(&server, &client, "/oauth/introspect", &[("token", "none")]).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 }

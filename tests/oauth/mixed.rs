@@ -7,22 +7,22 @@ use waxseal::policy::Unacceptable;
 use waxseal::token::Malformed;
 use waxseal::verifier::{Refusal, Verified};
 
-use super::common::{House, ISSUER};
+use super::common::{ISSUER, TestServer};
+use super::fixture::{add_client, token};
 use super::forger::{Forger, Members, header_and_claims, quoted};
-use super::stage::{add_client, token};
 
 const SESSION_CLAIMS: [&str; 5] = ["sid", "auth_time", "renew_at", "session_expiry", "amr"];
 
 /// A service, a forger that holds its key, and the genuine claims of both kinds of token.
-struct Stage {
-    house: House,
+struct Fixture {
+    server: TestServer,
     forger: Forger,
     header: Members,
     session: Members,
     client: Members,
 }
 
-impl Stage {
+impl Fixture {
     async fn of_each_format() -> [Self; 2] {
         [
             Self::new(Format::Jwt).await,
@@ -31,35 +31,35 @@ impl Stage {
     }
 
     async fn new(format: Format) -> Self {
-        let house = House::with(|settings| {
+        let server = TestServer::with(|settings| {
             settings.format = format;
             settings.accepts = vec![format];
         })
         .await;
-        house.add_user("alice").await;
-        let client = add_client(&house, "billing", "orders:read", &[]).await;
-        let [header, session] = header_and_claims(&house.login("alice").await);
-        let [_, client] = header_and_claims(&token(&house, &client).await);
-        let stage = Self {
-            forger: Forger::of(&house),
+        server.add_user("alice").await;
+        let client = add_client(&server, "billing", "orders:read", &[]).await;
+        let [header, session] = header_and_claims(&server.login("alice").await);
+        let [_, client] = header_and_claims(&token(&server, &client).await);
+        let fixture = Self {
+            forger: Forger::of(&server),
             header: Members::of(&header),
             session: Members::of(&session),
             client: Members::of(&client),
-            house,
+            server,
         };
         // The unchanged claims are accepted, so a refusal below is due to the change made to them.
-        let verdict = stage.judge(&stage.session).await;
+        let verdict = fixture.judge(&fixture.session).await;
         assert!(matches!(verdict, Ok(Verified::Session(_))), "{verdict:?}");
-        let verdict = stage.judge(&stage.client).await;
+        let verdict = fixture.judge(&fixture.client).await;
         assert!(matches!(verdict, Ok(Verified::Client(_))), "{verdict:?}");
-        stage
+        fixture
     }
 
     /// Returns the library's verdict. Asserts that the HTTP resource agrees.
     async fn judge(&self, claims: &Members) -> Result<Verified, Refusal> {
         let token = self.forger.seal(self.header.text(), claims.text());
-        let verdict = self.house.waxseal.verifier().verify_any(&token);
-        let status = self.house.verify(&token).await.as_u16();
+        let verdict = self.server.waxseal.verifier().verify_any(&token);
+        let status = self.server.verify(&token).await.as_u16();
         assert_eq!(status, if verdict.is_ok() { 200 } else { 401 });
         verdict
     }
@@ -72,9 +72,9 @@ impl Stage {
 }
 
 #[tokio::test]
-async fn a_mixture_is_refused() {
-    for stage in Stage::of_each_format().await {
-        let (session, client) = (&stage.session, &stage.client);
+async fn a_mixture_of_session_and_client_claims_is_refused() {
+    for fixture in Fixture::of_each_format().await {
+        let (session, client) = (&fixture.session, &fixture.client);
         let id = client.raw("sub");
         let other = quoted("client-01a20636-65a6-7b0b-ba2c-8e6795508a1e");
         for (what, claims) in [
@@ -119,61 +119,71 @@ async fn a_mixture_is_refused() {
                 client.with("sub", &id.replacen('"', "\" ", 1)),
             ),
         ] {
-            stage.malformed(what, &claims).await;
+            fixture.malformed(what, &claims).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_clients_token_has_nothing_of_a_session() {
-    for stage in Stage::of_each_format().await {
-        let mut all = stage.client.clone();
+async fn a_client_token_with_a_session_claim_is_refused() {
+    for fixture in Fixture::of_each_format().await {
+        let mut all = fixture.client.clone();
         for name in SESSION_CLAIMS {
-            let raw = stage.session.raw(name);
-            stage.malformed(name, &stage.client.and(name, raw)).await;
-            stage.malformed(name, &stage.client.and(name, "null")).await;
+            let raw = fixture.session.raw(name);
+            fixture
+                .malformed(name, &fixture.client.and(name, raw))
+                .await;
+            fixture
+                .malformed(name, &fixture.client.and(name, "null"))
+                .await;
             all = all.and(name, raw);
         }
-        stage.malformed("all of them", &all).await;
+        fixture.malformed("all of them", &all).await;
         for name in SESSION_CLAIMS {
-            stage.malformed(name, &stage.session.without(name)).await;
+            fixture
+                .malformed(name, &fixture.session.without(name))
+                .await;
         }
     }
 }
 
 #[tokio::test]
-async fn every_claim_of_a_clients_token_is_there_and_of_its_type() {
-    for stage in Stage::of_each_format().await {
-        let names: Vec<_> = stage.client.names().map(str::to_owned).collect();
+async fn claims_of_a_client_token_are_required_and_typed() {
+    for fixture in Fixture::of_each_format().await {
+        let names: Vec<_> = fixture.client.names().map(str::to_owned).collect();
         assert_eq!(names.len(), 8);
         for name in names {
-            stage.malformed(&name, &stage.client.without(&name)).await;
+            fixture
+                .malformed(&name, &fixture.client.without(&name))
+                .await;
             for raw in ["null", "true", "[]", "{}", "1.5", "-1", "\"\u{7f}\""] {
-                let claims = stage.client.with(&name, raw);
+                let claims = fixture.client.with(&name, raw);
                 // Any text is well-formed as an issuer or audience: only the value is wrong.
                 if matches!((name.as_str(), raw), ("iss" | "aud", "\"\u{7f}\"")) {
-                    assert!(stage.judge(&claims).await.is_err());
+                    assert!(fixture.judge(&claims).await.is_err());
                 } else {
-                    stage.malformed(&format!("{name} {raw}"), &claims).await;
+                    fixture.malformed(&format!("{name} {raw}"), &claims).await;
                 }
             }
-            let raw = stage.client.raw(&name).to_owned();
-            stage.malformed(&name, &stage.client.and(&name, &raw)).await;
+            let raw = fixture.client.raw(&name).to_owned();
+            fixture
+                .malformed(&name, &fixture.client.and(&name, &raw))
+                .await;
         }
         for scope in [" ", "a  b", "a ", "a\\tb", "\\u0000"] {
-            let claims = stage.client.with("scope", &format!("\"{scope}\""));
-            stage.malformed(scope, &claims).await;
+            let claims = fixture.client.with("scope", &format!("\"{scope}\""));
+            fixture.malformed(scope, &claims).await;
         }
         let list = format!("[{}]", quoted(ISSUER));
-        stage
-            .malformed("a list of audiences", &stage.client.with("aud", &list))
+        fixture
+            .malformed("a list of audiences", &fixture.client.with("aud", &list))
             .await;
     }
 }
 
 #[tokio::test]
-async fn times_issuer_and_audience_of_a_clients_token_are_judged_as_a_sessions() {
-    let stage = Stage::new(Format::Jwt).await;
+async fn times_issuer_and_audience_are_checked_alike_for_clients_and_sessions() {
+    let fixture = Fixture::new(Format::Jwt).await;
     let now = 1_800_000_000_i64;
     for (name, value, why) in [
         (
@@ -192,8 +202,8 @@ async fn times_issuer_and_audience_of_a_clients_token_are_judged_as_a_sessions()
         ("exp", json!(now + 24 * 3600 + 1), Unacceptable::Times),
         ("iat", json!(now + 6), Unacceptable::Future),
     ] {
-        let verdict = stage
-            .judge(&stage.client.with(name, &value.to_string()))
+        let verdict = fixture
+            .judge(&fixture.client.with(name, &value.to_string()))
             .await;
         assert_eq!(verdict, Err(why.into()), "{name} {value}");
     }
@@ -201,11 +211,11 @@ async fn times_issuer_and_audience_of_a_clients_token_are_judged_as_a_sessions()
 
 /// An app that asks for a session gets one or an error.
 #[tokio::test]
-async fn a_clients_token_is_no_session_to_the_library_either() {
-    let house = House::new().await;
-    let client = add_client(&house, "billing", "session", &[]).await;
-    let token = token(&house, &client).await;
-    let verifier = house.waxseal.verifier();
+async fn the_library_refuses_a_client_token_as_a_session() {
+    let server = TestServer::new().await;
+    let client = add_client(&server, "billing", "session", &[]).await;
+    let token = token(&server, &client).await;
+    let verifier = server.waxseal.verifier();
     assert_eq!(verifier.verify(&token), Err(Refusal::NoSession));
     assert!(verifier.verify_any(&token).is_ok());
     let stranger = Forger::stranger(Algorithm::EdDsa);

@@ -19,8 +19,8 @@ use waxseal::revocation::{Reason, TargetKind};
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
-use super::common::{House, ISSUER, START};
-use super::stage::{Service, add_client};
+use super::common::{ISSUER, START, TestServer};
+use super::fixture::{Service, add_client};
 
 const CALLERS: usize = 3;
 
@@ -80,7 +80,7 @@ struct Live {
 }
 
 struct World {
-    house: House,
+    server: TestServer,
     client: ClientId,
     random: SeededRandom,
     kid: KeyId,
@@ -94,8 +94,8 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let house = House::new().await;
-        let client = add_client(&house, "billing", "", &[]).await.id;
+        let server = TestServer::new().await;
+        let client = add_client(&server, "billing", "", &[]).await.id;
         Self {
             client,
             random: SeededRandom::new(5),
@@ -105,16 +105,16 @@ impl World {
             dead: Vec::new(),
             cut_offs: 0,
             got_after: 0,
-            house,
+            server,
         }
     }
 
     /// Performs a caller's next step, in the issuer's order. After one token the caller requests another.
     async fn go(&mut self, index: usize, list: &RevocationList) {
-        let clients = self.house.waxseal.clients();
+        let clients = self.server.waxseal.clients();
         let caller = &mut self.callers[index];
         let Some(asked) = caller.asked else {
-            caller.asked = Some(self.house.clock.now());
+            caller.asked = Some(self.server.clock.now());
             caller.stepped = false;
             return;
         };
@@ -163,11 +163,11 @@ impl World {
     }
 
     async fn cut_off(&mut self, kind: CutOff, skew: i64) {
-        let at = Timestamp::from_millis(self.house.clock.now().millis() + skew);
-        let clients = self.house.waxseal.clients();
+        let at = Timestamp::from_millis(self.server.clock.now().millis() + skew);
+        let clients = self.server.waxseal.clients();
         let change = match kind {
             CutOff::Everything => {
-                let log = self.house.waxseal.log();
+                let log = self.server.waxseal.log();
                 let what = Revoke::Everything;
                 log.revoke(what, Reason::Operator, at).await.unwrap();
                 None
@@ -194,7 +194,7 @@ impl World {
             Step::Go(index) => self.go(index, list).await,
             Step::CutOff(kind, skew) => self.cut_off(kind, skew).await,
             Step::Enable => {
-                let (clients, at) = (self.house.waxseal.clients(), self.house.clock.now());
+                let (clients, at) = (self.server.waxseal.clients(), self.server.clock.now());
                 let change = ClientChange::Enable;
                 clients
                     .change_client(self.client, change, at)
@@ -205,9 +205,9 @@ impl World {
                     .for_each(|caller| caller.touched = true);
             }
             Step::Clock(by) => {
-                let now = self.house.clock.now().millis() + by;
-                self.house.clock.step_to(Timestamp::from_millis(now));
-                list.observe(self.house.clock.now(), Timeouts::default().leeway);
+                let now = self.server.clock.now().millis() + by;
+                self.server.clock.step_to(Timestamp::from_millis(now));
+                list.observe(self.server.clock.now(), Timeouts::default().leeway);
                 let callers = self.callers.iter_mut().map(|caller| &mut caller.stepped);
                 let live = self.live.iter_mut().map(|live| &mut live.stepped);
                 callers.chain(live).for_each(|stepped| *stepped = true);
@@ -234,9 +234,9 @@ impl World {
 
     fn follower(&self) -> (Follower, Arc<RevocationList>) {
         let list = Arc::new(RevocationList::new());
-        let clock = Arc::clone(&self.house.clock) as Arc<dyn Clock>;
+        let clock = Arc::clone(&self.server.clock) as Arc<dyn Clock>;
         let freshness = Arc::new(Freshness::new(Duration::from_secs(5)));
-        let log = self.house.waxseal.log();
+        let log = self.server.waxseal.log();
         (
             Follower::new(log, Arc::clone(&list), freshness, clock),
             list,
@@ -287,8 +287,8 @@ fn credentials(client: &Service) -> ClientCredentials {
     ClientCredentials::Secret(client.id, SecretString::from(client.secret.clone()))
 }
 
-fn alive(house: &House, token: &str) -> bool {
-    match house.waxseal.verifier().verify_any(token) {
+fn alive(server: &TestServer, token: &str) -> bool {
+    match server.waxseal.verifier().verify_any(token) {
         Ok(_) => true,
         Err(Refusal::Revoked(_)) => false,
         Err(other) => panic!("{other}"),
@@ -297,8 +297,8 @@ fn alive(house: &House, token: &str) -> bool {
 
 /// In the issuer: the client is already authenticated when the cut-off is written.
 #[tokio::test]
-async fn a_token_that_a_change_overtakes_is_not_handed_out() {
-    let (_, kept) = super::stage::new_secret();
+async fn a_token_is_not_issued_if_the_client_changes_meanwhile() {
+    let (_, kept) = super::fixture::new_secret();
     for wanted in [
         Some(ClientChange::Disable),
         Some(ClientChange::Delete),
@@ -309,10 +309,10 @@ async fn a_token_that_a_change_overtakes_is_not_handed_out() {
         None,
     ] {
         for behind in [0, 2000] {
-            let house = House::new().await;
-            let client = add_client(&house, "billing", "", &[]).await;
-            let issuer = house.waxseal.issuer();
-            house
+            let server = TestServer::new().await;
+            let client = add_client(&server, "billing", "", &[]).await;
+            let issuer = server.waxseal.issuer();
+            server
                 .clock
                 .step_to(START.plus(Duration::from_millis(behind)));
             let known = issuer
@@ -320,7 +320,7 @@ async fn a_token_that_a_change_overtakes_is_not_handed_out() {
                 .await
                 .unwrap();
             // With a clock that may be behind, the times alone would not end the token.
-            let clients = house.waxseal.clients();
+            let clients = server.waxseal.clients();
             match wanted.clone() {
                 Some(change) => {
                     clients
@@ -329,7 +329,7 @@ async fn a_token_that_a_change_overtakes_is_not_handed_out() {
                         .unwrap();
                 }
                 None => {
-                    let (log, what) = (house.waxseal.log(), Revoke::Everything);
+                    let (log, what) = (server.waxseal.log(), Revoke::Everything);
                     log.revoke(what, Reason::Operator, START).await.unwrap();
                 }
             }
@@ -344,9 +344,9 @@ async fn a_token_that_a_change_overtakes_is_not_handed_out() {
 async fn a_token_that_races_a_disabling_a_deletion_or_a_cut_off_loses() {
     let (mut lost, mut won) = (0, 0);
     for round in 0..60_i64 {
-        let house = House::new().await;
-        let client = add_client(&house, "billing", "", &[]).await;
-        let issuer = house.waxseal.issuer();
+        let server = TestServer::new().await;
+        let client = add_client(&server, "billing", "", &[]).await;
+        let issuer = server.waxseal.issuer();
         let get = async |pause: i64| {
             // Varies the moment at which the change interrupts the request.
             for _ in 0..pause {
@@ -362,7 +362,7 @@ async fn a_token_that_races_a_disabling_a_deletion_or_a_cut_off_loses() {
         let before = get(0).await.unwrap();
         // The time of the change is later than that token's and earlier than the others'.
         let at = START.plus(Duration::from_secs(2));
-        house.clock.step_to(START.plus(Duration::from_secs(4)));
+        server.clock.step_to(START.plus(Duration::from_secs(4)));
         let change = match round % 3 {
             0 => ClientChange::Disable,
             1 => ClientChange::Delete,
@@ -373,27 +373,27 @@ async fn a_token_that_races_a_disabling_a_deletion_or_a_cut_off_loses() {
             for _ in 0..round {
                 tokio::task::yield_now().await;
             }
-            let clients = house.waxseal.clients();
+            let clients = server.waxseal.clients();
             clients.change_client(client.id, change, at).await.unwrap();
-            house.waxseal.catch_up().await.unwrap();
+            server.waxseal.catch_up().await.unwrap();
             // A token requested now is past the cut-off.
             ends.then_some(())
         };
         let (again, a, b, c) = tokio::join!(race, get(round % 7), get(round % 11), get(20));
-        assert!(!alive(&house, &before), "round {round}");
+        assert!(!alive(&server, &before), "round {round}");
         for raced in [a, b, c] {
             match raced {
                 Err(()) => lost += 1,
                 Ok(token) => {
                     won += 1;
                     // After a disable or delete no token stays alive; after a mere cut-off one may.
-                    assert!(again.is_some() || !alive(&house, &token), "round {round}");
+                    assert!(again.is_some() || !alive(&server, &token), "round {round}");
                 }
             }
         }
         let after = get(0).await;
         assert_eq!(
-            after.is_ok_and(|token| alive(&house, &token)),
+            after.is_ok_and(|token| alive(&server, &token)),
             ends,
             "round {round}"
         );

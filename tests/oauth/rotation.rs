@@ -2,17 +2,17 @@
 
 use waxseal::account::client::{Changed, ClientChange};
 
-use super::common::House;
-use super::stage::{Service, add_client, ask, change, digest, new_secret, refused, token};
+use super::common::TestServer;
+use super::fixture::{Service, add_client, ask, change, digest, new_secret, refused, token};
 
-async fn good(house: &House, client: &Service, secrets: &[&str]) -> Vec<bool> {
+async fn good(server: &TestServer, client: &Service, secrets: &[&str]) -> Vec<bool> {
     let mut good = Vec::new();
     for secret in secrets {
         let client = Service {
             id: client.id,
             secret: (*secret).to_owned(),
         };
-        let answer = ask(house, &client, &[]).await;
+        let answer = ask(server, &client, &[]).await;
         if answer.status != 200 {
             refused(secret, &answer, 401, "invalid_client");
         }
@@ -23,40 +23,40 @@ async fn good(house: &House, client: &Service, secrets: &[&str]) -> Vec<bool> {
 
 #[tokio::test]
 async fn two_secrets_are_good_at_once_and_a_third_drops_the_oldest() {
-    let house = House::new().await;
-    let client = add_client(&house, "billing", "", &[]).await;
-    let before = token(&house, &client).await;
+    let server = TestServer::new().await;
+    let client = add_client(&server, "billing", "", &[]).await;
+    let before = token(&server, &client).await;
     let (second, kept) = new_secret();
     let (third, _) = new_secret();
     let all = [client.secret.as_str(), &second, &third];
-    assert_eq!(good(&house, &client, &all).await, [true, false, false]);
+    assert_eq!(good(&server, &client, &all).await, [true, false, false]);
 
-    let added = change(&house, client.id, ClientChange::AddSecret(kept)).await;
+    let added = change(&server, client.id, ClientChange::AddSecret(kept)).await;
     assert_eq!(added, Changed::Done);
-    assert_eq!(good(&house, &client, &all).await, [true, true, false]);
+    assert_eq!(good(&server, &client, &all).await, [true, true, false]);
     let third_kept = digest(&third);
-    change(&house, client.id, ClientChange::AddSecret(third_kept)).await;
-    assert_eq!(good(&house, &client, &all).await, [false, true, true]);
-    let house = house.restart(|_| {}).await;
-    assert_eq!(good(&house, &client, &all).await, [false, true, true]);
+    change(&server, client.id, ClientChange::AddSecret(third_kept)).await;
+    assert_eq!(good(&server, &client, &all).await, [false, true, true]);
+    let server = server.restart(|_| {}).await;
+    assert_eq!(good(&server, &client, &all).await, [false, true, true]);
 
-    change(&house, client.id, ClientChange::FinishRotation).await;
-    assert_eq!(good(&house, &client, &all).await, [false, false, true]);
+    change(&server, client.id, ClientChange::FinishRotation).await;
+    assert_eq!(good(&server, &client, &all).await, [false, false, true]);
     // Repeating it changes nothing.
-    change(&house, client.id, ClientChange::FinishRotation).await;
-    assert_eq!(good(&house, &client, &all).await, [false, false, true]);
+    change(&server, client.id, ClientChange::FinishRotation).await;
+    assert_eq!(good(&server, &client, &all).await, [false, false, true]);
     assert_eq!(
-        house.verify(&before).await,
+        server.verify(&before).await,
         200,
         "tokens outlive the secret"
     );
 }
 
 #[tokio::test]
-async fn a_client_that_is_not_there_is_not_changed() {
-    let house = House::new().await;
-    let client = add_client(&house, "billing", "", &[]).await;
-    change(&house, client.id, ClientChange::Delete).await;
+async fn every_change_of_a_deleted_client_reports_it_unknown() {
+    let server = TestServer::new().await;
+    let client = add_client(&server, "billing", "", &[]).await;
+    change(&server, client.id, ClientChange::Delete).await;
     let (_, kept) = new_secret();
     for wanted in [
         ClientChange::AddSecret(kept),
@@ -66,6 +66,6 @@ async fn a_client_that_is_not_there_is_not_changed() {
         ClientChange::EndTokens,
         ClientChange::Delete,
     ] {
-        assert_eq!(change(&house, client.id, wanted).await, Changed::Unknown);
+        assert_eq!(change(&server, client.id, wanted).await, Changed::Unknown);
     }
 }

@@ -21,8 +21,8 @@ use waxseal::{Settings, Waxseal};
 
 use super::common::postgres::Postgres;
 use super::common::{CHEAP, ISSUER, PASSWORD, unlimited};
+use super::fixture::{nodes, until};
 use super::nodes::Nodes;
-use super::stage::{nodes, until};
 
 const HOUR: i64 = 3_600_000;
 
@@ -102,8 +102,8 @@ impl Inner {
 
     async fn open(database: &Postgres, nodes: &Nodes) -> Self {
         let opened = Self::try_open(database, nodes, 0).await.unwrap();
-        super::stage::is_secret(&format!("{:?}", opened.waxseal));
-        super::stage::is_secret(&format!("{:#?}", opened.waxseal));
+        super::fixture::is_secret(&format!("{:?}", opened.waxseal));
+        super::fixture::is_secret(&format!("{:#?}", opened.waxseal));
         opened
     }
 

@@ -19,8 +19,8 @@ use waxseal::time::{Clock, SystemClock, Timestamp};
 use super::clocks::settings;
 use super::common::PASSWORD;
 use super::common::postgres::Postgres;
+use super::fixture::{Caller, Process, nodes, until};
 use super::nodes::{Node, Nodes};
-use super::stage::{Caller, Process, nodes, until};
 
 const FENCED: [(&str, &str); 1] = [("WAXSEAL_LOGOUT", "fenced")];
 
@@ -162,7 +162,7 @@ async fn drill(backup: Backup) {
         assert!(
             drill
                 .node(number)
-                .says("an older copy was taken on at another node")
+                .says("an older copy was accepted at another node")
         );
     }
     drill.all_is_over().await;
@@ -270,7 +270,7 @@ async fn every_node_may_be_told_that_it_was_restored() {
 
 /// The limit of a mark: a node that has not served since before the backup has a mark that fits the restored log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_mark_cannot_show() {
+async fn a_restored_database_goes_unnoticed_at_a_node_with_an_older_mark() {
     let database = Postgres::start();
     let nodes = nodes(&database, 2, &[]);
     let callers: Vec<_> = nodes.0.iter().map(|node| Caller::at(&node.url)).collect();
@@ -298,7 +298,7 @@ async fn what_a_mark_cannot_show() {
 /// A node that was stopped for long must not look as if its database went back: other nodes have dropped the entries
 /// that would prove that the log continues from its mark.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_others_compact_while_a_node_is_stopped_does_not_keep_it_from_starting() {
+async fn a_node_starts_after_others_compacted_the_log() {
     let database = Postgres::start();
     let nodes = nodes(&database, 1, &[]);
     let keys = nodes.0[0].place.path().join("keys");

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::common::postgres::Postgres;
 use super::common::{Place, program};
-use super::stage::{is_secret, nodes};
+use super::fixture::{is_secret, nodes};
 
 /// The message with which a client requests TLS (PostgreSQL, "Message Formats", SSLRequest).
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];

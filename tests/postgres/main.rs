@@ -3,9 +3,6 @@
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
-#[path = "../promises/forge.rs"]
-#[expect(dead_code, reason = "each test program uses its part")]
-mod forge;
 #[path = "../nodes/history.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
 mod history;
@@ -15,14 +12,17 @@ mod load;
 #[path = "../nodes/nodes.rs"]
 #[expect(dead_code, reason = "each test program uses its part")]
 mod nodes;
+#[path = "../promises/token_forge.rs"]
+#[expect(dead_code, reason = "each test program uses its part")]
+mod token_forge;
 
 mod clocks;
 mod drill;
+mod fixture;
 mod link;
 mod outages;
 mod paused;
 mod refused;
 mod secrets;
-mod stage;
 mod start;
 mod swapped;

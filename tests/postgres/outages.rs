@@ -10,21 +10,21 @@ use waxseal::time::{Clock, SystemClock};
 use super::common::postgres::Postgres;
 use super::common::postgres::disk::Part;
 use super::common::wire::{Delay, State, Wire};
-use super::forge::Forge;
+use super::fixture::{Answer, Caller, ask, is_secret, until};
 use super::nodes::{Node, Nodes};
-use super::stage::{Answer, Caller, ask, is_secret, until};
+use super::token_forge::TokenForge;
 
 const BOUND: Duration = Duration::from_secs(3);
 const SETTINGS: [(&str, &str); 1] = [("WAXSEAL_MAX_STALENESS", "3s")];
 /// More rows than fit into the free space of a table's pages.
 const MANY: usize = 3000;
 
-struct Stage {
+struct Fixture {
     wire: Wire,
     database: Postgres,
     nodes: Nodes,
     caller: Caller,
-    forge: Forge,
+    forge: TokenForge,
     /// A client's ID, its secret and a token of its own.
     client: (String, String, String),
     live: String,
@@ -32,7 +32,7 @@ struct Stage {
     again: String,
 }
 
-impl Stage {
+impl Fixture {
     async fn new() -> Self {
         Self::on(Postgres::start()).await
     }
@@ -48,7 +48,7 @@ impl Stage {
         let (id, secret) = (text("client_id"), text("client_secret"));
         node.start();
         let caller = Caller::at(&node.url);
-        let forge = Forge::new(&node.place.path().join("keys"), 7);
+        let forge = TokenForge::new(&node.place.path().join("keys"), 7);
         let token = client_token(&caller, &id, &secret).await;
         let token: Value = serde_json::from_str(&token.body).unwrap();
         let token = token["access_token"].as_str().unwrap().to_owned();
@@ -203,31 +203,31 @@ async fn client_token(caller: &Caller, id: &str, secret: &str) -> Answer {
 
 /// Runs a whole outage: `fault` takes the database away, and `heal` restores it.
 async fn survives<T>(
-    fault: impl FnOnce(&Stage) -> T,
-    heal: impl AsyncFnOnce(&Stage, T),
+    fault: impl FnOnce(&Fixture) -> T,
+    heal: impl AsyncFnOnce(&Fixture, T),
     words: &[&str],
 ) {
-    let stage = Stage::new().await;
-    let held = fault(&stage);
+    let fixture = Fixture::new().await;
+    let held = fault(&fixture);
     let lost = SystemClock.uptime();
     // Some of these requests are sent while the list is still fresh.
-    tokio::join!(stage.goes_stale(lost), stage.nothing_is_done());
-    stage.says(&["the revocation log cannot be followed"]);
-    stage.says(words);
-    heal(&stage, held).await;
-    stage.recovers().await;
+    tokio::join!(fixture.goes_stale(lost), fixture.nothing_is_done());
+    fixture.says(&["the revocation log cannot be followed"]);
+    fixture.says(words);
+    heal(&fixture, held).await;
+    fixture.recovers().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_down_for_ten_seconds() {
-    let down = async |stage: &Stage, began: Duration| {
+    let down = async |fixture: &Fixture, began: Duration| {
         let passed = SystemClock.uptime() - began;
         tokio::time::sleep(Duration::from_secs(10).saturating_sub(passed)).await;
-        stage.is_stale().await;
-        stage.database.start_again();
+        fixture.is_stale().await;
+        fixture.database.start_again();
     };
-    let stop = |stage: &Stage| {
-        stage.database.stop();
+    let stop = |fixture: &Fixture| {
+        fixture.database.stop();
         SystemClock.uptime()
     };
     survives(stop, down, &[]).await;
@@ -235,15 +235,15 @@ async fn a_database_that_is_down_for_ten_seconds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_was_killed() {
-    let start = async |stage: &Stage, ()| stage.database.start_again();
-    survives(|stage| stage.database.kill(), start, &[]).await;
+    let start = async |fixture: &Fixture, ()| fixture.database.start_again();
+    survives(|fixture| fixture.database.kill(), start, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_hangs() {
-    let resume = async |stage: &Stage, ()| stage.database.resume();
+    let resume = async |fixture: &Fixture, ()| fixture.database.resume();
     survives(
-        |stage| stage.database.pause(),
+        |fixture| fixture.database.pause(),
         resume,
         &["no answer within 5 s"],
     )
@@ -252,15 +252,15 @@ async fn a_database_that_hangs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_is_cut() {
-    let whole = async |stage: &Stage, ()| stage.wire.set(State::Whole);
-    survives(|stage| stage.wire.set(State::Cut), whole, &[]).await;
+    let whole = async |fixture: &Fixture, ()| fixture.wire.set(State::Whole);
+    survives(|fixture| fixture.wire.set(State::Cut), whole, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_swallows_everything() {
-    let whole = async |stage: &Stage, ()| stage.wire.set(State::Whole);
+    let whole = async |fixture: &Fixture, ()| fixture.wire.set(State::Whole);
     survives(
-        |stage| stage.wire.set(State::Held),
+        |fixture| fixture.wire.set(State::Held),
         whole,
         &["no answer within 5 s"],
     )
@@ -269,9 +269,9 @@ async fn a_network_that_swallows_everything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_swallows_every_answer() {
-    let whole = async |stage: &Stage, ()| stage.wire.set(State::Whole);
+    let whole = async |fixture: &Fixture, ()| fixture.wire.set(State::Whole);
     survives(
-        |stage| stage.wire.set(State::AnswersHeld),
+        |fixture| fixture.wire.set(State::AnswersHeld),
         whole,
         &["no answer within 5 s"],
     )
@@ -280,9 +280,9 @@ async fn a_network_that_swallows_every_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_without_room_for_connections() {
-    let room = async |_: &Stage, crowd| drop(crowd);
+    let room = async |_: &Fixture, crowd| drop(crowd);
     survives(
-        |stage| stage.database.take_all_connections(),
+        |fixture| fixture.database.take_all_connections(),
         room,
         &["raise its max_connections"],
     )
@@ -291,18 +291,18 @@ async fn a_database_without_room_for_connections() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_read_only() {
-    let writable = async |stage: &Stage, ()| stage.database.read_only(false);
+    let writable = async |fixture: &Fixture, ()| fixture.database.read_only(false);
     // Only reads work: no node may take this for the writable primary.
-    let stage = Stage::new().await;
-    stage.database.read_only(true);
+    let fixture = Fixture::new().await;
+    fixture.database.read_only(true);
     let lost = SystemClock.uptime();
-    stage.goes_stale_and_reads(lost).await;
-    stage.says(&["read-only: give the address of the writable primary"]);
-    writable(&stage, ()).await;
-    stage.recovers().await;
+    fixture.goes_stale_and_reads(lost).await;
+    fixture.says(&["read-only: give the address of the writable primary"]);
+    writable(&fixture, ()).await;
+    fixture.recovers().await;
 }
 
-impl Stage {
+impl Fixture {
     /// Requests that only read may succeed.
     async fn goes_stale_and_reads(&self, lost: Duration) {
         let due = self.due();
@@ -334,14 +334,14 @@ impl Stage {
 /// A restart is not an outage: one request may fail because of it, and the next one succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_restarted_again_and_again() {
-    let stage = Stage::new().await;
-    let mut ended = vec![stage.ended.clone()];
+    let fixture = Fixture::new().await;
+    let mut ended = vec![fixture.ended.clone()];
     for _ in 0..5 {
-        let token = stage.caller.login("alice").await;
-        stage.database.stop();
-        stage.database.start_again();
+        let token = fixture.caller.login("alice").await;
+        fixture.database.stop();
+        fixture.database.start_again();
         until("a logout after a restart", async || {
-            let answer = stage.caller.logout(&token).await;
+            let answer = fixture.caller.logout(&token).await;
             if answer.status == 503 {
                 answer.is_unavailable();
             }
@@ -350,28 +350,28 @@ async fn a_database_that_is_restarted_again_and_again() {
         })
         .await;
         ended.push(token);
-        stage.caller.becomes(&stage.live, 200).await;
+        fixture.caller.becomes(&fixture.live, 200).await;
         for token in &ended {
-            assert_eq!(stage.caller.verify(token).await.status, 401);
+            assert_eq!(fixture.caller.verify(token).await.status, 401);
         }
     }
-    stage.recovers().await;
+    fixture.recovers().await;
 }
 
 /// Each answer is late by 600 ms. What takes longer than its limit is refused, and nothing is acknowledged that is not
 /// done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_far_away() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     let delay = Delay::of(Duration::from_millis(300));
-    stage.wire.set(State::Slow {
+    fixture.wire.set(State::Slow {
         questions: delay,
         answers: delay,
     });
     let (mut ended, mut unsure) = (Vec::new(), Vec::new());
     for round in 0..3 {
-        let token = stage.forge.session(SystemClock.now()).text;
-        let answer = stage.caller.logout(&token).await;
+        let token = fixture.forge.session(SystemClock.now()).text;
+        let answer = fixture.caller.logout(&token).await;
         match answer.status {
             204 => ended.push(token),
             _ => {
@@ -379,37 +379,37 @@ async fn a_database_that_is_far_away() {
                 unsure.push(token);
             }
         }
-        let live = stage.caller.verify(&stage.live).await.status;
-        let login = stage.caller.try_login("alice").await.status;
+        let live = fixture.caller.verify(&fixture.live).await.status;
+        let login = fixture.caller.try_login("alice").await.status;
         println!(
             "{round}: logout {}, login {login}, verification {live}",
             answer.status
         );
         assert!(matches!(login, 200 | 503) && matches!(live, 200 | 503));
-        for token in ended.iter().chain([&stage.ended]) {
-            assert_eq!(stage.caller.verify(token).await.status, 401);
+        for token in ended.iter().chain([&fixture.ended]) {
+            assert_eq!(fixture.caller.verify(token).await.status, 401);
         }
     }
-    stage.wire.set(State::Whole);
-    stage.caller.becomes(&stage.live, 200).await;
+    fixture.wire.set(State::Whole);
+    fixture.caller.becomes(&fixture.live, 200).await;
     for token in &unsure {
         until("it is logged out", async || {
-            matches!(stage.caller.logout(token).await.status, 204 | 401)
+            matches!(fixture.caller.logout(token).await.status, 204 | 401)
         })
         .await;
     }
     for token in ended.iter().chain(&unsure) {
-        assert_eq!(stage.caller.verify(token).await.status, 401);
+        assert_eq!(fixture.caller.verify(token).await.status, 401);
     }
-    stage.recovers().await;
+    fixture.recovers().await;
 }
 
 /// Logs out new sessions until one attempt fails. Returns the tokens that were logged out, and the failed one.
-async fn until_full(stage: &Stage) -> (Vec<String>, String) {
+async fn until_full(fixture: &Fixture) -> (Vec<String>, String) {
     let mut ended = Vec::new();
     for _ in 0..MANY {
-        let token = stage.forge.session(SystemClock.now()).text;
-        let answer = stage.caller.logout(&token).await;
+        let token = fixture.forge.session(SystemClock.now()).text;
+        let answer = fixture.caller.logout(&token).await;
         if answer.status != 204 {
             answer.is_unavailable();
             return (ended, token);
@@ -424,26 +424,26 @@ async fn a_database_whose_disk_is_full() {
     let Some(database) = Postgres::start_on_small_disks() else {
         return;
     };
-    let stage = Stage::on(database).await;
-    stage.database.fill(Part::Tables);
-    let (ended, refused) = until_full(&stage).await;
-    stage.says(&["its disk is full"]);
-    assert!(stage.database.is_running());
-    let still = stage.caller.verify(&refused).await.status;
+    let fixture = Fixture::on(database).await;
+    fixture.database.fill(Part::Tables);
+    let (ended, refused) = until_full(&fixture).await;
+    fixture.says(&["its disk is full"]);
+    assert!(fixture.database.is_running());
+    let still = fixture.caller.verify(&refused).await.status;
     assert!(matches!(still, 200 | 503), "{still}: it was not logged out");
-    for token in ended.iter().chain([&stage.ended]) {
-        assert_eq!(stage.caller.verify(token).await.status, 401);
+    for token in ended.iter().chain([&fixture.ended]) {
+        assert_eq!(fixture.caller.verify(token).await.status, 401);
     }
-    stage.database.make_room(Part::Tables);
+    fixture.database.make_room(Part::Tables);
     until("there is room again", async || {
-        matches!(stage.caller.logout(&refused).await.status, 204 | 401)
+        matches!(fixture.caller.logout(&refused).await.status, 204 | 401)
     })
     .await;
-    assert_eq!(stage.caller.verify(&refused).await.status, 401);
+    assert_eq!(fixture.caller.verify(&refused).await.status, 401);
     println!("{} logouts fitted", ended.len());
-    stage.recovers().await;
+    fixture.recovers().await;
     for token in &ended {
-        assert_eq!(stage.caller.verify(token).await.status, 401);
+        assert_eq!(fixture.caller.verify(token).await.status, 401);
     }
 }
 
@@ -452,14 +452,14 @@ async fn a_database_that_ends_because_its_log_is_full() {
     let Some(database) = Postgres::start_on_small_disks() else {
         return;
     };
-    let stage = Stage::on(database).await;
+    let fixture = Fixture::on(database).await;
     let table = "CREATE TABLE other (x bigint)";
-    stage.database.sql_as_owner(table).unwrap();
-    stage.database.fill(Part::Log);
+    fixture.database.sql_as_owner(table).unwrap();
+    fixture.database.fill(Part::Log);
     let (mut ended, mut unsure) = (Vec::new(), Vec::new());
     until("the server ends", async || {
-        let token = stage.forge.session(SystemClock.now()).text;
-        let logout = stage.caller.logout(&token).await;
+        let token = fixture.forge.session(SystemClock.now()).text;
+        let logout = fixture.caller.logout(&token).await;
         if logout.status == 204 {
             ended.push(token);
         } else {
@@ -468,24 +468,24 @@ async fn a_database_that_ends_because_its_log_is_full() {
         }
         // Writes of another client, so that the disk is full sooner.
         let many = "INSERT INTO other SELECT generate_series(1, 10000)";
-        let _ = stage.database.sql_as_owner(many);
-        !stage.database.is_running()
+        let _ = fixture.database.sql_as_owner(many);
+        !fixture.database.is_running()
     })
     .await;
-    stage.goes_stale(SystemClock.uptime()).await;
-    stage.database.make_room(Part::Log);
-    stage.database.stop();
-    stage.database.start_again();
-    stage.caller.becomes(&stage.live, 200).await;
+    fixture.goes_stale(SystemClock.uptime()).await;
+    fixture.database.make_room(Part::Log);
+    fixture.database.stop();
+    fixture.database.start_again();
+    fixture.caller.becomes(&fixture.live, 200).await;
     for token in &ended {
-        assert_eq!(stage.caller.verify(token).await.status, 401);
+        assert_eq!(fixture.caller.verify(token).await.status, 401);
     }
     // The answer to each of these was lost, and perhaps the write too.
     for token in &unsure {
-        let again = stage.caller.logout(token).await.status;
+        let again = fixture.caller.logout(token).await.status;
         assert!(matches!(again, 204 | 401), "{again}");
-        assert_eq!(stage.caller.verify(token).await.status, 401);
+        assert_eq!(fixture.caller.verify(token).await.status, 401);
     }
     println!("{} logouts fitted, {} did not", ended.len(), unsure.len());
-    stage.recovers().await;
+    fixture.recovers().await;
 }

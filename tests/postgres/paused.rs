@@ -8,13 +8,13 @@ use waxseal::random::{OsRandom, Random};
 use waxseal::time::{Clock, SystemClock};
 
 use super::common::postgres::Postgres;
-use super::forge::Forge;
+use super::fixture::{Caller, nodes, until};
 use super::nodes::{Node, Nodes};
-use super::stage::{Caller, nodes, until};
+use super::token_forge::TokenForge;
 
 const FENCED: [(&str, &str); 1] = [("WAXSEAL_LOGOUT", "fenced")];
 
-struct Stage {
+struct Fixture {
     database: Postgres,
     nodes: Nodes,
     first: Caller,
@@ -23,7 +23,7 @@ struct Stage {
     second_id: String,
 }
 
-impl Stage {
+impl Fixture {
     fn new() -> Self {
         let database = Postgres::start();
         let nodes = nodes(&database, 2, &FENCED);
@@ -57,8 +57,8 @@ fn fence(text: Option<&String>) -> (u64, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_paused_for_longer_than_its_lease_accepts_nothing_that_was_revoked() {
-    let stage = Stage::new();
-    let (first, second) = (&stage.first, &stage.second);
+    let fixture = Fixture::new();
+    let (first, second) = (&fixture.first, &fixture.second);
     let mut tokens = Vec::new();
     for _ in 0..3 {
         tokens.push(first.login("alice").await);
@@ -68,21 +68,24 @@ async fn a_node_that_was_paused_for_longer_than_its_lease_accepts_nothing_that_w
         second.becomes(token, 200).await;
     }
 
-    stage.node().pause();
+    fixture.node().pause();
     let answer = first.logout(&tokens[0]).await;
     assert_eq!(answer.status, 204, "{answer:?}");
     let (millis, waited_for) = fence(answer.server_timing.as_ref());
-    assert_eq!(waited_for, stage.second_id);
+    assert_eq!(waited_for, fixture.second_id);
     println!("one logout waited {millis} ms for the paused node");
     // The lease of 2 s, a twentieth of it, 50 ms, and the polling interval.
     assert!(millis < 5000, "{millis}");
 
     until("the paused node is taken out", async || {
-        let entered = format!("SELECT count(*) FROM node WHERE id = '{}'", stage.second_id);
-        stage.database.sql(&entered) == "0"
+        let entered = format!(
+            "SELECT count(*) FROM node WHERE id = '{}'",
+            fixture.second_id
+        );
+        fixture.database.sql(&entered) == "0"
     })
     .await;
-    assert!(stage.nodes.0[0].says("a node was removed from the register"));
+    assert!(fixture.nodes.0[0].says("a node was removed from the register"));
     for token in &tokens[1..] {
         let answer = first.logout(token).await;
         assert_eq!(answer.status, 204);
@@ -100,10 +103,10 @@ async fn a_node_that_was_paused_for_longer_than_its_lease_accepts_nothing_that_w
         }
     }
     until("they are on their way", async || {
-        waiting_at(stage.node()) >= 32
+        waiting_at(fixture.node()) >= 32
     })
     .await;
-    stage.node().resume();
+    fixture.node().resume();
     let mut refused = 0;
     while let Some(answer) = asked.join_next().await {
         let (number, answer) = answer.unwrap();
@@ -124,7 +127,7 @@ async fn a_node_that_was_paused_for_longer_than_its_lease_accepts_nothing_that_w
     }
     // The node registers again, and fences wait for it again.
     until("both are there", async || {
-        stage.database.sql("SELECT count(*) FROM node") == "2"
+        fixture.database.sql("SELECT count(*) FROM node") == "2"
     })
     .await;
     assert_eq!(first.logout(&live).await.status, 204);
@@ -150,49 +153,49 @@ fn waiting_at(node: &Node) -> usize {
 
 /// The process of a node is stopped while its transaction holds the head row, which every other writer waits for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_paused_inside_of_a_transaction_blocks_nobody_for_long() {
-    let stage = Stage::new();
-    let forge = Forge::new(&stage.node().place.path().join("keys"), 11);
+async fn a_node_paused_inside_a_transaction_blocks_others_only_briefly() {
+    let fixture = Fixture::new();
+    let forge = TokenForge::new(&fixture.node().place.path().join("keys"), 11);
     let token = || forge.session(SystemClock.now()).text;
     let (mut held, mut tries) = (0, 0);
     while held < 2 {
         tries += 1;
         assert!(tries < 200, "never inside of a transaction");
-        stage.second.becomes_ready(true).await;
+        fixture.second.becomes_ready(true).await;
         let mut writers = JoinSet::new();
         for _ in 0..12 {
-            let (second, token) = (stage.second.clone(), token());
+            let (second, token) = (fixture.second.clone(), token());
             writers.spawn(async move { (second.logout(&token).await, token) });
         }
         a_moment().await;
-        stage.node().pause();
-        if is_inside(&stage.database) {
+        fixture.node().pause();
+        if is_inside(&fixture.database) {
             held += 1;
             let began = SystemClock.uptime();
             let mine = token();
-            let answer = stage.first.logout(&mine).await;
+            let answer = fixture.first.logout(&mine).await;
             assert_eq!(answer.status, 204, "{answer:?}");
             println!("{:?} for a logout beside it", SystemClock.uptime() - began);
-            assert_eq!(stage.first.verify(&mine).await.status, 401);
+            assert_eq!(fixture.first.verify(&mine).await.status, 401);
         }
-        stage.node().resume();
+        fixture.node().resume();
         while let Some(written) = writers.join_next().await {
             let (answer, token) = written.unwrap();
             if answer.status != 204 {
                 answer.is_unavailable();
                 continue;
             }
-            for caller in [&stage.first, &stage.second] {
+            for caller in [&fixture.first, &fixture.second] {
                 assert_ne!(caller.verify(&token).await.status, 200);
             }
         }
     }
     println!("{held} of {tries} pauses were inside of a transaction");
     let words = "terminating connection due to idle-in-transaction timeout";
-    assert!(stage.database.log().contains(words));
-    stage.second.becomes_ready(true).await;
-    let last = stage.second.login("alice").await;
-    assert_eq!(stage.first.verify(&last).await.status, 200);
+    assert!(fixture.database.log().contains(words));
+    fixture.second.becomes_ready(true).await;
+    let last = fixture.second.login("alice").await;
+    assert_eq!(fixture.first.verify(&last).await.status, 200);
 }
 
 /// Whether an open transaction holds the head row while its client is silent.

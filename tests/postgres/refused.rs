@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use super::common::postgres::Postgres;
+use super::fixture::{Process, is_secret, nodes};
 use super::nodes::Nodes;
-use super::stage::{Process, is_secret, nodes};
 
 const COMMANDS: [&[&str]; 4] = [
     &["serve"],

@@ -7,7 +7,7 @@ use waxseal::embedded::Database;
 use waxseal::store::sql::{BadPostgresUrl, PostgresUrl};
 
 use super::common::{Place, program};
-use super::stage::is_secret;
+use super::fixture::is_secret;
 
 const URL: &str = "postgres://waxseal:an%3Aopen%40sea@db.example:5432/waxseal?sslmode=verify-full";
 

@@ -4,7 +4,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::common::postgres::Postgres;
 use super::common::wire::{State, Wire};
-use super::stage::{Process, is_secret, nodes};
+use super::fixture::{Process, is_secret, nodes};
 
 const WAITS: &str = "the database cannot be reached yet";
 

@@ -1,7 +1,7 @@
 //! A database that is restored while nodes serve.
 
 use super::common::postgres::Postgres;
-use super::stage::{Caller, Process, nodes};
+use super::fixture::{Caller, Process, nodes};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_whose_database_went_back_keep_what_they_know_and_refuse_the_rest() {

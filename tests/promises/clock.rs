@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::common::{House, START};
+use super::common::{START, TestServer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn what_had_expired_stays_dead_when_the_clock_is_set_back() {
+async fn expired_tokens_stay_refused_when_the_clock_is_set_back() {
     // Small and large steps. A session that begins after the clock is corrected may end before the time that the clock
     // had shown.
     let hours = 60 * MINUTE;
@@ -17,53 +17,53 @@ async fn what_had_expired_stays_dead_when_the_clock_is_set_back() {
         (10 * hours, false),
         (10 * hours, true),
     ] {
-        let house = House::new().await;
-        house.add_user("alice").await;
-        let first = house.login("alice").await;
-        assert_eq!(house.verify(&first).await, 200);
+        let server = TestServer::new().await;
+        server.add_user("alice").await;
+        let first = server.login("alice").await;
+        assert_eq!(server.verify(&first).await, 200);
         // The session ends after 15 minutes of idleness.
-        house.pass(ahead).await;
-        assert_eq!(house.verify(&first).await, 401);
+        server.pass(ahead).await;
+        assert_eq!(server.verify(&first).await, 401);
 
-        let house = if restarted {
+        let server = if restarted {
             // The service persists the latest time of its clock every minute, and when it stops.
             if ahead == 16 * MINUTE {
-                house.waxseal.leave().await;
+                server.waxseal.leave().await;
             } else {
-                house.waxseal.compact().await.unwrap();
+                server.waxseal.compact().await.unwrap();
             }
-            house.clock.step_to(START.plus(6 * MINUTE));
-            house.restart(|_| {}).await
+            server.clock.step_to(START.plus(6 * MINUTE));
+            server.restart(|_| {}).await
         } else {
-            house.clock.step_to(START.plus(6 * MINUTE));
-            house
+            server.clock.step_to(START.plus(6 * MINUTE));
+            server
         };
         assert_eq!(
-            house.verify(&first).await,
+            server.verify(&first).await,
             401,
             "{ahead:?}, restarted: {restarted}"
         );
-        let second = house.login("alice").await;
+        let second = server.login("alice").await;
         assert_eq!(
-            house.verify(&second).await,
+            server.verify(&second).await,
             200,
             "{ahead:?}, restarted: {restarted}"
         );
 
         // What began while the clock was set back is not protected from a second step either.
-        house.pass(16 * MINUTE).await;
-        assert_eq!(house.verify(&second).await, 401);
-        house.clock.step_to(START.plus(12 * MINUTE));
+        server.pass(16 * MINUTE).await;
+        assert_eq!(server.verify(&second).await, 401);
+        server.clock.step_to(START.plus(12 * MINUTE));
         for token in [&first, &second] {
             assert_eq!(
-                house.verify(token).await,
+                server.verify(token).await,
                 401,
                 "{ahead:?}, restarted: {restarted}"
             );
         }
-        let third = house.login("alice").await;
+        let third = server.login("alice").await;
         assert_eq!(
-            house.verify(&third).await,
+            server.verify(&third).await,
             200,
             "{ahead:?}, restarted: {restarted}"
         );

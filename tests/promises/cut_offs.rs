@@ -22,7 +22,7 @@ use waxseal::session;
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
-use super::common::{CHEAP, House, ISSUER, PASSWORD, START};
+use super::common::{CHEAP, ISSUER, PASSWORD, START, TestServer};
 
 const LOGINS: usize = 4;
 
@@ -83,7 +83,7 @@ struct Login {
 }
 
 struct World {
-    house: House,
+    server: TestServer,
     user: UserId,
     random: SeededRandom,
     policy: Policy,
@@ -96,8 +96,8 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let house = House::new().await;
-        let user = house.add_user("alice").await;
+        let server = TestServer::new().await;
+        let user = server.add_user("alice").await;
         Self {
             user,
             random: SeededRandom::new(5),
@@ -106,17 +106,17 @@ impl World {
             logins: (0..LOGINS).map(|_| Login::default()).collect(),
             begun_after: 0,
             cut_offs: 0,
-            house,
+            server,
         }
     }
 
     /// Takes the next step of a login. A finished login is followed by another one.
     async fn go(&mut self, index: usize, list: &RevocationList) {
-        let accounts = self.house.waxseal.accounts();
+        let accounts = self.server.waxseal.accounts();
         let login = &mut self.logins[index];
         match (login.time, login.start.take(), &login.claims) {
             (None, ..) => {
-                login.time = Some(self.house.clock.now());
+                login.time = Some(self.server.clock.now());
                 login.stepped = false;
             }
             (Some(_), None, None) => {
@@ -167,8 +167,8 @@ impl World {
     }
 
     async fn cut_off(&mut self, kind: CutOff, skew: i64) {
-        let accounts = self.house.waxseal.accounts();
-        let at = Timestamp::from_millis(self.house.clock.now().millis() + skew);
+        let accounts = self.server.waxseal.accounts();
+        let at = Timestamp::from_millis(self.server.clock.now().millis() + skew);
         let session = |index: usize| {
             let login: &Login = &self.logins[index];
             let claims = login.claims.as_ref().filter(|_| login.alive);
@@ -181,7 +181,7 @@ impl World {
         let mut spared = None;
         let change = match kind {
             CutOff::Everything => {
-                let log = self.house.waxseal.log();
+                let log = self.server.waxseal.log();
                 let what = Revoke::Everything;
                 log.revoke(what, Reason::Operator, at).await.unwrap();
                 None
@@ -218,16 +218,16 @@ impl World {
             Step::Go(index) => self.go(index, list).await,
             Step::CutOff(kind, skew) => self.cut_off(kind, skew).await,
             Step::Enable => {
-                let accounts = self.house.waxseal.accounts();
+                let accounts = self.server.waxseal.accounts();
                 assert!(accounts.enable_user(self.user).await.unwrap());
                 self.logins
                     .iter_mut()
                     .for_each(|login| login.touched = true);
             }
             Step::Clock(by) => {
-                let now = self.house.clock.now().millis() + by;
-                self.house.clock.step_to(Timestamp::from_millis(now));
-                list.observe(self.house.clock.now(), Timeouts::default().leeway);
+                let now = self.server.clock.now().millis() + by;
+                self.server.clock.step_to(Timestamp::from_millis(now));
+                list.observe(self.server.clock.now(), Timeouts::default().leeway);
                 for login in &mut self.logins {
                     login.stepped = true;
                 }
@@ -242,7 +242,7 @@ impl World {
     fn check(&self, list: &RevocationList) {
         for login in self.logins.iter().filter(|login| login.alive) {
             let claims = login.claims.as_ref().unwrap();
-            match how_dead(list, claims, &self.kid, self.house.clock.now()) {
+            match how_dead(list, claims, &self.kid, self.server.clock.now()) {
                 None => {}
                 Some(Dead::Revoked(TargetKind::Horizon)) if login.stepped => {}
                 Some(how) => panic!("ended by {how:?}: {claims:?}"),
@@ -252,10 +252,10 @@ impl World {
 
     fn follower(&self) -> (Follower, Arc<RevocationList>) {
         let list = Arc::new(RevocationList::new());
-        let clock = Arc::clone(&self.house.clock) as Arc<dyn Clock>;
+        let clock = Arc::clone(&self.server.clock) as Arc<dyn Clock>;
         let freshness = Arc::new(Freshness::new(Duration::from_secs(5)));
         let follower = Follower::new(
-            self.house.waxseal.log(),
+            self.server.waxseal.log(),
             Arc::clone(&list),
             freshness,
             clock,
@@ -282,7 +282,7 @@ async fn play(steps: &[Step]) -> (usize, usize) {
         follower.catch_up().await.unwrap();
         world.check(&list);
         for claims in &dead {
-            let verdict = how_dead(&list, claims, &world.kid, world.house.clock.now());
+            let verdict = how_dead(&list, claims, &world.kid, world.server.clock.now());
             assert!(verdict.is_some(), "cut off, and alive again: {claims:?}");
         }
     }
@@ -339,10 +339,10 @@ fn how_dead(list: &RevocationList, claims: &Claims, kid: &KeyId, now: Timestamp)
     list.dead(claims, kid, now, Timeouts::default().leeway)
 }
 
-async fn login(house: &House) -> Result<String, LoginError> {
-    let issuer = house.waxseal.issuer();
+async fn login(server: &TestServer) -> Result<String, LoginError> {
+    let issuer = server.waxseal.issuer();
     // The other futures get their turn at different points of this one.
-    for _ in 0..house.clock.now().millis() % 5 {
+    for _ in 0..server.clock.now().millis() % 5 {
         tokio::task::yield_now().await;
     }
     let password = Password::presented(PASSWORD.into()).unwrap();
@@ -352,8 +352,8 @@ async fn login(house: &House) -> Result<String, LoginError> {
         .map(|login| login.issued.token)
 }
 
-fn alive(house: &House, token: &str) -> bool {
-    match house.waxseal.verifier().verify(token) {
+fn alive(server: &TestServer, token: &str) -> bool {
+    match server.waxseal.verifier().verify(token) {
         Ok(_) => true,
         Err(Refusal::Revoked(_)) => false,
         Err(other) => panic!("{other}"),
@@ -371,14 +371,14 @@ async fn new_password() -> UserChange {
 async fn a_login_that_races_a_disabling_a_deletion_or_a_new_password_loses() {
     let (mut lost, mut won) = (0, 0);
     for round in 0..60_u64 {
-        let house = House::new().await;
-        let user = house.add_user("alice").await;
-        let accounts = house.waxseal.accounts();
-        let before = login(&house).await.unwrap();
+        let server = TestServer::new().await;
+        let user = server.add_user("alice").await;
+        let accounts = server.waxseal.accounts();
+        let before = login(&server).await.unwrap();
         // The time of the change is after that of the login `before` and before those of the racing logins: the times
         // alone would not end these.
         let at = START.plus(Duration::from_secs(2));
-        house.clock.step_to(START.plus(Duration::from_secs(4)));
+        server.clock.step_to(START.plus(Duration::from_secs(4)));
         let change = match round % 3 {
             0 => UserChange::Disable,
             1 => UserChange::Delete,
@@ -388,20 +388,20 @@ async fn a_login_that_races_a_disabling_a_deletion_or_a_new_password_loses() {
             tokio::time::sleep(Duration::from_micros(round * 40)).await;
             accounts.change_user(user, change, at).await.unwrap()
         };
-        let (seq, a, b, c) = tokio::join!(race, login(&house), login(&house), login(&house));
+        let (seq, a, b, c) = tokio::join!(race, login(&server), login(&server), login(&server));
         assert!(seq.is_some());
-        house.waxseal.catch_up().await.unwrap();
+        server.waxseal.catch_up().await.unwrap();
         for raced in [a, b, c, Ok(before)] {
             match raced {
                 Ok(token) => {
                     won += 1;
-                    assert!(!alive(&house, &token), "round {round}");
+                    assert!(!alive(&server, &token), "round {round}");
                 }
                 Err(LoginError::Refused) => lost += 1,
                 Err(other) => panic!("{other}"),
             }
         }
-        assert!(matches!(login(&house).await, Err(LoginError::Refused)));
+        assert!(matches!(login(&server).await, Err(LoginError::Refused)));
     }
     println!("{lost} logins lost, {won} won and were cut off");
     assert!(lost >= 10 && won >= 70, "the races prove too little");
@@ -410,35 +410,35 @@ async fn a_login_that_races_a_disabling_a_deletion_or_a_new_password_loses() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_begun_before_a_logout_everywhere_end_and_those_after_live() {
     for round in 0..40_i64 {
-        let house = House::new().await;
-        let user = house.add_user("alice").await;
-        let accounts = house.waxseal.accounts();
-        let before = [login(&house).await.unwrap(), login(&house).await.unwrap()];
+        let server = TestServer::new().await;
+        let user = server.add_user("alice").await;
+        let accounts = server.waxseal.accounts();
+        let before = [login(&server).await.unwrap(), login(&server).await.unwrap()];
         // The clock stands still, moves forward or moves back between all steps.
         let by = [0, 1, -1, 1500, -1500][usize::try_from(round % 5).unwrap()];
         let step = || {
-            let now = house.clock.now().millis() + by;
-            house.clock.step_to(Timestamp::from_millis(now));
+            let now = server.clock.now().millis() + by;
+            server.clock.step_to(Timestamp::from_millis(now));
         };
         step();
         let spared = (round % 2 == 0).then(|| {
-            let claims = house.waxseal.verifier().verify(&before[0]).unwrap();
+            let claims = server.waxseal.verifier().verify(&before[0]).unwrap();
             claims.session_id().lineage
         });
         let change = UserChange::EndSessions {
             spared,
             reason: Reason::Logout,
         };
-        let at = house.clock.now();
+        let at = server.clock.now();
         let race = async {
             tokio::time::sleep(Duration::from_micros(u64::try_from(round).unwrap() * 60)).await;
             accounts.change_user(user, change, at).await.unwrap()
         };
-        let (seq, a, b) = tokio::join!(race, login(&house), login(&house));
+        let (seq, a, b) = tokio::join!(race, login(&server), login(&server));
         assert!(seq.is_some());
         step();
-        let after = login(&house).await.unwrap();
-        house.waxseal.catch_up().await.unwrap();
+        let after = login(&server).await.unwrap();
+        server.waxseal.catch_up().await.unwrap();
         for raced in [a, b] {
             assert!(
                 matches!(raced, Ok(_) | Err(LoginError::Refused)),
@@ -446,17 +446,21 @@ async fn sessions_begun_before_a_logout_everywhere_end_and_those_after_live() {
                 raced.err()
             );
         }
-        assert_eq!(alive(&house, &before[0]), spared.is_some(), "round {round}");
-        assert!(!alive(&house, &before[1]), "round {round}");
-        assert!(alive(&house, &after), "round {round}");
+        assert_eq!(
+            alive(&server, &before[0]),
+            spared.is_some(),
+            "round {round}"
+        );
+        assert!(!alive(&server, &before[1]), "round {round}");
+        assert!(alive(&server, &after), "round {round}");
         // A second cut-off does not spare the session that the first one spared.
         let change = UserChange::EndSessions {
             spared: None,
             reason: Reason::Logout,
         };
-        house.change_user(user, change).await;
+        server.change_user(user, change).await;
         for token in [&before[0], &before[1], &after] {
-            assert!(!alive(&house, token), "round {round}");
+            assert!(!alive(&server, token), "round {round}");
         }
     }
 }

@@ -11,8 +11,8 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use waxseal::time::{Clock, SystemClock};
 
 use super::common::{PASSWORD, Place, Server};
-use super::forge::{Forge, Token};
-use super::ground::{Ground, on_folders, without_settings};
+use super::mount_namespace::{MountNamespace, on_folders, without_settings};
+use super::token_forge::{Token, TokenForge};
 
 const TMPFS: &str = r#"mkdir -p "$1" && mount -t tmpfs -o size=2m,mode=0700 waxseal "$1""#;
 const READ_ONLY: &str = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1""#;
@@ -74,9 +74,9 @@ async fn works_again(server: &Server, tokens: &[Token]) {
 }
 
 fn sessions(place: &Path, user: &str, count: usize) -> Vec<Token> {
-    let forge = Forge {
+    let forge = TokenForge {
         user: user.parse().unwrap(),
-        ..Forge::new(&place.join("keys"), 4)
+        ..TokenForge::new(&place.join("keys"), 4)
     };
     (0..count)
         .map(|_| forge.session(SystemClock.now()))
@@ -84,8 +84,8 @@ fn sessions(place: &Path, user: &str, count: usize) -> Vec<Token> {
 }
 
 /// Adds a user there, and returns the ID.
-fn add_user(ground: &Ground, place: &Path) -> String {
-    let mut child = ground
+fn add_user(namespace: &MountNamespace, place: &Path) -> String {
+    let mut child = namespace
         .program(
             place,
             &["user", "add", "alice", "--password-stdin", "--json"],
@@ -120,17 +120,17 @@ async fn on_a_full_disk_logout_answers_503_and_can_be_tried_again() {
     let place = Place::new();
     let place = place.path();
     let data = place.join("data");
-    let Some(ground) = Ground::new(TMPFS, &data, false) else {
+    let Some(namespace) = MountNamespace::new(TMPFS, &data, false) else {
         return;
     };
-    let user = add_user(&ground, place);
-    let mut server = ground.serve(place);
+    let user = add_user(&namespace, place);
+    let mut server = namespace.serve(place);
     let tokens = sessions(place, &user, 20);
     let (earlier, tokens) = tokens.split_at(4);
     works_again(&server, earlier).await;
 
     for _ in 0..3 {
-        let filler = ground.see(&data.join("filler"));
+        let filler = namespace.see(&data.join("filler"));
         fill(&filler);
         refuses_but_lives(&server, tokens).await;
         for token in earlier {
@@ -139,12 +139,12 @@ async fn on_a_full_disk_logout_answers_503_and_can_be_tried_again() {
         fs::remove_file(filler).unwrap();
     }
     works_again(&server, &tokens[..8]).await;
-    fill(&ground.see(&data.join("filler")));
+    fill(&namespace.see(&data.join("filler")));
     is_503(&server, &tokens[8].text).await;
     server.kill();
-    fs::remove_file(ground.see(&data.join("filler"))).unwrap();
+    fs::remove_file(namespace.see(&data.join("filler"))).unwrap();
 
-    let server = ground.serve(place);
+    let server = namespace.serve(place);
     for token in earlier.iter().chain(&tokens[..8]) {
         assert_eq!(status(&server, &token.text).await, 401, "dead after all");
     }
@@ -188,15 +188,15 @@ async fn at_the_limit_of_file_sizes_logout_answers_503_and_can_be_tried_again() 
 }
 
 #[test]
-fn on_a_read_only_data_folder_nothing_starts_and_the_error_names_it() {
+fn a_read_only_data_folder_prevents_the_start_and_is_named() {
     let place = Place::new();
     place.add_user("alice");
     let (place, data) = (place.path(), place.path().join("data"));
-    let Some(ground) = Ground::new(READ_ONLY, &data, false) else {
+    let Some(namespace) = MountNamespace::new(READ_ONLY, &data, false) else {
         return;
     };
     for arguments in [&["serve"][..], &["revoke", "all"], &["user", "list"]] {
-        let output = ground.program(place, arguments).output().unwrap();
+        let output = namespace.program(place, arguments).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
         let line = said.lines().last().unwrap();
@@ -212,29 +212,29 @@ async fn on_a_disk_that_fails_under_way_no_logout_is_acknowledged() {
     let place = Place::new();
     let place = place.path();
     let data = place.join("data");
-    let Some(ground) = Ground::new(EXT4, &data, true) else {
+    let Some(namespace) = MountNamespace::new(EXT4, &data, true) else {
         return;
     };
-    let user = add_user(&ground, place);
-    let mut server = ground.serve(place);
+    let user = add_user(&namespace, place);
+    let mut server = namespace.serve(place);
     let tokens = sessions(place, &user, 6);
     let (earlier, tokens) = tokens.split_at(2);
     works_again(&server, earlier).await;
 
-    let failed = ground.sh(r#"mount -o remount,abort "$1""#, &data);
-    if !failed.status.success() || File::create(ground.see(&data.join("probe"))).is_ok() {
+    let failed = namespace.sh(r#"mount -o remount,abort "$1""#, &data);
+    if !failed.status.success() || File::create(namespace.see(&data.join("probe"))).is_ok() {
         eprintln!("LEFT OUT: a file system cannot be made to fail here: {failed:?}");
         return;
     }
     refuses_but_lives(&server, tokens).await;
     server.kill();
 
-    let repaired = ground.sh(
+    let repaired = namespace.sh(
         r#"umount "$1" && { e2fsck -fy "$1.img" >/dev/null; test $? -le 1; } && mount -o loop "$1.img" "$1""#,
         &data,
     );
     assert!(repaired.status.success(), "{repaired:?}");
-    let server = ground.serve(place);
+    let server = namespace.serve(place);
     for token in earlier {
         assert_eq!(status(&server, &token.text).await, 401);
     }

@@ -12,8 +12,8 @@ use waxseal::revocation::log::Revoke;
 use waxseal::revocation::{Reason, session_revocation_expiry};
 use waxseal::time::{Clock, SystemClock};
 
-use super::common::{House, ISSUER, Place, Server, program};
-use super::forge::{Dice, Forge};
+use super::common::{ISSUER, Place, Server, TestServer, program};
+use super::token_forge::{TestRng, TokenForge};
 
 /// How often the service is killed: often enough to hit pending logouts, or `WAXSEAL_KILLS` times.
 fn kills_wanted() -> usize {
@@ -108,17 +108,17 @@ fn kill_while_it_starts(place: &Place, after: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_acknowledged_logout_is_lost_however_often_the_service_is_killed() {
-    let (dice, seed) = Dice::new();
+async fn repeated_kills_lose_no_acknowledged_logout() {
+    let (rng, seed) = TestRng::new();
     let place = place();
-    let forge = Forge::new(&place.path().join("keys"), seed);
+    let forge = TokenForge::new(&place.path().join("keys"), seed);
     let pool: Pool = Arc::default();
     let mut acknowledged: Vec<String> = Vec::new();
     let mut newest: Vec<String> = Vec::new();
     let (mut kills, mut busy, mut unanswered) = (0, 0, 0);
     for round in 0..kills_wanted() {
         if round % 10 == 9 {
-            kill_while_it_starts(&place, Duration::from_millis(dice.below(40) as u64));
+            kill_while_it_starts(&place, Duration::from_millis(rng.below(40) as u64));
         }
         {
             let mut pool = pool.lock().unwrap();
@@ -129,7 +129,7 @@ async fn no_acknowledged_logout_is_lost_however_often_the_service_is_killed() {
         let mut server = place.serve();
         let mut again = std::mem::take(&mut newest);
         if !acknowledged.is_empty() {
-            again.extend((0..20).map(|_| acknowledged[dice.below(acknowledged.len())].clone()));
+            again.extend((0..20).map(|_| acknowledged[rng.below(acknowledged.len())].clone()));
         }
         // A new client each time: a later server may get the same port.
         let client = Client::new();
@@ -143,8 +143,8 @@ async fn no_acknowledged_logout_is_lost_however_often_the_service_is_killed() {
                 Arc::clone(&pool),
             ));
         }
-        under_way(&pool, POOL, dice.below(6 * CALLERS)).await;
-        tokio::time::sleep(Duration::from_micros(dice.below(2000) as u64)).await;
+        under_way(&pool, POOL, rng.below(6 * CALLERS)).await;
+        tokio::time::sleep(Duration::from_micros(rng.below(2000) as u64)).await;
         server.kill();
         kills += 1;
         let mut in_flight = 0;
@@ -190,18 +190,21 @@ fn transactions(wal: &[u8]) -> usize {
 #[tokio::test]
 async fn logouts_at_once_share_their_transactions() {
     const LOGOUTS: usize = 512;
-    let house = House::new().await;
-    let forge = Forge::new(&house.settings.keys_dir, 1);
-    let wal = house.settings.data_dir.join("waxseal.db-wal");
+    let server = TestServer::new().await;
+    let forge = TokenForge::new(&server.settings.keys_dir, 1);
+    let wal = server.settings.data_dir.join("waxseal.db-wal");
     let before = transactions(&fs::read(&wal).unwrap());
     let mut writes = JoinSet::new();
     for _ in 0..LOGOUTS {
-        let (log, claims) = (house.waxseal.log(), forge.session(house.clock.now()).claims);
+        let (log, claims) = (
+            server.waxseal.log(),
+            forge.session(server.clock.now()).claims,
+        );
         let what = Revoke::Session(
             claims.session_id.lineage,
             session_revocation_expiry(claims.session_expiry),
         );
-        let at = house.clock.now();
+        let at = server.clock.now();
         writes.spawn(async move { log.revoke(what, Reason::Logout, at).await.unwrap() });
     }
     let mut seqs = writes.join_all().await;

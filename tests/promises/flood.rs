@@ -22,8 +22,8 @@ use waxseal::time::{Clock, SystemClock};
 
 use super::common::{Place, Server};
 use super::durable::place;
-use super::forge::Forge;
-use super::ground::{on_folders, without_settings};
+use super::mount_namespace::{on_folders, without_settings};
+use super::token_forge::TokenForge;
 
 const LOGOUTS: usize = 50;
 /// systemd's soft limit on open files. Here it is the hard limit too.
@@ -50,7 +50,7 @@ fn address(server: &Server) -> SocketAddr {
 }
 
 fn sessions(place: &Place, count: usize) -> Vec<String> {
-    let forge = Forge::new(&place.path().join("keys"), 18);
+    let forge = TokenForge::new(&place.path().join("keys"), 18);
     let session = |_| forge.session(SystemClock.now()).text;
     (0..count).map(session).collect()
 }
@@ -143,7 +143,7 @@ fn resident(server: &Server) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_idle_connections_stops_no_logout_that_got_in() {
+async fn accepted_logouts_succeed_during_a_flood_of_idle_connections() {
     let long = std::env::var("WAXSEAL_FLOOD_SECONDS").ok();
     let hold = SECOND * long.as_ref().map_or(2, |text| text.parse().unwrap());
     let count = if long.is_some() { 5000 } else { 1200 };
@@ -206,7 +206,7 @@ async fn a_flood_of_idle_connections_stops_no_logout_that_got_in() {
 
 /// Simulates an exhausted reserve of descriptors: a commit opens no file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_descriptor_left_a_logout_is_written() {
+async fn a_logout_is_written_while_no_descriptor_is_left() {
     let place = place();
     let server = serve(&place);
     let (at, tokens) = (address(&server), sessions(&place, 3));

@@ -49,7 +49,7 @@ impl Clock for Busy {
 }
 
 #[test]
-fn what_is_learned_while_a_token_is_judged_does_not_prove_what_was_looked_at_before() {
+fn a_freshness_proof_during_a_verification_does_not_cover_earlier_look_ups() {
     (0..4).for_each(is_refused_if_the_list_catches_up_after);
 }
 

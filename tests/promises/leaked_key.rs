@@ -12,42 +12,42 @@ use waxseal::schedule;
 use waxseal::store::key_folder::KeyFolderChange;
 use waxseal::time::{Clock, Timestamp};
 
-use super::common::House;
-use super::forge::Forge;
+use super::common::TestServer;
 use super::never_revived::log;
+use super::token_forge::TokenForge;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Makes the published successor sign.
-async fn rotate(house: &House) {
-    house.pass(14 * MINUTE).await;
-    let folder = &house.settings.keys_dir;
+async fn rotate(server: &TestServer) {
+    server.pass(14 * MINUTE).await;
+    let folder = &server.settings.keys_dir;
     let mut change = KeyFolderChange::begin(folder).unwrap();
-    let (now, algorithm) = (house.clock.now(), Algorithm::EdDsa);
+    let (now, algorithm) = (server.clock.now(), Algorithm::EdDsa);
     let mut plan = std::mem::take(&mut change.plan);
     let new_key = || change.new_key(algorithm, now, &OsRandom::new());
     schedule::rotate(&mut plan, algorithm, now, None, new_key).unwrap();
     change.plan = plan;
     change.commit().unwrap();
-    house.waxseal.reload_keys().await;
+    server.waxseal.reload_keys().await;
     // The successor takes over a little later than the rotation.
-    house.pass(2 * MINUTE).await;
+    server.pass(2 * MINUTE).await;
 }
 
 #[tokio::test]
-async fn nothing_that_is_exchanged_for_a_leaked_keys_forgery_outlives_it() {
-    let house = House::new().await;
-    let leaked = Forge::new(&house.settings.keys_dir, 7);
-    let victim = house.add_user("alice").await;
-    let own = |token: &str| house.waxseal.verifier().verify(token).unwrap();
-    let begun = own(&house.login("alice").await).claims().clone();
-    house.add_user("mallory").await;
-    let mallorys = own(&house.login("mallory").await).claims().clone();
-    rotate(&house).await;
-    let at = house.clock.now();
+async fn tokens_forged_with_a_leaked_key_cannot_be_exchanged() {
+    let server = TestServer::new().await;
+    let leaked = TokenForge::new(&server.settings.keys_dir, 7);
+    let victim = server.add_user("alice").await;
+    let own = |token: &str| server.waxseal.verifier().verify(token).unwrap();
+    let begun = own(&server.login("alice").await).claims().clone();
+    server.add_user("mallory").await;
+    let mallorys = own(&server.login("mallory").await).claims().clone();
+    rotate(&server).await;
+    let at = server.clock.now();
     let kid = leaked.key().public().kid().clone();
-    let after = house.login("alice").await;
+    let after = server.login("alice").await;
     assert_ne!(*own(&after).kid(), kid, "it was rotated");
 
     let idle = |claims: Claims| Claims {
@@ -94,72 +94,74 @@ async fn nothing_that_is_exchanged_for_a_leaked_keys_forgery_outlives_it() {
         ("another factor", methods),
         ("a later login", fresh),
     ];
-    let entries = log(&house).await.entries.len();
+    let entries = log(&server).await.entries.len();
     let mut laundered = Vec::new();
     for (name, claims) in forgeries {
         for claims in [claims.clone(), due(claims)] {
             let forged = leaked.sign(claims);
             assert_eq!(
-                house.verify(&forged.text).await,
+                server.verify(&forged.text).await,
                 200,
                 "{name}: until it is known"
             );
-            let answer = house.post("/session/renew", Some(&forged.text), None).await;
+            let answer = server
+                .post("/session/renew", Some(&forged.text), None)
+                .await;
             if answer.status != 401 {
                 laundered.push((name, answer.json()["session"].clone()));
             }
         }
     }
     assert_eq!(laundered, []);
-    assert_eq!(log(&house).await.entries.len(), entries);
+    assert_eq!(log(&server).await.entries.len(), entries);
 
     // A session that began here is touched under the new key: a rotation ends no session. It is the same session, and
     // ends with whatever ends that.
     let touched = leaked.sign(idle(begun.clone()));
-    let answer = house
+    let answer = server
         .post("/session/renew", Some(&touched.text), None)
         .await;
     assert_eq!(answer.status, 200);
     let touched = answer.json()["access_token"].as_str().unwrap().to_owned();
-    let log = house.waxseal.log();
+    let log = server.waxseal.log();
     log.revoke(Revoke::Key(kid), Reason::Operator, at)
         .await
         .unwrap();
-    log.revoke(Revoke::Everything, Reason::Operator, house.clock.now())
+    log.revoke(Revoke::Everything, Reason::Operator, server.clock.now())
         .await
         .unwrap();
-    house.waxseal.catch_up().await.unwrap();
+    server.waxseal.catch_up().await.unwrap();
     for token in [&touched, &after] {
-        assert_eq!(house.verify(token).await, 401);
+        assert_eq!(server.verify(token).await, 401);
     }
 }
 
 /// Among several leeways, the one under which a token was refused first counts.
 #[tokio::test]
-async fn a_larger_leeway_brings_back_nothing_that_had_expired() {
-    let house = House::with(|settings| settings.timeouts.leeway = Duration::ZERO).await;
-    house.add_user("alice").await;
-    let token = house.login("alice").await;
-    house.pass(15 * MINUTE).await;
-    assert_eq!(house.verify(&token).await, 401);
+async fn a_larger_leeway_revives_no_expired_token() {
+    let server = TestServer::with(|settings| settings.timeouts.leeway = Duration::ZERO).await;
+    server.add_user("alice").await;
+    let token = server.login("alice").await;
+    server.pass(15 * MINUTE).await;
+    assert_eq!(server.verify(&token).await, 401);
     for leeway in [5, 60] {
         let leeway = Duration::from_secs(leeway);
         // Nothing was compacted meanwhile, and the service was killed.
-        house_restarts(&house, leeway, &token).await;
+        server_restarts(&server, leeway, &token).await;
     }
-    let house = house
+    let server = server
         .restart(|settings| settings.timeouts.leeway = MINUTE)
         .await;
-    assert_eq!(house.verify(&token).await, 401);
-    let after = house.login("alice").await;
-    assert_eq!(house.verify(&after).await, 200);
+    assert_eq!(server.verify(&token).await, 401);
+    let after = server.login("alice").await;
+    assert_eq!(server.verify(&after).await, 200);
 }
 
-async fn house_restarts(house: &House, leeway: Duration, token: &str) {
-    let mut settings = house.settings.clone();
+async fn server_restarts(server: &TestServer, leeway: Duration, token: &str) {
+    let mut settings = server.settings.clone();
     settings.timeouts.leeway = leeway;
     let random = std::sync::Arc::new(OsRandom::new());
-    let clock = std::sync::Arc::clone(&house.clock) as _;
+    let clock = std::sync::Arc::clone(&server.clock) as _;
     let again = waxseal::Waxseal::open_with(&settings, clock, random, super::common::CHEAP)
         .await
         .unwrap();

@@ -20,10 +20,10 @@ use waxseal::revocation::{Reason, session_revocation_expiry};
 use waxseal::time::{Clock, ManualClock, SystemClock};
 use waxseal::{Settings, Waxseal};
 
-use super::common::{CHEAP, House, ISSUER, Place, START, Server, program};
+use super::common::{CHEAP, ISSUER, Place, START, Server, TestServer, program};
 use super::durable::{Pool, all_refused, log_out_until_it_breaks, place};
-use super::forge::{Dice, Forge, Token};
 use super::restored::sql;
+use super::token_forge::{TestRng, Token, TokenForge};
 
 /// Alterations of one field of the entry at `seq`, or of the whole row.
 fn alterations(seq: i64) -> Vec<String> {
@@ -48,10 +48,10 @@ fn alterations(seq: i64) -> Vec<String> {
 }
 
 /// Writes entries of every kind of target. Returns their number.
-async fn fill(house: &House) -> i64 {
-    let forge = Forge::new(&house.settings.keys_dir, 31);
-    let alice = house.add_user("alice").await;
-    let log = house.waxseal.log();
+async fn fill(server: &TestServer) -> i64 {
+    let forge = TokenForge::new(&server.settings.keys_dir, 31);
+    let alice = server.add_user("alice").await;
+    let log = server.waxseal.log();
     let write = async |what, reason| log.revoke(what, reason, START).await.unwrap();
     for _ in 0..2 {
         let claims = forge.session(START).claims;
@@ -62,7 +62,7 @@ async fn fill(house: &House) -> i64 {
         for spared in [None, Some(lineage)] {
             let reason = Reason::Logout;
             let change = UserChange::EndSessions { spared, reason };
-            house.change_user(alice, change).await;
+            server.change_user(alice, change).await;
         }
         write(Revoke::Key("k0".parse().unwrap()), Reason::Operator).await;
         write(Revoke::Everything, Reason::Operator).await;
@@ -90,10 +90,10 @@ async fn open_altered(settings: &Settings, statements: &str) -> Result<Waxseal, 
 
 #[tokio::test]
 async fn an_altered_entry_is_noticed_at_the_next_start() {
-    let house = House::new().await;
-    let entries = fill(&house).await;
+    let server = TestServer::new().await;
+    let entries = fill(&server).await;
     assert_eq!(entries, 12);
-    let settings = house.settings.clone();
+    let settings = server.settings.clone();
     let mut altered: Vec<_> = (1..=entries).flat_map(alterations).collect();
     // Two swapped entries, a forged entry, and a false head.
     altered.push(
@@ -117,14 +117,14 @@ async fn an_altered_entry_is_noticed_at_the_next_start() {
 /// After a compaction nothing can check the first entry after a gap; every later entry is checked.
 #[tokio::test]
 async fn after_a_compaction_an_altered_entry_is_noticed_too() {
-    let house = House::new().await;
-    fill(&house).await;
+    let server = TestServer::new().await;
+    fill(&server).await;
     let later = START.plus(Duration::from_secs(26 * 3600));
-    house.clock.step_to(later);
-    house.waxseal.compact().await.unwrap();
+    server.clock.step_to(later);
+    server.waxseal.compact().await.unwrap();
     // The two entries of the key remain, with a gap before each.
-    let forge = Forge::new(&house.settings.keys_dir, 32);
-    let log = house.waxseal.log();
+    let forge = TokenForge::new(&server.settings.keys_dir, 32);
+    let log = server.waxseal.log();
     for _ in 0..3 {
         let claims = forge.session(later).claims;
         let until = session_revocation_expiry(claims.session_expiry);
@@ -138,7 +138,7 @@ async fn after_a_compaction_an_altered_entry_is_noticed_too() {
         .map(|entry| entry.revocation.seq)
         .collect();
     assert_eq!((seqs, page.head.compacted), (vec![5, 11, 13, 14, 15], 12));
-    let settings = house.settings.clone();
+    let settings = server.settings.clone();
     assert!(open_altered(&settings, "SELECT 1").await.is_ok());
     for statements in (14..=15).flat_map(alterations) {
         let opened = open_altered(&settings, &statements).await;
@@ -149,19 +149,19 @@ async fn after_a_compaction_an_altered_entry_is_noticed_too() {
 #[tokio::test]
 async fn an_altered_entry_is_noticed_by_a_running_follower() {
     for index in 0..alterations(0).len() {
-        let house = House::new().await;
-        let entries = fill(&house).await;
-        house.waxseal.catch_up().await.unwrap();
-        let store = open_store(&house.settings).await.unwrap();
-        let token = Forge::new(&house.settings.keys_dir, 33).session(START);
+        let server = TestServer::new().await;
+        let entries = fill(&server).await;
+        server.waxseal.catch_up().await.unwrap();
+        let store = open_store(&server.settings).await.unwrap();
+        let token = TokenForge::new(&server.settings.keys_dir, 33).session(START);
         let until = session_revocation_expiry(token.claims.session_expiry);
         let what = Revoke::Session(token.lineage(), until);
         let seq = store.revoke(what, Reason::Logout, START).await.unwrap();
         assert_eq!(seq, entries + 1);
         let statements = &alterations(seq)[index];
-        let database = house.settings.data_dir.join("waxseal.db");
+        let database = server.settings.data_dir.join("waxseal.db");
         sql(&database, statements).await;
-        let followed = house.waxseal.catch_up().await;
+        let followed = server.waxseal.catch_up().await;
         assert!(followed.is_err(), "not noticed: {statements}");
     }
 }
@@ -191,14 +191,14 @@ fn user_id(place: &Place, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_command_line_writes_beside_a_server_is_seen_at_once() {
+async fn a_server_sees_revocations_of_the_command_line_at_once() {
     let place = place();
     place.add_user("bob");
     let (server, client) = (place.serve(), Client::new());
     let keys = place.path().join("keys");
-    let of = |name: &str, seed| Forge {
+    let of = |name: &str, seed| TokenForge {
         user: user_id(&place, name).parse().unwrap(),
-        ..Forge::new(&keys, seed)
+        ..TokenForge::new(&keys, seed)
     };
     let (alice, bob) = (of("alice", 1), of("bob", 2));
     let now = || SystemClock.now();
@@ -240,7 +240,7 @@ async fn what_the_command_line_writes_beside_a_server_is_seen_at_once() {
 async fn the_command_line_and_a_server_write_at_once() {
     let place = place();
     let (server, client) = (place.serve(), Client::new());
-    let forge = Forge::new(&place.path().join("keys"), 3);
+    let forge = TokenForge::new(&place.path().join("keys"), 3);
     let tokens: Vec<_> = (0..120).map(|_| forge.session(SystemClock.now())).collect();
     let (by_logout, by_command) = tokens.split_at(100);
     let pool = Pool::default();
@@ -316,10 +316,10 @@ fn sigterm(server: &Server) {
 
 /// The answer to `100-continue` proves that the request's header was read. The body comes after the signal.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_told_to_stop_answers_what_it_has_begun() {
+async fn a_stopping_server_answers_requests_in_flight() {
     const BODY: &str = r#"{"scope":"this"}"#;
     let place = place();
-    let forge = Forge::new(&place.path().join("keys"), 4);
+    let forge = TokenForge::new(&place.path().join("keys"), 4);
     let mut server = place.serve();
     let address = server.url.strip_prefix("http://").unwrap().to_owned();
     let tokens: Vec<_> = (0..12)
@@ -360,10 +360,10 @@ async fn a_server_that_is_told_to_stop_answers_what_it_has_begun() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_told_to_stop_loses_no_answered_logout() {
-    let (dice, seed) = Dice::new();
+async fn a_stopping_server_loses_no_answered_logout() {
+    let (rng, seed) = TestRng::new();
     let place = place();
-    let forge = Forge::new(&place.path().join("keys"), seed);
+    let forge = TokenForge::new(&place.path().join("keys"), seed);
     let (mut answered, mut cut_short) = (Vec::new(), 0);
     for _ in 0..20 {
         let mut server = place.serve();
@@ -375,7 +375,7 @@ async fn a_server_that_is_told_to_stop_loses_no_answered_logout() {
             let (client, url) = (client.clone(), server.url.clone());
             callers.spawn(log_out_until_it_breaks(client, url, Arc::clone(&pool)));
         }
-        tokio::time::sleep(Duration::from_millis(20 + dice.below(60) as u64)).await;
+        tokio::time::sleep(Duration::from_millis(20 + rng.below(60) as u64)).await;
         sigterm(&server);
         let mut unanswered = Vec::new();
         while let Some(called) = callers.join_next().await {

@@ -4,7 +4,7 @@
 #[expect(dead_code, reason = "each test program uses its part")]
 mod common;
 
-use common::ground;
+use common::mount_namespace;
 
 mod clock;
 mod compaction;
@@ -12,7 +12,6 @@ mod cut_offs;
 mod disk;
 mod durable;
 mod flood;
-mod forge;
 mod freshness;
 mod leaked_key;
 mod log;
@@ -22,3 +21,4 @@ mod never_revived;
 mod renewal;
 mod restored;
 mod restored_copy;
+mod token_forge;

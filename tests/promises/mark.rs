@@ -16,11 +16,11 @@ use waxseal::store::mark::{Mark, MarkError, MarkFile};
 use waxseal::time::{Clock, SystemClock};
 use waxseal::{Settings, Waxseal};
 
-use super::common::{House, Place, Server};
+use super::common::{Place, Server, TestServer};
 use super::durable::place;
-use super::forge::Forge;
-use super::ground::Ground;
+use super::mount_namespace::MountNamespace;
 use super::restored_copy::{SERVE, refused};
+use super::token_forge::TokenForge;
 
 const SLOT: usize = 4096;
 
@@ -46,29 +46,29 @@ pub fn mark_of(place: &Place) -> Mark {
 }
 
 #[tokio::test]
-async fn the_mark_has_what_was_answered() {
-    let house = House::new().await;
-    house.add_user("alice").await;
+async fn the_mark_is_at_the_head_before_an_answer() {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
     let is_at_the_head = async || {
-        let head = house.waxseal.log().read(0, 0).await.unwrap().head;
-        let mark = mark_in(&house.settings.mark_dir);
+        let head = server.waxseal.log().read(0, 0).await.unwrap().head;
+        let mark = mark_in(&server.settings.mark_dir);
         assert!(mark.is_at(&head), "{mark:?} {head:?}");
         head
     };
     let mut heads = vec![is_at_the_head().await];
     for _ in 0..3 {
-        let token = house.login("alice").await;
+        let token = server.login("alice").await;
         heads.push(is_at_the_head().await);
-        assert_eq!(house.post("/logout", Some(&token), None).await.status, 204);
+        assert_eq!(server.post("/logout", Some(&token), None).await.status, 204);
         heads.push(is_at_the_head().await);
-        house.pass(Duration::from_secs(1)).await;
+        server.pass(Duration::from_secs(1)).await;
     }
     heads.dedup();
     assert_eq!(heads.len(), 7, "each of them moved it");
 }
 
 #[test]
-fn it_is_text_for_its_owner_alone() {
+fn the_mark_is_a_text_file_that_only_its_owner_can_read() {
     let place = place();
     let mode = |name: &str| fs::metadata(place.path().join(name)).unwrap().mode() & 0o7777;
     assert_eq!((mode("mark"), mode("mark/mark")), (0o700, 0o600));
@@ -82,7 +82,7 @@ fn it_is_text_for_its_owner_alone() {
 }
 
 #[test]
-fn a_mark_that_would_be_put_back_with_the_database_is_a_wrong_setting() {
+fn a_mark_inside_the_data_folder_is_a_wrong_setting() {
     let place = Place::new();
     fs::create_dir(place.path().join("other")).unwrap();
     symlink("other", place.path().join("linked")).unwrap();
@@ -114,7 +114,7 @@ fn a_mark_that_would_be_put_back_with_the_database_is_a_wrong_setting() {
 
 /// As an app that embeds the service would meet it.
 #[tokio::test]
-async fn an_app_is_refused_such_a_mark_too() {
+async fn an_app_cannot_put_the_mark_inside_the_data_folder() {
     let place = Place::new();
     let mut settings = settings_of(&place);
     settings.mark_dir = settings.data_dir.join("mark");
@@ -126,7 +126,7 @@ async fn an_app_is_refused_such_a_mark_too() {
 }
 
 #[tokio::test]
-async fn beside_a_log_that_is_not_new_a_missing_mark_is_made_with_a_warning() {
+async fn a_missing_mark_is_created_with_a_warning_if_the_log_is_not_new() {
     let place = place();
     let seq = mark_of(&place).cursor.seq;
     fs::remove_dir_all(place.path().join("mark")).unwrap();
@@ -154,7 +154,7 @@ async fn beside_a_log_that_is_not_new_a_missing_mark_is_made_with_a_warning() {
 }
 
 #[tokio::test]
-async fn a_slot_that_was_torn_is_done_without_and_a_damaged_mark_is_refused() {
+async fn a_torn_slot_of_the_mark_is_ignored_and_a_damaged_mark_is_refused() {
     let place = place();
     let path = place.path().join("mark/mark");
     place.ok(&["revoke", "all"], "");
@@ -218,33 +218,33 @@ async fn a_slot_that_was_torn_is_done_without_and_a_damaged_mark_is_refused() {
 
 /// The entries after the mark prove that the log continues from there.
 #[tokio::test]
-async fn compaction_leaves_what_comes_after_the_mark() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    house.login("alice").await;
+async fn compaction_keeps_entries_after_the_mark() {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    server.login("alice").await;
     let other = tempfile::tempdir().unwrap();
     let settings = Settings {
         mark_dir: other.path().to_owned(),
-        ..house.settings.clone()
+        ..server.settings.clone()
     };
     let store = open_store(&settings).await.unwrap();
-    let brief = house.clock.now().plus(Duration::from_secs(1));
-    let forge = Forge::new(&house.settings.keys_dir, 5);
+    let brief = server.clock.now().plus(Duration::from_secs(1));
+    let forge = TokenForge::new(&server.settings.keys_dir, 5);
     for _ in 0..4 {
-        let token = forge.session(house.clock.now()).claims.token_id;
+        let token = forge.session(server.clock.now()).claims.token_id;
         let what = Revoke::Token(token, brief);
-        let at = house.clock.now();
+        let at = server.clock.now();
         store.revoke(what, Reason::Client, at).await.unwrap();
     }
     let until = brief.plus(MAX_LEEWAY);
-    house.waxseal.catch_up().await.unwrap();
-    let log = house.waxseal.log();
+    server.waxseal.catch_up().await.unwrap();
+    let log = server.waxseal.log();
     assert_eq!(log.compact(until).await.unwrap(), 0, "the mark is behind");
     assert_eq!(log.compact(until).await.unwrap(), 4, "now it is not");
     let head = log.read(0, 0).await.unwrap().head;
-    assert!(mark_in(&house.settings.mark_dir).is_at(&head));
+    assert!(mark_in(&server.settings.mark_dir).is_at(&head));
     // All of it is dropped, and the head alone proves it.
-    open_store(&house.settings).await.unwrap();
+    open_store(&server.settings).await.unwrap();
     // The other mark is at the log's end, as before.
     let marked = mark_in(other.path());
     assert_eq!(marked.cursor, head.cursor);
@@ -266,7 +266,7 @@ async fn says(server: &Server, words: &str) {
 }
 
 fn sessions(place: &Path, count: usize) -> Vec<String> {
-    let forge = Forge::new(&place.join("keys"), 6);
+    let forge = TokenForge::new(&place.join("keys"), 6);
     let session = |_| forge.session(SystemClock.now()).text;
     (0..count).map(session).collect()
 }
@@ -303,15 +303,15 @@ const SMALL: &str = r#"mkdir -p "$1" && mount -t tmpfs -o size=64k,mode=0700 wax
 async fn while_the_mark_is_read_only_no_logout_is_acknowledged() {
     let place = place();
     let mark = place.path().join("mark");
-    let Some(ground) = Ground::new(APART, &mark, false) else {
+    let Some(namespace) = MountNamespace::new(APART, &mark, false) else {
         return;
     };
-    let mut server = ground.serve(place.path());
+    let mut server = namespace.serve(place.path());
     let tokens = sessions(place.path(), 12);
     assert_eq!(log_out(&server, &tokens[0]).await, 204);
     // A read-only copy is mounted over the folder: the server has the mark open, so it cannot be remounted.
     let put = |script: &str| {
-        let done = ground.sh(script, &mark);
+        let done = namespace.sh(script, &mark);
         assert!(done.status.success(), "{done:?}");
     };
     let read_only = || put(COPY_READ_ONLY);
@@ -339,22 +339,22 @@ async fn while_the_mark_is_read_only_no_logout_is_acknowledged() {
         );
     }
     server.kill();
-    // The log is ahead of a mark that could not be written, which is no reason to refuse the log.
-    let mut server = ground.serve(place.path());
+    // The log is ahead of a mark that could not be written. That is not a reason to refuse the log.
+    let mut server = namespace.serve(place.path());
     read_only();
     assert_eq!(log_out(&server, &sessions(place.path(), 20)[19]).await, 503);
     server.kill();
     writable();
-    let server = ground.serve(place.path());
+    let server = namespace.serve(place.path());
     let last = &sessions(place.path(), 21)[20];
     assert_eq!(log_out(&server, last).await, 204);
 }
 
 #[test]
-fn beside_a_read_only_mark_nothing_starts_and_the_error_names_it() {
+fn a_read_only_mark_prevents_the_start_and_is_named() {
     let place = place();
     let mark = place.path().join("mark");
-    let Some(ground) = Ground::new(READ_ONLY, &mark, false) else {
+    let Some(namespace) = MountNamespace::new(READ_ONLY, &mark, false) else {
         return;
     };
     for arguments in [
@@ -362,64 +362,67 @@ fn beside_a_read_only_mark_nothing_starts_and_the_error_names_it() {
         &["revoke", "all"],
         &["user", "disable", "alice"],
     ] {
-        let output = ground.program(place.path(), arguments).output().unwrap();
+        let output = namespace.program(place.path(), arguments).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
         assert!(said.contains(mark.to_str().unwrap()), "{said}");
         assert!(said.contains("Read-only file system"), "{said}");
     }
-    let listed = ground.program(place.path(), &["user", "list"]).output();
+    let listed = namespace.program(place.path(), &["user", "list"]).output();
     assert!(listed.unwrap().status.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_full_disk_a_mark_that_is_there_needs_no_room_and_a_new_one_is_refused() {
+async fn a_full_disk_allows_updates_of_a_mark_and_no_new_mark() {
     let place = place();
     let mark = place.path().join("mark");
     fs::remove_dir_all(&mark).unwrap();
-    let Some(ground) = Ground::new(SMALL, &mark, false) else {
+    let Some(namespace) = MountNamespace::new(SMALL, &mark, false) else {
         return;
     };
     let fill = r#"cat /dev/zero > "$1/filler" 2>/dev/null; test -s "$1/filler""#;
-    assert!(ground.sh(fill, &mark).status.success());
-    let output = ground.program(place.path(), &["serve"]).output().unwrap();
+    assert!(namespace.sh(fill, &mark).status.success());
+    let output = namespace
+        .program(place.path(), &["serve"])
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("No space left on device"), "{said}");
-    fs::remove_file(ground.see(&mark.join("filler"))).unwrap();
+    fs::remove_file(namespace.see(&mark.join("filler"))).unwrap();
 
-    let mut server = ground.serve(place.path());
-    assert!(ground.sh(fill, &mark).status.success());
+    let mut server = namespace.serve(place.path());
+    assert!(namespace.sh(fill, &mark).status.success());
     let tokens = sessions(place.path(), 6);
     for token in &tokens {
         assert_eq!(log_out(&server, token).await, 204, "{}", server.log());
     }
     server.kill();
-    let seq = mark_in(&ground.see(&mark)).cursor.seq;
+    let seq = mark_in(&namespace.see(&mark)).cursor.seq;
     assert_eq!(seq, 1 + 6);
-    let server = ground.serve(place.path());
+    let server = namespace.serve(place.path());
     assert_eq!(log_out(&server, &tokens[0]).await, 401);
 }
 
 /// A mark of another log does not count for this one.
 #[tokio::test]
 async fn the_mark_is_not_moved_onto_another_log() {
-    let house = House::new().await;
-    house.add_user("alice").await;
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
     let file = MarkFile::new(
-        &house.settings.mark_dir,
-        Arc::clone(&house.clock) as _,
+        &server.settings.mark_dir,
+        Arc::clone(&server.clock) as _,
         Arc::new(OsRandom::new()),
     );
-    let token = house.login("alice").await;
-    assert_eq!(house.post("/logout", Some(&token), None).await.status, 204);
+    let token = server.login("alice").await;
+    assert_eq!(server.post("/logout", Some(&token), None).await.status, 204);
     let mark = file.read().unwrap();
-    let mut head = house.waxseal.log().read(0, 0).await.unwrap().head;
+    let mut head = server.waxseal.log().read(0, 0).await.unwrap().head;
     head.cursor.hash[0] ^= 1;
     let moved = file.advance(&head);
     assert!(matches!(moved, Err(MarkError::AnotherLog(_))), "{moved:?}");
     head.cursor.seq += 1;
-    head.newest_lineage = house.clock.now().minus(Duration::from_secs(3600));
+    head.newest_lineage = server.clock.now().minus(Duration::from_secs(3600));
     let moved = file.advance(&head);
     assert!(matches!(moved, Err(MarkError::AnotherLog(_))), "{moved:?}");
     assert_eq!(file.read().unwrap(), mark);

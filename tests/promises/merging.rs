@@ -162,7 +162,7 @@ fn everything(from: u64, spared: u64) -> Revocation {
 
 /// The smallest case of what the second property below looks for.
 #[test]
-fn whoever_is_spared_needlessly_takes_nobody_elses_place() {
+fn an_unneeded_exception_of_a_cut_off_does_not_displace_a_needed_one() {
     // The first spares a session that began after both; the second spares one that it alone would end.
     let pair = [everything(0, 2 * 5), everything(3, 0)];
     let expected = dead_if_any_kills(&pair);
@@ -177,7 +177,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn merged_revocations_kill_whatever_any_of_them_kills(
+    fn merged_revocations_end_whatever_any_of_them_ends(
         revocations in prop::collection::vec(revocation(true), 1..6),
         order in prop::collection::vec(any::<Index>(), 6),
     ) {
@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn so_they_do_when_a_cut_off_spares_what_it_would_not_have_ended(
+    fn merged_revocations_with_an_unneeded_exception_end_as_much(
         revocations in prop::collection::vec(revocation(false), 1..6),
         order in prop::collection::vec(any::<Index>(), 6),
     ) {
@@ -219,7 +219,7 @@ proptest! {
     }
 
     #[test]
-    fn what_one_thing_was_revoked_for_last_is_kept_longest(
+    fn merged_revocations_are_kept_until_the_last_of_them_expires(
         mut revocations in prop::collection::vec(revocation(true), 2..6),
         horizon in 0..5_u64,
     ) {

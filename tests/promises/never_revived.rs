@@ -12,8 +12,8 @@ use waxseal::revocation::{Reason, TargetKind, session_revocation_expiry};
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
-use super::common::{House, START, is_nightly};
-use super::forge::{Forge, Token};
+use super::common::{START, TestServer, is_nightly};
+use super::token_forge::{Token, TokenForge};
 
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -27,8 +27,8 @@ fn more_than_any_bound() -> usize {
     if is_nightly() { 170_000 } else { 40_000 }
 }
 
-pub fn forge(house: &House) -> Forge {
-    Forge::new(&house.settings.keys_dir, 11)
+pub fn token_forge(server: &TestServer) -> TokenForge {
+    TokenForge::new(&server.settings.keys_dir, 11)
 }
 
 pub fn ended(token: &Token) -> Revoke {
@@ -36,37 +36,37 @@ pub fn ended(token: &Token) -> Revoke {
     Revoke::Session(token.lineage(), until)
 }
 
-pub async fn revoke(house: &House, what: Revoke) -> i64 {
-    let log = house.waxseal.log();
-    let written = log.revoke(what, Reason::Operator, house.clock.now()).await;
-    house.waxseal.catch_up().await.unwrap();
+pub async fn revoke(server: &TestServer, what: Revoke) -> i64 {
+    let log = server.waxseal.log();
+    let written = log.revoke(what, Reason::Operator, server.clock.now()).await;
+    server.waxseal.catch_up().await.unwrap();
     written.unwrap()
 }
 
-async fn end_sessions(house: &House, user: UserId) {
+async fn end_sessions(server: &TestServer, user: UserId) {
     let change = UserChange::EndSessions {
         spared: None,
         reason: Reason::Operator,
     };
-    house.change_user(user, change).await;
+    server.change_user(user, change).await;
 }
 
 /// Steps only the wall clock. The list stays fresh.
-pub async fn step(house: &House, to: Timestamp) {
-    house.clock.step_to(to);
-    house.waxseal.catch_up().await.unwrap();
+pub async fn step(server: &TestServer, to: Timestamp) {
+    server.clock.step_to(to);
+    server.waxseal.catch_up().await.unwrap();
 }
 
-pub async fn log(house: &House) -> Page {
-    house.waxseal.log().read(0, u32::MAX).await.unwrap()
+pub async fn log(server: &TestServer) -> Page {
+    server.waxseal.log().read(0, u32::MAX).await.unwrap()
 }
 
-pub fn check(house: &House, token: &Token) -> Result<(), Refusal> {
-    house.waxseal.verifier().verify(&token.text).map(|_| ())
+pub fn check(server: &TestServer, token: &Token) -> Result<(), Refusal> {
+    server.waxseal.verifier().verify(&token.text).map(|_| ())
 }
 
-pub fn is_revoked(house: &House, token: &Token) {
-    let verdict = check(house, token);
+pub fn is_revoked(server: &TestServer, token: &Token) {
+    let verdict = check(server, token);
     assert!(matches!(verdict, Err(Refusal::Revoked(_))), "{verdict:?}");
 }
 
@@ -77,19 +77,19 @@ fn on_two_threads<T: Send>(work: impl Fn() -> T + Sync) -> [T; 2] {
     })
 }
 
-fn all_revoked(house: &House, tokens: &[Token]) {
+fn all_revoked(server: &TestServer, tokens: &[Token]) {
     let next = AtomicUsize::new(0);
     on_two_threads(|| {
         while let Some(token) = tokens.get(next.fetch_add(1, Ordering::SeqCst)) {
-            is_revoked(house, token);
+            is_revoked(server, token);
         }
     });
 }
 
 /// Asserts that the tokens are refused at every moment until they have surely expired, also after compaction and under
 /// the largest leeway that can be configured.
-pub async fn dead_to_its_end(house: &House, tokens: &[Token], from: Timestamp) {
-    let leeway = house.settings.timeouts.leeway;
+pub async fn dead_to_its_end(server: &TestServer, tokens: &[Token], from: Timestamp) {
+    let leeway = server.settings.timeouts.leeway;
     let end = tokens.iter().map(|token| token.claims.session_expiry).max();
     let end = end.unwrap().plus(MAX_LEEWAY * 3);
     let stride = (end.millis() - from.millis()) / 120;
@@ -106,10 +106,10 @@ pub async fn dead_to_its_end(house: &House, tokens: &[Token], from: Timestamp) {
     moments.sort_unstable();
     moments.dedup();
     for now in moments {
-        step(house, now).await;
-        house.waxseal.compact().await.unwrap();
+        step(server, now).await;
+        server.waxseal.compact().await.unwrap();
         for token in tokens {
-            let verdict = check(house, token);
+            let verdict = check(server, token);
             let expected = match &verdict {
                 Err(Refusal::Revoked(_)) => true,
                 Err(Refusal::Unacceptable(_)) => {
@@ -124,10 +124,10 @@ pub async fn dead_to_its_end(house: &House, tokens: &[Token], from: Timestamp) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_revocations_than_any_bound_all_bind() {
+async fn every_revocation_binds_beyond_any_size_bound() {
     let many = more_than_any_bound();
-    let house = House::new().await;
-    let forge = forge(&house);
+    let server = TestServer::new().await;
+    let forge = token_forge(&server);
     let live = forge.session(START);
     let tokens = on_two_threads(|| {
         let half = 0..many / 2;
@@ -137,28 +137,28 @@ async fn more_revocations_than_any_bound_all_bind() {
     for chunk in tokens.chunks(4096) {
         let mut writes = JoinSet::new();
         for token in chunk {
-            let (log, what) = (house.waxseal.log(), ended(token));
+            let (log, what) = (server.waxseal.log(), ended(token));
             writes.spawn(async move { log.revoke(what, Reason::Logout, START).await.unwrap() });
         }
         writes.join_all().await;
     }
-    house.waxseal.catch_up().await.unwrap();
-    all_revoked(&house, &tokens);
-    assert_eq!(check(&house, &live), Ok(()));
-    assert_eq!(house.waxseal.compact().await.unwrap(), 0);
+    server.waxseal.catch_up().await.unwrap();
+    all_revoked(&server, &tokens);
+    assert_eq!(check(&server, &live), Ok(()));
+    assert_eq!(server.waxseal.compact().await.unwrap(), 0);
 
-    let house = house.restart(|_| {}).await;
-    all_revoked(&house, &tokens);
-    assert_eq!(check(&house, &live), Ok(()));
+    let server = server.restart(|_| {}).await;
+    all_revoked(&server, &tokens);
+    assert_eq!(check(&server, &live), Ok(()));
 
     // Also when all have expired, in more than one compaction.
     let end = tokens[0].claims.session_expiry.plus(MAX_LEEWAY * 2);
-    step(&house, end).await;
-    assert_eq!(house.waxseal.compact().await.unwrap(), many as u64);
-    step(&house, START).await;
+    step(&server, end).await;
+    assert_eq!(server.waxseal.compact().await.unwrap(), many as u64);
+    step(&server, START).await;
     for token in tokens.iter().step_by(50) {
         assert_eq!(
-            check(&house, token),
+            check(&server, token),
             Err(Refusal::Revoked(TargetKind::Horizon)),
             "dropped while the clock was ahead"
         );
@@ -166,12 +166,12 @@ async fn more_revocations_than_any_bound_all_bind() {
 }
 
 #[tokio::test]
-async fn around_its_end_a_live_token_expires_and_a_revoked_one_stays_revoked() {
-    let mut house = House::new().await;
-    let forge = forge(&house);
+async fn at_its_expiry_a_live_token_expires_and_a_revoked_one_stays_revoked() {
+    let mut server = TestServer::new().await;
+    let forge = token_forge(&server);
     let (live, revoked) = (forge.session(START), forge.session(START));
-    revoke(&house, ended(&revoked)).await;
-    let (exp, leeway) = (live.claims.expires_at, house.settings.timeouts.leeway);
+    revoke(&server, ended(&revoked)).await;
+    let (exp, leeway) = (live.claims.expires_at, server.settings.timeouts.leeway);
     assert_eq!(exp, START.plus(IDLE));
     let ms = Duration::from_millis(1);
     let end = exp.plus(leeway);
@@ -191,9 +191,9 @@ async fn around_its_end_a_live_token_expires_and_a_revoked_one_stays_revoked() {
         (end.plus(DAY * 400), false),
     ];
     for (now, good) in table {
-        step(&house, now).await;
-        assert_eq!(check(&house, &live).is_ok(), good, "live at {now}");
-        let verdict = check(&house, &revoked);
+        step(&server, now).await;
+        assert_eq!(check(&server, &live).is_ok(), good, "live at {now}");
+        let verdict = check(&server, &revoked);
         assert!(verdict.is_err(), "revoked at {now}");
         if good {
             assert_eq!(
@@ -204,50 +204,54 @@ async fn around_its_end_a_live_token_expires_and_a_revoked_one_stays_revoked() {
         }
     }
     // Backwards: what the service saw expire stays dead, also after a restart.
-    house.waxseal.compact().await.unwrap();
+    server.waxseal.compact().await.unwrap();
     for restart in [false, true] {
         if restart {
-            house = house.restart(|_| {}).await;
+            server = server.restart(|_| {}).await;
         }
         for (now, _) in table.into_iter().rev() {
-            step(&house, now).await;
-            assert!(check(&house, &live).is_err(), "live at {now}");
-            assert!(check(&house, &revoked).is_err(), "revoked at {now}");
+            step(&server, now).await;
+            assert!(check(&server, &live).is_err(), "live at {now}");
+            assert!(check(&server, &revoked).is_err(), "revoked at {now}");
         }
     }
 }
 
 /// One session for each way to die.
-pub async fn one_dead_of_each_scope(house: &House, forge: &Forge, user: UserId) -> Vec<Token> {
+pub async fn one_dead_of_each_scope(
+    server: &TestServer,
+    forge: &TokenForge,
+    user: UserId,
+) -> Vec<Token> {
     let other = UserId::new(START, &forge.random);
     let of = |user| forge.session_under(Timeouts::default(), user, START);
     let (session, token, users, everything) = (of(other), of(other), of(user), of(other));
-    revoke(house, ended(&session)).await;
+    revoke(server, ended(&session)).await;
     let until = session_revocation_expiry(token.claims.session_expiry);
-    revoke(house, Revoke::Token(token.claims.token_id, until)).await;
-    end_sessions(house, user).await;
-    revoke(house, Revoke::Everything).await;
+    revoke(server, Revoke::Token(token.claims.token_id, until)).await;
+    end_sessions(server, user).await;
+    revoke(server, Revoke::Everything).await;
     vec![session, token, users, everything]
 }
 
 #[tokio::test]
 async fn a_clock_that_was_ahead_and_is_set_right_revives_nothing() {
     for restart in [false, true] {
-        let mut house = House::new().await;
-        let forge = forge(&house);
-        let alice = house.add_user("alice").await;
-        let dead = one_dead_of_each_scope(&house, &forge, alice).await;
+        let mut server = TestServer::new().await;
+        let forge = token_forge(&server);
+        let alice = server.add_user("alice").await;
+        let dead = one_dead_of_each_scope(&server, &forge, alice).await;
         let bystander = forge.session(START.plus(SECOND * 2));
-        step(&house, START.plus(DAY * 5)).await;
-        assert_eq!(house.waxseal.compact().await.unwrap(), 4);
+        step(&server, START.plus(DAY * 5)).await;
+        assert_eq!(server.waxseal.compact().await.unwrap(), 4);
         if restart {
-            house = house.restart(|_| {}).await;
+            server = server.restart(|_| {}).await;
         }
-        step(&house, START.plus(SECOND * 3)).await;
+        step(&server, START.plus(SECOND * 3)).await;
         for token in dead.iter().chain([&bystander]) {
-            is_revoked(&house, token);
+            is_revoked(&server, token);
         }
-        dead_to_its_end(&house, &dead, START).await;
+        dead_to_its_end(&server, &dead, START).await;
     }
 }
 
@@ -260,33 +264,33 @@ async fn a_revocation_written_by_a_wrong_clock_binds_by_the_right_one() {
         START.minus(SECOND * 90),
     ] {
         for restart in [false, true] {
-            let mut house = House::new().await;
-            let forge = forge(&house);
-            let alice = house.add_user("alice").await;
+            let mut server = TestServer::new().await;
+            let forge = token_forge(&server);
+            let alice = server.add_user("alice").await;
             // A real login, so that the store knows the newest lineage.
-            let logged_in = house.login("alice").await;
-            let claims = house.waxseal.verifier().verify(&logged_in).unwrap();
+            let logged_in = server.login("alice").await;
+            let claims = server.waxseal.verifier().verify(&logged_in).unwrap();
             let alices = forge.sign(claims.claims().clone());
-            step(&house, wrong).await;
-            let mut dead = one_dead_of_each_scope(&house, &forge, alice).await;
+            step(&server, wrong).await;
+            let mut dead = one_dead_of_each_scope(&server, &forge, alice).await;
             dead.push(alices);
-            house.waxseal.compact().await.unwrap();
+            server.waxseal.compact().await.unwrap();
             if restart {
-                house = house.restart(|_| {}).await;
+                server = server.restart(|_| {}).await;
             }
-            step(&house, START.plus(SECOND)).await;
+            step(&server, START.plus(SECOND)).await;
             for token in &dead {
-                is_revoked(&house, token);
+                is_revoked(&server, token);
             }
-            dead_to_its_end(&house, &dead, START).await;
+            dead_to_its_end(&server, &dead, START).await;
         }
     }
 }
 
 #[tokio::test]
 async fn a_token_touched_in_another_tab_dies_with_its_session() {
-    let house = House::new().await;
-    let forge = forge(&house);
+    let server = TestServer::new().await;
+    let forge = token_forge(&server);
     let first = forge.session(START);
     let expiry = first.claims.session_expiry;
     let mut tabs = vec![first];
@@ -296,12 +300,12 @@ async fn a_token_touched_in_another_tab_dies_with_its_session() {
         tabs.push(forge.touched(&tabs[0].claims, now));
     }
     assert_eq!(tabs.last().unwrap().claims.expires_at, expiry);
-    revoke(&house, ended(&tabs[0])).await;
-    dead_to_its_end(&house, &tabs, START).await;
+    revoke(&server, ended(&tabs[0])).await;
+    dead_to_its_end(&server, &tabs, START).await;
     // By then the entry is dropped. A clock that is set back finds all of them dead.
-    assert!(log(&house).await.entries.is_empty());
-    let house = house.restart(|_| {}).await;
-    dead_to_its_end(&house, &tabs, START).await;
+    assert!(log(&server).await.entries.is_empty());
+    let server = server.restart(|_| {}).await;
+    dead_to_its_end(&server, &tabs, START).await;
 }
 
 #[tokio::test]
@@ -311,18 +315,18 @@ async fn other_timeouts_and_another_leeway_revive_nothing() {
         idle: DAY,
         ..Timeouts::default()
     };
-    let house = House::with(|settings| settings.timeouts = long).await;
-    let forge = forge(&house);
-    house.add_user("alice").await;
-    let token = house.login("alice").await;
-    let claims = house.waxseal.verifier().verify(&token).unwrap();
+    let server = TestServer::with(|settings| settings.timeouts = long).await;
+    let forge = token_forge(&server);
+    server.add_user("alice").await;
+    let token = server.login("alice").await;
+    let claims = server.waxseal.verifier().verify(&token).unwrap();
     let (token, live) = (
         forge.sign(claims.claims().clone()),
         forge.session_under(long, forge.user, START),
     );
-    let answer = house.post("/logout", Some(&token.text), None).await;
+    let answer = server.post("/logout", Some(&token.text), None).await;
     assert_eq!(answer.status, 204);
-    let house = house
+    let server = server
         .restart(|settings| {
             settings.timeouts = Timeouts {
                 absolute: Duration::from_secs(600),
@@ -331,80 +335,80 @@ async fn other_timeouts_and_another_leeway_revive_nothing() {
             };
         })
         .await;
-    dead_to_its_end(&house, std::slice::from_ref(&token), START).await;
-    let house = house.restart(|settings| settings.timeouts = long).await;
-    dead_to_its_end(&house, std::slice::from_ref(&token), START).await;
+    dead_to_its_end(&server, std::slice::from_ref(&token), START).await;
+    let server = server.restart(|settings| settings.timeouts = long).await;
+    dead_to_its_end(&server, std::slice::from_ref(&token), START).await;
     // At the very end, under the largest leeway.
-    let house = house
+    let server = server
         .restart(|settings| settings.timeouts.leeway = MAX_LEEWAY)
         .await;
     let last = token.claims.expires_at.plus(MAX_LEEWAY).minus(SECOND);
-    step(&house, last).await;
-    house.waxseal.compact().await.unwrap();
-    is_revoked(&house, &token);
-    assert!(check(&house, &live).is_err(), "behind the horizon");
+    step(&server, last).await;
+    server.waxseal.compact().await.unwrap();
+    is_revoked(&server, &token);
+    assert!(check(&server, &live).is_err(), "behind the horizon");
 }
 
 #[tokio::test]
-async fn a_revoked_key_stays_revoked_whatever_is_dropped() {
-    let house = House::new().await;
-    let forge = forge(&house);
+async fn a_revoked_key_stays_revoked_after_entries_are_dropped() {
+    let server = TestServer::new().await;
+    let forge = token_forge(&server);
     let kid: KeyId = forge.key().public().kid().clone();
-    revoke(&house, Revoke::Key(kid)).await;
+    revoke(&server, Revoke::Key(kid)).await;
     let later = START.plus(DAY * 365 * 50);
-    step(&house, later).await;
-    assert_eq!(house.waxseal.compact().await.unwrap(), 0);
-    let house = house.restart(|_| {}).await;
+    step(&server, later).await;
+    assert_eq!(server.waxseal.compact().await.unwrap(), 0);
+    let server = server.restart(|_| {}).await;
     let token = forge.session(later);
     assert_eq!(
-        check(&house, &token),
+        check(&server, &token),
         Err(Refusal::Revoked(TargetKind::Key))
     );
-    step(&house, START).await;
-    is_revoked(&house, &forge.session(START));
+    step(&server, START).await;
+    is_revoked(&server, &forge.session(START));
 }
 
 /// The store gives the session a lineage that is ahead of the clock, after everything that was dropped.
 #[tokio::test]
-async fn a_session_begun_after_the_clock_was_set_right_lives_and_dies_like_any_other() {
+async fn a_session_begun_after_a_clock_correction_behaves_like_any_other() {
     for restart in [false, true] {
-        let mut house = House::new().await;
-        let forge = forge(&house);
-        house.add_user("alice").await;
-        step(&house, START.plus(DAY * 3)).await;
-        let ahead = house.login("alice").await;
-        house.waxseal.compact().await.unwrap();
+        let mut server = TestServer::new().await;
+        let forge = token_forge(&server);
+        server.add_user("alice").await;
+        step(&server, START.plus(DAY * 3)).await;
+        let ahead = server.login("alice").await;
+        server.waxseal.compact().await.unwrap();
         if restart {
-            house = house.restart(|_| {}).await;
+            server = server.restart(|_| {}).await;
         }
-        step(&house, START).await;
+        step(&server, START).await;
         let mut begun = Vec::new();
         for scope in ["this", "all", "others"] {
-            let text = house.login("alice").await;
-            let verified = house.waxseal.verifier().verify(&text).unwrap();
+            let text = server.login("alice").await;
+            let verified = server.waxseal.verifier().verify(&text).unwrap();
             let token = forge.sign(verified.claims().clone());
             let body = Some(serde_json::json!({ "scope": scope }));
-            let answer = house.post("/logout", Some(&token.text), body).await;
+            let answer = server.post("/logout", Some(&token.text), body).await;
             assert_eq!(answer.status, 204);
             if scope == "others" {
-                assert_eq!(check(&house, &token), Ok(()));
-                let answer = house.post("/logout", Some(&token.text), None).await;
+                assert_eq!(check(&server, &token), Ok(()));
+                let answer = server.post("/logout", Some(&token.text), None).await;
                 assert_eq!(answer.status, 204);
             }
-            is_revoked(&house, &token);
+            is_revoked(&server, &token);
             begun.push(token);
         }
         if restart {
-            house = house.restart(|_| {}).await;
+            server = server.restart(|_| {}).await;
         }
-        dead_to_its_end(&house, &begun, START).await;
+        dead_to_its_end(&server, &begun, START).await;
         // The clock runs ahead again, and is corrected again.
-        step(&house, START.plus(DAY * 10)).await;
-        house.waxseal.compact().await.unwrap();
-        dead_to_its_end(&house, &begun, START).await;
+        step(&server, START.plus(DAY * 10)).await;
+        server.waxseal.compact().await.unwrap();
+        dead_to_its_end(&server, &begun, START).await;
         for now in [START, START.plus(DAY * 3)] {
-            step(&house, now).await;
-            assert!(house.waxseal.verifier().verify(&ahead).is_err());
+            step(&server, now).await;
+            assert!(server.waxseal.verifier().verify(&ahead).is_err());
         }
     }
 }

@@ -10,46 +10,46 @@ use waxseal::revocation::Reason;
 use waxseal::time::Clock;
 use waxseal::verifier::Refusal;
 
-use super::common::{House, ISSUER, Place, Server, program};
-use super::forge::Dice;
+use super::common::{ISSUER, Place, Server, TestServer, program};
 use super::never_revived::log;
 use super::restored::sql;
+use super::token_forge::TestRng;
 
 const SECOND: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(30);
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn renew(house: &House, token: &str) -> String {
-    let answer = house.post("/session/renew", Some(token), None).await;
+async fn renew(server: &TestServer, token: &str) -> String {
+    let answer = server.post("/session/renew", Some(token), None).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["access_token"].as_str().unwrap().to_owned()
 }
 
 /// Logs in, keeps the session alive until it is due, and renews it. Returns the old token and the new one.
-async fn renewed(house: &House) -> (String, String) {
-    let mut old = house.login("alice").await;
+async fn renewed(server: &TestServer) -> (String, String) {
+    let mut old = server.login("alice").await;
     for _ in 0..3 {
-        house.pass(10 * MINUTE).await;
-        if house.clock.now() < renew_at(house, &old) {
-            old = renew(house, &old).await;
+        server.pass(10 * MINUTE).await;
+        if server.clock.now() < renew_at(server, &old) {
+            old = renew(server, &old).await;
         }
     }
-    let new = renew(house, &old).await;
+    let new = renew(server, &old).await;
     let generation = |token| {
-        let claims = house.waxseal.verifier().verify(token).unwrap();
+        let claims = server.waxseal.verifier().verify(token).unwrap();
         claims.session_id().generation
     };
     assert_eq!((generation(&old), generation(&new)), (0, 1));
     (old, new)
 }
 
-fn renew_at(house: &House, token: &str) -> waxseal::time::Timestamp {
-    let verified = house.waxseal.verifier().verify(token).unwrap();
+fn renew_at(server: &TestServer, token: &str) -> waxseal::time::Timestamp {
+    let verified = server.waxseal.verifier().verify(token).unwrap();
     verified.claims().renew_at
 }
 
-fn superseded(house: &House, token: &str) -> bool {
-    match house.waxseal.verifier().verify(token) {
+fn superseded(server: &TestServer, token: &str) -> bool {
+    match server.waxseal.verifier().verify(token) {
         Err(Refusal::Superseded(_)) => true,
         Ok(_) => false,
         Err(other) => panic!("{other}"),
@@ -57,49 +57,53 @@ fn superseded(house: &House, token: &str) -> bool {
 }
 
 #[tokio::test]
-async fn what_was_superseded_stays_dead_over_restarts_compactions_and_other_settings() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let (old, new) = renewed(&house).await;
-    let house = house.restart(|_| {}).await;
-    assert!(!superseded(&house, &old), "within the grace");
-    house.pass(GRACE - SECOND).await;
-    assert!(!superseded(&house, &old), "within the grace");
-    house.pass(SECOND).await;
-    assert!(superseded(&house, &old));
+async fn a_superseded_token_stays_refused_after_restarts_compactions_and_new_settings() {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let (old, new) = renewed(&server).await;
+    let server = server.restart(|_| {}).await;
+    assert!(!superseded(&server, &old), "within the grace");
+    server.pass(GRACE - SECOND).await;
+    assert!(!superseded(&server, &old), "within the grace");
+    server.pass(SECOND).await;
+    assert!(superseded(&server, &old));
     // A later setting does not extend a grace that was already given.
     let long = Timeouts {
         renewal_grace: 10 * MINUTE,
         ..Timeouts::default()
     };
-    let mut house = house;
+    let mut server = server;
     for timeouts in [long, Timeouts::default(), Timeouts::default()] {
-        house.waxseal.compact().await.unwrap();
-        house = house.restart(|settings| settings.timeouts = timeouts).await;
-        assert!(superseded(&house, &old));
-        assert_eq!(house.verify(&new).await, 200);
+        server.waxseal.compact().await.unwrap();
+        server = server
+            .restart(|settings| settings.timeouts = timeouts)
+            .await;
+        assert!(superseded(&server, &old));
+        assert_eq!(server.verify(&new).await, 200);
     }
 }
 
 #[tokio::test]
 async fn a_grace_that_is_over_stays_over_when_the_clock_is_set_back() {
     for (restarted, back) in [(false, 5), (false, 29), (true, 5), (true, 29)] {
-        let house = House::new().await;
-        house.add_user("alice").await;
-        let (old, new) = renewed(&house).await;
-        let before = house.clock.now();
-        house.pass(GRACE).await;
-        assert!(superseded(&house, &old));
+        let server = TestServer::new().await;
+        server.add_user("alice").await;
+        let (old, new) = renewed(&server).await;
+        let before = server.clock.now();
+        server.pass(GRACE).await;
+        assert!(superseded(&server, &old));
         // The service persists the latest time of its clock every minute.
-        house.waxseal.compact().await.unwrap();
-        house.clock.step_to(before.plus(GRACE).minus(back * SECOND));
-        let house = if restarted {
-            house.restart(|_| {}).await
+        server.waxseal.compact().await.unwrap();
+        server
+            .clock
+            .step_to(before.plus(GRACE).minus(back * SECOND));
+        let server = if restarted {
+            server.restart(|_| {}).await
         } else {
-            house
+            server
         };
-        assert!(superseded(&house, &old), "{back} s back, {restarted}");
-        assert_eq!(house.verify(&new).await, 200);
+        assert!(superseded(&server, &old), "{back} s back, {restarted}");
+        assert_eq!(server.verify(&new).await, 200);
     }
 }
 
@@ -107,23 +111,23 @@ async fn a_grace_that_is_over_stays_over_when_the_clock_is_set_back() {
 #[tokio::test]
 async fn a_renewal_that_races_a_logout_brings_nothing_back() {
     for seed in 0..20_u64 {
-        let house = House::new().await;
-        house.add_user("alice").await;
-        let token = house.login("alice").await;
+        let server = TestServer::new().await;
+        server.add_user("alice").await;
+        let token = server.login("alice").await;
         let mut tokens = vec![token];
         for _ in 0..2 {
-            house.pass(10 * MINUTE).await;
-            tokens.push(renew(&house, &tokens[tokens.len() - 1]).await);
+            server.pass(10 * MINUTE).await;
+            tokens.push(renew(&server, &tokens[tokens.len() - 1]).await);
         }
-        house.pass(10 * MINUTE).await;
+        server.pass(10 * MINUTE).await;
         let last = tokens[tokens.len() - 1].clone();
-        let renewals = (0..5).map(|_| house.post("/session/renew", Some(&last), None));
+        let renewals = (0..5).map(|_| server.post("/session/renew", Some(&last), None));
         let renewals = futures_of(renewals, seed);
         let logout = async {
             for _ in 0..seed {
                 tokio::task::yield_now().await;
             }
-            house.post("/logout", Some(&last), None).await.status
+            server.post("/logout", Some(&last), None).await.status
         };
         let (answers, logout) = tokio::join!(renewals, logout);
         assert_eq!(logout, 204);
@@ -135,9 +139,9 @@ async fn a_renewal_that_races_a_logout_brings_nothing_back() {
                 assert_eq!(answer.status, 401, "{answer:?}");
             }
         }
-        let house = house.restart(|_| {}).await;
+        let server = server.restart(|_| {}).await;
         for token in &tokens {
-            assert_eq!(house.verify(token).await, 401);
+            assert_eq!(server.verify(token).await, 401);
         }
     }
 }
@@ -159,42 +163,42 @@ async fn futures_of<F: Future>(futures: impl Iterator<Item = F>, seed: u64) -> V
 }
 
 #[tokio::test]
-async fn theft_ends_that_session_alone_and_says_so() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let (old, new) = renewed(&house).await;
-    let other = house.login("alice").await;
-    house.pass(GRACE).await;
-    let entries = log(&house).await.entries.len();
+async fn theft_ends_only_that_session_and_is_logged() {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let (old, new) = renewed(&server).await;
+    let other = server.login("alice").await;
+    server.pass(GRACE).await;
+    let entries = log(&server).await.entries.len();
     // A verification is not an exchange.
-    assert_eq!(house.verify(&old).await, 401);
-    assert_eq!(house.verify(&new).await, 200);
-    let stolen = house.post("/session/renew", Some(&old), None).await;
+    assert_eq!(server.verify(&old).await, 401);
+    assert_eq!(server.verify(&new).await, 200);
+    let stolen = server.post("/session/renew", Some(&old), None).await;
     assert_eq!(
         (stolen.status.as_u16(), stolen.code()),
         (401, "invalid_token".to_owned())
     );
-    assert_eq!(house.verify(&new).await, 401);
-    assert_eq!(house.verify(&other).await, 200);
+    assert_eq!(server.verify(&new).await, 401);
+    assert_eq!(server.verify(&other).await, 200);
     // A repeated attempt has nothing left to end.
-    house.post("/session/renew", Some(&old), None).await;
-    let log = log(&house).await;
+    server.post("/session/renew", Some(&old), None).await;
+    let log = log(&server).await;
     assert_eq!(log.entries.len(), entries + 1);
     let last = &log.entries.last().unwrap().revocation;
     assert_eq!(last.reason, Reason::Reused);
-    let house = house.restart(|_| {}).await;
-    assert_eq!(house.verify(&new).await, 401);
+    let server = server.restart(|_| {}).await;
+    assert_eq!(server.verify(&new).await, 401);
 }
 
 /// A log from before renewals existed: its entries hash and bind as before.
 #[tokio::test]
 async fn a_database_from_before_sessions_were_listed_is_brought_up_to_date() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let (dead, alive) = (house.login("alice").await, house.login("alice").await);
-    assert_eq!(house.post("/logout", Some(&dead), None).await.status, 204);
-    let database = house.settings.data_dir.join("waxseal.db");
-    let house = house
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let (dead, alive) = (server.login("alice").await, server.login("alice").await);
+    assert_eq!(server.post("/logout", Some(&dead), None).await.status, 204);
+    let database = server.settings.data_dir.join("waxseal.db");
+    let server = server
         .restart_after(async move || {
             let as_before = "DROP TABLE session;
                 ALTER TABLE revocation DROP COLUMN grace_until;
@@ -204,18 +208,18 @@ async fn a_database_from_before_sessions_were_listed_is_brought_up_to_date() {
             sql(&database, as_before).await;
         })
         .await;
-    assert_eq!(house.verify(&dead).await, 401);
-    assert_eq!(house.verify(&alive).await, 200);
+    assert_eq!(server.verify(&dead).await, 401);
+    assert_eq!(server.verify(&alive).await, 200);
     // The session was never entered in the table, so it ends when it is due, and nothing is written about it.
-    house.pass(10 * MINUTE).await;
-    let touched = renew(&house, &alive).await;
-    house.pass(10 * MINUTE).await;
-    let touched = renew(&house, &touched).await;
-    house.pass(10 * MINUTE).await;
-    let due = house.post("/session/renew", Some(&touched), None).await;
+    server.pass(10 * MINUTE).await;
+    let touched = renew(&server, &alive).await;
+    server.pass(10 * MINUTE).await;
+    let touched = renew(&server, &touched).await;
+    server.pass(10 * MINUTE).await;
+    let due = server.post("/session/renew", Some(&touched), None).await;
     assert_eq!(due.status, 401);
-    let (_, new) = renewed(&house).await;
-    assert_eq!(house.verify(&new).await, 200);
+    let (_, new) = renewed(&server).await;
+    assert_eq!(server.verify(&new).await, 200);
 }
 
 const CALLERS: usize = 24;
@@ -243,8 +247,8 @@ async fn post_renew(client: &Client, url: &str, token: &str) -> Option<(u16, Val
 
 /// A client that lost the answer asks again, and gets the answer that it would have got.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_renewal_that_a_crash_cut_short_costs_nobody_the_session() {
-    let (dice, _) = Dice::new();
+async fn a_renewal_interrupted_by_a_crash_keeps_the_session() {
+    let (rng, _) = TestRng::new();
     let place = Place::new();
     place.add_user("alice");
     let mut server = serve(&place);
@@ -261,7 +265,7 @@ async fn a_renewal_that_a_crash_cut_short_costs_nobody_the_session() {
             let (client, url) = (client.clone(), server.url.clone());
             calls.spawn(async move { (index, post_renew(&client, &url, &token).await) });
         }
-        tokio::time::sleep(Duration::from_micros(dice.below(90_000) as u64)).await;
+        tokio::time::sleep(Duration::from_micros(rng.below(90_000) as u64)).await;
         server.kill();
         while let Some(call) = calls.join_next().await {
             match call.unwrap() {

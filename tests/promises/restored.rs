@@ -18,8 +18,8 @@ use waxseal::store::sql::SqlStore;
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
-use super::common::House;
-use super::forge::{Forge, Token};
+use super::common::TestServer;
+use super::token_forge::{Token, TokenForge};
 
 /// How far the log grows again after it lost three entries: not at all, less far, as far, and further.
 const GROWN_AGAIN: [usize; 5] = [0, 1, 3, 4, 9];
@@ -37,18 +37,18 @@ pub async fn sql(database: &Path, statements: &str) {
 }
 
 struct World {
-    house: House,
-    forge: Forge,
+    server: TestServer,
+    forge: TokenForge,
     alice: UserId,
 }
 
 impl World {
     async fn new() -> Self {
-        let house = House::new().await;
-        let forge = Forge::new(&house.settings.keys_dir, 21);
-        let alice = house.add_user("alice").await;
+        let server = TestServer::new().await;
+        let forge = TokenForge::new(&server.settings.keys_dir, 21);
+        let alice = server.add_user("alice").await;
         Self {
-            house,
+            server,
             forge,
             alice,
         }
@@ -59,7 +59,7 @@ impl World {
         let mark = tempfile::tempdir().unwrap();
         let settings = Settings {
             mark_dir: mark.path().to_owned(),
-            ..self.house.settings.clone()
+            ..self.server.settings.clone()
         };
         write(open_store(&settings).await.unwrap()).await
     }
@@ -70,7 +70,7 @@ impl World {
     }
 
     fn session(&self) -> Token {
-        self.forge.session(self.house.clock.now())
+        self.forge.session(self.server.clock.now())
     }
 
     /// Revokes new sessions in another process.
@@ -84,7 +84,7 @@ impl World {
             for token in &tokens {
                 let until = session_revocation_expiry(token.claims.session_expiry);
                 let what = Revoke::Session(token.lineage(), until);
-                let at = self.house.clock.now();
+                let at = self.server.clock.now();
                 store.revoke(what, Reason::Operator, at).await.unwrap();
             }
         };
@@ -93,7 +93,7 @@ impl World {
     }
 
     fn files(&self) -> (std::path::PathBuf, std::path::PathBuf) {
-        let data = &self.house.settings.data_dir;
+        let data = &self.server.settings.data_dir;
         (data.join("waxseal.db"), data.join("older.db"))
     }
 
@@ -116,7 +116,7 @@ impl World {
 
     fn all_revoked(&self, tokens: &[Token]) {
         for token in tokens {
-            let verdict = self.house.waxseal.verifier().verify(&token.text);
+            let verdict = self.server.waxseal.verifier().verify(&token.text);
             assert!(matches!(verdict, Err(Refusal::Revoked(_))), "{verdict:?}");
         }
     }
@@ -127,7 +127,7 @@ impl World {
         let mut revoked = world.revoke(3).await;
         world.back_up().await;
         revoked.extend(world.revoke(LOST).await);
-        world.house.waxseal.catch_up().await.unwrap();
+        world.server.waxseal.catch_up().await.unwrap();
         world.all_revoked(&revoked);
         world.restore().await;
         (world, revoked)
@@ -140,9 +140,9 @@ async fn a_log_that_went_back_is_noticed_and_what_was_learned_binds() {
         let (world, revoked) = World::went_back().await;
         world.revoke(grown).await;
         let live = world.session();
-        let verifier = world.house.waxseal.verifier();
+        let verifier = world.server.waxseal.verifier();
         for _ in 0..3 {
-            let noticed = world.house.waxseal.catch_up().await;
+            let noticed = world.server.waxseal.catch_up().await;
             assert!(
                 matches!(noticed, Err(FollowError::Broken(_))),
                 "grown by {grown}: {noticed:?}"
@@ -150,8 +150,8 @@ async fn a_log_that_went_back_is_noticed_and_what_was_learned_binds() {
             world.all_revoked(&revoked);
             world.revoke(1).await;
         }
-        world.house.clock.advance(MAX_STALENESS);
-        assert!(world.house.waxseal.catch_up().await.is_err());
+        world.server.clock.advance(MAX_STALENESS);
+        assert!(world.server.waxseal.catch_up().await.is_err());
         assert_eq!(verifier.verify(&live.text), Err(Refusal::Stale));
         world.all_revoked(&revoked);
     }
@@ -159,23 +159,23 @@ async fn a_log_that_went_back_is_noticed_and_what_was_learned_binds() {
 
 /// Also in the time before the service has noticed.
 #[tokio::test]
-async fn on_a_log_that_went_back_no_logout_is_lost_in_silence() {
+async fn logouts_on_an_older_log_are_kept_or_fail() {
     for scope in [LogoutReach::This, LogoutReach::Others, LogoutReach::All] {
         for grown in GROWN_AGAIN {
             let (world, revoked) = World::went_back().await;
-            let forge = Forge {
+            let forge = TokenForge {
                 user: world.alice,
-                ..Forge::new(&world.house.settings.keys_dir, 22)
+                ..TokenForge::new(&world.server.settings.keys_dir, 22)
             };
-            let verifier = world.house.waxseal.verifier();
+            let verifier = world.server.waxseal.verifier();
             world.revoke(grown).await;
             for _ in 0..LOST + 2 {
-                let at = world.house.clock.now();
+                let at = world.server.clock.now();
                 let (here, there) = (forge.session(at), forge.session(at));
                 let Ok(claims) = verifier.verify(&here.text) else {
                     continue;
                 };
-                let answer = world.house.waxseal.issuer().logout(&claims, scope).await;
+                let answer = world.server.waxseal.issuer().logout(&claims, scope).await;
                 let ended = match scope {
                     LogoutReach::This => &here,
                     LogoutReach::Others | LogoutReach::All => &there,
@@ -196,14 +196,14 @@ async fn a_log_that_went_back_and_was_compacted_revives_nothing_that_was_learned
     for grown in GROWN_AGAIN {
         let (world, revoked) = World::went_back().await;
         world.revoke(grown).await;
-        let now = world.house.clock.now();
+        let now = world.server.clock.now();
         let dropped = session_revocation_expiry(revoked[0].claims.session_expiry);
         let dropped = world.compact(dropped).await;
         assert_eq!(dropped, 3 + grown as u64);
         world.revoke(grown).await;
         // Whether this is noticed depends on what is left to compare.
-        let _ = world.house.waxseal.catch_up().await;
-        assert_eq!(world.house.clock.now(), now);
+        let _ = world.server.waxseal.catch_up().await;
+        assert_eq!(world.server.clock.now(), now);
         world.all_revoked(&revoked);
     }
 }
@@ -211,7 +211,7 @@ async fn a_log_that_went_back_and_was_compacted_revives_nothing_that_was_learned
 /// A compaction past the cursor must not hide that other entries replaced those that were read. So a cursor before the
 /// newest dropped entry gets a snapshot.
 #[tokio::test]
-async fn a_log_that_went_back_and_was_compacted_is_noticed_or_read_anew() {
+async fn an_older_compacted_log_is_noticed_or_read_again() {
     let brief = Timeouts {
         absolute: Duration::from_secs(600),
         ..Timeouts::default()
@@ -221,17 +221,17 @@ async fn a_log_that_went_back_and_was_compacted_is_noticed_or_read_anew() {
             let (world, learned) = World::went_back().await;
             let mut revoked = world.revoke(grown).await;
             // These expire first, and lie past the cursor, at least when the log has grown that far.
-            let now = world.house.clock.now();
+            let now = world.server.clock.now();
             let short = |_| world.forge.session_under(brief, world.forge.user, now);
             world.revoke_these((0..2).map(short).collect()).await;
             revoked.extend(world.revoke(more).await);
             let until = now.plus(brief.absolute + MAX_LEEWAY);
             let dropped = world.compact(until).await;
             assert_eq!(dropped, 2);
-            let caught_up = world.house.waxseal.catch_up().await;
+            let caught_up = world.server.waxseal.catch_up().await;
             world.all_revoked(&learned);
             for token in &revoked {
-                let verdict = world.house.waxseal.verifier().verify(&token.text);
+                let verdict = world.server.waxseal.verifier().verify(&token.text);
                 assert!(
                     caught_up.is_err() || verdict.is_err(),
                     "grown by {grown} and {more}: the list calls itself fresh without it"
@@ -244,32 +244,32 @@ async fn a_log_that_went_back_and_was_compacted_is_noticed_or_read_anew() {
 /// The keys are there and the log is not: what it had revoked is unknown.
 #[tokio::test]
 async fn a_lost_log_ends_every_session_that_the_keys_have_signed() {
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let (revoked, live) = (house.login("alice").await, house.login("alice").await);
-    let answer = house.post("/logout", Some(&revoked), None).await;
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let (revoked, live) = (server.login("alice").await, server.login("alice").await);
+    let answer = server.post("/logout", Some(&revoked), None).await;
     assert_eq!(answer.status, 204);
-    let mut house = house
+    let mut server = server
         .restart(|settings| settings.data_dir = settings.data_dir.with_file_name("empty"))
         .await;
-    house.add_user("alice").await;
+    server.add_user("alice").await;
     for _ in 0..2 {
-        assert_eq!(house.verify(&revoked).await, 401);
-        assert_eq!(house.verify(&live).await, 401);
-        let new = house.login("alice").await;
-        assert_eq!(house.verify(&new).await, 200);
-        house = house.restart(|_| {}).await;
-        assert_eq!(house.verify(&new).await, 200, "only once");
+        assert_eq!(server.verify(&revoked).await, 401);
+        assert_eq!(server.verify(&live).await, 401);
+        let new = server.login("alice").await;
+        assert_eq!(server.verify(&new).await, 200);
+        server = server.restart(|_| {}).await;
+        assert_eq!(server.verify(&new).await, 200, "only once");
     }
 }
 
 /// The keys are as old as the log: nothing can have been lost.
 #[tokio::test]
-async fn an_install_where_nobody_has_logged_in_ends_nothing_when_it_starts_again() {
-    let mut house = House::new().await;
+async fn restarts_without_any_login_revoke_nothing() {
+    let mut server = TestServer::new().await;
     for _ in 0..2 {
-        house = house.restart(|_| {}).await;
-        let head = house.waxseal.log().read(0, 0).await.unwrap().head;
+        server = server.restart(|_| {}).await;
+        let head = server.waxseal.log().read(0, 0).await.unwrap().head;
         assert_eq!(head.cursor.seq, 0);
     }
 }
@@ -277,11 +277,11 @@ async fn an_install_where_nobody_has_logged_in_ends_nothing_when_it_starts_again
 /// There was no login under the new log, and it began with its own keys.
 #[tokio::test]
 async fn keys_that_are_put_back_beside_a_new_log_end_what_they_have_signed() {
-    let lost = House::new().await;
+    let lost = TestServer::new().await;
     lost.add_user("alice").await;
     let token = lost.login("alice").await;
-    let house = House::new().await;
-    let (from, to) = (&lost.settings.keys_dir, house.settings.keys_dir.clone());
+    let server = TestServer::new().await;
+    let (from, to) = (&lost.settings.keys_dir, server.settings.keys_dir.clone());
     let put_back = async || {
         fs::remove_dir_all(&to).unwrap();
         fs::create_dir(&to).unwrap();
@@ -290,6 +290,6 @@ async fn keys_that_are_put_back_beside_a_new_log_end_what_they_have_signed() {
             fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
         }
     };
-    let house = house.restart_after(put_back).await;
-    assert_eq!(house.verify(&token).await, 401);
+    let server = server.restart_after(put_back).await;
+    assert_eq!(server.verify(&token).await, 401);
 }

@@ -15,8 +15,8 @@ use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use super::common::{ISSUER, Place, Server, program};
 use super::durable::{Pool, all_refused, log_out_until_it_breaks, place, under_way};
-use super::forge::{Dice, Forge};
 use super::mark::{mark_of, settings_of};
+use super::token_forge::{TestRng, TokenForge};
 
 pub const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--issuer", ISSUER];
 
@@ -160,7 +160,7 @@ impl Before {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_copy_is_refused_until_an_operator_takes_it_on() {
+async fn an_older_copy_is_refused_until_an_operator_accepts_it() {
     let before = Before::with_lost(3).await;
     let place = &before.place;
     all_is_refused(place);
@@ -186,7 +186,7 @@ async fn an_older_copy_is_refused_until_an_operator_takes_it_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_that_lacks_only_logins_is_refused_too() {
+async fn an_older_copy_that_lacks_only_logins_is_refused() {
     let before = Before::with_lost(0).await;
     all_is_refused(&before.place);
     let people = before.place.ok(&["restored"], "");
@@ -225,7 +225,7 @@ async fn an_older_copy_that_has_grown_again_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_crash_leaves_of_restored_can_be_taken_on_again() {
+async fn restored_can_be_repeated_after_a_crash() {
     let before = Before::with_lost(3).await;
     copy(&before.place, "mark", "older mark");
     before.restored();
@@ -238,7 +238,7 @@ async fn what_a_crash_leaves_of_restored_can_be_taken_on_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restored_may_be_killed_at_any_time() {
-    let (dice, _) = Dice::new();
+    let (rng, _) = TestRng::new();
     let before = Before::with_lost(3).await;
     copy(&before.place, "mark", "marked");
     let (mut cut_short, mut again) = (0, 0);
@@ -252,7 +252,7 @@ async fn restored_may_be_killed_at_any_time() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(dice.below(40_000) as u64));
+        std::thread::sleep(Duration::from_micros(rng.below(40_000) as u64));
         child.kill().unwrap();
         cut_short += usize::from(child.wait().unwrap().code().is_none());
         let output = before.place.run(&["restored"], "");
@@ -270,7 +270,7 @@ async fn restored_may_be_killed_at_any_time() {
 
 /// The limit of what a mark can show, as the docs say.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_the_mark_is_put_back_too_nobody_can_notice() {
+async fn an_older_copy_with_its_own_older_mark_goes_unnoticed() {
     let (place, client) = (place(), Client::new());
     let mut server = place.serve();
     let token = server.login(&client, "alice").await;
@@ -326,9 +326,9 @@ async fn revoke_beside(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_kill_makes_the_log_look_older_than_its_mark() {
-    let (dice, seed) = Dice::new();
+    let (rng, seed) = TestRng::new();
     let place = place();
-    let forge = Forge::new(&place.path().join("keys"), seed);
+    let forge = TokenForge::new(&place.path().join("keys"), seed);
     let (pool, mut acknowledged, mut beside): (Pool, Vec<String>, usize) = Default::default();
     let mut cut_short = 0;
     for _ in 0..KILLS {
@@ -346,8 +346,8 @@ async fn no_kill_makes_the_log_look_older_than_its_mark() {
             let (url, pool) = (server.url.clone(), Pool::clone(&pool));
             callers.spawn(log_out_until_it_breaks(client.clone(), url, pool));
         }
-        under_way(&pool, POOL, dice.below(6 * CALLERS)).await;
-        tokio::time::sleep(Duration::from_micros(dice.below(2000) as u64)).await;
+        under_way(&pool, POOL, rng.below(6 * CALLERS)).await;
+        tokio::time::sleep(Duration::from_micros(rng.below(2000) as u64)).await;
         server.kill();
         while let Some(called) = callers.join_next().await {
             let called = called.unwrap();
@@ -377,7 +377,7 @@ async fn no_kill_makes_the_log_look_older_than_its_mark() {
 
 /// Each process moves the mark forward, and none moves it back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_writes_is_told_once_the_mark_has_it() {
+async fn a_write_is_acknowledged_after_the_mark_has_it() {
     let place = place();
     let mut writers = JoinSet::new();
     for _ in 0..4 {

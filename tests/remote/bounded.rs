@@ -58,7 +58,7 @@ async fn a_logout_at_the_issuer_is_refused_in_another_process_within_the_bound()
 }
 
 #[tokio::test]
-async fn whatever_is_revoked_is_refused_elsewhere_and_nothing_else() {
+async fn a_remote_verifier_refuses_exactly_what_is_revoked() {
     let place = Place::new();
     for name in ["alice", "bob", "carol", "dora"] {
         place.add_user(name);
@@ -87,7 +87,7 @@ async fn whatever_is_revoked_is_refused_elsewhere_and_nothing_else() {
     for name in ["alice", "bob", "carol", "dora"] {
         let token = issuer.login(&http, name).await;
         assert_eq!(status(&http, &service, &token).await, 200, "{name}");
-        assert_eq!(orders(&token).await, 401, "a session is no service");
+        assert_eq!(orders(&token).await, 401, "a session is not a service");
         sessions.push(token);
     }
     let called = caller.token(&http, &issuer.url).await;
@@ -95,7 +95,7 @@ async fn whatever_is_revoked_is_refused_elsewhere_and_nothing_else() {
     assert_eq!(
         status(&http, &service, &called).await,
         401,
-        "a service is no session"
+        "a service is not a session"
     );
     let elsewhere = other.token(&http, &issuer.url).await;
     assert_eq!(orders(&elsewhere).await, 401, "meant for another audience");

@@ -100,7 +100,7 @@ async fn they_agree_on_every_forgery_with_es256_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_of_the_feed_is_no_token() {
+async fn a_page_of_the_feed_is_refused_as_a_token() {
     let both = Both::new("EdDSA", "30m").await;
     let reader = Client::reader(&both.place, "second");
     let token = reader.token(&both.http, &both.issuer.url).await;

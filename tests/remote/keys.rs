@@ -23,7 +23,7 @@ fn naming(kid: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_unknown_kids_cause_one_fetching_at_most_in_the_cool_down() {
     let liar = Liar::new().await;
-    let token = liar.house.login("alice").await;
+    let token = liar.server.login("alice").await;
     let before = liar.fetches_of_keys();
     for n in 0..10_000 {
         let refused = liar.verifier.verify(&naming(&format!("kid-{n}")));
@@ -59,17 +59,17 @@ async fn a_page_signed_with_an_unknown_key_has_the_keys_fetched_once_in_a_cool_d
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_signed_with_a_revoked_key_proves_nothing() {
     let liar = Liar::new().await;
-    let token = liar.house.login("alice").await;
+    let token = liar.server.login("alice").await;
     assert!(liar.is_good(&token));
     let leaked = liar.key();
     let kid = leaked.public().kid().clone();
-    let (log, at) = (liar.house.waxseal.log(), liar.house.clock.now());
+    let (log, at) = (liar.server.waxseal.log(), liar.server.clock.now());
     log.revoke(Revoke::Key(kid), Reason::Operator, at)
         .await
         .unwrap();
-    liar.house.waxseal.catch_up().await.unwrap();
+    liar.server.waxseal.catch_up().await.unwrap();
     until("the key is refused", async || !liar.is_good(&token)).await;
-    let after = liar.house.login("alice").await;
+    let after = liar.server.login("alice").await;
     until("its successor is good", async || liar.is_good(&after)).await;
     liar.lie(move |page| sent(&resigned(page, &leaked, |_| {})));
     liar.asked(2).await;

@@ -26,7 +26,7 @@ use waxseal::token::types::REVOCATIONS;
 use waxseal::verifier::Refusal;
 use waxseal::{Settings, Verifier};
 
-use super::common::{House, ISSUER, signing_pem};
+use super::common::{ISSUER, TestServer, signing_pem};
 use super::service::until;
 
 /// A function that alters a page of the feed on its way.
@@ -53,14 +53,14 @@ struct Seen {
 
 /// The issuer, the server in front of it, and a verifier that follows it.
 pub struct Liar {
-    pub house: House,
+    pub server: TestServer,
     pub verifier: Arc<Verifier>,
     pub here: Arc<ManualClock>,
     pub client: ClientId,
     url: String,
     answers: Arc<Mutex<Answers>>,
     seen: Arc<Mutex<Seen>>,
-    server: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Liar {
@@ -69,27 +69,27 @@ impl Liar {
     }
 
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let house = House::with(change).await;
-        house.add_user("alice").await;
+        let server = TestServer::with(change).await;
+        server.add_user("alice").await;
         let (secret, digest) = SecretDigest::make(&SeededRandom::new(99));
         let client = Client {
-            id: ClientId::new(house.clock.now(), &SeededRandom::new(98)),
+            id: ClientId::new(server.clock.now(), &SeededRandom::new(98)),
             name: "reader".parse().unwrap(),
             scopes: "revocations:read".parse().unwrap(),
             audiences: Vec::new(),
             enabled: true,
-            created_at: house.clock.now(),
+            created_at: server.clock.now(),
             secrets: vec![digest],
             keys: None,
         };
         let id = client.id;
-        assert!(house.waxseal.clients().add_client(client).await.unwrap());
+        assert!(server.waxseal.clients().add_client(client).await.unwrap());
         let answers = Arc::new(Mutex::new(Answers::Truth));
         let seen = Arc::new(Mutex::new(Seen::default()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (router, says, saw) = (
-            house.router.clone(),
+            server.router.clone(),
             Arc::clone(&answers),
             Arc::clone(&seen),
         );
@@ -98,22 +98,22 @@ impl Liar {
             let (says, saw) = (says.lock().unwrap().clone(), Arc::clone(&saw));
             answer(router, says, saw, request)
         });
-        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        let here = Arc::new(ManualClock::at(house.clock.now()));
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let here = Arc::new(ManualClock::at(server.clock.now()));
         let verifier = Verifier::remote(ISSUER, &id.to_string(), secret)
             .at(&url)
             .clock(Arc::clone(&here) as _)
             .start()
             .unwrap();
         let liar = Self {
-            house,
+            server,
             verifier,
             here,
             client: id,
             url,
             answers,
             seen,
-            server,
+            task,
         };
         until("it is fresh", async || liar.verifier.is_fresh()).await;
         liar
@@ -122,7 +122,7 @@ impl Liar {
     /// Advances both clocks.
     pub async fn pass(&self, time: Duration) {
         self.here.advance(time);
-        self.house.pass(time).await;
+        self.server.pass(time).await;
     }
 
     pub fn answer(&self, answers: Answers) {
@@ -164,7 +164,7 @@ impl Liar {
 
     /// The key that signs true pages. An issuer with it can lie convincingly.
     pub fn key(&self) -> SigningKey {
-        let pem = signing_pem(&self.house.settings.keys_dir, Format::Jwt);
+        let pem = signing_pem(&self.server.settings.keys_dir, Format::Jwt);
         SigningKey::from_pem(pem.as_bytes(), Format::Jwt).unwrap()
     }
 
@@ -182,14 +182,14 @@ impl Liar {
     }
 
     pub async fn logout(&self, token: &str) {
-        let answer = self.house.post("/logout", Some(token), None).await;
+        let answer = self.server.post("/logout", Some(token), None).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT);
     }
 }
 
 impl Drop for Liar {
     fn drop(&mut self) {
-        self.server.abort();
+        self.task.abort();
     }
 }
 

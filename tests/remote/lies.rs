@@ -139,10 +139,10 @@ fn lies(key: &Arc<SigningKey>, old: &[u8]) -> Vec<(&'static str, Lie)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_lie_proves_anything_and_none_makes_the_dead_good() {
+async fn false_pages_prove_nothing_and_revive_nothing() {
     let liar = Liar::new().await;
-    let dead = liar.house.login("alice").await;
-    let live = liar.house.login("alice").await;
+    let dead = liar.server.login("alice").await;
+    let live = liar.server.login("alice").await;
     assert!(liar.is_good(&dead) && liar.is_good(&live));
     liar.asked(1).await;
     let old = liar.last_page();
@@ -173,10 +173,10 @@ async fn no_lie_proves_anything_and_none_makes_the_dead_good() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pushes_and_heartbeats_prove_nothing_however_late_they_come() {
+async fn late_pushes_and_heartbeats_prove_nothing() {
     for push in ["event: head\ndata: {\"seq\":1}\n\n", ":\n\n", "\n"] {
         let liar = Liar::new().await;
-        let live = liar.house.login("alice").await;
+        let live = liar.server.login("alice").await;
         until("it listens", async || liar.listeners() > 0).await;
         assert!(liar.is_good(&live));
         liar.answer(Answers::Never);
@@ -196,7 +196,7 @@ async fn pushes_and_heartbeats_prove_nothing_however_late_they_come() {
 async fn a_ring_makes_it_ask_at_once() {
     let liar = Liar::new().await;
     until("it listens", async || liar.listeners() > 0).await;
-    let token = liar.house.login("alice").await;
+    let token = liar.server.login("alice").await;
     assert!(liar.is_good(&token));
     liar.logout(&token).await;
     liar.ring("event: head\ndata: {}\n\n");
@@ -207,7 +207,7 @@ async fn a_ring_makes_it_ask_at_once() {
 async fn a_clock_that_is_an_hour_off_is_not_ready() {
     for (name, step) in [("ahead", 3600), ("behind", -3600), ("just too far", 6)] {
         let liar = Liar::new().await;
-        let token = liar.house.login("alice").await;
+        let token = liar.server.login("alice").await;
         assert!(liar.is_good(&token));
         let now = liar.here.now().millis();
         liar.here
@@ -218,7 +218,7 @@ async fn a_clock_that_is_an_hour_off_is_not_ready() {
         assert!(!liar.is_good(&token), "{name}");
     }
     let liar = Liar::new().await;
-    let token = liar.house.login("alice").await;
+    let token = liar.server.login("alice").await;
     let now = liar.here.now().millis();
     liar.here
         .step_to(waxseal::time::Timestamp::from_millis(now + 4000));
@@ -227,7 +227,7 @@ async fn a_clock_that_is_an_hour_off_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_had_expired_stays_dead_when_the_clocks_are_set_back_though_nobody_asked_meanwhile() {
+async fn expired_tokens_stay_refused_when_the_clocks_are_set_back_without_a_verification() {
     let minute = SECOND * 60;
     let liar = Liar::with(|settings| {
         settings.timeouts.idle = minute;
@@ -235,21 +235,21 @@ async fn what_had_expired_stays_dead_when_the_clocks_are_set_back_though_nobody_
         settings.timeouts.renewal_grace = SECOND;
     })
     .await;
-    let token = liar.house.login("alice").await;
+    let token = liar.server.login("alice").await;
     assert!(liar.is_good(&token));
     for _ in 0..20 {
         liar.pass(SECOND * 4).await;
     }
     liar.asked(2).await;
     assert!(liar.verifier.is_fresh());
-    for clock in [&liar.house.clock, &liar.here] {
+    for clock in [&liar.server.clock, &liar.here] {
         clock.step_to(clock.now().minus(minute));
     }
-    liar.house.waxseal.catch_up().await.unwrap();
+    liar.server.waxseal.catch_up().await.unwrap();
     liar.asked(2).await;
     assert!(liar.verifier.is_fresh());
     let refusal = liar.verifier.verify(&token).unwrap_err();
     assert_eq!(refusal, Refusal::Revoked(TargetKind::Horizon));
-    let after = liar.house.login("alice").await;
+    let after = liar.server.login("alice").await;
     until("a new session is good", async || liar.is_good(&after)).await;
 }

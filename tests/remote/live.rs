@@ -18,7 +18,7 @@ use waxseal::account::UserChange;
 use waxseal::{Principal, Session, Verifier};
 
 use super::bounded::BOUND;
-use super::common::{House, Place};
+use super::common::{Place, TestServer};
 use super::service::{Client, http, ready, start};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -88,28 +88,28 @@ enum End {
 #[tokio::test]
 async fn a_stream_ends_with_what_its_session_ends_with() {
     for end in [End::Logout, End::Idle, End::Stale] {
-        let house = House::new().await;
-        house.add_user("alice").await;
-        let url = app(house.waxseal.verifier()).await;
-        let token = house.login("alice").await;
-        let other = house.login("alice").await;
+        let server = TestServer::new().await;
+        server.add_user("alice").await;
+        let url = app(server.waxseal.verifier()).await;
+        let token = server.login("alice").await;
+        let other = server.login("alice").await;
         let mut answer = open(&format!("{url}/events"), &token).await;
         let mut spared = open(&format!("{url}/events"), &other).await;
         // Revocations of other sessions, and time within the idle timeout, end nothing.
-        let third = house.login("alice").await;
-        house.post("/logout", Some(&third), None).await;
+        let third = server.login("alice").await;
+        server.post("/logout", Some(&third), None).await;
         for _ in 0..20 {
-            house.pass(SECOND * 4).await;
+            server.pass(SECOND * 4).await;
         }
         for _ in 0..100 {
             assert!(answer.chunk().await.unwrap().is_some(), "{end:?}");
         }
         match end {
             End::Logout => {
-                assert_eq!(house.post("/logout", Some(&token), None).await.status, 204);
+                assert_eq!(server.post("/logout", Some(&token), None).await.status, 204);
             }
-            End::Idle => house.pass(SECOND * (15 * 60 + 5)).await,
-            End::Stale => house.clock.advance(SECOND * 5),
+            End::Idle => server.pass(SECOND * (15 * 60 + 5)).await,
+            End::Stale => server.clock.advance(SECOND * 5),
         }
         ends(answer).await;
         if end == End::Logout {
@@ -120,10 +120,10 @@ async fn a_stream_ends_with_what_its_session_ends_with() {
 
 #[tokio::test]
 async fn a_stream_of_a_user_who_is_disabled_ends_and_a_websocket_too() {
-    let house = House::new().await;
-    let alice = house.add_user("alice").await;
-    let url = app(house.waxseal.verifier()).await;
-    let token = house.login("alice").await;
+    let server = TestServer::new().await;
+    let alice = server.add_user("alice").await;
+    let url = app(server.waxseal.verifier()).await;
+    let token = server.login("alice").await;
     let answer = open(&format!("{url}/events"), &token).await;
     let mut request = format!("{}/socket", url.replace("http", "ws"))
         .into_client_request()
@@ -131,7 +131,7 @@ async fn a_stream_of_a_user_who_is_disabled_ends_and_a_websocket_too() {
     let bearer = format!("Bearer {token}").parse().unwrap();
     request.headers_mut().insert("authorization", bearer);
     let (mut socket, _) = connect_async(request.clone()).await.unwrap();
-    house.change_user(alice, UserChange::Disable).await;
+    server.change_user(alice, UserChange::Disable).await;
     ends(answer).await;
     let end = tokio::time::timeout(Duration::from_secs(60), async {
         while let Some(Ok(_)) = socket.next().await {}

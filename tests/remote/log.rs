@@ -24,7 +24,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Writes `many` revocations, each of a token with that `lifetime`.
 async fn fill(liar: &Liar, many: u32, lifetime: Duration) {
-    let (log, at) = (liar.house.waxseal.log(), liar.house.clock.now());
+    let (log, at) = (liar.server.waxseal.log(), liar.server.clock.now());
     let random = OsRandom::new();
     let writes = (0..many).map(|_| {
         let token = TokenId::new(at, &random);
@@ -33,7 +33,7 @@ async fn fill(liar: &Liar, many: u32, lifetime: Duration) {
     for written in join_all(writes).await {
         written.unwrap();
     }
-    liar.house.waxseal.catch_up().await.unwrap();
+    liar.server.waxseal.catch_up().await.unwrap();
 }
 
 /// Returns the statement of a page, unverified, and the number of its entries.
@@ -43,7 +43,7 @@ async fn page(liar: &Liar, after: FeedPosition) -> (waxseal::revocation::feed::S
 }
 
 async fn whole_page(liar: &Liar, client: ClientId, after: FeedPosition) -> FeedPage {
-    let issuer = liar.house.waxseal.issuer();
+    let issuer = liar.server.waxseal.issuer();
     let page = issuer.feed_page(client, after, "n", false).await.unwrap();
     serde_json::from_slice(&page.bytes).unwrap()
 }
@@ -51,7 +51,7 @@ async fn whole_page(liar: &Liar, client: ClientId, after: FeedPosition) -> FeedP
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_log_comes_page_by_page_and_a_place_that_is_gone_gets_a_snapshot() {
     let liar = Liar::new().await;
-    let token = liar.house.login("alice").await;
+    let token = liar.server.login("alice").await;
     let full = i64::from(PAGE);
     // What stays lies before what is dropped, and fills more than a page.
     fill(&liar, PAGE + 1000, SECOND * 3600).await;
@@ -67,8 +67,8 @@ async fn a_long_log_comes_page_by_page_and_a_place_that_is_gone_gets_a_snapshot(
     );
 
     liar.pass(MAX_LEEWAY * 2 + SECOND * 10).await;
-    liar.house.waxseal.compact().await.unwrap();
-    let head = liar.house.waxseal.log().read(0, 0).await.unwrap().head;
+    liar.server.waxseal.compact().await.unwrap();
+    let head = liar.server.waxseal.log().read(0, 0).await.unwrap().head;
     assert_eq!(head.compacted, full + 1010);
     // Within the dropped part a delta cannot tell what was there.
     let (again, _) = page(&liar, FeedPosition::Delta(full)).await;
@@ -117,8 +117,8 @@ async fn another(liar: &Liar, name: &str) -> Arc<Verifier> {
 async fn a_snapshot_that_lacks_an_entry_proves_nothing() {
     let liar = Liar::new().await;
     let (dead, live) = (
-        liar.house.login("alice").await,
-        liar.house.login("alice").await,
+        liar.server.login("alice").await,
+        liar.server.login("alice").await,
     );
     liar.logout(&dead).await;
     liar.lie(|page| sent(&with_entries(&page, Vec::clear)));
@@ -136,7 +136,7 @@ async fn a_log_that_is_replaced_between_two_pages_of_a_snapshot_is_begun_again()
     let liar = Liar::new().await;
     fill(&liar, PAGE + 1000, SECOND * 3600).await;
     let other = Liar::new().await;
-    let dead = other.house.login("alice").await;
+    let dead = other.server.login("alice").await;
     // In the other log, the revocation is in the part that the reader believes to have read.
     other.logout(&dead).await;
     fill(&other, PAGE + 500, SECOND * 3600).await;
@@ -177,16 +177,16 @@ async fn a_page_that_promises_more_and_has_nothing_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issuer_whose_clock_was_ahead_and_is_set_back_has_its_new_sessions_accepted() {
     let liar = Liar::new().await;
-    let start = liar.house.clock.now();
+    let start = liar.server.clock.now();
     let step = async |clock: &ManualClock, now| {
         clock.step_to(now);
-        liar.house.waxseal.catch_up().await.unwrap();
+        liar.server.waxseal.catch_up().await.unwrap();
     };
-    step(&liar.house.clock, start.plus(SECOND * 3600)).await;
-    let ahead = liar.house.login("alice").await;
-    step(&liar.house.clock, start).await;
-    let token = liar.house.login("alice").await;
-    assert_eq!(liar.house.verify(&token).await, 200);
+    step(&liar.server.clock, start.plus(SECOND * 3600)).await;
+    let ahead = liar.server.login("alice").await;
+    step(&liar.server.clock, start).await;
+    let token = liar.server.login("alice").await;
+    assert_eq!(liar.server.verify(&token).await, 200);
     liar.asked(2).await;
     liar.pass(SECOND).await;
     until("a new session is good", async || liar.is_good(&token)).await;
@@ -198,11 +198,11 @@ async fn an_issuer_whose_clock_was_ahead_and_is_set_back_has_its_new_sessions_ac
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hash_that_does_not_fit_is_another_log_and_what_was_learned_binds() {
+async fn a_wrong_hash_means_another_log_and_earlier_revocations_still_bind() {
     let liar = Liar::new().await;
     let (dead, live) = (
-        liar.house.login("alice").await,
-        liar.house.login("alice").await,
+        liar.server.login("alice").await,
+        liar.server.login("alice").await,
     );
     liar.logout(&dead).await;
     until("it is learned of", async || !liar.is_good(&dead)).await;

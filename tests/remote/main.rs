@@ -6,8 +6,8 @@ mod common;
 
 use common::wire;
 
+mod actions;
 mod bounded;
-mod deeds;
 mod feed_page;
 mod forged_claims;
 mod forged_texts;

@@ -17,7 +17,7 @@ fn read(snapshotter: &Snapshotter, name: &str, label: Option<&str>) -> Option<f6
     found.map(|(.., value)| match value {
         DebugValue::Counter(count) => count as f64,
         DebugValue::Gauge(value) => value.into_inner(),
-        DebugValue::Histogram(_) => panic!("{name} is no histogram"),
+        DebugValue::Histogram(_) => panic!("{name} is a histogram"),
     })
 }
 
@@ -28,7 +28,7 @@ async fn a_verifier_that_cannot_prove_its_freshness_says_so_in_its_metrics() {
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let liar = Liar::new().await;
-    let token = liar.house.login("alice").await;
+    let token = liar.server.login("alice").await;
     let fresh = async || read(&snapshotter, "waxseal_list_fresh", None) == Some(1.0);
     until("it says that it is fresh", fresh).await;
     assert!(liar.is_good(&token));
@@ -43,12 +43,13 @@ async fn a_verifier_that_cannot_prove_its_freshness_says_so_in_its_metrics() {
     let stale = async || read(&snapshotter, "waxseal_list_fresh", None) == Some(0.0);
     until("it says that it is stale", stale).await;
     let failed = async || {
-        let failed = read(
-            &snapshotter,
+        let failures = [
+            "waxseal_remote_feed_requests_total",
             "waxseal_remote_questions_total",
-            Some("failed"),
-        );
-        failed.is_some_and(|failed| failed >= 1.0)
+        ];
+        failures
+            .iter()
+            .all(|name| read(&snapshotter, name, Some("failed")).is_some_and(|count| count >= 1.0))
     };
     until("it says that nobody answers", failed).await;
 

@@ -19,7 +19,7 @@ enum Outage {
     Held,
 }
 
-struct Ground {
+struct Fixture {
     place: Place,
     issuer: Option<Server>,
     address: String,
@@ -43,7 +43,7 @@ fn serve(place: &Place, address: &str) -> Server {
     Server::start(command)
 }
 
-impl Ground {
+impl Fixture {
     async fn new() -> Self {
         let place = Place::new();
         place.add_user("alice");
@@ -106,23 +106,23 @@ impl Ground {
     reason = "real processes are measured on the real clock"
 )]
 async fn live_tokens_are_good_until_the_bound(outage: Outage) {
-    let mut ground = Ground::new().await;
-    let live = ground.login().await;
-    let dead = ground.login().await;
-    let issuer = ground.issuer.as_ref().unwrap();
-    assert_eq!(issuer.logout(&ground.http, &dead).await.unwrap(), 204);
+    let mut fixture = Fixture::new().await;
+    let live = fixture.login().await;
+    let dead = fixture.login().await;
+    let issuer = fixture.issuer.as_ref().unwrap();
+    assert_eq!(issuer.logout(&fixture.http, &dead).await.unwrap(), 204);
     until("it is learned of", async || {
-        ground.status(&dead).await == 401
+        fixture.status(&dead).await == 401
     })
     .await;
-    assert_eq!(ground.status(&live).await, 200);
+    assert_eq!(fixture.status(&live).await, 200);
 
-    ground.begin(outage);
+    fixture.begin(outage);
     let began = Instant::now();
     let (mut accepted, mut last_accepted) = (0, Duration::ZERO);
     loop {
         let asked = began.elapsed();
-        match ground.status(&live).await {
+        match fixture.status(&live).await {
             200 => {
                 accepted += 1;
                 last_accepted = asked;
@@ -130,7 +130,7 @@ async fn live_tokens_are_good_until_the_bound(outage: Outage) {
             503 => break,
             other => panic!("{outage:?}: {other}"),
         }
-        assert_eq!(ground.status(&dead).await, 401, "{outage:?}");
+        assert_eq!(fixture.status(&dead).await, 401, "{outage:?}");
         assert!(
             asked < BOUND,
             "{outage:?}: accepted {asked:?} after it began"
@@ -144,28 +144,28 @@ async fn live_tokens_are_good_until_the_bound(outage: Outage) {
         "{outage:?}: an outage shorter than the bound is not noticed"
     );
     for _ in 0..20 {
-        assert_eq!(ground.status(&live).await, 503, "{outage:?}");
+        assert_eq!(fixture.status(&live).await, 503, "{outage:?}");
         assert_eq!(
-            ground.status(&dead).await,
+            fixture.status(&dead).await,
             401,
             "{outage:?}: what was learned binds"
         );
     }
-    let unready = get(&ground.http, &ground.service, "/readyz", "").await;
+    let unready = get(&fixture.http, &fixture.service, "/readyz", "").await;
     assert_eq!(unready, 503, "{outage:?}");
 
-    ground.end(outage);
+    fixture.end(outage);
     until("it recovers by itself", async || {
-        ground.status(&live).await == 200
+        fixture.status(&live).await == 200
     })
     .await;
-    assert_eq!(ground.status(&dead).await, 401, "{outage:?}");
-    let after = ground.login().await;
-    assert_eq!(ground.status(&after).await, 200, "{outage:?}");
-    let issuer = ground.issuer.as_ref().unwrap();
-    assert_eq!(issuer.logout(&ground.http, &after).await.unwrap(), 204);
+    assert_eq!(fixture.status(&dead).await, 401, "{outage:?}");
+    let after = fixture.login().await;
+    assert_eq!(fixture.status(&after).await, 200, "{outage:?}");
+    let issuer = fixture.issuer.as_ref().unwrap();
+    assert_eq!(issuer.logout(&fixture.http, &after).await.unwrap(), 204);
     until("it follows again", async || {
-        ground.status(&after).await == 401
+        fixture.status(&after).await == 401
     })
     .await;
 }
@@ -192,36 +192,36 @@ async fn an_issuer_that_hangs_without_closing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issuer_that_is_down_at_the_start() {
-    let mut ground = Ground::new().await;
-    let token = ground.login().await;
-    ground.begin(Outage::Killed);
-    let reader = Client::reader(&ground.place, "second");
-    let late = start(&ground.wire.url, &reader);
-    assert_eq!(status(&ground.http, &late, &token).await, 503);
-    assert_eq!(status(&ground.http, &late, "garbage").await, 401);
-    ground.end(Outage::Killed);
+    let mut fixture = Fixture::new().await;
+    let token = fixture.login().await;
+    fixture.begin(Outage::Killed);
+    let reader = Client::reader(&fixture.place, "second");
+    let late = start(&fixture.wire.url, &reader);
+    assert_eq!(status(&fixture.http, &late, &token).await, 503);
+    assert_eq!(status(&fixture.http, &late, "garbage").await, 401);
+    fixture.end(Outage::Killed);
     until("it is ready in the end", async || {
-        status(&ground.http, &late, &token).await == 200
+        status(&fixture.http, &late, &token).await == 200
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_logout_during_an_outage_is_refused_as_soon_as_it_ends() {
-    let ground = Ground::new().await;
-    let token = ground.login().await;
-    assert_eq!(ground.status(&token).await, 200);
-    ground.wire.set(State::Cut);
-    let issuer = ground.issuer.as_ref().unwrap();
-    assert_eq!(issuer.logout(&ground.http, &token).await.unwrap(), 204);
+    let fixture = Fixture::new().await;
+    let token = fixture.login().await;
+    assert_eq!(fixture.status(&token).await, 200);
+    fixture.wire.set(State::Cut);
+    let issuer = fixture.issuer.as_ref().unwrap();
+    assert_eq!(issuer.logout(&fixture.http, &token).await.unwrap(), 204);
     until("nobody can tell", async || {
-        ground.status(&token).await == 503
+        fixture.status(&token).await == 503
     })
     .await;
-    ground.wire.set(State::Whole);
+    fixture.wire.set(State::Whole);
     // The token is never good again: the status goes from 503 to 401 directly.
     loop {
-        match ground.status(&token).await {
+        match fixture.status(&token).await {
             503 => tokio::time::sleep(Duration::from_millis(1)).await,
             401 => break,
             other => panic!("{other}"),

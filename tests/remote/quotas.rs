@@ -1,4 +1,4 @@
-//! The limits on one reader of the feed, so that it does not affect another reader.
+//! Limits keep one reader of the feed from affecting another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -239,7 +239,7 @@ async fn stream(http: &reqwest::Client, server: &Server, token: &str) -> reqwest
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_has_so_many_streams_and_its_verifiers_go_on_without() {
+async fn a_reader_has_a_limit_of_streams_and_its_verifiers_continue_without() {
     let place = Place::new();
     place.add_user("alice");
     let [greedy, other] = ["greedy", "other"].map(|name| Client::reader(&place, name));

@@ -168,7 +168,7 @@ async fn a_reader_that_is_stuck_holds_back_neither_the_others_nor_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_told_to_stop_ends_its_streams_in_order() {
+async fn a_stopping_server_ends_its_streams_in_order() {
     let place = Place::new();
     let reader = Client::reader(&place, "reader");
     let mut server = place.serve();

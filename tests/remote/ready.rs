@@ -81,13 +81,13 @@ async fn credentials_scopes_and_names_that_are_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_wrong_and_is_mended_is_found_good_by_a_later_call() {
+async fn a_later_call_succeeds_after_the_cause_is_fixed() {
     let liar = Liar::new().await;
     let (id, secret) = another_client(&liar, "late").await;
-    let clients = liar.house.waxseal.clients();
+    let clients = liar.server.waxseal.clients();
     let change = async |change| {
         let id = id.parse().unwrap();
-        let at = liar.house.clock.now();
+        let at = liar.server.clock.now();
         clients.change_client(id, change, at).await.unwrap();
     };
     change(ClientChange::Disable).await;
@@ -98,7 +98,7 @@ async fn what_was_wrong_and_is_mended_is_found_good_by_a_later_call() {
     // An earlier question may be answered later.
     while verifier.ready().await.is_err() {}
     assert!(verifier.is_fresh());
-    let token = liar.house.login("alice").await;
+    let token = liar.server.login("alice").await;
     verifier.verify(&token).unwrap();
 }
 
@@ -164,7 +164,7 @@ async fn an_issuer_that_is_down_or_silent_or_ill_at_the_start_and_comes_up_later
 
     let address = down.strip_prefix("http://").unwrap();
     let listener = TcpListener::bind(address).await.unwrap();
-    let router = liar.house.router.clone();
+    let router = liar.server.router.clone();
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     while late.ready().await.is_err() {}
     assert!(late.is_fresh());

@@ -21,18 +21,18 @@ pub async fn another_client(liar: &Liar, name: &str) -> (String, SecretString) {
 pub async fn client_with(liar: &Liar, name: &str, scopes: &str) -> (String, SecretString) {
     let (secret, digest) = SecretDigest::make(&OsRandom::new());
     let client = Client {
-        id: ClientId::new(liar.house.clock.now(), &OsRandom::new()),
+        id: ClientId::new(liar.server.clock.now(), &OsRandom::new()),
         name: name.parse().unwrap(),
         scopes: scopes.parse().unwrap(),
         audiences: Vec::new(),
         enabled: true,
-        created_at: liar.house.clock.now(),
+        created_at: liar.server.clock.now(),
         secrets: vec![digest],
         keys: None,
     };
     let id = client.id.to_string();
     assert!(
-        liar.house
+        liar.server
             .waxseal
             .clients()
             .add_client(client)
@@ -84,7 +84,7 @@ async fn wrong_settings_are_refused_with_a_reason() {
 }
 
 #[tokio::test]
-async fn it_ends_with_its_last_handle() {
+async fn a_remote_verifier_stops_with_its_last_handle() {
     let liar = Liar::new().await;
     let (id, secret) = another_client(&liar, "brief").await;
     let verifier = Verifier::remote(ISSUER, &id, secret)

@@ -186,7 +186,7 @@ fn the_first_rotation_of_all_that_is_killed_leaves_a_keyring_too() {
 }
 
 #[test]
-fn of_rotations_at_once_one_is_made() {
+fn concurrent_rotations_make_one_change() {
     for format in ["jwt", "paseto"] {
         let place = Place::new();
         let keys = place.path().join("keys");

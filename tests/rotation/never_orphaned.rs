@@ -28,7 +28,7 @@ use waxseal::time::{Clock, ManualClock, Timestamp};
 use waxseal::verifier::Refusal;
 use waxseal::{Settings, Verifier, Waxseal, token};
 
-use super::common::{CHEAP, House, ISSUER};
+use super::common::{CHEAP, ISSUER, TestServer};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -121,11 +121,11 @@ struct Count {
     refused: u32,
 }
 
-/// Two nodes that share a key folder, one of which learns of a change as late as allowed, and remote verifiers.
+/// Two nodes that share a key folder, and remote verifiers. One node learns of a change as late as allowed.
 struct World {
     format: Format,
     algorithm: Algorithm,
-    house: House,
+    server: TestServer,
     late: Waxseal,
     late_router: Router,
     late_keyring: Keyring,
@@ -145,13 +145,13 @@ impl World {
             settings.format = format;
             settings.accepts = vec![format];
         };
-        let house = House::with(set).await;
+        let server = TestServer::with(set).await;
         let settings = Settings {
-            data_dir: house.settings.data_dir.with_file_name("late"),
-            mark_dir: house.settings.mark_dir.with_file_name("late mark"),
-            ..house.settings.clone()
+            data_dir: server.settings.data_dir.with_file_name("late"),
+            mark_dir: server.settings.mark_dir.with_file_name("late mark"),
+            ..server.settings.clone()
         };
-        let clock = Arc::clone(&house.clock);
+        let clock = Arc::clone(&server.clock);
         let late = Waxseal::open_with(
             &settings,
             Arc::clone(&clock) as _,
@@ -159,7 +159,7 @@ impl World {
             CHEAP,
         );
         let late = late.await.unwrap();
-        let user = house.add_user("alice").await;
+        let user = server.add_user("alice").await;
         // The late node's log is new, and it accepts nothing from before.
         clock.advance(Duration::from_secs(2));
         Self {
@@ -173,19 +173,19 @@ impl World {
             count: Count::default(),
             format,
             algorithm,
-            house,
+            server,
             late,
             user,
         }
     }
 
     fn now(&self) -> Timestamp {
-        self.house.clock.now()
+        self.server.clock.now()
     }
 
     async fn late_learns(&mut self) {
         self.late.reload_keys().await;
-        self.late_keyring = key_folder::keyring(&self.house.settings.keys_dir).unwrap();
+        self.late_keyring = key_folder::keyring(&self.server.settings.keys_dir).unwrap();
     }
 
     /// The next of the worst-case verifiers starts, and gets the oldest keys that any node still serves.
@@ -215,11 +215,11 @@ impl World {
     /// others.
     async fn load(&mut self) {
         let now = self.now();
-        self.house.pass(Duration::ZERO).await;
+        self.server.pass(Duration::ZERO).await;
         self.late.catch_up().await.unwrap();
         for (number, remote) in self.remotes.iter_mut().enumerate() {
             if remote.stale_at <= now {
-                let from = [&self.house.router, &self.late_router][number % 2];
+                let from = [&self.server.router, &self.late_router][number % 2];
                 remote.fetch(from, self.format, now).await;
             }
         }
@@ -228,7 +228,7 @@ impl World {
         let prompt = &self.prompt_keyring;
         let new = [
             (
-                self.house.login("alice").await,
+                self.server.login("alice").await,
                 now.whole_second().plus(idle),
             ),
             self.touch(prompt, now, idle),
@@ -242,7 +242,7 @@ impl World {
         let mut tokens: Vec<_> = new.iter().chain(some).collect();
         let dying = self.live.iter().min_by_key(|(_, until)| *until);
         tokens.extend(dying);
-        let nodes = [self.house.waxseal.verifier(), self.late.verifier()];
+        let nodes = [self.server.waxseal.verifier(), self.late.verifier()];
         let nodes = nodes.iter().map(|node| &**node);
         let remotes = self.remotes.iter().map(|remote| &remote.verifier);
         for verifier in nodes.chain(remotes) {
@@ -264,11 +264,11 @@ impl World {
     async fn load_for(&mut self, time: Duration, every: Duration) {
         let until = self.now().plus(time);
         while self.now().plus(every) <= until {
-            self.house.clock.advance(every);
+            self.server.clock.advance(every);
             self.load().await;
         }
         let left = until.millis() - self.now().millis();
-        self.house
+        self.server
             .clock
             .advance(Duration::from_millis(left.unsigned_abs()));
         self.load().await;
@@ -276,8 +276,8 @@ impl World {
 
     /// Runs the load after a change of the folder, until every node has learned of it.
     async fn changed(&mut self) {
-        self.house.waxseal.reload_keys().await;
-        self.prompt_keyring = key_folder::keyring(&self.house.settings.keys_dir).unwrap();
+        self.server.waxseal.reload_keys().await;
+        self.prompt_keyring = key_folder::keyring(&self.server.settings.keys_dir).unwrap();
         self.load().await;
         self.load_for(PROPAGATION - MS, Duration::from_secs(40))
             .await;
@@ -290,7 +290,7 @@ impl World {
     async fn rotate(&mut self) -> Timestamp {
         self.worst_fetches().await;
         let (now, random) = (self.now(), OsRandom::new());
-        let mut change = KeyFolderChange::begin(&self.house.settings.keys_dir).unwrap();
+        let mut change = KeyFolderChange::begin(&self.server.settings.keys_dir).unwrap();
         let mut plan = std::mem::take(&mut change.plan);
         prune(&mut plan, now);
         let rotation = rotate(&mut plan, self.algorithm, now, None, || {
@@ -348,7 +348,7 @@ async fn never_orphaned(format: Format, algorithm: Algorithm) {
             .load_for(Duration::from_secs(5 * 3600), Duration::from_secs(1800))
             .await;
     }
-    let keys = key_folder::load(&world.house.settings.keys_dir).unwrap();
+    let keys = key_folder::load(&world.server.settings.keys_dir).unwrap();
     assert!(keys.len() < 16, "what is over is pruned: {}", keys.len());
     println!("{}: {:?}", format.name(), world.count);
     assert_eq!((world.count.unknown, world.count.refused), (0, 0));
@@ -360,7 +360,7 @@ async fn rotate_at_once(
     published: impl Fn(Timestamp) -> Timestamp,
 ) -> Result<(), KeyFolderError> {
     let now = world.now();
-    let mut change = KeyFolderChange::begin(&world.house.settings.keys_dir).unwrap();
+    let mut change = KeyFolderChange::begin(&world.server.settings.keys_dir).unwrap();
     let pem = waxseal::key::generate_pem(world.algorithm, &OsRandom::new());
     let (kid, algorithm) = change.add_pem(&pem, world.format, now).unwrap();
     let turns = change.plan.iter_mut();
@@ -388,7 +388,7 @@ async fn without_publishing_ahead_tokens_are_orphaned() {
         let mut world = World::new(format, algorithm).await;
         world.load().await;
         for _ in 0..3 {
-            world.house.clock.advance(Duration::from_secs(3600));
+            world.server.clock.advance(Duration::from_secs(3600));
             world.load().await;
             let refused = rotate_at_once(&mut world, |now| now).await.unwrap_err();
             let KeyFolderError::Keyring { why, .. } = refused else {
@@ -423,9 +423,9 @@ async fn the_lead_outlasts_every_copy_of_the_keys() {
     const { assert!(MAX_AGE.as_secs() <= 600) };
     const { assert!(LEAD.as_secs() >= MAX_AGE.as_secs() + SKEW.as_secs() + PROPAGATION.as_secs()) };
     assert_eq!(SKEW, MAX_LEEWAY, "no clock is further off than the leeway");
-    let house = House::new().await;
+    let server = TestServer::new().await;
     for path in ["/.well-known/jwks.json", "/.well-known/paserks.json"] {
-        let (headers, _) = get(&house.router, path).await;
+        let (headers, _) = get(&server.router, path).await;
         assert_eq!(max_age(&headers), MAX_AGE, "{path}");
     }
 }

@@ -16,7 +16,7 @@ use waxseal::store::key_folder;
 use waxseal::time::Clock;
 use waxseal::{session, token};
 
-use super::common::{House, ISSUER, PASSWORD, Place, Server, program};
+use super::common::{ISSUER, PASSWORD, Place, Server, TestServer, program};
 use super::reload::{Running, kid, until};
 
 /// A command of the program that sees the key folder read-only.
@@ -96,11 +96,11 @@ async fn a_folder_that_is_mounted_read_only_serves_and_revokes() {
 }
 
 #[tokio::test]
-async fn without_a_successor_nobody_logs_in_and_other_keys_verify() {
+async fn logins_fail_without_a_successor_and_other_keys_verify() {
     let (one, two) = [(); 2]
         .map(|()| generate_pem(Algorithm::EdDsa, &OsRandom::new()))
         .into();
-    let house = House::with(|settings| {
+    let server = TestServer::with(|settings| {
         fs::create_dir(&settings.keys_dir).unwrap();
         for (name, pem) in [("1.pem", &one), ("2.pem", &two)] {
             let path = settings.keys_dir.join(name);
@@ -110,35 +110,35 @@ async fn without_a_successor_nobody_logs_in_and_other_keys_verify() {
         }
     })
     .await;
-    let user = house.add_user("alice").await;
+    let user = server.add_user("alice").await;
     // The folder had keys, and the log is new.
-    house.pass(std::time::Duration::from_secs(2)).await;
-    let token = house.login("alice").await;
-    let files = key_folder::load(&house.settings.keys_dir).unwrap();
+    server.pass(std::time::Duration::from_secs(2)).await;
+    let token = server.login("alice").await;
+    let files = key_folder::load(&server.settings.keys_dir).unwrap();
     assert_eq!(kid(&token), files[1].key.public().kid().as_str());
 
-    let (random, now) = (SeededRandom::new(5), house.clock.now());
+    let (random, now) = (SeededRandom::new(5), server.clock.now());
     let policy = Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap();
     let lineage = Lineage::new(now, &random);
     let mut claims = session::begin(&policy, user, lineage, now, &random);
     claims.token_id = TokenId::new(now, &random);
     let other = token::sign(&claims, &files[0].key).unwrap();
-    assert_eq!(house.verify(&other).await, StatusCode::OK);
+    assert_eq!(server.verify(&other).await, StatusCode::OK);
 
     let revoke = Revoke::Key(files[1].key.public().kid().clone());
-    let log = house.waxseal.log();
+    let log = server.waxseal.log();
     log.revoke(revoke, Reason::Operator, now).await.unwrap();
-    house.waxseal.catch_up().await.unwrap();
+    server.waxseal.catch_up().await.unwrap();
     let login = json!({ "username": "alice", "password": PASSWORD });
-    let answer = house.post("/login", None, Some(login)).await;
+    let answer = server.post("/login", None, Some(login)).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.code(), "unavailable");
     assert!(answer.headers.contains_key("retry-after"));
-    assert_eq!(house.verify(&token).await, StatusCode::UNAUTHORIZED);
-    assert_eq!(house.verify(&other).await, StatusCode::OK);
-    let readyz = house.get("/readyz", &other).await;
+    assert_eq!(server.verify(&token).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(server.verify(&other).await, StatusCode::OK);
+    let readyz = server.get("/readyz", &other).await;
     assert_eq!(readyz.status, StatusCode::OK);
-    assert_eq!(readyz.json()["keys"], "none_signs");
-    let ring = key_folder::keyring(&house.settings.keys_dir).unwrap();
+    assert_eq!(readyz.json()["keys"], "no_signing_key");
+    let ring = key_folder::keyring(&server.settings.keys_dir).unwrap();
     assert!(ring.signing(Format::Jwt, now, |_| false).is_some());
 }

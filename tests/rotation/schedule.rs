@@ -304,7 +304,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_changed_by_hand_is_refused_or_keeps_the_promise(
+    fn edited_schedules_are_refused_or_keep_the_promise(
         steps in steps(12),
         slips in proptest::collection::vec(slip(), 1..4),
     ) {

@@ -8,25 +8,25 @@ use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target};
 use waxseal::time::Timestamp;
 
+use super::fixture::START;
+use super::fixture::{Fixture, HOUR, hash};
 use super::inventory::raise;
-use super::stage::START;
-use super::stage::{HOUR, Stage, hash};
 
 on_both_engines! {
     a_user_is_added_once_and_found
-    a_login_loses_to_whatever_changed_its_user
+    a_login_fails_if_its_user_changed_meanwhile
     each_change_ends_the_sessions_from_before_and_none_after
-    ones_own_password_spares_ones_session_and_loses_to_another
-    all_others_again_does_not_grow_the_log
+    a_password_change_keeps_its_session_and_loses_to_another_change
+    repeating_a_logout_of_the_others_does_not_grow_the_log
     a_hash_is_replaced_only_where_it_was_read
 }
 
-async fn a_user_is_added_once_and_found(stage: Stage) {
-    let store = stage.node("a").await;
+async fn a_user_is_added_once_and_found(fixture: Fixture) {
+    let store = fixture.node("a").await;
     for name in ["carol", "alice", "Bob"] {
-        stage.add_user(&store, name).await;
+        fixture.add_user(&store, name).await;
     }
-    let again = store.add_user(&stage.user("BOB"), &hash("x")).await;
+    let again = store.add_user(&fixture.user("BOB"), &hash("x")).await;
     assert!(matches!(again, Err(AddUserError::Taken)));
     let users = store.users().await.unwrap();
     let names: Vec<_> = users.iter().map(|user| user.username.as_str()).collect();
@@ -52,9 +52,9 @@ async fn a_user_is_added_once_and_found(stage: Stage) {
     );
 }
 
-async fn a_login_loses_to_whatever_changed_its_user(stage: Stage) {
-    let store = stage.node("a").await;
-    let alice = stage.add_user(&store, "alice").await;
+async fn a_login_fails_if_its_user_changed_meanwhile(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let alice = fixture.add_user(&store, "alice").await;
     let name = "alice".parse().unwrap();
     let begin = async |at: Timestamp| {
         let start = store.start_login(&name).await.unwrap();
@@ -62,7 +62,7 @@ async fn a_login_loses_to_whatever_changed_its_user(stage: Stage) {
             user: alice,
             version: start.user.unwrap().version,
             everything_version: start.everything_version,
-            session: stage.session(at),
+            session: fixture.session(at),
         }
     };
     let changes = [
@@ -111,10 +111,10 @@ async fn a_login_loses_to_whatever_changed_its_user(stage: Stage) {
     assert_eq!(gone.unwrap(), None);
 }
 
-async fn each_change_ends_the_sessions_from_before_and_none_after(stage: Stage) {
-    let store = stage.node("a").await;
-    let alice = stage.add_user(&store, "alice").await;
-    stage.add_user(&store, "bob").await;
+async fn each_change_ends_the_sessions_from_before_and_none_after(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let alice = fixture.add_user(&store, "alice").await;
+    fixture.add_user(&store, "bob").await;
     let name = "alice".parse().unwrap();
     let (mut at, mut seq) = (START, 0);
     let changes = [
@@ -138,8 +138,8 @@ async fn each_change_ends_the_sessions_from_before_and_none_after(stage: Stage) 
     for (change, reason) in changes {
         store.enable_user(alice).await.unwrap();
         // A session from a clock that was ahead is ended too.
-        let ahead = stage.begin(&store, "alice", at.plus(HOUR)).await.unwrap();
-        let bobs = stage.begin(&store, "bob", at).await.unwrap();
+        let ahead = fixture.begin(&store, "alice", at.plus(HOUR)).await.unwrap();
+        let bobs = fixture.begin(&store, "bob", at).await.unwrap();
         let written = store.change_user(alice, change, at).await.unwrap();
         seq += 1;
         assert_eq!(written, Some(seq));
@@ -163,11 +163,11 @@ async fn each_change_ends_the_sessions_from_before_and_none_after(stage: Stage) 
     assert_eq!((user.password_hash.as_str(), user.enabled), ("newer", true));
 }
 
-async fn ones_own_password_spares_ones_session_and_loses_to_another(stage: Stage) {
-    let store = stage.node("a").await;
-    let alice = stage.add_user(&store, "alice").await;
-    let mine = stage.begin(&store, "alice", START).await.unwrap();
-    stage.begin(&store, "alice", START).await.unwrap();
+async fn a_password_change_keeps_its_session_and_loses_to_another_change(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let alice = fixture.add_user(&store, "alice").await;
+    let mine = fixture.begin(&store, "alice", START).await.unwrap();
+    fixture.begin(&store, "alice", START).await.unwrap();
     let read = store.login_user(alice).await.unwrap().unwrap().version;
     let own = |text: &str, generation, version| OwnPassword {
         user: alice,
@@ -204,10 +204,10 @@ async fn ones_own_password_spares_ones_session_and_loses_to_another(stage: Stage
     assert_eq!(user.password_hash.as_str(), "first");
 }
 
-async fn all_others_again_does_not_grow_the_log(stage: Stage) {
-    let store = stage.node("a").await;
-    let alice = stage.add_user(&store, "alice").await;
-    let mine = stage.begin(&store, "alice", START).await.unwrap();
+async fn repeating_a_logout_of_the_others_does_not_grow_the_log(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let alice = fixture.add_user(&store, "alice").await;
+    let mine = fixture.begin(&store, "alice", START).await.unwrap();
     let others = || UserChange::EndSessions {
         spared: Some(mine.lineage),
         reason: Reason::Logout,
@@ -218,13 +218,13 @@ async fn all_others_again_does_not_grow_the_log(stage: Stage) {
     // A session that began since is ended by another entry.
     let start = store.start_login(&"alice".parse().unwrap()).await.unwrap();
     let after = Timestamp::from_millis(start.first_lineage);
-    stage.begin(&store, "alice", after).await.unwrap();
+    fixture.begin(&store, "alice", after).await.unwrap();
     assert_eq!(end().await, Some(2));
 }
 
-async fn a_hash_is_replaced_only_where_it_was_read(stage: Stage) {
-    let store = stage.node("a").await;
-    let alice = stage.add_user(&store, "alice").await;
+async fn a_hash_is_replaced_only_where_it_was_read(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let alice = fixture.add_user(&store, "alice").await;
     let read = store.login_user(alice).await.unwrap().unwrap();
     for (old, new, then) in [("other", "x", "old"), ("old", "better", "better")] {
         store

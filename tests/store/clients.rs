@@ -9,22 +9,22 @@ use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target};
 use waxseal::store::sql::SqlStore;
 
-use super::stage::START;
-use super::stage::{HOUR, Stage};
+use super::fixture::START;
+use super::fixture::{Fixture, HOUR};
 
 on_both_engines! {
     a_client_is_added_once_and_found_as_it_was
     secrets_and_keys_are_exchanged
-    a_token_loses_to_whatever_changed_its_client
+    a_token_is_refused_if_its_client_changed_meanwhile
     an_assertion_is_good_once
 }
 
 /// RFC 8037, appendix A.2.
 const KEYS: &str = r#"{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
-fn client(stage: &Stage, name: &str) -> Client {
+fn client(fixture: &Fixture, name: &str) -> Client {
     Client {
-        id: ClientId::new(START, &stage.random()),
+        id: ClientId::new(START, &fixture.random()),
         name: name.parse().unwrap(),
         scopes: "orders:read orders:write".parse().unwrap(),
         audiences: vec![
@@ -54,12 +54,12 @@ fn bytes(client: &Client) -> Vec<u8> {
         .collect()
 }
 
-async fn a_client_is_added_once_and_found_as_it_was(stage: Stage) {
-    let store = stage.node("a").await;
-    let (orders, billing) = (client(&stage, "orders"), client(&stage, "billing"));
+async fn a_client_is_added_once_and_found_as_it_was(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let (orders, billing) = (client(&fixture, "orders"), client(&fixture, "billing"));
     assert!(store.add_client(orders.clone()).await.unwrap());
     assert!(store.add_client(billing).await.unwrap());
-    assert!(!store.add_client(client(&stage, "orders")).await.unwrap());
+    assert!(!store.add_client(client(&fixture, "orders")).await.unwrap());
     let names = store.clients().await.unwrap();
     let names: Vec<_> = names.iter().map(|client| client.name.as_str()).collect();
     assert_eq!(names, ["billing", "orders"]);
@@ -73,7 +73,7 @@ async fn a_client_is_added_once_and_found_as_it_was(stage: Stage) {
         );
         assert_eq!((bytes(&read), read.keys.is_none()), (vec![1], true));
     }
-    let nobody = ClientId::new(START, &stage.random());
+    let nobody = ClientId::new(START, &fixture.random());
     assert!(store.start_client(nobody).await.unwrap().client.is_none());
     assert!(
         store
@@ -84,9 +84,9 @@ async fn a_client_is_added_once_and_found_as_it_was(stage: Stage) {
     );
 }
 
-async fn secrets_and_keys_are_exchanged(stage: Stage) {
-    let store = stage.node("a").await;
-    let orders = client(&stage, "orders");
+async fn secrets_and_keys_are_exchanged(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let orders = client(&fixture, "orders");
     let id = orders.id;
     store.add_client(orders).await.unwrap();
     let change = async |change| store.change_client(id, change, START).await.unwrap();
@@ -109,9 +109,9 @@ async fn secrets_and_keys_are_exchanged(stage: Stage) {
     assert_eq!(store.read(0, 1).await.unwrap().head.cursor.seq, 0);
 }
 
-async fn a_token_loses_to_whatever_changed_its_client(stage: Stage) {
-    let store = stage.node("a").await;
-    let orders = client(&stage, "orders");
+async fn a_token_is_refused_if_its_client_changed_meanwhile(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let orders = client(&fixture, "orders");
     let id = orders.id;
     store.add_client(orders).await.unwrap();
     let change = async |change| store.change_client(id, change, START).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_token_loses_to_whatever_changed_its_client(stage: Stage) {
             client: id,
             version: start.version,
             everything_version: start.everything_version,
-            token: TokenId::new(at, &stage.random()),
+            token: TokenId::new(at, &fixture.random()),
         }
     };
     let ahead = begin(START.plus(HOUR)).await;
@@ -164,8 +164,8 @@ async fn a_token_loses_to_whatever_changed_its_client(stage: Stage) {
     assert_eq!(change(ClientChange::Enable).await, Changed::Unknown);
 }
 
-async fn an_assertion_is_good_once(stage: Stage) {
-    let (store, other) = (stage.node("a").await, stage.node("b").await);
+async fn an_assertion_is_good_once(fixture: Fixture) {
+    let (store, other) = (fixture.node("a").await, fixture.node("b").await);
     let assertion = |n: u8, after| PresentedAssertion {
         digest: [n; 32],
         expires_at: START.plus(after),

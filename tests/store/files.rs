@@ -20,7 +20,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn what_others_can_change_is_refused_until_it_is_mended() {
+fn files_that_others_can_change_are_refused_until_fixed() {
     let place = Place::new();
     place.add_user("alice");
     drop(place.serve());
@@ -64,7 +64,7 @@ fn what_others_can_change_is_refused_until_it_is_mended() {
 }
 
 #[test]
-fn a_database_that_others_could_read_is_closed_to_them_and_that_is_said() {
+fn a_database_that_others_could_read_is_restricted_with_a_warning() {
     let place = Place::new();
     place.add_user("alice");
     let database = place.path().join("data/waxseal.db");
@@ -79,7 +79,7 @@ fn a_database_that_others_could_read_is_closed_to_them_and_that_is_said() {
 }
 
 #[test]
-fn a_folder_that_everybody_can_replace_is_told() {
+fn a_folder_that_everybody_can_replace_is_reported() {
     let place = Place::new();
     change(place.path(), 0o777);
     let mut server = place.serve();

@@ -11,17 +11,17 @@ use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target, session_revocation_expiry};
 use waxseal::time::Timestamp;
 
-use super::stage::START;
-use super::stage::{HOUR, Stage};
+use super::fixture::START;
+use super::fixture::{Fixture, HOUR};
 
 on_both_engines! {
     sessions_are_listed_newest_first_until_their_end
     a_renewal_is_written_and_repeated_within_its_grace
-    what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_theft
-    of_many_renewals_at_once_one_is_first
-    what_is_not_the_session_is_not_renewed
+    generations_ended_by_a_password_change_stay_dead_and_are_no_theft
+    one_of_many_concurrent_renewals_is_first
+    only_the_session_itself_is_renewed
     sessions_are_forgotten_by_their_end
-    what_is_ended_is_not_listed
+    ended_sessions_are_not_listed
 }
 
 const GRACE: Duration = Duration::from_secs(30);
@@ -70,14 +70,14 @@ const fn current(generation: u32, renew_at: Timestamp) -> Renewed {
     }
 }
 
-async fn sessions_are_listed_newest_first_until_their_end(stage: Stage) {
-    let store = stage.node("a").await;
-    let alice = stage.add_user(&store, "alice").await;
-    let bob = stage.add_user(&store, "bob").await;
+async fn sessions_are_listed_newest_first_until_their_end(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let alice = fixture.add_user(&store, "alice").await;
+    let bob = fixture.add_user(&store, "bob").await;
     let mut begun = Vec::new();
     for second in 0..3 {
         let at = START.plus(Duration::from_secs(second));
-        begun.insert(0, stage.begin(&store, "alice", at).await.unwrap());
+        begun.insert(0, fixture.begin(&store, "alice", at).await.unwrap());
     }
     assert_eq!(store.sessions(alice, START).await.unwrap(), begun);
     assert_eq!(store.sessions(bob, START).await.unwrap(), []);
@@ -89,10 +89,10 @@ async fn sessions_are_listed_newest_first_until_their_end(stage: Stage) {
     assert_eq!(store.session(bob, lineage).await.unwrap(), None);
 }
 
-async fn a_renewal_is_written_and_repeated_within_its_grace(stage: Stage) {
-    let store = stage.node("a").await;
-    let alice = stage.add_user(&store, "alice").await;
-    let session = stage.begin(&store, "alice", START).await.unwrap();
+async fn a_renewal_is_written_and_repeated_within_its_grace(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let alice = fixture.add_user(&store, "alice").await;
+    let session = fixture.begin(&store, "alice", START).await.unwrap();
     let at = START.plus(HOUR / 2);
     let renew = |generation, at| store.renew(renewal(alice, &session, generation, at));
     let first = current(1, at.plus(HOUR / 2));
@@ -132,10 +132,10 @@ async fn a_renewal_is_written_and_repeated_within_its_grace(stage: Stage) {
     assert_eq!(store.read(0, 9).await.unwrap().head.cursor.seq, 2);
 }
 
-async fn what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_theft(stage: Stage) {
-    let store = stage.node("a").await;
-    let alice = stage.add_user(&store, "alice").await;
-    let session = stage.begin(&store, "alice", START).await.unwrap();
+async fn generations_ended_by_a_password_change_stay_dead_and_are_no_theft(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let alice = fixture.add_user(&store, "alice").await;
+    let session = fixture.begin(&store, "alice", START).await.unwrap();
     let presented = |generation| SessionId {
         lineage: session.lineage,
         generation,
@@ -185,16 +185,16 @@ async fn what_a_change_of_the_session_ended_is_never_good_again_and_no_sign_of_t
         assert_eq!(ended, expected, "{generation}");
     }
     let unknown = SessionId {
-        lineage: stage.lineage(START),
+        lineage: fixture.lineage(START),
         generation: 0,
     };
     assert!(!store.ended_by_a_change(unknown).await.unwrap());
 }
 
-async fn of_many_renewals_at_once_one_is_first(stage: Stage) {
-    let nodes = [stage.node("a").await, stage.node("b").await].map(Arc::new);
-    let alice = stage.add_user(&nodes[0], "alice").await;
-    let session = stage.begin(&nodes[0], "alice", START).await.unwrap();
+async fn one_of_many_concurrent_renewals_is_first(fixture: Fixture) {
+    let nodes = [fixture.node("a").await, fixture.node("b").await].map(Arc::new);
+    let alice = fixture.add_user(&nodes[0], "alice").await;
+    let session = fixture.begin(&nodes[0], "alice", START).await.unwrap();
     let mut tabs = JoinSet::new();
     for n in 0..40_u64 {
         let node = Arc::clone(&nodes[(n % 2) as usize]);
@@ -209,11 +209,11 @@ async fn of_many_renewals_at_once_one_is_first(stage: Stage) {
     assert_eq!(nodes[0].read(0, 9).await.unwrap().head.cursor.seq, 1);
 }
 
-async fn what_is_not_the_session_is_not_renewed(stage: Stage) {
-    let store = stage.node("a").await;
-    let alice = stage.add_user(&store, "alice").await;
-    let bob = stage.add_user(&store, "bob").await;
-    let session = stage.begin(&store, "alice", START).await.unwrap();
+async fn only_the_session_itself_is_renewed(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let alice = fixture.add_user(&store, "alice").await;
+    let bob = fixture.add_user(&store, "bob").await;
+    let session = fixture.begin(&store, "alice", START).await.unwrap();
     let good = renewal(alice, &session, 0, START);
     let with = |change: fn(&mut Renew)| {
         let mut renew = good;
@@ -223,7 +223,7 @@ async fn what_is_not_the_session_is_not_renewed(stage: Stage) {
     let mut bobs = good;
     bobs.user = bob;
     let mut unknown = good;
-    unknown.presented.lineage = stage.lineage(START);
+    unknown.presented.lineage = fixture.lineage(START);
     for bad in [
         bobs,
         unknown,
@@ -236,11 +236,11 @@ async fn what_is_not_the_session_is_not_renewed(stage: Stage) {
     assert_eq!(store.read(0, 9).await.unwrap().head.cursor.seq, 0);
 }
 
-async fn sessions_are_forgotten_by_their_end(stage: Stage) {
-    let store = stage.node("a").await;
-    let alice = stage.add_user(&store, "alice").await;
-    let first = stage.begin(&store, "alice", START).await.unwrap();
-    let second = stage
+async fn sessions_are_forgotten_by_their_end(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let alice = fixture.add_user(&store, "alice").await;
+    let first = fixture.begin(&store, "alice", START).await.unwrap();
+    let second = fixture
         .begin(&store, "alice", START.plus(HOUR))
         .await
         .unwrap();
@@ -252,15 +252,15 @@ async fn sessions_are_forgotten_by_their_end(stage: Stage) {
     let row = format!(
         r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end) WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1300) SELECT n, '{alice}', 1, 2, 0, 0, 0, 0 FROM n;"#
     );
-    stage.sql(&row).await;
+    fixture.sql(&row).await;
     assert_eq!(store.forget(first.session_expiry).await.unwrap(), 1300);
 }
 
-async fn what_is_ended_is_not_listed(stage: Stage) {
-    let (store, other) = (stage.node("a").await, stage.node("b").await);
-    let alice = stage.add_user(&store, "alice").await;
-    let first = stage.begin(&store, "alice", START).await.unwrap();
-    let second = stage.begin(&other, "alice", START).await.unwrap();
+async fn ended_sessions_are_not_listed(fixture: Fixture) {
+    let (store, other) = (fixture.node("a").await, fixture.node("b").await);
+    let alice = fixture.add_user(&store, "alice").await;
+    let first = fixture.begin(&store, "alice", START).await.unwrap();
+    let second = fixture.begin(&other, "alice", START).await.unwrap();
     let until = session_revocation_expiry(first.session_expiry);
     let end = Revoke::Session(first.lineage, until);
     other.revoke(end, Reason::Logout, START).await.unwrap();

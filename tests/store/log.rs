@@ -11,35 +11,35 @@ use waxseal::revocation::{ALL, Reason, Target, cut_off_expiry, session_revocatio
 use waxseal::store::sql::SqlStore;
 use waxseal::time::Timestamp;
 
-use super::stage::START;
-use super::stage::{HOUR, Stage, read_from};
+use super::fixture::START;
+use super::fixture::{Fixture, HOUR, read_from};
 
 on_both_engines! {
     entries_come_back_as_they_were_written
-    pages_go_on_where_the_one_before_ended
+    each_page_continues_where_the_previous_one_ended
     a_page_of_very_many_has_each_of_them_once
     cut_offs_are_past_all_that_was_issued
-    what_expired_is_dropped_and_the_horizon_is_past_it
+    expired_entries_are_dropped_and_covered_by_the_horizon
     the_horizon_goes_forward_alone
-    a_larger_leeway_brings_nothing_back
-    a_log_that_was_opened_to_be_looked_into_takes_nothing
+    a_larger_leeway_revives_nothing
+    a_log_opened_read_only_accepts_no_write
     an_altered_entry_is_one_of_another_log
 }
 
-async fn session_until(stage: &Stage, store: &SqlStore, until: Timestamp) -> i64 {
-    let lineage = stage.lineage(until.minus(2 * HOUR));
+async fn session_until(fixture: &Fixture, store: &SqlStore, until: Timestamp) -> i64 {
+    let lineage = fixture.lineage(until.minus(2 * HOUR));
     let revoke = Revoke::Session(lineage, until);
     store.revoke(revoke, Reason::Logout, START).await.unwrap()
 }
 
-async fn entries_come_back_as_they_were_written(stage: Stage) {
-    let store = stage.node("a").await;
-    let (lineage, until) = (stage.lineage(START), START.plus(3 * HOUR));
-    let token = TokenId::new(START, &stage.random());
-    let user = UserId::new(START, &stage.random());
+async fn entries_come_back_as_they_were_written(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let (lineage, until) = (fixture.lineage(START), START.plus(3 * HOUR));
+    let token = TokenId::new(START, &fixture.random());
+    let user = UserId::new(START, &fixture.random());
     let kid: KeyId = "a-key".parse().unwrap();
-    let alice = stage.add_user(&store, "alice").await;
-    let mine = stage.begin(&store, "alice", START).await.unwrap();
+    let alice = fixture.add_user(&store, "alice").await;
+    let mine = fixture.begin(&store, "alice", START).await.unwrap();
     let written = [
         (Revoke::Session(lineage, until), Reason::Logout),
         (Revoke::Token(token, until), Reason::Client),
@@ -59,7 +59,7 @@ async fn entries_come_back_as_they_were_written(stage: Stage) {
         store.change_user(alice, spare, START).await.unwrap(),
         Some(6)
     );
-    let (cursor, pages) = read_from(&stage.look().await, Cursor::START, 100).await;
+    let (cursor, pages) = read_from(&fixture.look().await, Cursor::START, 100).await;
     assert_eq!(cursor.seq, 6);
     let entries = pages[0].entries.iter().map(|entry| &entry.revocation);
     let entries: Vec<_> = entries.collect();
@@ -94,13 +94,13 @@ async fn entries_come_back_as_they_were_written(stage: Stage) {
     assert_eq!(entries[1].at, at(1));
 }
 
-async fn pages_go_on_where_the_one_before_ended(stage: Stage) {
-    let (store, other) = (stage.node("a").await, stage.node("b").await);
+async fn each_page_continues_where_the_previous_one_ended(fixture: Fixture) {
+    let (store, other) = (fixture.node("a").await, fixture.node("b").await);
     for n in 0..25 {
         let store = if n % 3 == 0 { &other } else { &store };
-        session_until(&stage, store, START.plus(HOUR)).await;
+        session_until(&fixture, store, START.plus(HOUR)).await;
     }
-    let reader = stage.look().await;
+    let reader = fixture.look().await;
     let (head, whole) = read_from(&reader, Cursor::START, 100).await;
     for size in [1, 2, 7, 24, 25, 26] {
         let (cursor, pages) = read_from(&reader, Cursor::START, size).await;
@@ -115,11 +115,13 @@ async fn pages_go_on_where_the_one_before_ended(stage: Stage) {
 }
 
 /// More than the store reads in one query.
-async fn a_page_of_very_many_has_each_of_them_once(stage: Stage) {
-    let store = stage.node("a").await;
-    let revoke = |_| session_until(&stage, &store, START.plus(HOUR));
+async fn a_page_of_very_many_has_each_of_them_once(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let revoke = |_| session_until(&fixture, &store, START.plus(HOUR));
     join_all((0..3100).map(revoke)).await;
-    stage.sql("DELETE FROM revocation WHERE seq % 7 = 3").await;
+    fixture
+        .sql("DELETE FROM revocation WHERE seq % 7 = 3")
+        .await;
     let left: Vec<i64> = (1..=3100).filter(|seq| seq % 7 != 3).collect();
     for limit in [1023, 1024, 1025, 2048, 2500, 2657, 2658, 4096, u32::MAX] {
         for after in [0, 3, 1000] {
@@ -136,16 +138,16 @@ async fn a_page_of_very_many_has_each_of_them_once(stage: Stage) {
     }
 }
 
-async fn cut_offs_are_past_all_that_was_issued(stage: Stage) {
-    let store = stage.node("a").await;
-    stage.add_user(&store, "alice").await;
-    let ahead = stage
+async fn cut_offs_are_past_all_that_was_issued(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    fixture.add_user(&store, "alice").await;
+    let ahead = fixture
         .begin(&store, "alice", START.plus(HOUR))
         .await
         .unwrap();
     let head = store.read(0, 0).await.unwrap().head;
     assert_eq!(head.newest_lineage, ahead.lineage.created_at());
-    let nobody = UserId::new(START, &stage.random());
+    let nobody = UserId::new(START, &fixture.random());
     let all = [Revoke::Everything, Revoke::User(nobody), Revoke::Everything];
     for what in all {
         store.revoke(what, Reason::Operator, START).await.unwrap();
@@ -158,15 +160,15 @@ async fn cut_offs_are_past_all_that_was_issued(stage: Stage) {
     assert_eq!((start.first_lineage, start.everything_version), (first, 2));
 }
 
-async fn what_expired_is_dropped_and_the_horizon_is_past_it(stage: Stage) {
-    let (store, other) = (stage.node("a").await, stage.node("b").await);
+async fn expired_entries_are_dropped_and_covered_by_the_horizon(fixture: Fixture) {
+    let (store, other) = (fixture.node("a").await, fixture.node("b").await);
     let hours = |n: u32| START.plus(n * HOUR);
     // The order is mixed, so that the remaining entries have gaps.
     for until in [4, 2, 5, 3, 9, 2] {
-        session_until(&stage, &store, hours(until)).await;
+        session_until(&fixture, &store, hours(until)).await;
     }
     // A lineage may be ahead of the clock that revoked it.
-    let ahead = stage.lineage(hours(3));
+    let ahead = fixture.lineage(hours(3));
     let end = Revoke::Session(ahead, hours(1));
     store.revoke(end, Reason::Logout, START).await.unwrap();
     let (followed, _) = read_from(&store, Cursor::START, 100).await;
@@ -185,7 +187,7 @@ async fn what_expired_is_dropped_and_the_horizon_is_past_it(stage: Stage) {
     let entry = &page.entries[3].revocation;
     assert_eq!(entry.expires_at, session_revocation_expiry(hours(3)));
     // A reader that starts now, one that had read to the end, and one in between.
-    session_until(&stage, &store, hours(9)).await;
+    session_until(&fixture, &store, hours(9)).await;
     let (head, _) = read_from(&store, Cursor::START, 2).await;
     assert_eq!(read_from(&store, followed, 2).await.0, head);
     let between = Cursor {
@@ -199,24 +201,24 @@ async fn what_expired_is_dropped_and_the_horizon_is_past_it(stage: Stage) {
     assert_eq!((page.entries.len(), page.head.compacted), (0, 8));
     assert_eq!((page.head.cursor, page.head.horizon), (head, hours(9)));
     assert_eq!(read_from(&store, Cursor::START, 2).await.0, head);
-    assert_eq!(session_until(&stage, &store, hours(9)).await, 9);
+    assert_eq!(session_until(&fixture, &store, hours(9)).await, 9);
     read_from(&store, head, 2).await;
 }
 
-async fn the_horizon_goes_forward_alone(stage: Stage) {
-    let (store, other) = (stage.node("a").await, stage.node("b").await);
+async fn the_horizon_goes_forward_alone(fixture: Fixture) {
+    let (store, other) = (fixture.node("a").await, fixture.node("b").await);
     let horizon = async || store.read(0, 0).await.unwrap().head.horizon;
     for (to, then) in [(2, 2), (1, 2), (3, 3), (3, 3)] {
         other.raise_horizon(START.plus(to * HOUR)).await.unwrap();
         assert_eq!(horizon().await, START.plus(then * HOUR));
     }
-    session_until(&stage, &store, START.plus(HOUR)).await;
+    session_until(&fixture, &store, START.plus(HOUR)).await;
     assert_eq!(store.compact(START.plus(HOUR)).await.unwrap(), 1);
     assert_eq!(horizon().await, START.plus(3 * HOUR));
 }
 
-async fn a_larger_leeway_brings_nothing_back(stage: Stage) {
-    let store = stage.node("a").await;
+async fn a_larger_leeway_revives_nothing(fixture: Fixture) {
+    let store = fixture.node("a").await;
     let horizon = async || store.read(0, 0).await.unwrap().head.horizon;
     let change = async |seconds: u64, at| {
         let leeway = Duration::from_secs(seconds);
@@ -231,9 +233,9 @@ async fn a_larger_leeway_brings_nothing_back(stage: Stage) {
     assert_eq!(change(1, later.plus(HOUR)).await, later.minus(two));
 }
 
-async fn a_log_that_was_opened_to_be_looked_into_takes_nothing(stage: Stage) {
-    let (store, look) = (stage.node("a").await, stage.look().await);
-    session_until(&stage, &store, START.plus(HOUR)).await;
+async fn a_log_opened_read_only_accepts_no_write(fixture: Fixture) {
+    let (store, look) = (fixture.node("a").await, fixture.look().await);
+    session_until(&fixture, &store, START.plus(HOUR)).await;
     let refused = |done: Result<i64, StoreError>| done.unwrap_err().to_string();
     let why = refused(
         look.revoke(Revoke::Everything, Reason::Operator, START)
@@ -243,19 +245,19 @@ async fn a_log_that_was_opened_to_be_looked_into_takes_nothing(stage: Stage) {
     assert_eq!(look.read(0, 9).await.unwrap().entries.len(), 1);
 }
 
-async fn an_altered_entry_is_one_of_another_log(stage: Stage) {
-    let store = stage.node("a").await;
+async fn an_altered_entry_is_one_of_another_log(fixture: Fixture) {
+    let store = fixture.node("a").await;
     for _ in 0..3 {
-        session_until(&stage, &store, START.plus(LIFETIME_CAP).plus(MAX_LEEWAY)).await;
+        session_until(&fixture, &store, START.plus(LIFETIME_CAP).plus(MAX_LEEWAY)).await;
     }
     let (head, _) = read_from(&store, Cursor::START, 9).await;
-    stage
+    fixture
         .sql("UPDATE revocation SET at = at + 1 WHERE seq = 2;")
         .await;
     let page = store.read(0, 9).await.unwrap();
     let mut reading = waxseal::revocation::reading::Reading::from(Cursor::START);
     assert!(reading.take(&page, true).is_err());
-    stage
+    fixture
         .sql("UPDATE revocation SET at = at - 1 WHERE seq = 2;")
         .await;
     assert_eq!(read_from(&store, Cursor::START, 9).await.0, head);

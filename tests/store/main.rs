@@ -5,7 +5,7 @@
 mod common;
 
 #[macro_use]
-mod stage;
+mod fixture;
 
 mod accounts;
 mod clients;

@@ -8,20 +8,20 @@ use waxseal::revocation::log::{Cursor, RevocationLog, Revoke};
 use waxseal::revocation::register::{Node, Register, Registered};
 use waxseal::store::sql::SqlStore;
 
-use super::stage::START;
-use super::stage::{HOUR, Stage, read_from};
+use super::fixture::START;
+use super::fixture::{Fixture, HOUR, read_from};
 
 on_both_engines! {
     a_beat_that_arrives_late_changes_nothing
-    who_attends_is_entered_and_reads_on
-    whether_a_node_has_what_this_log_has_is_told_by_the_hash
+    attending_registers_a_node_and_returns_the_next_page
+    the_hash_tells_whether_a_node_has_the_entries_of_this_log
     a_node_is_dismissed_only_if_it_did_not_come_back
     a_node_that_leaves_is_gone
 }
 
-fn node(stage: &Stage, name: &str) -> Node {
+fn node(fixture: &Fixture, name: &str) -> Node {
     Node {
-        id: NodeId::new(START, &stage.random()),
+        id: NodeId::new(START, &fixture.random()),
         name: name.to_owned(),
         beat: 1,
         applied: Cursor::START,
@@ -43,10 +43,10 @@ async fn nodes(store: &SqlStore) -> Vec<Node> {
 }
 
 /// Writes that many entries, and returns the cursor after each.
-async fn fill(stage: &Stage, store: &SqlStore, entries: u32) -> Vec<Cursor> {
+async fn fill(fixture: &Fixture, store: &SqlStore, entries: u32) -> Vec<Cursor> {
     for n in 0..entries {
         let until = START.plus((n + 1) * HOUR);
-        let end = Revoke::Session(stage.lineage(until.minus(2 * HOUR)), until);
+        let end = Revoke::Session(fixture.lineage(until.minus(2 * HOUR)), until);
         store.revoke(end, Reason::Logout, START).await.unwrap();
     }
     let (_, pages) = read_from(store, Cursor::START, 100).await;
@@ -57,11 +57,11 @@ async fn fill(stage: &Stage, store: &SqlStore, entries: u32) -> Vec<Cursor> {
     entries.collect()
 }
 
-async fn a_beat_that_arrives_late_changes_nothing(stage: Stage) {
-    let store = stage.node("a").await;
+async fn a_beat_that_arrives_late_changes_nothing(fixture: Fixture) {
+    let store = fixture.node("a").await;
     assert_eq!(nodes(&store).await, []);
     let at = |seq| Cursor { seq, hash: [9; 32] };
-    let first = node(&stage, "first");
+    let first = node(&fixture, "first");
     let second = beat(&first, 2, at(7));
     store.enter(&second).await.unwrap();
     for late in [beat(&first, 1, at(9)), beat(&first, 2, at(9))] {
@@ -73,15 +73,15 @@ async fn a_beat_that_arrives_late_changes_nothing(stage: Stage) {
     third.bound = Duration::from_secs(5);
     third.name = "renamed".to_owned();
     store.enter(&third).await.unwrap();
-    let other = node(&stage, "another");
+    let other = node(&fixture, "another");
     store.attend(&other, 0).await.unwrap();
-    assert_eq!(nodes(&stage.look().await).await, [other, third]);
+    assert_eq!(nodes(&fixture.look().await).await, [other, third]);
 }
 
-async fn who_attends_is_entered_and_reads_on(stage: Stage) {
-    let (store, other) = (stage.node("a").await, stage.node("b").await);
-    let cursors = fill(&stage, &other, 5).await;
-    let here = beat(&node(&stage, "here"), 1, cursors[1]);
+async fn attending_registers_a_node_and_returns_the_next_page(fixture: Fixture) {
+    let (store, other) = (fixture.node("a").await, fixture.node("b").await);
+    let cursors = fill(&fixture, &other, 5).await;
+    let here = beat(&node(&fixture, "here"), 1, cursors[1]);
     let page = store.attend(&here, 2).await.unwrap();
     let seqs: Vec<_> = page
         .entries
@@ -93,7 +93,7 @@ async fn who_attends_is_entered_and_reads_on(stage: Stage) {
     assert_eq!((read.seq, read.nodes[0].node.clone()), (5, here));
     assert_eq!(
         store
-            .attend(&node(&stage, "x"), 100)
+            .attend(&node(&fixture, "x"), 100)
             .await
             .unwrap()
             .entries
@@ -102,9 +102,9 @@ async fn who_attends_is_entered_and_reads_on(stage: Stage) {
     );
 }
 
-async fn whether_a_node_has_what_this_log_has_is_told_by_the_hash(stage: Stage) {
-    let store = stage.node("a").await;
-    let cursors = fill(&stage, &store, 4).await;
+async fn the_hash_tells_whether_a_node_has_the_entries_of_this_log(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let cursors = fill(&fixture, &store, 4).await;
     let wrong = |cursor: Cursor| Cursor {
         hash: [1; 32],
         ..cursor
@@ -121,7 +121,7 @@ async fn whether_a_node_has_what_this_log_has_is_told_by_the_hash(stage: Stage) 
         ("e", past, false),
     ];
     for (name, applied, _) in cases {
-        let node = beat(&node(&stage, name), 1, applied);
+        let node = beat(&node(&fixture, name), 1, applied);
         store.enter(&node).await.unwrap();
     }
     let continued = async || -> Vec<(String, bool)> {
@@ -144,9 +144,9 @@ async fn whether_a_node_has_what_this_log_has_is_told_by_the_hash(stage: Stage) 
     assert_eq!(told, [true, false, false, false, false]);
 }
 
-async fn a_node_is_dismissed_only_if_it_did_not_come_back(stage: Stage) {
-    let (store, other) = (stage.node("a").await, stage.node("b").await);
-    let here = node(&stage, "here");
+async fn a_node_is_dismissed_only_if_it_did_not_come_back(fixture: Fixture) {
+    let (store, other) = (fixture.node("a").await, fixture.node("b").await);
+    let here = node(&fixture, "here");
     store.enter(&here).await.unwrap();
     store.enter(&beat(&here, 2, Cursor::START)).await.unwrap();
     for beat in [0, 1, 3] {
@@ -160,9 +160,9 @@ async fn a_node_is_dismissed_only_if_it_did_not_come_back(stage: Stage) {
     assert_eq!(nodes(&store).await.len(), 1);
 }
 
-async fn a_node_that_leaves_is_gone(stage: Stage) {
-    let store = stage.node("a").await;
-    let (here, there) = (node(&stage, "here"), node(&stage, "there"));
+async fn a_node_that_leaves_is_gone(fixture: Fixture) {
+    let store = fixture.node("a").await;
+    let (here, there) = (node(&fixture, "here"), node(&fixture, "there"));
     store.enter(&here).await.unwrap();
     store.enter(&there).await.unwrap();
     // A late request to leave does not remove a node that has come back.

@@ -11,8 +11,8 @@ use waxseal::revocation::register::{Node, Register};
 use waxseal::store::sql::{PostgresUrl, SqlStore};
 
 use super::common::postgres::{Postgres, ROLE};
-use super::stage::START;
-use super::stage::Stage;
+use super::fixture::Fixture;
+use super::fixture::START;
 
 async fn refused(server: &Postgres) -> String {
     let refused = SqlStore::connect(&server.url().parse().unwrap(), None, None).await;
@@ -20,7 +20,7 @@ async fn refused(server: &Postgres) -> String {
 }
 
 #[tokio::test]
-async fn whichever_of_five_comes_first_makes_the_schema_and_once() {
+async fn one_of_five_concurrent_starts_creates_the_schema() {
     let server = Postgres::start();
     let url: PostgresUrl = server.url().parse().unwrap();
     let start = async || {
@@ -56,7 +56,7 @@ async fn a_server_that_would_lose_commits_is_refused() {
     }
     let tables = "SELECT count(*) FROM pg_class WHERE relname = 'head'";
     assert_eq!(server.sql(tables), "0", "nothing was made in it");
-    Stage::on_server(Arc::new(server)).look().await;
+    Fixture::on_server(Arc::new(server)).look().await;
 }
 
 #[tokio::test]
@@ -84,10 +84,10 @@ async fn a_standby_or_a_read_only_server_is_refused() {
         "{why}"
     );
     server.read_only(false);
-    let stage = Stage::on_server(Arc::new(server));
-    let store = stage.node("a").await;
+    let fixture = Fixture::on_server(Arc::new(server));
+    let store = fixture.node("a").await;
     // A server that becomes read-only while in use accepts nothing.
-    let server = stage.server().unwrap();
+    let server = fixture.server().unwrap();
     server.read_only(true);
     let written = store
         .revoke(Revoke::Everything, Reason::Operator, START)
@@ -109,7 +109,7 @@ async fn a_standby_or_a_read_only_server_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_address_is_said() {
+async fn a_wrong_database_address_is_explained() {
     let server = Postgres::start();
     let connect = async |url: &str| {
         let refused = SqlStore::connect(&url.parse().unwrap(), None, None).await;
@@ -128,9 +128,9 @@ async fn what_is_wrong_with_the_address_is_said() {
 }
 
 #[tokio::test]
-async fn what_one_node_writes_rings_at_another() {
-    let stage = Stage::postgres();
-    let (a, b) = (stage.node("a").await, stage.node("b").await);
+async fn a_write_at_one_node_notifies_another() {
+    let fixture = Fixture::postgres();
+    let (a, b) = (fixture.node("a").await, fixture.node("b").await);
     let mut bell = b.bell();
     // The node listens as soon as it can, and gives no signal when it does.
     let rung = async {
@@ -154,25 +154,25 @@ async fn what_one_node_writes_rings_at_another() {
 /// The order on which fences rely: a node's entry is committed before it reads the head.
 #[tokio::test]
 async fn a_node_is_entered_and_that_is_committed_before_it_reads_the_head() {
-    let stage = Stage::alone();
-    let store = stage.node("a").await;
-    let mut operator = PgConnection::connect(&stage.url()).await.unwrap();
+    let fixture = Fixture::alone();
+    let store = fixture.node("a").await;
+    let mut operator = PgConnection::connect(&fixture.url()).await.unwrap();
     let mut holds = operator.begin().await.unwrap();
     let lock = sqlx::query("LOCK TABLE head IN ACCESS EXCLUSIVE MODE");
     lock.execute(&mut *holds).await.unwrap();
     let node = Node {
-        id: NodeId::new(START, &stage.random()),
+        id: NodeId::new(START, &fixture.random()),
         name: "here".to_owned(),
         beat: 1,
         applied: Cursor::START,
         bound: Duration::from_secs(2),
     };
     let attending = tokio::spawn(async move { store.attend(&node, 1).await });
-    let entered = || stage.ask("SELECT count(*) FROM node") == "1";
+    let entered = || fixture.ask("SELECT count(*) FROM node") == "1";
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM head%'";
     let mut seen = false;
     for _ in 0..300 {
-        seen = entered() && stage.ask(waits) == "1";
+        seen = entered() && fixture.ask(waits) == "1";
         if seen || attending.is_finished() {
             break;
         }

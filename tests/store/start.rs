@@ -1,6 +1,6 @@
 //! The schema of a database that is opened.
 
-use super::stage::Stage;
+use super::fixture::Fixture;
 use waxseal::revocation::log::RevocationLog;
 
 on_both_engines! {
@@ -9,35 +9,38 @@ on_both_engines! {
     a_database_is_opened_again_as_it_was
 }
 
-async fn a_schema_of_a_newer_version_is_refused(stage: Stage) {
-    drop(stage.node("a").await);
-    stage
+async fn a_schema_of_a_newer_version_is_refused(fixture: Fixture) {
+    drop(fixture.node("a").await);
+    fixture
         .sql("INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) SELECT 9999, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations WHERE version = 1;")
         .await;
-    for mark in [None, Some(stage.mark("a"))] {
-        let why = stage.open(mark).await.unwrap_err().to_string();
+    for mark in [None, Some(fixture.mark("a"))] {
+        let why = fixture.open(mark).await.unwrap_err().to_string();
         assert!(why.contains("9999"), "{why}");
     }
-    stage
+    fixture
         .sql("DELETE FROM _sqlx_migrations WHERE version = 9999;")
         .await;
-    stage.node("a").await;
+    fixture.node("a").await;
 }
 
-async fn a_schema_that_is_not_as_it_was_made_is_refused(stage: Stage) {
-    drop(stage.node("a").await);
-    stage
+async fn a_schema_that_is_not_as_it_was_made_is_refused(fixture: Fixture) {
+    drop(fixture.node("a").await);
+    fixture
         .sql("UPDATE _sqlx_migrations SET checksum = (SELECT hash FROM head) WHERE version = 1;")
         .await;
-    let why = stage.open(None).await.unwrap_err().to_string();
+    let why = fixture.open(None).await.unwrap_err().to_string();
     assert!(why.contains("migration 1"), "{why}");
 }
 
-async fn a_database_is_opened_again_as_it_was(stage: Stage) {
-    let a = stage.node("a").await;
-    stage.add_user(&a, "alice").await;
-    stage.begin(&a, "alice", super::stage::START).await.unwrap();
+async fn a_database_is_opened_again_as_it_was(fixture: Fixture) {
+    let a = fixture.node("a").await;
+    fixture.add_user(&a, "alice").await;
+    fixture
+        .begin(&a, "alice", super::fixture::START)
+        .await
+        .unwrap();
     let head = a.read(0, 0).await.unwrap().head;
     drop(a);
-    assert_eq!(stage.node("a").await.read(0, 0).await.unwrap().head, head);
+    assert_eq!(fixture.node("a").await.read(0, 0).await.unwrap().head, head);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr, SqliteConnection};
 
-use super::stage::Stage;
+use super::fixture::Fixture;
 
 /// The statements for PostgreSQL alone, because SQLite has no equivalent.
 const POSTGRES_ALONE: [&str; 20] = [
@@ -113,7 +113,7 @@ async fn each_can_be_prepared_where_it_is_used() {
     for name in POSTGRES_ALONE.iter().chain(&SQLITE_ALONE) {
         assert!(all.contains_key(*name), "{name} is not there any more");
     }
-    let (file, server) = (Stage::sqlite(), Stage::postgres());
+    let (file, server) = (Fixture::sqlite(), Fixture::postgres());
     drop((file.node("a").await, server.node("a").await));
     let mut sqlite = SqliteConnection::connect(&file.url()).await.unwrap();
     let mut postgres = PgConnection::connect(&server.url()).await.unwrap();

@@ -9,8 +9,8 @@ use waxseal::revocation::Reason;
 use waxseal::revocation::log::{Cursor, RevocationLog, Revoke};
 use waxseal::revocation::reading::Reading;
 
-use super::stage::START;
-use super::stage::{HOUR, Stage, read_from};
+use super::fixture::START;
+use super::fixture::{Fixture, HOUR, read_from};
 
 on_both_engines! {
     two_writers_make_one_log_in_the_order_of_their_commits
@@ -19,10 +19,10 @@ on_both_engines! {
 const WRITERS: usize = 25;
 const EACH: usize = 20;
 
-async fn two_writers_make_one_log_in_the_order_of_their_commits(stage: Stage) {
-    let nodes = [stage.node("a").await, stage.node("b").await].map(Arc::new);
+async fn two_writers_make_one_log_in_the_order_of_their_commits(fixture: Fixture) {
+    let nodes = [fixture.node("a").await, fixture.node("b").await].map(Arc::new);
     // A reader that polls: each page continues exactly where the previous one ended, whatever is committed meanwhile.
-    let (third, done) = (stage.look().await, Arc::new(AtomicBool::new(false)));
+    let (third, done) = (fixture.look().await, Arc::new(AtomicBool::new(false)));
     let polling = tokio::spawn({
         let done = Arc::clone(&done);
         async move {
@@ -47,7 +47,7 @@ async fn two_writers_make_one_log_in_the_order_of_their_commits(stage: Stage) {
     for node in &nodes {
         for _ in 0..WRITERS {
             let node = Arc::clone(node);
-            let lineages: Vec<_> = (0..EACH).map(|_| stage.lineage(START)).collect();
+            let lineages: Vec<_> = (0..EACH).map(|_| fixture.lineage(START)).collect();
             writing.spawn(async move {
                 let mut seqs = Vec::new();
                 for lineage in lineages {

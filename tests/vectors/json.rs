@@ -169,12 +169,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn what_is_nearly_json_is_read_alike(json in nearly_json()) {
+    fn near_json_gets_the_verdict_of_serde(json in nearly_json()) {
         prop_assert_eq!(ours(json.as_bytes()), theirs(json.as_bytes()), "{}", json);
     }
 
     #[test]
-    fn json_with_another_byte_in_it_is_read_alike(
+    fn json_with_one_changed_byte_gets_the_verdict_of_serde(
         json in nearly_json(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
     ) {
         let mut json = json.into_bytes();
@@ -186,7 +186,7 @@ proptest! {
 
 /// The generated texts are valid JSON often enough for a meaningful comparison.
 #[test]
-fn both_verdicts_are_met() {
+fn near_json_is_accepted_and_refused_often_enough() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut good = 0;

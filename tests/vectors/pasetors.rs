@@ -139,14 +139,14 @@ proptest! {
 }
 
 #[test]
-fn what_waxseal_refuses_and_pasetors_does_not() {
+fn waxseal_refuses_some_tokens_that_pasetors_accepts() {
     let keys = Keys::new(&[7; 32]);
     let token = sign_message(b"{}", b"", b"", &keys.ours).unwrap();
     assert!(ours(&keys, &token, b"").is_some());
     let dotted = format!("{token}.");
     assert!(
         theirs(&keys, &dotted, b"").is_some(),
-        "else this is no difference"
+        "otherwise the two do not differ"
     );
     assert_eq!(ours(&keys, &dotted, b""), None);
 

@@ -98,7 +98,10 @@ fn every_compact_jws_gets_its_verdict() {
             }
             let on_purpose = STRICTER.iter().find(|(refused, _)| *refused == number);
             if let Some((_, why)) = on_purpose {
-                assert!(marked_valid(case), "{number} is no quirk any more: {why}");
+                assert!(
+                    marked_valid(case),
+                    "{number} is not a quirk any more: {why}"
+                );
                 stricter += 1;
             }
             let Ok(key) = &key else {
@@ -137,7 +140,7 @@ fn every_compact_jws_gets_its_verdict() {
 }
 
 #[test]
-fn the_quirks_are_what_they_are_said_to_be() {
+fn the_listed_quirks_of_the_vectors_are_still_true() {
     let Some(file) = file("json_web_signature_test.json") else {
         return;
     };

@@ -92,7 +92,7 @@ export function readSession(body, token) {
   const { id } = Object(body);
   const [now = NaN, created = NaN, idle = NaN, renew = NaN, end = NaN] =
     ['now', 'created_at', 'idle_expires_at', 'renew_at', 'expires_at'].map((key) => Date.parse(Object(body)[key]));
-  if (!SESSION_ID.test(id) || !Number.isFinite(now + created + idle + renew + end)) throw new TypeError('This is no answer of Waxseal.');
+  if (!SESSION_ID.test(id) || !Number.isFinite(now + created + idle + renew + end)) throw new TypeError('The response is not one of Waxseal.');
   // The second half of the idle time is a reserve for delayed renewals. At the absolute end, no renewal helps.
   const renewFrom = idle < end ? Math.min(renew, (now + idle) / 2) : renew;
   return { now, state: { id, created, idle, renew, end, token, renewFrom } };

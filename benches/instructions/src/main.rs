@@ -94,7 +94,7 @@ impl World {
         let token = token::sign(&claims, &key).unwrap();
         remembering.verify(&token).unwrap();
         Self {
-            plain: remembering.with_memo(0),
+            plain: remembering.with_token_cache(0),
             remembering,
             key,
             claims,

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_too_many_keys_those_that_used_up_the_least_are_dropped() {
+    fn the_least_used_keys_are_evicted_first() {
         let minute = Duration::from_secs(60);
         let limit = Gcra::new(Rate::new(2, minute).unwrap());
         let now = Duration::from_secs(1000);

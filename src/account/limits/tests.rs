@@ -50,7 +50,7 @@ async fn succeed(
 }
 
 #[tokio::test]
-async fn an_address_is_limited_whichever_accounts_it_tries() {
+async fn an_address_is_limited_across_accounts() {
     let (limits, clock) = limits();
     let (mine, other) = (at("203.0.113.7"), at("203.0.113.8"));
     for n in 0..20 {
@@ -68,7 +68,7 @@ async fn an_address_is_limited_whichever_accounts_it_tries() {
 }
 
 #[tokio::test]
-async fn of_ipv6_a_subscriber_has_a_whole_64() {
+async fn an_ipv6_subscriber_is_a_64_prefix() {
     let (limits, _) = limits();
     for n in 0..20 {
         let address = at(&format!("2001:db8:1:2::{n:x}"));
@@ -108,7 +108,7 @@ async fn attempts_that_succeed_or_are_not_made_do_not_count() {
 
 /// Whether an attempt fails is known only later, so all of them are counted first.
 #[tokio::test]
-async fn of_many_attempts_at_the_same_time_no_more_are_made_than_may_fail() {
+async fn concurrent_attempts_are_limited_to_those_that_may_fail() {
     let (limits, _) = limits();
     let home = at("198.51.100.1");
     succeed(&limits, ALICE, home).await.unwrap();
@@ -156,7 +156,7 @@ async fn two_hundred_guesses_take_more_than_a_day_and_the_owner_is_let_in_all_al
 }
 
 #[tokio::test]
-async fn a_neighbour_behind_the_same_address_shuts_nobody_out_who_is_known_there() {
+async fn failures_of_a_neighbour_do_not_block_users_known_at_the_address() {
     let (limits, clock) = limits();
     let office = at("198.51.100.1");
     succeed(&limits, ALICE, office).await.unwrap();
@@ -176,7 +176,7 @@ async fn a_neighbour_behind_the_same_address_shuts_nobody_out_who_is_known_there
 }
 
 #[tokio::test]
-async fn who_holds_a_session_has_a_limit_that_no_login_uses_up() {
+async fn a_session_has_a_limit_that_logins_do_not_use() {
     let (limits, clock) = limits();
     let user = UserId::new(clock.now(), &crate::random::SeededRandom::new(1));
     for n in 0..10 {
@@ -196,7 +196,7 @@ async fn who_holds_a_session_has_a_limit_that_no_login_uses_up() {
 }
 
 #[tokio::test]
-async fn what_is_over_is_forgotten_and_what_is_not_is_kept() {
+async fn expired_counters_are_dropped_and_active_ones_are_kept() {
     let (limits, clock) = limits();
     let home = at("198.51.100.1");
     succeed(&limits, ALICE, home).await.unwrap();
@@ -220,7 +220,7 @@ async fn what_is_over_is_forgotten_and_what_is_not_is_kept() {
 }
 
 #[test]
-fn a_rate_that_cannot_be_kept_is_none() {
+fn an_uncountable_rate_is_refused() {
     assert!(Rate::new(0, Duration::from_secs(1)).is_none());
     assert!(Rate::new(1, Duration::ZERO).is_none());
     assert!(Rate::new(u32::MAX, Duration::from_nanos(1)).is_none());

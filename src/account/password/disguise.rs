@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_around_words_is_told_from_what_is_chosen_at_random() {
+    fn padding_around_words_is_told_from_random_characters() {
         for trivial in [
             "",
             "1",

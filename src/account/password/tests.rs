@@ -18,7 +18,7 @@ fn password(text: &str) -> Password {
 }
 
 #[tokio::test]
-async fn what_is_hashed_is_one_form_of_a_password_and_else_the_letters() {
+async fn equivalent_forms_of_a_password_match_and_different_ones_do_not() {
     let hasher = hasher(64);
     // Composed, decomposed and with another space. Then different passwords: with a NUL, with a trailing space, with
     // fullwidth and with upper-case letters.
@@ -104,7 +104,7 @@ async fn parameters_are_upgraded_and_never_downgraded() {
 }
 
 #[tokio::test]
-async fn nobody_has_no_password() {
+async fn the_empty_password_of_an_unknown_user_is_wrong() {
     let hasher = hasher(64);
     assert!(matches!(
         hasher.check(password(""), None).await,

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_that_panics_costs_nobody_else_a_thread() {
+    async fn a_panicking_job_costs_no_thread() {
         let workers = Workers::start(1).unwrap();
         for number in 0..3 {
             let broken: Option<u32> = workers.run(|| panic!("a job")).await;

@@ -3,6 +3,7 @@
 
 pub mod database;
 mod issuer;
+mod old_names;
 mod refusal;
 mod timeouts;
 mod tls;
@@ -27,6 +28,7 @@ use waxseal::key::{Algorithm, Format};
 use crate::cli::{Flags, duration};
 use crate::failure::Failure;
 use database::Takes;
+use old_names::{OldNames, Written};
 use refusal::{FILE, bad};
 use timeouts::WrittenTimeouts;
 pub use tls::TlsFiles;
@@ -41,13 +43,15 @@ pub struct Config {
     /// Whether the issuer was set. Otherwise it is derived from the address to listen on.
     issuer_is_set: bool,
     /// How long the service announces its stop before it stops.
-    pub stop_notice: Duration,
+    pub shutdown_delay: Duration,
     /// Whether to connect to a database on another machine without checking its certificate.
     pub takes: Takes,
     /// How many connections may be open at once; `None` if that is not set.
     pub max_connections: Option<usize>,
     /// The user whom a start without users adds; `None` adds nobody.
     pub first_user: Option<Username>,
+    /// The old names that settings were set under.
+    pub old_names: OldNames,
     pub settings: Settings,
 }
 
@@ -87,10 +91,12 @@ struct File {
     max_staleness: Option<String>,
     logout: Option<String>,
     lease: Option<String>,
-    stop_notice: Option<String>,
-    memo: Option<String>,
+    shutdown_delay: Option<String>,
+    token_cache: Option<String>,
     max_connections: Option<String>,
     first_user: Option<String>,
+    stop_notice: Option<String>,
+    memo: Option<String>,
 }
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -246,14 +252,22 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         let wanted = "a duration that is not longer than max_staleness";
         return Err(bad("lease", &format!("{lease:?}"), wanted));
     }
-    let stop_notice = match pick(&flags.stop_notice, file.stop_notice) {
-        None => Duration::ZERO,
-        Some(text) => duration(&text)
-            .ok()
-            .filter(|time| time.as_secs() <= 3600)
-            .ok_or_else(|| bad("stop_notice", &text, "a duration from 0s to 1h"))?,
+    let written = |key, flag, file| Written {
+        key,
+        text: pick(flag, file),
     };
-    let memo = values::memo(pick(&flags.memo, file.memo), default.memo)?;
+    let mut old_names = OldNames::default();
+    let shutdown_delay = values::shutdown_delay(old_names.pick(
+        written("shutdown_delay", &flags.shutdown_delay, file.shutdown_delay),
+        written("stop_notice", &flags.stop_notice, file.stop_notice),
+    )?)?;
+    let token_cache = values::token_cache(
+        old_names.pick(
+            written("token_cache", &flags.token_cache, file.token_cache),
+            written("memo", &flags.memo, file.memo),
+        )?,
+        default.token_cache,
+    )?;
     let max_connections = match pick(&flags.max_connections, file.max_connections) {
         None => None,
         Some(text) => Some(
@@ -291,7 +305,7 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         database,
         logout,
         lease,
-        memo,
+        token_cache,
     };
     if settings.audience.is_empty() {
         return Err(bad(
@@ -310,10 +324,11 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         metrics_listen,
         tls,
         issuer_is_set,
-        stop_notice,
+        shutdown_delay,
         takes,
         max_connections,
         first_user,
+        old_names,
         settings,
     })
 }
@@ -449,10 +464,12 @@ mod tests {
             "max_staleness",
             "logout",
             "lease",
-            "stop_notice",
-            "memo",
+            "shutdown_delay",
+            "token_cache",
             "max_connections",
             "first_user",
+            "stop_notice",
+            "memo",
         ];
         for key in keys {
             let argument = command

@@ -115,7 +115,7 @@ impl EndedReport {
     fn add(&mut self, fenced: &Fenced, names: &HashMap<NodeId, String>) {
         let named = |id: &NodeId| names.get(id).map_or("?", String::as_str);
         let node = |id: &NodeId| {
-            let acknowledged = !fenced.outlasted.contains(id);
+            let acknowledged = !fenced.expired_leases.contains(id);
             json!({ "id": id.to_string(), "name": named(id), "acknowledged": acknowledged })
         };
         let waited_for: Vec<_> = fenced.waited_for.iter().map(node).collect();
@@ -123,7 +123,7 @@ impl EndedReport {
         if fenced.waited_for.is_empty() {
             return;
         }
-        let how = |id: &NodeId| match fenced.outlasted.contains(id) {
+        let how = |id: &NodeId| match fenced.expired_leases.contains(id) {
             true => ", which did not answer and refuses every token until it does",
             false => "",
         };
@@ -174,7 +174,7 @@ impl EndedReport {
         watched.await.map_err(|cause| self.not_known(&cause))?;
         let last = explanation.last_use().unwrap_or(committed.uptime);
         // With SQLite a server is in the register only if its own logouts are fenced.
-        let has = |known: &NodeReport| known.standing == NodeState::Has;
+        let has = |known: &NodeReport| known.standing == NodeState::Applied;
         let on_file = matches!(settings.database, Database::Sqlite);
         let alone = on_file && !explanation.nodes().any(has);
         let last = if alone {
@@ -211,14 +211,14 @@ fn line(known: &NodeReport, committed: Instant) -> String {
     let NodeReport { id, name, .. } = known;
     let when = committed.wall_at(known.refuses_from);
     match known.standing {
-        NodeState::Has => format!("{name} {id}: applied"),
-        NodeState::NotYet => format!(
+        NodeState::Applied => format!("{name} {id}: applied"),
+        NodeState::Pending => format!(
             "{name} {id}: pending; refuses every token from {when} unless it has applied the revocation"
         ),
-        NodeState::RanOut => format!(
+        NodeState::Expired => format!(
             "{name} {id}: lease expired; refuses every token from {when} until it has applied the revocation"
         ),
-        NodeState::Gone => {
+        NodeState::Departed => {
             format!("{name} {id}: departed; left the register or was removed, and no longer serves")
         }
     }

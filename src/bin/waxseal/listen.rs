@@ -11,10 +11,10 @@ use tokio::net::TcpSocket;
 
 use crate::connections::{Connections, Gate, Peer};
 use crate::failure::Failure;
-use crate::patience::Patience;
+use crate::patience::IdleTimeoutAcceptor;
 
 /// How long an HTTP/2 client may be silent before the server sends a PING. A PING counts as activity of the connection,
-/// so this is shorter than the limit in [`Patience`].
+/// so this is shorter than the limit in [`IdleTimeoutAcceptor`].
 const PING: Duration = Duration::from_secs(10);
 
 /// The maximum size of a request's head in HTTP/1.1, in bytes. A longer head gets 431 (RFC 6585, section 5).
@@ -97,11 +97,11 @@ pub fn server(
     listener: TcpListener,
     handle: Handle<Peer>,
     connections: Arc<Connections>,
-) -> Result<Server<Peer, Patience>, Failure> {
+) -> Result<Server<Peer, IdleTimeoutAcceptor>, Failure> {
     let gate = Gate::new(listener, connections).map_err(Failure::refused)?;
     let mut server = Server::<Peer>::from_listener(gate)
         .handle(handle)
-        .acceptor(Patience);
+        .acceptor(IdleTimeoutAcceptor);
     let http = server.http_builder();
     http.http1().max_buf_size(MAX_HEAD);
     http.http2()

@@ -39,12 +39,12 @@ const MOST: Duration = TICK.saturating_mul(TICKS);
 /// last answer, and as long again after a request began to arrive. A request that is being answered has a limit of its
 /// own.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience;
+pub struct IdleTimeoutAcceptor;
 
-impl<S> Accept<Admitted, S> for Patience {
-    type Stream = Watched<TcpStream>;
-    type Service = Noting<S>;
-    type Future = Ready<io::Result<(Watched<TcpStream>, Noting<S>)>>;
+impl<S> Accept<Admitted, S> for IdleTimeoutAcceptor {
+    type Stream = TimedStream<TcpStream>;
+    type Service = RequestTracker<S>;
+    type Future = Ready<io::Result<(TimedStream<TcpStream>, RequestTracker<S>)>>;
 
     fn accept(&self, Admitted { stream, place }: Admitted, service: S) -> Self::Future {
         // Otherwise an answer waits until the client has acknowledged the one before (RFC 9293, section 3.7.4). Linux
@@ -52,12 +52,15 @@ impl<S> Accept<Admitted, S> for Patience {
         if let Err(cause) = stream.set_nodelay(true) {
             return ready(Err(cause));
         }
-        let turn = Arc::<Activity>::default();
-        let service = Noting {
+        let activity = Arc::<Activity>::default();
+        let service = RequestTracker {
             service,
-            turn: Arc::clone(&turn),
+            activity: Arc::clone(&activity),
         };
-        ready(Ok((Watched::new(stream, turn, Some(place)), service)))
+        ready(Ok((
+            TimedStream::new(stream, activity, Some(place)),
+            service,
+        )))
     }
 }
 
@@ -73,14 +76,14 @@ struct Activity {
 }
 
 impl Activity {
-    fn goes_on(&self) {
+    fn reset(&self) {
         self.ticks.store(0, Ordering::Relaxed);
     }
 
     /// Counts a tick. Returns whether the client's time is over.
     fn tick(&self) -> bool {
         if self.in_flight.load(Ordering::Relaxed) > 0 {
-            self.goes_on();
+            self.reset();
             return false;
         }
         self.ticks.fetch_add(1, Ordering::Relaxed) + 1 >= TICKS
@@ -92,25 +95,25 @@ impl Activity {
 struct InFlight(Arc<Activity>);
 
 impl InFlight {
-    fn new(turn: &Arc<Activity>) -> Self {
-        turn.asked.store(true, Ordering::Relaxed);
-        turn.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(turn))
+    fn new(activity: &Arc<Activity>) -> Self {
+        activity.asked.store(true, Ordering::Relaxed);
+        activity.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.goes_on();
+        self.0.reset();
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// A connection that fails with a timeout when its client is silent for too long.
 #[derive(Debug)]
-pub struct Watched<I> {
+pub struct TimedStream<I> {
     stream: I,
-    turn: Arc<Activity>,
+    activity: Arc<Activity>,
     /// Whether a part of a request has arrived that is not answered yet.
     began: bool,
     ticks: Interval,
@@ -118,15 +121,15 @@ pub struct Watched<I> {
     _place: Option<AdmittedConnection>,
 }
 
-impl<I> Watched<I> {
-    fn new(stream: I, turn: Arc<Activity>, place: Option<AdmittedConnection>) -> Self {
+impl<I> TimedStream<I> {
+    fn new(stream: I, activity: Arc<Activity>, place: Option<AdmittedConnection>) -> Self {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick of an interval is immediate.
         ticks.reset();
         Self {
             stream,
-            turn,
+            activity,
             began: false,
             ticks,
             _place: place,
@@ -136,8 +139,8 @@ impl<I> Watched<I> {
     fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         loop {
             ready_or_pending!(self.ticks.poll_tick(context));
-            if self.turn.tick() {
-                tracing::debug!("a client was not waited for any longer");
+            if self.activity.tick() {
+                tracing::debug!("a silent client was disconnected");
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
         }
@@ -150,8 +153,8 @@ impl<I> Watched<I> {
     ) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(written) => {
-                if self.turn.asked.load(Ordering::Relaxed) {
-                    self.turn.goes_on();
+                if self.activity.asked.load(Ordering::Relaxed) {
+                    self.activity.reset();
                     self.began = false;
                 }
                 Poll::Ready(written)
@@ -161,7 +164,7 @@ impl<I> Watched<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for TimedStream<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -172,7 +175,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
                 // More bytes of the same request do not count as activity: they could go on forever.
                 if !self.began {
                     self.began = true;
-                    self.turn.goes_on();
+                    self.activity.reset();
                 }
                 Poll::Ready(read)
             }
@@ -181,7 +184,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for TimedStream<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -230,12 +233,12 @@ fn gather(slices: &[io::IoSlice<'_>], piece: &mut [u8; SMALL]) -> Option<usize> 
 
 /// The service that answers a connection's requests. It counts those in flight.
 #[derive(Clone, Debug)]
-pub struct Noting<S> {
+pub struct RequestTracker<S> {
     service: S,
-    turn: Arc<Activity>,
+    activity: Arc<Activity>,
 }
 
-impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Noting<S> {
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for RequestTracker<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = Answering<S::Future>;
@@ -246,7 +249,7 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Noting<S> {
 
     /// Counts the request as in flight. Its head has arrived, so from now on the client waits for the server.
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let in_flight = InFlight::new(&self.turn);
+        let in_flight = InFlight::new(&self.activity);
         Answering {
             answer: self.service.call(request),
             in_flight,
@@ -281,10 +284,14 @@ mod tests {
     use super::*;
     use crate::connections::{ConnectionMetrics, Connections};
 
-    fn connection(buffer: usize) -> (DuplexStream, Watched<DuplexStream>, Arc<Activity>) {
+    fn connection(buffer: usize) -> (DuplexStream, TimedStream<DuplexStream>, Arc<Activity>) {
         let (client, server) = duplex(buffer);
-        let turn = Arc::<Activity>::default();
-        (client, Watched::new(server, Arc::clone(&turn), None), turn)
+        let activity = Arc::<Activity>::default();
+        (
+            client,
+            TimedStream::new(server, Arc::clone(&activity), None),
+            activity,
+        )
     }
 
     async fn is_given_up<T: std::fmt::Debug>(what: impl Future<Output = io::Result<T>>) -> bool {
@@ -295,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_in_parts_arrives_in_order_however_much_is_taken() {
+    async fn vectored_writes_arrive_in_order_after_partial_writes() {
         let bytes: Vec<u8> = (0..=255).cycle().take(SMALL + 1).collect();
         for length in [0, 1, SMALL - 1, SMALL, SMALL + 1] {
             for [first, second] in [[0, 0], [0, length], [length / 3, length / 2]] {
@@ -322,7 +329,7 @@ mod tests {
         let (stream, peer) = accepted.unwrap();
         let place = Connections::new(1, &[], ConnectionMetrics::default()).admit(peer.ip());
         let place = place.unwrap();
-        let (watched, _) = Patience
+        let (watched, _) = IdleTimeoutAcceptor
             .accept(Admitted { stream, place }, ())
             .await
             .unwrap();
@@ -330,13 +337,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_sends_nothing_is_not_waited_for_any_longer() {
+    async fn a_silent_client_times_out() {
         let (_client, mut server, _) = connection(64);
         assert!(is_given_up(server.read_u8()).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nor_is_who_sends_a_request_byte_by_byte() {
+    async fn a_client_that_sends_a_request_byte_by_byte_times_out() {
         let (mut client, mut server, _) = connection(64);
         let sends = async move {
             for _ in 0..1000 {
@@ -352,10 +359,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_just_begun_has_all_of_the_time() {
-        let (mut client, mut server, turn) = connection(64);
+    async fn a_new_request_has_the_whole_timeout() {
+        let (mut client, mut server, activity) = connection(64);
         for _ in 0..5 {
-            drop(InFlight::new(&turn));
+            drop(InFlight::new(&activity));
             // The client is silent for almost too long, and then sends two halves of a request that are as far apart.
             let halves = async {
                 sleep(Duration::from_secs(11)).await;
@@ -372,11 +379,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_given_up_while_an_answer_is_made() {
-        let (mut client, mut server, turn) = connection(64);
+    async fn a_client_does_not_time_out_while_its_answer_is_made() {
+        let (mut client, mut server, activity) = connection(64);
         client.write_u8(1).await.unwrap();
         server.read_u8().await.unwrap();
-        let (answer, other) = (InFlight::new(&turn), InFlight::new(&turn));
+        let (answer, other) = (InFlight::new(&activity), InFlight::new(&activity));
         // hyper continues to read, to detect that the client has gone, and may write before the answer is ready.
         server.write_u8(1).await.unwrap();
         assert!(timeout(MOST * 10, server.read_u8()).await.is_err());
@@ -388,7 +395,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_written_is_no_answer_to_who_asked_nothing() {
+    async fn writes_before_a_request_do_not_extend_the_timeout() {
         let (mut client, mut server, _) = connection(64);
         let speaks = async {
             loop {
@@ -410,9 +417,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_no_answer_is_not_waited_for_and_who_takes_a_long_one_is() {
-        let (mut client, mut server, turn) = connection(64);
-        drop(InFlight::new(&turn));
+    async fn a_client_that_reads_nothing_times_out_and_a_slow_reader_does_not() {
+        let (mut client, mut server, activity) = connection(64);
+        drop(InFlight::new(&activity));
         let takes = async {
             for _ in 0..100 {
                 sleep(Duration::from_secs(3)).await;

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_of_a_line_is_bounded_and_what_is_compared_is_all_of_it() {
+    fn a_stored_line_is_truncated_and_its_hash_covers_all_of_it() {
         let mut hashes = Vec::new();
         for end in ["1", "2"] {
             let (mut text, mut hash) = (String::new(), DefaultHasher::new());

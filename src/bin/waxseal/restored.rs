@@ -36,7 +36,7 @@ pub async fn run(config: &Config, output: Output) -> Result<(), Failure> {
             )));
         }
     };
-    let restored = embedded::restored(&config.settings).await;
+    let restored = embedded::recover_from_restore(&config.settings).await;
     let Some(restored) = restored.map_err(Failure::refused)? else {
         return Err(Failure::refused(
             "the revocation log continues from the mark: no older copy was put back, and nothing was changed. To end every session anyway: waxseal revoke all",

@@ -38,6 +38,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
 
+    config.old_names.warn();
     config.check_issuer()?;
     if config.loses_cookies() {
         tracing::warn!(
@@ -93,14 +94,14 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let serving = match tls {
         None => Either::Left(server.serve(app)),
         Some(tls) => {
-            let server = server.map(|patience| tls.acceptor(patience));
+            let server = server.map(|acceptor| tls.acceptor(acceptor));
             tls.follow();
             Either::Right(server.serve(app))
         }
     };
     let stop = async {
         let notice = tokio::select! {
-            _ = terminate.recv() => config.stop_notice,
+            _ = terminate.recv() => config.shutdown_delay,
             _ = interrupt.recv() => Duration::ZERO,
         };
         waxseal.close_streams();

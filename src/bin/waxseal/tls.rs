@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_once_and_not_at_the_first_sight() {
+    fn a_refused_certificate_is_logged_once_and_after_a_second_look() {
         let mut refusals = Refusals::default();
         let mut news = |why| refusals.is_news(why);
         assert_eq!([news("a"), news("a"), news("a")], [false, true, false]);

@@ -139,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_word_is_not_believed() {
+    fn forwarded_addresses_of_strangers_are_ignored() {
         assert_eq!(client("203.0.113.7", &["198.51.100.1"]), "203.0.113.7");
         assert_eq!(client("203.0.113.7", &["10.0.0.1"]), "203.0.113.7");
         assert_eq!(client("203.0.113.7", &[]), "203.0.113.7");
     }
 
     #[test]
-    fn a_proxys_word_is_believed_as_far_as_proxies_go() {
+    fn forwarded_addresses_count_as_far_as_trusted_proxies_go() {
         assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         // The client itself sent the first entry.
         assert_eq!(
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_ends_the_walk() {
+    fn a_malformed_address_ends_the_walk() {
         for odd in [
             "unknown",
             "",

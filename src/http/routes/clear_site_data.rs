@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_what_is_cleared_and_anything_else_is_refused() {
+    fn listed_kinds_become_the_header_and_others_are_refused() {
         for (text, header) in [
             ("none", None),
             ("cache", Some(r#""cache""#)),

@@ -50,7 +50,7 @@ pub(super) async fn readyz(
     }
     let keys = match (verifier.keys_are_current(), issuer.can_sign()) {
         (false, _) => "broken",
-        (true, false) => "none_signs",
+        (true, false) => "no_signing_key",
         (true, true) => "current",
     };
     Ok(Json(Details {

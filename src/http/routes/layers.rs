@@ -141,9 +141,11 @@ struct EdgeRules {
 
 /// The layer around every resource, see the module.
 #[derive(Clone)]
-pub(super) struct Around(Arc<EdgeRules>);
+pub(super) struct EdgeLayer {
+    rules: Arc<EdgeRules>,
+}
 
-impl Around {
+impl EdgeLayer {
     pub(super) fn new(
         origins: &Origins,
         hsts: Option<HeaderValue>,
@@ -163,37 +165,40 @@ impl Around {
         hsts: Option<HeaderValue>,
         random: &Arc<dyn Random>,
     ) -> Self {
-        Self(Arc::new(EdgeRules {
+        let rules = EdgeRules {
             cors,
             public,
             hsts,
             durations: RouteDurations::default(),
             ids: RequestIds::new(Arc::clone(random)),
-        }))
+        };
+        Self {
+            rules: Arc::new(rules),
+        }
     }
 }
 
-impl<S> Layer<S> for Around {
-    type Service = AroundService<S>;
+impl<S> Layer<S> for EdgeLayer {
+    type Service = EdgeService<S>;
 
-    fn layer(&self, inner: S) -> AroundService<S> {
-        AroundService {
+    fn layer(&self, inner: S) -> EdgeService<S> {
+        EdgeService {
             inner,
-            rules: Arc::clone(&self.0),
+            rules: Arc::clone(&self.rules),
         }
     }
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-/// The service that [`Around`] returns.
+/// The service that [`EdgeLayer`] returns.
 #[derive(Clone)]
-pub(super) struct AroundService<S> {
+pub(super) struct EdgeService<S> {
     inner: S,
     rules: Arc<EdgeRules>,
 }
 
-impl<S> Service<Request> for AroundService<S>
+impl<S> Service<Request> for EdgeService<S>
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -224,19 +229,23 @@ where
         let asks_cors =
             request.method() == Method::OPTIONS || request.headers().contains_key(ORIGIN);
         let answer = if asks_cors {
-            let within = Within(self.inner.clone());
-            Either::Left(rules.cors.layer(within).call(request).boxed())
+            let limited = LimitedService {
+                inner: self.inner.clone(),
+            };
+            Either::Left(rules.cors.layer(limited).call(request).boxed())
         } else {
-            Either::Right(within(&mut self.inner, request).map(move |mut response| {
-                if public {
-                    // A cache may give this answer to a page of another origin.
-                    let headers = response.headers_mut();
-                    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-                } else {
-                    response.headers_mut().append(VARY, CORS_VARY);
-                }
-                Ok(response)
-            }))
+            Either::Right(
+                call_with_limits(&mut self.inner, request).map(move |mut response| {
+                    if public {
+                        // A cache may give this answer to a page of another origin.
+                        let headers = response.headers_mut();
+                        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+                    } else {
+                        response.headers_mut().append(VARY, CORS_VARY);
+                    }
+                    Ok(response)
+                }),
+            )
         };
         let answer = answer.map_ok(move |mut response| {
             complete(response.headers_mut(), id, rules.hsts.as_ref());
@@ -291,7 +300,8 @@ fn complete(headers: &mut HeaderMap, id: HeaderValue, hsts: Option<&HeaderValue>
 
 /// Returns the answer to a request that does not reach a resource, in the format that the path's callers expect.
 pub(super) fn refused(problem: Problem, path: &str) -> Response {
-    let mut response = in_shape(problem.into_response(), path.starts_with(paths::OAUTH));
+    let mut response =
+        normalize_error_body(problem.into_response(), path.starts_with(paths::OAUTH));
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(value);
     }
@@ -306,11 +316,13 @@ fn never_a_preflight<B>(request: &mut Request<B>) {
     }
 }
 
-/// The service within the CORS layer.
+/// The service below the CORS layer: the resource with its limits.
 #[derive(Clone)]
-struct Within<S>(S);
+struct LimitedService<S> {
+    inner: S,
+}
 
-impl<S> Service<Request> for Within<S>
+impl<S> Service<Request> for LimitedService<S>
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -320,17 +332,20 @@ where
     type Future = Answer;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(context)
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request) -> Answer {
-        Box::pin(within(&mut self.0, request).map(Ok))
+        Box::pin(call_with_limits(&mut self.inner, request).map(Ok))
     }
 }
 
 /// Calls the resource with the limits of time and size. Returns its answer, or a refusal in the format that its callers
 /// expect.
-fn within<S>(resource: &mut S, request: Request) -> impl Future<Output = Response> + Send + use<S>
+fn call_with_limits<S>(
+    resource: &mut S,
+    request: Request,
+) -> impl Future<Output = Response> + Send + use<S>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
     S::Future: Send,
@@ -345,11 +360,13 @@ where
         Ok(Err(panic)) => Either::Left(ready(Ok(Err(panic)))),
         Ok(Ok(answer)) => Either::Right(timeout(TIMEOUT, answer)),
     };
-    answer.map(move |answer| in_shape(whatever(answer), oauth))
+    answer.map(move |answer| normalize_error_body(flatten_outcome(answer), oauth))
 }
 
 /// Returns the answer, or 500 after a panic and 503 after a timeout.
-fn whatever(answer: Result<thread::Result<Result<Response, Infallible>>, Elapsed>) -> Response {
+fn flatten_outcome(
+    answer: Result<thread::Result<Result<Response, Infallible>>, Elapsed>,
+) -> Response {
     match answer {
         Ok(Ok(Ok(response))) => response,
         Ok(Ok(Err(never))) => match never {},
@@ -382,7 +399,7 @@ fn panicked(_: &(dyn Any + Send + 'static)) -> Response {
 
 /// Converts a refusal of the router or of a layer, which is plain text or empty, to a problem, or to an OAuth error
 /// below `/oauth/`.
-fn in_shape(response: Response, oauth: bool) -> Response {
+fn normalize_error_body(response: Response, oauth: bool) -> Response {
     let status = response.status();
     let refusal = status.is_client_error() || status.is_server_error();
     let content_type = response.headers().get(CONTENT_TYPE);

@@ -54,7 +54,7 @@ impl Feed {
         let audience = state.verifier.policy().feed_audience();
         Self {
             issuer: Arc::clone(&state.issuer),
-            verifier: Arc::new(state.verifier.also_for(audience)),
+            verifier: Arc::new(state.verifier.with_additional_audience(audience)),
             doorbell: state.doorbell.clone(),
             quotas: Arc::clone(&state.quotas),
         }

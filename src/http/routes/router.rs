@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::HeaderValue;
 use axum::routing::{delete, get, post};
 
-use super::layers::Around;
+use super::layers::EdgeLayer;
 use super::revocations::Feed;
 use super::state::{AppState, Services};
 use super::{
@@ -22,12 +22,12 @@ pub fn router(services: Services) -> Router {
     let state = AppState::new(services);
     let cookies = &state.cookies;
     // Perf: one layer instead of several, because each separate layer clones and boxes a request anew.
-    let around = Around::new(cookies.origins(), state.hsts.clone(), &state.random);
+    let edge = EdgeLayer::new(cookies.origins(), state.hsts.clone(), &state.random);
     // A proxy reads the answer, and reads it faster with fewer headers.
-    let around_verify = Around::new(cookies.origins(), None, &state.random);
+    let edge_of_verify = EdgeLayer::new(cookies.origins(), None, &state.random);
     let feed = Router::new()
         .route("/revocations", get(revocations::revocations))
-        .layer(around.clone())
+        .layer(edge.clone())
         .with_state(Feed::of(&state));
     let public = well_known::router().merge(oauth::metadata_router());
     Router::new()
@@ -40,10 +40,10 @@ pub fn router(services: Services) -> Router {
         .route("/sessions/{id}", delete(sessions::end))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
-        .layer((around.clone(), cookies.clone()))
-        .merge(verify::router().layer((around_verify, cookies.if_passed_on())))
-        .merge(oauth::router().layer(around))
-        .merge(public.layer(Around::public(state.hsts.clone(), &state.random)))
+        .layer((edge.clone(), cookies.clone()))
+        .merge(verify::router().layer((edge_of_verify, cookies.if_passed_on())))
+        .merge(oauth::router().layer(edge))
+        .merge(public.layer(EdgeLayer::public(state.hsts.clone(), &state.random)))
         .with_state(state)
         .merge(feed)
 }
@@ -56,6 +56,6 @@ pub fn pages(
     hsts: Option<HeaderValue>,
     random: &Arc<dyn Random>,
 ) -> Router {
-    let around = Around::new(&Origins::default(), hsts, random);
-    page_files::router(cookies.origins()).layer((around, cookies.clone()))
+    let edge = EdgeLayer::new(&Origins::default(), hsts, random);
+    page_files::router(cookies.origins()).layer((edge, cookies.clone()))
 }

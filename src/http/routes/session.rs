@@ -84,7 +84,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_here_is_what_serde_writes(
+        fn the_json_equals_that_of_serde(
             seed: u64,
             generation: u32,
             times in uniform5(prop_oneof![0..253_402_300_800_000_i64, any::<i64>()]),

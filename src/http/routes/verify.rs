@@ -72,11 +72,11 @@ impl FromRequestParts<AppState> for PermittedPrincipal {
 /// The principal's identity, for the service behind the proxy. Each header is always present, even if empty. Otherwise
 /// a proxy could pass on a forged one: proxies differ in what they do with missing headers.
 fn identity(principal: &Principal) -> HeaderMap {
-    let (kind, said) = match principal {
-        Principal::Session(session) => ("session", session.verified().said(of_session)),
-        Principal::Service(service) => ("service", service.verified().said(of_service)),
+    let (kind, values) = match principal {
+        Principal::Session(session) => ("session", session.verified().identity_headers(of_session)),
+        Principal::Service(service) => ("service", service.verified().identity_headers(of_service)),
     };
-    let [subject, session, client, scope] = said.clone();
+    let [subject, session, client, scope] = values.clone();
     let mut headers = HeaderMap::with_capacity(ROOM);
     headers.extend([
         (KIND, HeaderValue::from_static(kind)),
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_header_can_say_is_left_out_and_moves_no_other() {
+    fn a_value_that_no_header_can_hold_is_left_out() {
         let said = values(["ann", "a\nb", "", "orders:read"]);
         let expected = ["ann", "", "", "orders:read"];
         assert_eq!(said, expected.map(HeaderValue::from_static));

@@ -73,7 +73,7 @@ fn a_secret_of_a_change_that_fails_may_not_be_valid_and_the_command_says_so() {
 
 /// One node creates the first user. The other reports that its password is not valid.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_nodes_that_start_at_once_each_says_whether_its_password_is_valid() {
+async fn two_nodes_that_start_at_once_say_whether_their_passwords_are_valid() {
     let postgres = Postgres::start();
     let places = [Place::new(), Place::new()];
     places[0].ok(&["keys", "rotate"], "");

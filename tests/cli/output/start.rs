@@ -48,7 +48,7 @@ async fn the_first_user_is_not_made_without_its_password_being_shown() {
 }
 
 #[tokio::test]
-async fn a_server_whose_log_nobody_reads_serves_on() {
+async fn a_server_continues_when_nobody_reads_its_log() {
     for sink in SINKS {
         let place = Place::new();
         place.add_user("alice");

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Ground, Postgres, template};
+use super::{MountNamespace, Postgres, template};
 
 const DISKS: &str = r#"mkdir "$1/data" "$1/log-disk" \
   && mount -t tmpfs -o size=80m,mode=0700 waxseal "$1/data" \
@@ -28,21 +28,21 @@ impl Postgres {
     pub fn start_on_small_disks() -> Option<Self> {
         let mut server = Self::in_folder(None);
         // PostgreSQL refuses to run as root, which includes the root of a user namespace.
-        let ground = Ground::new(DISKS, server.folder.path(), true)?;
-        let mut files = ground.command("sh");
+        let namespace = MountNamespace::new(DISKS, server.folder.path(), true)?;
+        let mut files = namespace.command("sh");
         files.args(["-c", FILES, "sh"]).arg(server.folder.path());
         files.env("TEMPLATE", template::source());
         let copied = files.output().unwrap();
         assert!(copied.status.success(), "{copied:?}");
-        server.ground = Some(ground);
+        server.namespace = Some(namespace);
         server.start_again();
         Some(server)
     }
 
     /// Maps a path of the server to the path under which this process can reach it.
     pub(super) fn see(&self, path: &Path) -> PathBuf {
-        let ground = self.ground.as_ref();
-        ground.map_or_else(|| path.to_owned(), |ground| ground.see(path))
+        let namespace = self.namespace.as_ref();
+        namespace.map_or_else(|| path.to_owned(), |namespace| namespace.see(path))
     }
 
     fn filler(&self, part: Part) -> PathBuf {
@@ -50,7 +50,7 @@ impl Postgres {
             Part::Tables => "data",
             Part::Log => "log-disk",
         };
-        assert!(self.ground.is_some(), "its disks are everybody's");
+        assert!(self.namespace.is_some(), "its disks are everybody's");
         self.see(&self.folder.path().join(disk).join("filler"))
     }
 

@@ -98,7 +98,7 @@ async fn the_log_repeats_no_password_and_no_token() {
 
 /// One connection sends nothing, one stops within its first request head, one within its second.
 #[test]
-fn who_sends_no_whole_request_is_not_waited_for_for_ever() {
+fn a_connection_without_a_complete_request_times_out() {
     let place = Place::new();
     let server = place.serve();
     let address = server.url.strip_prefix("http://").unwrap();

@@ -13,7 +13,7 @@ use super::super::checker::{Report, Rule};
 use super::super::common::is_nightly;
 use super::super::common::wire::State;
 use super::super::history::Event;
-use super::stage::{Form, NODES, Stage};
+use super::fixture::{Fixture, Form, NODES};
 use super::{BOUND, BOUNDED, FENCED};
 
 /// `return true`, in the processor's calling convention.
@@ -82,34 +82,34 @@ fn always_true(name: &str, folder: &Path) -> PathBuf {
 /// With `changed`, the numbered nodes run a program with that function overwritten. Then the wire is held until the
 /// checker finds a violation, at most ten times.
 async fn held(form: Form, changed: Option<(&str, &[usize])>) -> Report {
-    let stage = Stage::prepare(form).await;
+    let fixture = Fixture::prepare(form).await;
     let folder = TempDir::new().unwrap();
     if let Some((name, nodes)) = changed {
         let program = always_true(name, folder.path());
         for node in nodes {
-            stage.nodes.0[*node].becomes(&program);
+            fixture.nodes.0[*node].becomes(&program);
         }
     }
-    stage.start().await;
-    let people = stage.people();
-    stage.goes_on(0).await;
+    fixture.start().await;
+    let people = fixture.people();
+    fixture.goes_on(0).await;
     for _ in 0..10 {
-        let from = stage.history.now();
-        stage.wires[NODES - 1].set(State::Held);
+        let from = fixture.history.now();
+        fixture.wires[NODES - 1].set(State::Held);
         sleep(BOUND).await;
         // By then the fenced logouts that wait for the node are answered.
-        stage.goes_on(stage.history.now()).await;
+        fixture.goes_on(fixture.history.now()).await;
         sleep(BOUND / 2).await;
-        stage.wires[NODES - 1].set(State::Whole);
-        let until = stage.history.now();
+        fixture.wires[NODES - 1].set(State::Whole);
+        let until = fixture.history.now();
         let name = HELD;
-        stage.history.record(Event::Fault { name, from, until });
-        stage.ready().await;
-        if changed.is_none() || !stage.read().violations.is_empty() {
+        fixture.history.record(Event::Fault { name, from, until });
+        fixture.ready().await;
+        if changed.is_none() || !fixture.read().violations.is_empty() {
             break;
         }
     }
-    let report = stage.finish(people).await;
+    let report = fixture.finish(people).await;
     let counts = report.by_fault[HELD];
     assert!(counts.logouts > 0 && counts.refused > 0, "{report}");
     report
@@ -140,7 +140,7 @@ async fn without_the_lease_check_the_checker_finds_a_broken_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_that_waits_for_nobody_is_found_out() {
+async fn the_checker_finds_a_fence_that_does_not_wait() {
     if !is_nightly() {
         return;
     }

@@ -15,7 +15,7 @@ use super::super::history::Event;
 use super::super::load::client;
 use super::super::nodes::Node;
 use super::FENCED;
-use super::stage::Stage;
+use super::fixture::Fixture;
 
 /// The limit of a loop; only a failing test reaches it.
 const TRIES: usize = 1500;
@@ -29,35 +29,38 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Kills the database, promotes its standby, and points the address to it.
-async fn fail_over(stage: &Stage, standby: &Arc<Postgres>) {
-    blocking(&stage.database, Postgres::kill).await;
+async fn fail_over(fixture: &Fixture, standby: &Arc<Postgres>) {
+    blocking(&fixture.database, Postgres::kill).await;
     blocking(standby, Postgres::promote).await;
-    for wire in stage.wires.iter() {
+    for wire in fixture.wires.iter() {
         wire.lead_to_port(standby.port());
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_with_every_commit_takes_over_and_no_promise_is_broken() {
-    let stage = Stage::set(FENCED).await;
-    let standby = Arc::new(blocking(&stage.database, Postgres::standby).await);
-    blocking(&stage.database, |database| database.wait_for_standby(true)).await;
-    let people = stage.people();
-    stage.goes_on(stage.history.now()).await;
-    sleep(Duration::from_millis(stage.dice().below(2000) as u64)).await;
-    let from = stage.history.now();
-    fail_over(&stage, &standby).await;
-    stage.ready().await;
-    stage.goes_on(stage.history.now()).await;
-    let (name, until) = ("failed over", stage.history.now());
-    stage.history.record(Event::Fault { name, from, until });
-    stage.goes_on(until).await;
-    let report = stage.finish(people).await;
+    let fixture = Fixture::set(FENCED).await;
+    let standby = Arc::new(blocking(&fixture.database, Postgres::standby).await);
+    blocking(&fixture.database, |database| {
+        database.wait_for_standby(true)
+    })
+    .await;
+    let people = fixture.people();
+    fixture.goes_on(fixture.history.now()).await;
+    sleep(Duration::from_millis(fixture.rng().below(2000) as u64)).await;
+    let from = fixture.history.now();
+    fail_over(&fixture, &standby).await;
+    fixture.ready().await;
+    fixture.goes_on(fixture.history.now()).await;
+    let (name, until) = ("failed over", fixture.history.now());
+    fixture.history.record(Event::Fault { name, from, until });
+    fixture.goes_on(until).await;
+    let report = fixture.finish(people).await;
     report.assert_clean();
     let counts = report.by_fault[name];
     // These were written at the standby: the earlier database is gone.
     assert!(counts.logouts > 0, "{report}");
-    for node in &stage.nodes.0 {
+    for node in &fixture.nodes.0 {
         assert!(!node.log().contains("went back"), "{}", node.log());
     }
 }
@@ -93,15 +96,15 @@ impl Person<'_> {
 
 /// Outside the assumptions of the promises: nodes that know more than their database refuse every request, and say why.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_standby_without_the_last_commits_revives_nobody() {
+async fn a_standby_without_the_last_commits_revives_no_session() {
     // The last node starts later.
-    let stage = Stage::prepare(FENCED).await;
-    let (old, new) = (&stage.nodes.0[..2], &stage.nodes.0[2]);
+    let fixture = Fixture::prepare(FENCED).await;
+    let (old, new) = (&fixture.nodes.0[..2], &fixture.nodes.0[2]);
     for node in old {
         let node = Arc::clone(node);
         spawn_blocking(move || node.start()).await.unwrap();
     }
-    let people: Vec<Person<'_>> = stage
+    let people: Vec<Person<'_>> = fixture
         .nodes
         .0
         .iter()
@@ -111,7 +114,7 @@ async fn a_standby_without_the_last_commits_revives_nobody() {
         })
         .collect();
     let (ended, live) = (people[0].login("alice").await, people[1].login("bob").await);
-    let standby = Arc::new(blocking(&stage.database, Postgres::standby).await);
+    let standby = Arc::new(blocking(&fixture.database, Postgres::standby).await);
     blocking(&standby, Postgres::stop_following).await;
     assert_eq!(people[0].logout(&ended).await, 204);
     for person in &people[..2] {
@@ -120,14 +123,14 @@ async fn a_standby_without_the_last_commits_revives_nobody() {
     }
 
     // The nodes learn of it after a time without any database, as after most server failures.
-    for wire in stage.wires.iter() {
+    for wire in fixture.wires.iter() {
         wire.set(State::Cut);
     }
-    fail_over(&stage, &standby).await;
+    fail_over(&fixture, &standby).await;
     for node in old {
         says(node, "the revocation log cannot be followed").await;
     }
-    for wire in stage.wires.iter() {
+    for wire in fixture.wires.iter() {
         wire.set(State::Whole);
     }
     let refuses = async || {

@@ -8,10 +8,10 @@ use tokio::time::sleep;
 
 use super::super::common::postgres::Postgres;
 use super::super::common::wire::{Delay, State};
-use super::super::forge::Dice;
 use super::super::nodes::Node;
+use super::super::token_forge::TestRng;
 use super::BOUND;
-use super::stage::Stage;
+use super::fixture::Fixture;
 
 /// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,13 +70,13 @@ pub struct Fault {
     some: usize,
 }
 
-fn millis(dice: &Dice, from: Duration, to: Duration) -> Duration {
+fn millis(rng: &TestRng, from: Duration, to: Duration) -> Duration {
     let most = usize::try_from((to - from).as_millis()).unwrap();
-    from + Duration::from_millis(dice.below(most + 1) as u64)
+    from + Duration::from_millis(rng.below(most + 1) as u64)
 }
 
 impl Fault {
-    pub fn choose(kind: Kind, node: usize, spared: Option<usize>, dice: &Dice) -> Self {
+    pub fn choose(kind: Kind, node: usize, spared: Option<usize>, rng: &TestRng) -> Self {
         let second = Duration::from_secs(1);
         let (from, to) = match kind {
             Kind::DatabaseDown => (second, 10 * second),
@@ -92,9 +92,9 @@ impl Fault {
             kind,
             node,
             spared,
-            delay: millis(dice, Duration::ZERO, second),
-            lasts: millis(dice, from, to),
-            some: dice.below(400),
+            delay: millis(rng, Duration::ZERO, second),
+            lasts: millis(rng, from, to),
+            some: rng.below(400),
         }
     }
 
@@ -104,55 +104,55 @@ impl Fault {
     }
 
     /// Causes the fault. It ends no earlier than `goes_on` returns.
-    pub async fn happen(&self, stage: &Stage, goes_on: impl AsyncFnOnce()) {
+    pub async fn happen(&self, fixture: &Fixture, goes_on: impl AsyncFnOnce()) {
         let lasts = async || {
             sleep(self.lasts).await;
             goes_on().await;
         };
         match self.kind {
             Kind::DatabaseKilled => {
-                at(stage, Postgres::kill).await;
+                at(fixture, Postgres::kill).await;
                 lasts().await;
-                at(stage, Postgres::start_again).await;
+                at(fixture, Postgres::start_again).await;
             }
             Kind::DatabaseDown => {
-                at(stage, Postgres::stop).await;
+                at(fixture, Postgres::stop).await;
                 lasts().await;
-                at(stage, Postgres::start_again).await;
+                at(fixture, Postgres::start_again).await;
             }
             Kind::DatabaseHung => {
-                at(stage, Postgres::pause).await;
+                at(fixture, Postgres::pause).await;
                 lasts().await;
-                at(stage, Postgres::resume).await;
+                at(fixture, Postgres::resume).await;
             }
             Kind::DatabaseFull => {
-                at(stage, |database| database.take_room_of_owner(true)).await;
+                at(fixture, |database| database.take_room_of_owner(true)).await;
                 lasts().await;
-                at(stage, |database| database.take_room_of_owner(false)).await;
+                at(fixture, |database| database.take_room_of_owner(false)).await;
             }
             Kind::DatabaseReadOnly => {
-                at(stage, |database| database.read_only(true)).await;
+                at(fixture, |database| database.read_only(true)).await;
                 lasts().await;
-                at(stage, |database| database.read_only(false)).await;
+                at(fixture, |database| database.read_only(false)).await;
             }
             Kind::ConnectionsEnded => {
-                at(stage, Postgres::end_connections).await;
+                at(fixture, Postgres::end_connections).await;
                 lasts().await;
             }
             Kind::NodeKilled => {
-                self.at_node(stage, Node::kill).await;
+                self.at_node(fixture, Node::kill).await;
                 lasts().await;
-                self.at_node(stage, Node::start).await;
+                self.at_node(fixture, Node::start).await;
             }
             Kind::NodeRestarted => {
-                self.at_node(stage, Node::terminate).await;
+                self.at_node(fixture, Node::terminate).await;
                 lasts().await;
-                self.at_node(stage, Node::start).await;
+                self.at_node(fixture, Node::start).await;
             }
             Kind::NodePaused => {
-                self.at_node(stage, Node::pause).await;
+                self.at_node(fixture, Node::pause).await;
                 lasts().await;
-                self.at_node(stage, Node::resume).await;
+                self.at_node(fixture, Node::resume).await;
             }
             Kind::DatabaseSlow
             | Kind::WireCut
@@ -160,16 +160,16 @@ impl Fault {
             | Kind::QuestionsHeld
             | Kind::AnswersHeld
             | Kind::AnswersBroken => {
-                self.wires(stage, self.state());
+                self.wires(fixture, self.state());
                 lasts().await;
-                self.wires(stage, State::Whole);
+                self.wires(fixture, State::Whole);
             }
         }
     }
 
-    fn wires(&self, stage: &Stage, state: State) {
+    fn wires(&self, fixture: &Fixture, state: State) {
         let all = self.kind == Kind::DatabaseSlow;
-        for (number, wire) in stage.wires.iter().enumerate() {
+        for (number, wire) in fixture.wires.iter().enumerate() {
             if (all && Some(number) != self.spared) || (!all && number == self.node) {
                 wire.set(state);
             }
@@ -192,16 +192,16 @@ impl Fault {
         }
     }
 
-    async fn at_node(&self, stage: &Stage, act: impl FnOnce(&Node) + Send + 'static) {
-        let node = stage.node(self.node);
+    async fn at_node(&self, fixture: &Fixture, act: impl FnOnce(&Node) + Send + 'static) {
+        let node = fixture.node(self.node);
         spawn_blocking(move || act(&node)).await.unwrap();
     }
 }
 
 async fn at<T: Send + 'static>(
-    stage: &Stage,
+    fixture: &Fixture,
     act: impl FnOnce(&Postgres) -> T + Send + 'static,
 ) -> T {
-    let database = Arc::clone(&stage.database);
+    let database = Arc::clone(&fixture.database);
     spawn_blocking(move || act(&database)).await.unwrap()
 }

@@ -10,10 +10,10 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use super::super::common::PASSWORD;
-use super::super::forge::Dice;
 use super::super::history::{History, Mode};
 use super::super::load::client;
-use super::stage::{Form, NODES, Stage};
+use super::super::token_forge::TestRng;
+use super::fixture::{Fixture, Form, NODES};
 
 /// The node's knowledge stays valid however slow the machine is: a balancer learns late that it expired.
 const FORM: Form = Form {
@@ -21,7 +21,7 @@ const FORM: Form = Form {
     max_staleness: Duration::from_secs(60),
     lease: Duration::from_secs(60),
     // The notice ends at a second signal.
-    stop_notice: Duration::from_secs(600),
+    shutdown_delay: Duration::from_secs(600),
 };
 /// Few clients: refusals due to overload are not the subject of this test.
 const PEOPLE: usize = 6;
@@ -55,10 +55,10 @@ impl Balancer {
     }
 
     /// Chooses a ready node, and counts a request to it.
-    fn choose(&self, dice: &Dice) -> Option<usize> {
+    fn choose(&self, rng: &TestRng) -> Option<usize> {
         let mut nodes = self.nodes.lock().unwrap();
         let up: Vec<usize> = (0..NODES).filter(|node| nodes[*node].0).collect();
-        let node = *up.get(dice.below(up.len().max(1)))?;
+        let node = *up.get(rng.below(up.len().max(1)))?;
         nodes[node].1 += 1;
         Some(node)
     }
@@ -73,9 +73,9 @@ impl Balancer {
         panic!("node {node} is not left alone");
     }
 
-    async fn send(&self, dice: &Dice, request: impl Fn(&str) -> RequestBuilder) -> (u16, Value) {
+    async fn send(&self, rng: &TestRng, request: impl Fn(&str) -> RequestBuilder) -> (u16, Value) {
         for _ in 0..TRIES {
-            let Some(node) = self.choose(dice) else {
+            let Some(node) = self.choose(rng) else {
                 sleep(Duration::from_millis(20)).await;
                 continue;
             };
@@ -101,11 +101,11 @@ impl Balancer {
     async fn timed(
         &self,
         history: &History,
-        dice: &Dice,
+        rng: &TestRng,
         request: impl Fn(&str) -> RequestBuilder,
     ) -> (u16, Value) {
         let began = history.now();
-        let answer = self.send(dice, request).await;
+        let answer = self.send(rng, request).await;
         let took = Duration::from_nanos(history.now() - began);
         let mut longest = self.longest.lock().unwrap();
         *longest = took.max(*longest);
@@ -114,35 +114,40 @@ impl Balancer {
 }
 
 /// Logs in, verifies many times and logs out, in a loop.
-async fn live(balancer: Arc<Balancer>, history: Arc<History>, dice: Dice, http: Client) {
+async fn live(balancer: Arc<Balancer>, history: Arc<History>, rng: TestRng, http: Client) {
     while !balancer.stop.load(Ordering::SeqCst) {
         let login = |url: &str| {
             let body = json!({ "username": "alice", "password": PASSWORD });
             http.post(format!("{url}/login")).json(&body)
         };
-        let (status, body) = balancer.timed(&history, &dice, login).await;
+        let (status, body) = balancer.timed(&history, &rng, login).await;
         assert_eq!(status, 200, "a login: {body}");
         balancer.logins.fetch_add(1, Ordering::SeqCst);
         let token = body["access_token"].as_str().unwrap();
         let verify = |url: &str| http.get(format!("{url}/verify")).bearer_auth(token);
-        for _ in 0..dice.below(20) {
-            let (status, body) = balancer.timed(&history, &dice, verify).await;
+        for _ in 0..rng.below(20) {
+            let (status, body) = balancer.timed(&history, &rng, verify).await;
             assert_eq!(status, 200, "a live token: {body}");
-            sleep(Duration::from_millis(100 + dice.below(300) as u64)).await;
+            sleep(Duration::from_millis(100 + rng.below(300) as u64)).await;
         }
         let logout = |url: &str| http.post(format!("{url}/logout")).bearer_auth(token);
-        let (status, body) = balancer.timed(&history, &dice, logout).await;
+        let (status, body) = balancer.timed(&history, &rng, logout).await;
         assert_eq!(status, 204, "a logout: {body}");
-        let (status, body) = balancer.timed(&history, &dice, verify).await;
+        let (status, body) = balancer.timed(&history, &rng, verify).await;
         assert_eq!(status, 401, "a token that is over: {body}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rolling_restart_fails_nobody() {
-    let stage = Stage::set(FORM).await;
+async fn a_rolling_restart_fails_no_request() {
+    let fixture = Fixture::set(FORM).await;
     let balancer = Arc::new(Balancer {
-        urls: stage.nodes.0.iter().map(|node| node.url.clone()).collect(),
+        urls: fixture
+            .nodes
+            .0
+            .iter()
+            .map(|node| node.url.clone())
+            .collect(),
         nodes: Mutex::new(vec![(false, 0); NODES]),
         stop: AtomicBool::new(false),
         requests: AtomicUsize::new(0),
@@ -156,9 +161,9 @@ async fn a_rolling_restart_fails_nobody() {
         // Each request has its own connection: the server may close a kept one just as the next request is sent.
         let http = Client::builder().no_proxy().timeout(PATIENCE);
         let http = http.pool_max_idle_per_host(0).build().unwrap();
-        let dice = Dice::of(stage.seed.0 + person as u64);
-        let history = Arc::clone(&stage.history);
-        people.spawn(live(Arc::clone(&balancer), history, dice, http));
+        let rng = TestRng::of(fixture.seed.0 + person as u64);
+        let history = Arc::clone(&fixture.history);
+        people.spawn(live(Arc::clone(&balancer), history, rng, http));
     }
     let requests = || balancer.requests.load(Ordering::SeqCst);
     let goes_on = async |people: &mut JoinSet<()>| {
@@ -176,7 +181,7 @@ async fn a_rolling_restart_fails_nobody() {
         panic!("nobody does anything");
     };
     goes_on(&mut people).await;
-    for (number, node) in stage.nodes.0.iter().enumerate() {
+    for (number, node) in fixture.nodes.0.iter().enumerate() {
         node.give_notice();
         balancer.sends_nothing_to(number).await;
         let node = Arc::clone(node);
@@ -185,7 +190,7 @@ async fn a_rolling_restart_fails_nobody() {
             node.start();
         };
         spawn_blocking(restart).await.unwrap();
-        stage.ready().await;
+        fixture.ready().await;
         goes_on(&mut people).await;
     }
     balancer.stop.store(true, Ordering::SeqCst);

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::super::checker::{CALM, Report};
-use super::super::forge::Dice;
 use super::super::history::{Event, Mode};
+use super::super::token_forge::TestRng;
+use super::fixture::{Fixture, NODES};
 use super::kinds::{Fault, GREAT, Kind, SMALL};
-use super::stage::{NODES, Stage};
 
 /// The longest quiet time after a round, in milliseconds.
 const QUIET: usize = 1000;
@@ -50,8 +50,8 @@ impl Deck {
         }
     }
 
-    fn draw(&mut self, dice: &Dice) -> Kind {
-        let kind = self.left.swap_remove(dice.below(self.left.len()));
+    fn draw(&mut self, rng: &TestRng) -> Kind {
+        let kind = self.left.swap_remove(rng.below(self.left.len()));
         if self.left.is_empty() {
             self.left = self.kinds.to_vec();
             self.rounds += 1;
@@ -61,10 +61,10 @@ impl Deck {
 }
 
 /// Draws one fault, or two that overlap.
-fn draw(dice: &Dice, great: &mut Deck, small: &mut Deck) -> Vec<Fault> {
-    let first = dice.below(NODES);
-    let second = (first + 1 + dice.below(NODES - 1)) % NODES;
-    let (with_great, with_small) = match dice.below(5) {
+fn draw(rng: &TestRng, great: &mut Deck, small: &mut Deck) -> Vec<Fault> {
+    let first = rng.below(NODES);
+    let second = (first + 1 + rng.below(NODES - 1)) % NODES;
+    let (with_great, with_small) = match rng.below(5) {
         0 => (true, false),
         1 => (false, true),
         _ => (true, true),
@@ -72,26 +72,26 @@ fn draw(dice: &Dice, great: &mut Deck, small: &mut Deck) -> Vec<Fault> {
     let mut faults = Vec::new();
     if with_great {
         let spared = with_small.then_some(second);
-        faults.push(Fault::choose(great.draw(dice), first, spared, dice));
+        faults.push(Fault::choose(great.draw(rng), first, spared, rng));
     }
     if with_small {
-        faults.push(Fault::choose(small.draw(dice), second, None, dice));
+        faults.push(Fault::choose(small.draw(rng), second, None, rng));
     }
     faults
 }
 
 /// Causes faults for `lasts`, and each kind at least once. Then checks the history.
-pub async fn run(stage: Stage, lasts: Duration) {
-    let (dice, people) = (stage.dice(), stage.people());
+pub async fn run(fixture: Fixture, lasts: Duration) {
+    let (rng, people) = (fixture.rng(), fixture.people());
     let (mut great, mut small) = (Deck::of(&GREAT), Deck::of(&SMALL));
     let mut slowest: BTreeMap<Kind, (Duration, Duration)> = BTreeMap::new();
-    let now = || Duration::from_nanos(stage.history.now());
-    stage.goes_on(0).await;
+    let now = || Duration::from_nanos(fixture.history.now());
+    fixture.goes_on(0).await;
     while now() < lasts || great.rounds == 0 || small.rounds == 0 {
-        let faults = draw(&dice, &mut great, &mut small);
+        let faults = draw(&rng, &mut great, &mut small);
         println!("{:.1?}: {faults:?}", now());
-        round(&stage, &faults, &mut slowest).await;
-        sleep(Duration::from_millis(dice.below(QUIET) as u64)).await;
+        round(&fixture, &faults, &mut slowest).await;
+        sleep(Duration::from_millis(rng.below(QUIET) as u64)).await;
     }
     println!(
         "the longest from the end of a fault until all nodes are ready, and until all goes on:"
@@ -99,27 +99,27 @@ pub async fn run(stage: Stage, lasts: Duration) {
     for (kind, (ready, well)) in &slowest {
         println!("  {kind:?}: {ready:.1?}, {well:.1?}");
     }
-    let report = stage.finish(people).await;
-    convinces(&report, stage.form.mode);
+    let report = fixture.finish(people).await;
+    convinces(&report, fixture.form.mode);
 }
 
 async fn round(
-    stage: &Stage,
+    fixture: &Fixture,
     faults: &[Fault],
     slowest: &mut BTreeMap<Kind, (Duration, Duration)>,
 ) {
     let alone = faults.len() == 1;
     let happen = async |fault: Fault| {
         sleep(fault.delay).await;
-        let from = stage.history.now();
+        let from = fixture.history.now();
         let goes_on = async || {
             // A small fault of one node does not affect the others.
             if alone && fault.is_small() {
-                stage.goes_on(from).await;
+                fixture.goes_on(from).await;
             }
         };
-        fault.happen(stage, goes_on).await;
-        (from, stage.history.now())
+        fault.happen(fixture, goes_on).await;
+        (from, fixture.history.now())
     };
     let happened = match *faults {
         [fault] => vec![(fault, happen(fault).await)],
@@ -129,19 +129,19 @@ async fn round(
         }
         _ => panic!("one or two"),
     };
-    stage.ready().await;
-    let ready = stage.history.now();
+    fixture.ready().await;
+    let ready = fixture.history.now();
     // The fault is over when the service works normally again.
     let from = happened.iter().map(|(_, (from, _))| *from).max().unwrap();
-    stage.goes_on(from).await;
-    let until = stage.history.now();
+    fixture.goes_on(from).await;
+    let until = fixture.history.now();
     let ended = happened.iter().map(|(_, (_, ended))| *ended).max().unwrap();
     for (fault, (from, _)) in happened {
         let took = slowest.entry(fault.kind).or_default();
         took.0 = Duration::from_nanos(ready - ended).max(took.0);
         took.1 = Duration::from_nanos(until - ended).max(took.1);
         let name = name(fault.kind);
-        stage.history.record(Event::Fault { name, from, until });
+        fixture.history.record(Event::Fault { name, from, until });
     }
 }
 

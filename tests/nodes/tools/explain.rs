@@ -97,7 +97,7 @@ async fn used_after_it_was_written(nodes: &Nodes, wire: &Wire) -> bool {
 
 /// A single, paused node, so that no other node dismisses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_says_who_has_it_and_whose_time_ran_out() {
+async fn explain_lists_nodes_that_applied_it_and_expired_leases() {
     let postgres = Postgres::start();
     let nodes = Nodes::start(&[postgres.url()], &BOUNDED, &users());
     let http = client(PATIENCE);
@@ -151,7 +151,7 @@ async fn it_says_who_has_it_and_whose_time_ran_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_one_node_on_a_file_it_says_that_it_is_not_registered() {
+async fn explain_says_that_a_node_on_sqlite_is_not_registered() {
     let nodes = Nodes::start(&["sqlite".to_owned()], &BOUNDED, &users());
     let (node, http) = (&nodes.0[0], client(PATIENCE));
     let token = login(&http, &node.url, "alice").await;

@@ -39,7 +39,7 @@ async fn a_revocation_is_done_when_no_node_accepts_the_token() {
 
 /// Each command runs against one paused node, so that no other node dismisses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_command_that_ends_something_waits_and_says_for_whom() {
+async fn every_revoking_command_waits_and_names_the_nodes() {
     let postgres = Postgres::start();
     let nodes = Nodes::start(&[postgres.url()], &FENCED, &users());
     let http = client(PATIENCE);
@@ -97,7 +97,7 @@ async fn every_command_that_ends_something_waits_and_says_for_whom() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bounded_command_waits_for_nobody() {
+async fn a_bounded_command_does_not_wait() {
     let postgres = Postgres::start();
     let bounded = [("WAXSEAL_MAX_STALENESS", "30s")];
     let nodes = Nodes::start(&[postgres.url()], &bounded, &users());
@@ -110,7 +110,7 @@ async fn a_bounded_command_waits_for_nobody() {
 
 /// The log can be written, but the register cannot be read: the command reports that the revocation is written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_register_that_cannot_be_read_is_no_success_and_hides_nothing() {
+async fn an_unreadable_register_is_a_failure_that_names_the_written_entry() {
     let postgres = Postgres::start();
     let nodes = Nodes::prepare(&[postgres.url()], &FENCED, &users());
     let node = &nodes.0[0];
@@ -138,7 +138,7 @@ async fn a_register_that_cannot_be_read_is_no_success_and_hides_nothing() {
 
 /// Another request may still be waiting for that node.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_revoked_here_already_is_answered_for_all_nodes() {
+async fn a_repeated_revocation_waits_for_all_nodes_too() {
     let postgres = Postgres::start();
     let wire = Wire::to_port(postgres.port()).await;
     let databases = [postgres.url(), postgres.url_through(&wire)];

@@ -186,7 +186,7 @@ async fn in_file(path: &std::path::Path, sql: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_that_there_is_moves_and_goes_on() {
+async fn everything_moves_and_sessions_continue() {
     let postgres = Postgres::start();
     let here = Installation::new().await;
     let (file, aside) = (here.data("waxseal.db"), here.data("waxseal.db.migrated"));
@@ -384,7 +384,7 @@ async fn a_failure_in_the_middle_leaves_both_sides_as_they_were() {
 
 /// The copy is committed, and the process dies before it renames the file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_committed_is_finished_by_another_run() {
+async fn an_interrupted_move_is_finished_by_another_run() {
     let postgres = Postgres::start();
     let here = Installation::new().await;
     let (file, aside) = (here.data("waxseal.db"), here.data("waxseal.db.migrated"));

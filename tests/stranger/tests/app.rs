@@ -155,7 +155,7 @@ async fn a_strangers_app_is_protected() {
 }
 
 #[tokio::test]
-async fn a_list_that_nobody_keeps_fresh_is_not_believed() {
+async fn a_list_that_is_not_kept_fresh_refuses_tokens() {
     let place = place(Algorithm::EdDsa);
     let bearer = format!("Bearer {}", place.token().0);
     assert_eq!(place.get("/mine", Some(&bearer)).await.0, StatusCode::OK);

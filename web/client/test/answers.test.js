@@ -56,7 +56,7 @@ test('a session in JSON, and from when on a fetch renews it', () => {
   assert.equal(atItsEnd.renewFrom, atItsEnd.renew, 'nothing moves the idle deadline any more');
 });
 
-test('what is no session throws', () => {
+test('a body that is not a session throws', () => {
   for (const body of [null, undefined, 'x', [], {}, { ...BODY, id: '' }, { ...BODY, now: undefined }, { ...BODY, renew_at: 'soon' }]) {
     assert.throws(() => readSession(body, null), TypeError);
   }

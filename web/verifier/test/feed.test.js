@@ -51,7 +51,7 @@ test('every member of every entry is signed', () => {
   });
 });
 
-test('a page that has a gap, or whose entries do not rise, is refused whoever signed it', () => {
+test('a page that has a gap, or whose entries do not rise, is refused with any signature', () => {
   const { entries } = new Reading().take(question, said, log);
   const signed = (places, more) => {
     const some = places.map((place) => entries[place]);

@@ -36,7 +36,7 @@ const doubled = (y) => {
 };
 const encoded = (y, sign = 0n) => Buffer.from((y | (sign << 255n)).toString(16).padStart(64, '0'), 'hex').reverse().toString('base64url');
 
-test('a point of a low order, or not canonical, is no key', async () => {
+test('a point of a low order, or not canonical, is refused as a key', async () => {
   // A point of order 8 is one whose double has order 4, so y = 0, and there are two y of them.
   const eight = [0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7n];
   eight.push(P - eight[0]);

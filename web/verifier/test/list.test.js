@@ -74,12 +74,12 @@ test('two of one thing merge to the stricter, in any order and however often', (
     }
     assert.deepEqual(tokens.map((token) => ends(listOf(one, other), token)), tokens.map((token) => ends(listOf(other, one), token)));
   }
-  // Who began later than both needs no sparing, and does not take the place of one who does.
+  // An exception for a session that began after both is not needed, and does not displace one that is.
   const later = entry('user', ME, { from: NOW - 4000, spared: id(NOW + 10, 7) });
   for (const list of [listOf(later, pairs[3][1]), listOf(pairs[3][1], later)]) assert.equal(ends(list, session(NOW - 3000, { nth: 2 })), null);
   const [, , , both, same] = pairs;
-  assert.equal(ends(listOf(...same), session(NOW - 5000, { nth: 1 })), null, 'whom both spare is spared');
-  assert.equal(ends(listOf(...both), session(NOW - 3000, { nth: 2 })), null, 'who began after the one and is spared by the other');
+  assert.equal(ends(listOf(...same), session(NOW - 5000, { nth: 1 })), null, 'the session that both except is excepted');
+  assert.equal(ends(listOf(...both), session(NOW - 3000, { nth: 2 })), null, 'the session that began after the one and is excepted by the other');
 });
 
 test('the horizon ends what had expired, and takes the place of entries', () => {

@@ -191,13 +191,13 @@ pub struct Flags {
         long,
         global = true,
         value_name = "DURATION",
-        env = "WAXSEAL_STOP_NOTICE"
+        env = "WAXSEAL_SHUTDOWN_DELAY"
     )]
-    pub stop_notice: Option<String>,
+    pub shutdown_delay: Option<String>,
     /// How much memory holds tokens whose signatures were checked already, so that they need not be checked again;
     /// 0 for none [default: 64MiB]
-    #[arg(long, global = true, value_name = "SIZE", env = "WAXSEAL_MEMO")]
-    pub memo: Option<String>,
+    #[arg(long, global = true, value_name = "SIZE", env = "WAXSEAL_TOKEN_CACHE")]
+    pub token_cache: Option<String>,
     /// How many connections may be open at once, an eighth of them from one address (IPv6: /64) [default: 8192, or as
     /// many as the limit on open files has room for]
     #[arg(
@@ -236,4 +236,22 @@ pub struct Flags {
         env = "WAXSEAL_FORBIDDEN_PASSWORD_WORDS"
     )]
     pub forbidden_password_words: Option<String>,
+    /// The old name of --shutdown-delay
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        value_name = "DURATION",
+        env = "WAXSEAL_STOP_NOTICE"
+    )]
+    pub stop_notice: Option<String>,
+    /// The old name of --token-cache
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        value_name = "SIZE",
+        env = "WAXSEAL_MEMO"
+    )]
+    pub memo: Option<String>,
 }

@@ -110,7 +110,7 @@ fn with_fitting_help(command: Command, path: &str, globals: &[Arg]) -> Command {
 
 fn fitted(command: &str, argument: Arg) -> Arg {
     let id = argument.get_id().to_string();
-    let hidden = match shown(command) {
+    let unused = match shown(command) {
         Some(Shown::These(groups)) => {
             let named = groups.iter().any(|group| group.contains(&id.as_str()));
             argument.is_global_set() && !named
@@ -118,6 +118,8 @@ fn fitted(command: &str, argument: Arg) -> Arg {
         Some(Shown::All) => id == "json",
         None => false,
     };
+    // The old names of settings are hidden everywhere.
+    let hidden = unused || argument.is_hide_set();
     argument.hide(hidden)
 }
 
@@ -159,15 +161,16 @@ mod tests {
     #[test]
     fn a_setting_that_is_hidden_is_taken_wherever_it_was() {
         for words in [
-            "waxseal --memo 1MiB user add bob",
-            "waxseal user --memo 1MiB add bob",
-            "waxseal user add bob --memo 1MiB",
+            "waxseal --token-cache 1MiB user add bob",
+            "waxseal user --token-cache 1MiB add bob",
+            "waxseal user add bob --token-cache 1MiB",
         ] {
             let words: Vec<_> = words.split(' ').collect();
             let by = |matches| <Cli as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
             let fitted = by(command().try_get_matches_from(&words).unwrap());
-            assert_eq!(fitted.flags.memo.as_deref(), Some("1MiB"), "{words:?}");
-            assert_eq!(Cli::parse_from(&words).flags.memo, fitted.flags.memo);
+            let taken = fitted.flags.token_cache;
+            assert_eq!(taken.as_deref(), Some("1MiB"), "{words:?}");
+            assert_eq!(Cli::parse_from(&words).flags.token_cache, taken);
         }
     }
 }

@@ -1,16 +1,20 @@
 //! Settings with a single value.
 
+use std::time::Duration;
+
 use waxseal::account::Username;
 
+use super::old_names::Written;
 use super::refusal::bad;
+use crate::cli::duration;
 use crate::failure::Failure;
 
-/// The largest memo, in mebibytes.
-const MAX_MEMO: u64 = 65_536;
+/// The largest cache of verified tokens, in mebibytes.
+const MAX_TOKEN_CACHE: u64 = 65_536;
 
-/// Parses the size of the memo, such as `64MiB` or `0`, into bytes.
-pub fn memo(text: Option<String>, default: u64) -> Result<u64, Failure> {
-    let Some(text) = text else {
+/// Parses the size of the cache of verified tokens, such as `64MiB` or `0`, into bytes.
+pub fn token_cache(written: Written, default: u64) -> Result<u64, Failure> {
+    let Some(text) = written.text else {
         return Ok(default);
     };
     let number = match text.as_str() {
@@ -18,12 +22,21 @@ pub fn memo(text: Option<String>, default: u64) -> Result<u64, Failure> {
         text => text.strip_suffix("MiB"),
     };
     let mebibytes = number.and_then(|number| number.parse::<u64>().ok());
-    let mebibytes = mebibytes.filter(|mebibytes| *mebibytes <= MAX_MEMO);
+    let mebibytes = mebibytes.filter(|mebibytes| *mebibytes <= MAX_TOKEN_CACHE);
     let bytes = mebibytes.map(|mebibytes| mebibytes * 1024 * 1024);
     bytes.ok_or_else(|| {
         let wanted = "a size such as 64MiB, at most 65536MiB, or 0";
-        bad("memo", &text, wanted)
+        bad(written.key, &text, wanted)
     })
+}
+
+/// Parses the time for which the service announces its stop. The default is zero.
+pub fn shutdown_delay(written: Written) -> Result<Duration, Failure> {
+    let Some(text) = written.text else {
+        return Ok(Duration::ZERO);
+    };
+    let time = duration(&text).ok().filter(|time| time.as_secs() <= 3600);
+    time.ok_or_else(|| bad(written.key, &text, "a duration from 0s to 1h"))
 }
 
 /// Parses the user whom a start without users adds. `none` adds nobody.

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_connections_may_take_leaves_the_reserve() {
+    fn connections_leave_the_reserve_of_descriptors() {
         for (limit, wanted, most) in [
             (1024, None, Some(896)),
             (1024, Some(896), Some(896)),

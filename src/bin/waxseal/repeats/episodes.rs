@@ -14,7 +14,7 @@ pub const EVERY: Duration = Duration::from_secs(600);
 /// How many details of one kind have an episode of their own. All others share one.
 pub const DETAILS: usize = 4;
 
-/// Identifies an episode: a kind, of which there are few, and a detail, which a stranger may be able to vary.
+/// Identifies an episode by one of a few kinds, and by a detail, which a stranger may be able to vary.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct EpisodeKey<K> {
     kind: K,
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_when_it_begins_and_with_a_count_when_it_is_over() {
+    fn a_repeated_line_is_written_at_its_start_and_with_a_count_at_its_end() {
         let mut episodes = Episodes::default();
         assert!(note(&mut episodes, 0, 100));
         for n in 0..50 {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_that_goes_on_is_told_now_and_then() {
+    fn a_continuing_line_is_written_periodically() {
         let mut episodes = Episodes::default();
         let mut lines = 0;
         for second in 0..3600 {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn details_are_told_apart_and_however_many_there_are_little_is_kept() {
+    fn different_fields_count_separately_up_to_a_bound() {
         let mut episodes = Episodes::default();
         let begun = (0..100_000).filter(|detail| note(&mut episodes, *detail, 1));
         assert_eq!(begun.count(), DETAILS + 1);

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_has_no_time() {
+    fn a_truncated_certificate_has_no_expiry() {
         let whole = certificate(&of(UTC_TIME, b"261130112421Z"));
         for end in 0..whole.len() {
             assert_eq!(validity(&whole[..end]), None, "{end}");

@@ -15,7 +15,7 @@ use crate::random::SeededRandom;
 async fn ask(resource: Router, request: Request) -> (Response, String) {
     let random: Arc<dyn Random> = Arc::new(SeededRandom::new(7));
     let origins = Origins::new("https://own.example", &[]);
-    let app = resource.layer(Around::new(&origins, None, &random));
+    let app = resource.layer(EdgeLayer::new(&origins, None, &random));
     let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let body = String::from_utf8(body.to_vec()).unwrap();
@@ -64,7 +64,7 @@ async fn a_request_that_takes_too_long_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_body_is_taken_up_to_its_limit_whatever_it_says_of_its_length() {
+async fn a_body_is_read_up_to_its_limit_with_any_announced_length() {
     let takes = || {
         Router::new().route(
             "/x",
@@ -103,7 +103,7 @@ async fn a_body_is_taken_up_to_its_limit_whatever_it_says_of_its_length() {
 }
 
 #[tokio::test]
-async fn what_a_request_is_known_by_is_known_within_it_and_no_secret_is_shown() {
+async fn a_handler_sees_the_request_id_and_trace_and_secrets_are_hidden() {
     for mut request in requests("GET", Body::empty) {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let parent = format!("00-{trace}-00f067aa0ba902b7-01");
@@ -138,7 +138,7 @@ async fn what_a_request_is_known_by_is_known_within_it_and_no_secret_is_shown() 
 async fn no_two_requests_are_given_one_name() {
     let random: Arc<dyn Random> = Arc::new(SeededRandom::new(7));
     let resource = Router::new().route("/x", get(async || "x"));
-    let app = resource.layer(Around::new(&Origins::default(), None, &random));
+    let app = resource.layer(EdgeLayer::new(&Origins::default(), None, &random));
     let mut names = std::collections::BTreeSet::new();
     for _ in 0..300 {
         let [request, _] = requests("GET", Body::empty);

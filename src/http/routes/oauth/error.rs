@@ -109,7 +109,7 @@ impl OauthError {
         }
     }
 
-    /// The error for a status of which nothing else is known.
+    /// The error for a status without further information.
     pub(in super::super) const fn of_status(status: StatusCode) -> Self {
         let (code, description) = match status {
             StatusCode::NOT_FOUND => ("invalid_request", "There is nothing at this path."),

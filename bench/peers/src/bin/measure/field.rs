@@ -48,7 +48,7 @@ pub const HELLO: &str = "a bare axum hello";
 pub const LIVEZ: &str = "waxseal `/livez`";
 pub const READYZ: &str = "waxseal `/readyz`";
 pub const VERIFY: &str = "waxseal `/verify`";
-pub const FORGETFUL: &str = "waxseal `/verify` with `--memo 0`";
+pub const FORGETFUL: &str = "waxseal `/verify` with `--token-cache 0`";
 pub const SESSION: &str = "waxseal `/session`";
 
 impl Field {
@@ -73,7 +73,7 @@ impl Field {
 }
 
 impl Start<'_> {
-    /// The service, with its memo and without; and the file of its tokens.
+    /// The service, with its token cache and without; and the file of its tokens.
     async fn service(&mut self) -> Result<PathBuf> {
         let place = Place::new(&self.setup.waxseal, self.setup.work.join("service"))?;
         let users = if self.setup.quick { 2 } else { USERS };
@@ -94,7 +94,7 @@ impl Start<'_> {
         let other = place.copy(self.setup.work.join("forgetful"))?;
         let service = place.serve(self.http, &LONG).await?;
         let forgetful = other
-            .serve(self.http, &[&LONG[..], &["--memo=0"]].concat())
+            .serve(self.http, &[&LONG[..], &["--token-cache=0"]].concat())
             .await?;
         let bearers = self.headers("service", tokens.iter().map(|token| bearer(token)))?;
         for (service, revoked) in [&service, &forgetful].into_iter().zip(&mut revoked) {

@@ -15,11 +15,13 @@ const SHARING: usize = 64;
 
 /// The header values of a token, built on first use.
 #[derive(Debug, Default)]
-pub(super) struct Said(OnceLock<HeaderValues>);
+pub(super) struct IdentityHeaders {
+    values: OnceLock<HeaderValues>,
+}
 
-impl Said {
-    pub(super) fn or_say(&self, say: impl FnOnce() -> HeaderValues) -> &HeaderValues {
-        self.0.get_or_init(say)
+impl IdentityHeaders {
+    pub(super) fn get_or_init(&self, build: impl FnOnce() -> HeaderValues) -> &HeaderValues {
+        self.values.get_or_init(build)
     }
 
     /// The bytes that the values take on the heap, if two of them are IDs and the others are texts of `texts` bytes in
@@ -29,11 +31,11 @@ impl Said {
     }
 }
 
-impl PartialEq for Said {
+impl PartialEq for IdentityHeaders {
     /// The values follow from the claims, so they make no difference.
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Said {}
+impl Eq for IdentityHeaders {}

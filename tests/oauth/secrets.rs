@@ -7,12 +7,12 @@ use serde_json::json;
 use waxseal::account::client::ClientChange;
 use waxseal::key::Algorithm;
 
-use super::common::{Answer, House};
-use super::forger::parts;
-use super::stage::{
+use super::common::{Answer, TestServer};
+use super::fixture::{
     add_client, add_keyed_client, ask, assertion, assertion_claims, basic, change, form,
     new_secret, present, send, send_as,
 };
+use super::forger::parts;
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -29,7 +29,7 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn no_answer_and_no_line_of_the_log_has_a_secret_in_it() {
+async fn answers_and_log_lines_contain_no_secret() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -39,40 +39,40 @@ async fn no_answer_and_no_line_of_the_log_has_a_secret_in_it() {
     // The whole test runs on this thread, so the subscriber sees everything.
     let _heard = tracing::subscriber::set_default(subscriber);
 
-    let house = House::new().await;
-    house.add_user("alice").await;
-    let session = house.login("alice").await;
-    let client = add_client(&house, "billing", "orders:read", &[]).await;
-    let (keyed, key) = add_keyed_client(&house, "keyed", Algorithm::EdDsa).await;
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    let session = server.login("alice").await;
+    let client = add_client(&server, "billing", "orders:read", &[]).await;
+    let (keyed, key) = add_keyed_client(&server, "keyed", Algorithm::EdDsa).await;
     let (second, kept) = new_secret();
-    change(&house, client.id, ClientChange::AddSecret(kept)).await;
-    let signed = assertion(&key, "EdDSA", &assertion_claims(&house, keyed, "a"));
-    let mut late = assertion_claims(&house, keyed, "b");
+    change(&server, client.id, ClientChange::AddSecret(kept)).await;
+    let signed = assertion(&key, "EdDSA", &assertion_claims(&server, keyed, "a"));
+    let mut late = assertion_claims(&server, keyed, "b");
     late["exp"] = json!(17);
     let late = assertion(&key, "EdDSA", &late);
     let (id, secret) = (client.id.to_string(), client.secret.as_str());
 
-    let granted = ask(&house, &client, &[]).await;
+    let granted = ask(&server, &client, &[]).await;
     let token = granted.json()["access_token"].as_str().unwrap().to_owned();
     let mut answers: Vec<Answer> = vec![
-        ask(&house, &client, &[("scope", "admin")]).await,
-        ask(&house, &client, &[("client_secret", secret)]).await,
-        present(&house, &signed, &[]).await,
-        present(&house, &signed, &[]).await,
-        present(&house, &late, &[]).await,
+        ask(&server, &client, &[("scope", "admin")]).await,
+        ask(&server, &client, &[("client_secret", secret)]).await,
+        present(&server, &signed, &[]).await,
+        present(&server, &signed, &[]).await,
+        present(&server, &late, &[]).await,
     ];
     // This endpoint's answer contains a token by design.
     answers.remove(2);
     let wrong = basic(&id, &format!("{secret}x"));
-    answers.push(send(&house, "/oauth/token", &[("authorization", &wrong)], "").await);
+    answers.push(send(&server, "/oauth/token", &[("authorization", &wrong)], "").await);
     let body = form(&[("client_id", &id), ("client_secret", secret)]);
-    answers.push(send(&house, "/oauth/token", &[], &body).await);
+    answers.push(send(&server, "/oauth/token", &[], &body).await);
     for path in ["/oauth/introspect", "/oauth/revoke"] {
         for token in [&token, &session, "garbage"] {
-            answers.push(send_as(&house, &client, path, &[("token", token)]).await);
+            answers.push(send_as(&server, &client, path, &[("token", token)]).await);
         }
     }
-    answers.push(house.get("/verify", &token).await);
+    answers.push(server.get("/verify", &token).await);
 
     let heard = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(
@@ -97,7 +97,7 @@ async fn no_answer_and_no_line_of_the_log_has_a_secret_in_it() {
             assert!(!headers.contains(hidden), "{what}: {answer:?}");
         }
     }
-    let client = house
+    let client = server
         .waxseal
         .clients()
         .start_client(client.id)

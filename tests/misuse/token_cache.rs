@@ -1,4 +1,4 @@
-//! The memo changes no verdict, whatever happens between two verifications of one text.
+//! The token cache changes no verdict, whatever happens between two verifications of one text.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ const ALGORITHMS: [Algorithm; 4] = [
     Algorithm::V4Public,
 ];
 
-/// One memo small enough to forget tokens, and one large enough to keep them all.
+/// One cache small enough to evict tokens, and one large enough to keep them all.
 const SIZES: [u64; 2] = [16 * 1024, 1024 * 1024];
 
 /// An event. Numbers select a token or key, modulo their count.
@@ -146,11 +146,11 @@ impl World {
             Arc::clone(&freshness),
             Arc::clone(&clock) as _,
         )
-        .with_memo(0);
+        .with_token_cache(0);
         let world = Self {
             users: (0..3).map(|_| UserId::new(START, &random)).collect(),
             impostor: VerifyingKey::from_jwk(jwk.to_string().as_bytes()).unwrap(),
-            remembering: SIZES.map(|bytes| plain.with_memo(bytes)).into(),
+            remembering: SIZES.map(|bytes| plain.with_token_cache(bytes)).into(),
             tokens: Vec::new(),
             clock,
             random,
@@ -279,7 +279,7 @@ fn kind(said: &Result<Verified, Refusal>) -> String {
 }
 
 #[test]
-fn whatever_happens_between_two_looks_the_verdict_is_that_of_a_first_look() {
+fn cached_and_first_verdicts_agree_after_any_events() {
     let seen = RefCell::new(BTreeSet::new());
     let mut runner = TestRunner::new(Config {
         cases: 96,
@@ -322,7 +322,7 @@ fn whatever_happens_between_two_looks_the_verdict_is_that_of_a_first_look() {
 
 /// Each of these events happens between a verification that remembers and the next one.
 #[test]
-fn what_is_remembered_is_asked_for_again() {
+fn a_cached_token_is_checked_again_after_each_kind_of_event() {
     let session = |world: &World| world.tokens[0].0.clone();
     for key in 0..ALGORITHMS.len() {
         for (event, after) in [

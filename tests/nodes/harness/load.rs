@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::checker::{Report, Rule, Terms, check};
-use super::super::forge::Dice;
 use super::super::history::{Event, History, Mode};
 use super::super::load::{Load, Plan, client, ready};
 use super::super::nodes::Nodes;
+use super::super::token_forge::TestRng;
 
 const MAX_STALENESS: Duration = Duration::from_secs(1);
 
@@ -39,7 +39,7 @@ fn read(history: &History, nodes: usize) -> Report {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_node_that_is_paused_killed_and_restarted_keeps_every_promise() {
-    let (_, seed) = Dice::new();
+    let (_, seed) = TestRng::new();
     let nodes = Nodes::start(
         &["sqlite".to_owned()],
         &[("WAXSEAL_MAX_STALENESS", "1s")],
@@ -108,8 +108,8 @@ async fn one_node_that_is_paused_killed_and_restarted_keeps_every_promise() {
 
 /// Two services with the same keys and separate logs, which two nodes must never be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_that_do_not_share_their_log_are_found_out() {
-    let (_, seed) = Dice::new();
+async fn the_checker_finds_nodes_that_do_not_share_their_log() {
+    let (_, seed) = TestRng::new();
     let nodes = Nodes::prepare(&["sqlite".to_owned(), "sqlite".to_owned()], &[], &users());
     // Both get a log, and know the same users.
     let [first, second] = [0, 1].map(|node| nodes.0[node].place.path());

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 /// SplitMix64: small, and good enough to choose faults.
 #[derive(Debug)]
-pub struct Dice(u64);
+pub struct TestRng(u64);
 
-impl Dice {
+impl TestRng {
     pub fn new(seed: u64) -> Self {
         // Adjacent seeds must not give similar runs.
-        let mut dice = Self(seed ^ 0x5851_F42D_4C95_7F2D);
-        dice.0 = dice.next();
-        dice
+        let mut rng = Self(seed ^ 0x5851_F42D_4C95_7F2D);
+        rng.0 = rng.next();
+        rng
     }
 
     fn next(&mut self) -> u64 {

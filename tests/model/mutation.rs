@@ -11,7 +11,7 @@ use waxseal::revocation::log::{Page, StoreError};
 use waxseal::revocation::register::{Node, Nodes, Register};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Twist {
+pub enum Mutation {
     /// Nothing is removed.
     None,
     /// A node accepts without checking that its list is fresh.
@@ -54,24 +54,24 @@ pub enum Twist {
     ClockStops,
 }
 
-/// The register that nodes see under this twist.
-pub fn twisted(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
-    match twist {
-        Twist::SameBeat => Arc::new(Liar {
+/// The register that nodes see under this mutation.
+pub fn mutated(mutation: Mutation, register: Arc<dyn Register>) -> Arc<dyn Register> {
+    match mutation {
+        Mutation::SameBeat => Arc::new(Liar {
             register,
             beat: |_| 1,
             bound: |bound| bound,
             continued: |continued| continued,
             seq: |seq| seq,
         }),
-        Twist::AnyLogBelieved => Arc::new(Liar {
+        Mutation::AnyLogBelieved => Arc::new(Liar {
             register,
             beat: |beat| beat,
             bound: |bound| bound,
             continued: |_| true,
             seq: |seq| seq,
         }),
-        Twist::LaggingRegister => Arc::new(Liar {
+        Mutation::LaggingRegister => Arc::new(Liar {
             register,
             beat: |beat| beat,
             bound: |bound| bound,
@@ -79,7 +79,7 @@ pub fn twisted(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
             seq: |_| i64::MAX,
         }),
         // Subtract in advance what `over_after` adds.
-        Twist::NoMargin => Arc::new(Liar {
+        Mutation::NoMargin => Arc::new(Liar {
             register,
             beat: |beat| beat,
             bound: |bound| (bound - Duration::from_millis(50)) * 20 / 21,
@@ -90,10 +90,10 @@ pub fn twisted(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
     }
 }
 
-/// The register that a keeper sees under this twist.
-pub fn twisted_for_keeper(twist: Twist, register: Arc<dyn Register>) -> Arc<dyn Register> {
-    match twist {
-        Twist::DismissEarly => Arc::new(Liar {
+/// The register that a keeper sees under this mutation.
+pub fn mutated_for_keeper(mutation: Mutation, register: Arc<dyn Register>) -> Arc<dyn Register> {
+    match mutation {
+        Mutation::DismissEarly => Arc::new(Liar {
             register,
             beat: |beat| beat,
             bound: |bound| bound / 2,

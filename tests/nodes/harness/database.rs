@@ -65,7 +65,7 @@ fn its_url_needs_the_password() {
 }
 
 #[test]
-fn what_was_committed_outlives_a_kill_and_a_stop() {
+fn committed_rows_survive_a_kill_and_a_stop() {
     let database = with_table();
     add(&database, 1).unwrap();
     database.kill();
@@ -85,7 +85,7 @@ fn what_was_committed_outlives_a_kill_and_a_stop() {
 }
 
 #[test]
-fn a_paused_server_answers_nobody_and_loses_nothing() {
+fn a_paused_server_answers_nothing_and_loses_nothing() {
     let database = with_table();
     let mut open = database.connect(PATIENCE).unwrap();
     database.pause();
@@ -121,7 +121,7 @@ fn a_read_only_server_refuses_writes_alone() {
 }
 
 #[test]
-fn when_all_connections_are_taken_nobody_gets_one() {
+fn a_server_without_free_connections_refuses_new_ones() {
     let database = with_table();
     let crowd = database.take_all_connections();
     assert!(crowd.len() > 10, "{}", crowd.len());

@@ -7,12 +7,12 @@ use std::process::{Child, Command, Output, Stdio};
 use super::{ISSUER, Server};
 
 /// A mount namespace. Dropping it ends the namespace.
-pub struct Ground {
+pub struct MountNamespace {
     keeper: Child,
     enter: &'static [&'static str],
 }
 
-impl Ground {
+impl MountNamespace {
     /// Runs `script` in a new namespace, with `folder` as its `$1`. Prints a note and returns `None` where that is not
     /// permitted. `root_only` rules out the root of a user namespace.
     pub fn new(script: &str, folder: &Path, root_only: bool) -> Option<Self> {
@@ -120,7 +120,7 @@ pub fn on_folders(command: &mut Command, place: &Path, arguments: &[&str]) {
         .arg(place.join("mark"));
 }
 
-impl Drop for Ground {
+impl Drop for MountNamespace {
     fn drop(&mut self) {
         // The process may already have exited.
         let _ = self.keeper.kill();

@@ -148,13 +148,13 @@ impl Edge {
 }
 
 /// A proxy in front of the real program.
-pub struct Stage {
+pub struct Fixture {
     edge: Edge,
     pub waxseal: Server,
     place: Place,
 }
 
-impl Deref for Stage {
+impl Deref for Fixture {
     type Target = Edge;
 
     fn deref(&self) -> &Edge {
@@ -162,12 +162,12 @@ impl Deref for Stage {
     }
 }
 
-impl Stage {
+impl Fixture {
     pub fn new(kind: &Kind) -> Self {
         Self::with(kind, &[])
     }
 
-    /// Starts a stage with these server settings.
+    /// Starts a fixture with these server settings.
     pub fn with(kind: &Kind, settings: &[&str]) -> Self {
         let place = Place::new();
         place.add_user("alice");
@@ -238,7 +238,7 @@ pub fn example(name: &str) -> PathBuf {
 }
 
 /// Returns a free address. Proxies do not report a port that the kernel chose, so the test chooses it before. Each
-/// stage has a loopback address of its own, so that nothing else in this program takes the port meanwhile.
+/// fixture has a loopback address of its own, so that nothing else in this program takes the port meanwhile.
 fn free_address() -> String {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let own = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -16,7 +16,7 @@ use waxseal::store::key_folder;
 use waxseal::time::{Clock, Timestamp};
 use waxseal::token;
 
-use crate::common::{Answer, House, PASSWORD};
+use crate::common::{Answer, PASSWORD, TestServer};
 
 /// The session cookie up to its value.
 const COOKIE_START: &str = "__Host-Http-waxseal=";
@@ -118,30 +118,30 @@ impl Verdict {
     }
 }
 
-pub struct Stage {
-    pub house: House,
+pub struct Fixture {
+    pub server: TestServer,
     pub format: Format,
     /// The beginning of the session from which times count, in seconds.
     began: AtomicI64,
 }
 
-impl Stage {
+impl Fixture {
     pub async fn with(format: Format, timeouts: Timeouts) -> Self {
-        let house = House::with(|settings| {
+        let server = TestServer::with(|settings| {
             settings.format = format;
             settings.accepts = vec![format];
             settings.timeouts = timeouts;
         })
         .await;
-        house.add_user("alice").await;
+        server.add_user("alice").await;
         Self {
-            began: AtomicI64::new(house.clock.now().secs()),
-            house,
+            began: AtomicI64::new(server.clock.now().secs()),
+            server,
             format,
         }
     }
 
-    /// Creates a stage for each format, with the default timeouts.
+    /// Creates a fixture for each format, with the default timeouts.
     pub async fn of_each_format() -> [Self; 2] {
         [
             Self::with(Format::Jwt, Timeouts::default()).await,
@@ -151,9 +151,9 @@ impl Stage {
 
     /// Begins another session of the one user, from which times count from now on.
     pub async fn login(&self) -> String {
-        let now = self.house.clock.now().secs();
+        let now = self.server.clock.now().secs();
         self.began.store(now, Ordering::SeqCst);
-        self.house.login("alice").await
+        self.server.login("alice").await
     }
 
     /// Logs in as a browser with this cookie, or with none. Returns the new cookie.
@@ -166,7 +166,7 @@ impl Stage {
         }
         let body = json!({ "username": "alice", "password": PASSWORD, "delivery": "cookie" });
         let request = request.body(Body::from(body.to_string())).unwrap();
-        let answer = self.house.send(request).await;
+        let answer = self.server.send(request).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         let cookie = set_cookie(&answer).flatten().unwrap();
         assert_eq!(
@@ -187,14 +187,14 @@ impl Stage {
 
     /// Advances the clock to this many seconds after the login.
     pub async fn until(&self, second: i64) {
-        let left = self.at(second).millis() - self.house.clock.now().millis();
+        let left = self.at(second).millis() - self.server.clock.now().millis();
         let left = u64::try_from(left).expect("time goes forward");
-        self.house.pass(Duration::from_millis(left)).await;
+        self.server.pass(Duration::from_millis(left)).await;
     }
 
     /// Returns the claims of a token that is valid now.
     pub fn claims(&self, token: &str) -> Claims {
-        let verified = self.house.waxseal.verifier().verify(token);
+        let verified = self.server.waxseal.verifier().verify(token);
         verified.unwrap().claims().clone()
     }
 
@@ -210,14 +210,14 @@ impl Stage {
     /// Returns the outcome of an event, and the token that the client gets from it, if any. Asserts that headers, body
     /// and token agree on the session.
     pub async fn take(&self, event: Event, token: &str) -> (Verdict, Option<String>) {
-        let presented = self.house.waxseal.verifier().verify(token);
+        let presented = self.server.waxseal.verifier().verify(token);
         let presented = presented.map(|verified| verified.claims().clone());
-        let answer = self.house.send(event.request(token)).await;
+        let answer = self.server.send(event.request(token)).await;
         let cookie = set_cookie(&answer);
         let what = || {
             format!(
                 "{event:?} at {}: {answer:?}",
-                self.since(self.house.clock.now())
+                self.since(self.server.clock.now())
             )
         };
         if event.carrier() == Carrier::Bearer {
@@ -308,7 +308,7 @@ impl Stage {
 
     /// Returns the service's time: the clock's, or up to two seconds more after the clock was set back.
     fn now(&self) -> Timestamp {
-        let (clock, now) = (self.house.clock.now(), self.house.waxseal.issuer().now());
+        let (clock, now) = (self.server.clock.now(), self.server.waxseal.issuer().now());
         assert!((0..=2000).contains(&(now.millis() - clock.millis())));
         now
     }
@@ -374,7 +374,7 @@ impl Stage {
 
     /// Returns the reason of each log entry, oldest first.
     pub async fn log(&self) -> Vec<&'static str> {
-        let page = self.house.waxseal.log().read(0, 10_000).await.unwrap();
+        let page = self.server.waxseal.log().read(0, 10_000).await.unwrap();
         let reasons = page.entries.iter();
         reasons
             .map(|entry| entry.revocation.reason.name())
@@ -382,16 +382,16 @@ impl Stage {
     }
 
     /// Signs claims with the service's own key, as only the service should.
-    pub fn forge(&self, claims: &Claims) -> String {
+    pub fn token_forge(&self, claims: &Claims) -> String {
         token::sign(claims, self.key(&self.keyring())).unwrap()
     }
 
     pub fn keyring(&self) -> Keyring {
-        key_folder::keyring(&self.house.settings.keys_dir).unwrap()
+        key_folder::keyring(&self.server.settings.keys_dir).unwrap()
     }
 
     fn key<'a>(&self, keyring: &'a Keyring) -> &'a SigningKey {
-        let now = self.house.clock.now();
+        let now = self.server.clock.now();
         keyring.signing(self.format, now, |_| false).unwrap()
     }
 }

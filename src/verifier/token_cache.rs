@@ -1,6 +1,6 @@
-//! The memo: a cache of verified tokens. A token text that verified before, byte for byte, needs no signature check.
+//! The cache of verified tokens. A token text that verified before, byte for byte, needs no signature check.
 //!
-//! The memo spares only the signature check. Time, key, audience, revocation and freshness are checked each time, by
+//! The cache spares only the signature check. Time, key, audience, revocation and freshness are checked each time, by
 //! the same function that checks a new token.
 
 use std::collections::hash_map::RandomState;
@@ -13,23 +13,26 @@ use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 use super::verified::Verified;
 use crate::token::paseto;
 
-/// The default size of the memo, in bytes: room for about 39,000 tokens.
-pub const MEMO_BYTES: u64 = 64 * 1024 * 1024;
+/// The default size of the cache, in bytes: room for about 39,000 tokens.
+pub const TOKEN_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The bytes that a token takes beside its text and its claims: table slots, reference counts and the allocator's own
 /// data.
 const OVERHEAD: u64 = 256;
 
-/// The usual size of a token in the memo, in bytes. Other sizes only make the first guess of the table's size worse.
+/// The usual size of a token in the cache, in bytes. Other sizes only make the first guess of the table's size worse.
 const USUAL: u64 = 1700;
 
 /// The number of bytes at the end of a signature that are hashed.
 const TAIL: usize = 32;
 
-/// Token texts that verified, with their claims. A full memo evicts the least used ones.
-pub(super) struct Memo(Option<MemoCache>);
+/// Token texts that verified, with their claims. A full cache evicts the least used ones.
+pub(super) struct TokenCache {
+    /// `None` if the size is 0.
+    entries: Option<Entries>,
+}
 
-type MemoCache =
+type Entries =
     Cache<TokenText, Verified, Weigher, RandomState, DefaultLifecycle<TokenText, Verified>>;
 
 #[derive(Clone)]
@@ -83,15 +86,15 @@ impl Equivalent<TokenText> for PresentedText<'_> {
     }
 }
 
-impl Memo {
-    /// A memo of at most `bytes` bytes; with 0 it stores nothing.
-    pub(super) fn of(bytes: u64) -> Self {
+impl TokenCache {
+    /// A cache of at most `bytes` bytes; with 0 it stores nothing.
+    pub(super) fn new(bytes: u64) -> Self {
         let items = usize::try_from(bytes / USUAL).unwrap_or(usize::MAX);
         let options = OptionsBuilder::new()
             .estimated_items_capacity(items.max(1))
             .weight_capacity(bytes)
             .build();
-        let known = options.ok().filter(|_| bytes > 0).map(|options| {
+        let entries = options.ok().filter(|_| bytes > 0).map(|options| {
             Cache::with_options(
                 options,
                 Weigher,
@@ -99,36 +102,38 @@ impl Memo {
                 DefaultLifecycle::default(),
             )
         });
-        Self(known)
+        Self { entries }
     }
 
     /// The result for a text that verified before.
     pub(super) fn get(&self, text: &str) -> Option<Verified> {
-        self.0.as_ref()?.get(&PresentedText(text))
+        self.entries.as_ref()?.get(&PresentedText(text))
     }
 
     /// Stores a text whose signature is good.
-    pub(super) fn remember(&self, text: &str, verified: &Verified) {
-        if let Some(known) = &self.0 {
-            known.insert(TokenText(text.into()), verified.clone());
+    pub(super) fn insert(&self, text: &str, verified: &Verified) {
+        if let Some(entries) = &self.entries {
+            entries.insert(TokenText(text.into()), verified.clone());
         }
     }
 
-    pub(super) fn forget(&self, text: &str) {
-        if let Some(known) = &self.0 {
-            known.remove(&PresentedText(text));
+    pub(super) fn remove(&self, text: &str) {
+        if let Some(entries) = &self.entries {
+            entries.remove(&PresentedText(text));
         }
     }
 
     /// The number of stored tokens.
     pub(super) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, Cache::len)
+        self.entries.as_ref().map_or(0, Cache::len)
     }
 }
 
-impl fmt::Debug for Memo {
+impl fmt::Debug for TokenCache {
     /// Prints no texts: a token text is a credential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memo").field("len", &self.len()).finish()
+        f.debug_struct("TokenCache")
+            .field("len", &self.len())
+            .finish()
     }
 }

@@ -8,7 +8,7 @@ use waxseal::key::{Algorithm, Format};
 use waxseal::token::Malformed;
 use waxseal::verifier::{Refusal, VerifiedClaims, Verifier};
 
-use crate::common::{Answer, House};
+use crate::common::{Answer, TestServer};
 use crate::forger::{Forger, Members, encode, header_and_claims};
 
 /// The algorithms that JWT keys can have: some attacks concern the choice.
@@ -24,26 +24,26 @@ pub const MAX_FOOTER: usize = 128;
 pub const RESOURCES: [&str; 2] = ["/verify", "/session"];
 
 /// A service, a genuine token of it, and a forger that holds its key.
-pub struct Stage {
-    pub house: House,
+pub struct Fixture {
+    pub server: TestServer,
     pub genuine: String,
     /// The header of a JWT, or the footer of a PASETO.
     pub header: Members,
     pub claims: Members,
     pub forger: Forger,
-    /// A verifier without a memo.
+    /// A verifier without a token cache.
     plain: Verifier,
     /// The body that every 401 for a token must have.
     refusal: Vec<u8>,
 }
 
-impl Stage {
-    /// Creates a stage for JWTs, for attacks that concern only them.
+impl Fixture {
+    /// Creates a fixture for JWTs, for attacks that concern only them.
     pub async fn new() -> Self {
         Self::with(Algorithm::EdDsa).await
     }
 
-    /// Creates a stage for JWTs and one for PASETOs.
+    /// Creates a fixture for JWTs and one for PASETOs.
     pub async fn of_each_format() -> [Self; 2] {
         [
             Self::with(Algorithm::EdDsa).await,
@@ -51,27 +51,29 @@ impl Stage {
         ]
     }
 
-    /// Creates a stage, and asserts that it accepts a genuine token and an unchanged forged one: a later refusal is
+    /// Creates a fixture, and asserts that it accepts a genuine token and an unchanged forged one: a later refusal is
     /// then due to the one change made.
     pub async fn with(algorithm: Algorithm) -> Self {
-        let house = House::with(|settings| of_algorithm(settings, algorithm)).await;
-        house.add_user("alice").await;
-        let genuine = house.login("alice").await;
+        let server = TestServer::with(|settings| of_algorithm(settings, algorithm)).await;
+        server.add_user("alice").await;
+        let genuine = server.login("alice").await;
         let [header, claims] = header_and_claims(&genuine);
-        let refusal = house.get("/verify", "nonsense").await.body;
-        let stage = Self {
+        let refusal = server.get("/verify", "nonsense").await.body;
+        let fixture = Self {
             header: Members::of(&header),
             claims: Members::of(&claims),
-            forger: Forger::of(&house),
-            plain: house.waxseal.verifier().with_memo(0),
+            forger: Forger::of(&server),
+            plain: server.waxseal.verifier().with_token_cache(0),
             genuine,
-            house,
+            server,
             refusal,
         };
-        stage.accepted("the genuine token", &stage.genuine).await;
-        let unchanged = stage.seal(&stage.header, &stage.claims);
-        stage.accepted("an unchanged forgery", &unchanged).await;
-        stage
+        fixture
+            .accepted("the genuine token", &fixture.genuine)
+            .await;
+        let unchanged = fixture.seal(&fixture.header, &fixture.claims);
+        fixture.accepted("an unchanged forgery", &unchanged).await;
+        fixture
     }
 
     /// Returns the `kid` of the signing key.
@@ -80,7 +82,7 @@ impl Stage {
     }
 
     pub fn format(&self) -> Format {
-        self.house.settings.format
+        self.server.settings.format
     }
 
     /// Returns `second` as raw JSON in the format's notation.
@@ -132,12 +134,16 @@ impl Stage {
         self.forger.seal(self.header.text(), claims)
     }
 
-    /// Returns the library's verdict. Asserts that a second verification and the verifier without a memo agree.
+    /// Returns the library's verdict. Asserts that a second verification and the verifier without a token cache agree.
     pub fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
-        let verifier = self.house.waxseal.verifier();
+        let verifier = self.server.waxseal.verifier();
         let said = verifier.verify(token);
         assert_eq!(verifier.verify(token), said, "again: {token}");
-        assert_eq!(self.plain.verify(token), said, "without a memo: {token}");
+        assert_eq!(
+            self.plain.verify(token),
+            said,
+            "without a token cache: {token}"
+        );
         said
     }
 
@@ -145,7 +151,7 @@ impl Stage {
         let verified = self.verify(token);
         assert!(verified.is_ok(), "{name}: {verified:?}");
         for path in RESOURCES {
-            let answer = self.house.get(path, token).await;
+            let answer = self.server.get(path, token).await;
             assert_eq!(answer.status, StatusCode::OK, "{name}: {path} {answer:?}");
         }
     }
@@ -187,7 +193,7 @@ impl Stage {
         let is_one_word = !token.is_empty() && token.iter().all(one_word);
         for path in RESOURCES {
             let request = Request::get(path).header("authorization", &value);
-            let answer = self.house.send(request.body(Body::empty()).unwrap()).await;
+            let answer = self.server.send(request.body(Body::empty()).unwrap()).await;
             if is_one_word {
                 self.is_invalid_token(name, &answer);
             } else {

@@ -29,14 +29,14 @@ macro_rules! on_both_engines {
         mod sqlite {
             $(#[tokio::test]
             async fn $scenario() {
-                super::$scenario(crate::stage::Stage::sqlite()).await;
+                super::$scenario(crate::fixture::Fixture::sqlite()).await;
             })*
         }
 
         mod postgres {
             $(#[tokio::test]
             async fn $scenario() {
-                super::$scenario(crate::stage::Stage::postgres()).await;
+                super::$scenario(crate::fixture::Fixture::postgres()).await;
             })*
         }
     };
@@ -49,7 +49,7 @@ pub fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(START))
 }
 
-pub struct Stage {
+pub struct Fixture {
     database: Option<Database>,
     folder: TempDir,
     seed: AtomicU64,
@@ -57,7 +57,7 @@ pub struct Stage {
 
 struct Database {
     server: Arc<Postgres>,
-    /// The schema that contains everything of this stage.
+    /// The schema that contains everything of this fixture.
     schema: String,
 }
 
@@ -65,7 +65,7 @@ struct Database {
 /// them.
 static SHARED: Mutex<Vec<Weak<Postgres>>> = Mutex::new(Vec::new());
 static SCHEMAS: AtomicU64 = AtomicU64::new(1);
-/// How many stages share a server, limited by its connections.
+/// How many fixtures share a server, limited by its connections.
 const SHARERS: usize = 3;
 
 fn shared() -> Arc<Postgres> {
@@ -82,17 +82,17 @@ fn shared() -> Arc<Postgres> {
     })
 }
 
-impl Stage {
+impl Fixture {
     fn on(database: Option<Database>) -> Self {
-        let stage = Self {
+        let fixture = Self {
             database,
             folder: TempDir::new().unwrap(),
             seed: AtomicU64::new(1),
         };
-        if stage.database.is_none() {
-            std::fs::write(stage.file(), "").unwrap();
+        if fixture.database.is_none() {
+            std::fs::write(fixture.file(), "").unwrap();
         }
-        stage
+        fixture
     }
 
     pub fn sqlite() -> Self {
@@ -110,7 +110,7 @@ impl Stage {
     }
 
     pub fn on_server(server: Arc<Postgres>) -> Self {
-        let schema = format!("stage{}", SCHEMAS.fetch_add(1, Ordering::SeqCst));
+        let schema = format!("fixture{}", SCHEMAS.fetch_add(1, Ordering::SeqCst));
         server.sql(&format!("CREATE SCHEMA {schema} AUTHORIZATION {ROLE}"));
         Self::on(Some(Database { server, schema }))
     }
@@ -133,7 +133,7 @@ impl Stage {
     /// Runs statements on the server, and returns its output.
     pub fn ask(&self, statements: &str) -> String {
         let Some(Database { server, schema }) = &self.database else {
-            panic!("it is no server");
+            panic!("it is not a server");
         };
         server.sql(&format!("SET search_path = {schema};\n{statements}"))
     }

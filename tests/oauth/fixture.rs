@@ -14,7 +14,7 @@ use waxseal::key::Algorithm;
 use waxseal::random::{OsRandom, SeededRandom};
 use waxseal::time::Clock;
 
-use super::common::{Answer, House, ISSUER};
+use super::common::{Answer, ISSUER, TestServer};
 use super::forger::{Forger, decode, encode, header_and_claims};
 
 /// The required value of `client_assertion_type` (RFC 7523, section 2.2).
@@ -48,45 +48,50 @@ pub fn digest(secret: &str) -> SecretDigest {
     SecretDigest::of(&SecretString::from(secret))
 }
 
-async fn add(house: &House, name: &str, scope: &str, audiences: &[&str]) -> Client {
+async fn add(server: &TestServer, name: &str, scope: &str, audiences: &[&str]) -> Client {
     let seed = name.bytes().map(u64::from).sum();
     Client {
-        id: ClientId::new(house.clock.now(), &SeededRandom::new(seed)),
+        id: ClientId::new(server.clock.now(), &SeededRandom::new(seed)),
         name: name.parse().unwrap(),
         scopes: scope.parse().unwrap(),
         audiences: audiences.iter().map(|text| (*text).to_owned()).collect(),
         enabled: true,
-        created_at: house.clock.now(),
+        created_at: server.clock.now(),
         secrets: Vec::new(),
         keys: None,
     }
 }
 
 /// Adds a client with a secret.
-pub async fn add_client(house: &House, name: &str, scope: &str, audiences: &[&str]) -> Service {
+pub async fn add_client(
+    server: &TestServer,
+    name: &str,
+    scope: &str,
+    audiences: &[&str],
+) -> Service {
     let (secret, digest) = new_secret();
     let client = Client {
         secrets: vec![digest],
-        ..add(house, name, scope, audiences).await
+        ..add(server, name, scope, audiences).await
     };
     let id = client.id;
-    assert!(house.waxseal.clients().add_client(client).await.unwrap());
+    assert!(server.waxseal.clients().add_client(client).await.unwrap());
     Service { id, secret }
 }
 
 /// Adds a client that signs assertions with a key of its own, and returns both.
 pub async fn add_keyed_client(
-    house: &House,
+    server: &TestServer,
     name: &str,
     algorithm: Algorithm,
 ) -> (ClientId, Forger) {
     let key = Forger::stranger(algorithm);
     let client = Client {
         keys: Some(ClientKeys::parse(&jwk(&key, algorithm, "one").to_string()).unwrap()),
-        ..add(house, name, "orders:read", &[]).await
+        ..add(server, name, "orders:read", &[]).await
     };
     let id = client.id;
-    assert!(house.waxseal.clients().add_client(client).await.unwrap());
+    assert!(server.waxseal.clients().add_client(client).await.unwrap());
     (id, key)
 }
 
@@ -103,11 +108,11 @@ pub fn jwk(key: &Forger, algorithm: Algorithm, kid: &str) -> Value {
 }
 
 /// Changes a client, and updates this node's list.
-pub async fn change(house: &House, client: ClientId, change: ClientChange) -> Changed {
-    let at = house.clock.now();
-    let clients = house.waxseal.clients();
+pub async fn change(server: &TestServer, client: ClientId, change: ClientChange) -> Changed {
+    let at = server.clock.now();
+    let clients = server.waxseal.clients();
     let changed = clients.change_client(client, change, at).await.unwrap();
-    house.waxseal.catch_up().await.unwrap();
+    server.waxseal.catch_up().await.unwrap();
     changed
 }
 
@@ -123,27 +128,27 @@ pub fn form(fields: &[(&str, &str)]) -> String {
 }
 
 /// Sends a form with these additional headers.
-pub async fn send(house: &House, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub async fn send(server: &TestServer, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut request =
         Request::post(path).header("content-type", "application/x-www-form-urlencoded");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    house
+    server
         .send(request.body(Body::from(body.to_owned())).unwrap())
         .await
 }
 
 /// Sends a form, authenticated as `client`.
 pub async fn send_as(
-    house: &House,
+    server: &TestServer,
     client: &Service,
     path: &str,
     fields: &[(&str, &str)],
 ) -> Answer {
     let authorization = client.basic();
     send(
-        house,
+        server,
         path,
         &[("authorization", &authorization)],
         &form(fields),
@@ -152,14 +157,14 @@ pub async fn send_as(
 }
 
 /// Requests a token, with these fields in addition to the grant type.
-pub async fn ask(house: &House, client: &Service, fields: &[(&str, &str)]) -> Answer {
+pub async fn ask(server: &TestServer, client: &Service, fields: &[(&str, &str)]) -> Answer {
     let fields = [&[("grant_type", "client_credentials")][..], fields].concat();
-    send_as(house, client, "/oauth/token", &fields).await
+    send_as(server, client, "/oauth/token", &fields).await
 }
 
 /// Requests a token and returns it.
-pub async fn token(house: &House, client: &Service) -> String {
-    access_token(&ask(house, client, &[]).await)
+pub async fn token(server: &TestServer, client: &Service) -> String {
+    access_token(&ask(server, client, &[]).await)
 }
 
 /// Returns the token of a successful answer.
@@ -198,8 +203,8 @@ pub fn claims(token: &str) -> Value {
 }
 
 /// Returns the claims of a valid assertion with a lifetime of one minute.
-pub fn assertion_claims(house: &House, client: ClientId, jti: &str) -> Value {
-    let now = house.clock.now().secs();
+pub fn assertion_claims(server: &TestServer, client: ClientId, jti: &str) -> Value {
+    let now = server.clock.now().secs();
     json!({
         "iss": client.to_string(), "sub": client.to_string(), "aud": ISSUER,
         "iat": now, "exp": now + 60, "jti": jti,
@@ -215,7 +220,7 @@ pub fn assertion(key: &Forger, alg: &str, claims: &Value) -> String {
 }
 
 /// Presents an assertion with these additional fields.
-pub async fn present(house: &House, assertion: &str, fields: &[(&str, &str)]) -> Answer {
+pub async fn present(server: &TestServer, assertion: &str, fields: &[(&str, &str)]) -> Answer {
     let fields = [
         &[
             ("grant_type", "client_credentials"),
@@ -225,7 +230,7 @@ pub async fn present(house: &House, assertion: &str, fields: &[(&str, &str)]) ->
         fields,
     ]
     .concat();
-    send(house, "/oauth/token", &[], &form(&fields)).await
+    send(server, "/oauth/token", &[], &form(&fields)).await
 }
 
 /// Returns the header of a JWT.

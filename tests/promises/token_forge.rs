@@ -28,13 +28,13 @@ impl Token {
 }
 
 /// Signs tokens as the service would.
-pub struct Forge {
+pub struct TokenForge {
     pub keyring: Keyring,
     pub random: SeededRandom,
     pub user: UserId,
 }
 
-impl Forge {
+impl TokenForge {
     pub fn new(keys: &Path, seed: u64) -> Self {
         let random = SeededRandom::new(seed);
         let user = UserId::new(Timestamp::from_secs(1_700_000_000), &random);
@@ -83,9 +83,9 @@ impl Forge {
 }
 
 /// A random source that is determined by its seed.
-pub struct Dice(SeededRandom);
+pub struct TestRng(SeededRandom);
 
-impl Dice {
+impl TestRng {
     /// Uses the seed in `TEST_SEED`, or a new one, and prints it.
     pub fn new() -> (Self, u64) {
         let given = std::env::var("TEST_SEED").ok();

@@ -14,7 +14,7 @@ use Verdict::{Client as Service, Refused, Session, Unavailable};
 
 /// What happens at the issuer.
 #[derive(Clone, Copy, Debug)]
-enum Deed {
+enum Action {
     Nothing,
     LogOut,
     LogOutTouched,
@@ -64,9 +64,9 @@ use Which::{
     Called, CalledAgain, CalledLater, Changed, Later, Other, OtherClient, Stranger, This, Touched,
 };
 
-const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
+const TABLE: [(Action, &[(Which, Verdict)]); 19] = [
     (
-        Deed::Nothing,
+        Action::Nothing,
         &[
             (This, Session),
             (Touched, Session),
@@ -77,7 +77,7 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
         ],
     ),
     (
-        Deed::LogOut,
+        Action::LogOut,
         &[
             (This, Refused),
             (Touched, Refused),
@@ -86,7 +86,7 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
         ],
     ),
     (
-        Deed::LogOutTouched,
+        Action::LogOutTouched,
         &[
             (This, Refused),
             (Touched, Refused),
@@ -95,7 +95,7 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
         ],
     ),
     (
-        Deed::LogOutOthers,
+        Action::LogOutOthers,
         &[
             (Other, Refused),
             (This, Session),
@@ -105,7 +105,7 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
         ],
     ),
     (
-        Deed::LogOutAll,
+        Action::LogOutAll,
         &[
             (This, Refused),
             (Touched, Refused),
@@ -115,11 +115,11 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
         ],
     ),
     (
-        Deed::EndTheOther,
+        Action::EndTheOther,
         &[(Other, Refused), (This, Session), (Later, Session)],
     ),
     (
-        Deed::ChangePassword,
+        Action::ChangePassword,
         &[
             (This, Refused),
             (Other, Refused),
@@ -128,19 +128,19 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
         ],
     ),
     (
-        Deed::SetPassword,
+        Action::SetPassword,
         &[(This, Refused), (Other, Refused), (Stranger, Session)],
     ),
     (
-        Deed::DisableUser,
+        Action::DisableUser,
         &[(This, Refused), (Other, Refused), (Stranger, Session)],
     ),
     (
-        Deed::DeleteUser,
+        Action::DeleteUser,
         &[(This, Refused), (Other, Refused), (Called, Service)],
     ),
     (
-        Deed::RevokeUser,
+        Action::RevokeUser,
         &[
             (This, Refused),
             (Other, Refused),
@@ -148,13 +148,13 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
             (Stranger, Session),
         ],
     ),
-    (Deed::RevokeSession, &[(This, Refused), (Other, Session)]),
+    (Action::RevokeSession, &[(This, Refused), (Other, Session)]),
     (
-        Deed::ClientEndsSession,
+        Action::ClientEndsSession,
         &[(This, Refused), (Other, Session), (Called, Service)],
     ),
     (
-        Deed::ClientEndsToken,
+        Action::ClientEndsToken,
         &[
             (Called, Refused),
             (CalledAgain, Service),
@@ -163,7 +163,7 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
         ],
     ),
     (
-        Deed::DisableClient,
+        Action::DisableClient,
         &[
             (Called, Refused),
             (CalledAgain, Refused),
@@ -172,11 +172,11 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
         ],
     ),
     (
-        Deed::DeleteClient,
+        Action::DeleteClient,
         &[(Called, Refused), (OtherClient, Service)],
     ),
     (
-        Deed::RevokeClient,
+        Action::RevokeClient,
         &[
             (Called, Refused),
             (CalledAgain, Refused),
@@ -185,7 +185,7 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
         ],
     ),
     (
-        Deed::RevokeAll,
+        Action::RevokeAll,
         &[
             (This, Refused),
             (Stranger, Refused),
@@ -196,7 +196,7 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
         ],
     ),
     (
-        Deed::RevokeKey,
+        Action::RevokeKey,
         &[
             (This, Refused),
             (Stranger, Refused),
@@ -289,19 +289,19 @@ impl Cast {
         assert_eq!(answer.status(), 200);
     }
 
-    async fn do_it(&self, both: &Both, deed: Deed) {
+    async fn do_it(&self, both: &Both, action: Action) {
         let cli = |arguments: &[&str], input: &str| drop(both.place.ok(arguments, input));
         let logout = async |token: &str, scope: &str| {
             let body = json!({ "scope": scope });
             both.post("/logout", token, Some(body)).await;
         };
-        match deed {
-            Deed::Nothing => {}
-            Deed::LogOut => drop(both.post("/logout", &self.this, None).await),
-            Deed::LogOutTouched => drop(both.post("/logout", &self.touched, None).await),
-            Deed::LogOutOthers => logout(&self.this, "others").await,
-            Deed::LogOutAll => logout(&self.this, "all").await,
-            Deed::EndTheOther => {
+        match action {
+            Action::Nothing => {}
+            Action::LogOut => drop(both.post("/logout", &self.this, None).await),
+            Action::LogOutTouched => drop(both.post("/logout", &self.touched, None).await),
+            Action::LogOutOthers => logout(&self.this, "others").await,
+            Action::LogOutAll => logout(&self.this, "all").await,
+            Action::EndTheOther => {
                 let sid = claims(&self.other)["sid"].as_str().unwrap().to_owned();
                 let lineage = sid.split('.').next().unwrap();
                 let ended = both
@@ -313,31 +313,31 @@ impl Cast {
                     .unwrap();
                 assert_eq!(ended.status(), 204);
             }
-            Deed::ChangePassword => {
+            Action::ChangePassword => {
                 let body = json!({ "current_password": PASSWORD, "new_password": "another horse battery" });
                 let answer = both.post("/password", &self.this, Some(body)).await;
                 let answer: Value = answer.json().await.unwrap();
                 let token = answer["access_token"].as_str().unwrap().to_owned();
                 self.changed.set(token).unwrap();
             }
-            Deed::SetPassword => cli(
+            Action::SetPassword => cli(
                 &["user", "passwd", &self.user, "--password-stdin"],
                 "another horse battery",
             ),
-            Deed::DisableUser => cli(&["user", "disable", &self.user], ""),
-            Deed::DeleteUser => cli(&["user", "delete", &self.user], ""),
-            Deed::RevokeUser => cli(&["revoke", "user", &self.user], ""),
-            Deed::RevokeSession => {
+            Action::DisableUser => cli(&["user", "disable", &self.user], ""),
+            Action::DeleteUser => cli(&["user", "delete", &self.user], ""),
+            Action::RevokeUser => cli(&["revoke", "user", &self.user], ""),
+            Action::RevokeSession => {
                 let sid = claims(&self.this)["sid"].as_str().unwrap().to_owned();
                 cli(&["revoke", "session", &sid], "");
             }
-            Deed::ClientEndsSession => self.end_token(both, &self.this).await,
-            Deed::ClientEndsToken => self.end_token(both, &self.called).await,
-            Deed::DisableClient => cli(&["client", "disable", &self.client.id], ""),
-            Deed::DeleteClient => cli(&["client", "delete", &self.client.id], ""),
-            Deed::RevokeClient => cli(&["revoke", "client", &self.client.id], ""),
-            Deed::RevokeAll => cli(&["revoke", "all"], ""),
-            Deed::RevokeKey => cli(&["keys", "revoke", &super::javascript::kid(&self.this)], ""),
+            Action::ClientEndsSession => self.end_token(both, &self.this).await,
+            Action::ClientEndsToken => self.end_token(both, &self.called).await,
+            Action::DisableClient => cli(&["client", "disable", &self.client.id], ""),
+            Action::DeleteClient => cli(&["client", "delete", &self.client.id], ""),
+            Action::RevokeClient => cli(&["revoke", "client", &self.client.id], ""),
+            Action::RevokeAll => cli(&["revoke", "all"], ""),
+            Action::RevokeKey => cli(&["keys", "revoke", &super::javascript::kid(&self.this)], ""),
         }
     }
 }
@@ -346,7 +346,7 @@ impl Cast {
 async fn the_table_holds(algorithm: &str) {
     let both = Both::new(algorithm, "30m").await;
     let mut dead = Vec::new();
-    for (row, (deed, cases)) in TABLE.into_iter().enumerate() {
+    for (row, (action, cases)) in TABLE.into_iter().enumerate() {
         let needs_touched = cases.iter().any(|(which, _)| matches!(which, Touched));
         let cast = Cast::new(&both, row, needs_touched).await;
         for (which, _) in cases {
@@ -358,23 +358,23 @@ async fn the_table_holds(algorithm: &str) {
                 Called | CalledAgain | OtherClient => Service,
                 _ => Session,
             };
-            both.until(&format!("before {deed:?}, {which:?}"), &token, good)
+            both.until(&format!("before {action:?}, {which:?}"), &token, good)
                 .await;
         }
-        cast.do_it(&both, deed).await;
+        cast.do_it(&both, action).await;
         // The refused tokens come first: after that, a good verdict is given with knowledge of the action.
         let (refused, good): (Vec<_>, Vec<_>) = cases
             .iter()
             .partition(|(_, verdict)| matches!(verdict, Refused));
         for (which, verdict) in refused {
             let token = cast.token(&both, which).await;
-            both.until(&format!("{deed:?}, {which:?}"), &token, verdict)
+            both.until(&format!("{action:?}, {which:?}"), &token, verdict)
                 .await;
             dead.push(token);
         }
         for (which, verdict) in good {
             let token = cast.token(&both, which).await;
-            let what = format!("{deed:?}, {which:?}");
+            let what = format!("{action:?}, {which:?}");
             match which {
                 // The issuer has a new key now, which the two verifiers have yet to fetch.
                 Later | CalledLater => both.until(&what, &token, verdict).await,
@@ -428,7 +428,7 @@ async fn they_agree_that_a_renewed_session_id_is_good_until_its_grace_is_over() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn they_agree_that_nobody_can_tell_once_the_feed_is_cut_off_or_hangs() {
+async fn they_agree_on_503_once_the_feed_is_cut_off_or_hangs() {
     let both = Both::new("EdDSA", "30m").await;
     both.place.add_user("alice");
     let [live, dead, late] = [

@@ -1,4 +1,4 @@
-//! The memo: the cost of verifying a token again.
+//! The token cache: the cost of verifying a token again.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub fn repeated(size: &Size) {
     for (entries, live, goal) in [few, many] {
         let bench = Bench::new(Algorithm::EdDsa);
         let list = Arc::new(filled(entries));
-        let [first, again] = [0, ROOM].map(|room| bench.verifier(&list).with_memo(room));
+        let [first, again] = [0, ROOM].map(|room| bench.verifier(&list).with_token_cache(room));
         let tokens = bench.tokens(live);
         for token in &tokens {
             again.verify(token).unwrap();

@@ -1,4 +1,4 @@
-//! The memo beside alternatives: a bare hit in each.
+//! The token cache beside alternatives: a bare hit in each.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -20,7 +20,7 @@ const ROUNDS: usize = 1000;
 /// Shards of a map with locks.
 const SHARDS: usize = 64;
 
-/// How many bytes at the end of a token the memo hashes.
+/// How many bytes at the end of a token the token cache hashes.
 const TAIL: usize = 32;
 
 /// The value of a hit, shared like verified claims.
@@ -105,11 +105,11 @@ pub fn look_up(size: &Size) {
         let names = [
             "moka by a digest",
             "a sharded map by the text",
-            "quick_cache by the tail, as the memo is",
+            "quick_cache by the tail, as the token cache is",
         ];
         for (name, time) in names.iter().zip(&times) {
             line(
-                &format!("a memo's hit of {live} tokens, {name}"),
+                &format!("a cache hit of {live} tokens, {name}"),
                 ratio(time, &times[2]),
                 None,
                 &format!("{:.0} ns", median(time)),

@@ -168,7 +168,7 @@ fn the_node_that_answered_refuses_at_once() {
 }
 
 #[test]
-fn what_a_process_has_refused_it_accepts_never_again() {
+fn a_process_never_accepts_what_it_has_refused() {
     // The logout itself was not acknowledged, but the node learned of it.
     let out = || logout(Mode::Bounded, 0);
     let refused = || verified(OTHER, [300, 310], 401);
@@ -201,7 +201,7 @@ fn what_a_process_has_refused_it_accepts_never_again() {
 }
 
 #[test]
-fn what_was_acknowledged_is_not_lost() {
+fn acknowledged_logouts_are_not_lost() {
     let ends = |status| {
         [
             logout(Mode::Bounded, 204),
@@ -236,7 +236,7 @@ fn what_was_acknowledged_is_not_lost() {
 }
 
 #[test]
-fn a_live_session_is_refused_by_nobody() {
+fn no_node_refuses_a_live_session() {
     assert_eq!(
         broken(&[verified(0, [10, 20], 401)]),
         [Rule::LiveRefused].into()
@@ -253,7 +253,7 @@ fn a_live_session_is_refused_by_nobody() {
 }
 
 #[test]
-fn another_session_is_another_session() {
+fn a_logout_does_not_affect_another_session() {
     let mut other = call(OTHER, [9000, 9001], 200);
     other.session = 8;
     let other = Event::Verification {

@@ -11,10 +11,10 @@ use waxseal::random::{OsRandom, Random};
 use super::super::checker::{Report, Terms, check};
 use super::super::common::postgres::Postgres;
 use super::super::common::wire::Wire;
-use super::super::forge::Dice;
 use super::super::history::{Event, History, Mode};
 use super::super::load::{Load, Plan, client};
 use super::super::nodes::{Node, Nodes};
+use super::super::token_forge::TestRng;
 
 pub const NODES: usize = 3;
 const CALLERS: usize = 24;
@@ -32,7 +32,7 @@ pub struct Form {
     /// Used if logouts are fenced.
     pub lease: Duration,
     /// How long before its stop a node announces it.
-    pub stop_notice: Duration,
+    pub shutdown_delay: Duration,
 }
 
 /// A seed that is printed when the test fails.
@@ -66,7 +66,7 @@ impl Drop for Seed {
 /// One test at a time: CI has only two cores.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-pub struct Stage {
+pub struct Fixture {
     // The nodes are dropped first.
     pub nodes: Nodes,
     pub wires: Arc<Vec<Wire>>,
@@ -78,12 +78,12 @@ pub struct Stage {
     _turn: MutexGuard<'static, ()>,
 }
 
-impl Stage {
+impl Fixture {
     /// Three nodes, started and ready.
     pub async fn set(form: Form) -> Self {
-        let stage = Self::prepare(form).await;
-        stage.start().await;
-        stage
+        let fixture = Self::prepare(form).await;
+        fixture.start().await;
+        fixture
     }
 
     /// The same nodes, not started.
@@ -144,8 +144,8 @@ impl Stage {
         Load::start(self.nodes.sites(), plan, &self.history, self.seed.0)
     }
 
-    pub fn dice(&self) -> Dice {
-        Dice::of(self.seed.0)
+    pub fn rng(&self) -> TestRng {
+        TestRng::of(self.seed.0)
     }
 
     async fn is_ready(&self, node: &Node) -> bool {
@@ -250,7 +250,7 @@ fn settings(form: Form) -> Vec<(&'static str, String)> {
         ("WAXSEAL_LOGOUT", mode.to_owned()),
         ("WAXSEAL_MAX_STALENESS", seconds(form.max_staleness)),
         ("WAXSEAL_LEASE", seconds(form.lease)),
-        ("WAXSEAL_STOP_NOTICE", seconds(form.stop_notice)),
+        ("WAXSEAL_SHUTDOWN_DELAY", seconds(form.shutdown_delay)),
         ("WAXSEAL_IDLE_TIMEOUT", long()),
         ("WAXSEAL_ABSOLUTE_TIMEOUT", long()),
     ]
