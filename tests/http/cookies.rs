@@ -23,7 +23,7 @@ async fn of_alice() -> House {
 
 #[tokio::test]
 async fn a_cookie_login_sets_exactly_this_cookie_and_says_the_token_nowhere_else() {
-    for format in [Format::Jwt, Format::Paseto] {
+    for format in Format::ALL {
         for (same_site, word) in [
             (SameSite::Lax, "Lax"),
             (SameSite::Strict, "Strict"),

@@ -299,7 +299,7 @@ async fn a_grace_that_was_over_stays_over_in_a_young_session_when_the_clock_is_s
         renewal_grace: second(1),
         leeway: second(4),
     };
-    for format in [Format::Jwt, Format::Paseto] {
+    for format in Format::ALL {
         let stage = Stage::with(format, timeouts).await;
         let to = async |millis: i64| {
             let left = millis - (stage.house.clock.now().millis() - START.millis());

@@ -57,7 +57,7 @@ async fn a_client_ends_its_own_token_and_no_other_of_its_own() {
 
 #[tokio::test]
 async fn a_token_for_another_audience_is_ended_too_in_both_formats() {
-    for format in [Format::Jwt, Format::Paseto] {
+    for format in Format::ALL {
         let house = House::with(|settings| {
             settings.format = format;
             settings.accepts = vec![format];
@@ -242,7 +242,7 @@ async fn a_list_that_is_stale_is_no_answer() {
 /// The token is valid wherever its format is accepted again.
 #[tokio::test]
 async fn a_token_of_a_format_that_is_not_accepted_is_not_said_to_be_over() {
-    let both = vec![Format::Jwt, Format::Paseto];
+    let both = Format::ALL.to_vec();
     let house = House::with(|settings| settings.accepts = both.clone()).await;
     let client = add_client(&house, "billing", "", &[]).await;
     let jwt = token(&house, &client).await;

@@ -14,7 +14,7 @@ use super::common::{House, PASSWORD, START};
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn house() -> House {
-    let house = House::with(|settings| settings.accepts = vec![Format::Jwt, Format::Paseto]).await;
+    let house = House::with(|settings| settings.accepts = Format::ALL.to_vec()).await;
     house.add_user("alice").await;
     house
 }
