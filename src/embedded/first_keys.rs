@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::open_error::OpenError;
-use super::settings::{Database, Settings};
+use super::settings::Settings;
 use crate::crypto::sha256;
 use crate::key::Format;
 use crate::keyring::Keyring;
@@ -42,7 +42,9 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
                 .is_none()
         })
         .collect();
-    if let (Some(missing), Database::Postgres(_)) = (missing.first(), &settings.database) {
+    if let Some(missing) = missing.first()
+        && settings.database.is_shared()
+    {
         return Err(OpenError::NoKeys {
             format: missing.format(),
             folder: folder.clone(),
