@@ -12,6 +12,7 @@ use waxseal::key::Format;
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::SeededRandom;
 use waxseal::revocation::{ALL, Reason, Target};
+use waxseal::session::LoginMethods;
 use waxseal::time::{Clock, Timestamp};
 
 use crate::common::{ISSUER, START};
@@ -389,22 +390,27 @@ async fn the_store_knows_by_itself_what_is_superseded() {
             user: claims.subject,
             auth_time: claims.auth_time,
             session_expiry: claims.session_expiry,
+            methods: LoginMethods::password(),
             idle_end: stage.at(7200),
         };
-        // A renewal must match the session's user and times from its beginning.
+        // A renewal must match the session's user, times and methods from its beginning.
         let later = claims.session_expiry.plus(Duration::from_secs(1));
         for other in [
             Renewal {
                 user: UserId::new(stage.at(1), &SeededRandom::new(9)),
-                ..renewal
+                ..renewal.clone()
             },
             Renewal {
                 auth_time: stage.at(1),
-                ..renewal
+                ..renewal.clone()
             },
             Renewal {
                 session_expiry: later,
-                ..renewal
+                ..renewal.clone()
+            },
+            Renewal {
+                methods: LoginMethods::of(["pwd", "otp"]).unwrap(),
+                ..renewal.clone()
             },
         ] {
             assert_eq!(store.renew(other).await.unwrap(), Unknown);
