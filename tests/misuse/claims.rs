@@ -1,9 +1,11 @@
 //! Every claim missing, of each wrong type, and of the right type in a wrong form.
 
+use std::time::Duration;
+
 use waxseal::key::Format;
 use waxseal::token::Malformed;
 
-use crate::forger::quoted;
+use crate::forger::{header_and_claims, quoted};
 use crate::stage::{DATES, Stage, date};
 
 async fn missing(claim: &'static str) {
@@ -96,6 +98,24 @@ mod missing {
 
 mod wrong_type {
     each_claim!(wrong_type: iss aud sub sid jti client_id iat exp auth_time renew_at session_expiry amr scope);
+}
+
+/// An exchange carries no claim that is unknown here: a key that leaks later may have signed it.
+#[tokio::test]
+async fn a_claim_that_is_unknown_is_ignored_and_ends_with_its_token() {
+    for stage in Stage::of_each_format().await {
+        stage.house.pass(Duration::from_secs(60)).await;
+        for raw in [r#"["admin"]"#, r#"{"a":[1,null]}"#, "true", "null"] {
+            let token = stage.with_claim("unknown", raw);
+            stage.accepted(raw, &token).await;
+            let answer = stage.house.post("/session/renew", Some(&token), None).await;
+            let touched = answer.json()["access_token"].as_str().unwrap().to_owned();
+            assert_ne!(touched, token);
+            let [_, claims] = header_and_claims(&touched);
+            assert!(!String::from_utf8(claims).unwrap().contains("unknown"));
+            stage.accepted("the touched token", &touched).await;
+        }
+    }
 }
 
 async fn not_this_form(claim: &'static str, texts: &[String]) {
