@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::common::{PASSWORD, is_nightly};
 use super::javascript::{Both, GRACE, Verdict, claims};
+use super::log::append_ignorable;
 use super::service::{Client, until};
 use super::wire::State;
 use Verdict::{Client as Service, Refused, Session, Unavailable};
@@ -16,6 +17,8 @@ use Verdict::{Client as Service, Refused, Session, Unavailable};
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Nothing,
+    /// A later version writes an entry that says that it ends nothing.
+    IgnorableEntry,
     LogOut,
     LogOutTouched,
     LogOutOthers,
@@ -64,7 +67,7 @@ use Which::{
     Called, CalledAgain, CalledLater, Changed, Later, Other, OtherClient, Stranger, This, Touched,
 };
 
-const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
+const TABLE: [(Deed, &[(Which, Verdict)]); 20] = [
     (
         Deed::Nothing,
         &[
@@ -75,6 +78,10 @@ const TABLE: [(Deed, &[(Which, Verdict)]); 19] = [
             (Called, Service),
             (OtherClient, Service),
         ],
+    ),
+    (
+        Deed::IgnorableEntry,
+        &[(This, Session), (Other, Session), (Called, Service)],
     ),
     (
         Deed::LogOut,
@@ -297,6 +304,7 @@ impl Cast {
         };
         match deed {
             Deed::Nothing => {}
+            Deed::IgnorableEntry => append_ignorable(&both.place).await,
             Deed::LogOut => drop(both.post("/logout", &self.this, None).await),
             Deed::LogOutTouched => drop(both.post("/logout", &self.touched, None).await),
             Deed::LogOutOthers => logout(&self.this, "others").await,
