@@ -16,6 +16,7 @@ use waxseal::schedule::{
 };
 use waxseal::time::Timestamp;
 
+const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
 const MS: Duration = Duration::from_millis(1);
 
