@@ -202,7 +202,7 @@ impl Waxseal {
             keyring,
             keys: KeyFolder {
                 path: settings.keys_dir.clone(),
-                is_own: matches!(settings.database, Database::Sqlite),
+                is_own: !settings.database.is_shared(),
             },
             clock,
             random,

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use crate::id::{Lineage, SessionId, UserId};
 use crate::revocation::log::StoreError;
+use crate::session::LoginMethods;
 use crate::time::Timestamp;
 
 /// The maximum stored length of a `User-Agent`, in characters.
@@ -62,22 +63,26 @@ pub struct Entered {
     pub renew_at: Timestamp,
     /// The latest time at which the current session ID reaches its idle end, unless it is renewed first.
     pub idle_end: Timestamp,
+    /// The methods of the login.
+    pub methods: LoginMethods,
     /// The origin of the login.
     pub origin: LoginOrigin,
 }
 
 /// A request to renew a generation that is due.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Renew {
     /// The presented session ID.
     pub presented: SessionId,
-    /// The user in the token. A renewal finds the session only if its user, `auth_time` and `session_expiry` are those
-    /// of the token.
+    /// The user in the token. A renewal finds the session only if its user, `auth_time`, `session_expiry` and methods
+    /// are those of the token.
     pub user: UserId,
     /// When the user logged in.
     pub auth_time: Timestamp,
     /// The absolute end of the session.
     pub session_expiry: Timestamp,
+    /// The methods in the token.
+    pub methods: LoginMethods,
     /// The current time.
     pub at: Timestamp,
     /// How long the old generation stays valid.
@@ -90,16 +95,18 @@ pub struct Renew {
 
 /// A request to raise a session to a new generation and end all earlier ones at once, because of a change such as the
 /// user's new password.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Raise {
     /// The presented session ID.
     pub presented: SessionId,
-    /// The user in the token.
+    /// The user in the token. The session is found as for a renewal.
     pub user: UserId,
     /// When the user logged in.
     pub auth_time: Timestamp,
     /// The absolute end of the session.
     pub session_expiry: Timestamp,
+    /// The methods in the token.
+    pub methods: LoginMethods,
     /// The current time.
     pub at: Timestamp,
     /// The time at which the next generation is due for renewal.

@@ -40,7 +40,7 @@ use crate::revocation::log::{RevocationLog, Revoke, StoreError};
 use crate::revocation::reading::Broken;
 use crate::revocation::{Reason, session_revocation_expiry};
 use crate::schedule;
-use crate::session;
+use crate::session::{self, LoginMethods};
 use crate::time::{Clock, Timestamp};
 use crate::verifier::VerifiedClaims;
 use pages::Pages;
@@ -283,6 +283,7 @@ impl Issuer {
                     claims.renew_at,
                     claims.session_expiry,
                 ),
+                methods: LoginMethods::password(),
                 origin,
             },
         };

@@ -1,5 +1,6 @@
 //! Keys. A key has one fixed algorithm, and a token's header cannot change it.
 
+mod algorithm;
 mod private;
 
 use std::fmt;
@@ -8,8 +9,8 @@ use std::sync::Arc;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters,
-    EllipticCurveKeyType, Jwk, KeyAlgorithm, OctetKeyPairParameters, OctetKeyPairType,
-    PublicKeyUse, ThumbprintHash,
+    EllipticCurveKeyType, Jwk, OctetKeyPairParameters, OctetKeyPairType, PublicKeyUse,
+    ThumbprintHash,
 };
 
 use crate::crypto::{self, Parsed, Unparsed};
@@ -19,62 +20,10 @@ use crate::encoding::strict_json::Object;
 use crate::id::KeyId;
 use crate::random::OsRandom;
 
+pub use algorithm::{Algorithm, Format};
 pub use private::{generate_pem, pem_from_jwk};
 
-/// The signature algorithm of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Ed25519, named `EdDSA` in a header (RFC 8037, section 3.1).
-    EdDsa,
-    /// ECDSA on P-256 with SHA-256, named `ES256` (RFC 7518, section 3.4).
-    Es256,
-    /// Ed25519 in PASETO `v4.public`.
-    V4Public,
-}
-
-/// The format of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Format {
-    /// A JWT (RFC 7519), `at+jwt`.
-    Jwt,
-    /// A PASETO, `v4.public`.
-    Paseto,
-}
-
-impl Format {
-    /// The word for the format in settings.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Jwt => "jwt",
-            Self::Paseto => "paseto",
-        }
-    }
-}
-
-impl Algorithm {
-    /// Every algorithm.
-    pub const ALL: [Self; 3] = [Self::EdDsa, Self::Es256, Self::V4Public];
-
-    /// The name in a JWS header, or PASETO's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::EdDsa => "EdDSA",
-            Self::Es256 => "ES256",
-            Self::V4Public => "v4.public",
-        }
-    }
-
-    /// The one format that a key of this algorithm serves.
-    #[must_use]
-    pub const fn format(self) -> Format {
-        match self {
-            Self::EdDsa | Self::Es256 => Format::Jwt,
-            Self::V4Public => Format::Paseto,
-        }
-    }
-}
+use algorithm::Curve;
 
 /// The reason why a key is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,15 +75,15 @@ pub struct VerifyingKey {
 impl VerifyingKey {
     fn new(algorithm: Algorithm, public: &[u8]) -> Result<Self, KeyError> {
         crypto::install();
-        if algorithm != Algorithm::Es256 {
+        if algorithm.curve() == Curve::Ed25519 {
             check_ed25519(public)?;
         }
-        let (kid, jwk) = match algorithm {
-            Algorithm::V4Public => {
+        let (kid, jwk) = match algorithm.format() {
+            Format::Paseto => {
                 let public = public.try_into().map_err(|_| KeyError::Malformed)?;
                 (paserk::public_id(public), None)
             }
-            Algorithm::EdDsa | Algorithm::Es256 => {
+            Format::Jwt => {
                 let jwk = new_jwk(algorithm, public)?;
                 let kid = jwk.common.key_id.clone();
                 (kid.unwrap_or_default(), Some(jwk))
@@ -194,10 +143,9 @@ impl VerifyingKey {
                 .filter(|bytes| bytes.len() == 32)
                 .ok_or(KeyError::Jwk("a coordinate is missing or malformed"))
         };
-        let public = if algorithm == Algorithm::Es256 {
-            [vec![4], coordinate("x")?, coordinate("y")?].concat()
-        } else {
-            coordinate("x")?
+        let public = match algorithm.curve() {
+            Curve::P256 => [vec![4], coordinate("x")?, coordinate("y")?].concat(),
+            Curve::Ed25519 => coordinate("x")?,
         };
         let mut key = Self::new(algorithm, &public)?;
         if jwk.get("kid").is_some() {
@@ -232,17 +180,18 @@ impl VerifyingKey {
     #[must_use]
     pub fn paserk(&self) -> Option<String> {
         let key = (*self.public).try_into().ok()?;
-        (self.algorithm == Algorithm::V4Public).then(|| paserk::public(key))
+        (self.algorithm.format() == Format::Paseto).then(|| paserk::public(key))
     }
 
     /// The key ID that the same Ed25519 key would have in the other format. None for P-256.
     #[must_use]
     pub fn other_name(&self) -> Option<KeyId> {
-        let twin = match self.algorithm {
-            Algorithm::EdDsa => Self::new(Algorithm::V4Public, &self.public),
-            Algorithm::V4Public => Self::new(Algorithm::EdDsa, &self.public),
-            Algorithm::Es256 => return None,
-        };
+        let own = self.algorithm;
+        let others = Format::ALL
+            .into_iter()
+            .filter(|format| *format != own.format());
+        let mut twins = others.filter_map(|format| Algorithm::of(own.curve(), format));
+        let twin = Self::new(twins.next()?, &self.public);
         twin.ok().map(|twin| twin.kid)
     }
 
@@ -258,11 +207,9 @@ impl VerifyingKey {
 
     /// Whether `signature` over `message` is by this key, with its one algorithm.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        match self.algorithm {
-            Algorithm::EdDsa | Algorithm::V4Public => {
-                crypto::verify_ed25519(&self.public, message, signature)
-            }
-            Algorithm::Es256 => crypto::verify_p256(&self.public, message, signature),
+        match self.algorithm.curve() {
+            Curve::Ed25519 => crypto::verify_ed25519(&self.public, message, signature),
+            Curve::P256 => crypto::verify_p256(&self.public, message, signature),
         }
     }
 }
@@ -286,38 +233,41 @@ fn jwk_algorithm(
         }
     }
     let alg = jwk.get("alg").map(|alg| alg.as_str().unwrap_or_default());
-    match (text("kty"), text("crv"), alg) {
-        (Some("OKP"), Some("Ed25519"), None | Some("EdDSA" | "Ed25519")) => Ok(Algorithm::EdDsa),
-        (Some("EC"), Some("P-256"), None | Some("ES256")) => Ok(Algorithm::Es256),
-        _ => Err(KeyError::Jwk(
-            "kty, crv and alg name no algorithm that is supported",
-        )),
-    }
+    let fits = |algorithm: &Algorithm| {
+        let of_curve = algorithm.facts().jose.as_ref().is_some_and(|jose| {
+            text("kty") == Some(jose.key_type) && text("crv") == Some(jose.curve)
+        });
+        of_curve && alg.is_none_or(|alg| algorithm.names().any(|name| name == alg))
+    };
+    let algorithm = Algorithm::ALL.into_iter().find(fits);
+    algorithm.ok_or(KeyError::Jwk(
+        "kty, crv and alg name no algorithm that is supported",
+    ))
 }
 
 fn new_jwk(algorithm: Algorithm, public: &[u8]) -> Result<Jwk, KeyError> {
-    let (parameters, name) = if algorithm == Algorithm::Es256 {
-        let [4, point @ ..] = public else {
-            return Err(KeyError::Malformed);
-        };
-        let (x, y) = point.split_at_checked(32).ok_or(KeyError::Malformed)?;
-        if y.len() != 32 {
-            return Err(KeyError::Malformed);
+    let jose = algorithm.facts().jose.as_ref();
+    let parameters = match algorithm.curve() {
+        Curve::P256 => {
+            let [4, point @ ..] = public else {
+                return Err(KeyError::Malformed);
+            };
+            let (x, y) = point.split_at_checked(32).ok_or(KeyError::Malformed)?;
+            if y.len() != 32 {
+                return Err(KeyError::Malformed);
+            }
+            AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
+                key_type: EllipticCurveKeyType::EC,
+                curve: EllipticCurve::P256,
+                x: base64url::encode(x),
+                y: base64url::encode(y),
+            })
         }
-        let parameters = AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
-            key_type: EllipticCurveKeyType::EC,
-            curve: EllipticCurve::P256,
-            x: base64url::encode(x),
-            y: base64url::encode(y),
-        });
-        (parameters, KeyAlgorithm::ES256)
-    } else {
-        let parameters = AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
+        Curve::Ed25519 => AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
             key_type: OctetKeyPairType::OctetKeyPair,
             curve: EllipticCurve::Ed25519,
             x: base64url::encode(public),
-        });
-        (parameters, KeyAlgorithm::EdDSA)
+        }),
     };
     let mut jwk = Jwk {
         common: CommonParameters::default(),
@@ -327,7 +277,7 @@ fn new_jwk(algorithm: Algorithm, public: &[u8]) -> Result<Jwk, KeyError> {
         .thumbprint(ThumbprintHash::SHA256)
         .map_err(|_| KeyError::Malformed)?;
     jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-    jwk.common.key_algorithm = Some(name);
+    jwk.common.key_algorithm = jose.map(|jose| jose.key);
     jwk.common.key_id = Some(thumbprint);
     Ok(jwk)
 }
@@ -369,12 +319,11 @@ impl SigningKey {
             Unparsed::PublicHalfDiffers => KeyError::PublicHalfDiffers,
             Unparsed::Malformed => KeyError::Malformed,
         })?;
-        let algorithm = match (&parsed, format) {
-            (Parsed::Ed25519(_), Format::Jwt) => Algorithm::EdDsa,
-            (Parsed::Ed25519(_), Format::Paseto) => Algorithm::V4Public,
-            (Parsed::P256(_), Format::Jwt) => Algorithm::Es256,
-            (Parsed::P256(_), Format::Paseto) => return Err(KeyError::NotForPaseto),
+        let curve = match &parsed {
+            Parsed::Ed25519(_) => Curve::Ed25519,
+            Parsed::P256(_) => Curve::P256,
         };
+        let algorithm = Algorithm::of(curve, format).ok_or(KeyError::NotForPaseto)?;
         let public = VerifyingKey::new(algorithm, parsed.public())?;
         Ok(Self { public, parsed })
     }

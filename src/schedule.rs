@@ -39,8 +39,6 @@ pub const TAIL: Duration = Duration::from_secs(
 /// How long a rotation counts as pending after a key's turn begins: until then a node may not know of it.
 pub const SETTLE: Duration = Duration::from_secs(PROPAGATION.as_secs() + SKEW.as_secs());
 
-const FORMATS: [Format; 2] = [Format::Jwt, Format::Paseto];
-
 /// The times of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
@@ -385,7 +383,7 @@ pub fn prune(keys: &mut Vec<Planned>, now: Timestamp) -> Vec<KeyId> {
             && (key.times.signs_from.is_none() || key.times.signs_until <= now)
     };
     let mut gone = Vec::new();
-    for format in FORMATS {
+    for format in Format::ALL {
         let turns = turns(keys, format);
         // Drops turns only from the beginning: a missing turn between two others would be a gap.
         let first = turns.iter().map(|index| &keys[*index]);

@@ -1,8 +1,11 @@
 //! The rules by which a session begins, is touched, is renewed and ends: pure functions with time and randomness as
 //! arguments.
 
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
 use crate::claims::Claims;
-use crate::id::{Lineage, SessionId, TokenId, UserId};
+use crate::id::{InvalidId, Lineage, SessionId, TokenId, UserId};
 use crate::policy::{Policy, Timeouts};
 use crate::random::Random;
 use crate::time::Timestamp;
@@ -13,8 +16,65 @@ pub const LOGIN_CLIENT: &str = "waxseal";
 /// The `scope` of tokens from Waxseal's own login.
 pub const LOGIN_SCOPE: &str = "session";
 
-/// The `amr` of tokens from Waxseal's own login (RFC 8176, section 2).
-const LOGIN_METHODS: [&str; 1] = ["pwd"];
+/// The `amr` of a login with a password (RFC 8176, section 2).
+const PASSWORD: &str = "pwd";
+
+/// The methods of a login, as a set: in `amr` (RFC 8176, section 1) neither order nor repetition has a meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginMethods {
+    /// The methods in the order of their bytes, separated by a space.
+    words: String,
+}
+
+impl LoginMethods {
+    /// The password alone.
+    #[must_use]
+    pub fn password() -> Self {
+        Self {
+            words: PASSWORD.to_owned(),
+        }
+    }
+
+    /// The set of these methods. `None` if it is empty, or if a method is not a word of printable ASCII characters. No
+    /// login writes such methods.
+    pub fn of<'a>(methods: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let methods: BTreeSet<_> = methods.into_iter().collect();
+        let is_word = |method: &&str| {
+            !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        let fits = !methods.is_empty() && methods.iter().all(is_word);
+        fits.then(|| Self {
+            words: methods.into_iter().collect::<Vec<_>>().join(" "),
+        })
+    }
+
+    /// Returns `true` for the password alone.
+    #[must_use]
+    pub fn is_password(&self) -> bool {
+        self.words == PASSWORD
+    }
+
+    /// The methods, separated by a space, as the inventory stores them.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.words
+    }
+
+    /// The methods as the claim `amr`.
+    #[must_use]
+    pub fn claim(&self) -> Vec<String> {
+        self.words.split(' ').map(str::to_owned).collect()
+    }
+}
+
+/// Parses methods that are separated by a space, in any order.
+impl FromStr for LoginMethods {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::of(text.split(' ')).ok_or(InvalidId::of("set of login methods"))
+    }
+}
 
 /// Returns the claims of a new session of `subject` after a password login at `now`. The store determines the lineage's
 /// time. All other times derive from `now`.
@@ -45,7 +105,7 @@ pub fn begin(
         auth_time: begun,
         renew_at: renew_at(timeouts, now),
         session_expiry,
-        methods: LOGIN_METHODS.map(str::to_owned).to_vec(),
+        methods: LoginMethods::password().claim(),
         scope: LOGIN_SCOPE.to_owned(),
     }
 }
@@ -123,13 +183,15 @@ pub fn renew(
     }
 }
 
-/// Whether these are claims as a login of ours has them. Others may be authentic, and are not exchanged: a forgery by a
-/// key that leaked later would otherwise keep a factor that nobody showed.
+/// Returns the methods that the claims of Waxseal's own login name. `None` for other claims: they may be authentic, and
+/// are not exchanged.
+///
+/// Only the inventory knows whether the login had these methods. Without it, a forgery by a key that leaked later would
+/// keep a factor that nobody showed.
 #[must_use]
-pub fn is_from_login(claims: &Claims) -> bool {
-    claims.client_id == LOGIN_CLIENT
-        && claims.scope == LOGIN_SCOPE
-        && claims.methods == LOGIN_METHODS
+pub fn login_methods(claims: &Claims) -> Option<LoginMethods> {
+    let from_login = claims.client_id == LOGIN_CLIENT && claims.scope == LOGIN_SCOPE;
+    LoginMethods::of(claims.methods.iter().map(String::as_str)).filter(|_| from_login)
 }
 
 /// Returns the latest idle end of a generation that is due for renewal at `renew_at`. The generation is not touched

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::open_error::OpenError;
-use super::settings::{Database, Settings};
+use super::settings::Settings;
 use crate::crypto::sha256;
 use crate::key::Format;
 use crate::keyring::Keyring;
@@ -42,7 +42,9 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
                 .is_none()
         })
         .collect();
-    if let (Some(missing), Database::Postgres(_)) = (missing.first(), &settings.database) {
+    if let Some(missing) = missing.first()
+        && settings.database.is_shared()
+    {
         return Err(OpenError::NoKeys {
             format: missing.format(),
             folder: folder.clone(),
@@ -68,7 +70,7 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
     let keyring = key_folder::keyring(folder)?;
     let first =
         |format| schedule::turns_of(keyring.plan(), format).min_by_key(|key| key.times.published);
-    let others = [Format::Jwt, Format::Paseto]
+    let others = Format::ALL
         .into_iter()
         .filter(|format| *format != settings.format);
     let other = others
@@ -115,7 +117,7 @@ pub(super) fn identity(keyring: &Keyring) -> (i64, Timestamp) {
 pub(super) fn date_anew(folder: &Path, now: Timestamp) -> Result<bool, KeyFolderError> {
     let mut change = KeyFolderChange::begin(folder)?;
     let mut dated = false;
-    for format in [Format::Jwt, Format::Paseto] {
+    for format in Format::ALL {
         dated |= schedule::date_anew(&mut change.plan, format, now);
     }
     if dated {

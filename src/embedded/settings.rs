@@ -30,6 +30,16 @@ pub enum Database {
     Postgres(PostgresUrl),
 }
 
+impl Database {
+    /// Returns `true` if other nodes can use the database. They then share its log, have copies of the keys, and are
+    /// entered in its register.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+}
+
 /// The guarantee about the other nodes that a logout's answer gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Logout {
@@ -165,10 +175,7 @@ impl Settings {
     #[doc(hidden)]
     #[must_use]
     pub const fn registers(&self) -> bool {
-        matches!(
-            (&self.database, self.logout),
-            (Database::Postgres(_), _) | (_, Logout::Fenced)
-        )
+        self.database.is_shared() || matches!(self.logout, Logout::Fenced)
     }
 
     pub(super) const fn algorithm_of(&self, format: Format) -> Algorithm {

@@ -254,7 +254,7 @@ async fn open_by(
     if continued == Continuation::GoesOn {
         // Tests that the mark is writable. The mark is behind if a process died before it could advance it.
         file.advance(&head)?;
-        if mark.id.is_none() && matches!(settings.database, Database::Postgres(_)) {
+        if mark.id.is_none() && settings.database.is_shared() {
             // A mark from before there were several nodes, each with a mark of its own.
             file.replace(&head)?;
         }

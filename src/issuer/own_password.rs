@@ -107,9 +107,10 @@ impl Issuer {
         let seen = parts
             .list
             .seen(presented.lineage.created_at(), at, timeouts.leeway);
-        if dead.is_some() || seen >= claims.expires_at || !session::is_from_login(claims) {
+        if dead.is_some() || seen >= claims.expires_at {
             return Err(PasswordError::SessionOver);
         }
+        let methods = session::login_methods(claims).ok_or(PasswordError::SessionOver)?;
         let renew_at = session::renew_at(timeouts, at);
         let of_generation = |generation| {
             let random = &*parts.random;
@@ -128,6 +129,7 @@ impl Issuer {
                 user: claims.subject,
                 auth_time: claims.auth_time,
                 session_expiry: claims.session_expiry,
+                methods,
                 at,
                 renew_at,
                 idle_end: session::idle_end(timeouts, renew_at, claims.session_expiry),

@@ -8,7 +8,7 @@ use crate::meters::Exchange;
 use crate::revocation::Reason;
 use crate::revocation::list::Dead;
 use crate::revocation::log::StoreError;
-use crate::session::{self, Due};
+use crate::session::{self, Due, LoginMethods};
 use crate::time::Timestamp;
 use crate::verifier::{Superseded, VerifiedClaims};
 
@@ -83,10 +83,11 @@ impl Issuer {
         let (timeouts, random) = (parts.policy.timeouts(), &*parts.random);
         // The token was valid when the request arrived. It may have been revoked since.
         match parts.list.dead(claims, session.kid(), now, timeouts.leeway) {
-            None if session::is_from_login(claims) => {}
+            None => {}
             Some(Dead::Superseded) => return Err(RenewError::Superseded),
-            None | Some(Dead::Revoked(_)) => return Err(RenewError::Over),
+            Some(Dead::Revoked(_)) => return Err(RenewError::Over),
         }
+        let methods = session::login_methods(claims).ok_or(RenewError::Over)?;
         // A token that had expired before the clock was set back stays expired.
         let began = claims.session_id.lineage.created_at();
         let seen = parts.list.seen(began, now, timeouts.leeway);
@@ -101,8 +102,11 @@ impl Issuer {
             // replace the new one.
             Due::Touch if parts.list.is_renewed(claims.session_id) => Ok(Exchanged::Kept),
             Due::Touch => {
-                // A forgery with a leaked key must not live on under another key.
-                if !self.signs_with(session.kid(), now) && !self.was_begun(claims).await? {
+                // A forgery with a leaked key must not live on under another key, and no factor is believed that the
+                // login may not have had. Under the same key a token with the password alone claims the least, and
+                // dies with the key.
+                let is_plain = methods.is_password() && self.signs_with(session.kid(), now);
+                if !is_plain && !self.was_begun(claims, &methods).await? {
                     return Err(RenewError::Over);
                 }
                 let touched = session::touch(claims, timeouts, now, random);
@@ -115,6 +119,7 @@ impl Issuer {
                     user: claims.subject,
                     auth_time: claims.auth_time,
                     session_expiry: claims.session_expiry,
+                    methods,
                     at: now,
                     grace: timeouts.renewal_grace,
                     renew_at,
@@ -146,8 +151,8 @@ impl Issuer {
         }
     }
 
-    /// Returns whether a session with these claims was begun here.
-    async fn was_begun(&self, claims: &Claims) -> Result<bool, StoreError> {
+    /// Returns whether a session with these claims was begun here, by a login with these methods.
+    async fn was_begun(&self, claims: &Claims, methods: &LoginMethods) -> Result<bool, StoreError> {
         let lineage = claims.session_id.lineage;
         let known = self
             .parts
@@ -155,7 +160,9 @@ impl Issuer {
             .session(claims.subject, lineage)
             .await?;
         Ok(known.is_some_and(|known| {
-            known.auth_time == claims.auth_time && known.session_expiry == claims.session_expiry
+            known.auth_time == claims.auth_time
+                && known.session_expiry == claims.session_expiry
+                && known.methods == *methods
         }))
     }
 

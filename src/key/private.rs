@@ -3,6 +3,7 @@
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use zeroize::Zeroizing;
 
+use super::algorithm::Curve;
 use super::{Algorithm, Format, KeyError, SigningKey, jwk_algorithm};
 use crate::encoding::base64url;
 use crate::encoding::strict_json::Object;
@@ -11,13 +12,13 @@ use crate::random::{OsRandom, Random};
 /// Generates a private key as PKCS#8 PEM that OpenSSL can read.
 #[must_use]
 pub fn generate_pem(algorithm: Algorithm, random: &OsRandom) -> Zeroizing<String> {
-    let der = match algorithm {
-        Algorithm::EdDsa | Algorithm::V4Public => {
+    let der = match algorithm.curve() {
+        Curve::Ed25519 => {
             let mut seed = Zeroizing::new([0; 32]);
             random.fill(&mut *seed);
             Zeroizing::new([&ED25519_PKCS8[..], &*seed].concat())
         }
-        Algorithm::Es256 => {
+        Curve::P256 => {
             let document =
                 EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, random.ring());
             Zeroizing::new(
@@ -47,19 +48,22 @@ pub fn pem_from_jwk(json: &[u8]) -> Result<Zeroizing<String>, KeyError> {
         ))
     };
     let algorithm = jwk_algorithm(&jwk, "sign", "its key_ops do not have sign")?;
-    let (der, public) = if algorithm == Algorithm::Es256 {
-        let public = [&[4][..], &bytes("x")?, &bytes("y")?].concat();
-        let der = [
-            &P256_PKCS8[..],
-            &bytes("d")?,
-            &[0xa1, 0x44, 3, 0x42, 0][..],
-            &public,
-        ]
-        .concat();
-        (der, public)
-    } else {
-        let der = [&ED25519_PKCS8[..], &bytes("d")?].concat();
-        (der, bytes("x")?.to_vec())
+    let (der, public) = match algorithm.curve() {
+        Curve::P256 => {
+            let public = [&[4][..], &bytes("x")?, &bytes("y")?].concat();
+            let der = [
+                &P256_PKCS8[..],
+                &bytes("d")?,
+                &[0xa1, 0x44, 3, 0x42, 0][..],
+                &public,
+            ]
+            .concat();
+            (der, public)
+        }
+        Curve::Ed25519 => {
+            let der = [&ED25519_PKCS8[..], &bytes("d")?].concat();
+            (der, bytes("x")?.to_vec())
+        }
     };
     let der = Zeroizing::new(der);
     let key = SigningKey::from_pkcs8(&der, Format::Jwt)?;

@@ -70,6 +70,9 @@ impl Unproven {
             Self::RevokedKey(_) | Self::Page(BadPage::OtherLog(_)) => {
                 NotReady::passing(format_args!("the issuer at {at}: {self}"))
             }
+            Self::Page(BadPage::UnknownKind(_)) => {
+                NotReady::lasting(format_args!("the issuer at {at}: {self}"))
+            }
             Self::Ask(..) | Self::Malformed(_) | Self::Keys(_) | Self::Page(_) => {
                 NotReady::lasting(format_args!(
                     "what answers at {at} does not answer as Waxseal does: {}; check the address",

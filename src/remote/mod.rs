@@ -177,7 +177,7 @@ impl Remote {
         let freshness = Arc::new(Freshness::new(self.max_staleness));
         let verifier = Verifier::new(
             Arc::clone(&keyring),
-            vec![Format::Jwt, Format::Paseto],
+            Format::ALL.to_vec(),
             policy,
             Arc::clone(&list),
             Arc::clone(&freshness),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::log::Cursor;
-use super::{ALL, LogHash, Revocation, Target};
+use super::{ALL, BadTarget, LogHash, Revocation, Target, chained};
 use crate::crypto::sha256;
 use crate::encoding::base64url;
 use crate::id::ClientId;
@@ -98,7 +98,7 @@ impl From<&Revocation> for WireEntry {
         let finite = |number: i64| (number != i64::MAX).then_some(number);
         Self {
             seq: revocation.seq,
-            scope: revocation.target.kind().name().to_owned(),
+            scope: revocation.target.scope().to_owned(),
             key: revocation.target.key(),
             from: finite(revocation.from),
             grace_until: revocation.grace_until.map(Timestamp::millis),
@@ -111,30 +111,54 @@ impl From<&Revocation> for WireEntry {
 }
 
 impl WireEntry {
-    fn revocation(&self) -> Option<Revocation> {
-        Some(Revocation {
+    fn revocation(&self) -> Result<Revocation, BadPage> {
+        let target = Target::from_log(&self.scope, &self.key);
+        let target = target.map_err(|why| match why {
+            BadTarget::Scope => BadPage::UnknownKind(self.seq),
+            BadTarget::Key => BadPage::Entries,
+        })?;
+        let spared = self.spared.as_deref().map(str::parse).transpose();
+        Ok(Revocation {
             seq: self.seq,
-            target: Target::from_log(&self.scope, &self.key)?,
+            target,
             from: self.from.unwrap_or(ALL),
             grace_until: self.grace_until.map(Timestamp::from_millis),
-            spared: match &self.spared {
-                None => None,
-                Some(lineage) => Some(lineage.parse().ok()?),
-            },
+            spared: spared.map_err(|_| BadPage::Entries)?,
             expires_at: self
                 .expires_at
                 .map_or(Timestamp::NEVER, Timestamp::from_millis),
-            reason: self.reason.parse().ok()?,
+            reason: self.reason.parse().map_err(|_| BadPage::Entries)?,
             at: Timestamp::from_millis(self.at),
         })
     }
+
+    /// The same hash as that of the revocation, also for an entry that this version does not know.
+    fn chain(&self, before: &LogHash) -> LogHash {
+        let finite = |number: Option<i64>| number.unwrap_or(i64::MAX);
+        let spared = self.spared.as_deref().unwrap_or_default();
+        chained(
+            before,
+            [
+                self.seq,
+                finite(self.from),
+                finite(self.expires_at),
+                self.at,
+            ],
+            [&self.scope, &self.key, spared, &self.reason],
+            self.grace_until,
+        )
+    }
+}
+
+/// The hash from which the digest of a page begins.
+fn digest_start() -> LogHash {
+    sha256(b"waxseal-revocations")
 }
 
 /// The digest of a page's entries.
 pub fn digest<'a>(entries: impl IntoIterator<Item = &'a Revocation>) -> LogHash {
-    let start = sha256(b"waxseal-revocations");
     let chain = |before: LogHash, entry: &Revocation| entry.chain(&before);
-    entries.into_iter().fold(start, chain)
+    entries.into_iter().fold(digest_start(), chain)
 }
 
 /// The reason why a page is rejected.
@@ -144,9 +168,14 @@ pub enum BadPage {
     /// The page answers another question or another reader, or comes from another issuer.
     #[error("the page answers another question")]
     OtherQuestion,
-    /// The entries differ from the signed ones, or this version does not know the kind of one of them.
-    #[error("the page's entries are not what was signed, or not known here")]
+    /// The entries differ from the signed ones, or one of them is malformed.
+    #[error("the page's entries are not what was signed, or malformed")]
     Entries,
+    /// The entry with this `seq` has a scope that this version does not know and must not skip.
+    #[error(
+        "entry {0} of the revocation log is of a kind that this version does not know, and may end tokens; upgrade this verifier"
+    )]
+    UnknownKind(i64),
     /// The page says that more follows, but is empty.
     #[error("the page says that more follows, and has nothing")]
     NoProgress,
@@ -230,11 +259,13 @@ impl FeedReading {
         {
             return Err(BadPage::OtherQuestion);
         }
-        let revocations: Option<Vec<_>> = entries.iter().map(WireEntry::revocation).collect();
-        let revocations = revocations.ok_or(BadPage::Entries)?;
-        if statement.entries != base64url::encode(&digest(&revocations)) {
+        let chain = |before: LogHash, entry: &WireEntry| entry.chain(&before);
+        let digest = entries.iter().fold(digest_start(), chain);
+        if statement.entries != base64url::encode(&digest) {
             return Err(BadPage::Entries);
         }
+        let revocations = entries.iter().map(WireEntry::revocation);
+        let revocations = revocations.collect::<Result<Vec<_>, _>>()?;
         let hash = |text: &str| -> Option<LogHash> {
             let bytes = base64url::decode(text.as_bytes()).ok()?;
             bytes.try_into().ok()

@@ -128,6 +128,7 @@ impl RevocationList {
                         known.map_or(cut_off, |known| known.stricter(cut_off)),
                     ))
                 })),
+                Target::Ignorable(_) => {}
             }
         }
         self.sessions.enter(sessions);

@@ -35,6 +35,8 @@ pub enum TargetKind {
     Key,
     /// Every session, and every client's tokens.
     Everything,
+    /// No revocation: an entry of a later version, which ends nothing.
+    Ignorable,
     /// No revocation: the token ended before the newest revocation that the log has dropped.
     Horizon,
 }
@@ -50,6 +52,7 @@ impl TargetKind {
             Self::Client => "client",
             Self::Key => "key",
             Self::Everything => "everything",
+            Self::Ignorable => "ignorable",
             Self::Horizon => "horizon",
         }
     }
@@ -76,6 +79,46 @@ pub enum Target {
     Key(KeyId),
     /// Every session, and every client's tokens.
     Everything,
+    /// Nothing: see [`IgnorableTarget`].
+    Ignorable(Box<IgnorableTarget>),
+}
+
+/// The beginning of a scope that ends nothing.
+const IGNORABLE: &str = "ignorable:";
+
+/// The maximum length of the key of an ignorable entry, in bytes.
+const MAX_IGNORABLE_KEY_BYTES: usize = 128;
+
+/// The scope and the key of an entry that a later version wrote, and that says in its scope that it ends nothing. They
+/// are kept as they are, for the running hash and for the readers of the feed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IgnorableTarget {
+    scope: String,
+    key: String,
+}
+
+impl IgnorableTarget {
+    fn parse(scope: &str, key: &str) -> Option<Self> {
+        let word = scope.strip_prefix(IGNORABLE)?;
+        let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = Word::new(word).is_some() && visible && key.len() <= MAX_IGNORABLE_KEY_BYTES;
+        fits.then(|| Self {
+            scope: scope.to_owned(),
+            key: key.to_owned(),
+        })
+    }
+}
+
+/// The reason why an entry has no target that this version can apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadTarget {
+    /// The scope is unknown, so the entry may end tokens that this version would accept.
+    #[error("a scope that this version does not know")]
+    Scope,
+    /// The key has not the form that its scope requires.
+    #[error("a malformed key")]
+    Key,
 }
 
 impl Target {
@@ -89,6 +132,16 @@ impl Target {
             Self::Client(_) => TargetKind::Client,
             Self::Key(_) => TargetKind::Key,
             Self::Everything => TargetKind::Everything,
+            Self::Ignorable(_) => TargetKind::Ignorable,
+        }
+    }
+
+    /// The scope in the log.
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        match self {
+            Self::Ignorable(unknown) => &unknown.scope,
+            known => known.kind().name(),
         }
     }
 
@@ -108,21 +161,29 @@ impl Target {
             Self::Client(client) => client.written(&mut place),
             Self::Key(kid) => kid.as_str(),
             Self::Everything => "",
+            Self::Ignorable(unknown) => &unknown.key,
         })
     }
 
-    /// Parses the scope and the key of a log entry.
-    #[must_use]
-    pub fn from_log(scope: &str, key: &str) -> Option<Self> {
-        match scope {
+    /// Parses the scope and the key of a log entry. An unknown scope is ignorable or critical, and says itself which.
+    ///
+    /// # Errors
+    /// [`BadTarget`].
+    pub fn from_log(scope: &str, key: &str) -> Result<Self, BadTarget> {
+        let target = match scope {
             "session" => key.parse().ok().map(Self::Session),
             "token" => key.parse().ok().map(Self::Token),
             "user" => key.parse().ok().map(Self::User),
             "client" => key.parse().ok().map(Self::Client),
             "key" => key.parse().ok().map(Self::Key),
             "everything" => key.is_empty().then_some(Self::Everything),
-            _ => None,
-        }
+            _ if scope.starts_with(IGNORABLE) => {
+                let unknown = IgnorableTarget::parse(scope, key);
+                unknown.map(|unknown| Self::Ignorable(Box::new(unknown)))
+            }
+            _ => return Err(BadTarget::Scope),
+        };
+        target.ok_or(BadTarget::Key)
     }
 }
 
@@ -283,36 +344,50 @@ impl Revocation {
     /// Returns the running hash after this entry, given the one before it.
     #[must_use]
     pub fn chain(&self, before: &LogHash) -> LogHash {
-        // This capacity fits all but the longest key names: a service hashes a million entries when it starts.
-        let mut bytes = Vec::with_capacity(256);
-        bytes.extend_from_slice(before);
-        for number in [
-            self.seq,
-            self.from,
-            self.expires_at.millis(),
-            self.at.millis(),
-        ] {
-            bytes.extend_from_slice(&number.to_be_bytes());
-        }
-        put(&mut bytes, self.target.kind().name());
-        self.target.with_key(|key| put(&mut bytes, key));
-        match self.spared {
-            Some(lineage) => put(&mut bytes, lineage.written(&mut [0; MOST_BYTES])),
-            None => put(&mut bytes, ""),
-        }
-        put(&mut bytes, self.reason.word());
-        // Only renewals have a grace, so entries of a log without renewals keep their hash.
-        if let Some(until) = self.grace_until {
-            bytes.extend_from_slice(&until.millis().to_be_bytes());
-        }
-        sha256(&bytes)
+        let mut place = [0; MOST_BYTES];
+        let spared = match &self.spared {
+            Some(lineage) => lineage.written(&mut place),
+            None => "",
+        };
+        self.target.with_key(|key| {
+            chained(
+                before,
+                [
+                    self.seq,
+                    self.from,
+                    self.expires_at.millis(),
+                    self.at.millis(),
+                ],
+                [self.target.scope(), key, spared, self.reason.word()],
+                self.grace_until.map(Timestamp::millis),
+            )
+        })
     }
 }
 
-/// Appends a text, prefixed with its length.
-fn put(bytes: &mut Vec<u8>, text: &str) {
-    bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
-    bytes.extend_from_slice(text.as_bytes());
+/// Returns the running hash after an entry with these numbers (`seq`, `from`, `expires_at`, `at`), texts (`scope`,
+/// `key`, `spared`, `reason`) and `grace_until`.
+fn chained(
+    before: &LogHash,
+    numbers: [i64; 4],
+    texts: [&str; 4],
+    grace_until: Option<i64>,
+) -> LogHash {
+    // This capacity fits all but the longest key names: a service hashes a million entries when it starts.
+    let mut bytes = Vec::with_capacity(256);
+    bytes.extend_from_slice(before);
+    for number in numbers {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    for text in texts {
+        bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    // Only renewals have a grace, so entries of a log without renewals keep their hash.
+    if let Some(until) = grace_until {
+        bytes.extend_from_slice(&until.to_be_bytes());
+    }
+    sha256(&bytes)
 }
 
 #[cfg(test)]
@@ -341,5 +416,35 @@ mod tests {
         let hash = |reason: &str| entry(reason).chain(&[0; 32]);
         assert_ne!(hash("logout"), hash("logout_2"));
         assert_ne!(hash("logout_2"), hash("unknown"));
+    }
+
+    #[test]
+    fn a_scope_of_a_later_version_says_whether_it_may_be_skipped() {
+        let long = "x".repeat(129);
+        for (scope, key) in [
+            ("ignorable:note", ""),
+            ("ignorable:a_2", "client-7/|!~"),
+            (&*format!("ignorable:{}", &long[..31]), &long[..128]),
+        ] {
+            let target = Target::from_log(scope, key).unwrap();
+            assert_eq!((target.scope(), &*target.key()), (scope, key));
+            assert_eq!(target.kind(), TargetKind::Ignorable);
+        }
+        for (scope, key) in [
+            ("ignorable:note", "a key"),
+            ("ignorable:note", "\u{e9}"),
+            ("ignorable:note", &*long),
+            ("ignorable:", "key"),
+            ("ignorable:Note", "key"),
+            ("ignorable:a b", "key"),
+            (&*format!("ignorable:{}", &long[..32]), "key"),
+            ("session", "key"),
+            ("everything", "key"),
+        ] {
+            assert_eq!(Target::from_log(scope, key), Err(BadTarget::Key), "{scope}");
+        }
+        for scope in ["device", "ignorable", "Ignorable:note", "horizon", ""] {
+            assert_eq!(Target::from_log(scope, "key"), Err(BadTarget::Scope));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FORMATS, LEAD, Planned, TAIL, longest_waiting, of, turns};
+use super::{LEAD, Planned, TAIL, longest_waiting, of, turns};
 use crate::id::KeyId;
 use crate::key::Format;
 use crate::time::Timestamp;
@@ -96,7 +96,7 @@ pub fn check(keys: &[Planned]) -> Result<(), ScheduleError> {
             return Err(ScheduleError::DoubleKid(key.kid.clone()));
         }
     }
-    FORMATS
+    Format::ALL
         .into_iter()
         .try_for_each(|format| check_format(keys, format))
 }

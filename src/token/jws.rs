@@ -16,8 +16,7 @@ use crate::key::{Algorithm, Format, SigningKey, VerifyingKey};
 /// The longest encoded header, in bytes. It is parsed before the signature is checked, so the limit is low.
 const MAX_HEADER_BYTES: usize = 512;
 
-/// The length of a signature of Ed25519 (RFC 8032, section 5.1.6) and of P-256 (RFC 7518, section 3.4).
-const SIGNATURE_BYTES: usize = 64;
+const SIGNATURE_BYTES: usize = Format::Jwt.signature_bytes();
 
 /// The initial capacity for a JWS, in bytes.
 const USUAL_BYTES: usize = 1024;
@@ -41,17 +40,11 @@ enum Kid {
     Foreign(String),
 }
 
-/// The header values of nearly every JWS. They are not copied.
-const USUAL: [&str; 5] = [
-    types::ACCESS_TOKEN,
-    Algorithm::EdDsa.name(),
-    Algorithm::Es256.name(),
-    "JWT",
-    types::REVOCATIONS,
-];
+/// The types of nearly every JWS. They are not copied, and neither are the names of the algorithms.
+const USUAL_TYPES: [&str; 3] = [types::ACCESS_TOKEN, "JWT", types::REVOCATIONS];
 
-fn kept(text: &str) -> Cow<'static, str> {
-    let usual = USUAL.into_iter().find(|usual| *usual == text);
+fn kept(text: &str, usual: impl IntoIterator<Item = &'static str>) -> Cow<'static, str> {
+    let usual = usual.into_iter().find(|usual| *usual == text);
     usual.map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)
 }
 
@@ -117,8 +110,10 @@ impl<'a> UntrustedJws<'a> {
             signed,
             payload,
             signature,
-            alg: text("alg")?.map(kept).ok_or(Malformed::Header("no alg"))?,
-            typ: text("typ")?.map(kept),
+            alg: text("alg")?
+                .map(|alg| kept(alg, Algorithm::ALL.map(Algorithm::name)))
+                .ok_or(Malformed::Header("no alg"))?,
+            typ: text("typ")?.map(|typ| kept(typ, USUAL_TYPES)),
             kid: text("kid")?.map(|kid| match kid.parse() {
                 Ok(ours) => Kid::Ours(ours),
                 Err(_) => Kid::Foreign(kid.to_owned()),
@@ -170,14 +165,11 @@ impl<'a> UntrustedJws<'a> {
         self.verify_named(key, &[name])
     }
 
-    /// Does the same for a foreign signer, which may also use the name of Ed25519 in RFC 9864.
+    /// Does the same for a foreign signer, which may also use the algorithm's second name.
     #[cfg(feature = "server")]
     pub(crate) fn verify_foreign(self, key: &VerifyingKey) -> Result<Vec<u8>, Malformed> {
-        let name = key.algorithm().name();
-        match key.algorithm() {
-            Algorithm::EdDsa => self.verify_named(key, &[name, "Ed25519"]),
-            _ => self.verify_named(key, &[name]),
-        }
+        let names: Vec<_> = key.algorithm().names().collect();
+        self.verify_named(key, &names)
     }
 
     fn verify_named(self, key: &VerifyingKey, names: &[&str]) -> Result<Vec<u8>, Malformed> {
@@ -205,17 +197,10 @@ fn parse_signature(text: &str) -> Result<Option<[u8; SIGNATURE_BYTES]>, Malforme
     Ok(signature.try_into().ok())
 }
 
-const fn jose_algorithm(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm> {
-    match algorithm {
-        Algorithm::EdDsa => Some(jsonwebtoken::Algorithm::EdDSA),
-        Algorithm::Es256 => Some(jsonwebtoken::Algorithm::ES256),
-        Algorithm::V4Public => None,
-    }
-}
-
 /// The encoded header of a JWS of the type `typ` that `key` signs.
 pub(super) fn header(typ: &str, key: &VerifyingKey) -> Result<String, SigningFailed> {
-    let mut header = Header::new(jose_algorithm(key.algorithm()).ok_or(SigningFailed)?);
+    let jose = key.algorithm().facts().jose.as_ref();
+    let mut header = Header::new(jose.ok_or(SigningFailed)?.header);
     header.typ = Some(typ.to_owned());
     header.kid = Some(key.kid().to_string());
     let json = serde_json::to_vec(&header).map_err(|_| SigningFailed)?;

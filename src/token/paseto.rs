@@ -20,7 +20,7 @@ pub const HEADER: &str = "v4.public.";
 /// The longest encoded footer, in bytes. It is parsed before the signature is checked.
 const MAX_FOOTER_BYTES: usize = 128;
 
-const SIGNATURE_BYTES: usize = 64;
+const SIGNATURE_BYTES: usize = Format::Paseto.signature_bytes();
 
 /// The initial capacity for a token, in bytes.
 const USUAL_BYTES: usize = 1024;

@@ -23,7 +23,7 @@ async fn of_alice() -> TestServer {
 
 #[tokio::test]
 async fn a_cookie_login_returns_the_token_in_the_cookie_alone() {
-    for format in [Format::Jwt, Format::Paseto] {
+    for format in Format::ALL {
         for (same_site, word) in [
             (SameSite::Lax, "Lax"),
             (SameSite::Strict, "Strict"),

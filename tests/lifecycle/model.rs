@@ -337,7 +337,7 @@ impl World {
 }
 
 fn format() -> impl Strategy<Value = Format> {
-    select(vec![Format::Jwt, Format::Paseto])
+    select(Format::ALL.to_vec())
 }
 
 /// Plays the generated steps, and returns the number of times that each outcome occurred.

@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
+use waxseal::account::BeginSession;
 use waxseal::claims::Claims;
 use waxseal::embedded::MAX_STALENESS;
 use waxseal::id::{Lineage, SessionId};
+use waxseal::inventory::{Entered, LoginOrigin};
 use waxseal::key::{Algorithm, Format, SigningKey, generate_pem};
-use waxseal::policy::Timeouts;
+use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::{OsRandom, SeededRandom};
+use waxseal::session::{self, LoginMethods};
+use waxseal::time::Clock;
 use waxseal::token;
 
+use crate::common::ISSUER;
 use crate::fixture::Carrier::{Bearer, Cookie};
-use crate::fixture::Event::{Logout, Poll, Renew, Verify, Visit};
+use crate::fixture::Event::{Logout, Password, Poll, Renew, Verify, Visit};
 use crate::fixture::Verdict::{Cleared, Good, Kept, Out, Refused, Renewed, Touched};
 use crate::fixture::{Fixture, State};
 
@@ -242,5 +247,82 @@ async fn a_session_while_the_list_is_stale() {
         fixture.server.waxseal.catch_up().await.unwrap();
         let (verdict, _) = fixture.take(Visit, &token).await;
         assert_eq!(verdict, Renewed(State(1, 2705, 3605, 7200)));
+    }
+}
+
+/// Begins a session as a login with a password and a second factor would. Returns the claims of its token.
+async fn begin_with_otp(fixture: &Fixture) -> Claims {
+    let accounts = fixture.server.waxseal.accounts();
+    let start = accounts.start_login(&"alice".parse().unwrap()).await;
+    let start = start.unwrap();
+    let user = start.user.unwrap();
+    let (now, random) = (fixture.server.clock.now(), OsRandom::new());
+    let policy = Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap();
+    let lineage = Lineage::new(now, &random);
+    let methods = LoginMethods::of(["pwd", "otp"]).unwrap();
+    let claims = Claims {
+        methods: methods.claim(),
+        ..session::begin(&policy, user.id, lineage, now, &random)
+    };
+    let begin = BeginSession {
+        user: user.id,
+        version: user.version,
+        everything_version: start.everything_version,
+        session: Entered {
+            lineage,
+            auth_time: claims.auth_time,
+            session_expiry: claims.session_expiry,
+            renew_at: claims.renew_at,
+            idle_end: claims.session_expiry,
+            methods,
+            origin: LoginOrigin::default(),
+        },
+    };
+    assert!(accounts.begin_session(begin).await.unwrap());
+    claims
+}
+
+/// The inventory knows the methods of a login: a forged factor is exchanged for nothing, and the order has no meaning.
+#[tokio::test]
+async fn one_with_other_methods_than_its_login_had() {
+    for fixture in Fixture::of_each_format().await {
+        let claims = begin_with_otp(&fixture).await;
+        let by = |methods: &[&str], second| {
+            fixture.forge(&Claims {
+                methods: methods.iter().map(|method| (*method).to_owned()).collect(),
+                issued_at: fixture.at(second),
+                expires_at: fixture.at(second + 900),
+                ..claims.clone()
+            })
+        };
+        let others: [&[&str]; 6] = [
+            &["pwd", "otp", "hwk"],
+            &["otp"],
+            &["PWD", "otp"],
+            &["otp pwd"],
+            &["pwd", "otp", ""],
+            &[],
+        ];
+        fixture.until(100).await;
+        for methods in others {
+            let token = by(methods, 0);
+            is_not_renewed(&fixture, &format!("touch {methods:?}"), &token).await;
+            assert_eq!(fixture.take(Password(Bearer), &token).await.0, Refused);
+        }
+        for methods in [["pwd", "otp"], ["otp", "pwd"]] {
+            let (verdict, touched) = fixture.take(Renew(Bearer), &by(&methods, 0)).await;
+            assert_eq!(verdict, Touched(State(0, 1000, 1800, 7200)));
+            assert_eq!(fixture.claims(&touched.unwrap()).methods, methods);
+        }
+        fixture.until(1800).await;
+        for methods in others.into_iter().chain([&["pwd"][..]]) {
+            let name = format!("renewal {methods:?}");
+            is_not_renewed(&fixture, &name, &by(methods, 1600)).await;
+        }
+        for methods in [["otp", "pwd"], ["pwd", "otp"]] {
+            let (verdict, renewed) = fixture.take(Renew(Bearer), &by(&methods, 1600)).await;
+            assert_eq!(verdict, Renewed(State(1, 2700, 3600, 7200)));
+            assert_eq!(fixture.claims(&renewed.unwrap()).methods, methods);
+        }
     }
 }

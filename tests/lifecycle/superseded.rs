@@ -12,6 +12,7 @@ use waxseal::key::Format;
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::SeededRandom;
 use waxseal::revocation::{ALL, Reason, Target};
+use waxseal::session::LoginMethods;
 use waxseal::time::{Clock, Timestamp};
 
 use crate::common::{ISSUER, START};
@@ -299,7 +300,7 @@ async fn a_grace_that_was_over_stays_over_in_a_young_session_when_the_clock_is_s
         renewal_grace: second(1),
         leeway: second(4),
     };
-    for format in [Format::Jwt, Format::Paseto] {
+    for format in Format::ALL {
         let fixture = Fixture::with(format, timeouts).await;
         let to = async |millis: i64| {
             let left = millis - (fixture.server.clock.now().millis() - START.millis());
@@ -389,22 +390,27 @@ async fn the_store_detects_superseded_generations() {
             user: claims.subject,
             auth_time: claims.auth_time,
             session_expiry: claims.session_expiry,
+            methods: LoginMethods::password(),
             idle_end: fixture.at(7200),
         };
-        // A renewal must match the session's user and times from its beginning.
+        // A renewal must match the session's user, times and methods from its beginning.
         let later = claims.session_expiry.plus(Duration::from_secs(1));
         for other in [
             Renewal {
                 user: UserId::new(fixture.at(1), &SeededRandom::new(9)),
-                ..renewal
+                ..renewal.clone()
             },
             Renewal {
                 auth_time: fixture.at(1),
-                ..renewal
+                ..renewal.clone()
             },
             Renewal {
                 session_expiry: later,
-                ..renewal
+                ..renewal.clone()
+            },
+            Renewal {
+                methods: LoginMethods::of(["pwd", "otp"]).unwrap(),
+                ..renewal.clone()
             },
         ] {
             assert_eq!(store.renew(other).await.unwrap(), Unknown);

@@ -1,10 +1,12 @@
 //! Every claim missing, of each wrong type, and of the right type in a wrong form.
 
+use std::time::Duration;
+
 use waxseal::key::Format;
 use waxseal::token::Malformed;
 
 use crate::fixture::{DATES, Fixture, date};
-use crate::forger::quoted;
+use crate::forger::{header_and_claims, quoted};
 
 async fn missing(claim: &'static str) {
     for fixture in Fixture::of_each_format().await {
@@ -96,6 +98,27 @@ mod missing {
 
 mod wrong_type {
     each_claim!(wrong_type: iss aud sub sid jti client_id iat exp auth_time renew_at session_expiry amr scope);
+}
+
+/// An exchange carries no claim that is unknown here: a key that leaks later may have signed it.
+#[tokio::test]
+async fn a_claim_that_is_unknown_is_ignored_and_ends_with_its_token() {
+    for fixture in Fixture::of_each_format().await {
+        fixture.server.pass(Duration::from_secs(60)).await;
+        for raw in [r#"["admin"]"#, r#"{"a":[1,null]}"#, "true", "null"] {
+            let token = fixture.with_claim("unknown", raw);
+            fixture.accepted(raw, &token).await;
+            let answer = fixture
+                .server
+                .post("/session/renew", Some(&token), None)
+                .await;
+            let touched = answer.json()["access_token"].as_str().unwrap().to_owned();
+            assert_ne!(touched, token);
+            let [_, claims] = header_and_claims(&touched);
+            assert!(!String::from_utf8(claims).unwrap().contains("unknown"));
+            fixture.accepted("the touched token", &touched).await;
+        }
+    }
 }
 
 async fn not_this_form(claim: &'static str, texts: &[String]) {

@@ -140,7 +140,7 @@ impl World {
         );
         let plain = Verifier::new(
             Arc::clone(&keyring),
-            vec![Format::Jwt, Format::Paseto],
+            Format::ALL.to_vec(),
             Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap(),
             Arc::clone(&list),
             Arc::clone(&freshness),

@@ -17,7 +17,7 @@ async fn ask_about(server: &TestServer, client: &Service, token: &str) -> Answer
 
 #[tokio::test]
 async fn a_client_is_told_about_its_own_token_in_both_formats() {
-    for format in [Format::Jwt, Format::Paseto] {
+    for format in Format::ALL {
         let server = TestServer::with(|settings| {
             settings.format = format;
             settings.accepts = vec![format];

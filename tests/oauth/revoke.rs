@@ -57,7 +57,7 @@ async fn a_client_revokes_only_the_token_that_it_presents() {
 
 #[tokio::test]
 async fn a_client_revokes_its_token_for_another_audience_in_both_formats() {
-    for format in [Format::Jwt, Format::Paseto] {
+    for format in Format::ALL {
         let server = TestServer::with(|settings| {
             settings.format = format;
             settings.accepts = vec![format];
@@ -249,7 +249,7 @@ async fn revocation_and_introspection_answer_503_while_the_list_is_stale() {
 /// The token is valid wherever its format is accepted again.
 #[tokio::test]
 async fn revoking_a_token_of_an_unaccepted_format_is_refused() {
-    let both = vec![Format::Jwt, Format::Paseto];
+    let both = Format::ALL.to_vec();
     let server = TestServer::with(|settings| settings.accepts = both.clone()).await;
     let client = add_client(&server, "billing", "", &[]).await;
     let jwt = token(&server, &client).await;

@@ -18,7 +18,7 @@ use waxseal::revocation::freshness::Freshness;
 use waxseal::revocation::list::{Dead, RevocationList};
 use waxseal::revocation::log::Revoke;
 use waxseal::revocation::{Reason, TargetKind};
-use waxseal::session;
+use waxseal::session::{self, LoginMethods};
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
@@ -145,6 +145,7 @@ impl World {
                         session_expiry: claims.session_expiry,
                         renew_at: claims.renew_at,
                         idle_end: claims.session_expiry,
+                        methods: LoginMethods::password(),
                         origin: LoginOrigin::default(),
                     },
                 };

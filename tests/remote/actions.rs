@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::common::{PASSWORD, is_nightly};
 use super::javascript::{Both, GRACE, Verdict, claims};
+use super::log::append_ignorable;
 use super::service::{Client, until};
 use super::wire::State;
 use Verdict::{Client as Service, Refused, Session, Unavailable};
@@ -16,6 +17,8 @@ use Verdict::{Client as Service, Refused, Session, Unavailable};
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Nothing,
+    /// A later version writes an entry that says that it ends nothing.
+    IgnorableEntry,
     LogOut,
     LogOutTouched,
     LogOutOthers,
@@ -64,7 +67,7 @@ use Which::{
     Called, CalledAgain, CalledLater, Changed, Later, Other, OtherClient, Stranger, This, Touched,
 };
 
-const TABLE: [(Action, &[(Which, Verdict)]); 19] = [
+const TABLE: [(Action, &[(Which, Verdict)]); 20] = [
     (
         Action::Nothing,
         &[
@@ -75,6 +78,10 @@ const TABLE: [(Action, &[(Which, Verdict)]); 19] = [
             (Called, Service),
             (OtherClient, Service),
         ],
+    ),
+    (
+        Action::IgnorableEntry,
+        &[(This, Session), (Other, Session), (Called, Service)],
     ),
     (
         Action::LogOut,
@@ -297,6 +304,7 @@ impl Cast {
         };
         match action {
             Action::Nothing => {}
+            Action::IgnorableEntry => append_ignorable(&both.place).await,
             Action::LogOut => drop(both.post("/logout", &self.this, None).await),
             Action::LogOutTouched => drop(both.post("/logout", &self.touched, None).await),
             Action::LogOutOthers => logout(&self.this, "others").await,

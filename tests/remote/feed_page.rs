@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use ring::digest::{SHA256, digest};
-use serde_json::Value;
+use serde_json::{Value, json};
 use waxseal::id::ClientId;
-use waxseal::revocation::feed::{FeedReading, PAGE, Question, Statement, WireEntry};
+use waxseal::revocation::feed::{
+    BadPage, Brought, FeedPosition, FeedReading, PAGE, Question, Statement, WireEntry,
+};
 use waxseal::schedule::{LEAD, MAX_AGE};
 
-use super::forger::encode;
+use super::forger::{decode, encode};
 
 fn page() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/feed.md");
@@ -49,13 +51,21 @@ fn example() -> Example {
 }
 
 fn take(reading: &mut FeedReading, statement: &Statement, entries: &[WireEntry]) {
+    try_to_take(reading, statement, entries).unwrap();
+}
+
+fn try_to_take(
+    reading: &mut FeedReading,
+    statement: &Statement,
+    entries: &[WireEntry],
+) -> Result<Brought, BadPage> {
     let client: ClientId = statement.aud.parse().unwrap();
     let question = Question {
         issuer: &statement.iss,
         client,
         nonce: &statement.nonce,
     };
-    reading.take(&question, statement, entries).unwrap();
+    reading.take(&question, statement, entries)
 }
 
 #[test]
@@ -105,8 +115,45 @@ fn each_entry_of_the_example_leads_to_its_running_hash() {
     }
 }
 
+#[test]
+fn an_entry_of_an_unknown_scope_is_skipped_if_it_is_ignorable_and_makes_the_page_unusable_if_not() {
+    let Example {
+        statement, entries, ..
+    } = example();
+    let mut reading = FeedReading::default();
+    take(&mut reading, &statement, &entries);
+    let before = decode(&statement.hash);
+    let with_unknown = |scope: &str, key: &str| {
+        let unknown = json!({"seq": 5, "scope": scope, "key": key, "reason": "later", "at": 1});
+        let unknown: WireEntry = serde_json::from_value(unknown).unwrap();
+        let statement = Statement {
+            snapshot: false,
+            after: 4,
+            seq: 5,
+            hash: encode(digest(&SHA256, &bytes(&before, &unknown))),
+            entries: digest_of(std::slice::from_ref(&unknown)),
+            ..statement.clone()
+        };
+        let mut reading = reading;
+        let taken = try_to_take(&mut reading, &statement, &[unknown]);
+        (taken.map(|brought| brought.complete), reading.next())
+    };
+    for (scope, key) in [("ignorable:note", ""), ("ignorable:a_2", "client-7/|!~")] {
+        let follows_on = (Ok(true), FeedPosition::Delta(5));
+        assert_eq!(with_unknown(scope, key), follows_on, "{scope}");
+    }
+    for (scope, why) in [
+        ("device", BadPage::UnknownKind(5)),
+        ("horizon", BadPage::UnknownKind(5)),
+        ("ignorable:Note", BadPage::Entries),
+    ] {
+        let refused = (Err(why), FeedPosition::Delta(4));
+        assert_eq!(with_unknown(scope, "x"), refused, "{scope}");
+    }
+}
+
 /// Computed from the rules on the page, with ring alone.
-fn digest_of(entries: &[WireEntry]) -> String {
+pub fn digest_of(entries: &[WireEntry]) -> String {
     let start = digest(&SHA256, b"waxseal-revocations").as_ref().to_vec();
     let hash = entries.iter().fold(start, |before, entry| {
         digest(&SHA256, &bytes(&before, entry)).as_ref().to_vec()

@@ -354,6 +354,11 @@ pub const CLIENTS: &[(&str, Forgery, Verdict)] = &[
     ),
     ("no scope", |s| s.claim("scope", r#""""#), Service),
     (
+        "a claim that nobody asked for",
+        |s| s.claim("more", r#"{"a": [1, 2.5, null]}"#),
+        Service,
+    ),
+    (
         "meant for another",
         |s| s.claim("aud", &quoted("https://other.example")),
         Refused,

@@ -17,6 +17,7 @@ use waxseal::time::Clock;
 use waxseal::token::statement;
 use waxseal::verifier::Refusal;
 
+use super::feed_page::digest_of;
 use super::liar::{Answers, Liar, raw, resigned, said, sent, strangers_key, with_entries};
 use super::service::until;
 
@@ -106,6 +107,17 @@ fn lies(key: &Arc<SigningKey>, old: &[u8]) -> Vec<(&'static str, Lie)> {
                 }))
             }),
         ),
+        ("an entry of an unknown kind", {
+            let key = Arc::clone(key);
+            Box::new(move |page: FeedPage| {
+                let page = with_entries(&page, |entries| {
+                    let unknown = json!({"seq": 9, "scope": "device", "key": "x", "reason": "operator", "at": 1});
+                    *entries = vec![unknown];
+                });
+                let digest = digest_of(&page.entries);
+                sent(&resigned(page, &key, |said| said.entries = digest))
+            })
+        }),
         (
             "half of it",
             Box::new(|page| {

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, Row};
 use waxseal::Verifier;
 use waxseal::id::{ClientId, TokenId};
 use waxseal::policy::MAX_LEEWAY;
 use waxseal::random::OsRandom;
-use waxseal::revocation::Reason;
 use waxseal::revocation::feed::{BadPage, FeedPage, FeedPosition, FeedReading, PAGE, Question};
 use waxseal::revocation::log::Revoke;
-use waxseal::time::{Clock, ManualClock};
+use waxseal::revocation::{ALL, Reason, Revocation, Target};
+use waxseal::time::{Clock, ManualClock, Timestamp};
 use waxseal::verifier::Refusal;
 
 use super::common::{ISSUER, Place, Server, program};
@@ -350,4 +352,40 @@ async fn a_verifier_keeps_what_it_had_learned_when_an_operator_takes_an_older_co
         service.log().contains("the revocation log was replaced")
     })
     .await;
+}
+
+/// Appends an entry of an unknown ignorable kind to the log, as a later version at the same database would.
+pub async fn append_ignorable(place: &Place) {
+    let file = place.path().join("data/waxseal.db");
+    let options = SqliteConnectOptions::new().filename(file);
+    let mut db = options.connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut db)
+        .await
+        .unwrap();
+    let head = sqlx::query("SELECT seq, hash FROM head");
+    let head = head.fetch_one(&mut db).await.unwrap();
+    let before: Vec<u8> = head.get(1);
+    let entry = Revocation {
+        seq: head.get::<i64, _>(0) + 1,
+        target: Target::from_log("ignorable:note", "for_a_later_version").unwrap(),
+        from: ALL,
+        grace_until: None,
+        spared: None,
+        expires_at: Timestamp::NEVER,
+        reason: "a_later_reason".parse().unwrap(),
+        at: Timestamp::from_secs(1_800_000_000),
+    };
+    let hash = entry.chain(&before.try_into().unwrap()).to_vec();
+    let insert = r#"INSERT INTO revocation (seq, scope, key, "from", expires_at, reason, at, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"#;
+    let insert = sqlx::query(insert).bind(entry.seq);
+    let insert = insert.bind(entry.target.scope()).bind(entry.target.key());
+    let insert = insert.bind(entry.from).bind(entry.expires_at.millis());
+    let insert = insert.bind(entry.reason.word()).bind(entry.at.millis());
+    insert.bind(&hash).execute(&mut db).await.unwrap();
+    let head = sqlx::query("UPDATE head SET seq = $1, hash = $2");
+    let head = head.bind(entry.seq).bind(&hash);
+    head.execute(&mut db).await.unwrap();
+    sqlx::query("COMMIT").execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
 }

@@ -14,8 +14,7 @@ use super::common::{PASSWORD, START, TestServer};
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn server() -> TestServer {
-    let server =
-        TestServer::with(|settings| settings.accepts = vec![Format::Jwt, Format::Paseto]).await;
+    let server = TestServer::with(|settings| settings.accepts = Format::ALL.to_vec()).await;
     server.add_user("alice").await;
     server
 }

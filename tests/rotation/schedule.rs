@@ -16,7 +16,6 @@ use waxseal::schedule::{
 };
 use waxseal::time::Timestamp;
 
-const FORMATS: [Format; 2] = [Format::Jwt, Format::Paseto];
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
 const MS: Duration = Duration::from_millis(1);
@@ -62,7 +61,7 @@ fn instants(plan: &[Planned], now: Timestamp) -> Vec<Timestamp> {
 
 /// Asserts the properties of every accepted schedule.
 fn holds(plan: &[Planned], now: Timestamp) {
-    for format in FORMATS {
+    for format in Format::ALL {
         let Some(first) = first_turn(plan, format) else {
             continue;
         };
@@ -131,7 +130,7 @@ impl Model {
     /// Asserts that a node that has not learned of a change may sign as before for a while.
     fn late_node(&self, before: &[Planned]) {
         let at = self.now.plus(PROPAGATION).plus(SKEW);
-        for format in FORMATS {
+        for format in Format::ALL {
             let signer = signer(before, format, at, |kid| self.revoked.contains(kid));
             if let Some(Planned { kid, .. }) = signer {
                 let times = times(&self.plan, kid).expect("a signer is not pruned");
@@ -187,7 +186,7 @@ impl Model {
             let revoked = self.revoked.contains(kid);
             assert!(verifies || revoked, "{kid} signed at {at}, now {now}");
         }
-        for format in FORMATS {
+        for format in Format::ALL {
             let signer = signer(plan, format, now, |_| false);
             self.tokens.extend(signer.map(|key| (key.kid.clone(), now)));
         }

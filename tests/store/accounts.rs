@@ -6,6 +6,7 @@ use waxseal::account::{
 use waxseal::inventory::Inventory;
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target};
+use waxseal::session::LoginMethods;
 use waxseal::time::Timestamp;
 
 use super::fixture::START;
@@ -188,6 +189,10 @@ async fn a_password_change_keeps_its_session_and_loses_to_another_change(fixture
         let third = change(own("third", generation, read)).await;
         assert_eq!(third, OwnPasswordChange::SessionOver, "{generation}");
     }
+    // Neither can a token that names other methods than the login had.
+    let mut other = own("third", 1, read);
+    other.session.methods = LoginMethods::password();
+    assert_eq!(change(other).await, OwnPasswordChange::SessionOver);
     let page = store.read(0, 9).await.unwrap();
     let entries: Vec<_> = page.entries.iter().map(|entry| &entry.revocation).collect();
     let [raised, cut_off] = entries[..] else {

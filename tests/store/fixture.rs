@@ -14,6 +14,7 @@ use waxseal::inventory::{Entered, LoginOrigin};
 use waxseal::random::{OsRandom, SeededRandom};
 use waxseal::revocation::log::{Cursor, Page, RevocationLog, StoreError};
 use waxseal::revocation::reading::Reading;
+use waxseal::session::LoginMethods;
 use waxseal::store::mark::{MarkError, MarkFile};
 use waxseal::store::sql::SqlStore;
 use waxseal::time::{ManualClock, Timestamp};
@@ -219,6 +220,7 @@ impl Fixture {
             session_expiry: at.plus(2 * HOUR),
             renew_at: at.plus(HOUR / 2),
             idle_end: at.plus(HOUR),
+            methods: LoginMethods::of(["pwd", "otp"]).unwrap(),
             origin: LoginOrigin::new(Some("192.0.2.1".parse().unwrap()), Some("a browser")),
         }
     }

@@ -9,6 +9,7 @@ use waxseal::id::{SessionId, UserId};
 use waxseal::inventory::{Entered, Inventory, Raise, Renew, Renewed};
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target, session_revocation_expiry};
+use waxseal::session::LoginMethods;
 use waxseal::time::Timestamp;
 
 use super::fixture::START;
@@ -35,6 +36,7 @@ fn renewal(user: UserId, session: &Entered, generation: u32, at: Timestamp) -> R
         user,
         auth_time: session.auth_time,
         session_expiry: session.session_expiry,
+        methods: session.methods.clone(),
         at,
         grace: GRACE,
         renew_at: at.plus(HOUR / 2),
@@ -48,6 +50,7 @@ pub fn raise(user: UserId, session: &Entered, generation: u32, at: Timestamp) ->
         presented,
         auth_time,
         session_expiry,
+        methods,
         renew_at,
         idle_end,
         ..
@@ -57,6 +60,7 @@ pub fn raise(user: UserId, session: &Entered, generation: u32, at: Timestamp) ->
         user,
         auth_time,
         session_expiry,
+        methods,
         at,
         renew_at,
         idle_end,
@@ -216,13 +220,13 @@ async fn only_the_session_itself_is_renewed(fixture: Fixture) {
     let session = fixture.begin(&store, "alice", START).await.unwrap();
     let good = renewal(alice, &session, 0, START);
     let with = |change: fn(&mut Renew)| {
-        let mut renew = good;
+        let mut renew = good.clone();
         change(&mut renew);
         renew
     };
-    let mut bobs = good;
+    let mut bobs = good.clone();
     bobs.user = bob;
-    let mut unknown = good;
+    let mut unknown = good.clone();
     unknown.presented.lineage = fixture.lineage(START);
     for bad in [
         bobs,
@@ -230,8 +234,11 @@ async fn only_the_session_itself_is_renewed(fixture: Fixture) {
         with(|renew| renew.auth_time = renew.auth_time.plus(HOUR)),
         with(|renew| renew.session_expiry = renew.session_expiry.plus(HOUR)),
         with(|renew| renew.presented.generation = u32::MAX),
+        with(|renew| renew.methods = LoginMethods::password()),
+        with(|renew| renew.methods = "hwk otp pwd".parse().unwrap()),
     ] {
-        assert_eq!(store.renew(bad).await.unwrap(), Renewed::Unknown, "{bad:?}");
+        let renewed = store.renew(bad.clone()).await.unwrap();
+        assert_eq!(renewed, Renewed::Unknown, "{bad:?}");
     }
     assert_eq!(store.read(0, 9).await.unwrap().head.cursor.seq, 0);
 }

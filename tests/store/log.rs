@@ -7,7 +7,9 @@ use waxseal::account::{Accounts, UserChange};
 use waxseal::id::{KeyId, TokenId, UserId};
 use waxseal::policy::{LIFETIME_CAP, MAX_LEEWAY};
 use waxseal::revocation::log::{Cursor, RevocationLog, Revoke, StoreError};
-use waxseal::revocation::{ALL, Reason, Target, cut_off_expiry, session_revocation_expiry};
+use waxseal::revocation::{
+    ALL, Reason, Revocation, Target, cut_off_expiry, session_revocation_expiry,
+};
 use waxseal::store::sql::SqlStore;
 use waxseal::time::Timestamp;
 
@@ -24,6 +26,7 @@ on_both_engines! {
     a_larger_leeway_revives_nothing
     a_log_opened_read_only_accepts_no_write
     an_altered_entry_is_one_of_another_log
+    an_entry_of_a_later_version_is_skipped_if_it_says_so_and_stops_the_reading_if_not
 }
 
 async fn session_until(fixture: &Fixture, store: &SqlStore, until: Timestamp) -> i64 {
@@ -261,4 +264,65 @@ async fn an_altered_entry_is_one_of_another_log(fixture: Fixture) {
         .sql("UPDATE revocation SET at = at - 1 WHERE seq = 2;")
         .await;
     assert_eq!(read_from(&store, Cursor::START, 9).await.0, head);
+}
+
+/// Appends an entry as a later version would.
+async fn append(fixture: &Fixture, store: &SqlStore, scope: &str) {
+    let head = store.read(0, 0).await.unwrap().head.cursor;
+    // A critical scope has no target here. Its reader stops before the hash is compared.
+    let target = Target::from_log("ignorable:note", "a_key").unwrap();
+    let entry = Revocation {
+        seq: head.seq + 1,
+        target,
+        from: ALL,
+        grace_until: None,
+        spared: None,
+        expires_at: START.plus(HOUR),
+        reason: "a_later_reason".parse().unwrap(),
+        at: START,
+    };
+    let hash = entry.chain(&head.hash);
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = match fixture.server() {
+        Some(_) => format!("decode('{hash}', 'hex')"),
+        None => format!("x'{hash}'"),
+    };
+    let (seq, expires_at, at) = (entry.seq, entry.expires_at.millis(), START.millis());
+    let insert = format!(
+        r#"INSERT INTO revocation (seq, scope, key, "from", expires_at, reason, at, hash) VALUES ({seq}, '{scope}', 'a_key', {ALL}, {expires_at}, 'a_later_reason', {at}, {hash});"#
+    );
+    fixture.sql(&insert).await;
+    fixture
+        .sql(&format!("UPDATE head SET seq = {seq}, hash = {hash};"))
+        .await;
+}
+
+async fn an_entry_of_a_later_version_is_skipped_if_it_says_so_and_stops_the_reading_if_not(
+    fixture: Fixture,
+) {
+    let store = fixture.node("a").await;
+    session_until(&fixture, &store, START.plus(2 * HOUR)).await;
+    append(&fixture, &store, "ignorable:note").await;
+    // The mark of this node is before the entry, and the node writes on.
+    assert_eq!(
+        session_until(&fixture, &store, START.plus(2 * HOUR)).await,
+        3
+    );
+    let (_, pages) = read_from(&fixture.look().await, Cursor::START, 2).await;
+    let entries: Vec<_> = pages.into_iter().flat_map(|page| page.entries).collect();
+    let scopes: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.revocation.target.scope())
+        .collect();
+    assert_eq!(scopes, ["session", "ignorable:note", "session"]);
+    assert_eq!(store.compact(START.plus(HOUR)).await.unwrap(), 1);
+
+    append(&fixture, &store, "device").await;
+    let why = store.read(0, 9).await.unwrap_err().to_string();
+    let words =
+        "a kind of revocation that this version does not know; if a newer one wrote it, upgrade";
+    assert!(why.contains(words), "{why}");
+    let lineage = fixture.lineage(START);
+    let end = Revoke::Session(lineage, START.plus(HOUR));
+    assert!(store.revoke(end, Reason::Logout, START).await.is_err());
 }

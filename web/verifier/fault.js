@@ -1,6 +1,6 @@
 // Why a verifier is not ready: what happened, and what to do about it.
 
-import { OtherName } from './feed.js';
+import { OtherName, UnknownKind } from './feed.js';
 import { BadStatus, Late } from './requests.js';
 
 /** How long ready() waits for a temporary cause to pass, in ms. */
@@ -39,6 +39,7 @@ function why(error, at) {
   const reach = 'check the address, and that the issuer runs';
   if (error === null) return `the issuer at ${at} has not answered in full within ${PATIENCE / 1000} s: ${reach}`;
   if (error instanceof OtherName) return `${error.message}: give issuer the issuer's name to the letter; if it is reached at another address, give that as at`;
+  if (error instanceof UnknownKind) return `the issuer at ${at}: ${error.message}`;
   if (error instanceof BadStatus) {
     if (error.path === '/oauth/token' && error.status === 401) return `the issuer at ${at} refused the client's credentials (401): check clientId and clientSecret, and that the client is enabled`;
     if (error.path === '/oauth/token' && error.status === 400) return `the issuer at ${at} does not let the client read the revocations (400): the client needs the scope revocations:read, as from: waxseal client add NAME --scope revocations:read`;

@@ -10,17 +10,21 @@ import { fromBase64url, isClientId, isId, isKid } from './strict.js';
 const NEVER = 2n ** 63n - 1n;
 /** @type {{ [scope: string]: (key: unknown) => boolean }} */
 const KEYS = { session: isId, token: isId, user: isId, client: isClientId, key: isKid, everything: (key) => key === '' };
+// The scope and the key of an entry of a later version that ends nothing.
+const IGNORABLE = /^ignorable:[a-z0-9_]{1,31} [!-~]{0,128}$/;
 
 const sha256 = (/** @type {string | Buffer} */ bytes) => createHash('sha256').update(bytes).digest();
 const isWhole = (/** @type {unknown} */ it) => Number.isSafeInteger(it);
 
-/** @param {Json} wire @returns {Entry} */
+const isKnown = (/** @type {unknown} */ scope) => typeof scope === 'string' && Object.hasOwn(KEYS, scope);
+
+/** Reads an entry of any scope. @param {Json} wire @returns {Entry} */
 function readEntry(wire) {
   const { seq, scope, key, from, grace_until, spared, expires_at, reason, at, ...others } = /** @type {JsonObject} */ (Object(wire));
   const maybe = (/** @type {unknown} */ it, fits = isWhole) => it === undefined || fits(it);
-  const known = typeof scope === 'string' && Object.hasOwn(KEYS, scope) && KEYS[scope]?.(key);
-  const fits = known && isWhole(seq) && isWhole(at) && maybe(from) && maybe(grace_until) && maybe(expires_at) && maybe(spared, isId) && typeof reason === 'string' && !Object.keys(others).length;
-  if (!fits) throw new Error('an entry that is malformed, or of a kind that is not known here');
+  const target = typeof scope === 'string' && typeof key === 'string' && (!isKnown(scope) || KEYS[scope]?.(key));
+  const fits = target && isWhole(seq) && isWhole(at) && maybe(from) && maybe(grace_until) && maybe(expires_at) && maybe(spared, isId) && typeof reason === 'string' && !Object.keys(others).length;
+  if (!fits) throw new Error('an entry that is malformed, or has a member that is not known here');
   return /** @type {Entry} */ ({ seq, scope, key, from: from ?? Infinity, graceUntil: grace_until ?? null, spared: spared ?? null, expiresAt: expires_at ?? Infinity, reason, at });
 }
 
@@ -45,6 +49,14 @@ export function chain(before, entry) {
 /** @param {Entry[]} entries */
 export const digest = (entries) => entries.reduce(chain, sha256('waxseal-revocations'));
 
+/** An entry has a scope that this version does not know and must not skip. */
+export class UnknownKind extends Error {
+  /** @param {number} seq */
+  constructor(seq) {
+    super(`entry ${seq} of the revocation log is of a kind that this version does not know, and may end tokens; upgrade this verifier`);
+  }
+}
+
 /** The issuer has another name than expected. */
 export class OtherName extends Error {
   /** @param {unknown} said @param {string} expected */
@@ -63,8 +75,9 @@ export class Reading {
   get next() { return `${this.#snapshot ? 'snapshot' : 'after'}=${this.#cursor.seq}`; }
 
   /**
-   * Applies the answer to the request for `next`. Returns its entries, and whether they reach the log's head. If it
-   * throws, nothing has changed; but if the log is another one than before, it starts again with a snapshot.
+   * Applies the answer to the request for `next`. Returns its entries, without those that end nothing, and whether they
+   * reach the log's head. If it throws, nothing has changed; but if the log is another one than before, it starts again
+   * with a snapshot.
    * @param {{ issuer: string, clientId: string, nonce: string }} question @param {JsonObject} said @param {Json | undefined} wire
    */
   take(question, said, wire) {
@@ -75,6 +88,8 @@ export class Reading {
     if (!whole || typeof snapshot !== 'boolean' || typeof more !== 'boolean' || typeof hash !== 'string') throw new Error('the page is malformed');
     const entries = (Array.isArray(wire) ? wire : [null]).map(readEntry);
     if (signed !== digest(entries).toString('base64url')) throw new Error("the page's entries are not what was signed");
+    const unknown = entries.find(({ scope, key }) => !isKnown(scope) && !IGNORABLE.test(`${scope} ${key}`));
+    if (unknown) throw new UnknownKind(unknown.seq);
     const end = { seq: Number(seq), hash: fromBase64url(hash) };
     // The issuer may answer with a new snapshot instead.
     const begins = snapshot && after === 0;
@@ -91,7 +106,7 @@ export class Reading {
     if (more && entries.length === 0) throw new Error('the page says that more follows, and has nothing');
     this.#cursor = end;
     this.#snapshot = snapshot && more;
-    return { entries, complete: !more, now: Number(now), age: Number(age), horizon: Number(horizon), newest: Number(newest) };
+    return { entries: entries.filter(({ scope }) => isKnown(scope)), complete: !more, now: Number(now), age: Number(age), horizon: Number(horizon), newest: Number(newest) };
   }
 }
 

@@ -131,10 +131,15 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         Some("fenced") => Logout::Fenced,
         Some(other) => return Err(bad("logout", other, "bounded or fenced")),
     };
-    let algorithm = match pick(&flags.algorithm, file.algorithm).as_deref() {
-        None | Some("EdDSA") => Algorithm::EdDsa,
-        Some("ES256") => Algorithm::Es256,
-        Some(other) => return Err(bad("algorithm", other, "EdDSA or ES256")),
+    let algorithm = match pick(&flags.algorithm, file.algorithm) {
+        None => Algorithm::EdDsa,
+        Some(text) => {
+            let named = |algorithm: &Algorithm| {
+                algorithm.format() == Format::Jwt && algorithm.name() == text
+            };
+            let algorithm = Algorithm::ALL.into_iter().find(named);
+            algorithm.ok_or_else(|| bad("algorithm", &text, "EdDSA or ES256"))?
+        }
     };
     let format = match pick(&flags.token_format, file.token_format) {
         None => Format::Jwt,
@@ -386,9 +391,7 @@ fn parse_rate(text: &str) -> Option<Rate> {
 }
 
 fn parse_format(text: &str) -> Option<Format> {
-    [Format::Jwt, Format::Paseto]
-        .into_iter()
-        .find(|format| format.name() == text)
+    Format::ALL.into_iter().find(|format| format.name() == text)
 }
 
 fn read_file(path: Option<&str>) -> Result<File, Failure> {

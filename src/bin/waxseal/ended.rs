@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use waxseal::embedded::{Database, Logout};
+use waxseal::embedded::Logout;
 use waxseal::id::NodeId;
 use waxseal::revocation::explain::{Explanation, NodeReport, NodeState, watch};
 use waxseal::revocation::fence::{Fence, Fenced};
@@ -101,7 +101,7 @@ impl EndedReport {
         let fence = Fence::new(Arc::clone(&register), clock, None, bound);
         let fenced = fence.wait(self.seq, self.committed.uptime).await?;
         self.add(&fenced, &names);
-        if matches!(config.settings.database, Database::Sqlite) {
+        if !config.settings.database.is_shared() {
             let nodes = register.nodes().await?.nodes;
             let known = nodes.iter().any(|node| node.has(self.seq));
             self.value["fence"]["registered"] = known.into();
@@ -173,10 +173,9 @@ impl EndedReport {
         );
         watched.await.map_err(|cause| self.not_known(&cause))?;
         let last = explanation.last_use().unwrap_or(committed.uptime);
-        // With SQLite a server is in the register only if its own logouts are fenced.
+        // The server of a database that is not shared is in the register only if its own logouts are fenced.
         let has = |known: &NodeReport| known.standing == NodeState::Applied;
-        let on_file = matches!(settings.database, Database::Sqlite);
-        let alone = on_file && !explanation.nodes().any(has);
+        let alone = !settings.database.is_shared() && !explanation.nodes().any(has);
         let last = if alone {
             last.max(committed.uptime + over_after(settings.max_staleness))
         } else {

@@ -12,7 +12,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use tokio::signal::unix::{SignalKind, signal};
 use waxseal::Waxseal;
-use waxseal::embedded::{Database, make_data_dir};
+use waxseal::embedded::make_data_dir;
 use waxseal::http::OneHost;
 
 use crate::config::Config;
@@ -59,9 +59,9 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let metrics = Metrics::bind(config)?;
     let descriptors = connections::raise_limit();
     let most = connections::most_connections(descriptors, config.max_connections)?;
-    let _lock = match config.settings.database {
-        Database::Sqlite => Some(lock(config)?),
-        Database::Postgres(_) => None,
+    let _lock = match config.settings.database.is_shared() {
+        true => None,
+        false => Some(lock(config)?),
     };
     let open = async {
         let opened = Waxseal::open(&config.settings).await;

@@ -92,7 +92,7 @@ impl Attendance {
                 query.bind(beat).execute().await?;
             }
         }
-        if db.is_postgres() {
+        if db.is_shared() {
             db.query(sql::RING).execute().await?;
         }
         Ok(None)

@@ -86,7 +86,16 @@ impl Connection {
 }
 
 impl Db<'_> {
+    /// Returns `true` if the SQL of PostgreSQL is needed. For decisions that depend on other nodes, use
+    /// [`is_shared`](Self::is_shared).
     pub(super) const fn is_postgres(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// Returns `true` if other nodes can write to this log. Each node then has a mark of its own, and the other nodes
+    /// move the head and drop entries without moving that mark. A log that is not shared has one node, and the commands
+    /// beside it use the node's mark.
+    pub(super) const fn is_shared(&self) -> bool {
         matches!(self, Self::Postgres(_))
     }
 

@@ -106,7 +106,7 @@ pub(super) async fn write_appended(db: &mut Db<'_>, head: &HeadRow) -> sqlx::Res
         let Entry { revocation, hash } = entry;
         json!({
             "seq": revocation.seq,
-            "scope": revocation.target.kind().name(),
+            "scope": revocation.target.scope(),
             "key": revocation.target.key(),
             "from": revocation.from,
             "spared": revocation.spared,

@@ -50,6 +50,7 @@ fn listed(row: &Row) -> sqlx::Result<Entered> {
         session_expiry: time(row, 2)?,
         renew_at: time(row, 3)?,
         idle_end: time(row, 4)?,
+        methods: parsed(row, 7, "set of login methods")?,
         origin: LoginOrigin::new(address, browser.as_deref()),
     })
 }

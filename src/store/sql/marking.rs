@@ -63,7 +63,7 @@ impl Marking {
             return Err(MarkError::AnotherLog(file.path()).into());
         }
         // Other nodes move the head without moving this mark, and this transaction does not wait for the mark's disk.
-        if db.is_postgres() && !was_stuck {
+        if db.is_shared() && !was_stuck {
             return Ok(Self::After(mark));
         }
         // The mark is behind: another process is about to advance it or died before it could, or the mark cannot be
@@ -95,7 +95,7 @@ impl Marking {
         let (Self::After(mark) | Self::Stuck(mark, _)) = self else {
             return Ok(());
         };
-        let Some(id) = mark.id.filter(|_| db.is_postgres()) else {
+        let Some(id) = mark.id.filter(|_| db.is_shared()) else {
             return Ok(());
         };
         note(db, id, &head.cursor, &mark.cursor).await
@@ -125,7 +125,7 @@ pub(super) async fn compare(
         None => Continuation::GoesOn,
         Some(mark) if mark.is_continued(&page.head, next) => Continuation::GoesOn,
         Some(mark) if is_noted(db, mark, &page.head).await? => Continuation::GoesOn,
-        Some(mark) if db.is_postgres() && row.has_ended_all_of(mark) => Continuation::AllEnded,
+        Some(mark) if db.is_shared() && row.has_ended_all_of(mark) => Continuation::AllEnded,
         Some(_) => Continuation::Another,
     };
     Ok((page.head, continued))
@@ -133,7 +133,7 @@ pub(super) async fn compare(
 
 /// Returns `true` if the recorded positions of the mark prove that the log continues from it.
 pub(super) async fn is_noted(db: &mut Db<'_>, mark: &Mark, head: &Head) -> sqlx::Result<bool> {
-    let Some(id) = mark.id.filter(|_| db.is_postgres()) else {
+    let Some(id) = mark.id.filter(|_| db.is_shared()) else {
         return Ok(false);
     };
     let row = db.query(sql::MARK).bind(id.to_string()).optional().await?;

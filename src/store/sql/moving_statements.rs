@@ -27,8 +27,8 @@ pub(super) const USERS: (&str, &str) = (
 );
 
 pub(super) const SESSIONS: (&str, &str) = (
-    r#"SELECT count(*), max(lineage), json_group_array(json_object('lineage', lineage, 'user', "user", 'auth_time', auth_time, 'session_expiry', session_expiry, 'generation', generation, 'renew_at', renew_at, 'grace_until', grace_until, 'idle_end', idle_end, 'address', address, 'browser', browser, 'raised', raised)) FROM (SELECT * FROM session WHERE lineage > $1 ORDER BY lineage LIMIT $2)"#,
-    r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser, raised) SELECT lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser, raised FROM json_to_recordset(CAST($1 AS json)) AS r (lineage TEXT, "user" TEXT, auth_time BIGINT, session_expiry BIGINT, generation BIGINT, renew_at BIGINT, grace_until BIGINT, idle_end BIGINT, address TEXT, browser TEXT, raised BIGINT)"#,
+    r#"SELECT count(*), max(lineage), json_group_array(json_object('lineage', lineage, 'user', "user", 'auth_time', auth_time, 'session_expiry', session_expiry, 'generation', generation, 'renew_at', renew_at, 'grace_until', grace_until, 'idle_end', idle_end, 'address', address, 'browser', browser, 'raised', raised, 'login_methods', login_methods)) FROM (SELECT * FROM session WHERE lineage > $1 ORDER BY lineage LIMIT $2)"#,
+    r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser, raised, login_methods) SELECT lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser, raised, login_methods FROM json_to_recordset(CAST($1 AS json)) AS r (lineage TEXT, "user" TEXT, auth_time BIGINT, session_expiry BIGINT, generation BIGINT, renew_at BIGINT, grace_until BIGINT, idle_end BIGINT, address TEXT, browser TEXT, raised BIGINT, login_methods TEXT)"#,
 );
 
 pub(super) const CLIENTS: (&str, &str) = (

@@ -2,7 +2,7 @@
 
 use super::row::unreadable;
 use crate::revocation::log::Entry;
-use crate::revocation::{LogHash, Revocation, Target};
+use crate::revocation::{BadTarget, LogHash, Revocation, Target};
 use crate::time::Timestamp;
 
 /// The number of text columns of [`ENTRIES`](super::statements::ENTRIES). The hashes come after them.
@@ -100,8 +100,10 @@ fn entry(columns: &mut [PackedValues<'_>], hash: &LogHash) -> Option<Result<Entr
         "" => None,
         until => Some(Timestamp::from_millis(until.parse().ok()?)),
     };
-    let Some(target) = Target::from_log(scope.next()?, key.next()?) else {
-        return Some(Err("revocation"));
+    let target = match Target::from_log(scope.next()?, key.next()?) {
+        Ok(target) => target,
+        Err(BadTarget::Scope) => return Some(Err("kind of revocation")),
+        Err(BadTarget::Key) => return Some(Err("revocation")),
     };
     let spared = match spared.next()? {
         "" => None,
@@ -150,7 +152,7 @@ mod tests {
         };
         let columns = vec![
             column(&|entry| entry.seq.to_string()),
-            column(&|entry| entry.target.kind().to_string()),
+            column(&|entry| entry.target.scope().to_owned()),
             column(&|entry| entry.target.key()),
             column(&|entry| entry.from.to_string()),
             column(&|entry| or_empty(entry.spared.map(|lineage| lineage.to_string()))),
@@ -172,6 +174,11 @@ mod tests {
             (Target::User(UserId::new(at, &random)), Some(lineage), None),
             (Target::Key(kid), None, None),
             (Target::Everything, None, None),
+            (
+                Target::from_log("ignorable:note", "for_a_later_version").unwrap(),
+                None,
+                None,
+            ),
         ];
         let of = |(seq, (target, spared, grace_until))| Revocation {
             seq,
@@ -200,11 +207,11 @@ mod tests {
             let hashes = Vec::new();
             Packed { columns, hashes }.newest()
         };
-        assert_eq!(newest(columns).unwrap(), 4);
+        assert_eq!(newest(columns).unwrap(), 5);
         let turned: Vec<_> = some.iter().rev().cloned().collect();
         let (columns, hashes) = pack(&turned);
         assert_eq!(unpack(&columns, &hashes).unwrap(), some);
-        assert_eq!(newest(columns).unwrap(), 4);
+        assert_eq!(newest(columns).unwrap(), 5);
         assert!(newest(Vec::new()).is_err());
     }
 

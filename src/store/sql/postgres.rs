@@ -123,6 +123,7 @@ fn migrations() -> Migrator {
         migration(3, "begun", include_str!("postgres/0003_begun.sql")),
         migration(4, "failures", include_str!("postgres/0004_failures.sql")),
         migration(5, "accounts", include_str!("postgres/0005_accounts.sql")),
+        migration(6, "methods", include_str!("postgres/0006_methods.sql")),
     ])
 }
 

@@ -6,7 +6,9 @@ use crate::time::Timestamp;
 
 /// The error for a row that this version of the program cannot have written.
 pub(super) fn unreadable(what: &'static str) -> sqlx::Error {
-    sqlx::Error::Decode(format!("a {what} that this version does not know").into())
+    let cause =
+        format!("a {what} that this version does not know; if a newer one wrote it, upgrade");
+    sqlx::Error::Decode(cause.into())
 }
 
 pub(super) fn hash(row: &Row, column: usize) -> sqlx::Result<LogHash> {

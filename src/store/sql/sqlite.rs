@@ -59,6 +59,7 @@ pub(super) fn migrations() -> Migrator {
         migration(6, "limits", include_str!("sqlite/0006_limits.sql")),
         migration(7, "accounts", include_str!("sqlite/0007_accounts.sql")),
         migration(8, "expiry", include_str!("sqlite/0008_expiry.sql")),
+        migration(9, "methods", include_str!("sqlite/0009_methods.sql")),
     ])
 }
 

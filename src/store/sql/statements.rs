@@ -55,10 +55,10 @@ pub(super) const DELETE_USER: &str = r#"DELETE FROM "user" WHERE id = $1"#;
 pub(super) const UPGRADE_HASH: &str =
     r#"UPDATE "user" SET password_hash = $3 WHERE id = $1 AND password_hash = $2"#;
 
-pub(super) const BEGIN_SESSION: &str = r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser) VALUES ($1, $2, $3, $4, 0, $5, 0, $6, $7, $8)"#;
-pub(super) const SESSIONS: &str = r#"SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE "user" = $1 AND session_expiry > $2 ORDER BY auth_time DESC, lineage DESC LIMIT 500"#;
-pub(super) const GENERATION: &str = r#"SELECT generation, renew_at, grace_until, raised FROM session WHERE lineage = $1 AND "user" = $2 AND auth_time = $3 AND session_expiry = $4"#;
-pub(super) const SESSION: &str = r#"SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser FROM session WHERE lineage = $1 AND "user" = $2"#;
+pub(super) const BEGIN_SESSION: &str = r#"INSERT INTO session (lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, address, browser, login_methods) VALUES ($1, $2, $3, $4, 0, $5, 0, $6, $7, $8, $9)"#;
+pub(super) const SESSIONS: &str = r#"SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser, login_methods FROM session WHERE "user" = $1 AND session_expiry > $2 ORDER BY auth_time DESC, lineage DESC LIMIT 500"#;
+pub(super) const GENERATION: &str = r#"SELECT generation, renew_at, grace_until, raised, login_methods FROM session WHERE lineage = $1 AND "user" = $2 AND auth_time = $3 AND session_expiry = $4"#;
+pub(super) const SESSION: &str = r#"SELECT lineage, auth_time, session_expiry, renew_at, idle_end, address, browser, login_methods FROM session WHERE lineage = $1 AND "user" = $2"#;
 pub(super) const RENEW: &str = "UPDATE session SET generation = $2, renew_at = $3, grace_until = $4, idle_end = $5 WHERE lineage = $1";
 /// Sets `grace_until` to 0: there is no grace.
 pub(super) const RAISE: &str = "UPDATE session SET generation = $2, raised = $2, renew_at = $3, grace_until = 0, idle_end = $4 WHERE lineage = $1";

@@ -143,7 +143,7 @@ impl Writing {
         head::write_appended(db, &head).await?;
         head::set_head(db, &head).await?;
         marking.note(db, &head.head).await?;
-        if db.is_postgres() && head.head != before.head {
+        if db.is_shared() && head.head != before.head {
             db.query(sql::RING).execute().await?;
         }
         db.query("COMMIT").execute().await?;

@@ -62,7 +62,7 @@ async fn fill(file: &Path, entries: i64) -> i64 {
         .await
         .unwrap();
     for rows in [
-        "INSERT INTO session SELECT hex(randomblob(16)), 'somebody', seq, seq, 1, seq, 0, seq, NULL, NULL, 0 FROM revocation LIMIT 4001",
+        "INSERT INTO session SELECT hex(randomblob(16)), 'somebody', seq, seq, 1, seq, 0, seq, NULL, NULL, 0, 'pwd' FROM revocation LIMIT 4001",
         "INSERT INTO client SELECT 'client-01a20636-65df-7d0c-a454-' || printf('%012x', seq), 'client-' || seq, '', '', 1, seq, NULL, NULL, NULL, 0, 0, 0 FROM revocation LIMIT 129",
         "INSERT INTO assertion SELECT randomblob(32), seq FROM revocation LIMIT 2000",
     ] {

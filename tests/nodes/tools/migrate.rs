@@ -55,8 +55,10 @@ impl Installation {
         assert_eq!(others.unwrap().status(), 204);
         accepts(&http, node, &live).await;
         node.terminate();
+        let file = node.place.path().join("data/waxseal.db");
         let presented = "INSERT INTO assertion VALUES (zeroblob(32), 9), (randomblob(32), 10)";
-        in_file(&node.place.path().join("data/waxseal.db"), presented).await;
+        in_file(&file, presented).await;
+        in_file(&file, "UPDATE session SET login_methods = 'otp pwd'").await;
         Self {
             nodes,
             live,
@@ -146,7 +148,7 @@ impl Installation {
 const ROWS: [&str; 7] = [
     r#"SELECT seq, scope, key, "from", coalesce(spared, ''), expires_at, reason, at, coalesce(grace_until, -1), HEX(hash) FROM revocation ORDER BY seq"#,
     r#"SELECT id, username, password_hash, CASE WHEN enabled THEN 1 ELSE 0 END, created_at, version, newest_lineage, "from", coalesce(spared, '') FROM "user" ORDER BY id"#,
-    r#"SELECT lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, coalesce(address, ''), coalesce(browser, '') FROM session ORDER BY lineage"#,
+    r#"SELECT lineage, "user", auth_time, session_expiry, generation, renew_at, grace_until, idle_end, coalesce(address, ''), coalesce(browser, ''), login_methods FROM session ORDER BY lineage"#,
     r#"SELECT id, name, scopes, audiences, CASE WHEN enabled THEN 1 ELSE 0 END, created_at, coalesce(HEX(secret), ''), coalesce(HEX(former), ''), coalesce(keys, ''), version, newest, "from" FROM client ORDER BY id"#,
     "SELECT HEX(digest), expires_at FROM assertion ORDER BY expires_at",
     "SELECT seq, HEX(hash), compacted, horizon, newest_lineage, everything_from, everything_version, leeway, begun FROM head",

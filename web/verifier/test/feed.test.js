@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import { Reading, chain, digest } from '../feed.js';
+import { Reading, UnknownKind, chain, digest } from '../feed.js';
 
 const page = readFileSync(new URL('../../../docs/feed.md', import.meta.url), 'utf8');
 const blocks = (language) => page.split(`\`\`\`${language}\n`).slice(1).map((rest) => rest.split('```')[0].trim());
@@ -44,11 +44,32 @@ test('every member of every entry is signed', () => {
   log.forEach((entry, nth) => {
     for (const [name, other] of Object.entries(others)) {
       const changed = { ...entry, [name]: other };
-      assert.throws(() => new Reading().take(question, said, withEntry(nth, changed)), /not what was signed|not known here/, `${nth} ${name}`);
+      assert.throws(() => new Reading().take(question, said, withEntry(nth, changed)), /not what was signed|malformed/, `${nth} ${name}`);
     }
     assert.throws(() => new Reading().take(question, said, withEntry(nth, { ...entry, more: 1 })), /not known here/);
     assert.throws(() => new Reading().take(question, said, log.filter((other) => other !== entry)), /not what was signed/);
   });
+});
+
+test('an entry of an unknown scope is skipped if it is ignorable, and makes the page unusable if not', () => {
+  const withUnknown = (scope, key) => {
+    const unknown = { seq: 5, scope, key, from: Infinity, graceUntil: null, spared: null, expiresAt: Infinity, reason: 'later', at: 1 };
+    const reading = new Reading();
+    reading.take(question, said, log);
+    const hash = chain(Buffer.from(said.hash, 'base64url'), unknown).toString('base64url');
+    const page = { ...said, after: 4, snapshot: false, seq: 5, hash, entries: digest([unknown]).toString('base64url') };
+    return [reading, () => reading.take(question, page, [{ seq: 5, scope, key, reason: 'later', at: 1 }])];
+  };
+  for (const [scope, key] of [['ignorable:note', ''], ['ignorable:a_2', 'client-7/|!~'], [`ignorable:${'x'.repeat(31)}`, 'x'.repeat(128)]]) {
+    const [reading, take] = withUnknown(scope, key);
+    const brought = take();
+    assert.deepEqual([brought.entries, brought.complete, reading.next], [[], true, 'after=5'], scope);
+  }
+  for (const [scope, key] of [['device', 'x'], ['ignorable', 'x'], ['ignorable:', 'x'], ['ignorable:Note', 'x'], [`ignorable:${'x'.repeat(32)}`, 'x'], ['ignorable:note', 'a b'], ['ignorable:note', 'x'.repeat(129)], ['ignorable:note', 'é'], ['ignorable:note', 'x\n'], ['horizon', ''], ['__proto__', '']]) {
+    const [reading, take] = withUnknown(scope, key);
+    assert.throws(take, (error) => error instanceof UnknownKind && /entry 5 .*upgrade/.test(error.message), scope);
+    assert.equal(reading.next, 'after=4');
+  }
 });
 
 test('a page that has a gap, or whose entries do not rise, is refused with any signature', () => {

@@ -167,7 +167,7 @@ impl Command for Compact {
         let Self(rows) = self;
         // Keeps the entries after the mark, which prove that the log continues from it. With several nodes the position
         // of each mark is recorded in the database instead.
-        let noted = to.db.is_postgres();
+        let noted = to.db.is_shared();
         let rows = rows.iter();
         let rows = rows.filter(|(seq, _)| noted || to.marking.has(*seq));
         let expired = |at| passed(to.head, Timestamp::from_millis(at)).millis() == at;

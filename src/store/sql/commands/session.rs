@@ -4,10 +4,11 @@ use crate::account::BeginSession;
 use crate::id::{Lineage, SessionId};
 use crate::inventory::{Raise, Renew, Renewed};
 use crate::revocation::{Reason, Revocation, Target, session_revocation_expiry};
+use crate::session::LoginMethods;
 use crate::store::sql::command::{Command, Transaction};
 use crate::store::sql::engine::{Db, Row};
 use crate::store::sql::head::{HeadRow, append};
-use crate::store::sql::row::{generation, time};
+use crate::store::sql::row::{generation, parsed, time};
 use crate::store::sql::statements as sql;
 use crate::time::Timestamp;
 
@@ -78,6 +79,7 @@ async fn begin(db: &mut Db<'_>, head: &mut HeadRow, begin: &BeginSession) -> sql
         .bind(begun.idle_end.millis())
         .bind(begun.origin.address().map(|address| address.to_string()))
         .bind(begun.origin.browser().map(str::to_owned))
+        .bind(begun.methods.as_str())
         .execute()
         .await?;
     head.head.newest_lineage = head
@@ -96,7 +98,7 @@ async fn renew(db: &mut Db<'_>, head: &mut HeadRow, renew: &Renew) -> sqlx::Resu
     let query = query.bind(renew.user.to_string());
     let query = query.bind(renew.auth_time.millis());
     let query = query.bind(renew.session_expiry.millis());
-    let Some(row) = query.optional().await? else {
+    let Some(row) = of_login(query.optional().await?, &renew.methods)? else {
         return Ok(Renewed::Unknown);
     };
     let (current, renew_at) = (generation(&row, 0)?, time(&row, 1)?);
@@ -161,7 +163,7 @@ pub(super) async fn raise(
     let query = query.bind(raise.user.to_string());
     let query = query.bind(raise.auth_time.millis());
     let query = query.bind(raise.session_expiry.millis());
-    let Some(row) = query.optional().await? else {
+    let Some(row) = of_login(query.optional().await?, &raise.methods)? else {
         return Ok(None);
     };
     let current = generation(&row, 0)?;
@@ -179,6 +181,15 @@ pub(super) async fn raise(
     let entry = raised_entry(lineage, next, raise.session_expiry, reason, raise.at);
     append(head, entry);
     Ok(Some(next))
+}
+
+/// Returns the row if its login had these methods, and no others.
+fn of_login(row: Option<Row>, methods: &LoginMethods) -> sqlx::Result<Option<Row>> {
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let known: LoginMethods = parsed(&row, 4, "set of login methods")?;
+    Ok((known == *methods).then_some(row))
 }
 
 /// Returns `true` if the presented generation was superseded by a renewal whose grace is not over.
