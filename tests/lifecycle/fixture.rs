@@ -382,7 +382,7 @@ impl Fixture {
     }
 
     /// Signs claims with the service's own key, as only the service should.
-    pub fn token_forge(&self, claims: &Claims) -> String {
+    pub fn forge(&self, claims: &Claims) -> String {
         token::sign(claims, self.key(&self.keyring())).unwrap()
     }
 
