@@ -243,7 +243,7 @@ fn invalid_keys_are_refused_and_change_nothing() {
         (json!({ "keys": [] }).to_string(), "1 to 8"),
         (json!({ "keys": many }).to_string(), "1 to 8"),
         (json!({ "keys": good }).to_string(), "not a list"),
-        (json!({ "keys": ["x"] }).to_string(), "no object"),
+        (json!({ "keys": ["x"] }).to_string(), "not an object"),
         (json!({ "keys": [good, rsa] }).to_string(), "no algorithm"),
         (with("use", "enc".into()).to_string(), "use"),
         (with("x", "AAAA".into()).to_string(), "coordinate"),
