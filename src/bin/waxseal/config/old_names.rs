@@ -38,7 +38,7 @@ impl OldNames {
     pub fn warn(&self) {
         for (old, new) in &self.used {
             tracing::warn!(
-                "the setting {old} is deprecated: set {new} instead; the next release does not accept the old name"
+                "the setting {old} is deprecated: set {new} instead; version 0.2 does not accept the old name"
             );
         }
     }
