@@ -134,7 +134,11 @@ fn a_wrong_setting_is_named() {
             "1000000000",
             vec!["max_connections is 1000000000", "LimitNOFILE"],
         ),
-        ("WAXSEAL_CONFIG", "absent.toml", vec!["absent.toml"]),
+        (
+            "WAXSEAL_CONFIG",
+            "absent.toml",
+            vec!["setting config", "absent.toml", "--config"],
+        ),
     ];
     for (name, value, words) in wrong {
         let output = serve(&place).env(name, value).output().unwrap();
@@ -152,8 +156,16 @@ fn a_wrong_setting_is_named() {
     ] {
         refused(&serve(&place).args([flag, ""]).output().unwrap(), &[word]);
     }
+    let both = ["--listen", "127.0.0.1:9", "--metrics-listen", "127.0.0.1:9"];
+    refused(
+        &serve(&place).args(both).output().unwrap(),
+        &["metrics_listen", "another address"],
+    );
     for (text, words) in [
-        ("listne = \"127.0.0.1:0\"", vec!["waxseal.toml", "listne"]),
+        (
+            "listne = \"127.0.0.1:0\"",
+            vec!["waxseal.toml", "`listne`; see: waxseal help settings"],
+        ),
         ("listen = 8080", vec!["waxseal.toml", "listen"]),
         ("listen = ", vec!["waxseal.toml"]),
         ("issuer = \"ftp://x\"", vec!["issuer", "ftp://x"]),

@@ -5,15 +5,13 @@ pub mod database;
 mod issuer;
 mod old_names;
 mod refusal;
+mod settings_file;
 mod timeouts;
 mod tls;
 mod values;
 pub mod variables;
 
-use std::fs;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -29,7 +27,7 @@ use crate::cli::{Flags, duration};
 use crate::failure::Failure;
 use database::Takes;
 use old_names::{OldNames, Written};
-use refusal::{FILE, bad};
+use refusal::bad;
 use timeouts::WrittenTimeouts;
 pub use tls::TlsFiles;
 
@@ -101,13 +99,20 @@ struct File {
 
 pub fn load(flags: &Flags) -> Result<Config, Failure> {
     variables::refuse_unknown()?;
-    let file = read_file(flags.config.as_deref())?;
+    let file: File = settings_file::read(flags.config.as_deref())?;
     let pick = |flag: &Option<String>, file: Option<String>| flag.clone().or(file);
 
     let listen = pick(&flags.listen, file.listen).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let listen = address("listen", &listen)?;
     let metrics_listen = pick(&flags.metrics_listen, file.metrics_listen)
-        .map(|text| address("metrics_listen", &text))
+        .map(|text| match address("metrics_listen", &text)? {
+            same if same == listen && same.port() != 0 => Err(bad(
+                "metrics_listen",
+                &text,
+                "another address than that of the service",
+            )),
+            other => Ok(other),
+        })
         .transpose()?;
     let tls = tls::read(
         pick(&flags.tls_cert, file.tls_cert),
@@ -392,36 +397,6 @@ fn parse_rate(text: &str) -> Option<Rate> {
 
 fn parse_format(text: &str) -> Option<Format> {
     Format::ALL.into_iter().find(|format| format.name() == text)
-}
-
-fn read_file(path: Option<&str>) -> Result<File, Failure> {
-    let text = match fs::read_to_string(path.unwrap_or(FILE)) {
-        Ok(text) => text,
-        Err(cause) if path.is_none() && cause.kind() == io::ErrorKind::NotFound => {
-            return Ok(File::default());
-        }
-        Err(cause) => return Err(Failure::Usage(format!("{}: {cause}", path.unwrap_or(FILE)))),
-    };
-    toml::from_str(&text).map_err(|error| {
-        let (path, place) = (path.unwrap_or(FILE), place(&text, error.span()));
-        Failure::Usage(format!("{path}{place}: {}", error.message()))
-    })
-}
-
-/// Returns the number of the wrong line, and its key. It does not quote the line, which may have a password in it.
-fn place(text: &str, span: Option<Range<usize>>) -> String {
-    let Some((before, rest)) = span.and_then(|span| text.split_at_checked(span.start)) else {
-        return String::new();
-    };
-    let number = before.matches('\n').count() + 1;
-    let begun = before.rsplit('\n').next().unwrap_or_default();
-    let line = format!("{begun}{}", rest.lines().next().unwrap_or_default());
-    let key = line.split_once('=').map(|(key, _)| key.trim());
-    let is_name = |key: &&str| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    match key.filter(is_name) {
-        Some(key) => format!(", line {number}, {key}"),
-        None => format!(", line {number}"),
-    }
 }
 
 #[cfg(test)]
