@@ -310,7 +310,7 @@ impl FeedReading {
     fn continues(from: Cursor, end: Cursor, revocations: &[Revocation]) -> bool {
         let mut cursor = from;
         for revocation in revocations {
-            if revocation.seq != cursor.seq + 1 {
+            if Some(revocation.seq) != cursor.seq.checked_add(1) {
                 return false;
             }
             cursor = Cursor {

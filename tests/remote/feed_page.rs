@@ -152,6 +152,28 @@ fn an_entry_of_an_unknown_scope_is_skipped_if_it_is_ignorable_and_makes_the_page
     }
 }
 
+#[test]
+fn no_entry_follows_the_largest_seq() {
+    let Example {
+        statement, entries, ..
+    } = example();
+    let at_the_end = Statement {
+        seq: i64::MAX,
+        entries: digest_of(&[]),
+        ..statement
+    };
+    let mut reading = FeedReading::default();
+    take(&mut reading, &at_the_end, &[]);
+    let next = Statement {
+        snapshot: false,
+        after: i64::MAX,
+        entries: digest_of(&entries),
+        ..at_the_end
+    };
+    let taken = try_to_take(&mut reading, &next, &entries);
+    assert_eq!(taken.unwrap_err(), BadPage::OtherLog(i64::MAX));
+}
+
 /// Computed from the rules on the page, with ring alone.
 pub fn digest_of(entries: &[WireEntry]) -> String {
     let start = digest(&SHA256, b"waxseal-revocations").as_ref().to_vec();
