@@ -1,10 +1,15 @@
-//! Test vectors and libraries of others for the same standards. These tests need no server, so they also run with the
-//! library alone, over AWS-LC.
+//! Test vectors and libraries of others for the same standards. All but the replay of the fuzz targets need no server,
+//! so they also run with the library alone, over AWS-LC.
 
+mod checks;
 mod cookbook;
 mod json;
 mod paseto;
 mod pasetors;
+#[cfg(feature = "server")]
+mod replay;
+#[cfg(feature = "server")]
+mod seeds;
 mod wycheproof;
 
 use std::path::{Path, PathBuf};

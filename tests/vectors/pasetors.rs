@@ -1,8 +1,6 @@
 //! The independent library pasetors and Waxseal agree on every token, except for what Waxseal refuses on purpose.
 
-use pasetors::Public;
-use pasetors::keys::{AsymmetricPublicKey, AsymmetricSecretKey};
-use pasetors::token::UntrustedToken;
+use pasetors::keys::AsymmetricSecretKey;
 use pasetors::version4::{PublicToken, V4};
 use pem::Pem;
 use proptest::collection::vec;
@@ -11,6 +9,7 @@ use proptest::test_runner::Config;
 use waxseal::key::{Format, SigningKey, VerifyingKey};
 use waxseal::token::paseto::{UntrustedMessage, sign_message};
 
+use super::checks::others::paseto;
 use super::hex;
 
 /// One key, for both libraries.
@@ -43,10 +42,7 @@ fn ours(keys: &Keys, token: &str, assertion: &[u8]) -> Option<(Vec<u8>, Vec<u8>)
 
 /// The result of pasetors.
 fn theirs(keys: &Keys, token: &str, assertion: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let public = AsymmetricPublicKey::<V4>::from(keys.public().public_bytes()).unwrap();
-    let untrusted = UntrustedToken::<Public, V4>::try_from(token).ok()?;
-    let token = PublicToken::verify(&public, &untrusted, None, Some(assertion)).ok()?;
-    Some((token.payload().into(), token.footer().to_vec()))
+    paseto::verified(token, keys.public(), assertion)
 }
 
 /// One change of a text, possibly none.

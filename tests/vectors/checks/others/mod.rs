@@ -1,0 +1,6 @@
+//! Other implementations of the same standards.
+
+#[cfg(feature = "server")]
+pub mod jose;
+pub mod json;
+pub mod paseto;
