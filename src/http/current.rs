@@ -47,6 +47,11 @@ impl CurrentRequest {
         CURRENT.try_with(Self::clone).ok()
     }
 
+    /// Whether this task answers a request of the service.
+    pub(super) fn is_known() -> bool {
+        CURRENT.try_with(|_| ()).is_ok()
+    }
+
     /// Attributes what `task` logs to this request.
     pub(super) fn during<F: Future>(self, task: F) -> TaskLocalFuture<Self, F> {
         CURRENT.scope(self, task)

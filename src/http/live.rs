@@ -7,6 +7,7 @@ use futures_util::{Stream, StreamExt};
 use tracing::Instrument;
 
 use super::current::in_current_request;
+use crate::report::report;
 use crate::verifier::{Refusal, Verified, Verifier};
 
 /// The longest time between two checks. A clock step and the end of a renewal grace send no notification.
@@ -45,7 +46,7 @@ impl Live {
         loop {
             news.mark_unchanged();
             if let Err(refusal) = self.verifier.verify_again(&self.verified) {
-                tracing::debug!(cause = %refusal, "a response that lasts is ended");
+                tracing::debug!(cause = %report(&refusal), "a response that lasts is ended");
                 return refusal;
             }
             let settled = self.verifier.settled_for(&self.verified);

@@ -1,6 +1,7 @@
 //! The only code that uses axum. This folder has what an app that embeds the library needs; `routes` has the service's
 //! own routes.
 
+pub mod cause;
 mod cookie;
 pub mod current;
 #[cfg(feature = "server")]
@@ -17,7 +18,9 @@ pub mod session_cookies;
 
 pub use cookie::{NAME as COOKIE_NAME, SameSite};
 #[cfg(feature = "server")]
-pub use routes::{
-    ClearSiteData, ClientQuotas, Doorbell, InvalidClearSiteData, OneHost, Services, TrustedProxies,
-    hsts, pages, router,
-};
+#[doc(hidden)]
+pub use routes::TrustedProxies;
+#[cfg(feature = "server")]
+pub use routes::{ClearSiteData, InvalidClearSiteData, OneHost};
+#[cfg(feature = "server")]
+pub(crate) use routes::{ClientQuotas, Doorbell, Services, hsts, pages, router};

@@ -8,10 +8,12 @@ use super::cookie;
 use super::origins;
 use super::problem::Problem;
 use super::session_cookies::Seen;
+use crate::report::report;
 use crate::verifier::{Refusal, VerifiedClaims, Verifier};
 
 /// How a request carries its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Carrier {
     /// In the `Authorization` header.
     Bearer,
@@ -19,6 +21,8 @@ pub enum Carrier {
     Cookie,
 }
 
+/// The refusals of the extractors. They are here and not in `routes/answers.rs`, because `routes` imports this folder.
+/// They are logged here, because an app that takes `Result<Session, Problem>` can answer in its own way.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         if refusal == Refusal::Stale {
@@ -27,7 +31,7 @@ impl From<Refusal> for Problem {
                 "The revocation state of the token is unknown at the moment. Try again later.",
             );
         }
-        tracing::debug!(cause = %refusal, "a token was refused");
+        tracing::debug!(cause = %report(&refusal), "a token was refused");
         Self::invalid_token()
     }
 }

@@ -86,7 +86,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        session(parts, state)?.ok_or(Problem::no_credentials())
+        session(parts, state)?.ok_or_else(Problem::no_credentials)
     }
 }
 
@@ -212,7 +212,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        presented(parts, state)?.ok_or(Problem::no_credentials())
+        presented(parts, state)?.ok_or_else(Problem::no_credentials)
     }
 }
 
@@ -224,7 +224,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match presented(parts, state)?.ok_or(Problem::no_credentials())? {
+        match presented(parts, state)?.ok_or_else(Problem::no_credentials)? {
             Principal::Service(service) => Ok(service),
             Principal::Session(_) => {
                 tracing::debug!("a session's token was refused: this needs a service's");

@@ -1,6 +1,7 @@
 //! The refusals and failures of the service's own resources, as HTTP answers. The caller gets the public half; the log
 //! gets the cause, once.
 
+use std::error::Error;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,6 +11,9 @@ use axum::response::{IntoResponse, Response};
 use problem_details::ProblemDetails;
 use serde::Serialize;
 
+use super::cause::Cause;
+use crate::report::Report;
+
 /// How long a caller should wait before it retries while the list or the store is unavailable.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -17,10 +21,29 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// A refusal or a failure, as the caller sees it: a status, a stable code and a sentence (`application/problem+json`,
-/// RFC 9457).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A refusal or a failure: a status, a stable code and a sentence for the caller (`application/problem+json`, RFC
+/// 9457), and a cause for the log, if there is one.
+///
+/// As a response, the problem has its [`Cause`] in the extensions. The log gets the cause once, whatever becomes of the
+/// problem.
+#[derive(Clone, Debug)]
 pub struct Problem {
+    public: Public,
+    cause: Option<Cause>,
+}
+
+/// Whether callers see the same. The causes may differ.
+impl PartialEq for Problem {
+    fn eq(&self, other: &Self) -> bool {
+        self.public == other.public
+    }
+}
+
+impl Eq for Problem {}
+
+/// What the caller sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Public {
     status: StatusCode,
     code: &'static str,
     detail: &'static str,
@@ -30,8 +53,12 @@ pub struct Problem {
 }
 
 /// The limit that was exceeded (draft-ietf-httpapi-ratelimit-headers).
+#[cfg_attr(
+    not(feature = "server"),
+    expect(dead_code, reason = "only the service limits requests")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limited {
+pub(super) struct Limited {
     /// The name of the policy.
     pub policy: &'static str,
     /// How many requests the policy admits at once.
@@ -50,7 +77,7 @@ struct Extensions {
     scope: Option<String>,
 }
 
-impl Problem {
+impl Public {
     const fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
         Self {
             status,
@@ -62,51 +89,80 @@ impl Problem {
         }
     }
 
-    /// 401: the request has no token. The challenge has no error code (RFC 6750, section 3.1).
+    const fn with_challenge(self, challenge: &'static str) -> Self {
+        Self {
+            challenge: Some(challenge),
+            ..self
+        }
+    }
+}
+
+impl Problem {
+    const fn of(public: Public) -> Self {
+        Self {
+            public,
+            cause: None,
+        }
+    }
+
+    const fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
+        Self::of(Public::new(status, code, detail))
+    }
+
+    /// Sets the cause. `log` writes it to the log: at `error` or `warn` if an operator has to act, and at most at
+    /// `info` if a caller can cause it at will.
+    ///
+    /// ```
+    /// # use std::io;
+    /// # use waxseal::http::problem::Problem;
+    /// # fn from(error: io::Error) -> Problem {
+    /// Problem::internal().caused_by(error, |cause| tracing::error!(%cause, "no invoice was written"))
+    /// # }
+    /// ```
     #[must_use]
-    pub const fn no_credentials() -> Self {
-        let problem = Self::new(
+    pub fn caused_by(
+        self,
+        error: impl Into<Box<dyn Error + Send + Sync>>,
+        log: impl Fn(Report<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            cause: Some(Cause::new(error, log)),
+            ..self
+        }
+    }
+
+    /// 401: the request has no token. The challenge has no error code (RFC 6750, section 3.1).
+    pub(super) const fn no_credentials() -> Self {
+        let public = Public::new(
             StatusCode::UNAUTHORIZED,
             "no_credentials",
             "This needs a session: log in, and send Authorization: Bearer TOKEN or the session cookie.",
         );
-        Self {
-            challenge: Some(r#"Bearer realm="waxseal""#),
-            ..problem
-        }
+        Self::of(public.with_challenge(r#"Bearer realm="waxseal""#))
     }
 
     /// 400: the credentials are not one bearer token.
-    #[must_use]
-    pub const fn malformed_credentials() -> Self {
-        let problem = Self::new(
+    pub(super) const fn malformed_credentials() -> Self {
+        let public = Public::new(
             StatusCode::BAD_REQUEST,
             "invalid_request",
             "Send exactly one header of the form Authorization: Bearer TOKEN.",
         );
-        Self {
-            challenge: Some(r#"Bearer realm="waxseal", error="invalid_request""#),
-            ..problem
-        }
+        Self::of(public.with_challenge(r#"Bearer realm="waxseal", error="invalid_request""#))
     }
 
     /// 400: more than one token, or a bearer token and a session cookie that differ.
-    #[must_use]
-    pub const fn two_credentials() -> Self {
-        let problem = Self::new(
+    pub(super) const fn two_credentials() -> Self {
+        let public = Public::new(
             StatusCode::BAD_REQUEST,
             "invalid_request",
             "Send one token: one Authorization header, or one session cookie.",
         );
-        Self {
-            challenge: Some(r#"Bearer realm="waxseal", error="invalid_request""#),
-            ..problem
-        }
+        Self::of(public.with_challenge(r#"Bearer realm="waxseal", error="invalid_request""#))
     }
 
     /// 403: a page of another site sent a request that only a page of a trusted origin may send.
-    #[must_use]
-    pub const fn cross_site() -> Self {
+    pub(super) const fn cross_site() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "cross_site",
@@ -115,8 +171,7 @@ impl Problem {
     }
 
     /// 403: a request that changes something has the session cookie and does not name the page that sent it.
-    #[must_use]
-    pub const fn cookie_without_origin() -> Self {
+    pub(super) const fn cookie_without_origin() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "cross_site",
@@ -125,23 +180,21 @@ impl Problem {
     }
 
     /// 403: the token is valid, but lacks one of the required scopes (RFC 6750, section 3.1).
-    #[must_use]
-    pub const fn insufficient_scope(needs: &'static [&'static str]) -> Self {
-        let problem = Self::new(
+    pub(super) const fn insufficient_scope(needs: &'static [&'static str]) -> Self {
+        let public = Public::new(
             StatusCode::FORBIDDEN,
             "insufficient_scope",
             "The token does not have the scope that this needs.",
         );
-        Self {
-            challenge: Some(r#"Bearer realm="waxseal", error="insufficient_scope""#),
+        Self::of(Public {
             needs,
-            ..problem
-        }
+            ..public.with_challenge(r#"Bearer realm="waxseal", error="insufficient_scope""#)
+        })
     }
 
     /// 403: the current password, which the request must repeat, is wrong.
-    #[must_use]
-    pub const fn wrong_password() -> Self {
+    #[cfg(feature = "server")]
+    pub(super) const fn wrong_password() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "wrong_password",
@@ -150,14 +203,14 @@ impl Problem {
     }
 
     /// 400: the new password is not allowed.
-    #[must_use]
-    pub const fn unacceptable_password(detail: &'static str) -> Self {
+    #[cfg(feature = "server")]
+    pub(super) const fn unacceptable_password(detail: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "unacceptable_password", detail)
     }
 
     /// 400: the username is not valid.
-    #[must_use]
-    pub const fn unacceptable_username() -> Self {
+    #[cfg(feature = "server")]
+    pub(super) const fn unacceptable_username() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             "unacceptable_username",
@@ -166,8 +219,8 @@ impl Problem {
     }
 
     /// 409: the username is taken.
-    #[must_use]
-    pub const fn username_taken() -> Self {
+    #[cfg(feature = "server")]
+    pub(super) const fn username_taken() -> Self {
         Self::new(
             StatusCode::CONFLICT,
             "username_taken",
@@ -176,50 +229,43 @@ impl Problem {
     }
 
     /// 429: too many attempts.
-    #[must_use]
-    pub const fn too_many_requests(limited: Limited) -> Self {
-        let problem = Self::new(
+    #[cfg(feature = "server")]
+    pub(super) const fn too_many_requests(limited: Limited) -> Self {
+        let public = Public::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_requests",
             "Too many attempts. Wait as long as Retry-After says.",
         );
-        Self {
+        Self::of(Public {
             limited: Some(limited),
-            ..problem
-        }
+            ..public
+        })
     }
 
     /// 401: the token is invalid. The answer does not say why.
-    #[must_use]
-    pub const fn invalid_token() -> Self {
-        let problem = Self::new(
+    pub(super) const fn invalid_token() -> Self {
+        let public = Public::new(
             StatusCode::UNAUTHORIZED,
             "invalid_token",
             "The token is malformed, expired, revoked or not meant for this service.",
         );
-        Self {
-            challenge: Some(r#"Bearer realm="waxseal", error="invalid_token""#),
-            ..problem
-        }
+        Self::of(public.with_challenge(r#"Bearer realm="waxseal", error="invalid_token""#))
     }
 
     /// 401: the login failed. The answer does not say why.
-    #[must_use]
-    pub const fn invalid_credentials() -> Self {
-        let problem = Self::new(
+    #[cfg(feature = "server")]
+    pub(super) const fn invalid_credentials() -> Self {
+        let public = Public::new(
             StatusCode::UNAUTHORIZED,
             "invalid_credentials",
             "The username or the password is wrong.",
         );
-        Self {
-            challenge: Some(r#"Bearer realm="waxseal""#),
-            ..problem
-        }
+        Self::of(public.with_challenge(r#"Bearer realm="waxseal""#))
     }
 
     /// 400: the request does not have the form that the resource needs.
-    #[must_use]
-    pub const fn invalid_request(detail: &'static str) -> Self {
+    #[cfg(feature = "server")]
+    pub(super) const fn invalid_request(detail: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
     }
 
@@ -245,14 +291,13 @@ impl Problem {
     }
 
     /// 503: the service cannot decide at the moment. The caller should retry.
-    #[must_use]
-    pub const fn unavailable(detail: &'static str) -> Self {
+    pub(super) const fn unavailable(detail: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
     }
 
     /// 500: an internal error.
-    #[must_use]
-    pub const fn internal() -> Self {
+    #[cfg(feature = "server")]
+    pub(super) const fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -261,8 +306,8 @@ impl Problem {
     }
 
     /// The problem for a status of which nothing else is known.
-    #[must_use]
-    pub const fn of_status(status: StatusCode) -> Self {
+    #[cfg(feature = "server")]
+    pub(super) const fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => {
                 Self::new(status, "not_found", "There is nothing at this path.")
@@ -294,17 +339,34 @@ impl Problem {
     /// The HTTP status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
-        self.status
+        self.public.status
     }
 
     /// The stable code, for programs.
     #[must_use]
     pub const fn code(&self) -> &'static str {
-        self.code
+        self.public.code
+    }
+
+    /// The cause, which the caller does not see.
+    #[must_use]
+    pub const fn cause(&self) -> Option<&Cause> {
+        self.cause.as_ref()
     }
 }
 
 impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { public, cause } = self;
+        let mut response = public.into_response();
+        if let Some(cause) = cause {
+            cause.put(&mut response);
+        }
+        response
+    }
+}
+
+impl IntoResponse for Public {
     fn into_response(self) -> Response {
         let details = ProblemDetails::from_status_code(self.status)
             .with_detail(self.detail)

@@ -40,6 +40,7 @@ pub(super) const PASSES_ON: HeaderName = HeaderName::from_static("waxseal-cookie
 pub(super) const SESSION: HeaderName = HeaderName::from_static("waxseal-session");
 
 /// What a request did to its session.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Did {
     /// The session is unchanged.
@@ -51,6 +52,7 @@ pub enum Did {
 }
 
 /// The state of a session after a request.
+#[doc(hidden)]
 #[derive(Clone)]
 pub struct SessionAfter {
     /// What the request did.
@@ -64,6 +66,7 @@ pub struct SessionAfter {
 }
 
 /// Exchanges the token of the session cookie.
+#[doc(hidden)]
 #[async_trait]
 pub trait Exchange: Send + Sync + fmt::Debug {
     /// Touches or renews the session of a valid token if the user was active. None if the session is over or the store
@@ -113,6 +116,7 @@ impl SessionCookies {
 
     /// For the issuer itself. The cookie counts only at the hosts of the issuer and of the listed origins: at another
     /// host, a request with the cookie gets 421.
+    #[doc(hidden)]
     #[must_use]
     pub fn exchanging(origins: Origins, same_site: SameSite, exchange: Arc<dyn Exchange>) -> Self {
         Self(Arc::new(CookieRules {

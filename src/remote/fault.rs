@@ -1,6 +1,5 @@
 //! The reasons why the revocation list cannot be proven fresh, for the log and for callers of `Verifier::ready`.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -8,6 +7,7 @@ use http::StatusCode;
 use super::issuer::{AskError, Doing, KeysError};
 use super::requests::HttpError;
 use crate::id::KeyId;
+use crate::report::{Report, report};
 use crate::revocation::feed::BadPage;
 use crate::time::Timestamp;
 use crate::token::Malformed;
@@ -16,15 +16,15 @@ use crate::verifier::NotReady;
 /// The reason why the list cannot be proven fresh.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unproven {
-    #[error("{1}; in the issuer's log it is the request {0}")]
+    #[error("request {0} in the issuer's log")]
     Ask(String, #[source] AskError),
-    #[error("the page: {0}")]
+    #[error("the page")]
     Malformed(#[from] Malformed),
     #[error("the page is signed with the key {0}, which is unknown")]
     UnknownKey(KeyId),
     #[error("the page is signed with the key {0}, which is revoked")]
     RevokedKey(KeyId),
-    #[error("the issuer's keys: {0}")]
+    #[error("the issuer's keys")]
     Keys(#[from] KeysError),
     #[error(transparent)]
     Page(#[from] BadPage),
@@ -68,7 +68,7 @@ impl Unproven {
                 Doing::Page.path(),
             )),
             Self::RevokedKey(_) | Self::Page(BadPage::OtherLog(_)) => {
-                NotReady::passing(format_args!("the issuer at {at}: {self}"))
+                NotReady::passing(format_args!("the issuer at {at}: {}", report(self)))
             }
             Self::Page(BadPage::UnknownKind(_)) => {
                 NotReady::lasting(format_args!("the issuer at {at}: {self}"))
@@ -83,10 +83,10 @@ impl Unproven {
     }
 
     /// The cause without the request ID, which matters only in the log.
-    fn without_request(&self) -> &dyn Display {
+    fn without_request(&self) -> Report<'_> {
         match self {
-            Self::Ask(_, cause) => cause,
-            other => other,
+            Self::Ask(_, cause) => report(cause),
+            other => report(other),
         }
     }
 }
@@ -95,10 +95,12 @@ fn http(at: &str, doing: Doing, cause: &HttpError) -> NotReady {
     let what = doing.path();
     match cause {
         HttpError::Timeout(_) | HttpError::Connection(_) => NotReady::passing(format_args!(
-            "the issuer at {at} cannot be reached: {cause}: check the address, and that the issuer runs"
+            "the issuer at {at} cannot be reached: {}: check the address, and that the issuer runs",
+            report(cause)
         )),
         HttpError::Tls(cause) => NotReady::lasting(format_args!(
-            "no secure connection to the issuer at {at}: {cause}: its certificate must be for that host, and from an authority that this machine trusts"
+            "no secure connection to the issuer at {at}: {}: its certificate must be for that host, and from an authority that this machine trusts",
+            report(&**cause)
         )),
         HttpError::Status { status, .. } if may_pass(*status) => NotReady::passing(format_args!(
             "the issuer at {at} cannot answer now: {cause} to {what}: look at its log"

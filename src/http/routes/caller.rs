@@ -52,7 +52,9 @@ impl TrustedProxies {
 
     /// Returns the nearest address that is not a trusted proxy, walking back from `peer` through `X-Forwarded-For`.
     /// Entries beyond it are not trustworthy: a client can send them. If `peer` is not trusted, neither is any entry.
-    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut nearest = peer.to_canonical();
         let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
         let hops = lines.iter().rev().flat_map(|line| {

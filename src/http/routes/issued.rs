@@ -16,6 +16,7 @@ use crate::http::presented::Carrier;
 use crate::http::problem::Problem;
 use crate::http::session_cookies::{Did, Exchange, SessionAfter, SessionCookies};
 use crate::issuer::{Exchanged, Issuer, RenewError};
+use crate::report::report;
 use crate::time::Timestamp;
 use crate::verifier::{Superseded, VerifiedClaims};
 
@@ -129,7 +130,7 @@ impl Exchange for Issuer {
             Ok(exchanged) => exchanged,
             Err(RenewError::Over | RenewError::Superseded | RenewError::Reused) => return None,
             Err(cause) => {
-                tracing::warn!(%cause, "a session cookie was not renewed");
+                tracing::warn!(cause = %report(&cause), "a session cookie was not renewed");
                 return None;
             }
         };
@@ -144,7 +145,7 @@ impl Exchange for Issuer {
 
     async fn reused(&self, superseded: &Superseded) {
         if let Err(cause) = Issuer::reused(self, superseded).await {
-            tracing::error!(%cause, "a session that may be stolen could not be ended");
+            tracing::error!(cause = %report(&cause), "a session that may be stolen could not be ended");
         }
     }
 }

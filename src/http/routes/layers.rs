@@ -40,6 +40,7 @@ use super::paths;
 use super::request_id::{REQUEST_ID, RequestIds};
 use super::timing::RouteDurations;
 use super::trace_context;
+use crate::http::cause::Cause;
 use crate::http::current::CurrentRequest;
 use crate::http::origins::Origins;
 use crate::http::problem::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
@@ -360,7 +361,7 @@ where
         Ok(Err(panic)) => Either::Left(ready(Ok(Err(panic)))),
         Ok(Ok(answer)) => Either::Right(timeout(TIMEOUT, answer)),
     };
-    answer.map(move |answer| normalize_error_body(flatten_outcome(answer), oauth))
+    answer.map(move |answer| normalize_error_body(logged(flatten_outcome(answer)), oauth))
 }
 
 /// Returns the answer, or 500 after a panic and 503 after a timeout.
@@ -377,6 +378,14 @@ fn flatten_outcome(
             StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
     }
+}
+
+/// Logs the cause of a refusal or a failure. Here the log knows the request.
+fn logged(response: Response) -> Response {
+    if let Some(cause) = response.extensions().get::<Cause>() {
+        cause.log();
+    }
+    response
 }
 
 /// Limits the body of a request: reading beyond the limit fails. Returns 413 if the announced length exceeds it.

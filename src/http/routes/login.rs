@@ -11,14 +11,14 @@ use super::caller::Caller;
 use super::issued::Respond;
 use super::json::{Json, SecretText};
 use crate::account::Username;
-use crate::account::limits::{LoginLimits, NotAdmitted, TooMany};
-use crate::account::password::{HashingFailed, Password};
+use crate::account::limits::LoginLimits;
+use crate::account::password::Password;
 use crate::http::cookie;
 use crate::http::origins::RequestSource;
 use crate::http::presented::{self, Carrier};
-use crate::http::problem::{Limited, Problem};
+use crate::http::problem::Problem;
 use crate::http::session_cookies::{Did, SessionCookies};
-use crate::issuer::{Issuer, LoggedIn, LoginError, SignError};
+use crate::issuer::{Issuer, LoggedIn, LoginError};
 use crate::verifier::{Refusal, Superseded, VerifiedClaims, Verifier};
 
 #[derive(Deserialize)]
@@ -91,10 +91,16 @@ where
 
 impl Former {
     /// Returns the session to replace, for a login with this delivery. None if the token is missing or invalid.
+    ///
+    /// # Errors
+    /// Those of [`SessionCookies::check_host`] if the delivery is the cookie; 503 if the list is stale.
     fn replaced(self, carrier: Carrier) -> Result<Option<Replaced>, Problem> {
         let verdict = match carrier {
             Carrier::Bearer => self.bearer,
-            Carrier::Cookie => self.cookie,
+            Carrier::Cookie => {
+                self.host?;
+                self.cookie
+            }
         };
         match verdict {
             Some(Ok(session)) => Ok(Some(Replaced::Good(Box::new(session)))),
@@ -122,9 +128,6 @@ pub(super) async fn login(
     let password = Password::presented(credentials.password.0)
         .map_err(|_| Problem::invalid_request("A password has at most 1024 bytes."))?;
     let Delivery(carrier) = credentials.delivery;
-    if carrier == Carrier::Cookie {
-        former.host?;
-    }
     let replaced = former.replaced(carrier)?;
     // Rate-limits all invalid usernames under one shared key.
     let username = Username::typed(&credentials.username).ok();
@@ -153,66 +156,4 @@ pub(super) async fn login(
     }
     let respond = respond.requiring_password_change_by(password_change_required_by);
     Ok(respond.with(carrier, Did::Renewed, issued.claims, issued.token))
-}
-
-impl From<TooMany> for Problem {
-    fn from(too_many: TooMany) -> Self {
-        tracing::info!(policy = too_many.policy, "a login was rate-limited");
-        let whole = |seconds: f64| seconds.ceil().max(1.0) as u64;
-        Self::too_many_requests(Limited {
-            policy: too_many.policy,
-            quota: too_many.rate.burst.get(),
-            window: whole(too_many.rate.window.as_secs_f64()),
-            retry_after: whole(too_many.retry_after.as_secs_f64()),
-        })
-    }
-}
-
-impl From<NotAdmitted> for Problem {
-    fn from(error: NotAdmitted) -> Self {
-        match error {
-            NotAdmitted::TooMany(too_many) => too_many.into(),
-            NotAdmitted::Busy => {
-                tracing::info!("a login was refused: too many attempts are being counted");
-                Self::unavailable("Login is temporarily unavailable. Try again.")
-            }
-            NotAdmitted::Store(cause) => {
-                tracing::error!(%cause, "the database could not count a login");
-                Self::unavailable("Login is temporarily unavailable. Try again.")
-            }
-        }
-    }
-}
-
-impl From<SignError> for Problem {
-    fn from(error: SignError) -> Self {
-        tracing::error!(cause = %error, "a token could not be signed");
-        match error {
-            SignError::NoSigningKey => {
-                Self::unavailable("Tokens cannot be signed at the moment. Try again later.")
-            }
-            SignError::Failed(_) => Self::internal(),
-        }
-    }
-}
-
-impl From<LoginError> for Problem {
-    fn from(error: LoginError) -> Self {
-        match error {
-            LoginError::Refused => {
-                tracing::info!("a login was refused");
-                Self::invalid_credentials()
-            }
-            LoginError::Hashing(HashingFailed::Busy) => {
-                tracing::info!("a login was refused: too many password checks are in progress");
-                Self::unavailable("Login is temporarily unavailable. Try again.")
-            }
-            LoginError::Store(_) => {
-                tracing::error!(cause = %error, "a login failed");
-                Self::unavailable("Login is temporarily unavailable. Try again.")
-            }
-            LoginError::Hashing(error) => error.into(),
-            LoginError::Signing(error) => error.into(),
-        }
-    }
 }

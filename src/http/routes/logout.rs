@@ -13,7 +13,7 @@ use crate::http::principal::Session;
 use crate::http::problem::Problem;
 use crate::http::session_cookies::SessionCookies;
 use crate::id::NodeId;
-use crate::issuer::{Issuer, LogoutError, LogoutReach};
+use crate::issuer::{Issuer, LogoutReach};
 use crate::revocation::fence::Fenced;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -98,19 +98,5 @@ impl LoggedOut {
 impl IntoResponse for LoggedOut {
     fn into_response(self) -> Response {
         (StatusCode::NO_CONTENT, self.0).into_response()
-    }
-}
-
-impl From<LogoutError> for Problem {
-    fn from(error: LogoutError) -> Self {
-        tracing::error!(cause = %error, "a logout could not be made certain");
-        Self::unavailable(match error {
-            LogoutError::Fence { .. } => {
-                "The session has ended, but some nodes may not know it yet. Try again."
-            }
-            LogoutError::Store(_) | LogoutError::Follow(_) => {
-                "The logout could not be written. The session may still be alive: try again."
-            }
-        })
     }
 }

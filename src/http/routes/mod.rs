@@ -1,5 +1,6 @@
 //! The service's own routes, and the layers around them.
 
+mod answers;
 pub mod caller;
 mod clear_site_data;
 mod doorbell;
@@ -21,7 +22,6 @@ mod revocations;
 mod router;
 mod session;
 mod sessions;
-mod sign_up;
 mod state;
 mod timing;
 mod trace_context;

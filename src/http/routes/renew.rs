@@ -27,7 +27,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let presented = Credential::of(parts)?.ok_or(Problem::no_credentials())?;
+        let presented = Credential::of(parts)?.ok_or_else(Problem::no_credentials)?;
         let verdict = match presented.verify(parts, &Arc::<Verifier>::from_ref(state)) {
             Ok(claims) => Ok(claims),
             Err(Refusal::Superseded(superseded)) => Err(superseded),
@@ -60,21 +60,4 @@ pub(super) async fn renew(
     let (did, claims, token) = outcome(exchanged?, claims.claims());
     let token = token.unwrap_or(presented.token);
     Ok(respond.with(presented.carrier, did, claims, token))
-}
-
-impl From<RenewError> for Problem {
-    fn from(error: RenewError) -> Self {
-        match error {
-            RenewError::Over | RenewError::Superseded | RenewError::Reused => {
-                tracing::debug!(cause = %error, "a renewal was refused");
-                Self::invalid_token()
-            }
-            RenewError::End(error) => error.into(),
-            RenewError::Store(_) => {
-                tracing::error!(cause = %error, "a renewal failed");
-                Self::unavailable("The session could not be renewed. It is as it was: try again.")
-            }
-            RenewError::Signing(error) => error.into(),
-        }
-    }
 }

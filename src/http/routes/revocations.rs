@@ -17,15 +17,16 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use serde::Deserialize;
 
+use super::answers::over_quota;
 use super::doorbell::Doorbell;
 use super::oauth::quotas::ClientQuotas;
 use super::state::AppState;
-use crate::account::client_limits::{QuotaUse, RetryAfter};
+use crate::account::client_limits::QuotaUse;
 use crate::http::principal::Service;
-use crate::http::problem::{Limited, Problem};
+use crate::http::problem::Problem;
 use crate::http::scoped::{RequiredScopes, Scoped};
 use crate::issuer::Issuer;
-use crate::issuer::feed::{FeedError, WAITING};
+use crate::issuer::feed::FeedError;
 use crate::revocation::feed::{FeedPosition, MAX_NONCE_BYTES};
 use crate::scope::READ_REVOCATIONS;
 use crate::verifier::Verifier;
@@ -117,11 +118,13 @@ pub(super) async fn revocations(
     headers: HeaderMap,
     asked: Result<Query<FeedQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let wrong = Problem::invalid_request(
-        "It takes after or snapshot, whole numbers from 0, and a nonce of at most 64 letters, digits, - and _.",
-    );
-    let Query(asked) = asked.map_err(|_| wrong)?;
-    let place = asked.place().ok_or(wrong)?;
+    let wrong = || {
+        Problem::invalid_request(
+            "It takes after or snapshot, whole numbers from 0, and a nonce of at most 64 letters, digits, - and _.",
+        )
+    };
+    let Query(asked) = asked.map_err(|_| wrong())?;
+    let place = asked.place().ok_or_else(wrong)?;
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     let streams = accept.is_some_and(|accept| accept.trim().starts_with("text/event-stream"));
     if streams {
@@ -131,7 +134,7 @@ pub(super) async fn revocations(
             Err(after) => {
                 tracing::info!("a reader of the feed has too many open streams");
                 tokio::time::sleep(HELD).await;
-                return Err(over("streams", quota.at_a_time(), after));
+                return Err(over_quota("streams", quota.at_a_time(), after));
             }
         };
         let rings = reader.live().guard(feed.doorbell.rings(begun));
@@ -155,7 +158,7 @@ pub(super) async fn revocations(
             // Free the page while its refusal waits.
             drop(page);
             tokio::time::sleep(HELD).await;
-            return Err(over("pages", quota.at_a_time(), after));
+            return Err(over_quota("pages", quota.at_a_time(), after));
         }
     };
     let mut response = Body::from_stream(pieces(page.bytes, begun)).into_response();
@@ -176,34 +179,6 @@ fn pieces(page: Bytes, begun: QuotaUse) -> impl Stream<Item = Result<Bytes, Infa
         let piece = left.split_to(left.len().min(PIECE));
         (!piece.is_empty()).then_some((Ok(piece), (left, begun)))
     })
-}
-
-/// 429: the client has used up a quota of concurrent requests.
-fn over(policy: &'static str, quota: usize, after: RetryAfter) -> Problem {
-    let seconds = after.seconds();
-    Problem::too_many_requests(Limited {
-        policy,
-        quota: u32::try_from(quota).unwrap_or(u32::MAX),
-        window: seconds,
-        retry_after: seconds,
-    })
-}
-
-impl From<FeedError> for Problem {
-    fn from(error: FeedError) -> Self {
-        match error {
-            FeedError::Store(error) => error.into(),
-            FeedError::Signing(error) => error.into(),
-            FeedError::Crowded => {
-                tracing::info!("a reader of the feed has too many requests in progress");
-                over("pages", WAITING + 1, RetryAfter(Duration::from_secs(1)))
-            }
-            FeedError::Stale => {
-                tracing::warn!("a page of the feed was refused: the list is not provably fresh");
-                Self::unavailable("The revocation list is not provably fresh.")
-            }
-        }
-    }
 }
 
 #[cfg(test)]

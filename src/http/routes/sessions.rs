@@ -17,7 +17,6 @@ use crate::http::problem::Problem;
 use crate::http::session_cookies::SessionCookies;
 use crate::id::Lineage;
 use crate::issuer::Issuer;
-use crate::revocation::log::StoreError;
 use crate::time::Timestamp;
 
 #[derive(Serialize)]
@@ -75,20 +74,13 @@ pub(super) async fn end(
     session: Session,
 ) -> Result<Response, Problem> {
     // The same answer for another user's ID, an unknown ID and a malformed ID.
-    let missing = Problem::of_status(StatusCode::NOT_FOUND);
-    let lineage: Lineage = id.parse().map_err(|_| missing)?;
+    let missing = || Problem::of_status(StatusCode::NOT_FOUND);
+    let lineage: Lineage = id.parse().map_err(|_| missing())?;
     if !issuer.end_session(session.subject(), lineage).await? {
-        return Err(missing);
+        return Err(missing());
     }
     if lineage == session.id().lineage {
         return Ok(LoggedOut::own(&cookies, site_data, &session).into_response());
     }
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        tracing::error!(cause = %error, "the store failed");
-        Self::unavailable("The database is unavailable at the moment. Try again later.")
-    }
 }

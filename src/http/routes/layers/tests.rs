@@ -10,6 +10,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::random::SeededRandom;
+use crate::revocation::log::StoreError;
 
 /// Sends a request to a router with one resource, and returns the answer.
 async fn ask(resource: Router, request: Request) -> (Response, String) {
@@ -52,6 +53,40 @@ async fn a_handler_that_panics_is_a_fault_of_ours_and_ends_nothing_else() {
         is_problem(&response, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!body.contains("nobody is told"), "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_cause_is_logged_once_with_its_request_if_there_is_one_whatever_becomes_of_it() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&lines);
+    let failure = move || {
+        let log = Arc::clone(&log);
+        let error = StoreError::new("read", "the disk is gone");
+        Problem::internal().caused_by(error, move |cause| {
+            let request = CurrentRequest::get().map(|request| request.to_string());
+            log.lock().unwrap().push((cause.to_string(), request));
+        })
+    };
+    let logged = || std::mem::take(&mut *lines.lock().unwrap());
+    let expected = "the store failed to read: the disk is gone".to_owned();
+    for request in requests("GET", Body::empty) {
+        let failure = failure.clone();
+        let fails = get(async move || failure());
+        let (response, body) = ask(Router::new().route("/x", fails), request).await;
+        is_problem(&response, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!body.contains("disk"), "{body}");
+        let id = response.headers()[REQUEST_ID].to_str().unwrap();
+        let request = format!("request{{method=GET path=\"/x\" id=\"{id}\"}}");
+        assert_eq!(logged(), [(expected.clone(), Some(request))]);
+    }
+    let response = failure().into_response();
+    assert_eq!(logged(), [(expected.clone(), None)]);
+    let cause = response.extensions().get::<Cause>().unwrap();
+    assert!(cause.error().is::<StoreError>());
+    drop(response);
+    assert_eq!(logged(), []);
+    drop(failure());
+    assert_eq!(logged(), [(expected, None)]);
 }
 
 #[tokio::test(start_paused = true)]

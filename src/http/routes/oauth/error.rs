@@ -1,5 +1,7 @@
 //! Refusals as OAuth's error JSON.
 
+use std::error::Error;
+
 use axum::Json;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -7,18 +9,19 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::account::client_limits::RetryAfter;
-use crate::issuer::clients::{ClientError, ClientTokenError};
-use crate::issuer::{LogoutError, SignError};
-use crate::verifier::Refusal;
+use crate::http::cause::Cause;
+use crate::report::Report;
 
-/// A refusal or a failure: a status, a code of RFC 6749, section 5.2 or RFC 8707, section 2, and a sentence.
-#[derive(Clone, Copy, Debug)]
+/// A refusal or a failure: a status, a code of RFC 6749, section 5.2 or RFC 8707, section 2, and a sentence for the
+/// caller, and a cause for the log, if there is one.
+#[derive(Clone, Debug)]
 pub(in super::super) struct OauthError {
     status: StatusCode,
     code: &'static str,
     description: &'static str,
     /// The seconds after which to retry.
     retry_after: Option<u64>,
+    cause: Option<Cause>,
 }
 
 #[derive(Serialize)]
@@ -34,6 +37,19 @@ impl OauthError {
             code,
             description,
             retry_after: None,
+            cause: None,
+        }
+    }
+
+    /// Sets the cause, as [`Problem::caused_by`](crate::http::problem::Problem::caused_by) does.
+    pub(in super::super) fn caused_by(
+        self,
+        error: impl Into<Box<dyn Error + Send + Sync>>,
+        log: impl Fn(Report<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            cause: Some(Cause::new(error, log)),
+            ..self
         }
     }
 
@@ -45,6 +61,7 @@ impl OauthError {
             code: "temporarily_unavailable",
             description,
             retry_after: Some(after.seconds()),
+            cause: None,
         }
     }
 
@@ -58,12 +75,13 @@ impl OauthError {
     }
 
     /// The one answer to every failure of client authentication. It does not say why.
-    pub(super) const fn invalid_client() -> Self {
+    pub(in super::super) const fn invalid_client() -> Self {
         Self {
             status: StatusCode::UNAUTHORIZED,
             code: "invalid_client",
             description: "The client is unknown or disabled, or its secret or assertion is not good. Authenticate with client_secret_basic or private_key_jwt.",
             retry_after: None,
+            cause: None,
         }
     }
 
@@ -86,26 +104,27 @@ impl OauthError {
         )
     }
 
-    pub(super) const fn invalid_scope() -> Self {
+    pub(in super::super) const fn invalid_scope() -> Self {
         Self::bad(
             "invalid_scope",
             "A scope that the client does not have, or that is malformed.",
         )
     }
 
-    pub(super) const fn invalid_target() -> Self {
+    pub(in super::super) const fn invalid_target() -> Self {
         Self::bad(
             "invalid_target",
             "A resource that is not among the client's audiences, or more than one.",
         )
     }
 
-    pub(super) const fn unavailable(description: &'static str) -> Self {
+    pub(in super::super) const fn unavailable(description: &'static str) -> Self {
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: "temporarily_unavailable",
             description,
             retry_after: Some(1),
+            cause: None,
         }
     }
 
@@ -128,6 +147,7 @@ impl OauthError {
             code,
             description,
             retry_after: if waits { Some(1) } else { None },
+            cause: None,
         }
     }
 }
@@ -148,59 +168,9 @@ impl IntoResponse for OauthError {
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(cause) = self.cause {
+            cause.put(&mut response);
+        }
         response
     }
-}
-
-impl From<ClientError> for OauthError {
-    fn from(error: ClientError) -> Self {
-        if let ClientError::Store(_) = error {
-            tracing::error!(cause = %error, "a client could not be looked up");
-            return Self::unavailable(
-                "The database is unavailable at the moment. Try again later.",
-            );
-        }
-        tracing::info!(cause = %error, "a client was refused");
-        Self::invalid_client()
-    }
-}
-
-impl From<ClientTokenError> for OauthError {
-    fn from(error: ClientTokenError) -> Self {
-        match error {
-            ClientTokenError::Scope => Self::invalid_scope(),
-            ClientTokenError::Audience => Self::invalid_target(),
-            ClientTokenError::Lost => {
-                Self::unavailable("The client was changed meanwhile. Try again.")
-            }
-            ClientTokenError::Store(_) | ClientTokenError::Signing(SignError::NoSigningKey) => {
-                tracing::error!(cause = %error, "a client got no token");
-                Self::unavailable("Tokens cannot be issued at the moment. Try again later.")
-            }
-            ClientTokenError::Signing(_) => {
-                tracing::error!(cause = %error, "a client got no token");
-                Self::of_status(StatusCode::INTERNAL_SERVER_ERROR)
-            }
-        }
-    }
-}
-
-impl From<LogoutError> for OauthError {
-    fn from(error: LogoutError) -> Self {
-        tracing::error!(cause = %error, "a revocation could not be made certain");
-        Self::unavailable(
-            "The revocation could not be written. The token may still be good: try again.",
-        )
-    }
-}
-
-/// Returns an error for a token that cannot be judged at the moment. Any other refusal is not an error at these
-/// endpoints.
-pub(super) fn undecided(refusal: &Refusal) -> Option<OauthError> {
-    (*refusal == Refusal::Stale).then(|| {
-        tracing::warn!("a token could not be verified: {refusal}");
-        OauthError::unavailable(
-            "The revocation state of the token is unknown at the moment. Try again later.",
-        )
-    })
 }

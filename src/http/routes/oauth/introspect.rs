@@ -7,8 +7,9 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::client::FromClient;
-use super::error::{OauthError, undecided};
+use super::error::OauthError;
 use super::quotas::ClientQuotas;
+use crate::http::routes::answers::undecided;
 use crate::scope::INTROSPECT;
 use crate::verifier::{Verified, Verifier};
 

@@ -6,8 +6,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::client::FromClient;
-use super::error::{OauthError, undecided};
+use super::error::OauthError;
 use super::quotas::ClientQuotas;
+use crate::http::routes::answers::undecided;
 use crate::issuer::Issuer;
 use crate::issuer::clients::TokenRevocation;
 use crate::policy::Unacceptable;
