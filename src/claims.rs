@@ -1,5 +1,7 @@
 //! The claims of session tokens and client tokens.
 
+use std::time::Duration;
+
 use crate::id::{ClientId, SessionId, TokenId, UserId};
 use crate::scope::Scopes;
 use crate::time::Timestamp;
@@ -7,6 +9,7 @@ use crate::time::Timestamp;
 /// The claims of a session token (RFC 9068, section 2.2, and Waxseal's own), parsed into types. Times are whole
 /// seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Claims {
     /// `iss`: the token's issuer.
     pub issuer: String,
@@ -40,6 +43,7 @@ pub struct Claims {
 
 /// The claims of a client's own token (RFC 9068, section 2.2), parsed into types. Times are whole seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClientClaims {
     /// `iss`: the token's issuer.
     pub issuer: String,
@@ -70,6 +74,31 @@ impl Claims {
 }
 
 impl ClientClaims {
+    /// The claims of a token that an issuer signs at `issued_at`, which ends after `lifetime`.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(
+        issuer: &str,
+        client: ClientId,
+        audience: &str,
+        scopes: Scopes,
+        token_id: TokenId,
+        issued_at: Timestamp,
+        lifetime: Duration,
+    ) -> Self {
+        let issued_at = issued_at.whole_second();
+        Self {
+            issuer: issuer.to_owned(),
+            client,
+            audience: audience.to_owned(),
+            issued_at,
+            not_before: None,
+            expires_at: issued_at.plus(lifetime).whole_second(),
+            token_id,
+            scopes,
+        }
+    }
+
     /// Returns the heap bytes of the claims' texts.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.issuer.capacity() + self.audience.capacity() + self.scopes.heap_bytes()
@@ -77,6 +106,7 @@ impl ClientClaims {
 }
 
 /// The claims of a session token or a client token.
+#[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnyClaims {
     /// A session's claims.

@@ -11,7 +11,12 @@ mod settings;
 mod sign_up;
 mod store;
 
-use first_keys::KeyFolder;
+pub use crate::issuer::SignUpError;
+pub use crate::schedule::{NotYet, Planned, Rotation, Times};
+pub use crate::store::files::UnsafeFile;
+pub use crate::store::key_folder::{Imported, KeyFolder, KeyFolderError, Rotated};
+pub use crate::store::mark::MarkError;
+pub use crate::store::sql::{BadPostgresUrl, PostgresUrl};
 use meters::ServiceMetrics;
 pub use migrate::migrate;
 pub use open_error::OpenError;
@@ -48,7 +53,6 @@ use crate::policy::{
 use crate::random::{OsRandom, Random};
 use crate::revocation::fence::Fence;
 use crate::revocation::follower::{FollowError, Follower};
-use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
 use crate::revocation::log::RevocationLog;
 use crate::revocation::register::Register;
@@ -75,6 +79,8 @@ pub struct Waxseal {
     doorbell: Doorbell,
     keyring: Arc<SharedKeyring>,
     keys: KeyFolder,
+    /// `true` if no other node has a copy of the key folder.
+    keys_are_own: bool,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     meters: Arc<ServiceMetrics>,
@@ -114,15 +120,13 @@ impl Waxseal {
         let had_keys = first_keys::first(settings, &*clock)?;
         let keyring = Arc::new(SharedKeyring::new(key_folder::keyring(&settings.keys_dir)?));
         let store = Arc::new(store::open_or_make_by(settings, &clock, &random).await?);
-        let list = Arc::new(RevocationList::new());
-        let freshness = Arc::new(Freshness::new(settings.bound()));
         let log: Arc<dyn RevocationLog> = Arc::clone(&store) as _;
         let follower = Follower::new(
-            Arc::clone(&log),
-            Arc::clone(&list),
-            Arc::clone(&freshness),
+            Arc::clone(&store) as _,
+            settings.bound(),
             Arc::clone(&clock),
         );
+        let list = follower.list();
         let node = NodeId::new(clock.now(), &*random);
         let register: Option<Arc<dyn Register>> =
             settings.registers().then(|| Arc::clone(&store) as _);
@@ -167,13 +171,11 @@ impl Waxseal {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
         }));
-        let verifier = Verifier::new(
+        let verifier = Verifier::following(
             Arc::clone(&keyring),
             settings.accepts.clone(),
             policy,
-            Arc::clone(&list),
-            freshness,
-            Arc::clone(&clock),
+            &follower,
         );
         let verifier = Arc::new(verifier.with_token_cache(settings.token_cache));
         let limits = LoginLimits::new(settings.login_rates, Arc::clone(&clock));
@@ -200,10 +202,8 @@ impl Waxseal {
             hsts: hsts::value(&settings.issuer, settings.hsts),
             proxies: TrustedProxies::new(&settings.trusted_proxies),
             keyring,
-            keys: KeyFolder {
-                path: settings.keys_dir.clone(),
-                is_own: !settings.database.is_shared(),
-            },
+            keys: KeyFolder::new(&settings.keys_dir),
+            keys_are_own: !settings.database.is_shared(),
             clock,
             random,
             meters: Arc::default(),
@@ -322,8 +322,8 @@ impl Waxseal {
             .forget_assertions(self.clock.now().minus(LIFETIME_CAP))
             .await?;
         self.follower.catch_up().await?;
-        let list = Arc::clone(&self.list);
-        if tokio::task::spawn_blocking(move || list.drop_covered())
+        let follower = Arc::clone(&self.follower);
+        if tokio::task::spawn_blocking(move || follower.drop_covered())
             .await
             .is_err()
         {

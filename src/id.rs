@@ -122,6 +122,7 @@ uuid_id!(
 
 uuid_id!(
     /// The identity of one run of a service. A node gets a new one at each start.
+    #[doc(hidden)]
     NodeId, "node-", "node ID (node- and a UUID version 7)"
 );
 
@@ -190,6 +191,12 @@ impl Serialize for SessionId {
 pub struct KeyId(Arc<str>);
 
 impl KeyId {
+    /// Returns the ID that stands for a key that is not made, in a plan that is only shown.
+    #[cfg(feature = "server")]
+    pub(crate) fn placeholder(number: usize) -> Self {
+        Self(format!("to-be-made-{number}").into())
+    }
+
     /// Returns the key ID as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

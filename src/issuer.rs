@@ -100,11 +100,12 @@ pub enum LogoutError {
     #[error(transparent)]
     Follow(#[from] FollowError),
     /// The revocation is written, and it is unknown which other nodes have applied it.
-    #[error("it is written as seq {seq}, and which nodes have it cannot be known: {cause}")]
+    #[error("it is written as seq {seq}, and which nodes have it cannot be known")]
     Fence {
         /// The revocation's `seq`.
         seq: i64,
         /// The store error.
+        #[source]
         cause: StoreError,
     },
 }

@@ -171,6 +171,7 @@ impl VerifyingKey {
     }
 
     /// The public JWK (RFC 7517). None for a PASETO key.
+    #[doc(hidden)]
     #[must_use]
     pub const fn jwk(&self) -> Option<&Jwk> {
         self.jwk.as_ref()
@@ -184,8 +185,8 @@ impl VerifyingKey {
     }
 
     /// The key ID that the same Ed25519 key would have in the other format. None for P-256.
-    #[must_use]
-    pub fn other_name(&self) -> Option<KeyId> {
+    #[cfg(feature = "server")]
+    pub(crate) fn other_name(&self) -> Option<KeyId> {
         let own = self.algorithm;
         let others = Format::ALL
             .into_iter()
@@ -196,6 +197,7 @@ impl VerifyingKey {
     }
 
     /// The bare public key: 32 bytes for Ed25519, an uncompressed point for P-256.
+    #[doc(hidden)]
     #[must_use]
     pub fn public_bytes(&self) -> &[u8] {
         &self.public
@@ -292,6 +294,7 @@ impl fmt::Debug for VerifyingKey {
 }
 
 /// A private key, which signs. It is never printed.
+#[doc(hidden)]
 pub struct SigningKey {
     public: VerifyingKey,
     parsed: Parsed,

@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use crate::encoding::strict_json::Object;
 use crate::id::KeyId;
 use crate::key::{Format, KeyError, SigningKey, VerifyingKey};
-use crate::schedule::{self, Planned, ScheduleError, Times};
+pub use crate::schedule::ScheduleError;
+use crate::schedule::{self, Planned, Times};
 use crate::time::Timestamp;
 use crate::token::{self, KnownHeader};
 
@@ -35,8 +36,8 @@ pub enum KeyringError {
     #[error("it is not a JWK set")]
     NotJwkSet,
     /// A key of the set cannot be used.
-    #[error("key {0} of the set: {1}")]
-    Key(usize, KeyError),
+    #[error("key {0} of the set")]
+    Key(usize, #[source] KeyError),
 }
 
 impl KeyringError {
@@ -68,6 +69,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::Schedule`], [`KeyringError::TwoFormats`].
+    #[doc(hidden)]
     pub fn new(keys: Vec<(SigningKey, Times)>) -> Result<Self, KeyringError> {
         let public = keys
             .iter()
@@ -153,6 +155,7 @@ impl Keyring {
 
     /// The key that signs tokens of `format` at `now`. It is the scheduled key or its published successor, chosen among
     /// the keys that are not revoked.
+    #[doc(hidden)]
     pub fn signing(
         &self,
         format: Format,
@@ -164,6 +167,7 @@ impl Keyring {
     }
 
     /// The key that verifies tokens with this `kid` at `now`. The `kid` is only looked up, never interpreted.
+    #[doc(hidden)]
     #[must_use]
     pub fn verifying(&self, kid: &str, now: Timestamp) -> Option<&VerifyingKey> {
         let (key, times) = self.verifying.get(kid)?;
@@ -177,6 +181,7 @@ impl Keyring {
     }
 
     /// The keys of this format to publish: those that verify at `now`, ordered by key ID.
+    #[doc(hidden)]
     pub fn published(&self, format: Format, now: Timestamp) -> impl Iterator<Item = &VerifyingKey> {
         let mut kids: Vec<_> = schedule::of(&self.plan, format)
             .map(|key| &key.kid)
@@ -187,6 +192,7 @@ impl Keyring {
     }
 
     /// The public keys for JWTs, as a JWK set.
+    #[doc(hidden)]
     #[must_use]
     pub fn jwks(&self, now: Timestamp, revoked: impl Fn(&KeyId) -> bool) -> JwkSet {
         let keys = self
@@ -201,6 +207,7 @@ impl Keyring {
     }
 
     /// The public keys for PASETOs, as key ID and PASERK.
+    #[doc(hidden)]
     pub fn paserks(
         &self,
         now: Timestamp,
@@ -224,6 +231,7 @@ impl Keyring {
     }
 
     /// The key IDs, algorithms and times of all keys.
+    #[doc(hidden)]
     #[must_use]
     pub fn plan(&self) -> &[Planned] {
         &self.plan
@@ -250,23 +258,24 @@ impl SharedKeyring {
     }
 
     /// Notes that a token named an unknown key. Anybody can cause this, at any rate.
-    pub fn note_unknown(&self) {
+    pub(crate) fn note_unknown(&self) {
         self.unknown.notify_one();
     }
 
     /// Waits until an unknown key was named, once or more often, since the last call.
-    pub async fn unknown_noted(&self) {
+    #[cfg(feature = "remote")]
+    pub(crate) async fn unknown_noted(&self) {
         self.unknown.notified().await;
     }
 
     /// The keyring in use, for a short time.
-    pub fn load(&self) -> Guard<Arc<Keyring>> {
+    pub(crate) fn load(&self) -> Guard<Arc<Keyring>> {
         self.current.load()
     }
 
     /// The keyring in use, for longer use.
-    #[must_use]
-    pub fn load_full(&self) -> Arc<Keyring> {
+    #[cfg(feature = "server")]
+    pub(crate) fn load_full(&self) -> Arc<Keyring> {
         self.current.load_full()
     }
 
@@ -281,13 +290,13 @@ impl SharedKeyring {
     }
 
     /// Notes that the source is broken. Returns true if it was in order before.
-    pub fn source_broken(&self) -> bool {
+    #[cfg(feature = "remote")]
+    pub(crate) fn source_broken(&self) -> bool {
         !self.broken.swap(true, Ordering::SeqCst)
     }
 
     /// Whether the source is in order.
-    #[must_use]
-    pub fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         !self.broken.load(Ordering::SeqCst)
     }
 }

@@ -10,6 +10,9 @@
 //! [`Waxseal`] runs the whole service in one process. [`Verifier::remote`] verifies in another process, and
 //! [`Verifier::ready`] waits until that verifier can verify, or returns why it cannot.
 //!
+//! Semantic versioning covers what this documentation shows, and `docs/public-api.txt` lists it. What is public and not
+//! shown is for the program, the tests and the benches of this repository, and can change in any version.
+//!
 //! Examples: `examples/embedded.rs` is an app with Waxseal in its process, `examples/sign_up.rs` an app that signs its
 //! users up, and `examples/remote.rs` a service in another process.
 //!
@@ -30,6 +33,7 @@ pub mod policy;
 pub mod random;
 #[cfg(feature = "remote")]
 pub mod remote;
+pub mod report;
 pub mod revocation;
 #[doc(hidden)]
 pub mod schedule;

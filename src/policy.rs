@@ -47,6 +47,7 @@ impl Default for Timeouts {
 /// A setting that is out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {why}")]
+#[non_exhaustive]
 pub struct BadPolicy {
     /// The name of the setting.
     pub key: &'static str,
@@ -58,7 +59,8 @@ pub struct BadPolicy {
 ///
 /// # Errors
 /// [`BadPolicy`] if `bound` is out of range.
-pub fn check_max_staleness(bound: Duration) -> Result<(), BadPolicy> {
+#[cfg(feature = "remote")]
+pub(crate) fn check_max_staleness(bound: Duration) -> Result<(), BadPolicy> {
     up_to_an_hour("max_staleness", bound)
 }
 
@@ -67,7 +69,8 @@ pub fn check_max_staleness(bound: Duration) -> Result<(), BadPolicy> {
 ///
 /// # Errors
 /// [`BadPolicy`] if `lease` is out of range.
-pub fn check_lease(lease: Duration, max_staleness: Duration) -> Result<(), BadPolicy> {
+#[cfg(feature = "server")]
+pub(crate) fn check_lease(lease: Duration, max_staleness: Duration) -> Result<(), BadPolicy> {
     up_to_an_hour("lease", lease)?;
     if lease > max_staleness {
         let why = "must not be longer than max_staleness";
@@ -80,10 +83,12 @@ pub fn check_lease(lease: Duration, max_staleness: Duration) -> Result<(), BadPo
 ///
 /// # Errors
 /// [`BadPolicy`] if `lifetime` is out of range.
-pub fn check_client_token_lifetime(lifetime: Duration) -> Result<(), BadPolicy> {
+#[cfg(feature = "server")]
+pub(crate) fn check_client_token_lifetime(lifetime: Duration) -> Result<(), BadPolicy> {
     up_to_an_hour("client_token_lifetime", lifetime)
 }
 
+#[cfg(feature = "remote")]
 fn up_to_an_hour(key: &'static str, time: Duration) -> Result<(), BadPolicy> {
     if (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&time) {
         Ok(())
@@ -222,8 +227,8 @@ impl Policy {
 
     /// Returns the audience of tokens that can only read the revocation feed. No other resource accepts them, so that a
     /// reader's credentials give access to nothing else.
-    #[must_use]
-    pub fn feed_audience(&self) -> String {
+    #[cfg(feature = "server")]
+    pub(crate) fn feed_audience(&self) -> String {
         format!("{}/revocations", self.issuer.trim_end_matches('/'))
     }
 
@@ -237,7 +242,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`Unacceptable`] says why the claims are refused.
-    pub fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), Unacceptable> {
+    pub(crate) fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), Unacceptable> {
         self.check_parties(&claims.issuer, &claims.audience)?;
         self.check_issued(claims, now)
     }
@@ -246,7 +251,11 @@ impl Policy {
     ///
     /// # Errors
     /// [`Unacceptable`] says why the claims are refused.
-    pub fn check_client(&self, claims: &ClientClaims, now: Timestamp) -> Result<(), Unacceptable> {
+    pub(crate) fn check_client(
+        &self,
+        claims: &ClientClaims,
+        now: Timestamp,
+    ) -> Result<(), Unacceptable> {
         self.check_parties(&claims.issuer, &claims.audience)?;
         self.check_client_issued(claims, now)
     }

@@ -56,6 +56,7 @@ pub struct Times {
 
 impl Times {
     /// Returns the times of a successor whose turn is not scheduled yet.
+    #[doc(hidden)]
     #[must_use]
     pub const fn successor(published: Timestamp) -> Self {
         let never = Timestamp::NEVER;
@@ -70,6 +71,7 @@ impl Times {
 
     /// Returns the times of a key that signs as soon as it is published: the first key of its format, so no verifier
     /// expects tokens from another key.
+    #[doc(hidden)]
     #[must_use]
     pub fn first(published: Timestamp) -> Self {
         Self {

@@ -43,14 +43,14 @@ impl Scopes {
     }
 
     /// Returns whether the set has this scope and no other.
-    #[must_use]
-    pub fn is_only(&self, scope: &str) -> bool {
+    #[cfg(feature = "server")]
+    pub(crate) fn is_only(&self, scope: &str) -> bool {
         self.0.len() == 1 && self.has(scope)
     }
 
     /// Returns whether this set is a subset of `wider`.
-    #[must_use]
-    pub fn are_within(&self, wider: &Self) -> bool {
+    #[cfg(feature = "server")]
+    pub(crate) fn are_within(&self, wider: &Self) -> bool {
         self.0.iter().all(|word| wider.has(word))
     }
 }

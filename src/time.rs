@@ -47,6 +47,7 @@ impl Timestamp {
     }
 
     /// Returns the instant rounded down to a whole second, as a NumericDate can carry it.
+    #[doc(hidden)]
     #[must_use]
     pub const fn whole_second(self) -> Self {
         Self::from_secs(self.secs())
@@ -54,8 +55,7 @@ impl Timestamp {
 
     /// Parses `YYYY-MM-DDThh:mm:ss` followed by `Z` or `+00:00`: RFC 3339 in UTC, in whole seconds, in its strict form
     /// only.
-    #[must_use]
-    pub fn parse_second(text: &str) -> Option<Self> {
+    pub(crate) fn parse_second(text: &str) -> Option<Self> {
         let (local, zone) = text.as_bytes().split_at_checked(FORM.len())?;
         let fits = local.iter().zip(FORM).all(|(byte, form)| match form {
             b'0' => byte.is_ascii_digit(),
@@ -173,9 +173,11 @@ impl Serialize for Timestamp {
 }
 
 /// Measures durations for metrics only. Nothing else depends on its time.
+#[cfg(feature = "server")]
 #[derive(Clone, Copy, Debug)]
-pub struct Stopwatch(std::time::Instant);
+pub(crate) struct Stopwatch(std::time::Instant);
 
+#[cfg(feature = "server")]
 impl Stopwatch {
     /// Starts the stopwatch.
     #[must_use]
@@ -183,13 +185,12 @@ impl Stopwatch {
         clippy::disallowed_methods,
         reason = "a stopwatch, not a clock, and cheaper than one"
     )]
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(std::time::Instant::now())
     }
 
     /// Returns the seconds since the start.
-    #[must_use]
-    pub fn seconds(self) -> f64 {
+    pub(crate) fn seconds(self) -> f64 {
         self.0.elapsed().as_secs_f64()
     }
 }

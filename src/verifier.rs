@@ -9,19 +9,23 @@ mod verified;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "server")]
 use jsonwebtoken::jwk::JwkSet;
 
 use crate::claims::AnyClaims;
+#[cfg(feature = "server")]
 use crate::id::KeyId;
 use crate::key::Format;
 use crate::keyring::{Keyring, SharedKeyring};
 use crate::meters::{Counters, Verdict, VerifierState};
 use crate::policy::{Policy, Unacceptable};
 use crate::revocation::TargetKind;
+use crate::revocation::follower::Follower;
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::{Dead, RevocationList};
 use crate::time::{Clock, Timestamp};
-use crate::token::{self, Malformed, UntrustedToken};
+pub use crate::token::Malformed;
+use crate::token::{self, UntrustedToken};
 use token_cache::TokenCache;
 use verified::SignedClaims;
 
@@ -39,13 +43,13 @@ pub use verified::{Superseded, Verified, VerifiedClaims, VerifiedClient};
 #[non_exhaustive]
 pub enum Refusal {
     /// The token is malformed.
-    #[error("malformed: {0}")]
+    #[error("malformed")]
     Malformed(#[from] Malformed),
     /// No key with the token's `kid` is known.
     #[error("signed with an unknown key")]
     UnknownKey,
     /// The token is authentic, but not valid here and now.
-    #[error("{0}")]
+    #[error(transparent)]
     Unacceptable(#[from] Unacceptable),
     /// The token is a client's own, where a session's token is required.
     #[error("a client's token, and not a session's")]
@@ -110,7 +114,57 @@ struct VerifierMetrics {
 }
 
 impl Verifier {
+    /// A verifier with keys and a revocation log of the app's own: for tokens signed by `keyring`, against the log that
+    /// `follower` reads. It accepts tokens only while the follower's newest reading is fresh.
+    ///
+    /// To verify the tokens of a Waxseal service, use [`Waxseal::verifier`] in its process and [`Verifier::remote`] in
+    /// another one.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use std::time::Duration;
+    /// # use waxseal::key::Format;
+    /// # use waxseal::keyring::{Keyring, SharedKeyring};
+    /// # use waxseal::policy::{Policy, Timeouts};
+    /// # use waxseal::revocation::follower::Follower;
+    /// # use waxseal::revocation::log::LogReader;
+    /// # use waxseal::time::SystemClock;
+    /// # use waxseal::Verifier;
+    /// async fn verifier(
+    ///     jwks: &[u8],
+    ///     log: Arc<dyn LogReader>,
+    /// ) -> Result<Verifier, Box<dyn std::error::Error>> {
+    ///     let issuer = "https://auth.example";
+    ///     let policy = Policy::new(issuer, issuer, Timeouts::default())?;
+    ///     let follower = Arc::new(Follower::new(log, Duration::from_secs(5), Arc::new(SystemClock)));
+    ///     follower.catch_up().await?;
+    ///     let keyring = Arc::new(SharedKeyring::new(Keyring::from_jwks(jwks)?));
+    ///     let verifier = Verifier::following(keyring, vec![Format::Jwt], policy, &follower);
+    ///     tokio::spawn(async move {
+    ///         loop {
+    ///             tokio::time::sleep(Duration::from_secs(1)).await;
+    ///             // After 5 seconds without a reading, tokens are refused.
+    ///             let _ = follower.catch_up().await;
+    ///         }
+    ///     });
+    ///     Ok(verifier)
+    /// }
+    /// ```
+    ///
+    /// [`Waxseal::verifier`]: crate::Waxseal::verifier
+    #[must_use]
+    pub fn following(
+        keyring: Arc<SharedKeyring>,
+        accepts: Vec<Format>,
+        policy: Policy,
+        follower: &Follower,
+    ) -> Self {
+        let (list, freshness) = (follower.list(), follower.freshness());
+        Self::new(keyring, accepts, policy, list, freshness, follower.clock())
+    }
+
     /// A verifier that checks tokens against `list`, and accepts them only while `freshness` holds.
+    #[doc(hidden)]
     #[must_use]
     pub fn new(
         keyring: Arc<SharedKeyring>,
@@ -169,7 +223,7 @@ impl Verifier {
 
     /// Returns the same verifier, for an issuer in another process.
     #[cfg(feature = "remote")]
-    pub(crate) fn following(&self, followed: Followed) -> Self {
+    pub(crate) fn of_issuer(&self, followed: Followed) -> Self {
         Self {
             followed: Some(followed),
             ..self.shared()
@@ -332,12 +386,14 @@ impl Verifier {
     }
 
     /// A receiver that is notified when revocations were applied.
+    #[doc(hidden)]
     #[must_use]
     pub fn news(&self) -> tokio::sync::watch::Receiver<i64> {
         self.list.news()
     }
 
     /// The time for which [`verify_again`](Self::verify_again) can change its verdict only after [`news`](Self::news).
+    #[doc(hidden)]
     #[must_use]
     pub fn settled_for(&self, verified: &Verified) -> Duration {
         let end = verified.expires_at().plus(self.policy.timeouts().leeway);
@@ -402,14 +458,13 @@ impl Verifier {
     }
 
     /// Whether the keys are those that their source has now.
-    #[must_use]
-    pub fn keys_are_current(&self) -> bool {
+    pub(crate) fn keys_are_current(&self) -> bool {
         self.keyring.is_current()
     }
 
     /// The public keys that verify JWTs now, as a JWK set (RFC 7517, section 5). Empty if JWTs are not accepted.
-    #[must_use]
-    pub fn jwks(&self) -> JwkSet {
+    #[cfg(feature = "server")]
+    pub(crate) fn jwks(&self) -> JwkSet {
         if !self.accepts.contains(&Format::Jwt) {
             return JwkSet { keys: Vec::new() };
         }
@@ -418,8 +473,8 @@ impl Verifier {
     }
 
     /// The public keys that verify PASETOs now, as key ID and PASERK. Empty if PASETOs are not accepted.
-    #[must_use]
-    pub fn paserks(&self) -> Vec<(KeyId, String)> {
+    #[cfg(feature = "server")]
+    pub(crate) fn paserks(&self) -> Vec<(KeyId, String)> {
         if !self.accepts.contains(&Format::Paseto) {
             return Vec::new();
         }

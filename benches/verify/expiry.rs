@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use waxseal::id::Lineage;
 use waxseal::key::Algorithm;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::session_revocation_expiry;
 use waxseal::time::{Clock, Timestamp};
@@ -62,7 +63,7 @@ pub fn housekeeping(size: &Size) {
     let mut seq = size.expiring;
     let mut log_out = |list: &RevocationList| {
         seq += 1;
-        list.apply(&revocation(seq, past, &bench.random));
+        internals::apply(list, &revocation(seq, past, &bench.random));
     };
     // Later than all entries in the list, and earlier than what is looked up and added meanwhile.
     let horizon = bench.clock.now().plus(Duration::from_secs(12 * 3600));
@@ -84,13 +85,13 @@ fn compare(what: &str, size: &Size, horizon: Timestamp, pause: Duration, call: C
     let list = Arc::new(filled(size.expiring));
     let began = stopwatch();
     let idle = Calls::until(|| began.elapsed() > IDLE, pause, || call(&list));
-    list.learn_horizon(horizon);
+    internals::learn_horizon(&list, horizon);
     let dropped = Arc::new(AtomicBool::new(false));
     let dropping = {
         let (list, dropped) = (Arc::clone(&list), Arc::clone(&dropped));
         thread::spawn(move || {
             let began = stopwatch();
-            list.drop_covered();
+            internals::drop_covered(&list);
             dropped.store(true, Ordering::SeqCst);
             began.elapsed()
         })

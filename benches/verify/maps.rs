@@ -8,6 +8,7 @@ use std::sync::RwLock;
 
 use waxseal::id::Lineage;
 use waxseal::random::SeededRandom;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::{Revocation, Target};
 use waxseal::time::{Clock, SystemClock, Timestamp};
@@ -151,7 +152,7 @@ pub fn weigh(map: &str, entries: usize) -> f64 {
     let bytes = |after: u64| (after - before) as f64 / entries as f64;
     if map == NAMES[0] {
         let list = RevocationList::new();
-        revocations.for_each(|revocation| list.apply(&revocation));
+        revocations.for_each(|revocation| internals::apply(&list, &revocation));
         assert_eq!(list.len(), entries as u64);
         return bytes(resident());
     }

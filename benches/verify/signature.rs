@@ -67,6 +67,7 @@ fn verify(size: &Size, algorithm: Algorithm) {
     let method: &dyn VerificationAlgorithm = match algorithm {
         Algorithm::EdDsa | Algorithm::V4Public => &ED25519,
         Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
+        other => panic!("{other:?}"),
     };
     let parts: Vec<_> = tokens.iter().map(|token| parts(token)).collect();
     let [bare, whole] = take_turns(
@@ -174,5 +175,6 @@ fn bare_signer(algorithm: Algorithm, pkcs8: &[u8]) -> Signer {
             let key = EcdsaKeyPair::from_pkcs8(method, pkcs8, &random).unwrap();
             Box::new(move |message| key.sign(&random, message).unwrap())
         }
+        other => panic!("{other:?}"),
     }
 }

@@ -26,14 +26,7 @@ const ROWS: usize = 500;
 pub fn start(size: &Size) {
     // Under target/, because the system's temporary folder can be in memory.
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let settings = Settings {
-        data_dir: folder.path().join("data"),
-        keys_dir: folder.path().join("keys"),
-        mark_dir: folder.path().join("mark"),
-        issuer: ISSUER.to_owned(),
-        audience: ISSUER.to_owned(),
-        ..Settings::default()
-    };
+    let settings = Settings::for_issuer(ISSUER).in_folder(folder.path());
     let runtime = Runtime::new().unwrap();
     let open = async || {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom::new()));

@@ -34,14 +34,7 @@ pub fn logouts(size: &Size) {
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let runtime = Runtime::new().unwrap();
     let bench = Bench::new(Algorithm::EdDsa);
-    let settings = Settings {
-        data_dir: folder.path().join("data"),
-        keys_dir: folder.path().join("keys"),
-        mark_dir: folder.path().join("mark"),
-        issuer: ISSUER.to_owned(),
-        audience: ISSUER.to_owned(),
-        ..Settings::default()
-    };
+    let settings = Settings::for_issuer(ISSUER).in_folder(folder.path());
     let open = Waxseal::open_with(
         &settings,
         Arc::clone(&bench.clock) as _,

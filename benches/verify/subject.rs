@@ -10,6 +10,7 @@ use waxseal::keyring::{Keyring, SharedKeyring};
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::{OsRandom, SeededRandom};
 use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::{ALL, Reason, Revocation, Target, session_revocation_expiry};
 use waxseal::session;
@@ -73,7 +74,7 @@ impl Bench {
     pub fn verifier(&self, list: &Arc<RevocationList>) -> Verifier {
         let clock = SystemClock;
         let freshness = Freshness::new(Duration::from_secs(24 * 3600));
-        freshness.prove(clock.uptime());
+        internals::prove(&freshness, clock.uptime());
         Verifier::new(
             Arc::clone(&self.keyring),
             vec![self.key.public().algorithm().format()],
@@ -104,10 +105,10 @@ pub fn revocation(seq: usize, at: Timestamp, random: &SeededRandom) -> Revocatio
 pub fn filled(entries: usize) -> RevocationList {
     let list = RevocationList::new();
     // As at a service's start, when the log tells how many entries follow.
-    list.expect(entries as u64);
+    internals::expect(&list, entries as u64);
     let (random, at) = (SeededRandom::new(1), SystemClock.now());
     for seq in 1..=entries {
-        list.apply(&revocation(seq, at, &random));
+        internals::apply(&list, &revocation(seq, at, &random));
     }
     assert_eq!(list.len(), entries as u64);
     list

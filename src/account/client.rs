@@ -74,30 +74,35 @@ impl SecretDigest {
     }
 
     /// Returns the digest of a presented secret.
+    #[doc(hidden)]
     #[must_use]
     pub fn of(secret: &SecretString) -> Self {
         Self(sha256(secret.expose_secret().as_bytes()))
     }
 
     /// Returns a digest that no secret has.
+    #[doc(hidden)]
     #[must_use]
     pub const fn of_nobody() -> Self {
         Self([0; 32])
     }
 
     /// Wraps a digest read from the store.
+    #[doc(hidden)]
     #[must_use]
     pub const fn from_store(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
     /// Returns the bytes to store.
+    #[doc(hidden)]
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
     /// Constant-time equality.
+    #[doc(hidden)]
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -152,12 +157,14 @@ impl ClientKeys {
     }
 
     /// Returns the JSON text that the keys were parsed from.
+    #[doc(hidden)]
     #[must_use]
     pub fn json(&self) -> &str {
         &self.json
     }
 
     /// Returns the keys that may have signed an assertion with this `kid`. Without a `kid`, these are all keys.
+    #[doc(hidden)]
     pub fn candidates(&self, kid: Option<&str>) -> impl Iterator<Item = &VerifyingKey> {
         let fits = move |key: &&VerifyingKey| kid.is_none_or(|kid| key.kid().as_str() == kid);
         self.keys.iter().filter(fits)
@@ -166,6 +173,7 @@ impl ClientKeys {
 
 /// A client as stored.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Client {
     /// The client's identity.
     pub id: ClientId,
@@ -186,7 +194,25 @@ pub struct Client {
     pub keys: Option<ClientKeys>,
 }
 
+impl Client {
+    /// A client that can get tokens without scopes, for the issuer's own audience, once it has a secret or keys.
+    #[must_use]
+    pub fn new(id: ClientId, name: ClientName, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            name,
+            scopes: Scopes::default(),
+            audiences: Vec::new(),
+            enabled: true,
+            created_at,
+            secrets: Vec::new(),
+            keys: None,
+        }
+    }
+}
+
 /// A client that requests a token, from one read of the store.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct ClientStart {
     /// The client, if there is one.
@@ -200,6 +226,7 @@ pub struct ClientStart {
 }
 
 /// A presented assertion, remembered until it expires, so that a replay is refused.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct PresentedAssertion {
     /// The digest of the assertion's client and `jti`.
@@ -210,6 +237,7 @@ pub struct PresentedAssertion {
 
 /// A client token to store before it is returned. The request loses to any change of the client, and to any cut-off of
 /// everything, since the client was read.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct BeginToken {
     /// The client that gets the token.
@@ -224,6 +252,7 @@ pub struct BeginToken {
 
 /// A change to a client.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum ClientChange {
     /// Adds a secret. Of the earlier secrets only the newest stays valid.
     AddSecret(SecretDigest),
@@ -273,14 +302,18 @@ pub trait Clients: Send + Sync + fmt::Debug {
     ) -> Result<Changed, StoreError>;
 
     /// Reads everything that is needed to authenticate a client.
+    #[doc(hidden)]
     async fn start_client(&self, client: ClientId) -> Result<ClientStart, StoreError>;
 
     /// Remembers an assertion. Returns `false` if it was presented before.
+    #[doc(hidden)]
     async fn present(&self, assertion: PresentedAssertion) -> Result<bool, StoreError>;
 
     /// Records a token issuance. Returns `false` if the client or everything changed since the client was read.
+    #[doc(hidden)]
     async fn begin_token(&self, begin: BeginToken) -> Result<bool, StoreError>;
 
     /// Forgets assertions that expired at or before `until`.
+    #[doc(hidden)]
     async fn forget_assertions(&self, until: Timestamp) -> Result<(), StoreError>;
 }

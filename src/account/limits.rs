@@ -11,26 +11,31 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[doc(hidden)]
 pub use digest::Digest;
 pub(crate) use digest::account_digest;
 use digest::sessions_digest;
 use rate::ACCOUNT;
 pub use rate::{LoginRates, Rate, TooMany};
+#[doc(hidden)]
 pub use shared::{
     Counted, Counting, KeptLimits, KnownNetworks, LimitStores, NETWORKS, REMEMBERED, SharedLimits,
     Whereabouts,
 };
+#[doc(hidden)]
 pub use slowdown::{KeptFailures, LONGEST_WAIT, Slowdown};
 use tokio::sync::Semaphore;
 
 use super::password::{Claim, Class};
 use crate::id::UserId;
 use crate::meters::{Counters, Login};
+use crate::report::report;
 use crate::revocation::log::StoreError;
 use crate::time::Clock;
 use local::Local;
 
 /// The reason why a login must not be tried now.
+#[doc(hidden)]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAdmitted {
@@ -53,6 +58,7 @@ impl From<TooMany> for NotAdmitted {
 
 /// An admitted attempt. It is already counted as a failure: call [`LoginLimits::succeeded`] or
 /// [`LoginLimits::not_made`] if it is not one.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Attempt(By);
@@ -113,6 +119,7 @@ const KEPT_AT_ONCE: usize = 512;
 /// - All other attempts share the limit of their address, and consecutive failures at the account slow them down.
 ///
 /// The limits do not depend on whether the account exists.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct LoginLimits {
     local: Local,
@@ -350,7 +357,7 @@ impl LoginLimits {
         if let Some(shared) = self.shared(&by)
             && let Err(cause) = shared.forgive(&self.counted(&by)).await
         {
-            tracing::warn!(%cause, "a login that succeeded is counted as a failure");
+            tracing::warn!(cause = %report(&cause), "a login that succeeded is counted as a failure");
         }
         if let By::Owner(at, _) | By::Stranger(_, Some((at, _))) = by {
             self.remember(&at, now).await;
@@ -362,7 +369,7 @@ impl LoginLimits {
             && let Some(stores) = &self.stores
             && let Err(cause) = stores.networks.remember(at, self.clock.now()).await
         {
-            tracing::warn!(%cause, "the network of a login could not be stored");
+            tracing::warn!(cause = %report(&cause), "the network of a login could not be stored");
         }
     }
 
@@ -398,7 +405,7 @@ impl LoginLimits {
         if let Some(shared) = self.shared(&by)
             && let Err(cause) = shared.give_back(&self.counted(&by)).await
         {
-            tracing::debug!(%cause, "an attempt that was not made is counted as a failure");
+            tracing::debug!(cause = %report(&cause), "an attempt that was not made is counted as a failure");
         }
     }
 
@@ -419,7 +426,7 @@ impl LoginLimits {
         };
         for done in [kept, networks.forget_networks(wall).await] {
             if let Err(cause) = done {
-                tracing::warn!(%cause, "login limits could not be stored, or expired ones not removed");
+                tracing::warn!(cause = %report(&cause), "login limits could not be stored, or expired ones not removed");
             }
         }
     }

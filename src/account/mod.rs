@@ -22,6 +22,7 @@ pub use username::Username;
 
 /// A user as stored.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct User {
     /// The user's identity.
     pub id: UserId,
@@ -36,10 +37,25 @@ pub struct User {
     pub password_change_required_by: Option<Timestamp>,
 }
 
+impl User {
+    /// A user who may log in, with a password that does not expire.
+    #[must_use]
+    pub const fn new(id: UserId, username: Username, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            username,
+            enabled: true,
+            created_at,
+            password_change_required_by: None,
+        }
+    }
+}
+
 /// The lifetime of an initial password: one that the service generated and showed once (OWASP ASVS 5.0, 6.4.1).
 pub const INITIAL_PASSWORD_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// Everything that a login needs before it checks a password, from one read of the store.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct LoginStart {
     /// The user with that name, if there is one.
@@ -51,6 +67,7 @@ pub struct LoginStart {
 }
 
 /// A user who is logging in.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct LoginUser {
     /// The user's identity.
@@ -69,6 +86,7 @@ pub struct LoginUser {
 }
 
 /// A session to store, after the password was verified. The login loses to any change of the user since it began.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct BeginSession {
     /// The user who logs in.
@@ -95,6 +113,7 @@ pub enum AddUserError {
 
 /// A change to a user. Every variant ends the user's sessions in the same transaction.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum UserChange {
     /// Sets a new password.
     Password(PasswordHash),
@@ -120,6 +139,7 @@ pub enum UserChange {
 
 /// A new password that the user chose, in a session that continues under a new session ID. The change loses to any
 /// change of the user since the old password was read.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct OwnPassword {
     /// The user.
@@ -135,6 +155,7 @@ pub struct OwnPassword {
 }
 
 /// The outcome of a user's own password change.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnPasswordChange {
     /// The change is stored, with every log entry up to `seq`.
@@ -174,6 +195,7 @@ pub trait Accounts: Send + Sync + fmt::Debug {
 
     /// Sets the user's own new password, ends the user's other sessions, and raises the current session to its next
     /// generation without a grace, all in one transaction.
+    #[doc(hidden)]
     async fn change_own_password(
         &self,
         change: OwnPassword,
@@ -183,16 +205,20 @@ pub trait Accounts: Send + Sync + fmt::Debug {
     async fn enable_user(&self, user: UserId) -> Result<bool, StoreError>;
 
     /// Returns the user with that ID, with the password hash.
+    #[doc(hidden)]
     async fn login_user(&self, user: UserId) -> Result<Option<LoginUser>, StoreError>;
 
     /// Reads everything that a login needs before it checks the credentials.
+    #[doc(hidden)]
     async fn start_login(&self, name: &Username) -> Result<LoginStart, StoreError>;
 
     /// Stores a new session. Returns `false` if the user or everything changed since the login began: the login has
     /// lost.
+    #[doc(hidden)]
     async fn begin_session(&self, begin: BeginSession) -> Result<bool, StoreError>;
 
     /// Replaces the hash `old` with a stronger hash of the same password, unless the password has changed.
+    #[doc(hidden)]
     async fn upgrade_hash(
         &self,
         user: UserId,

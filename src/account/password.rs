@@ -20,6 +20,7 @@ use crate::meters::Hashing;
 use crate::random::Random;
 use crate::time::Stopwatch;
 use queue::Queue;
+#[doc(hidden)]
 pub use queue::{Claim, Class};
 pub use rules::PasswordRules;
 use workers::Workers;
@@ -70,6 +71,7 @@ impl Password {
     ///
     /// # Errors
     /// [`BadPassword::TooLong`].
+    #[doc(hidden)]
     pub fn presented(text: SecretString) -> Result<Self, BadPassword> {
         if text.expose_secret().len() > MAX_BYTES {
             Err(BadPassword::TooLong)
@@ -104,6 +106,7 @@ impl Password {
     ///
     /// # Errors
     /// [`BadPassword`] says which rule refuses the password.
+    #[doc(hidden)]
     pub fn chosen(text: SecretString, username: &str) -> Result<Self, BadPassword> {
         PasswordRules::default().choose(text, username)
     }
@@ -115,12 +118,14 @@ pub struct PasswordHash(String);
 
 impl PasswordHash {
     /// Wraps a PHC string read from the store.
+    #[doc(hidden)]
     #[must_use]
     pub const fn from_store(phc: String) -> Self {
         Self(phc)
     }
 
     /// Returns the PHC string to store.
+    #[doc(hidden)]
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -165,6 +170,7 @@ pub enum HashingFailed {
 }
 
 /// The result of a password check.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub enum Checked {
     /// The password does not match.
@@ -221,6 +227,7 @@ impl Hasher {
     }
 
     /// Sets the rules for new passwords.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_rules(mut self, rules: PasswordRules) -> Self {
         self.rules = Arc::new(rules);
@@ -239,6 +246,7 @@ impl Hasher {
     ///
     /// # Errors
     /// [`HashingFailed`] if the queue is full or Argon2 fails.
+    #[doc(hidden)]
     pub async fn hash_in(
         &self,
         class: Class,
@@ -259,6 +267,7 @@ impl Hasher {
     ///
     /// # Errors
     /// [`HashingFailed`] if the check did not run. The inner [`BadPassword`] says which rule refuses the password.
+    #[doc(hidden)]
     pub async fn choose(
         &self,
         class: Class,
@@ -274,6 +283,7 @@ impl Hasher {
     ///
     /// # Errors
     /// [`HashingFailed`] if the password could not be checked.
+    #[doc(hidden)]
     pub async fn check(
         &self,
         password: Password,
@@ -288,6 +298,7 @@ impl Hasher {
     ///
     /// # Errors
     /// [`HashingFailed`] if the password could not be checked.
+    #[doc(hidden)]
     pub async fn check_in(
         &self,
         class: Class,
@@ -325,6 +336,7 @@ impl Hasher {
     }
 
     /// Records the current length of the queue as metrics.
+    #[doc(hidden)]
     pub fn measure(&self) {
         let (running, waiting) = self.queue.running_and_waiting();
         self.meters.running.set(running as f64);

@@ -12,6 +12,7 @@ pub struct Username(String);
 
 impl Username {
     /// Returns a name that no user can have. A lookup of it costs as much as any other lookup.
+    #[doc(hidden)]
     #[must_use]
     pub const fn nobody() -> Self {
         Self(String::new())
@@ -22,6 +23,7 @@ impl Username {
     ///
     /// # Errors
     /// [`InvalidId`] if the text is not a username.
+    #[doc(hidden)]
     pub fn typed(text: &str) -> Result<Self, InvalidId> {
         text.trim().parse()
     }

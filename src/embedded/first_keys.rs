@@ -1,7 +1,5 @@
 //! Creates and checks the first keys of a service.
 
-use std::path::{Path, PathBuf};
-
 use super::open_error::OpenError;
 use super::settings::Settings;
 use crate::crypto::sha256;
@@ -10,16 +8,8 @@ use crate::keyring::Keyring;
 use crate::random::OsRandom;
 use crate::schedule::{self, LEAD};
 use crate::store::files;
-use crate::store::key_folder::{self, KeyFolderChange, KeyFolderError};
+use crate::store::key_folder::{self, KeyFolder};
 use crate::time::{Clock, Timestamp};
-
-/// The folder of the signing keys.
-#[derive(Clone, Debug)]
-pub(super) struct KeyFolder {
-    pub(super) path: PathBuf,
-    /// `true` if no other node has a copy of the folder.
-    pub(super) is_own: bool,
-}
 
 /// Creates the first keys of each accepted format. Returns `true` if any key existed before.
 ///
@@ -27,7 +17,7 @@ pub(super) struct KeyFolder {
 /// key of the issued format is newer than those of another format, the call fails until every verifier must have that
 /// key.
 pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, OpenError> {
-    let (folder, random) = (&settings.keys_dir, OsRandom::new());
+    let folder = &settings.keys_dir;
     let keyring = key_folder::keyring(folder)?;
     files::warn_of_parents(folder);
     let had_keys = !keyring.plan().is_empty();
@@ -51,21 +41,10 @@ pub(super) fn first(settings: &Settings, clock: &dyn Clock) -> Result<bool, Open
         });
     }
     if !missing.is_empty() {
-        let mut change = KeyFolderChange::begin(folder)?;
-        let now = clock.now();
-        let mut plan = std::mem::take(&mut change.plan);
-        for algorithm in missing {
-            if schedule::turns_of(&plan, algorithm.format())
-                .next()
-                .is_none()
-            {
-                let new_key = || change.new_key(algorithm, now, &random);
-                schedule::rotate(&mut plan, algorithm, now, None, new_key)?;
-                tracing::info!(folder = %folder.display(), algorithm = algorithm.name(), "made a first signing key, and its successor");
-            }
+        let made = KeyFolder::new(folder).make_first(missing, clock, &OsRandom::new())?;
+        for algorithm in made {
+            tracing::info!(folder = %folder.display(), algorithm = algorithm.name(), "made a first signing key, and its successor");
         }
-        change.plan = plan;
-        change.commit()?;
     }
     let keyring = key_folder::keyring(folder)?;
     let first =
@@ -105,23 +84,4 @@ pub(super) fn identity(keyring: &Keyring) -> (i64, Timestamp) {
     let id = i64::from(u32::from_be_bytes([a, b, c, d])) + 1;
     let published = keyring.plan().iter().map(|key| key.times.published);
     (id, published.max().unwrap_or(Timestamp::EPOCH))
-}
-
-/// Re-dates the first keys of each format if they begin to sign in the future. Returns `true` if it changed any.
-///
-/// Call it only if these keys have signed nothing: then a clock that was ahead dated them, and no verifier knows them
-/// yet.
-///
-/// # Errors
-/// [`KeyFolderError`] if the folder cannot be read or written.
-pub(super) fn date_anew(folder: &Path, now: Timestamp) -> Result<bool, KeyFolderError> {
-    let mut change = KeyFolderChange::begin(folder)?;
-    let mut dated = false;
-    for format in Format::ALL {
-        dated |= schedule::date_anew(&mut change.plan, format, now);
-    }
-    if dated {
-        change.commit()?;
-    }
-    Ok(dated)
 }

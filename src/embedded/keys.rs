@@ -3,15 +3,15 @@
 use std::sync::atomic::Ordering;
 
 use super::Waxseal;
-use super::first_keys::date_anew;
+use crate::report::report;
 use crate::store::key_folder;
 
 impl Waxseal {
     /// Reloads the keyring from the key folder. If the folder is broken, the previous keyring stays in use.
     #[doc(hidden)]
     pub async fn reload_keys(&self) {
-        let (folder, before) = (self.keys.path.clone(), self.keyring.load_full());
-        let reload = move || key_folder::reload(&folder, &before);
+        let (folder, before) = (self.keys.clone(), self.keyring.load_full());
+        let reload = move || key_folder::reload(folder.path(), &before);
         let loaded = tokio::task::spawn_blocking(reload).await;
         match loaded {
             Ok(Ok(keyring)) => {
@@ -25,17 +25,17 @@ impl Waxseal {
             }
             Ok(Err(cause)) if cause.is_out_of_descriptors() => {
                 if !self.meters.keys_unread.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%cause, "the key folder cannot be read for now; the previous keys stay in use");
+                    tracing::warn!(cause = %report(&cause), "the key folder cannot be read for now; the previous keys stay in use");
                 }
             }
             Ok(Err(cause)) => {
                 if self.keyring.source_broken() {
-                    tracing::error!(%cause, "the key folder is broken; the previous keys stay in use");
+                    tracing::error!(cause = %report(&cause), "the key folder is broken; the previous keys stay in use");
                 }
             }
             Err(cause) => {
                 if self.keyring.source_broken() {
-                    tracing::error!(%cause, "loading the keys panicked; the previous keys stay in use");
+                    tracing::error!(cause = %report(&cause), "loading the keys panicked; the previous keys stay in use");
                 }
             }
         }
@@ -52,9 +52,9 @@ impl Waxseal {
             return;
         }
         // A log that has entries may have replaced another log, under which these keys signed tokens.
-        if self.keys.is_own && self.list.is_unused() && self.list.applied() == 0 {
-            let (folder, now) = (self.keys.path.clone(), self.issuer.now());
-            let date = move || date_anew(&folder, now);
+        if self.keys_are_own && self.list.is_unused() && self.list.applied() == 0 {
+            let (folder, now) = (self.keys.clone(), self.issuer.now());
+            let date = move || folder.date_anew(now);
             match tokio::task::spawn_blocking(date).await {
                 Ok(Ok(true)) => {
                     tracing::warn!(
@@ -63,8 +63,12 @@ impl Waxseal {
                     return self.reload_keys().await;
                 }
                 Ok(Ok(false)) => {}
-                Err(cause) => tracing::error!(%cause, "re-dating the keys panicked"),
-                Ok(Err(cause)) => tracing::debug!(%cause, "the keys could not be re-dated"),
+                Err(cause) => {
+                    tracing::error!(cause = %report(&cause), "re-dating the keys panicked")
+                }
+                Ok(Err(cause)) => {
+                    tracing::debug!(cause = %report(&cause), "the keys could not be re-dated")
+                }
             }
         }
         if !self.meters.cannot_sign.swap(true, Ordering::Relaxed) {

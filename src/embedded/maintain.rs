@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::Waxseal;
+use crate::report::report;
 use crate::revocation::follower::FollowError;
 use crate::revocation::log::{Cursor, RevocationLog};
 use crate::revocation::register::Keeper;
@@ -54,13 +55,13 @@ impl Waxseal {
             // Reports each cause once. A log that went back must be reported even after a time when it could not be
             // read.
             let why = failed.as_ref().map(|cause| {
-                let text = cause.to_string();
+                let text = report(cause).to_string();
                 text.replace(|c: char| c.is_ascii_digit(), "")
             });
             if why != said {
                 match &failed {
                     Some(cause) => {
-                        tracing::error!(%cause, "the revocation log cannot be followed; tokens will be refused");
+                        tracing::error!(cause = %report(cause), "the revocation log cannot be followed; tokens will be refused");
                     }
                     None => tracing::info!("the revocation log is followed again"),
                 }
@@ -85,7 +86,7 @@ impl Waxseal {
             }
             .await;
             if let Err(cause) = heard {
-                tracing::debug!(%cause, "the log could not be read after a notification; it is polled anyway");
+                tracing::debug!(cause = %report(&cause), "the log could not be read after a notification; it is polled anyway");
             }
         }
     }
@@ -112,7 +113,7 @@ impl Waxseal {
             for (node, beat) in keeper.gone(&read.nodes, self.clock.uptime()) {
                 tracing::warn!(%node, "a node was removed from the register: its lease expired");
                 if let Err(cause) = register.dismiss(node, beat).await {
-                    tracing::debug!(%cause, "it could not be taken out of the register");
+                    tracing::debug!(cause = %report(&cause), "it could not be taken out of the register");
                 }
             }
         }
@@ -132,7 +133,7 @@ impl Waxseal {
             match self.store.follow(read).await {
                 Ok(()) => marked = read,
                 Err(cause) => {
-                    tracing::debug!(%cause, "the mark could not follow the log");
+                    tracing::debug!(cause = %report(&cause), "the mark could not follow the log");
                 }
             }
         }
@@ -147,7 +148,7 @@ impl Waxseal {
                 Ok(0) => {}
                 Ok(dropped) => tracing::info!(dropped, "compacted the revocation log"),
                 Err(cause) => {
-                    tracing::warn!(%cause, "the revocation log could not be compacted");
+                    tracing::warn!(cause = %report(&cause), "the revocation log could not be compacted");
                 }
             }
         }
@@ -156,13 +157,13 @@ impl Waxseal {
     /// Stores the latest reading of the clock, as compaction does every minute, so that a clock that is set back before
     /// the next start revives nothing. Nodes that share a database do this for each other.
     async fn keep_time(&self) {
-        if !self.keys.is_own {
+        if !self.keys_are_own {
             return;
         }
         let leeway = self.verifier.policy().timeouts().leeway;
         self.list.observe(self.clock.now(), leeway);
         if let Err(cause) = self.store.raise_horizon(self.list.expired_until()).await {
-            tracing::warn!(%cause, "the latest reading of the clock could not be stored");
+            tracing::warn!(cause = %report(&cause), "the latest reading of the clock could not be stored");
         }
     }
 
@@ -172,12 +173,12 @@ impl Waxseal {
         self.keep_time().await;
         self.limits.tidy().await;
         if let Err(cause) = self.follower.leave().await {
-            tracing::warn!(%cause, "this node could not be taken out of the register; logouts may wait for it once");
+            tracing::warn!(cause = %report(&cause), "this node could not be taken out of the register; logouts may wait for it once");
         }
         if self.register.is_some()
             && let Err(cause) = self.store.follow(self.follower.cursor().await).await
         {
-            tracing::warn!(%cause, "the mark may be behind what this node has read of the log");
+            tracing::warn!(cause = %report(&cause), "the mark may be behind what this node has read of the log");
         }
     }
 }

@@ -52,7 +52,7 @@ pub async fn migrate(settings: &Settings, to: &PostgresUrl) -> Result<Moved, Ope
         })?;
     }
     moving.close().await?;
-    put_aside(settings).map_err(|cause| OpenError::Folder { path, cause })?;
+    put_aside(settings).map_err(|cause| OpenError::folder(path, cause))?;
     Ok(moved)
 }
 
@@ -62,7 +62,8 @@ async fn check(moving: &mut Moving, path: PathBuf, mark: Option<&Mark>) -> Resul
     match mark {
         Some(mark) if continued != Continuation::GoesOn => Err(OpenError::Behind {
             path,
-            mark: *mark,
+            written_at: mark.written_at,
+            marked: mark.cursor.seq,
             seq: head.cursor.seq,
         }),
         Some(_) => Ok(()),

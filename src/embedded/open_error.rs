@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use crate::account::password::HashingFailed;
 use crate::key::Format;
 use crate::policy::BadPolicy;
+use crate::report::{Advised, report};
 use crate::revocation::follower::FollowError;
 use crate::revocation::log::StoreError;
 use crate::store::files::UnsafeFile;
 use crate::store::key_folder::KeyFolderError;
-use crate::store::mark::{Mark, MarkError};
+use crate::store::mark::MarkError;
 use crate::time::Timestamp;
 
 /// A failure to open the service.
@@ -19,12 +20,13 @@ use crate::time::Timestamp;
 #[non_exhaustive]
 pub enum OpenError {
     /// A folder cannot be created, read or written.
-    #[error("{path}: {cause}; the folder must exist (or be creatable), and be writable", path = path.display())]
+    #[error("{path}", path = path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// The error of the operating system.
-        cause: io::Error,
+        /// The error of the operating system, with advice.
+        #[source]
+        cause: Advised,
     },
     /// The database file does not exist.
     #[error("there is no database at {path}; run this in the folder where the service runs, or set --data-dir or WAXSEAL_DATA_DIR", path = .0.display())]
@@ -44,11 +46,12 @@ pub enum OpenError {
         from: Timestamp,
     },
     /// The database cannot be opened.
-    #[error("{database}: {cause}")]
+    #[error("{database}")]
     Store {
         /// The database: a file, or an address without its credentials.
         database: String,
         /// The error of the store.
+        #[source]
         cause: StoreError,
     },
     /// The folder of the mark is in the data folder.
@@ -63,12 +66,14 @@ pub enum OpenError {
     #[error(transparent)]
     Mark(#[from] MarkError),
     /// The log does not continue from the mark.
-    #[error("an older copy of the database was put back, or another one: the mark {path} of {at} has seq {marked}, and the revocation log, at seq {seq}, does not continue from there. With it, ended sessions would be valid again. Restore the newest copy, or, to continue with this one, run: waxseal restored", path = path.display(), at = mark.written_at, marked = mark.cursor.seq)]
+    #[error("an older copy of the database was put back, or another one: the mark {path} of {at} has seq {marked}, and the revocation log, at seq {seq}, does not continue from there. With it, ended sessions would be valid again. Restore the newest copy, or, to continue with this one, run: waxseal restored", path = path.display(), at = written_at)]
     Behind {
         /// The file of the mark.
         path: PathBuf,
-        /// The mark as the file has it.
-        mark: Mark,
+        /// When the mark was written.
+        written_at: Timestamp,
+        /// The `seq` of the mark.
+        marked: i64,
         /// The `seq` of the newest entry of the log.
         seq: i64,
     },
@@ -113,9 +118,20 @@ pub enum OpenError {
     Hashing(#[from] HashingFailed),
 }
 
-/// Formats the error as `Display` does, because a program whose `main` returns the error prints it with `Debug`.
+impl OpenError {
+    /// The error for a folder or a file that cannot be created, read or written.
+    pub(super) fn folder(path: PathBuf, cause: io::Error) -> Self {
+        let advice = "the folder must exist (or be creatable), and be writable";
+        Self::Folder {
+            path,
+            cause: Advised::new(cause, advice),
+        }
+    }
+}
+
+/// Prints the causes too, because a program whose `main` returns the error prints the `Debug` form.
 impl fmt::Debug for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(&report(self), f)
     }
 }

@@ -1,6 +1,6 @@
 //! The settings of an embedded service.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -50,8 +50,17 @@ pub enum Logout {
     Fenced,
 }
 
-/// The settings of an embedded service.
+/// The settings of an embedded service. Begin with [`Settings::for_issuer`], and set the fields that differ.
+///
+/// ```
+/// use waxseal::Settings;
+/// use waxseal::embedded::Logout;
+///
+/// let mut settings = Settings::for_issuer("https://auth.example");
+/// settings.logout = Logout::Fenced;
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Settings {
     /// The folder of the database.
     pub data_dir: PathBuf,
@@ -148,8 +157,18 @@ impl Settings {
         }
     }
 
+    /// Returns these settings with the folders `data`, `keys` and `mark` in `folder`.
+    #[must_use]
+    pub fn in_folder(self, folder: &Path) -> Self {
+        Self {
+            data_dir: folder.join("data"),
+            keys_dir: folder.join("keys"),
+            mark_dir: folder.join("mark"),
+            ..self
+        }
+    }
+
     /// Returns the signing algorithm of new keys of the issued format.
-    #[doc(hidden)]
     #[must_use]
     pub const fn signing_algorithm(&self) -> Algorithm {
         self.algorithm_of(self.format)

@@ -12,7 +12,7 @@ use super::settings::{Database, Settings};
 use crate::account::Accounts;
 use crate::account::client::Clients;
 use crate::random::{OsRandom, Random};
-use crate::revocation::log::{Head, RevocationLog};
+use crate::revocation::log::{Head, LogReader};
 use crate::revocation::register::{Register, Registered};
 use crate::store::files;
 use crate::store::mark::{Mark, MarkError, MarkFile, lies_in};
@@ -57,6 +57,7 @@ pub async fn look_into_store(settings: &Settings) -> Result<SqlStore, OpenError>
 }
 
 /// The outcome of recovering from a restored older copy of the database.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Restored {
     /// The `seq` of the copy's newest entry.
@@ -136,10 +137,7 @@ pub fn make_data_dir(settings: &Settings) -> Result<(), OpenError> {
         .recursive(true)
         .mode(0o700)
         .create(folder);
-    made.map_err(|cause| OpenError::Folder {
-        path: folder.clone(),
-        cause,
-    })?;
+    made.map_err(|cause| OpenError::folder(folder.clone(), cause))?;
     check_data_dir(settings)
 }
 
@@ -213,7 +211,7 @@ fn make_database_file(settings: &Settings) -> Result<(), OpenError> {
         .open(&path);
     match made {
         Err(cause) if cause.kind() != ErrorKind::AlreadyExists => {
-            Err(OpenError::Folder { path, cause })
+            Err(OpenError::folder(path, cause))
         }
         _ => Ok(()),
     }
@@ -265,7 +263,8 @@ async fn open_by(
     if !empty {
         return Err(OpenError::Behind {
             path: file.path(),
-            mark,
+            written_at: mark.written_at,
+            marked: mark.cursor.seq,
             seq: head.cursor.seq,
         });
     }
@@ -307,10 +306,7 @@ async fn open_unmarked(
             let mode = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));
             mode.map_err(|cause| match cause.kind() {
                 ErrorKind::NotFound => OpenError::NoDatabase(path.clone()),
-                _ => OpenError::Folder {
-                    path: path.clone(),
-                    cause,
-                },
+                _ => OpenError::folder(path.clone(), cause),
             })?;
             let opened = SqlStore::open(&path, mark).await;
             opened.map_err(failed(path.display().to_string()))

@@ -237,17 +237,15 @@ impl Issuer {
         let time = (*asked)
             .max(Timestamp::from_millis(start.first_time))
             .max(past_horizon);
-        let issued_at = asked.whole_second();
-        let claims = ClientClaims {
-            issuer: parts.policy.issuer().to_owned(),
-            client: client.id,
-            audience: audience.to_owned(),
-            issued_at,
-            not_before: None,
-            expires_at: issued_at.plus(parts.client_token_lifetime).whole_second(),
-            token_id: TokenId::new(time, &*parts.random),
+        let claims = ClientClaims::new(
+            parts.policy.issuer(),
+            client.id,
+            audience,
             scopes,
-        };
+            TokenId::new(time, &*parts.random),
+            *asked,
+            parts.client_token_lifetime,
+        );
         let keyring = parts.keyring.load_full();
         let revoked = |kid: &KeyId| parts.list.key_revoked(kid);
         let key = keyring.signing(parts.format, *asked, revoked);

@@ -5,6 +5,7 @@ use crate::claims::Claims;
 use crate::id::SessionId;
 use crate::inventory::{Renew, Renewed};
 use crate::meters::Exchange;
+use crate::report::report;
 use crate::revocation::Reason;
 use crate::revocation::list::Dead;
 use crate::revocation::log::StoreError;
@@ -133,7 +134,7 @@ impl Issuer {
                         // The new session ID is in the log, and its token must reach the client, or the next request
                         // would look like theft. If the list cannot follow the log, it becomes stale.
                         if let Err(cause) = parts.follower.catch_up().await {
-                            tracing::warn!(%cause, "a renewal is written and could not be read back");
+                            tracing::warn!(cause = %report(&cause), "a renewal is written and could not be read back");
                         }
                         let renewed =
                             session::renew(claims, timeouts, generation, renew_at, now, random);

@@ -9,9 +9,10 @@ use super::Issuer;
 use crate::account::password::{BadPassword, Class, HashingFailed};
 use crate::account::{AddUserError, INITIAL_PASSWORD_LIFETIME, User, Username};
 use crate::id::UserId;
+use crate::report::report;
 use crate::revocation::log::StoreError;
 
-/// The reason why a user was not added. `Display` and `Debug` show the same sentence.
+/// The reason why a user was not added.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SignUpError {
@@ -32,10 +33,10 @@ pub enum SignUpError {
     Store(#[from] StoreError),
 }
 
-/// Same as `Display`: a program whose `main` returns the error prints it with `Debug`.
+/// Prints the causes too, because a program whose `main` returns the error prints the `Debug` form.
 impl fmt::Debug for SignUpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(&report(self), f)
     }
 }
 
@@ -93,13 +94,8 @@ impl Issuer {
             .choose(Class::Shared, password, username.clone());
         let hash = parts.hasher.hash(password.await??).await?;
         let now = self.now();
-        let user = User {
-            id: UserId::new(now, &*parts.random),
-            username,
-            enabled: true,
-            created_at: now,
-            password_change_required_by: password_lifetime.map(|lifetime| now.plus(lifetime)),
-        };
+        let mut user = User::new(UserId::new(now, &*parts.random), username, now);
+        user.password_change_required_by = password_lifetime.map(|lifetime| now.plus(lifetime));
         parts.accounts.add_user(&user, &hash).await?;
         Ok(user)
     }

@@ -4,6 +4,7 @@ use jsonwebtoken::jwk::KeyAlgorithm;
 
 /// The signature algorithm of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Algorithm {
     /// Ed25519, named `EdDSA` in a header (RFC 8037, section 3.1).
     EdDsa,
@@ -92,6 +93,7 @@ impl Format {
 
 impl Algorithm {
     /// Every algorithm.
+    #[doc(hidden)]
     pub const ALL: [Self; 3] = [Self::EdDsa, Self::Es256, Self::V4Public];
 
     /// The table.

@@ -10,6 +10,7 @@ use crate::encoding::strict_json::Object;
 use crate::random::{OsRandom, Random};
 
 /// Generates a private key as PKCS#8 PEM that OpenSSL can read.
+#[doc(hidden)]
 #[must_use]
 pub fn generate_pem(algorithm: Algorithm, random: &OsRandom) -> Zeroizing<String> {
     let der = match algorithm.curve() {

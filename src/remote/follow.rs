@@ -14,6 +14,7 @@ use crate::encoding::base64url;
 use crate::keyring::SharedKeyring;
 use crate::meters::{Counters, FeedRequests, KeyFetches, OldFeedRequests};
 use crate::random::Random;
+use crate::report::report;
 use crate::revocation::feed::{BadPage, FeedReading, Question, Statement};
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
@@ -106,7 +107,7 @@ impl FeedFollower {
                 Ok(()) => KEYS_EVERY,
                 Err(cause) => {
                     if self.keyring.source_broken() {
-                        tracing::error!(%cause, "the issuer's keys could not be fetched; the previous keys stay in use");
+                        tracing::error!(cause = %report(&cause), "the issuer's keys could not be fetched; the previous keys stay in use");
                     }
                     TRY_AGAIN
                 }
@@ -141,7 +142,7 @@ impl FeedFollower {
             let caught_up = match self.catch_up(&mut reading).await {
                 // Read the log again from its beginning at once.
                 Err(Unproven::Page(cause @ BadPage::OtherLog(_))) => {
-                    tracing::error!(%cause, "the revocation log was replaced; known revocations still apply, and the log is read again");
+                    tracing::error!(cause = %report(&cause), "the revocation log was replaced; known revocations still apply, and the log is read again");
                     self.catch_up(&mut reading).await
                 }
                 // The issuer signs with a new key.
@@ -166,10 +167,10 @@ impl FeedFollower {
                 None if failing => tracing::info!("the revocation feed is followed again"),
                 // Other processes of the same client ask as well, and there is time to ask again.
                 Some(cause) if cause.is_over_quota() && !left.is_zero() => {
-                    tracing::debug!(%cause, "the issuer is unavailable; retrying later");
+                    tracing::debug!(cause = %report(cause), "the issuer is unavailable; retrying later");
                 }
                 Some(cause) if !failing => {
-                    tracing::error!(%cause, "the revocation feed cannot be followed; tokens will be refused");
+                    tracing::error!(cause = %report(cause), "the revocation feed cannot be followed; tokens will be refused");
                     failing = true;
                 }
                 _ => {}
@@ -257,7 +258,7 @@ impl FeedFollower {
         loop {
             let mut wait = TRY_AGAIN;
             if let Err(cause) = self.issuer.listen(SILENCE, || bell.notify_one()).await {
-                tracing::debug!(%cause, "the feed's stream broke; polling goes on");
+                tracing::debug!(cause = %report(&cause), "the feed's stream broke; polling goes on");
                 let told = cause.retry_after().unwrap_or_default();
                 wait = wait.max(told.min(SILENCE));
             }

@@ -45,7 +45,7 @@ pub enum KeysError {
 #[non_exhaustive]
 pub enum AskError {
     /// The request failed, or its answer is a refusal.
-    #[error("{0}: {1}")]
+    #[error("{0}")]
     Http(Doing, #[source] HttpError),
     /// The answer is not what the issuer sends.
     #[error("{0}: the answer is not what was asked for")]

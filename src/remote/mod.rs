@@ -17,6 +17,7 @@ use crate::keyring::{Keyring, SharedKeyring};
 use crate::meters::Counters;
 use crate::policy::{BadPolicy, Policy, Timeouts, check_max_staleness};
 use crate::random::{OsRandom, Random};
+use crate::report::report;
 use crate::revocation::freshness::Freshness;
 use crate::revocation::list::RevocationList;
 use crate::time::{Clock, SystemClock};
@@ -45,14 +46,14 @@ pub enum RemoteError {
     #[error(transparent)]
     Policy(#[from] BadPolicy),
     /// The operating system's certificates cannot be used.
-    #[error("TLS cannot be set up: {0}")]
+    #[error("TLS cannot be set up")]
     Tls(#[source] std::io::Error),
 }
 
-/// Prints the same text as `Display`, because a program whose `main` returns the error prints the `Debug` form.
+/// Prints the causes too, because a program whose `main` returns the error prints the `Debug` form.
 impl fmt::Debug for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(&report(self), f)
     }
 }
 
@@ -187,7 +188,7 @@ impl Remote {
         let verifier = Arc::new(
             verifier
                 .with_token_cache(self.token_cache)
-                .following(followed),
+                .of_issuer(followed),
         );
         let issuer = IssuerClient::new(http, client, self.client_secret, Arc::clone(&self.clock));
         let follow = FeedFollower {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, Read};
+use std::iter::successors;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,11 +34,11 @@ pub enum HttpError {
     #[error("request timed out after {0:?}")]
     Timeout(Duration),
     /// The connection failed or broke.
-    #[error("the connection failed: {0}")]
-    Connection(String),
+    #[error("the connection failed")]
+    Connection(#[source] Box<dyn Error + Send + Sync>),
     /// The server did not prove its identity, or does not speak TLS.
-    #[error("the TLS connection failed: {0}")]
-    Tls(String),
+    #[error("the TLS connection failed")]
+    Tls(#[source] Box<dyn Error + Send + Sync>),
     /// The answer is a refusal.
     #[error("the answer is {status}")]
     Status {
@@ -144,7 +145,7 @@ impl Http {
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, HttpError> {
         let response = self.client.request(request).await;
-        let response = response.map_err(|cause| broken(&cause))?;
+        let response = response.map_err(broken)?;
         match response.status() {
             StatusCode::OK => Ok(response),
             status => {
@@ -173,7 +174,7 @@ impl Http {
             let body = Limited::new(body, limit).collect().await;
             let body = body.map_err(|cause| match cause.is::<LengthLimitError>() {
                 true => HttpError::TooLarge(limit),
-                false => broken(&*cause),
+                false => broken(cause),
             })?;
             let body = body.to_bytes();
             if gzip {
@@ -231,7 +232,7 @@ impl Http {
             .await
             .map_err(timeout)?
         {
-            frame.map_err(|cause| broken(&cause))?;
+            frame.map_err(broken)?;
             heard();
         }
         Ok(())
@@ -240,29 +241,24 @@ impl Http {
 
 fn finish(request: http::request::Builder, body: Bytes) -> Result<Request<Full<Bytes>>, HttpError> {
     let request = request.body(Full::new(body));
-    request.map_err(|cause| broken(&cause))
+    request.map_err(broken)
 }
 
-/// Reports the whole chain of causes: the outermost error says only that the connection failed.
-fn broken(cause: &(dyn Error + 'static)) -> HttpError {
-    let (mut causes, mut tls) = (vec![cause.to_string()], false);
-    let mut next = Some(cause);
-    while let Some(cause) = next {
-        tls |= cause.is::<rustls::Error>();
+/// Returns the error for a connection that failed. The cause shows whether TLS is at fault.
+fn broken(cause: impl Into<Box<dyn Error + Send + Sync>>) -> HttpError {
+    let cause = cause.into();
+    let mut causes = successors(Some(&*cause as &(dyn Error + 'static)), |&cause| {
         // An I/O error exposes the error that it wraps only through `get_ref`.
         let within = cause.downcast_ref().and_then(io::Error::get_ref);
-        next = match within {
+        match within {
             Some(within) => Some(within as &(dyn Error + 'static)),
             None => cause.source(),
-        };
-        let text = next.map(ToString::to_string);
-        causes.extend(text.filter(|text| causes.last().is_none_or(|last| !last.contains(text))));
-    }
-    let causes = causes.join(": ");
-    if tls {
-        HttpError::Tls(causes)
+        }
+    });
+    if causes.any(|cause| cause.is::<rustls::Error>()) {
+        HttpError::Tls(cause)
     } else {
-        HttpError::Connection(causes)
+        HttpError::Connection(cause)
     }
 }
 

@@ -9,8 +9,9 @@ use tokio::task::spawn_blocking;
 
 use super::freshness::Freshness;
 use super::list::RevocationList;
-use super::log::{Cursor, Page, RevocationLog, StoreError};
-use super::reading::{Broken, Reading, enter};
+use super::log::{Cursor, LogReader, Page, StoreError};
+pub use super::reading::Broken;
+use super::reading::{Reading, enter};
 use super::register::{Node, Register};
 use crate::id::NodeId;
 use crate::time::Clock;
@@ -55,10 +56,15 @@ struct NodeEntry {
     broken: AtomicBool,
 }
 
-/// Follows the log.
+/// Follows a revocation log: applies its entries to a list, and knows until when the list is fresh.
+///
+/// This is how a [`Verifier`] learns what was revoked. To apply an entry and to prove the list fresh is one act: only
+/// what was read from the log is applied, and only a reading that reached the log's head proves anything.
+///
+/// [`Verifier`]: crate::Verifier
 #[derive(Debug)]
 pub struct Follower {
-    log: Arc<dyn RevocationLog>,
+    log: Arc<dyn LogReader>,
     list: Arc<RevocationList>,
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
@@ -72,8 +78,9 @@ pub struct Follower {
 }
 
 /// What a page that is read from the log now certainly contains.
+#[cfg(feature = "server")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Basis {
+pub(crate) struct Basis {
     /// The page contains everything that was committed this long ago,
     pub age: Duration,
     /// if its head is at this `seq` or past it.
@@ -81,14 +88,9 @@ pub struct Basis {
 }
 
 impl Follower {
-    /// A follower that has read nothing yet, for a log that only this node and tools beside it write.
+    /// A follower that has read nothing yet. Its list is fresh for `bound` after a reading.
     #[must_use]
-    pub fn new(
-        log: Arc<dyn RevocationLog>,
-        list: Arc<RevocationList>,
-        freshness: Arc<Freshness>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(log: Arc<dyn LogReader>, bound: Duration, clock: Arc<dyn Clock>) -> Self {
         let place = Mutex::new(ReadPosition {
             cursor: Cursor::START,
             read_since: 0,
@@ -96,8 +98,8 @@ impl Follower {
         });
         Self {
             log,
-            list,
-            freshness,
+            list: Arc::new(RevocationList::new()),
+            freshness: Arc::new(Freshness::new(bound)),
             clock,
             entry: None,
             place,
@@ -107,8 +109,27 @@ impl Follower {
         }
     }
 
+    /// The list that this follower applies entries to.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn list(&self) -> Arc<RevocationList> {
+        Arc::clone(&self.list)
+    }
+
+    /// The freshness of the list.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn freshness(&self) -> Arc<Freshness> {
+        Arc::clone(&self.freshness)
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// Makes this follower one node of several. It proves freshness by registering itself, and acknowledges in the
     /// register what it has applied.
+    #[doc(hidden)]
     #[must_use]
     pub fn registered(self, register: Arc<dyn Register>, id: NodeId, name: String) -> Self {
         let entry = NodeEntry {
@@ -124,9 +145,11 @@ impl Follower {
         }
     }
 
-    /// Applies everything up to the log's head. Concurrent callers share a reading that began after they called.
-    /// Without a register, this proves the list fresh as of the moment before the head was asked for. With a register,
-    /// only [`keep_fresh`](Self::keep_fresh) does.
+    /// Applies everything up to the log's head, and proves the list fresh as of the moment before the head was asked
+    /// for. Call it again before the bound has passed, four times within it for example. Concurrent callers share a
+    /// reading that began after they called.
+    ///
+    /// In a service that is entered in a register, only `keep_fresh` proves the list fresh.
     ///
     /// # Errors
     /// [`FollowError`]. The list then keeps what it has, and its freshness runs out.
@@ -154,6 +177,7 @@ impl Follower {
     /// # Errors
     /// [`FollowError`]. The list then keeps what it has, and its freshness runs out. If the log is another one, this
     /// node stops believing its list and leaves the register, so that no logout waits for it.
+    #[doc(hidden)]
     pub async fn keep_fresh(&self) -> Result<(), FollowError> {
         let Some(entry) = &self.entry else {
             return self.catch_up().await;
@@ -181,6 +205,7 @@ impl Follower {
     ///
     /// # Errors
     /// [`StoreError`] if the node could not be removed from the register.
+    #[doc(hidden)]
     pub async fn leave(&self) -> Result<(), StoreError> {
         let _place = self.place.lock().await;
         self.left.store(true, Ordering::SeqCst);
@@ -226,6 +251,7 @@ impl Follower {
     ///
     /// # Errors
     /// [`StoreError`]. The next beat then acknowledges it.
+    #[doc(hidden)]
     pub async fn acknowledge(&self) -> Result<(), StoreError> {
         let Some(entry) = &self.entry else {
             return Ok(());
@@ -243,7 +269,8 @@ impl Follower {
     ///
     /// # Errors
     /// [`StoreError`] if the log is another one than this node has read.
-    pub fn may_add(&self) -> Result<(), StoreError> {
+    #[cfg(feature = "server")]
+    pub(crate) fn may_add(&self) -> Result<(), StoreError> {
         let broken = |entry: &NodeEntry| entry.broken.load(Ordering::SeqCst);
         if self.entry.as_ref().is_some_and(broken) {
             let cause = "the revocation log is another one than this node has read";
@@ -254,8 +281,8 @@ impl Follower {
 
     /// What a page that is read from the log from now on contains. The answering server may no longer be the writable
     /// primary, so a node of several returns what it has proven. None if that is not fresh.
-    #[must_use]
-    pub fn basis(&self) -> Option<Basis> {
+    #[cfg(feature = "server")]
+    pub(crate) fn basis(&self) -> Option<Basis> {
         let uptime = self.clock.uptime();
         if self.entry.is_none() {
             let (age, seq) = (Duration::ZERO, 0);
@@ -267,8 +294,15 @@ impl Follower {
     }
 
     /// The position up to which the log was read.
-    pub async fn cursor(&self) -> Cursor {
+    #[cfg(feature = "server")]
+    pub(crate) async fn cursor(&self) -> Cursor {
         self.place.lock().await.cursor
+    }
+
+    /// Drops from the list what the log's horizon covers, so that the list does not grow for ever. Call it after the
+    /// log was compacted. Visits every entry, so keep it off the threads that serve requests.
+    pub fn drop_covered(&self) {
+        self.list.drop_covered();
     }
 
     fn node(&self, entry: &NodeEntry, applied: Cursor) -> Node {

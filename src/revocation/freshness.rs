@@ -22,13 +22,13 @@ impl Freshness {
     }
 
     /// Proves the list fresh: everything up to the log's head is applied, and the head was asked for at `asked`.
-    pub fn prove(&self, asked: Duration) {
+    pub(crate) fn prove(&self, asked: Duration) {
         self.until
             .fetch_max(millis(asked + self.bound), Ordering::SeqCst);
     }
 
     /// Makes the list stale until the next proof.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.until.store(0, Ordering::SeqCst);
     }
 

@@ -86,17 +86,17 @@ impl RevocationList {
     }
 
     /// Announces the approximate number of entries to come. Most are of sessions.
-    pub fn expect(&self, entries: u64) {
+    pub(crate) fn expect(&self, entries: u64) {
         self.sessions.expect(entries);
     }
 
     /// Applies a revocation. The result depends neither on the order nor on repetition.
-    pub fn apply(&self, revocation: &Revocation) {
+    pub(crate) fn apply(&self, revocation: &Revocation) {
         self.apply_all([revocation]);
     }
 
     /// Applies many revocations. Those of sessions, the most frequent kind, are applied in one batch, which costs less.
-    pub fn apply_all<'a>(&self, revocations: impl IntoIterator<Item = &'a Revocation>) {
+    pub(crate) fn apply_all<'a>(&self, revocations: impl IntoIterator<Item = &'a Revocation>) {
         let mut sessions = Vec::new();
         for revocation in revocations {
             let Revocation {
@@ -135,7 +135,7 @@ impl RevocationList {
     }
 
     /// Tells the receivers of [`news`](Self::news) that everything up to `seq` is applied.
-    pub fn announce(&self, seq: i64) {
+    pub(crate) fn announce(&self, seq: i64) {
         self.applied.send_if_modified(|known| {
             let news = *known != seq;
             *known = seq;
@@ -280,7 +280,7 @@ impl RevocationList {
     /// A clock that is behind by more than two seconds was set back, and the list follows it. Expired tokens stay dead,
     /// and so does every session that had begun by then. A session that begins from now on has a lineage past the
     /// horizon and is not affected.
-    pub fn observe(&self, now: Timestamp, leeway: Duration) -> Timestamp {
+    pub(crate) fn observe(&self, now: Timestamp, leeway: Duration) -> Timestamp {
         let shown = self.shown.load(Ordering::SeqCst);
         if now.millis() == shown {
             return now;
@@ -323,12 +323,12 @@ impl RevocationList {
 
     /// Limits how far the local clock is trusted, after it was compared with other clocks. If it jumps ahead before the
     /// next comparison, times past `time` do not count as expiry of anything.
-    pub fn believe_until(&self, time: Timestamp) {
+    pub(crate) fn believe_until(&self, time: Timestamp) {
         self.believed.store(time.millis(), Ordering::SeqCst);
     }
 
     /// Records the creation time of a session that began, here or on another node.
-    pub fn note_lineage(&self, created_at: Timestamp) {
+    pub(crate) fn note_lineage(&self, created_at: Timestamp) {
         self.newest_lineage
             .fetch_max(created_at.millis(), Ordering::SeqCst);
     }
@@ -353,7 +353,7 @@ impl RevocationList {
     }
 
     /// Moves the horizon forward, never back.
-    pub fn raise_horizon(&self, horizon: Timestamp) {
+    pub(crate) fn raise_horizon(&self, horizon: Timestamp) {
         let horizon = horizon.millis();
         if self.horizon.fetch_max(horizon, Ordering::SeqCst) < horizon {
             // A clock that is behind what other nodes saw, or what this node saw before it restarted, was set back as
@@ -364,12 +364,12 @@ impl RevocationList {
 
     /// Moves the horizon forward to that of another process's list, never back. This says nothing about the local
     /// clock, which may be a little behind the other one.
-    pub fn learn_horizon(&self, horizon: Timestamp) {
+    pub(crate) fn learn_horizon(&self, horizon: Timestamp) {
         self.horizon.fetch_max(horizon.millis(), Ordering::SeqCst);
     }
 
     /// Drops the entries that the horizon covers. Visits every entry, so keep it off the threads that serve requests.
-    pub fn drop_covered(&self) {
+    pub(crate) fn drop_covered(&self) {
         let horizon = self.horizon();
         self.sessions.drop_covered(horizon);
         self.tokens.drop_covered(horizon);

@@ -1,29 +1,29 @@
 //! The revocation log: durable, ordered by `seq` without gaps, replayable; the source of truth.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{LogHash, Reason, Revocation};
 use crate::id::{KeyId, Lineage, TokenId, UserId};
+use crate::report::report;
 use crate::time::Timestamp;
 
 /// A store operation failed, or its outcome is unknown. The caller may conclude nothing except that it should try
-/// again.
-#[derive(thiserror::Error)]
-#[error("the store failed to {doing}: {cause}")]
+/// again. Clones share the cause.
+#[derive(Clone)]
 pub struct StoreError {
     doing: &'static str,
-    cause: Box<dyn std::error::Error + Send + Sync>,
+    cause: Arc<dyn Error + Send + Sync>,
 }
 
 impl StoreError {
     /// Reports that `doing` failed because of `cause`.
-    pub fn new(
-        doing: &'static str,
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub fn new(doing: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let cause: Box<dyn Error + Send + Sync> = cause.into();
         Self {
             doing,
             cause: cause.into(),
@@ -31,10 +31,22 @@ impl StoreError {
     }
 }
 
-/// Prints the same text as `Display`, because a program whose `main` returns the error prints the `Debug` form.
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the store failed to {}", self.doing)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+/// Prints the causes too, because a program whose `main` returns the error prints the `Debug` form.
 impl fmt::Debug for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(&report(self), f)
     }
 }
 
@@ -101,6 +113,7 @@ pub struct Page {
 }
 
 /// A revocation to write. The account store writes the cut-offs that come with a change of a user.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub enum Revoke {
     /// Every generation of a session.
@@ -115,12 +128,17 @@ pub enum Revoke {
     Everything,
 }
 
-/// The operations of the durable log. Append order is commit order.
+/// The durable log, for those who read it. Append order is commit order.
 #[async_trait]
-pub trait RevocationLog: Send + Sync + fmt::Debug {
-    /// Reads the head and up to `limit` entries after `after`.
+pub trait LogReader: Send + Sync + fmt::Debug {
+    /// Reads the head and up to `limit` entries after the `seq` `after`, as one transaction sees them.
     async fn read(&self, after: i64, limit: u32) -> Result<Page, StoreError>;
+}
 
+/// The durable log of a service, which also writes it.
+#[doc(hidden)]
+#[async_trait]
+pub trait RevocationLog: LogReader {
     /// Writes a revocation at `at`, durably, and returns its `seq`.
     async fn revoke(&self, what: Revoke, reason: Reason, at: Timestamp) -> Result<i64, StoreError>;
 

@@ -1,15 +1,25 @@
 //! Revocations: facts that end sessions, tokens, users, keys or everything.
 
+#[doc(hidden)]
 pub mod explain;
+#[doc(hidden)]
 pub mod feed;
+#[doc(hidden)]
 pub mod fence;
 pub mod follower;
+#[doc(hidden)]
 pub mod freshness;
+#[doc(hidden)]
+pub mod internals;
+#[doc(hidden)]
 pub mod list;
 pub mod log;
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod page_text;
+#[doc(hidden)]
 pub mod reading;
+#[doc(hidden)]
 pub mod register;
 
 use std::fmt;
@@ -22,6 +32,7 @@ use crate::time::Timestamp;
 
 /// The kind of thing that a revocation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum TargetKind {
     /// One session, by its lineage.
     Session,
@@ -66,6 +77,7 @@ impl fmt::Display for TargetKind {
 
 /// The thing that a revocation ends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Target {
     /// One session.
     Session(Lineage),

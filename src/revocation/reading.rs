@@ -73,7 +73,7 @@ impl Reading {
 }
 
 /// Applies a page to the list.
-pub fn enter(list: &RevocationList, page: &Page) {
+pub(crate) fn enter(list: &RevocationList, page: &Page) {
     let live = page.head.cursor.seq.saturating_sub(page.head.compacted);
     list.expect(u64::try_from(live).unwrap_or(0));
     list.apply_all(page.entries.iter().map(|entry| &entry.revocation));

@@ -18,11 +18,12 @@ const STICKY: u32 = 0o1000;
 #[non_exhaustive]
 pub enum UnsafeFile {
     /// The file system refused to give the metadata.
-    #[error("{path}: {cause}", path = path.display())]
+    #[error("{path}", path = path.display())]
     Io {
         /// The folder or the file.
         path: PathBuf,
         /// The error of the operating system.
+        #[source]
         cause: io::Error,
     },
     /// Another user owns the entry.

@@ -6,6 +6,7 @@ mod change;
 mod error;
 mod manifest;
 mod private_file;
+mod rotation;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::{fs, io};
 use super::files;
 use crate::key::{Algorithm, Format, SigningKey};
 use crate::keyring::Keyring;
-use crate::schedule::{self, Times};
+use crate::schedule::{self, Planned, Times};
 use crate::time::Timestamp;
 pub use change::KeyFolderChange;
 pub use error::KeyFolderError;
@@ -22,6 +23,7 @@ use error::io_at;
 use manifest::MANIFEST;
 use private_file::is_secret;
 pub use private_file::read_private;
+pub use rotation::{Imported, KeyFolder, KeyRevoked, Lack, Rotated, lack};
 
 /// The publication time of keys without a schedule.
 fn unscheduled() -> Timestamp {
@@ -37,6 +39,17 @@ pub struct KeyFile {
     pub key: SigningKey,
     /// The times of the key in the schedule.
     pub times: Times,
+}
+
+impl KeyFile {
+    fn planned(&self) -> Planned {
+        let public = self.key.public();
+        Planned {
+            kid: public.kid().clone(),
+            algorithm: public.algorithm(),
+            times: self.times,
+        }
+    }
 }
 
 /// Loads the keys of the schedule. Without a schedule, loads every `*.pem` in the order of the names, for JWTs: all
@@ -72,10 +85,7 @@ fn load_once(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
                 path.display(),
                 entry.kid
             );
-            return Err(KeyFolderError::Manifest {
-                path: folder.join(MANIFEST),
-                why,
-            });
+            return Err(KeyFolderError::manifest(folder.join(MANIFEST), why));
         }
         Ok(file)
     });
@@ -90,10 +100,8 @@ fn load_unscheduled(folder: &Path) -> Result<Vec<KeyFile>, KeyFolderError> {
             .any(|algorithm| made_for(path, *algorithm).is_some())
     };
     if paths.iter().any(made_here) {
-        return Err(KeyFolderError::Manifest {
-            path: folder.join(MANIFEST),
-            why: "it is missing, and without it the signing key is unknown".to_owned(),
-        });
+        let why = "it is missing, and without it the signing key is unknown";
+        return Err(KeyFolderError::manifest(folder.join(MANIFEST), why));
     }
     let last = paths.len().saturating_sub(1);
     let turn = |index: usize| Timestamp::from_millis(i64::try_from(index).unwrap_or(i64::MAX));

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::sha256;
 use crate::encoding::base64url;
 use crate::random::Random;
+use crate::report::Advised;
 use crate::revocation::log::{Cursor, Entry, Head};
 use crate::time::{Clock, Timestamp};
 
@@ -43,12 +44,13 @@ pub enum MarkError {
     #[error("the revocation log does not continue from the mark {path}: an older copy of the database was put back, or it is another one", path = .0.display())]
     AnotherLog(PathBuf),
     /// The folder or the file cannot be read or written.
-    #[error("{path}: {cause}; the mark must be writable", path = path.display())]
+    #[error("{path}", path = path.display())]
     Folder {
         /// The folder or the file.
         path: PathBuf,
-        /// The error of the operating system.
-        cause: io::Error,
+        /// The error of the operating system, with advice.
+        #[source]
+        cause: Advised,
     },
 }
 
@@ -407,7 +409,7 @@ impl MarkFile {
             io::ErrorKind::NotFound => MarkError::Missing(self.path()),
             _ => MarkError::Folder {
                 path: self.path(),
-                cause,
+                cause: Advised::new(cause, "the mark must be writable"),
             },
         })
     }

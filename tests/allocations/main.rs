@@ -24,6 +24,7 @@ use waxseal::keyring::{Keyring, SharedKeyring};
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::{OsRandom, SeededRandom};
 use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::{ALL, Reason, Revocation, Target};
 use waxseal::time::{Clock, SystemClock, Timestamp};
@@ -52,16 +53,19 @@ fn list(now: Timestamp, random: &SeededRandom) -> RevocationList {
     ];
     for (seq, target) in (1..).zip(targets) {
         let everything = target == Target::Everything;
-        list.apply(&Revocation {
-            seq,
-            target,
-            from: if everything { 1 } else { ALL },
-            grace_until: None,
-            spared: None,
-            expires_at: now.plus(Duration::from_secs(9000)),
-            reason: Reason::Operator,
-            at: now,
-        });
+        internals::apply(
+            &list,
+            &Revocation {
+                seq,
+                target,
+                from: if everything { 1 } else { ALL },
+                grace_until: None,
+                spared: None,
+                expires_at: now.plus(Duration::from_secs(9000)),
+                reason: Reason::Operator,
+                at: now,
+            },
+        );
     }
     list
 }
@@ -89,7 +93,7 @@ fn a_repeated_verification_allocates_nothing() {
         let keyring = Keyring::from_verifying_keys([key.public().clone()]).unwrap();
         let policy = Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap();
         let freshness = Freshness::new(Duration::from_secs(3600));
-        freshness.prove(clock.uptime());
+        internals::prove(&freshness, clock.uptime());
         let verifier = Verifier::new(
             Arc::new(SharedKeyring::new(keyring)),
             vec![algorithm.format()],

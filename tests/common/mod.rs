@@ -102,15 +102,8 @@ impl TestServer {
     /// Creates a service with settings changed by `change`.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = Arc::new(TempDir::new().unwrap());
-        let mut settings = Settings {
-            data_dir: folder.path().join("data"),
-            keys_dir: folder.path().join("keys"),
-            mark_dir: folder.path().join("mark"),
-            issuer: ISSUER.to_owned(),
-            audience: ISSUER.to_owned(),
-            login_rates: unlimited(),
-            ..Settings::default()
-        };
+        let mut settings = Settings::for_issuer(ISSUER).in_folder(folder.path());
+        settings.login_rates = unlimited();
         change(&mut settings);
         Self::open(folder, settings, Arc::new(ManualClock::at(START))).await
     }
@@ -180,13 +173,7 @@ impl TestServer {
             &SeededRandom::new(name.bytes().map(u64::from).sum()),
         );
         let username: Username = name.parse().unwrap();
-        let user = User {
-            id,
-            username,
-            enabled: true,
-            created_at: self.clock.now(),
-            password_change_required_by: None,
-        };
+        let user = User::new(id, username, self.clock.now());
         self.waxseal
             .accounts()
             .add_user(&user, &hash)

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use super::root;
 
 /// Names in the table that are not test programs.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 8] = [
     "doc",
     "stranger",
     "instructions",
     "client-js",
+    "pages-js",
     "verifier-js",
     "whole",
     "-",

@@ -173,13 +173,7 @@ async fn add(waxseal: &Waxseal, hasher: &Hasher, name: &str) -> UserId {
     let random = OsRandom::new();
     let id = UserId::new(SystemClock.now(), &random);
     let password = Password::chosen(PASSWORD.into(), name).unwrap();
-    let user = User {
-        id,
-        username: name.parse().unwrap(),
-        enabled: true,
-        created_at: SystemClock.now(),
-        password_change_required_by: None,
-    };
+    let user = User::new(id, name.parse().unwrap(), SystemClock.now());
     let hash = hasher.hash(password).await.unwrap();
     waxseal.accounts().add_user(&user, &hash).await.unwrap();
     id
@@ -204,13 +198,8 @@ fn middle(mut times: Vec<Duration>) -> (f64, f64) {
 #[tokio::test]
 async fn how_long_a_refused_login_takes() {
     let folder = TempDir::new().unwrap();
-    let settings = Settings {
-        data_dir: folder.path().join("data"),
-        keys_dir: folder.path().join("keys"),
-        mark_dir: folder.path().join("mark"),
-        login_rates: unlimited(),
-        ..Settings::default()
-    };
+    let mut settings = Settings::default().in_folder(folder.path());
+    settings.login_rates = unlimited();
     let random = Arc::new(OsRandom::new());
     let (clock, cost) = (Arc::new(SystemClock), Cost::default());
     let waxseal = Waxseal::open_with(&settings, clock, random.clone(), cost)

@@ -45,13 +45,8 @@ async fn add_alice(waxseal: &Waxseal, clock: &dyn Clock) {
     let random = Arc::new(OsRandom::new());
     let hasher = Hasher::new(COST, 1, random.clone()).unwrap();
     let password = Password::chosen(PASSWORD.into(), "alice").unwrap();
-    let user = User {
-        id: UserId::new(clock.now(), &*random),
-        username: Username::typed("alice").unwrap(),
-        enabled: true,
-        created_at: clock.now(),
-        password_change_required_by: None,
-    };
+    let (now, name) = (clock.now(), Username::typed("alice").unwrap());
+    let user = User::new(UserId::new(now, &*random), name, now);
     let hash = hasher.hash(password).await.unwrap();
     waxseal.accounts().add_user(&user, &hash).await.unwrap();
 }
@@ -61,12 +56,7 @@ async fn add_alice(waxseal: &Waxseal, clock: &dyn Clock) {
 async fn an_owner_at_a_known_network_is_let_in_while_strangers_fill_the_queue() {
     const STRANGERS: u8 = 200;
     let folder = TempDir::new().unwrap();
-    let settings = Settings {
-        data_dir: folder.path().join("data"),
-        keys_dir: folder.path().join("keys"),
-        mark_dir: folder.path().join("mark"),
-        ..Settings::default()
-    };
+    let settings = Settings::default().in_folder(folder.path());
     let clock = Arc::new(ManualClock::at(START));
     let home = [198, 51, 100, 1];
     for restarted in [false, true] {

@@ -6,6 +6,7 @@ mod common;
 
 mod bad_input;
 mod browser;
+mod causes;
 mod cookies;
 mod cors;
 mod cross_site;

@@ -27,6 +27,7 @@ fn answer(session: Option<&Session>) -> impl IntoResponse + use<> {
             let by = match session.carrier() {
                 Carrier::Bearer => "bearer",
                 Carrier::Cookie => "cookie",
+                other => panic!("{other:?}"),
             };
             format!("{} by {by}", session.id().lineage)
         }

@@ -1,6 +1,6 @@
 //! The folder of private keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -9,13 +9,15 @@ use std::process::Command;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+use waxseal::embedded::KeyFolder;
 use waxseal::encoding::paserk;
 use waxseal::key::{Algorithm, Format, SigningKey, generate_pem};
 use waxseal::keyring::KeyringError;
 use waxseal::random::OsRandom;
-use waxseal::schedule::{self, ScheduleError};
+use waxseal::report::report;
+use waxseal::schedule::ScheduleError;
 use waxseal::store::key_folder::{KeyFolderChange, KeyFolderError, keyring, load};
-use waxseal::time::Timestamp;
+use waxseal::time::{ManualClock, Timestamp};
 
 use super::common::{ISSUER, Place, Server, program};
 use super::{Keys, NOW, mode, new_ec, new_ed25519, openssl, set_mode, signer};
@@ -39,6 +41,7 @@ fn kid(algorithm: Algorithm, private_pem: &[u8]) -> String {
             coordinate(64),
             coordinate(32)
         ),
+        other => panic!("{other:?}"),
     };
     URL_SAFE_NO_PAD.encode(openssl("dgst -sha256 -binary", json.as_bytes()))
 }
@@ -54,6 +57,7 @@ fn openssl_reads_our_keys_and_the_kid_is_made_from_the_key() {
         let names = match algorithm {
             Algorithm::EdDsa | Algorithm::V4Public => "ED25519 Private-Key",
             Algorithm::Es256 => "NIST CURVE: P-256",
+            other => panic!("{other:?}"),
         };
         assert!(text.contains(names), "{text}");
         let expected = kid(algorithm, pem.as_bytes());
@@ -203,7 +207,7 @@ fn one_key_in_two_files_is_refused() {
         let kid = signer(&ring).unwrap().public().kid();
         let copy = folder.write("2.pem", &pem);
         let error = keyring(folder.path()).unwrap_err();
-        let text = error.to_string();
+        let text = report(&error).to_string();
         assert!(
             matches!(error, KeyFolderError::Keyring { why: KeyringError::Schedule(ScheduleError::DoubleKid(double)), .. } if double == *kid)
         );
@@ -292,17 +296,13 @@ fn a_leftover_file_of_a_crash_is_ignored() {
         folder.write(name, &leftover);
     }
     assert!(load(folder.path()).unwrap().is_empty());
-    let mut change = KeyFolderChange::begin(folder.path()).unwrap();
-    let mut plan = Vec::new();
-    let random = OsRandom::new();
-    schedule::rotate(&mut plan, Algorithm::EdDsa, NOW, None, || {
-        change.new_key(Algorithm::EdDsa, NOW, &random)
-    })
-    .unwrap();
-    change.plan = plan.clone();
-    change.commit().unwrap();
+    let (none, clock) = (HashSet::new(), ManualClock::at(NOW));
+    let rotated = KeyFolder::new(folder.path())
+        .rotate(Algorithm::EdDsa, None, &none, &clock, &OsRandom::new())
+        .unwrap();
     assert_eq!(mode(&folder.path().join("keyring.json")), 0o600);
-    assert_eq!(keyring(folder.path()).unwrap().plan(), plan);
+    let plan = keyring(folder.path()).unwrap().plan().to_vec();
+    assert_eq!((plan.len(), plan), (2, rotated.plan));
 }
 
 /// Starts the server with umask 0, so that the program alone decides the modes.

@@ -2,6 +2,7 @@
 
 use waxseal::key::{Algorithm, Format, KeyError, SigningKey, generate_pem};
 use waxseal::random::OsRandom;
+use waxseal::report::report;
 use waxseal::store::key_folder::{KeyFolderError, load};
 
 use super::{Keys, der, new_ec, new_ed25519, openssl, private_pem};
@@ -11,7 +12,7 @@ fn refused(what: &str, content: &[u8], expected: &KeyError) {
     let folder = Keys::new();
     let path = folder.write("mine.pem", content);
     let error = load(folder.path()).expect_err(what);
-    let text = error.to_string();
+    let text = report(&error).to_string();
     let KeyFolderError::Key { path: named, why } = error else {
         panic!("{what}: {text}");
     };

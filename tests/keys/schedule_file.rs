@@ -1,14 +1,18 @@
 //! `keyring.json`, changed by hand or by accident.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use waxseal::embedded::KeyFolder;
 use waxseal::key::{Algorithm, Format, KeyError, SigningKey, generate_pem};
 use waxseal::keyring::{Keyring, KeyringError};
 use waxseal::random::OsRandom;
-use waxseal::schedule::{self, ScheduleError, Times};
-use waxseal::store::key_folder::{KeyFolderChange, KeyFolderError, keyring};
+use waxseal::report::report;
+use waxseal::schedule::{ScheduleError, Times};
+use waxseal::store::key_folder::{KeyFolderError, keyring};
+use waxseal::time::ManualClock;
 
 use super::{Keys, NOW, set_mode, signer};
 
@@ -23,14 +27,10 @@ impl Scheduled {
     fn new(algorithms: &[Algorithm]) -> Self {
         let folder = Keys::new();
         for algorithm in algorithms {
-            let mut change = KeyFolderChange::begin(folder.path()).unwrap();
-            let mut plan = std::mem::take(&mut change.plan);
-            schedule::rotate(&mut plan, *algorithm, NOW, None, || {
-                change.new_key(*algorithm, NOW, &OsRandom::new())
-            })
-            .unwrap();
-            change.plan = plan;
-            change.commit().unwrap();
+            let (none, clock) = (HashSet::new(), ManualClock::at(NOW));
+            KeyFolder::new(folder.path())
+                .rotate(*algorithm, None, &none, &clock, &OsRandom::new())
+                .unwrap();
         }
         keyring(folder.path()).unwrap();
         let path = folder.path().join("keyring.json");
@@ -66,7 +66,7 @@ impl Scheduled {
             matches!(&error, KeyFolderError::Manifest { path, .. } if *path == self.path),
             "{text}: {error:?}"
         );
-        let said = error.to_string();
+        let said = report(&error).to_string();
         for word in words {
             assert!(said.contains(word), "{word} is missing in {said}");
         }
@@ -125,7 +125,7 @@ fn files_swapped_between_formats() {
     scheduled
         .folder
         .write(scheduled.text(paseto, "file"), &contents[0]);
-    let said = keyring(scheduled.folder.path()).unwrap_err().to_string();
+    let said = report(&keyring(scheduled.folder.path()).unwrap_err()).to_string();
     for word in [scheduled.text(first, "file"), scheduled.text(first, "kid")] {
         assert!(said.contains(word), "{said}");
     }
@@ -219,7 +219,7 @@ fn one_key_in_both_formats() {
     other["kid"] = json!(key.public().kid());
     json["keys"].as_array_mut().unwrap().push(other);
     let error = scheduled.error_of(&json.to_string());
-    let said = error.to_string();
+    let said = report(&error).to_string();
     let KeyFolderError::Keyring { why, .. } = error else {
         panic!("{error:?}");
     };

@@ -8,8 +8,6 @@ use waxseal::embedded::MAX_STALENESS;
 use waxseal::keyring::SharedKeyring;
 use waxseal::policy::Unacceptable;
 use waxseal::revocation::follower::Follower;
-use waxseal::revocation::freshness::Freshness;
-use waxseal::revocation::list::RevocationList;
 use waxseal::time::{Clock, ManualClock, Timestamp};
 use waxseal::verifier::{Refusal, Verifier};
 
@@ -29,21 +27,13 @@ struct Elsewhere {
 impl Elsewhere {
     fn new(fixture: &Fixture, ahead_by: i64) -> Self {
         let clock = Arc::new(ManualClock::at(fixture.server.clock.now()));
-        let list = Arc::new(RevocationList::new());
-        let freshness = Arc::new(Freshness::new(MAX_STALENESS));
-        let follower = Follower::new(
-            fixture.server.waxseal.log(),
-            Arc::clone(&list),
-            Arc::clone(&freshness),
-            Arc::clone(&clock) as _,
-        );
-        let verifier = Verifier::new(
+        let log = fixture.server.waxseal.log();
+        let follower = Follower::new(log, MAX_STALENESS, Arc::clone(&clock) as _);
+        let verifier = Verifier::following(
             Arc::new(SharedKeyring::new(fixture.keyring())),
             vec![fixture.format],
             fixture.server.waxseal.verifier().policy().clone(),
-            list,
-            freshness,
-            Arc::clone(&clock) as _,
+            &follower,
         );
         Self {
             ahead_by,

@@ -220,10 +220,9 @@ async fn the_log_entry_of_a_renewal_has_the_end_of_the_grace_and_outlives_the_se
 /// Forges a generation whose renewal is already due, so that the grace is longer than the generation. Only the
 /// service's own key could sign it.
 fn due_now(fixture: &Fixture, claims: &Claims, second: i64) -> String {
-    fixture.forge(&Claims {
-        renew_at: fixture.at(second),
-        ..claims.clone()
-    })
+    let mut due = claims.clone();
+    due.renew_at = fixture.at(second);
+    fixture.forge(&due)
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use ring::hmac;
 use waxseal::key::{Algorithm, Format};
+use waxseal::store::key_folder;
+use waxseal::time::Clock;
 use waxseal::token::Malformed;
 
 use crate::fixture::{Fixture, JWT_ALGORITHMS};
@@ -49,7 +51,8 @@ async fn hmac_with_the_public_key_as_its_secret() {
             pem::encode_config(&pem::Pem::new("PUBLIC KEY", spki.clone()), config)
         };
         let unix = pem(pem::LineEnding::LF);
-        let jwks = fixture.server.waxseal.verifier().jwks();
+        let keyring = key_folder::keyring(&fixture.server.settings.keys_dir).unwrap();
+        let jwks = keyring.jwks(fixture.server.clock.now(), |_| false);
         let jwk = jwks.find(&fixture.kid()).unwrap();
         let secrets: [(&str, Vec<u8>); 8] = [
             ("raw bytes", fixture.forger.public().to_vec()),

@@ -16,6 +16,7 @@ use waxseal::keyring::{Keyring, SharedKeyring};
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::{OsRandom, SeededRandom};
 use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::{ALL, Reason, Revocation, Target};
 use waxseal::time::{Clock, ManualClock, Timestamp};
@@ -161,7 +162,7 @@ impl World {
             plain,
         };
         world.have_keys(15);
-        world.freshness.prove(world.clock.uptime());
+        internals::prove(&world.freshness, world.clock.uptime());
         world
     }
 
@@ -200,17 +201,20 @@ impl World {
             TargetKind::Key => (Target::Key(kid.clone()), ALL),
             TargetKind::Everything => (Target::Everything, now.millis()),
         };
-        self.list.apply(&Revocation {
-            seq: 1,
-            target,
-            from,
-            grace_until: matches!(scope, TargetKind::Renewed)
-                .then(|| now.plus(Duration::from_secs(30))),
-            spared: None,
-            expires_at: now.plus(Duration::from_secs(9000)),
-            reason: Reason::Operator,
-            at: now,
-        });
+        internals::apply(
+            &self.list,
+            &Revocation {
+                seq: 1,
+                target,
+                from,
+                grace_until: matches!(scope, TargetKind::Renewed)
+                    .then(|| now.plus(Duration::from_secs(30))),
+                spared: None,
+                expires_at: now.plus(Duration::from_secs(9000)),
+                reason: Reason::Operator,
+                at: now,
+            },
+        );
     }
 
     /// Asks every verifier twice, asserts that they agree, and returns the verdict.
@@ -255,10 +259,10 @@ impl World {
             }
             Event::Horizon(seconds) => {
                 let ahead = self.clock.now().secs() + seconds;
-                self.list.raise_horizon(Timestamp::from_secs(ahead));
+                internals::raise_horizon(&self.list, Timestamp::from_secs(ahead));
             }
-            Event::Prove => self.freshness.prove(self.clock.uptime()),
-            Event::Doubt => self.freshness.end(),
+            Event::Prove => internals::prove(&self.freshness, self.clock.uptime()),
+            Event::Doubt => internals::end(&self.freshness),
             Event::Keys(mask) => self.have_keys(mask),
             Event::Impostor => {
                 let keyring = Keyring::from_verifying_keys([self.impostor.clone()]);

@@ -11,6 +11,7 @@ use waxseal::revocation::Reason;
 use waxseal::revocation::fence::{Fence, Fenced};
 use waxseal::revocation::follower::{FollowError, Follower};
 use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::register::{Keeper, Register, over_after};
@@ -63,15 +64,9 @@ impl Process {
         });
         let id = NodeId::new(Timestamp::from_secs(1), &world.random);
         let clock: Arc<dyn Clock> = world.hosts[host].clock.clone();
-        let list = Arc::new(RevocationList::new());
-        let freshness = Arc::new(Freshness::new(world.bound));
         let register = mutation::mutated(world.mutation, wire.clone());
-        let follower = Follower::new(
-            wire.clone(),
-            Arc::clone(&list),
-            Arc::clone(&freshness),
-            Arc::clone(&clock),
-        );
+        let follower = Follower::new(wire.clone(), world.bound, Arc::clone(&clock));
+        let (list, freshness) = (follower.list(), follower.freshness());
         let process = Arc::new(Self {
             world: Arc::clone(world),
             host,
@@ -113,7 +108,7 @@ impl Process {
             };
             match kept {
                 Ok(Ok(())) if world.mutation == Mutation::ProofFromAnswer => {
-                    self.freshness.prove(self.clock.uptime());
+                    internals::prove(&self.freshness, self.clock.uptime());
                 }
                 Ok(Err(FollowError::Broken(_))) => return self.broken().await,
                 _ => {}

@@ -8,7 +8,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use waxseal::id::{Lineage, NodeId};
 use waxseal::revocation::Reason;
-use waxseal::revocation::log::{Page, RevocationLog, Revoke, StoreError};
+use waxseal::revocation::log::{LogReader, Page, RevocationLog, Revoke, StoreError};
 use waxseal::revocation::register::{Node, Nodes, Register, over_after};
 use waxseal::time::Timestamp;
 
@@ -289,14 +289,17 @@ impl Register for Wire {
 }
 
 #[async_trait]
-impl RevocationLog for Wire {
+impl LogReader for Wire {
     async fn read(&self, after: i64, limit: u32) -> Result<Page, StoreError> {
         match self.ask(Request::Read(after, limit)).await? {
             Answer::Page(page) => Ok(page),
             other => panic!("{other:?}"),
         }
     }
+}
 
+#[async_trait]
+impl RevocationLog for Wire {
     async fn revoke(&self, what: Revoke, _: Reason, _: Timestamp) -> Result<i64, StoreError> {
         let Revoke::Session(lineage, _) = what else {
             panic!("the model has sessions alone: {what:?}");

@@ -50,16 +50,12 @@ pub fn digest(secret: &str) -> SecretDigest {
 
 async fn add(server: &TestServer, name: &str, scope: &str, audiences: &[&str]) -> Client {
     let seed = name.bytes().map(u64::from).sum();
-    Client {
-        id: ClientId::new(server.clock.now(), &SeededRandom::new(seed)),
-        name: name.parse().unwrap(),
-        scopes: scope.parse().unwrap(),
-        audiences: audiences.iter().map(|text| (*text).to_owned()).collect(),
-        enabled: true,
-        created_at: server.clock.now(),
-        secrets: Vec::new(),
-        keys: None,
-    }
+    let now = server.clock.now();
+    let id = ClientId::new(now, &SeededRandom::new(seed));
+    let mut client = Client::new(id, name.parse().unwrap(), now);
+    client.scopes = scope.parse().unwrap();
+    client.audiences = audiences.iter().map(|text| (*text).to_owned()).collect();
+    client
 }
 
 /// Adds a client with a secret.
@@ -70,10 +66,8 @@ pub async fn add_client(
     audiences: &[&str],
 ) -> Service {
     let (secret, digest) = new_secret();
-    let client = Client {
-        secrets: vec![digest],
-        ..add(server, name, scope, audiences).await
-    };
+    let mut client = add(server, name, scope, audiences).await;
+    client.secrets = vec![digest];
     let id = client.id;
     assert!(server.waxseal.clients().add_client(client).await.unwrap());
     Service { id, secret }
@@ -86,10 +80,9 @@ pub async fn add_keyed_client(
     algorithm: Algorithm,
 ) -> (ClientId, Forger) {
     let key = Forger::stranger(algorithm);
-    let client = Client {
-        keys: Some(ClientKeys::parse(&jwk(&key, algorithm, "one").to_string()).unwrap()),
-        ..add(server, name, "orders:read", &[]).await
-    };
+    let keys = jwk(&key, algorithm, "one").to_string();
+    let mut client = add(server, name, "orders:read", &[]).await;
+    client.keys = Some(ClientKeys::parse(&keys).unwrap());
     let id = client.id;
     assert!(server.waxseal.clients().add_client(client).await.unwrap());
     (id, key)

@@ -12,10 +12,11 @@ use waxseal::issuer::clients::{ClientCredentials, ClientError, ClientTokenError}
 use waxseal::policy::Timeouts;
 use waxseal::random::SeededRandom;
 use waxseal::revocation::follower::Follower;
-use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::log::Revoke;
 use waxseal::revocation::{Reason, TargetKind};
+use waxseal::scope::Scopes;
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
@@ -144,19 +145,11 @@ impl World {
             assert!(begun, "nothing came in between");
         }
         if begun {
-            list.note_lineage(time);
+            internals::note_lineage(list, time);
             self.got_after += usize::from(self.cut_offs > 0);
-            let issued_at = asked.whole_second();
-            let claims = ClientClaims {
-                issuer: ISSUER.to_owned(),
-                client: self.client,
-                audience: ISSUER.to_owned(),
-                issued_at,
-                not_before: None,
-                expires_at: issued_at.plus(Duration::from_secs(300)),
-                token_id: token,
-                scopes: "".parse().unwrap(),
-            };
+            let (scopes, lifetime) = (Scopes::default(), Duration::from_secs(300));
+            let claims =
+                ClientClaims::new(ISSUER, self.client, ISSUER, scopes, token, asked, lifetime);
             let stepped = caller.stepped;
             self.live.push(Live { claims, stepped });
         }
@@ -207,7 +200,7 @@ impl World {
             Step::Clock(by) => {
                 let now = self.server.clock.now().millis() + by;
                 self.server.clock.step_to(Timestamp::from_millis(now));
-                list.observe(self.server.clock.now(), Timeouts::default().leeway);
+                internals::observe(list, self.server.clock.now(), Timeouts::default().leeway);
                 let callers = self.callers.iter_mut().map(|caller| &mut caller.stepped);
                 let live = self.live.iter_mut().map(|live| &mut live.stepped);
                 callers.chain(live).for_each(|stepped| *stepped = true);
@@ -233,14 +226,11 @@ impl World {
     }
 
     fn follower(&self) -> (Follower, Arc<RevocationList>) {
-        let list = Arc::new(RevocationList::new());
         let clock = Arc::clone(&self.server.clock) as Arc<dyn Clock>;
-        let freshness = Arc::new(Freshness::new(Duration::from_secs(5)));
         let log = self.server.waxseal.log();
-        (
-            Follower::new(log, Arc::clone(&list), freshness, clock),
-            list,
-        )
+        let follower = Follower::new(log, Duration::from_secs(5), clock);
+        let list = follower.list();
+        (follower, list)
     }
 }
 

@@ -16,6 +16,7 @@ use tower::ServiceExt;
 use waxseal::embedded::{Database, OpenError};
 use waxseal::policy::Timeouts;
 use waxseal::random::OsRandom;
+use waxseal::report::report;
 use waxseal::time::{Clock, SystemClock, Timestamp};
 use waxseal::{Settings, Waxseal};
 
@@ -63,23 +64,20 @@ impl Drop for Inner {
 }
 
 pub fn settings(database: &Postgres, keys: &Path, mark: &Path) -> Settings {
-    Settings {
-        keys_dir: keys.to_owned(),
-        mark_dir: mark.to_owned(),
-        issuer: ISSUER.to_owned(),
-        audience: ISSUER.to_owned(),
-        login_rates: unlimited(),
-        database: Database::Postgres(database.url().parse().unwrap()),
-        // A clock that is an hour ahead expires none of these sessions.
-        timeouts: Timeouts {
-            idle: Duration::from_secs(4 * 3600),
-            absolute: Duration::from_secs(8 * 3600),
-            renewal: Duration::from_secs(2 * 3600),
-            ..Timeouts::default()
-        },
-        max_staleness: Duration::from_secs(2),
-        ..Settings::default()
-    }
+    let mut settings = Settings::for_issuer(ISSUER);
+    settings.keys_dir = keys.to_owned();
+    settings.mark_dir = mark.to_owned();
+    settings.login_rates = unlimited();
+    settings.database = Database::Postgres(database.url().parse().unwrap());
+    // A clock that is an hour ahead expires none of these sessions.
+    settings.timeouts = Timeouts {
+        idle: Duration::from_secs(4 * 3600),
+        absolute: Duration::from_secs(8 * 3600),
+        renewal: Duration::from_secs(2 * 3600),
+        ..Timeouts::default()
+    };
+    settings.max_staleness = Duration::from_secs(2);
+    settings
 }
 
 impl Inner {
@@ -186,7 +184,8 @@ async fn an_hour_off(shift: i64, direction: &str) {
     let head = || database.sql("SELECT seq, compacted, horizon, newest_lineage, leeway FROM head");
     let before = head();
     assert_eq!(off.try_login().await, Err(503));
-    let refused = off.waxseal.catch_up().await.unwrap_err().to_string();
+    let refused = off.waxseal.catch_up().await.unwrap_err();
+    let refused = report(&refused).to_string();
     let (_, said) = refused.split_once("this node's clock is ").expect(&refused);
     let (millis, _) = said.split_once(" ms ").unwrap();
     assert!(
@@ -297,7 +296,7 @@ async fn a_node_whose_clock_is_off_does_not_start() {
     let before = head();
     for (shift, direction) in [(HOUR, "ahead"), (-HOUR, "behind")] {
         let opened = Inner::try_open(&database, &nodes, shift).await;
-        let said = opened.map(drop).unwrap_err().to_string();
+        let said = report(&opened.map(drop).unwrap_err()).to_string();
         assert!(said.contains(direction) && said.contains("NTP"), "{said}");
     }
     assert_eq!(head(), before);

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use waxseal::claims::Claims;
 use waxseal::time::{Clock, SystemClock};
 
 use super::common::postgres::Postgres;
@@ -78,12 +77,8 @@ impl Fixture {
     /// A token of a session that is due for renewal; its renewal writes.
     fn due(&self) -> String {
         let now = SystemClock.now();
-        let begun = self.forge.session(now);
-        let renew_at = now.whole_second();
-        let due = Claims {
-            renew_at,
-            ..begun.claims
-        };
+        let mut due = self.forge.session(now).claims;
+        due.renew_at = now.whole_second();
         self.forge.sign(due).text
     }
 

@@ -14,10 +14,8 @@ const URL: &str = "postgres://waxseal:an%3Aopen%40sea@db.example:5432/waxseal?ss
 #[test]
 fn a_library_shows_where_it_is_alone() {
     let url: PostgresUrl = URL.parse().unwrap();
-    let settings = Settings {
-        database: Database::Postgres(url.clone()),
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.database = Database::Postgres(url.clone());
     for text in [
         url.to_string(),
         format!("{url:?}"),

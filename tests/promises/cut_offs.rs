@@ -14,7 +14,7 @@ use waxseal::issuer::LoginError;
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::SeededRandom;
 use waxseal::revocation::follower::Follower;
-use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::{Dead, RevocationList};
 use waxseal::revocation::log::Revoke;
 use waxseal::revocation::{Reason, TargetKind};
@@ -158,7 +158,7 @@ impl World {
                 login.claims = Some(claims);
                 login.alive = begun;
                 if begun {
-                    list.note_lineage(lineage_time);
+                    internals::note_lineage(list, lineage_time);
                 }
                 self.begun_after += usize::from(begun && self.cut_offs > 0);
             }
@@ -228,7 +228,7 @@ impl World {
             Step::Clock(by) => {
                 let now = self.server.clock.now().millis() + by;
                 self.server.clock.step_to(Timestamp::from_millis(now));
-                list.observe(self.server.clock.now(), Timeouts::default().leeway);
+                internals::observe(list, self.server.clock.now(), Timeouts::default().leeway);
                 for login in &mut self.logins {
                     login.stepped = true;
                 }
@@ -252,15 +252,10 @@ impl World {
     }
 
     fn follower(&self) -> (Follower, Arc<RevocationList>) {
-        let list = Arc::new(RevocationList::new());
         let clock = Arc::clone(&self.server.clock) as Arc<dyn Clock>;
-        let freshness = Arc::new(Freshness::new(Duration::from_secs(5)));
-        let follower = Follower::new(
-            self.server.waxseal.log(),
-            Arc::clone(&list),
-            freshness,
-            clock,
-        );
+        let log = self.server.waxseal.log();
+        let follower = Follower::new(log, Duration::from_secs(5), clock);
+        let list = follower.list();
         (follower, list)
     }
 }

@@ -9,6 +9,7 @@ use waxseal::keyring::{Keyring, SharedKeyring};
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::{OsRandom, SeededRandom};
 use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::{ALL, Reason, Revocation, Target, session_revocation_expiry};
 use waxseal::time::{Clock, Timestamp};
@@ -79,8 +80,8 @@ fn is_refused_if_the_list_catches_up_after(readings: usize) {
     // A stale list catches up just when the verifier reads the clock.
     let (learns, proves) = (Arc::clone(&list), Arc::clone(&freshness));
     let catches_up: Meanwhile = Box::new(move || {
-        learns.apply(&revocation);
-        proves.prove(UPTIME);
+        internals::apply(&learns, &revocation);
+        internals::prove(&proves, UPTIME);
     });
     let verifier = Verifier::new(
         Arc::new(SharedKeyring::new(keyring)),

@@ -1,15 +1,15 @@
 //! Promise 4 for a leaked key: what it signed dies with it, and so does what was exchanged for that.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use waxseal::claims::Claims;
+use waxseal::embedded::KeyFolder;
 use waxseal::id::{Lineage, TokenId};
 use waxseal::key::Algorithm;
 use waxseal::random::OsRandom;
 use waxseal::revocation::Reason;
 use waxseal::revocation::log::Revoke;
-use waxseal::schedule;
-use waxseal::store::key_folder::KeyFolderChange;
 use waxseal::time::{Clock, Timestamp};
 
 use super::common::TestServer;
@@ -22,14 +22,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Makes the published successor sign.
 async fn rotate(server: &TestServer) {
     server.pass(14 * MINUTE).await;
-    let folder = &server.settings.keys_dir;
-    let mut change = KeyFolderChange::begin(folder).unwrap();
-    let (now, algorithm) = (server.clock.now(), Algorithm::EdDsa);
-    let mut plan = std::mem::take(&mut change.plan);
-    let new_key = || change.new_key(algorithm, now, &OsRandom::new());
-    schedule::rotate(&mut plan, algorithm, now, None, new_key).unwrap();
-    change.plan = plan;
-    change.commit().unwrap();
+    let (none, random) = (HashSet::new(), OsRandom::new());
+    KeyFolder::new(&server.settings.keys_dir)
+        .rotate(Algorithm::EdDsa, None, &none, &*server.clock, &random)
+        .unwrap();
     server.waxseal.reload_keys().await;
     // The successor takes over a little later than the rotation.
     server.pass(2 * MINUTE).await;
@@ -50,41 +46,31 @@ async fn tokens_forged_with_a_leaked_key_cannot_be_exchanged() {
     let after = server.login("alice").await;
     assert_ne!(*own(&after).kid(), kid, "it was rotated");
 
-    let idle = |claims: Claims| Claims {
-        issued_at: at.whole_second(),
-        expires_at: at.plus(10 * MINUTE).whole_second(),
-        token_id: TokenId::new(at, &leaked.random),
-        ..claims
+    let idle = |mut claims: Claims| {
+        claims.issued_at = at.whole_second();
+        claims.expires_at = at.plus(10 * MINUTE).whole_second();
+        claims.token_id = TokenId::new(at, &leaked.random);
+        claims
     };
     let invented = |lineage_time: Timestamp| {
         let mut claims = idle(begun.clone());
         claims.session_id.lineage = Lineage::new(lineage_time, &leaked.random);
         claims
     };
-    let due = |claims: Claims| Claims {
-        renew_at: at.whole_second(),
-        ..claims
+    let due = |mut claims: Claims| {
+        claims.renew_at = at.whole_second();
+        claims
     };
-    let as_victim = Claims {
-        subject: victim,
-        ..idle(mallorys)
-    };
-    let longer = Claims {
-        session_expiry: begun.auth_time.plus(23 * HOUR),
-        ..idle(begun.clone())
-    };
-    let scope = Claims {
-        scope: "session admin".to_owned(),
-        ..idle(begun.clone())
-    };
-    let methods = Claims {
-        methods: vec!["pwd".to_owned(), "otp".to_owned()],
-        ..idle(begun.clone())
-    };
-    let fresh = Claims {
-        auth_time: at.whole_second(),
-        ..idle(begun.clone())
-    };
+    let mut as_victim = idle(mallorys);
+    as_victim.subject = victim;
+    let mut longer = idle(begun.clone());
+    longer.session_expiry = begun.auth_time.plus(23 * HOUR);
+    let mut scope = idle(begun.clone());
+    scope.scope = "session admin".to_owned();
+    let mut methods = idle(begun.clone());
+    methods.methods = vec!["pwd".to_owned(), "otp".to_owned()];
+    let mut fresh = idle(begun.clone());
+    fresh.auth_time = at.whole_second();
     let forgeries = [
         ("a session that nobody began", invented(at)),
         ("one from the future", invented(at.plus(22 * HOUR))),

@@ -15,6 +15,7 @@ use waxseal::account::UserChange;
 use waxseal::embedded::open_store;
 use waxseal::id::Lineage;
 use waxseal::random::SeededRandom;
+use waxseal::report::report;
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::revocation::{Reason, session_revocation_expiry};
 use waxseal::time::{Clock, ManualClock, SystemClock};
@@ -77,15 +78,13 @@ async fn open_altered(settings: &Settings, statements: &str) -> Result<Waxseal, 
     let original = settings.data_dir.join("waxseal.db");
     sql(&original, &format!("VACUUM INTO '{}'", copy.display())).await;
     sql(&copy, statements).await;
-    let altered = Settings {
-        data_dir: folder.path().to_owned(),
-        // The log alone must reveal the change.
-        mark_dir: mark.path().to_owned(),
-        ..settings.clone()
-    };
+    let mut altered = settings.clone();
+    altered.data_dir = folder.path().to_owned();
+    // The log alone must reveal the change.
+    altered.mark_dir = mark.path().to_owned();
     let clock = Arc::new(ManualClock::at(START));
     let opened = Waxseal::open_with(&altered, clock, Arc::new(SeededRandom::new(1)), CHEAP).await;
-    opened.map_err(|error| error.to_string())
+    opened.map_err(|error| report(&error).to_string())
 }
 
 #[tokio::test]
@@ -269,12 +268,7 @@ async fn the_command_line_and_a_server_write_at_once() {
 
 /// Follows the log of a place from its start, and counts the entries.
 async fn read_log(place: &Path) -> (i64, usize) {
-    let settings = Settings {
-        data_dir: place.join("data"),
-        keys_dir: place.join("keys"),
-        mark_dir: place.join("mark"),
-        ..Settings::default()
-    };
+    let settings = Settings::default().in_folder(place);
     let waxseal = Waxseal::open(&settings).await.unwrap();
     let page = waxseal.log().read(0, u32::MAX).await.unwrap();
     (page.head.cursor.seq, page.entries.len())

@@ -26,13 +26,7 @@ const SLOT: usize = 4096;
 
 /// The settings of the program in that place.
 pub fn settings_of(place: &Place) -> Settings {
-    let folder = |name| place.path().join(name);
-    Settings {
-        data_dir: folder("data"),
-        keys_dir: folder("keys"),
-        mark_dir: folder("mark"),
-        ..Settings::default()
-    }
+    Settings::default().in_folder(place.path())
 }
 
 pub fn mark_in(folder: &Path) -> Mark {
@@ -223,10 +217,8 @@ async fn compaction_keeps_entries_after_the_mark() {
     server.add_user("alice").await;
     server.login("alice").await;
     let other = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        mark_dir: other.path().to_owned(),
-        ..server.settings.clone()
-    };
+    let mut settings = server.settings.clone();
+    settings.mark_dir = other.path().to_owned();
     let store = open_store(&settings).await.unwrap();
     let brief = server.clock.now().plus(Duration::from_secs(1));
     let forge = TokenForge::new(&server.settings.keys_dir, 5);

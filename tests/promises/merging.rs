@@ -9,6 +9,7 @@ use waxseal::claims::Claims;
 use waxseal::id::{KeyId, Lineage, TokenId, UserId};
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::SeededRandom;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::{ALL, Reason, Revocation, Target};
 use waxseal::session;
@@ -94,7 +95,7 @@ fn revocation(spared_before: bool) -> impl Strategy<Value = Revocation> {
 fn list(revocations: &[Revocation]) -> RevocationList {
     let list = RevocationList::new();
     for revocation in revocations {
-        list.apply(revocation);
+        internals::apply(&list, revocation);
     }
     list
 }
@@ -206,14 +207,14 @@ proptest! {
         let once = (verdicts(&list), list.len());
         if dropped {
             // The horizon is before everything that is checked, and nothing has expired by it.
-            list.raise_horizon(START.minus(Timeouts::default().leeway));
-            list.drop_covered();
+            internals::raise_horizon(&list, START.minus(Timeouts::default().leeway));
+            internals::drop_covered(&list);
         }
         for index in again {
-            list.apply(&revocations[index % revocations.len()]);
+            internals::apply(&list, &revocations[index % revocations.len()]);
         }
         for revocation in revocations.iter().rev() {
-            list.apply(revocation);
+            internals::apply(&list, revocation);
         }
         prop_assert_eq!((verdicts(&list), list.len()), once);
     }
@@ -230,8 +231,8 @@ proptest! {
         let before = verdicts(&list);
         let last = revocations.iter().map(|revocation| revocation.expires_at).max().unwrap();
         let horizon = at(86_400_000 + horizon);
-        list.raise_horizon(horizon);
-        list.drop_covered();
+        internals::raise_horizon(&list, horizon);
+        internals::drop_covered(&list);
         prop_assert_eq!(list.is_empty(), last <= horizon);
         // The horizon alone refuses what was dropped, and with it everything of that age.
         for (before, after) in before.iter().zip(verdicts(&list)) {

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
-use waxseal::Settings;
 use waxseal::embedded::{MAX_STALENESS, open_store};
 use waxseal::id::UserId;
 use waxseal::issuer::LogoutReach;
@@ -57,10 +56,8 @@ impl World {
     /// Writes as a version without marks would, or a process with another mark.
     async fn by_another_hand<T>(&self, write: impl AsyncFnOnce(SqlStore) -> T) -> T {
         let mark = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            mark_dir: mark.path().to_owned(),
-            ..self.server.settings.clone()
-        };
+        let mut settings = self.server.settings.clone();
+        settings.mark_dir = mark.path().to_owned();
         write(open_store(&settings).await.unwrap()).await
     }
 

@@ -73,12 +73,11 @@ impl TokenForge {
     /// The same session, touched in another tab at `now`: same `sid`, new `jti`, a later `exp`.
     pub fn touched(&self, claims: &Claims, now: Timestamp) -> Token {
         let idle = Timeouts::default().idle;
-        self.sign(Claims {
-            issued_at: now.whole_second(),
-            expires_at: now.plus(idle).whole_second().min(claims.session_expiry),
-            token_id: TokenId::new(now, &self.random),
-            ..claims.clone()
-        })
+        let mut touched = claims.clone();
+        touched.issued_at = now.whole_second();
+        touched.expires_at = now.plus(idle).whole_second().min(claims.session_expiry);
+        touched.token_id = TokenId::new(now, &self.random);
+        self.sign(touched)
     }
 }
 

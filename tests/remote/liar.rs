@@ -72,17 +72,11 @@ impl Liar {
         let server = TestServer::with(change).await;
         server.add_user("alice").await;
         let (secret, digest) = SecretDigest::make(&SeededRandom::new(99));
-        let client = Client {
-            id: ClientId::new(server.clock.now(), &SeededRandom::new(98)),
-            name: "reader".parse().unwrap(),
-            scopes: "revocations:read".parse().unwrap(),
-            audiences: Vec::new(),
-            enabled: true,
-            created_at: server.clock.now(),
-            secrets: vec![digest],
-            keys: None,
-        };
-        let id = client.id;
+        let now = server.clock.now();
+        let id = ClientId::new(now, &SeededRandom::new(98));
+        let mut client = Client::new(id, "reader".parse().unwrap(), now);
+        client.scopes = "revocations:read".parse().unwrap();
+        client.secrets = vec![digest];
         assert!(server.waxseal.clients().add_client(client).await.unwrap());
         let answers = Arc::new(Mutex::new(Answers::Truth));
         let seen = Arc::new(Mutex::new(Seen::default()));

@@ -16,12 +16,7 @@ use super::javascript::{Both, Verdict};
 
 /// Writes more than a page beside the server, as the command line does.
 async fn fill(both: &Both) {
-    let settings = Settings {
-        data_dir: both.place.path().join("data"),
-        keys_dir: both.place.path().join("keys"),
-        mark_dir: both.place.path().join("mark"),
-        ..Settings::default()
-    };
+    let settings = Settings::default().in_folder(both.place.path());
     let store = open_store(&settings).await.unwrap();
     let (at, random) = (SystemClock.now(), OsRandom::new());
     let writes = (0..PAGE + 1000).map(|_| {

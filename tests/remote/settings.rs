@@ -20,17 +20,11 @@ pub async fn another_client(liar: &Liar, name: &str) -> (String, SecretString) {
 /// Adds a client with these scopes.
 pub async fn client_with(liar: &Liar, name: &str, scopes: &str) -> (String, SecretString) {
     let (secret, digest) = SecretDigest::make(&OsRandom::new());
-    let client = Client {
-        id: ClientId::new(liar.server.clock.now(), &OsRandom::new()),
-        name: name.parse().unwrap(),
-        scopes: scopes.parse().unwrap(),
-        audiences: Vec::new(),
-        enabled: true,
-        created_at: liar.server.clock.now(),
-        secrets: vec![digest],
-        keys: None,
-    };
-    let id = client.id.to_string();
+    let now = liar.server.clock.now();
+    let id = ClientId::new(now, &OsRandom::new());
+    let mut client = Client::new(id, name.parse().unwrap(), now);
+    client.scopes = scopes.parse().unwrap();
+    client.secrets = vec![digest];
     assert!(
         liar.server
             .waxseal
@@ -39,7 +33,7 @@ pub async fn client_with(liar: &Liar, name: &str, scopes: &str) -> (String, Secr
             .await
             .unwrap()
     );
-    (id, secret)
+    (id.to_string(), secret)
 }
 
 #[tokio::test]

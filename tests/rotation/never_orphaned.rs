@@ -1,7 +1,7 @@
 //! **Never orphaned**: through many rotations under a constant load of logins, touches and verifications, verifiers
 //! that hold their copy of the keys as long as they may refuse no live token.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +11,17 @@ use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
+use waxseal::embedded::KeyFolder;
 use waxseal::id::{Lineage, TokenId, UserId};
 use waxseal::key::{Algorithm, Format, VerifyingKey};
 use waxseal::keyring::{Keyring, KeyringError, SharedKeyring};
 use waxseal::policy::{LIFETIME_CAP, MAX_LEEWAY, Policy, Timeouts};
 use waxseal::random::{OsRandom, SeededRandom};
 use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
 use waxseal::schedule::{
-    LEAD, MAX_AGE, PROPAGATION, Planned, Rotation, SETTLE, SKEW, ScheduleError, Times, prune,
-    rotate,
+    LEAD, MAX_AGE, PROPAGATION, Planned, Rotation, SETTLE, SKEW, ScheduleError, Times,
 };
 use waxseal::session;
 use waxseal::store::key_folder::{self, KeyFolderChange, KeyFolderError};
@@ -88,7 +89,7 @@ impl Remote {
         let keyring = Arc::new(SharedKeyring::new(Keyring::default()));
         // Revocation is not tested here: the list is empty, and always fresh.
         let freshness = Freshness::new(Duration::from_secs(1 << 40));
-        freshness.prove(clock.uptime());
+        internals::prove(&freshness, clock.uptime());
         let verifier = Verifier::new(
             Arc::clone(&keyring),
             vec![format],
@@ -146,11 +147,9 @@ impl World {
             settings.accepts = vec![format];
         };
         let server = TestServer::with(set).await;
-        let settings = Settings {
-            data_dir: server.settings.data_dir.with_file_name("late"),
-            mark_dir: server.settings.mark_dir.with_file_name("late mark"),
-            ..server.settings.clone()
-        };
+        let mut settings = server.settings.clone();
+        settings.data_dir.set_file_name("late");
+        settings.mark_dir.set_file_name("late mark");
         let clock = Arc::clone(&server.clock);
         let late = Waxseal::open_with(
             &settings,
@@ -289,17 +288,12 @@ impl World {
 
     async fn rotate(&mut self) -> Timestamp {
         self.worst_fetches().await;
-        let (now, random) = (self.now(), OsRandom::new());
-        let mut change = KeyFolderChange::begin(&self.server.settings.keys_dir).unwrap();
-        let mut plan = std::mem::take(&mut change.plan);
-        prune(&mut plan, now);
-        let rotation = rotate(&mut plan, self.algorithm, now, None, || {
-            change.new_key(self.algorithm, now, &random)
-        });
-        change.plan = plan;
-        change.commit().unwrap();
+        let folder = KeyFolder::new(&self.server.settings.keys_dir);
+        let (clock, none) = (&*self.server.clock, HashSet::new());
+        folder.prune(clock).unwrap();
+        let rotated = folder.rotate(self.algorithm, None, &none, clock, &OsRandom::new());
         self.count.rotations += 1;
-        let Rotation::TakesOver(_, at) = rotation.unwrap() else {
+        let Rotation::TakesOver(_, at) = rotated.unwrap().rotation else {
             panic!("no rotation");
         };
         at

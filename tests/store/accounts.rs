@@ -4,7 +4,7 @@ use waxseal::account::{
     Accounts, AddUserError, BeginSession, OwnPassword, OwnPasswordChange, UserChange,
 };
 use waxseal::inventory::Inventory;
-use waxseal::revocation::log::{RevocationLog, Revoke};
+use waxseal::revocation::log::{LogReader, RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target};
 use waxseal::session::LoginMethods;
 use waxseal::time::Timestamp;

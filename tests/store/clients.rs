@@ -5,7 +5,7 @@ use waxseal::account::client::{
     SecretDigest,
 };
 use waxseal::id::{ClientId, TokenId};
-use waxseal::revocation::log::{RevocationLog, Revoke};
+use waxseal::revocation::log::{LogReader, RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target};
 use waxseal::store::sql::SqlStore;
 
@@ -23,19 +23,14 @@ on_both_engines! {
 const KEYS: &str = r#"{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
 fn client(fixture: &Fixture, name: &str) -> Client {
-    Client {
-        id: ClientId::new(START, &fixture.random()),
-        name: name.parse().unwrap(),
-        scopes: "orders:read orders:write".parse().unwrap(),
-        audiences: vec![
-            "https://a.example".to_owned(),
-            "https://b.example".to_owned(),
-        ],
-        enabled: true,
-        created_at: START,
-        secrets: vec![secret(1)],
-        keys: None,
-    }
+    let id = ClientId::new(START, &fixture.random());
+    let mut client = Client::new(id, name.parse().unwrap(), START);
+    client.scopes = "orders:read orders:write".parse().unwrap();
+    client.audiences = ["https://a.example", "https://b.example"]
+        .map(str::to_owned)
+        .to_vec();
+    client.secrets = vec![secret(1)];
+    client
 }
 
 const fn secret(n: u8) -> SecretDigest {

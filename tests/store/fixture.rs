@@ -12,7 +12,7 @@ use waxseal::account::{Accounts, BeginSession, User};
 use waxseal::id::{Lineage, UserId};
 use waxseal::inventory::{Entered, LoginOrigin};
 use waxseal::random::{OsRandom, SeededRandom};
-use waxseal::revocation::log::{Cursor, Page, RevocationLog, StoreError};
+use waxseal::revocation::log::{Cursor, LogReader, Page, StoreError};
 use waxseal::revocation::reading::Reading;
 use waxseal::session::LoginMethods;
 use waxseal::store::mark::{MarkError, MarkFile};
@@ -203,13 +203,8 @@ impl Fixture {
     }
 
     pub fn user(&self, name: &str) -> User {
-        User {
-            id: UserId::new(START, &self.random()),
-            username: name.parse().unwrap(),
-            enabled: true,
-            created_at: START,
-            password_change_required_by: None,
-        }
+        let id = UserId::new(START, &self.random());
+        User::new(id, name.parse().unwrap(), START)
     }
 
     /// A session of two hours, as a login enters it.

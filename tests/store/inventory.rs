@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use waxseal::account::{Accounts, OwnPassword, OwnPasswordChange};
 use waxseal::id::{SessionId, UserId};
 use waxseal::inventory::{Entered, Inventory, Raise, Renew, Renewed};
-use waxseal::revocation::log::{RevocationLog, Revoke};
+use waxseal::revocation::log::{LogReader, RevocationLog, Revoke};
 use waxseal::revocation::{Reason, Target, session_revocation_expiry};
 use waxseal::session::LoginMethods;
 use waxseal::time::Timestamp;

@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 use waxseal::account::{Accounts, UserChange};
 use waxseal::id::{KeyId, TokenId, UserId};
 use waxseal::policy::{LIFETIME_CAP, MAX_LEEWAY};
-use waxseal::revocation::log::{Cursor, RevocationLog, Revoke, StoreError};
+use waxseal::report::report;
+use waxseal::revocation::log::{Cursor, LogReader, RevocationLog, Revoke, StoreError};
 use waxseal::revocation::{
     ALL, Reason, Revocation, Target, cut_off_expiry, session_revocation_expiry,
 };
@@ -239,7 +240,7 @@ async fn a_larger_leeway_revives_nothing(fixture: Fixture) {
 async fn a_log_opened_read_only_accepts_no_write(fixture: Fixture) {
     let (store, look) = (fixture.node("a").await, fixture.look().await);
     session_until(&fixture, &store, START.plus(HOUR)).await;
-    let refused = |done: Result<i64, StoreError>| done.unwrap_err().to_string();
+    let refused = |done: Result<i64, StoreError>| report(&done.unwrap_err()).to_string();
     let why = refused(
         look.revoke(Revoke::Everything, Reason::Operator, START)
             .await,

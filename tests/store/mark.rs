@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use waxseal::report::report;
 use waxseal::revocation::Reason;
-use waxseal::revocation::log::{Cursor, RevocationLog, Revoke, StoreError};
+use waxseal::revocation::log::{Cursor, LogReader, RevocationLog, Revoke, StoreError};
 use waxseal::store::sql::{Continuation, SqlStore};
 use waxseal::time::Timestamp;
 
@@ -124,7 +125,7 @@ async fn an_older_copy_that_has_grown_again_accepts_no_write(fixture: Fixture) {
     go_back_to(&fixture, 2).await;
     let refused = async |when: &str| {
         assert_eq!(how(&fixture, "a").await, Continuation::Another, "{when}");
-        let cause = write(&fixture, &a).await.unwrap_err().to_string();
+        let cause = report(&write(&fixture, &a).await.unwrap_err()).to_string();
         assert!(cause.contains("an older copy"), "{when}: {cause}");
     };
     refused("at once").await;
@@ -192,10 +193,10 @@ async fn without_a_mark_nothing_is_written(fixture: Fixture) {
     let path = fixture.mark("a").path();
     let mark = fs::read(&path).unwrap();
     fs::remove_file(&path).unwrap();
-    let cause = write(&fixture, &a).await.unwrap_err().to_string();
+    let cause = report(&write(&fixture, &a).await.unwrap_err()).to_string();
     assert!(cause.contains("there is no mark"), "{cause}");
     fs::write(&path, "nonsense").unwrap();
-    let cause = write(&fixture, &a).await.unwrap_err().to_string();
+    let cause = report(&write(&fixture, &a).await.unwrap_err()).to_string();
     assert!(cause.contains("damaged"), "{cause}");
     fs::write(&path, mark).unwrap();
     assert_eq!(write(&fixture, &a).await.unwrap(), 2);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 use waxseal::id::NodeId;
+use waxseal::report::report;
 use waxseal::revocation::Reason;
-use waxseal::revocation::log::{Cursor, RevocationLog, Revoke};
+use waxseal::revocation::log::{Cursor, LogReader, RevocationLog, Revoke};
 use waxseal::revocation::register::{Node, Register};
 use waxseal::store::sql::{PostgresUrl, SqlStore};
 
@@ -16,7 +17,7 @@ use super::fixture::START;
 
 async fn refused(server: &Postgres) -> String {
     let refused = SqlStore::connect(&server.url().parse().unwrap(), None, None).await;
-    refused.unwrap_err().to_string()
+    report(&refused.unwrap_err()).to_string()
 }
 
 #[tokio::test]
@@ -92,13 +93,13 @@ async fn a_standby_or_a_read_only_server_is_refused() {
     let written = store
         .revoke(Revoke::Everything, Reason::Operator, START)
         .await;
-    let why = written.unwrap_err().to_string();
+    let why = report(&written.unwrap_err()).to_string();
     let passing = "terminating connection";
     let why = if why.contains(passing) {
         let again = store
             .revoke(Revoke::Everything, Reason::Operator, START)
             .await;
-        again.unwrap_err().to_string()
+        report(&again.unwrap_err()).to_string()
     } else {
         why
     };
@@ -113,7 +114,7 @@ async fn a_wrong_database_address_is_explained() {
     let server = Postgres::start();
     let connect = async |url: &str| {
         let refused = SqlStore::connect(&url.parse().unwrap(), None, None).await;
-        refused.unwrap_err().to_string()
+        report(&refused.unwrap_err()).to_string()
     };
     let why = connect(&server.url_with_password("wrong")).await;
     assert!(why.contains("check the user and the password"), "{why}");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::JoinSet;
 use waxseal::revocation::Reason;
-use waxseal::revocation::log::{Cursor, RevocationLog, Revoke};
+use waxseal::revocation::log::{Cursor, LogReader, RevocationLog, Revoke};
 use waxseal::revocation::reading::Reading;
 
 use super::fixture::START;

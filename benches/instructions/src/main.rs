@@ -22,6 +22,7 @@ use waxseal::keyring::{Keyring, SharedKeyring};
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::SeededRandom;
 use waxseal::revocation::freshness::Freshness;
+use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
 use waxseal::revocation::{ALL, Reason, Revocation, Target};
 use waxseal::time::{Clock, ManualClock, Timestamp};
@@ -67,20 +68,23 @@ impl World {
         let policy = Policy::new(ISSUER, ISSUER, Timeouts::default()).unwrap();
         let list = RevocationList::new();
         for seq in 1..=ENTRIES {
-            list.apply(&Revocation {
-                seq,
-                target: Target::Session(Lineage::new(NOW, &random)),
-                from: ALL,
-                grace_until: None,
-                spared: None,
-                expires_at: NOW.plus(Duration::from_secs(9000)),
-                reason: Reason::Logout,
-                at: NOW,
-            });
+            internals::apply(
+                &list,
+                &Revocation {
+                    seq,
+                    target: Target::Session(Lineage::new(NOW, &random)),
+                    from: ALL,
+                    grace_until: None,
+                    spared: None,
+                    expires_at: NOW.plus(Duration::from_secs(9000)),
+                    reason: Reason::Logout,
+                    at: NOW,
+                },
+            );
         }
         let clock = Arc::new(ManualClock::at(NOW));
         let freshness = Freshness::new(Duration::from_secs(3600));
-        freshness.prove(clock.uptime());
+        internals::prove(&freshness, clock.uptime());
         let remembering = Verifier::new(
             Arc::new(SharedKeyring::new(keyring)),
             vec![format],

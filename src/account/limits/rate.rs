@@ -64,6 +64,7 @@ impl Default for LoginRates {
 }
 
 /// A limit that was reached.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany {
     /// `address` or `account`.

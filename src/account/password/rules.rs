@@ -38,6 +38,7 @@ impl Default for PasswordRules {
 impl PasswordRules {
     /// Creates the rules of the service with that issuer URL. They also refuse passwords made from the issuer's host
     /// name or from a `forbidden` word.
+    #[doc(hidden)]
     #[must_use]
     pub fn new(issuer: &str, forbidden: &[String]) -> Self {
         let mut words = vec!["waxseal".to_owned()];

@@ -71,9 +71,12 @@ fn work(queue: &Mutex<mpsc::Receiver<HashingJob>>) {
 #[cfg(target_os = "linux")]
 fn be_nice() {
     use rustix::process::{getpriority_process, setpriority_process};
+
+    use crate::report::report;
+
     let lower = |nice: i32| setpriority_process(None, (nice + NICE).min(NICEST));
     if let Err(cause) = getpriority_process(None).and_then(lower) {
-        tracing::debug!(%cause, "hashing has the priority of what serves");
+        tracing::debug!(cause = %report(&cause), "hashing has the priority of what serves");
     }
 }
 

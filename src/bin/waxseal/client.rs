@@ -102,16 +102,11 @@ fn wanted(name: &str, scope: &str, audiences: Vec<String>) -> Result<Client, Fai
         )));
     }
     let created_at = SystemClock.now();
-    Ok(Client {
-        id: ClientId::new(created_at, &OsRandom::new()),
-        name,
-        scopes,
-        audiences,
-        enabled: true,
-        created_at,
-        secrets: Vec::new(),
-        keys: None,
-    })
+    let id = ClientId::new(created_at, &OsRandom::new());
+    let mut client = Client::new(id, name, created_at);
+    client.scopes = scopes;
+    client.audiences = audiences;
+    Ok(client)
 }
 
 fn keys_from_stdin() -> Result<ClientKeys, Failure> {

@@ -293,30 +293,30 @@ pub fn load(flags: &Flags) -> Result<Config, Failure> {
         Some(path) if path.is_empty() => Err(bad(key, "", "the path of a folder")),
         Some(path) => Ok(path.into()),
     };
-    let settings = Settings {
-        data_dir: folder("data_dir", &flags.data_dir, file.data_dir, "data")?,
-        keys_dir: folder("keys_dir", &flags.keys_dir, file.keys_dir, "keys")?,
-        mark_dir: folder("mark_dir", &flags.mark_dir, file.mark_dir, "mark")?,
-        issuer,
-        audience,
-        algorithm,
-        format,
-        accepts,
-        timeouts,
-        allowed_origins,
-        same_site,
-        clear_site_data,
-        hsts: issuer::hsts(pick(&flags.hsts, file.hsts), default.hsts)?,
-        trusted_proxies,
-        login_rates,
-        forbidden_password_words,
-        client_token_lifetime,
-        max_staleness,
-        database,
-        logout,
-        lease,
-        token_cache,
-    };
+    let hsts = issuer::hsts(pick(&flags.hsts, file.hsts), default.hsts)?;
+    let mut settings = default;
+    settings.data_dir = folder("data_dir", &flags.data_dir, file.data_dir, "data")?;
+    settings.keys_dir = folder("keys_dir", &flags.keys_dir, file.keys_dir, "keys")?;
+    settings.mark_dir = folder("mark_dir", &flags.mark_dir, file.mark_dir, "mark")?;
+    settings.issuer = issuer;
+    settings.audience = audience;
+    settings.algorithm = algorithm;
+    settings.format = format;
+    settings.accepts = accepts;
+    settings.timeouts = timeouts;
+    settings.allowed_origins = allowed_origins;
+    settings.same_site = same_site;
+    settings.clear_site_data = clear_site_data;
+    settings.hsts = hsts;
+    settings.trusted_proxies = trusted_proxies;
+    settings.login_rates = login_rates;
+    settings.forbidden_password_words = forbidden_password_words;
+    settings.client_token_lifetime = client_token_lifetime;
+    settings.max_staleness = max_staleness;
+    settings.database = database;
+    settings.logout = logout;
+    settings.lease = lease;
+    settings.token_cache = token_cache;
     if settings.audience.is_empty() {
         return Err(bad(
             "audience",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use waxseal::embedded::Logout;
 use waxseal::id::NodeId;
+use waxseal::report::report;
 use waxseal::revocation::explain::{Explanation, NodeReport, NodeState, watch};
 use waxseal::revocation::fence::{Fence, Fenced};
 use waxseal::revocation::log::StoreError;
@@ -139,8 +140,9 @@ impl EndedReport {
 
     fn not_known(&self, cause: &StoreError) -> Failure {
         Failure::refused(format!(
-            "it IS written, as seq {}, and every node that serves will refuse; but whether each of them does by now is not known: {cause}. Each does within its own lease or max_staleness, or answers 503",
-            self.seq
+            "it IS written, as seq {}, and every node that serves will refuse; but whether each of them does by now is not known: {}. Each does within its own lease or max_staleness, or answers 503",
+            self.seq,
+            report(cause)
         ))
     }
 

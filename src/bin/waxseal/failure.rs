@@ -1,9 +1,10 @@
 //! Failures of commands. Each has an exit code, and a message on stderr that says what happened and what to do.
 
-use std::fmt::Display;
+use std::error::Error;
 use std::process::ExitCode;
 
 use serde_json::json;
+use waxseal::report::report;
 
 use crate::streams;
 
@@ -26,14 +27,14 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Returns a refusal for the given reason.
-    pub fn refused(why: impl Display) -> Self {
-        Self::Refused(why.to_string())
+    /// Returns a refusal for the given reason: a text, or an error, which is shown with its causes.
+    pub fn refused(why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Refused(text(why))
     }
 
     /// Returns the failure of a change in the store for the given reason. The change may have been made.
-    pub fn unknown(why: impl Display) -> Self {
-        Self::Unknown(why.to_string())
+    pub fn unknown(why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unknown(text(why))
     }
 
     /// Returns what happened, and what to do.
@@ -75,4 +76,9 @@ impl Failure {
         }
         ExitCode::from(code)
     }
+}
+
+fn text(why: impl Into<Box<dyn Error + Send + Sync>>) -> String {
+    let why: Box<dyn Error + Send + Sync> = why.into();
+    report(&*why).to_string()
 }

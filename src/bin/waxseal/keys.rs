@@ -1,21 +1,22 @@
 //! `waxseal keys`.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use waxseal::embedded::{Database, database_file, look_into_store, moved_file, open_store};
+use waxseal::embedded::{
+    Database, KeyFolder, Planned, Rotated, Rotation, database_file, look_into_store, moved_file,
+    open_store,
+};
 use waxseal::id::KeyId;
-use waxseal::key::{Algorithm, Format, pem_from_jwk};
-use waxseal::keyring::Keyring;
+use waxseal::key::{SigningKey, pem_from_jwk};
 use waxseal::random::OsRandom;
-use waxseal::revocation::log::{RevocationLog, Revoke};
-use waxseal::revocation::{Reason, Target};
-use waxseal::schedule::{self, Planned, Rotation, Times};
-use waxseal::store::key_folder::{self, KeyFile, KeyFolderChange};
+use waxseal::report::report;
+use waxseal::revocation::Target;
+use waxseal::revocation::log::LogReader;
+use waxseal::schedule;
+use waxseal::store::key_folder::{self, Lack, lack};
 use waxseal::time::{Clock, SystemClock, Timestamp};
 
 use crate::cli::KeysAction;
@@ -30,20 +31,20 @@ use crate::table::table;
 const SEE: &str = "waxseal keys list";
 
 pub async fn run(action: KeysAction, config: &Config, output: Output) -> Result<(), Failure> {
-    let (folder, now) = (&config.settings.keys_dir, SystemClock.now());
-    // Commands that change the folder read the clock when they hold its lock: a key that they create is not published
-    // before that.
+    let folder = KeyFolder::new(&config.settings.keys_dir);
     match action {
         KeysAction::List => {
-            let keyring = key_folder::keyring(folder).map_err(Failure::refused)?;
+            let keyring = key_folder::keyring(folder.path()).map_err(Failure::refused)?;
             let revoked = revoked_keys(config).await?;
-            print(&keyring, &revoked, now, output)
+            print(keyring.plan(), &revoked, SystemClock.now(), output)
         }
-        KeysAction::Plan { every } => plan(config, every, now, output).await,
-        KeysAction::Rotate { every, dry_run } => rotate(config, every, dry_run, output).await,
-        KeysAction::Revoke { kid } => revoke(config, &kid, output).await,
-        KeysAction::Prune => prune(folder, output),
-        KeysAction::Import => import(config, output).await,
+        KeysAction::Plan { every } => plan(config, &folder, every, output).await,
+        KeysAction::Rotate { every, dry_run } => {
+            rotate(config, &folder, every, dry_run, output).await
+        }
+        KeysAction::Revoke { kid } => revoke(config, &folder, &kid, output).await,
+        KeysAction::Prune => prune(&folder, output),
+        KeysAction::Import => import(config, &folder, output).await,
     }
 }
 
@@ -129,144 +130,69 @@ fn row_of(rows: &[Value], kid: &KeyId) -> Option<Value> {
 }
 
 fn print(
-    keyring: &Keyring,
+    plan: &[Planned],
     revoked: &HashSet<KeyId>,
     now: Timestamp,
     output: Output,
 ) -> Result<(), Failure> {
-    let rows = rows(keyring.plan(), revoked, now);
+    let rows = rows(plan, revoked, now);
     output.print(&rows, || text(&rows))
 }
 
 async fn plan(
     config: &Config,
+    folder: &KeyFolder,
     every: Option<Duration>,
-    now: Timestamp,
     output: Output,
 ) -> Result<(), Failure> {
-    let keyring = key_folder::keyring(&config.settings.keys_dir).map_err(Failure::refused)?;
+    let now = SystemClock.now();
+    let keyring = key_folder::keyring(folder.path()).map_err(Failure::refused)?;
     let revoked = revoked_keys(config).await?;
     let algorithm = config.settings.signing_algorithm();
-    let mut would_be = keyring.plan().to_vec();
-    let placeholder = "to-be-made".parse::<KeyId>().map_err(Failure::refused)?;
-    let every = every.unwrap_or(Duration::MAX);
-    let Ok(rotation) = schedule::rotate(&mut would_be, algorithm, now, Some(every), || {
-        Ok::<_, Infallible>(placeholder.clone())
-    });
-    print(&keyring, &revoked, now, output)?;
-    let format = algorithm.format();
-    refuse_not_yet(keyring.plan(), format, &revoked, now)?;
-    if schedule::signer(keyring.plan(), format, now, |kid| revoked.contains(kid)).is_none() {
-        return Err(Failure::refused(format!(
+    let lack = lack(keyring.plan(), algorithm, every, &revoked, now);
+    print(keyring.plan(), &revoked, now, output)?;
+    match lack.map_err(Failure::refused)? {
+        Some(Lack::Signer) => Err(Failure::refused(format!(
             "no {} key signs now; run: waxseal keys rotate",
-            format.name()
-        )));
-    }
-    let unrepaired = keyring
-        .plan()
-        .iter()
-        .any(|key| revoked.contains(&key.kid) && key.times.revoked_at.is_none());
-    match rotation {
-        Rotation::TakesOver(..) | Rotation::First(_) => Err(Failure::Due(
+            algorithm.format().name()
+        ))),
+        Some(Lack::Rotation) => Err(Failure::Due(
             "a rotation is due; run: waxseal keys rotate".to_owned(),
         )),
-        _ if would_be.len() > keyring.plan().len() || unrepaired => Err(Failure::Due(
+        Some(Lack::Successor) => Err(Failure::Due(
             "no successor is published; run: waxseal keys rotate".to_owned(),
         )),
-        Rotation::Pending(..) | Rotation::NotDue(_) => Ok(()),
+        None => Ok(()),
     }
 }
 
 async fn rotate(
     config: &Config,
+    folder: &KeyFolder,
     every: Option<Duration>,
     dry_run: bool,
     output: Output,
 ) -> Result<(), Failure> {
-    let (folder, algorithm) = (
-        &config.settings.keys_dir,
-        config.settings.signing_algorithm(),
-    );
+    let (algorithm, clock) = (config.settings.signing_algorithm(), SystemClock);
+    let revoked = revoked_keys(config).await?;
+    let rotated = match dry_run {
+        true => folder.preview_rotation(algorithm, every, &revoked, &clock),
+        false => folder.rotate(algorithm, every, &revoked, &clock, &OsRandom::new()),
+    };
+    let Rotated {
+        rotation, plan, at, ..
+    } = rotated.map_err(Failure::refused)?;
+    let rows = rows(&plan, &revoked, at);
+    let done = describe(&rotation);
     if dry_run {
-        let (revoked, now) = (revoked_keys(config).await?, SystemClock.now());
-        // Check the schedule only afterwards: the rotation may repair it.
-        let files = key_folder::load(folder).map_err(Failure::refused)?;
-        let planned = |file: &KeyFile| Planned {
-            kid: file.key.public().kid().clone(),
-            algorithm: file.key.public().algorithm(),
-            times: file.times,
-        };
-        let mut plan: Vec<_> = files.iter().map(planned).collect();
-        let mut made = 0;
-        let mut new_key = |_| {
-            made += 1;
-            format!("to-be-made-{made}")
-                .parse::<KeyId>()
-                .map_err(Failure::refused)
-        };
-        refuse_not_yet(&plan, algorithm.format(), &revoked, now)?;
-        take_out(&mut plan, &revoked, now, &mut new_key)?;
-        let new_key = || new_key(algorithm);
-        let rotation = schedule::rotate(&mut plan, algorithm, now, every, new_key)?;
-        schedule::check(&plan).map_err(Failure::refused)?;
-        let rows = rows(&plan, &revoked, now);
-        let done = format!("would be: {}", describe(&rotation));
+        let done = format!("would be: {done}");
         return output.print(&json!({ "done": done, "timeline": rows }), || {
             format!("{done}\n{}", text(&rows))
         });
     }
-    let mut change = KeyFolderChange::begin(folder).map_err(Failure::refused)?;
-    let (revoked, now) = (revoked_keys(config).await?, SystemClock.now());
-    let mut plan = std::mem::take(&mut change.plan);
-    refuse_not_yet(&plan, algorithm.format(), &revoked, now)?;
-    let random = OsRandom::new();
-    let mut new_key = |algorithm| {
-        change
-            .new_key(algorithm, now, &random)
-            .map_err(Failure::refused)
-    };
-    take_out(&mut plan, &revoked, now, &mut new_key)?;
-    let rotation = schedule::rotate(&mut plan, algorithm, now, every, || new_key(algorithm))?;
-    change.plan = plan;
-    change.commit().map_err(Failure::refused)?;
-    let keyring = key_folder::keyring(folder).map_err(Failure::refused)?;
-    let rows = rows(keyring.plan(), &revoked, now);
-    let done = describe(&rotation);
     let value = json!({ "done": done, "timeline": rows });
     let done = format!("{done}\n{}", text(&rows));
     output.receipt().finish(&value, &done, SEE)
-}
-
-/// Refuses a schedule in which every key begins in the future: a rotation does not help there.
-fn refuse_not_yet(
-    plan: &[Planned],
-    format: Format,
-    revoked: &HashSet<KeyId>,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    match schedule::not_yet(plan, format, now, |kid| revoked.contains(kid)) {
-        Some(why) => Err(Failure::refused(why)),
-        None => Ok(()),
-    }
-}
-
-/// Revokes these keys in the schedule, and publishes a successor again.
-fn take_out(
-    plan: &mut Vec<Planned>,
-    revoked: &HashSet<KeyId>,
-    now: Timestamp,
-    mut new_key: impl FnMut(Algorithm) -> Result<KeyId, Failure>,
-) -> Result<(), Failure> {
-    let good = |key: &&Planned| key.times.revoked_at.is_none() && revoked.contains(&key.kid);
-    let new: Vec<_> = plan.iter().filter(good).cloned().collect();
-    for key in &new {
-        schedule::revoke(plan, &key.kid, now);
-    }
-    for Planned { algorithm, .. } in new {
-        let new_key = || new_key(algorithm);
-        schedule::rotate(plan, algorithm, now, Some(Duration::MAX), new_key)?;
-    }
-    Ok(())
 }
 
 fn describe(rotation: &Rotation) -> String {
@@ -278,55 +204,46 @@ fn describe(rotation: &Rotation) -> String {
     }
 }
 
-async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failure> {
-    let folder = &config.settings.keys_dir;
+async fn revoke(
+    config: &Config,
+    folder: &KeyFolder,
+    kid: &str,
+    output: Output,
+) -> Result<(), Failure> {
     let wanted: KeyId = kid
         .parse()
         .map_err(|why| Failure::Usage(format!("{kid:?} is {why}")))?;
-    let known = match key_folder::load(folder) {
-        Ok(files) => files
-            .into_iter()
-            .map(|file| file.key)
-            .find(|key| *key.public().kid() == wanted),
-        // A broken folder, perhaps broken by this very key, must not prevent the revocation.
-        Err(why) => {
-            streams::note(&why.to_string());
-            None
+    match folder.verifying_key(&wanted) {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            return Err(Failure::refused(format!(
+                "there is no such key in {}; see: waxseal keys list",
+                folder.path().display()
+            )));
         }
-    };
-    if known.is_none() && key_folder::load(folder).is_ok() {
-        return Err(Failure::refused(format!(
-            "there is no such key in {}; see: waxseal keys list",
-            folder.display()
-        )));
+        // A broken folder, perhaps broken by this very key, must not prevent the revocation.
+        Err(why) => streams::note(&report(&why).to_string()),
     }
     let store = open_store(&config.settings)
         .await
         .map_err(Failure::refused)?;
-    let now = SystemClock.now();
-    // Write the log first: from then on every node refuses the key, even if the change of the folder fails. Revoke also
-    // the name that the key would have in the other format.
-    let mut names = vec![wanted.clone()];
-    names.extend(known.and_then(|key| key.public().other_name()));
-    let mut seq = 0;
-    for name in names {
-        seq = store
-            .revoke(Revoke::Key(name), Reason::Operator, now)
-            .await
-            .map_err(Failure::refused)?;
-    }
-    let mut value = json!({ "kid": wanted, "seq": seq, "scope": "key", "key": wanted });
+    let revoked = folder
+        .revoke(&wanted, &store, &SystemClock, &OsRandom::new())
+        .await
+        .map_err(Failure::refused)?;
+    let seq = revoked.seq;
     let done = format!("revoked key {wanted} (seq {seq})");
     let mut ended = EndedReport::by(seq, Value::Null, done, SEE);
-    if let Err(why) = take_out_of_folder(config, &wanted) {
-        let why = why.message();
+    if let Err(why) = revoked.left {
         streams::note(&format!(
             "the key is revoked, but stays in the key folder: {why}"
         ));
     }
+    let mut value = json!({ "kid": wanted, "seq": seq, "scope": "key", "key": wanted });
     // A broken folder has no row for the key.
-    if let Ok(keyring) = key_folder::keyring(folder) {
-        let rows = rows(keyring.plan(), &HashSet::from([wanted.clone()]), now);
+    if let Ok(keyring) = key_folder::keyring(folder.path()) {
+        let gone = HashSet::from([wanted.clone()]);
+        let rows = rows(keyring.plan(), &gone, SystemClock.now());
         for (name, member) in row_of(&rows, &wanted)
             .iter()
             .flat_map(Value::as_object)
@@ -339,34 +256,15 @@ async fn revoke(config: &Config, kid: &str, output: Output) -> Result<(), Failur
     ended.say(store, config, output.receipt()).await
 }
 
-fn take_out_of_folder(config: &Config, kid: &KeyId) -> Result<(), Failure> {
-    let mut change = KeyFolderChange::begin(&config.settings.keys_dir).map_err(Failure::refused)?;
-    let now = SystemClock.now();
-    let mut plan = std::mem::take(&mut change.plan);
-    let random = OsRandom::new();
-    let new_key = |algorithm| {
-        change
-            .new_key(algorithm, now, &random)
-            .map_err(Failure::refused)
-    };
-    take_out(&mut plan, &HashSet::from([kid.clone()]), now, new_key)?;
-    change.plan = plan;
-    change.commit().map_err(Failure::refused)
-}
-
-fn prune(folder: &Path, output: Output) -> Result<(), Failure> {
-    let mut change = KeyFolderChange::begin(folder).map_err(Failure::refused)?;
-    let gone = schedule::prune(&mut change.plan, SystemClock.now());
-    if !gone.is_empty() {
-        change.commit().map_err(Failure::refused)?;
-    }
+fn prune(folder: &KeyFolder, output: Output) -> Result<(), Failure> {
+    let gone = folder.prune(&SystemClock).map_err(Failure::refused)?;
     let done = format!("removed {} keys", gone.len());
     let value = json!({ "removed": gone });
     output.receipt().finish(&value, &done, SEE)
 }
 
-async fn import(config: &Config, output: Output) -> Result<(), Failure> {
-    let (folder, format) = (&config.settings.keys_dir, config.settings.format);
+async fn import(config: &Config, folder: &KeyFolder, output: Output) -> Result<(), Failure> {
+    let format = config.settings.format;
     let mut text = zeroize::Zeroizing::new(String::new());
     let read = std::io::stdin()
         .lock()
@@ -381,46 +279,18 @@ async fn import(config: &Config, output: Output) -> Result<(), Failure> {
     } else {
         text
     };
-    let public = waxseal::key::SigningKey::from_pem(pem.as_bytes(), format)
-        .map_err(refused)?
-        .public()
-        .clone();
-    if revoked_keys(config).await?.contains(public.kid()) {
-        return Err(Failure::refused(format!(
-            "the key {} is revoked, for good; make another",
-            public.kid()
-        )));
-    }
-    let mut change = KeyFolderChange::begin(folder).map_err(Failure::refused)?;
-    let now = SystemClock.now();
-    if change.plan.iter().any(|key| key.kid == *public.kid()) {
-        return Err(Failure::refused(format!(
-            "the key {} is in {} already",
-            public.kid(),
-            folder.display()
-        )));
-    }
-    let (kid, algorithm) = change
-        .add_pem(&pem, format, now)
+    // Without this check the error would name the folder, which does not have the key.
+    SigningKey::from_pem(pem.as_bytes(), format).map_err(refused)?;
+    let revoked = revoked_keys(config).await?;
+    let imported = folder
+        .import(&pem, format, &revoked, &SystemClock)
         .map_err(Failure::refused)?;
-    let first = !schedule::of(&change.plan, format).any(|key| key.times.signs_from.is_some());
-    let times = if first {
-        Times::first(now)
-    } else {
-        Times::successor(now)
+    let role = match imported.is_first {
+        true => "the first key, and signs",
+        false => "a successor",
     };
-    change.plan.push(Planned {
-        kid: kid.clone(),
-        algorithm,
-        times,
-    });
-    let rows = rows(&change.plan, &HashSet::new(), now);
-    change.commit().map_err(Failure::refused)?;
-    let role = if first {
-        "the first key, and signs"
-    } else {
-        "a successor"
-    };
+    let kid = imported.kid;
+    let rows = rows(&imported.plan, &HashSet::new(), imported.at);
     let value = row_of(&rows, &kid).unwrap_or_default();
     let done = format!("{kid} is {role}");
     output.receipt().finish(&value, &done, SEE)

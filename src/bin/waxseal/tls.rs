@@ -17,6 +17,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::task::spawn_blocking;
 use tokio::time::MissedTickBehavior;
 use waxseal::meters;
+use waxseal::report::report;
 use waxseal::store::key_folder::read_private;
 use waxseal::time::{Clock, SystemClock};
 use zeroize::Zeroizing;
@@ -188,7 +189,7 @@ fn read(files: &TlsFiles) -> Result<Content, String> {
             cert.bad("it has a private key and no certificate; are tls_cert and tls_key swapped?")
         );
     }
-    let key = read_private(key.path).map_err(|why| format!("tls_key: {why}"))?;
+    let key = read_private(key.path).map_err(|why| format!("tls_key: {}", report(&why)))?;
     Ok(Content { certificate, key })
 }
 

@@ -10,9 +10,8 @@ use waxseal::encoding::base64url;
 use waxseal::key::Format;
 use waxseal::keyring::SharedKeyring;
 use waxseal::policy::Policy;
+use waxseal::report::report;
 use waxseal::revocation::follower::Follower;
-use waxseal::revocation::freshness::Freshness;
-use waxseal::revocation::list::RevocationList;
 use waxseal::store::key_folder;
 use waxseal::time::{Clock, SystemClock};
 use waxseal::token::MAX_TOKEN_BYTES;
@@ -97,29 +96,13 @@ async fn verify(token: &str, config: &Config, output: Output) -> Result<(), Fail
     let policy = Policy::new(&settings.issuer, &settings.audience, settings.timeouts)
         .map_err(Failure::refused)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (list, freshness) = (
-        Arc::new(RevocationList::new()),
-        Arc::new(Freshness::new(MAX_STALENESS)),
-    );
-    let follower = Follower::new(
-        Arc::new(store),
-        Arc::clone(&list),
-        Arc::clone(&freshness),
-        Arc::clone(&clock),
-    );
+    let follower = Follower::new(Arc::new(store), MAX_STALENESS, clock);
     follower.catch_up().await.map_err(Failure::refused)?;
     let keyring = Arc::new(SharedKeyring::new(keyring));
-    let verifier = Verifier::new(
-        keyring,
-        settings.accepts.clone(),
-        policy,
-        list,
-        freshness,
-        clock,
-    );
+    let verifier = Verifier::following(keyring, settings.accepts.clone(), policy, &follower);
     let verified = verifier
         .verify_any(token)
-        .map_err(|why| Failure::refused(format!("the token is refused: {why}")))?;
+        .map_err(|why| Failure::refused(format!("the token is refused: {}", report(&why))))?;
     let claims = match &verified {
         Verified::Session(session) => Payload::new(session.claims(), Format::Jwt),
         Verified::Client(client) => Payload::of_client(client.claims(), Format::Jwt),

@@ -23,6 +23,7 @@ use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
+use waxseal::report::report;
 
 use crate::failure::Failure;
 use crate::lines::Lines;
@@ -166,7 +167,7 @@ impl HttpClient for SpanSender {
             Ok(Response::from_parts(parts, body.to_bytes()))
         };
         let send = async { tokio::time::timeout(TIMEOUT, send).await };
-        let sent = match self.runtime.spawn(send).await {
+        let sent: Result<_, HttpError> = match self.runtime.spawn(send).await {
             Ok(Ok(sent)) => sent,
             Ok(Err(late)) => Err(late.into()),
             Err(lost) => Err(lost.into()),
@@ -174,7 +175,7 @@ impl HttpClient for SpanSender {
         match &sent {
             Ok(answer) if answer.status().is_success() => {}
             Ok(answer) => tracing::warn!(status = %answer.status(), "spans were not exported"),
-            Err(cause) => tracing::warn!(%cause, "spans were not exported"),
+            Err(cause) => tracing::warn!(cause = %report(&**cause), "spans were not exported"),
         }
         sent
     }

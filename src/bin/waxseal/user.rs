@@ -60,13 +60,8 @@ pub fn new_user(name: &str) -> Result<User, Failure> {
         .parse()
         .map_err(|why| Failure::Usage(format!("{name:?} is {why}")))?;
     let now = SystemClock.now();
-    Ok(User {
-        id: UserId::new(now, &OsRandom::new()),
-        username,
-        enabled: true,
-        created_at: now,
-        password_change_required_by: None,
-    })
+    let id = UserId::new(now, &OsRandom::new());
+    Ok(User::new(id, username, now))
 }
 
 /// Returns when an initial password that is set at `now` stops working.

@@ -11,7 +11,7 @@ use crate::id::KeyId;
 use crate::key::{Algorithm, Format, SigningKey, VerifyingKey, generate_pem};
 use crate::keyring::KeyringError;
 use crate::random::OsRandom;
-use crate::schedule::{self, Planned, ScheduleError, Times};
+use crate::schedule::{self, Planned, Times};
 use crate::time::Timestamp;
 
 const PARTIAL: &str = ".partial";
@@ -22,14 +22,20 @@ const LOCK: &str = ".lock";
 /// are new key files that no schedule names yet.
 #[derive(Debug)]
 pub struct KeyFolderChange {
+    /// The schedule, which the caller edits.
+    pub plan: Vec<Planned>,
+    pub(super) keys: KeyFiles,
+    _lock: File,
+}
+
+/// The key files of a folder, those of the schedule and new ones.
+#[derive(Debug)]
+pub(super) struct KeyFiles {
     folder: PathBuf,
     files: Vec<(KeyId, PathBuf)>,
     public: Vec<VerifyingKey>,
     newest: Timestamp,
     without_schedule: Option<String>,
-    /// The schedule, which the caller edits.
-    pub plan: Vec<Planned>,
-    _lock: File,
 }
 
 impl KeyFolderChange {
@@ -60,39 +66,69 @@ impl KeyFolderChange {
         lock.lock().map_err(io_at(&path))?;
         remove_partial(folder)?;
         let loaded = load(folder)?;
-        let planned = |file: &KeyFile| Planned {
-            kid: file.key.public().kid().clone(),
-            algorithm: file.key.public().algorithm(),
-            times: file.times,
-        };
-        let plan: Vec<_> = loaded.iter().map(planned).collect();
+        let plan: Vec<_> = loaded.iter().map(KeyFile::planned).collect();
         let public = loaded
             .iter()
             .map(|file| file.key.public().clone())
             .collect();
-        let newest = plan.iter().map(|key: &Planned| key.times.published).max();
+        let newest = plan.iter().map(|key| key.times.published).max();
         let files: Vec<_> = loaded
             .into_iter()
             .map(|file| (file.key.public().kid().clone(), file.path))
             .collect();
         let bare = manifest::read(folder)?.is_none();
-        Ok(Self {
+        let keys = KeyFiles {
             folder: folder.to_owned(),
             public,
             newest: newest.unwrap_or(Timestamp::EPOCH),
             without_schedule: bare.then(|| manifest::write(&plan, &files)),
             files,
+        };
+        Ok(Self {
             plan,
+            keys,
             _lock: lock,
         })
     }
 
+    /// Adds a key to the folder durably, and returns its ID and algorithm. The file gets its name only once it is
+    /// complete. The caller adds the key to the schedule.
+    ///
+    /// # Errors
+    /// [`KeyFolderError`] if the key is invalid, is already in the folder, or cannot be written.
+    pub fn add_pem(
+        &mut self,
+        pem: &str,
+        format: Format,
+        now: Timestamp,
+    ) -> Result<(KeyId, Algorithm), KeyFolderError> {
+        self.keys.add_pem(pem, format, now)
+    }
+
+    /// Checks the schedule and writes it, and then removes the files of keys that left it.
+    ///
+    /// # Errors
+    /// [`KeyFolderError`]; if the schedule is invalid or cannot be written, the folder keeps its previous one.
+    pub fn commit(self) -> Result<(), KeyFolderError> {
+        let KeyFiles { folder, files, .. } = &self.keys;
+        schedule::check(&self.plan).map_err(KeyFolderError::of_schedule(folder))?;
+        let listed = |kid: &KeyId| self.plan.iter().any(|key| key.kid == *kid);
+        let text = manifest::write(&self.plan, files);
+        write_durably(folder, MANIFEST, text.as_bytes()).map_err(io_at(&folder.join(MANIFEST)))?;
+        for (_, path) in files.iter().filter(|(kid, _)| !listed(kid)) {
+            fs::remove_file(path).map_err(io_at(path))?;
+        }
+        Ok(())
+    }
+}
+
+impl KeyFiles {
     /// Returns a key of that algorithm that the schedule does not have yet: a key that an interrupted run left behind,
     /// or else a new one.
     ///
     /// # Errors
     /// [`KeyFolderError`] if the key cannot be read or written.
-    pub fn new_key(
+    pub(super) fn new_key(
         &mut self,
         algorithm: Algorithm,
         now: Timestamp,
@@ -130,12 +166,7 @@ impl KeyFolderChange {
         }
     }
 
-    /// Adds a key to the folder durably, and returns its ID and algorithm. The file gets its name only once it is
-    /// complete.
-    ///
-    /// # Errors
-    /// [`KeyFolderError`] if the key is invalid, is already in the folder, or cannot be written.
-    pub fn add_pem(
+    fn add_pem(
         &mut self,
         pem: &str,
         format: Format,
@@ -159,26 +190,6 @@ impl KeyFolderChange {
         self.files.push((kid.clone(), path));
         self.public.push(key.public().clone());
         Ok((kid, algorithm))
-    }
-
-    /// Checks the schedule and writes it, and then removes the files of keys that left it.
-    ///
-    /// # Errors
-    /// [`KeyFolderError`]; if the schedule is invalid or cannot be written, the folder keeps its previous one.
-    pub fn commit(self) -> Result<(), KeyFolderError> {
-        let keyring = |why: ScheduleError| KeyFolderError::Keyring {
-            path: self.folder.clone(),
-            why: why.into(),
-        };
-        schedule::check(&self.plan).map_err(keyring)?;
-        let listed = |kid: &KeyId| self.plan.iter().any(|key| key.kid == *kid);
-        let text = manifest::write(&self.plan, &self.files);
-        write_durably(&self.folder, MANIFEST, text.as_bytes())
-            .map_err(io_at(&self.folder.join(MANIFEST)))?;
-        for (_, path) in self.files.iter().filter(|(kid, _)| !listed(kid)) {
-            fs::remove_file(path).map_err(io_at(path))?;
-        }
-        Ok(())
     }
 }
 

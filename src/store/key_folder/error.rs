@@ -1,10 +1,14 @@
 //! The reasons for which a folder gives no keyring.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::id::KeyId;
 use crate::key::KeyError;
 use crate::keyring::KeyringError;
+use crate::report::Advised;
+use crate::schedule::{NotYet, ScheduleError};
 use crate::store::files::UnsafeFile;
 
 /// A failure to read or change the key folder.
@@ -12,11 +16,12 @@ use crate::store::files::UnsafeFile;
 #[non_exhaustive]
 pub enum KeyFolderError {
     /// The file system refused an operation.
-    #[error("{path}: {cause}", path = path.display())]
+    #[error("{path}", path = path.display())]
     Io {
         /// The path of the operation.
         path: PathBuf,
         /// The error of the operating system.
+        #[source]
         cause: io::Error,
     },
     /// The path is a folder, a pipe or a device.
@@ -59,20 +64,22 @@ pub enum KeyFolderError {
         mode: u32,
     },
     /// The file does not contain a usable key.
-    #[error("{path} is refused: {why}", path = path.display())]
+    #[error("{path} is refused", path = path.display())]
     Key {
         /// The file.
         path: PathBuf,
         /// The reason.
+        #[source]
         why: KeyError,
     },
     /// The schedule is missing or invalid.
-    #[error("{path} is refused: {why}; restore it from a copy", path = path.display())]
+    #[error("{path} is refused", path = path.display())]
     Manifest {
         /// The path of the schedule.
         path: PathBuf,
-        /// The reason.
-        why: String,
+        /// The reason, with advice.
+        #[source]
+        why: Advised,
     },
     /// The folder had keys or a schedule and has lost them.
     #[error("{path} has no keys any more; restore it from a copy", path = path.display())]
@@ -81,18 +88,50 @@ pub enum KeyFolderError {
         path: PathBuf,
     },
     /// The keys contradict each other.
-    #[error("{path}: {why}", path = path.display())]
+    #[error("{path}", path = path.display())]
     Keyring {
         /// The folder.
         path: PathBuf,
         /// The reason.
+        #[source]
         why: KeyringError,
+    },
+    /// Every key begins to sign in the future, which a rotation does not change.
+    #[error(transparent)]
+    NotYet(#[from] NotYet),
+    /// The key to import was revoked.
+    #[error("the key {0} is revoked, for good; make another")]
+    Revoked(KeyId),
+    /// The folder has the key to import.
+    #[error("the key {kid} is in {path} already", path = path.display())]
+    Known {
+        /// The key.
+        kid: KeyId,
+        /// The folder.
+        path: PathBuf,
     },
 }
 
 impl KeyFolderError {
+    /// Returns the function that makes the error for an invalid schedule of this folder.
+    pub(super) fn of_schedule(folder: &Path) -> impl Fn(ScheduleError) -> Self {
+        move |why| Self::Keyring {
+            path: folder.to_owned(),
+            why: why.into(),
+        }
+    }
+
+    /// The error for a schedule that is missing or invalid.
+    pub(super) fn manifest(path: PathBuf, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Manifest {
+            path,
+            why: Advised::new(why, "restore it from a copy"),
+        }
+    }
+
     /// Returns `true` if the folder could not be read because this process (EMFILE) or the system (ENFILE) has no free
     /// file descriptor. Such a failure says nothing about the keys.
+    #[doc(hidden)]
     #[must_use]
     pub fn is_out_of_descriptors(&self) -> bool {
         use rustix::io::Errno;

@@ -43,10 +43,6 @@ pub(super) struct ScheduledKey {
 /// Reads the schedule, or returns `None` if the file does not exist.
 pub(super) fn read(folder: &Path) -> Result<Option<Vec<ScheduledKey>>, KeyFolderError> {
     let path = folder.join(MANIFEST);
-    let refused = |why: String| KeyFolderError::Manifest {
-        path: path.clone(),
-        why,
-    };
     let text = match read_private(&path) {
         Ok(text) => text,
         Err(KeyFolderError::Io { cause, .. }) if cause.kind() == std::io::ErrorKind::NotFound => {
@@ -55,11 +51,11 @@ pub(super) fn read(folder: &Path) -> Result<Option<Vec<ScheduledKey>>, KeyFolder
         Err(why) => return Err(why),
     };
     let manifest: Manifest =
-        serde_json::from_slice(&text).map_err(|why| refused(why.to_string()))?;
+        serde_json::from_slice(&text).map_err(|why| KeyFolderError::manifest(path.clone(), why))?;
     let entries = manifest
         .keys
         .into_iter()
-        .map(|row| entry(row).map_err(refused))
+        .map(|row| entry(row).map_err(|why| KeyFolderError::manifest(path.clone(), why)))
         .collect::<Result<_, _>>();
     entries.map(Some)
 }

@@ -100,6 +100,7 @@ impl PostgresUrl {
     }
 
     /// Returns `true` if the database is on another machine and the certificate of its server is not checked.
+    #[doc(hidden)]
     #[must_use]
     pub fn is_insecure(&self) -> bool {
         let is_socket = self.options.get_socket().is_some();

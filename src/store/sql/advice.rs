@@ -1,9 +1,13 @@
 //! Adds advice for the operator to errors of the database.
 
+use std::error::Error;
+
 use sqlx::postgres::PgDatabaseError;
 
+use crate::report::Advised;
+
 /// The cause of a failure.
-pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Cause = Box<dyn Error + Send + Sync>;
 
 /// Returns the TLS error inside a socket error, which is how sqlx reports it.
 pub(super) fn tls_error(cause: &std::io::Error) -> Option<&rustls::Error> {
@@ -16,11 +20,11 @@ pub(super) fn explained(cause: Cause) -> Cause {
         Some(sqlx::Error::Database(cause)) => cause
             .try_downcast_ref::<PgDatabaseError>()
             .map(|cause| cause.code().to_owned()),
-        Some(sqlx::Error::Tls(_)) => return advised(cause, NO_TLS),
+        Some(sqlx::Error::Tls(_)) => return Advised::new(cause, NO_TLS).into(),
         Some(sqlx::Error::Io(io)) => {
             let advice = tls_error(io).map(advice_about_tls);
             return match advice {
-                Some(advice) => advised(cause, advice),
+                Some(advice) => Advised::new(cause, advice).into(),
                 None => cause,
             };
         }
@@ -36,7 +40,7 @@ pub(super) fn explained(cause: Cause) -> Cause {
         Some("53100") => "its disk is full",
         _ => return cause,
     };
-    advised(cause, advice)
+    Advised::new(cause, advice).into()
 }
 
 const NO_TLS: &str =
@@ -53,8 +57,4 @@ fn advice_about_tls(error: &rustls::Error) -> &'static str {
         }
         _ => "check the server's certificate, and sslrootcert in the address",
     }
-}
-
-fn advised(cause: Cause, advice: &str) -> Cause {
-    format!("{cause}; {advice}").into()
 }

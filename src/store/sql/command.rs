@@ -60,7 +60,7 @@ pub(super) trait Job: Debug + Send + Sync {
     fn kind(&self) -> Effect<'_>;
 
     /// Replies once the transaction has committed or failed. A caller that is gone gets no reply.
-    fn reply(self: Box<Self>, failure: Option<&str>);
+    fn reply(self: Box<Self>, failure: Option<&StoreError>);
 }
 
 #[derive(Debug)]
@@ -101,15 +101,16 @@ impl<C: Command> Job for QueuedCommand<C> {
         self.command.kind()
     }
 
-    fn reply(self: Box<Self>, failure: Option<&str>) {
+    fn reply(self: Box<Self>, failure: Option<&StoreError>) {
         let Self {
             written, caller, ..
         } = *self;
         let reply = match (written, failure) {
             (Some(reply), None) => Ok(reply),
-            (_, failure) => {
-                let cause = failure.unwrap_or("the transaction ended without it");
-                Err(StoreError::new("write", cause.to_owned()))
+            (_, Some(failure)) => Err(failure.clone()),
+            (None, None) => {
+                let cause = "the transaction ended without it";
+                Err(StoreError::new("write", cause))
             }
         };
         let _ = caller.send(reply);

@@ -8,19 +8,22 @@ use super::commands::log::{ChangeLeeway, Compact, EndNow, RaiseHorizon};
 use super::reader;
 use super::store::SqlStore;
 use crate::revocation::Reason;
-use crate::revocation::log::{Page, RevocationLog, Revoke, StoreError};
+use crate::revocation::log::{LogReader, Page, RevocationLog, Revoke, StoreError};
 use crate::time::Timestamp;
 
 /// The number of rows that one compacting transaction drops. It bounds how long compaction delays a logout.
 const COMPACT_AT_ONCE: i64 = 512;
 
 #[async_trait]
-impl RevocationLog for SqlStore {
+impl LogReader for SqlStore {
     async fn read(&self, after: i64, limit: u32) -> Result<Page, StoreError> {
         let page = reader::page(&self.readers, after, limit);
         self.read("read the revocation log", page).await
     }
+}
 
+#[async_trait]
+impl RevocationLog for SqlStore {
     async fn revoke(&self, what: Revoke, reason: Reason, at: Timestamp) -> Result<i64, StoreError> {
         self.write(EndNow { what, reason, at }).await
     }

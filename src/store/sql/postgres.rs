@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::advice::{explained, tls_error};
 use super::migration::{migration, not_migrated};
 use super::time_limit::LIMIT;
+use crate::report::report;
 use crate::revocation::log::StoreError;
 
 /// The time for which a service tries to make its first connection when it starts.
@@ -63,7 +64,7 @@ pub(super) async fn connect_first(options: &PgConnectOptions) -> Result<PgConnec
                 Err(cause) if may_pass(&cause) => {
                     if !said {
                         let (host, port) = (options.get_host(), options.get_port());
-                        tracing::warn!(%cause, host, port, "the database cannot be reached yet; trying for {} s", START_LIMIT.as_secs());
+                        tracing::warn!(cause = %report(&cause), host, port, "the database cannot be reached yet; trying for {} s", START_LIMIT.as_secs());
                     }
                     said = true;
                     sleep(START_PAUSE).await;
@@ -161,7 +162,7 @@ async fn listen(options: PgConnectOptions, bell: watch::Sender<u64>) {
     loop {
         let heard = hear(&pool, &bell).await;
         if let Err(cause) = heard {
-            tracing::debug!(%cause, "not listening for notifications; the log is polled instead");
+            tracing::debug!(cause = %report(&cause), "not listening for notifications; the log is polled instead");
         }
         sleep(START_PAUSE).await;
     }

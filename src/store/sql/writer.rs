@@ -13,6 +13,7 @@ use super::skew::Skew;
 use super::statements as sql;
 use super::time_limit::within_limit;
 use crate::meters;
+use crate::report::report;
 use crate::revocation::log::{Entry, StoreError};
 use crate::store::mark::MarkFile;
 
@@ -71,15 +72,15 @@ impl Writing {
         let mut batch = Vec::with_capacity(BATCH);
         while jobs.recv_many(&mut batch, BATCH).await > 0 {
             let failed = self.try_commit(&mut batch).await.err();
-            let failed = failed.map(|cause| cause.to_string());
+            let failed = failed.map(|cause| StoreError::new("write", cause));
             for job in batch.drain(..) {
-                job.reply(failed.as_deref());
+                job.reply(failed.as_ref());
             }
         }
         if let Some(connection) = self.connection
             && let Err(cause) = connection.close().await
         {
-            tracing::warn!(%cause, "the database was not closed cleanly");
+            tracing::warn!(cause = %report(&cause), "the database was not closed cleanly");
         }
     }
 

@@ -1,8 +1,10 @@
-//! The library alone: keys from a JWK set, a list that the app fills, and the extractor.
+//! The library alone: keys from a JWK set, a revocation log of the app's own, and the extractor. Only the tokens are made
+//! with what the library hides.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -17,47 +19,84 @@ use waxseal::key::{Algorithm, SigningKey, VerifyingKey, generate_pem};
 use waxseal::keyring::{Keyring, SharedKeyring};
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::{OsRandom, SeededRandom};
-use waxseal::revocation::freshness::Freshness;
-use waxseal::revocation::list::RevocationList;
+use waxseal::revocation::follower::Follower;
+use waxseal::revocation::log::{Cursor, Entry, Head, LogReader, Page, StoreError};
 use waxseal::revocation::{ALL, Reason, Revocation, Target, session_revocation_expiry};
 use waxseal::time::{Clock, ManualClock, Timestamp};
 use waxseal::token;
 
 const NAME: &str = "https://issuer.example";
 
+/// The app's log, in memory.
+#[derive(Debug)]
+struct OwnLog {
+    all: Mutex<Page>,
+}
+
+impl OwnLog {
+    fn new() -> Self {
+        let head = Head {
+            cursor: Cursor::START,
+            compacted: 0,
+            horizon: Timestamp::EPOCH,
+            newest_lineage: Timestamp::EPOCH,
+        };
+        let entries = Vec::new();
+        Self {
+            all: Mutex::new(Page { head, entries }),
+        }
+    }
+
+    fn append(&self, revocation: Revocation) {
+        let mut all = self.all.lock().unwrap();
+        let hash = revocation.chain(&all.head.cursor.hash);
+        let seq = revocation.seq;
+        all.head.cursor = Cursor { seq, hash };
+        all.entries.push(Entry { revocation, hash });
+    }
+}
+
+#[async_trait]
+impl LogReader for OwnLog {
+    async fn read(&self, after: i64, limit: u32) -> Result<Page, StoreError> {
+        let mut page = self.all.lock().unwrap().clone();
+        page.entries.retain(|entry| entry.revocation.seq > after);
+        page.entries.truncate(limit as usize);
+        Ok(page)
+    }
+}
+
 struct Place {
     key: SigningKey,
     policy: Policy,
-    list: Arc<RevocationList>,
-    freshness: Arc<Freshness>,
+    log: Arc<OwnLog>,
+    follower: Follower,
     clock: Arc<ManualClock>,
     verifier: Arc<Verifier>,
 }
 
-fn place(algorithm: Algorithm) -> Place {
+async fn place(algorithm: Algorithm) -> Place {
     let pem = generate_pem(algorithm, &OsRandom::new());
     let key = SigningKey::from_pem(pem.as_bytes(), algorithm.format()).unwrap();
     let keyring = as_published(&key);
     let policy = Policy::new(NAME, NAME, Timeouts::default()).unwrap();
-    let (list, freshness) = (
-        Arc::new(RevocationList::new()),
-        Arc::new(Freshness::new(Duration::from_secs(5))),
-    );
+    let log = Arc::new(OwnLog::new());
     let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000)));
-    freshness.prove(clock.uptime());
-    let verifier = Arc::new(Verifier::new(
+    let bound = Duration::from_secs(5);
+    let follower = Follower::new(Arc::clone(&log) as _, bound, Arc::clone(&clock) as _);
+    let verifier = Arc::new(Verifier::following(
         Arc::new(SharedKeyring::new(keyring)),
         vec![algorithm.format()],
         policy.clone(),
-        Arc::clone(&list),
-        Arc::clone(&freshness),
-        Arc::clone(&clock) as _,
+        &follower,
     ));
+    assert!(!verifier.is_fresh(), "nothing was read yet");
+    follower.catch_up().await.unwrap();
     Place {
         key,
         policy,
-        list,
-        freshness,
+        log,
+        follower,
         clock,
         verifier,
     }
@@ -105,7 +144,7 @@ impl Place {
 #[tokio::test]
 async fn a_strangers_app_is_protected() {
     for algorithm in Algorithm::ALL {
-        let place = place(algorithm);
+        let place = place(algorithm).await;
         let (token, claims) = place.token();
         let bearer = format!("Bearer {token}");
         assert_eq!(
@@ -135,7 +174,7 @@ async fn a_strangers_app_is_protected() {
             StatusCode::BAD_REQUEST
         );
 
-        place.list.apply(&Revocation {
+        place.log.append(Revocation {
             seq: 1,
             target: Target::Session(claims.session_id.lineage),
             from: ALL,
@@ -145,6 +184,7 @@ async fn a_strangers_app_is_protected() {
             reason: Reason::Logout,
             at: place.clock.now(),
         });
+        place.follower.catch_up().await.unwrap();
         for path in ["/mine", "/hello"] {
             assert_eq!(
                 place.get(path, Some(&bearer)).await.0,
@@ -156,7 +196,7 @@ async fn a_strangers_app_is_protected() {
 
 #[tokio::test]
 async fn a_list_that_is_not_kept_fresh_refuses_tokens() {
-    let place = place(Algorithm::EdDsa);
+    let place = place(Algorithm::EdDsa).await;
     let bearer = format!("Bearer {}", place.token().0);
     assert_eq!(place.get("/mine", Some(&bearer)).await.0, StatusCode::OK);
     place.clock.advance(Duration::from_secs(5));
@@ -164,13 +204,13 @@ async fn a_list_that_is_not_kept_fresh_refuses_tokens() {
         place.get("/mine", Some(&bearer)).await.0,
         StatusCode::SERVICE_UNAVAILABLE
     );
-    place.freshness.prove(place.clock.uptime());
+    place.follower.catch_up().await.unwrap();
     assert_eq!(place.get("/mine", Some(&bearer)).await.0, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn below_its_layer_the_cookie_counts_and_is_left_to_its_issuer() {
-    let place = place(Algorithm::EdDsa);
+    let place = place(Algorithm::EdDsa).await;
     let (token, claims) = place.token();
     let cookies = SessionCookies::new(Origins::new(NAME, &[]));
     let plain = stranger::app(Arc::clone(&place.verifier));
@@ -199,7 +239,7 @@ async fn below_its_layer_the_cookie_counts_and_is_left_to_its_issuer() {
     assert_eq!(get(&layered, &two).await, StatusCode::BAD_REQUEST);
 
     // The issuer renewed the session: the old generation stays valid for the grace.
-    place.list.apply(&Revocation {
+    place.log.append(Revocation {
         seq: 1,
         target: Target::Session(claims.session_id.lineage),
         from: 1,
@@ -209,6 +249,7 @@ async fn below_its_layer_the_cookie_counts_and_is_left_to_its_issuer() {
         reason: Reason::Renewed,
         at: place.clock.now(),
     });
+    place.follower.catch_up().await.unwrap();
     assert_eq!(get(&layered, &good).await, StatusCode::OK);
     place.clock.advance(Duration::from_secs(4));
     assert_eq!(get(&layered, &good).await, StatusCode::UNAUTHORIZED);

@@ -1,6 +1,7 @@
 //! The limit on open file descriptors (`RLIMIT_NOFILE`, getrlimit(2)), and how many of them connections may use.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use waxseal::report::report;
 
 use crate::failure::Failure;
 
@@ -27,7 +28,7 @@ pub fn raise_limit() -> u64 {
     let limit = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => raised,
         Err(cause) => {
-            tracing::debug!(%cause, "the limit on open files could not be raised");
+            tracing::debug!(cause = %report(&cause), "the limit on open files could not be raised");
             before
         }
     };

@@ -9,6 +9,7 @@ use axum::extract::connect_info::Connected;
 use axum_server::{AddrListener, Address};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+use waxseal::report::report;
 use waxseal::time::{Clock, SystemClock};
 
 use super::{AdmittedConnection, Connections, Refused};
@@ -78,7 +79,7 @@ impl Gate {
     fn failed(&self, cause: &io::Error) {
         self.connections.meters.failed();
         if self.bursts(|bursts, now| bursts.failed.happened(now)) {
-            tracing::warn!(%cause, "connections cannot be accepted");
+            tracing::warn!(cause = %report(cause), "connections cannot be accepted");
         }
     }
 
