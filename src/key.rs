@@ -227,10 +227,11 @@ fn jwk_algorithm(
         return Err(KeyError::Jwk("its use is not sig"));
     }
     if let Some(ops) = jwk.get("key_ops") {
-        let named = ops
+        let ops: Option<Vec<_>> = ops
             .as_array()
-            .is_some_and(|ops| ops.iter().any(|op| op.as_str() == Some(operation)));
-        if !named {
+            .and_then(|ops| ops.iter().map(|op| op.as_str()).collect());
+        let ops = ops.ok_or(KeyError::Jwk("its key_ops are not a list of texts"))?;
+        if !ops.contains(&operation) {
             return Err(KeyError::Jwk(not_for_it));
         }
     }

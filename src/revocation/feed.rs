@@ -12,6 +12,7 @@ use super::log::Cursor;
 use super::{ALL, BadTarget, LogHash, Revocation, Target, chained};
 use crate::crypto::sha256;
 use crate::encoding::base64url;
+use crate::encoding::object_only::{not_null, object_only};
 use crate::id::ClientId;
 use crate::time::Timestamp;
 
@@ -23,7 +24,7 @@ pub const MAX_NONCE_BYTES: usize = 64;
 
 /// A page as sent.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct FeedPage {
     /// The signed [`Statement`].
     pub page: String,
@@ -42,6 +43,7 @@ pub enum FeedPosition {
 
 /// The issuer's statement about a page. Times are milliseconds since 1970, hashes are base64url.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Statement {
     /// The issuer.
     pub iss: String,
@@ -56,7 +58,11 @@ pub struct Statement {
     /// The page has the entries after this `seq`.
     pub after: i64,
     /// Within a snapshot, the running hash at `after`. It reveals a log that was replaced between two pages.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "not_null"
+    )]
     pub after_hash: Option<String>,
     /// Whether the entries belong to a snapshot and may have gaps.
     pub snapshot: bool,
@@ -76,22 +82,40 @@ pub struct Statement {
 
 /// An entry as sent. Fields with the value [`ALL`] or "never" are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct WireEntry {
     seq: i64,
     scope: String,
     key: String,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "not_null"
+    )]
     from: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "not_null"
+    )]
     grace_until: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "not_null"
+    )]
     spared: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "not_null"
+    )]
     expires_at: Option<i64>,
     reason: String,
     at: i64,
 }
+
+object_only!(FeedPage, Statement, WireEntry);
 
 impl From<&Revocation> for WireEntry {
     fn from(revocation: &Revocation) -> Self {

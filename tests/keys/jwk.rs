@@ -15,6 +15,7 @@ const COORDINATE: &str = "a coordinate is missing or malformed";
 const SECRET: &str = "it carries a secret";
 const USE: &str = "its use is not sig";
 const OPS: &str = "its key_ops do not have verify";
+const OPS_LIST: &str = "its key_ops are not a list of texts";
 const KID: &str = "its kid is not a short text";
 
 fn new(algorithm: Algorithm) -> Value {
@@ -116,12 +117,17 @@ fn another_purpose() {
             json!(["sign"]),
             json!(["encrypt", "deriveKey"]),
             json!([]),
-            json!("verify"),
             json!(["Verify"]),
-            json!([["verify"]]),
-            json!(null),
         ];
         refused(&jwk, "key_ops", OPS, &ops);
+        let no_list = [
+            json!("verify"),
+            json!([["verify"]]),
+            json!(["verify", 1]),
+            json!([null, "verify"]),
+            json!(null),
+        ];
+        refused(&jwk, "key_ops", OPS_LIST, &no_list);
     }
 }
 

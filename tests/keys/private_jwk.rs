@@ -222,9 +222,16 @@ fn other_keys_and_other_purposes() {
             let why = KeyError::Jwk("its use is not sig");
             refused(&with(&jwk, "use", value), why);
         }
-        for value in [json!(["verify"]), json!([]), json!("sign"), json!(null)] {
-            let why = KeyError::Jwk("its key_ops do not have sign");
-            refused(&with(&jwk, "key_ops", value), why);
+        let ops = "its key_ops do not have sign";
+        let no_list = "its key_ops are not a list of texts";
+        for (value, why) in [
+            (json!(["verify"]), ops),
+            (json!([]), ops),
+            (json!("sign"), no_list),
+            (json!(["sign", 1]), no_list),
+            (json!(null), no_list),
+        ] {
+            refused(&with(&jwk, "key_ops", value), KeyError::Jwk(why));
         }
     }
     refused(

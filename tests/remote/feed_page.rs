@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use ring::digest::{SHA256, digest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use waxseal::id::ClientId;
 use waxseal::revocation::feed::{
-    BadPage, Brought, FeedPosition, FeedReading, PAGE, Question, Statement, WireEntry,
+    BadPage, Brought, FeedPage, FeedPosition, FeedReading, PAGE, Question, Statement, WireEntry,
 };
 use waxseal::schedule::{LEAD, MAX_AGE};
 
@@ -113,6 +115,30 @@ fn each_entry_of_the_example_leads_to_its_running_hash() {
         };
         take(&mut reading, &statement, entries);
     }
+}
+
+#[test]
+fn a_page_is_made_of_objects_and_an_optional_member_is_not_null() {
+    fn strict<T: DeserializeOwned + Serialize>(good: &T, optional: &[&str]) {
+        let good = serde_json::to_value(good).unwrap();
+        assert!(serde_json::from_value::<T>(good.clone()).is_ok());
+        let members: Vec<_> = good.as_object().unwrap().values().cloned().collect();
+        assert!(serde_json::from_value::<T>(members.into()).is_err());
+        for name in optional {
+            let mut page = good.clone();
+            page[name] = Value::Null;
+            assert!(serde_json::from_value::<T>(page).is_err(), "{name}");
+        }
+    }
+    let example = example();
+    strict(&example.statement, &["after_hash"]);
+    let optional = ["from", "grace_until", "spared", "expires_at"];
+    strict(&example.entries[0], &optional);
+    let page = FeedPage {
+        page: String::new(),
+        entries: example.entries,
+    };
+    strict(&page, &[]);
 }
 
 #[test]

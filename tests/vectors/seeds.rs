@@ -321,6 +321,7 @@ fn jwks() -> Vec<Vec<u8>> {
         seeds.extend([
             with("key_ops", json!(["verify", "sign"])),
             with("key_ops", json!(["sign"])),
+            with("key_ops", json!(["verify", 1])),
             with("alg", json!("Ed25519")),
             with("use", json!("enc")),
             with("kid", json!("mine")),
