@@ -319,7 +319,8 @@ async fn an_entry_of_a_later_version_is_skipped_if_it_says_so_and_stops_the_read
     assert_eq!(store.compact(START.plus(HOUR)).await.unwrap(), 1);
 
     append(&fixture, &store, "device").await;
-    let why = store.read(0, 9).await.unwrap_err().to_string();
+    let why = store.read(0, 9).await.unwrap_err();
+    let why = report(&why).to_string();
     let words =
         "a kind of revocation that this version does not know; if a newer one wrote it, upgrade";
     assert!(why.contains(words), "{why}");
