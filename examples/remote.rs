@@ -34,14 +34,19 @@ async fn news(who: Principal) -> Sse<impl Stream<Item = Result<Event, Infallible
     Sse::new(who.live().guard(ticks))
 }
 
+fn variable(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|cause| format!("{name}: {cause}"))
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
-    let issuer = env::var("ISSUER")?;
+    let issuer = variable("ISSUER")?;
+    let (client_id, client_secret) = (variable("CLIENT_ID")?, variable("CLIENT_SECRET")?);
     let at = env::var("ISSUER_AT").unwrap_or_else(|_| issuer.clone());
-    let verifier = Verifier::remote(&issuer, &env::var("CLIENT_ID")?, env::var("CLIENT_SECRET")?)
+    let verifier = Verifier::remote(&issuer, &client_id, client_secret)
         .at(&at)
         .audience(&issuer)
         .audience("https://orders.example")
@@ -62,7 +67,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/readyz", get(readyz))
         .with_state(verifier);
     let listen = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3001".to_owned());
-    let listener = tokio::net::TcpListener::bind(listen).await?;
+    let listener = tokio::net::TcpListener::bind(&listen).await;
+    let listener = listener.map_err(|cause| format!("LISTEN={listen}: {cause}"))?;
     eprintln!("listening on http://{}", listener.local_addr()?);
     Ok(axum::serve(listener, app).await?)
 }

@@ -14,9 +14,9 @@ macro_rules! object_only {
 
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Members;
+                struct ObjectVisitor;
 
-                impl<'de> serde::de::Visitor<'de> for Members {
+                impl<'de> serde::de::Visitor<'de> for ObjectVisitor {
                     type Value = $type;
 
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -28,7 +28,7 @@ macro_rules! object_only {
                     }
                 }
 
-                deserializer.deserialize_map(Members)
+                deserializer.deserialize_map(ObjectVisitor)
             }
         }
     )+};

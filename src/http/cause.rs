@@ -27,16 +27,16 @@ use crate::report::{Report, report};
 /// The log gets it once, at the latest when the last clone is dropped.
 #[derive(Clone)]
 pub struct Cause {
-    inner: Arc<Inner>,
+    inner: Arc<LoggedOnce>,
 }
 
-struct Inner {
+struct LoggedOnce {
     error: Box<dyn Error + Send + Sync>,
     log: Box<dyn Fn(Report<'_>) + Send + Sync>,
     is_logged: AtomicBool,
 }
 
-impl Inner {
+impl LoggedOnce {
     /// Writes the cause to the log, unless it is there already.
     fn log(&self) {
         if !self.is_logged.swap(true, Ordering::Relaxed) {
@@ -46,7 +46,7 @@ impl Inner {
 }
 
 /// A request that is given up on its way back has no answer that shows the cause.
-impl Drop for Inner {
+impl Drop for LoggedOnce {
     fn drop(&mut self) {
         self.log();
     }
@@ -57,7 +57,7 @@ impl Cause {
         error: impl Into<Box<dyn Error + Send + Sync>>,
         log: impl Fn(Report<'_>) + Send + Sync + 'static,
     ) -> Self {
-        let inner = Inner {
+        let inner = LoggedOnce {
             error: error.into(),
             log: Box::new(log),
             is_logged: AtomicBool::new(false),

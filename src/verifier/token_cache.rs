@@ -29,10 +29,10 @@ const TAIL: usize = 32;
 /// Token texts that verified, with their claims. A full cache evicts the least used ones.
 pub(super) struct TokenCache {
     /// `None` if the size is 0.
-    entries: Option<Entries>,
+    entries: Option<CachedClaims>,
 }
 
-type Entries =
+type CachedClaims =
     Cache<TokenText, Verified, Weigher, RandomState, DefaultLifecycle<TokenText, Verified>>;
 
 #[derive(Clone)]

@@ -198,7 +198,7 @@ async fn rotate(
 fn describe(rotation: &Rotation) -> String {
     match rotation {
         Rotation::TakesOver(kid, at) => format!("{kid} signs from {at}"),
-        Rotation::Pending(kid, at) => format!("nothing to do: {kid} signs from {at} already"),
+        Rotation::Pending(kid, at) => format!("nothing to do: {kid} takes over at {at}"),
         Rotation::NotDue(at) => format!("nothing to do: not due before {at}"),
         Rotation::First(kid) => format!("{kid} is the first key and signs"),
     }

@@ -20,10 +20,10 @@ const MAX_HOPS: usize = 32;
 
 /// The proxies whose `X-Forwarded-For` is trusted.
 #[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Arc<Inner>);
+pub struct TrustedProxies(Arc<Proxies>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Proxies {
     networks: Vec<IpNet>,
     told: AtomicBool,
 }
@@ -32,7 +32,7 @@ impl TrustedProxies {
     /// Trusts the proxies in these networks.
     #[must_use]
     pub fn new(networks: &[IpNet]) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(Proxies {
             networks: networks.to_vec(),
             told: AtomicBool::new(false),
         }))

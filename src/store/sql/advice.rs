@@ -7,7 +7,7 @@ use sqlx::postgres::PgDatabaseError;
 use crate::report::Advised;
 
 /// The cause of a failure.
-pub(super) type Cause = Box<dyn Error + Send + Sync>;
+pub(super) type BoxedError = Box<dyn Error + Send + Sync>;
 
 /// Returns the TLS error inside a socket error, which is how sqlx reports it.
 pub(super) fn tls_error(cause: &std::io::Error) -> Option<&rustls::Error> {
@@ -15,7 +15,7 @@ pub(super) fn tls_error(cause: &std::io::Error) -> Option<&rustls::Error> {
 }
 
 /// Adds to the cause what the operator can do about it.
-pub(super) fn explained(cause: Cause) -> Cause {
+pub(super) fn explained(cause: BoxedError) -> BoxedError {
     let code = match cause.downcast_ref::<sqlx::Error>() {
         Some(sqlx::Error::Database(cause)) => cause
             .try_downcast_ref::<PgDatabaseError>()

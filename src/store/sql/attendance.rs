@@ -3,7 +3,7 @@
 
 use tokio::sync::Mutex;
 
-use super::advice::Cause;
+use super::advice::BoxedError;
 use super::engine::{Connection, Db};
 use super::reader::page_in;
 use super::server::Server;
@@ -58,7 +58,7 @@ impl Attendance {
         let work = async {
             let mut connection = self.server.begin(kept, ALIVE).await?;
             let page = self.answer(&mut connection.db(), ask).await?;
-            Ok::<_, Cause>((connection, page))
+            Ok::<_, BoxedError>((connection, page))
         };
         let done = within_limit(self.server.limit(), work).await;
         let (connection, page) = done.map_err(|cause| StoreError::new(doing, cause))?;
@@ -66,7 +66,7 @@ impl Attendance {
         Ok(page)
     }
 
-    async fn answer(&self, db: &mut Db<'_>, ask: Ask<'_>) -> Result<Option<Page>, Cause> {
+    async fn answer(&self, db: &mut Db<'_>, ask: Ask<'_>) -> Result<Option<Page>, BoxedError> {
         match ask {
             Ask::Enter(node) => enter(db, node).await?,
             Ask::Attend(node, limit) => {

@@ -1,6 +1,6 @@
 //! The writer's use of the mark: each transaction checks it, and it advances after the commit.
 
-use super::advice::Cause;
+use super::advice::BoxedError;
 use super::engine::Db;
 use super::reader;
 use super::statements as sql;
@@ -25,7 +25,7 @@ pub(super) enum Marking {
     /// The log continues from the mark.
     After(Mark),
     /// The mark is behind, because it could not be written.
-    Stuck(Mark, Cause),
+    Stuck(Mark, BoxedError),
     /// The commit will replace the mark with one at this log's head.
     Anew,
 }
@@ -34,7 +34,7 @@ pub(super) enum Marking {
 async fn off_thread<T: Send + 'static>(
     mark: &MarkFile,
     work: impl FnOnce(MarkFile) -> Result<T, MarkError> + Send + 'static,
-) -> Result<T, Cause> {
+) -> Result<T, BoxedError> {
     let mark = mark.clone();
     Ok(tokio::task::spawn_blocking(move || work(mark)).await??)
 }
@@ -53,7 +53,7 @@ impl Marking {
         db: &mut Db<'_>,
         head: &Head,
         was_stuck: bool,
-    ) -> Result<Self, Cause> {
+    ) -> Result<Self, BoxedError> {
         let mark = off_thread(file, |file| file.read()).await?;
         if mark.is_at(head) {
             return Ok(Self::After(mark));
@@ -102,7 +102,7 @@ impl Marking {
     }
 
     /// Moves the mark to the committed head, before any caller gets a reply.
-    pub(super) async fn follow(self, file: &MarkFile, head: &Head) -> Result<(), Cause> {
+    pub(super) async fn follow(self, file: &MarkFile, head: &Head) -> Result<(), BoxedError> {
         let head = *head;
         match self {
             Self::After(mark) if mark.is_at(&head) => Ok(()),

@@ -31,7 +31,7 @@ const CLIENTS_AT_ONCE: i64 = 64;
 
 /// The numbers of rows in the tables that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counts {
+pub struct RowCounts {
     /// The number of entries in the log.
     pub revocations: i64,
     /// The number of users.
@@ -50,7 +50,7 @@ pub struct Moved {
     /// The `seq` of the log's newest entry.
     pub seq: i64,
     /// The numbers of rows.
-    pub counts: Counts,
+    pub counts: RowCounts,
 }
 
 /// A failure to move a database.
@@ -159,7 +159,7 @@ impl Moving {
         })
         .await?;
         let untouched = head.head.newest_lineage.millis() == 0 && head.everything_version == 0;
-        let empty = there.seq == 0 && there.counts == Counts::NONE && others == 0 && untouched;
+        let empty = there.seq == 0 && there.counts == RowCounts::NONE && others == 0 && untouched;
         if !empty {
             // An earlier attempt may have committed and failed before it received the answer.
             if compare_all(source, target).await?.is_none() {
@@ -202,7 +202,7 @@ impl Moving {
     }
 }
 
-impl Counts {
+impl RowCounts {
     const NONE: Self = Self {
         revocations: 0,
         users: 0,
@@ -214,7 +214,7 @@ impl Counts {
 
 impl Moved {
     fn described(&self, others: i64) -> String {
-        let Counts { users, clients, .. } = self.counts;
+        let RowCounts { users, clients, .. } = self.counts;
         format!(
             "users: {users}, clients: {clients}, a log at seq {}, nodes and marks: {others}",
             self.seq
@@ -225,7 +225,7 @@ impl Moved {
 async fn all(db: &mut Db<'_>) -> sqlx::Result<Moved> {
     let seq = head::head(db).await?.head.cursor.seq;
     let row = db.query(sql::COUNTS).one().await?;
-    let counts = Counts {
+    let counts = RowCounts {
         revocations: row.get(0)?,
         users: row.get(1)?,
         sessions: row.get(2)?,

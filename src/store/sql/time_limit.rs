@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::advice::{Cause, explained};
+use super::advice::{BoxedError, explained};
 
 /// The time limit for every request to the server. After it the caller gets an error, and the connection is dropped,
 /// because its state is unknown.
@@ -12,8 +12,8 @@ pub(super) const LIMIT: Duration = Duration::from_secs(5);
 /// has no limit.
 pub(super) async fn within_limit<T>(
     limit: Option<Duration>,
-    work: impl Future<Output = Result<T, Cause>>,
-) -> Result<T, Cause> {
+    work: impl Future<Output = Result<T, BoxedError>>,
+) -> Result<T, BoxedError> {
     let done = match limit {
         None => work.await,
         Some(limit) => match tokio::time::timeout(limit, work).await {
