@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::advice::Cause;
+use super::advice::BoxedError;
 use super::engine::{Db, Readers};
 use super::time_limit::within_limit;
 use super::{postgres, sqlite, statements as sql};
@@ -87,7 +87,7 @@ impl Limits {
         doing: &'static str,
         work: impl Future<Output = sqlx::Result<T>>,
     ) -> Result<T, StoreError> {
-        let work = async { work.await.map_err(Cause::from) };
+        let work = async { work.await.map_err(BoxedError::from) };
         let done = within_limit(self.readers.limit(), work).await;
         done.map_err(|cause| StoreError::new(doing, cause))
     }

@@ -3,7 +3,7 @@
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType};
 
-use super::advice::{Cause, explained};
+use super::advice::{BoxedError, explained};
 use crate::revocation::log::StoreError;
 
 pub(super) fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
@@ -12,7 +12,7 @@ pub(super) fn migration(version: i64, name: &'static str, sql: &'static str) -> 
 }
 
 pub(super) fn not_migrated(cause: MigrateError) -> StoreError {
-    let cause: Cause = match cause {
+    let cause: BoxedError = match cause {
         MigrateError::VersionMissing(version) => format!(
             "its schema has version {version}, which is newer than this program; use the newer one"
         )

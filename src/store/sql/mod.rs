@@ -36,6 +36,6 @@ mod writer;
 
 pub use address::{BadPostgresUrl, PostgresUrl};
 pub use marking::Continuation;
-pub use moving::{Counts, MoveError, Moved, Moving};
+pub use moving::{MoveError, Moved, Moving, RowCounts};
 pub use skew::{ClockOff, Skew};
 pub use store::SqlStore;

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 
 use super::address::PostgresUrl;
-use super::advice::Cause;
+use super::advice::BoxedError;
 use super::engine::{Column, Db, Value};
 use super::head::{self, HeadRow, set_head};
 use super::marking::{self, Continuation};
@@ -75,7 +75,7 @@ async fn step<T>(
     doing: &'static str,
     work: impl Future<Output = sqlx::Result<T>>,
 ) -> Result<T, StoreError> {
-    let work = async { work.await.map_err(Cause::from) };
+    let work = async { work.await.map_err(BoxedError::from) };
     let done = within_limit(Some(STEP), work).await;
     done.map_err(|cause| StoreError::new(doing, cause))
 }

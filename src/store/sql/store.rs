@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::address::PostgresUrl;
-use super::advice::Cause;
+use super::advice::BoxedError;
 use super::attendance::Attendance;
 use super::command::Command;
 use super::commands::log::{BeginLog, EndFormer, Follow};
@@ -200,7 +200,7 @@ impl SqlStore {
         read: impl Future<Output = sqlx::Result<T>>,
     ) -> Result<T, StoreError> {
         let limit = self.readers.limit();
-        let read = async { read.await.map_err(Cause::from) };
+        let read = async { read.await.map_err(BoxedError::from) };
         let read = within_limit(limit, read).await;
         read.map_err(|cause| StoreError::new(doing, cause))
     }

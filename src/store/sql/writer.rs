@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::advice::Cause;
+use super::advice::BoxedError;
 use super::command::{Command, Effect, Job, Transaction, job};
 use super::engine::{Connection, Db};
 use super::head::{self, HeadRow};
@@ -86,13 +86,13 @@ impl Writing {
 
     /// Commits a batch. A failure leaves the connection in an unknown state: SQLite rolls a transaction back when the
     /// disk is full, and sqlx does not notice. So the next batch gets a new connection.
-    async fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Cause> {
+    async fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), BoxedError> {
         let limit = self.server.limit();
         let commit = async {
             let kept = self.connection.take();
             let mut connection = self.server.begin(kept, BEGIN).await?;
             let done = self.commit(&mut connection.db(), batch).await?;
-            Ok::<_, Cause>((connection, done))
+            Ok::<_, BoxedError>((connection, done))
         };
         let (connection, (head, marking)) = within_limit(limit, commit).await?;
         self.connection = Some(connection);
@@ -111,7 +111,7 @@ impl Writing {
         &self,
         db: &mut Db<'_>,
         batch: &mut [Box<dyn Job>],
-    ) -> Result<(HeadRow, Marking), Cause> {
+    ) -> Result<(HeadRow, Marking), BoxedError> {
         let asked = self.skew.as_ref().map(Skew::now);
         let before = head::locked_head(db).await?;
         if let (Some(skew), Some(asked), Some(server)) = (&self.skew, asked, before.server_time) {
