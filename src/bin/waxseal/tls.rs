@@ -96,7 +96,7 @@ impl Tls {
                     Ok(()) => refusals = Refusals::default(),
                     Err(why) if refusals.is_news(&why) => {
                         tracing::error!(
-                            cause = %why,
+                            %why,
                             "the changed TLS files cannot be used; the previous certificate stays in use"
                         );
                     }
