@@ -53,10 +53,6 @@ struct Public {
 }
 
 /// The limit that was exceeded (draft-ietf-httpapi-ratelimit-headers).
-#[cfg_attr(
-    not(feature = "server"),
-    expect(dead_code, reason = "only the service limits requests")
-)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limited {
     /// The name of the policy.
