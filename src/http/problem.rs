@@ -107,16 +107,8 @@ impl Problem {
 
     /// Sets the cause. `log` writes it to the log: at `error` or `warn` if an operator has to act, and at most at
     /// `info` if a caller can cause it at will.
-    ///
-    /// ```
-    /// # use std::io;
-    /// # use waxseal::http::problem::Problem;
-    /// # fn from(error: io::Error) -> Problem {
-    /// Problem::internal().caused_by(error, |cause| tracing::error!(%cause, "no invoice was written"))
-    /// # }
-    /// ```
     #[must_use]
-    pub fn caused_by(
+    pub(super) fn caused_by(
         self,
         error: impl Into<Box<dyn Error + Send + Sync>>,
         log: impl Fn(Report<'_>) + Send + Sync + 'static,
