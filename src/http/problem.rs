@@ -107,6 +107,10 @@ impl Problem {
 
     /// Sets the cause. `log` writes it to the log: at `error` or `warn` if an operator has to act, and at most at
     /// `info` if a caller can cause it at will.
+    #[cfg_attr(
+        not(feature = "server"),
+        expect(dead_code, reason = "only the service has failures of its own")
+    )]
     #[must_use]
     pub(super) fn caused_by(
         self,
