@@ -1,12 +1,41 @@
 //! Reloads the keys of a running service and checks that one of them signs.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::Waxseal;
+use crate::id::KeyId;
 use crate::report::report;
 use crate::store::key_folder;
 
 impl Waxseal {
+    /// The keys in use that the revocation log revokes, for
+    /// [`KeyFolder::rotate`](crate::embedded::KeyFolder::rotate).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use waxseal::embedded::{KeyFolder, KeyFolderError};
+    /// use waxseal::random::OsRandom;
+    /// use waxseal::time::SystemClock;
+    /// use waxseal::{Settings, Waxseal};
+    ///
+    /// fn rotate(waxseal: &Waxseal, settings: &Settings) -> Result<(), KeyFolderError> {
+    ///     let keys = KeyFolder::new(&settings.keys_dir);
+    ///     let month = Duration::from_secs(30 * 24 * 3600);
+    ///     let (revoked, random) = (waxseal.revoked_keys(), OsRandom::new());
+    ///     keys.rotate(settings.signing_algorithm(), Some(month), &revoked, &SystemClock, &random)?;
+    ///     keys.prune(&SystemClock)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn revoked_keys(&self) -> HashSet<KeyId> {
+        let keyring = self.keyring.load_full();
+        let kids = keyring.plan().iter().map(|key| key.kid.clone());
+        kids.filter(|kid| self.list.key_revoked(kid)).collect()
+    }
+
     /// Reloads the keyring from the key folder. If the folder is broken, the previous keyring stays in use.
     #[doc(hidden)]
     pub async fn reload_keys(&self) {

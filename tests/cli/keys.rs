@@ -308,7 +308,7 @@ fn a_revocation_in_the_middle_of_the_schedule_can_be_pruned() {
     refused(
         &place.run(&["keys", "revoke", middle], ""),
         1,
-        &["no such key", "waxseal keys list"],
+        &["has no key", middle, "waxseal keys list"],
     );
 }
 

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use waxseal::claims::Claims;
-use waxseal::embedded::KeyFolder;
+use waxseal::embedded::{KeyFolder, Planned};
 use waxseal::id::{Lineage, TokenId};
-use waxseal::key::Algorithm;
+use waxseal::key::{Algorithm, Format};
 use waxseal::random::OsRandom;
 use waxseal::revocation::Reason;
 use waxseal::revocation::log::Revoke;
+use waxseal::schedule;
 use waxseal::time::{Clock, Timestamp};
 
 use super::common::TestServer;
@@ -120,6 +121,47 @@ async fn tokens_forged_with_a_leaked_key_cannot_be_exchanged() {
     for token in [&touched, &after] {
         assert_eq!(server.verify(token).await, 401);
     }
+}
+
+/// The log alone has the revocation, as when the command ran where another copy of the folder is.
+#[tokio::test]
+async fn a_rotation_takes_out_a_key_that_was_revoked_elsewhere() {
+    let server = TestServer::new().await;
+    server.add_user("alice").await;
+    server.pass(14 * MINUTE).await;
+    let token = server.login("alice").await;
+    let verified = server.waxseal.verifier().verify(&token).unwrap();
+    let kid = verified.kid().clone();
+    assert_eq!(server.waxseal.revoked_keys(), HashSet::new());
+    let revoke = Revoke::Key(kid.clone());
+    let log = server.waxseal.log();
+    log.revoke(revoke, Reason::Operator, server.clock.now())
+        .await
+        .unwrap();
+    server.waxseal.catch_up().await.unwrap();
+    assert_eq!(server.verify(&token).await, 401);
+
+    let folder = KeyFolder::new(&server.settings.keys_dir);
+    let month = Some(720 * HOUR);
+    let rotate = |revoked: &HashSet<_>| {
+        let random = OsRandom::new();
+        folder
+            .rotate(Algorithm::EdDsa, month, revoked, &*server.clock, &random)
+            .unwrap()
+    };
+    let signer = |plan: &[Planned]| {
+        let soon = server.clock.now().plus(2 * MINUTE);
+        let signer = schedule::signer(plan, Format::Jwt, soon, |_| false);
+        signer.map(|key| key.kid.clone())
+    };
+    let unaware = rotate(&HashSet::new());
+    assert_eq!(signer(&unaware.plan).as_ref(), Some(&kid));
+    let aware = rotate(&server.waxseal.revoked_keys());
+    assert!(signer(&aware.plan).is_some_and(|signer| signer != kid));
+    server.waxseal.reload_keys().await;
+    server.pass(2 * MINUTE).await;
+    let token = server.login("alice").await;
+    assert_eq!(server.verify(&token).await, 200);
 }
 
 /// Among several leeways, the one under which a token was refused first counts.

@@ -224,7 +224,7 @@ fn by_hand(target: &str) -> Vec<Vec<u8>> {
         "jwk" => jwks(),
         "page" => pages(),
         "token" => tokens(),
-        other => panic!("there is no target {other}"),
+        other => panic!("unknown fuzz target {other}"),
     }
 }
 

@@ -217,7 +217,7 @@ async fn revoke(
         Ok(Some(_)) => {}
         Ok(None) => {
             return Err(Failure::refused(format!(
-                "there is no such key in {}; see: waxseal keys list",
+                "{} has no key {wanted}; list its keys with: waxseal keys list",
                 folder.path().display()
             )));
         }

@@ -116,8 +116,9 @@ impl KeyFolder {
     /// passed since the last turn began, so the call can be made at any interval. In each case the format has a published
     /// successor afterwards.
     ///
-    /// `revoked` has the keys that the revocation log revokes. They leave the schedule, in either format. It can be
-    /// empty: `waxseal keys revoke` has taken its key out of the schedule already.
+    /// `revoked` has the keys that the revocation log revokes: `Waxseal::revoked_keys` in a running service. They leave
+    /// the schedule, in either format. Without them, a key that was revoked elsewhere keeps its turn, and no key signs
+    /// until that turn is over.
     ///
     /// # Errors
     /// [`KeyFolderError`] says what to do. [`KeyFolderError::NotYet`] if every key begins to sign in the future.
@@ -313,7 +314,7 @@ impl KeyFolder {
     pub(crate) fn date_anew(&self, now: Timestamp) -> Result<bool, KeyFolderError> {
         let mut change = KeyFolderChange::begin(&self.path)?;
         let mut dated = false;
-        for format in [Format::Jwt, Format::Paseto] {
+        for format in Format::ALL {
             dated |= schedule::date_anew(&mut change.plan, format, now);
         }
         if dated {

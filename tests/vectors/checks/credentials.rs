@@ -26,9 +26,9 @@ pub const SECOND: u8 = 2;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reading {
     Refused,
-    /// There is no token.
+    /// The request has no token.
     Anonymous,
-    /// There is the token of a session, which is valid.
+    /// The request has the valid token of a session.
     Token(&'static str),
 }
 

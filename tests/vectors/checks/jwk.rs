@@ -43,7 +43,7 @@ pub fn check(data: &[u8]) -> bool {
     one.is_some() || set.is_some() || clients
 }
 
-/// Whether a JWK set has a key, each of which is a key alone, too.
+/// Whether a JWK set has at least one key, and Waxseal also accepts each key outside the set.
 fn data_has_keys(data: &[u8]) -> bool {
     let jwks: Value = serde_json::from_slice(data).unwrap();
     let keys = jwks["keys"].as_array().unwrap();

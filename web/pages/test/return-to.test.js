@@ -70,7 +70,7 @@ function check(search) {
   return true;
 }
 
-test('what is accepted leads to one origin, whoever reads it', () => {
+test('both parsers find the same origin in an accepted value', () => {
   const { WAXSEAL_FUZZ_SECONDS: seconds, WAXSEAL_FUZZ_SEED: repeated } = process.env;
   const seed = repeated ?? (seconds ? Math.floor(Math.random() * 2 ** 32) : 1);
   const random = seeded(Number(seed));
