@@ -3,19 +3,22 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use waxseal::Verifier;
 use waxseal::key::{Algorithm, Format, SigningKey, generate_pem};
 use waxseal::keyring::{Keyring, SharedKeyring};
 use waxseal::policy::{Policy, Timeouts};
 use waxseal::random::{OsRandom, SeededRandom};
+use waxseal::revocation::follower::Follower;
 use waxseal::revocation::freshness::Freshness;
 use waxseal::revocation::internals;
 use waxseal::revocation::list::RevocationList;
+use waxseal::revocation::log::{LogReader, Page, RevocationLog, StoreError};
 use waxseal::revocation::{ALL, Reason, Revocation, Target, session_revocation_expiry};
-use waxseal::time::{Clock, Timestamp};
+use waxseal::time::{Clock, ManualClock, Timestamp};
 use waxseal::verifier::Refusal;
 
-use super::common::{ISSUER, START};
+use super::common::{ISSUER, START, TestServer};
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
@@ -95,5 +98,44 @@ fn is_refused_if_the_list_catches_up_after(readings: usize) {
     assert!(
         matches!(refusal, Refusal::Revoked(_) | Refusal::Stale),
         "{refusal}"
+    );
+}
+
+/// A log that takes as long as this to answer.
+#[derive(Debug)]
+struct SlowLog {
+    log: Arc<dyn RevocationLog>,
+    clock: Arc<ManualClock>,
+    takes: Duration,
+}
+
+#[async_trait]
+impl LogReader for SlowLog {
+    async fn read(&self, after: i64, limit: u32) -> Result<Page, StoreError> {
+        let page = self.log.read(after, limit).await;
+        self.clock.advance(self.takes);
+        page
+    }
+}
+
+#[tokio::test]
+async fn a_reading_proves_the_list_fresh_as_of_the_moment_before_it_began() {
+    let server = TestServer::new().await;
+    let second = Duration::from_secs(1);
+    let clock = Arc::new(ManualClock::at(START));
+    let log = SlowLog {
+        log: server.waxseal.log(),
+        clock: Arc::clone(&clock),
+        takes: 3 * second,
+    };
+    let follower = Follower::new(Arc::new(log), 5 * second, Arc::clone(&clock) as _);
+    follower.catch_up().await.unwrap();
+    let fresh = || follower.freshness().holds(clock.uptime());
+    clock.advance(2 * second - Duration::from_millis(1));
+    assert!(fresh());
+    clock.advance(Duration::from_millis(2));
+    assert!(
+        !fresh(),
+        "an entry written just after the read is not known"
     );
 }

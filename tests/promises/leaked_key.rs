@@ -1,15 +1,16 @@
 //! Promise 4 for a leaked key: what it signed dies with it, and so does what was exchanged for that.
 
 use std::collections::HashSet;
+use std::fs;
 use std::time::Duration;
 
 use waxseal::claims::Claims;
 use waxseal::embedded::{KeyFolder, Planned};
 use waxseal::id::{Lineage, TokenId};
-use waxseal::key::{Algorithm, Format};
+use waxseal::key::{Algorithm, Format, SigningKey};
 use waxseal::random::OsRandom;
-use waxseal::revocation::Reason;
 use waxseal::revocation::log::Revoke;
+use waxseal::revocation::{Reason, Target};
 use waxseal::schedule;
 use waxseal::time::{Clock, Timestamp};
 
@@ -162,6 +163,35 @@ async fn a_rotation_takes_out_a_key_that_was_revoked_elsewhere() {
     server.pass(2 * MINUTE).await;
     let token = server.login("alice").await;
     assert_eq!(server.verify(&token).await, 200);
+}
+
+/// A thief who has the private key can sign in either format.
+#[tokio::test]
+async fn a_revoked_key_is_revoked_under_its_name_in_the_other_format_too() {
+    let server = TestServer::new().await;
+    let leaked = TokenForge::new(&server.settings.keys_dir, 7);
+    let kid = leaked.key().public().kid().clone();
+    let names = fs::read_dir(&server.settings.keys_dir)
+        .unwrap()
+        .filter_map(|file| fs::read(file.unwrap().path()).ok())
+        .filter_map(|pem| {
+            let name = |format| {
+                let key = SigningKey::from_pem(&pem, format).ok()?;
+                Some(key.public().kid().clone())
+            };
+            Some([name(Format::Jwt)?, name(Format::Paseto)?])
+        })
+        .find(|[jwt, _]| *jwt == kid)
+        .unwrap();
+
+    let folder = KeyFolder::new(&server.settings.keys_dir);
+    let (store, random) = (server.waxseal.log(), OsRandom::new());
+    let revoked = folder.revoke(&kid, &*store, &*server.clock, &random);
+    revoked.await.unwrap().left.unwrap();
+    let page = log(&server).await;
+    let entries = page.entries.into_iter();
+    let targets: Vec<_> = entries.map(|entry| entry.revocation.target).collect();
+    assert_eq!(targets, names.map(Target::Key));
 }
 
 /// Among several leeways, the one under which a token was refused first counts.
