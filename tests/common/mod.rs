@@ -41,6 +41,11 @@ pub fn is_nightly() -> bool {
     is_nightly
 }
 
+/// Returns the size of a campaign: `by_day` in the test command, and `by_night` in `.ci/nightly`.
+pub fn campaign<T>(by_day: T, by_night: T) -> T {
+    if is_nightly() { by_night } else { by_day }
+}
+
 /// The issuer and the audience of the service in this process.
 pub const ISSUER: &str = "https://issuer.example";
 /// The password of every test user.

@@ -377,10 +377,10 @@ fn play(
     all
 }
 
-/// Returns the number of lives to play: 300, or `WAXSEAL_LIVES` for a campaign.
+/// Returns the number of lives to play: 100, or `WAXSEAL_LIVES` for a campaign.
 fn lives() -> u32 {
     let wanted = std::env::var("WAXSEAL_LIVES").ok();
-    wanted.map_or(300, |wanted| wanted.parse().unwrap())
+    wanted.map_or(100, |wanted| wanted.parse().unwrap())
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn the_service_agrees_with_the_model_after_any_actions() {
 fn a_user_with_two_tabs_and_slow_answers_is_never_taken_for_a_thief() {
     let steps = (format(), limits(2), prop::collection::vec(honest(), 20..80));
     let patience = |limits: Limits| limits.grace * 1000 - 1000;
-    let seen = play(200, steps, patience, |seen| {
+    let seen = play(70, steps, patience, |seen| {
         let taken_for_a_thief = seen.contains_key("theft") || seen.contains_key("superseded");
         assert!(!taken_for_a_thief, "{seen:?}");
     });

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use waxseal::key::{Algorithm, Format};
 use waxseal::token::Malformed;
 
+use crate::common::campaign;
 use crate::fixture::Fixture;
 use crate::forger::{PASETO, base64_parts, decode, encode, parts};
 
@@ -41,12 +42,17 @@ fn is_of_form(why: Malformed) -> bool {
     matches!(why, Malformed::Shape | Malformed::Signature)
 }
 
+/// The distance between two flipped bits: by night every bit is flipped, by day at least one in each byte.
+fn stride() -> usize {
+    campaign(7, 1)
+}
+
 #[tokio::test]
 async fn every_flipped_bit() {
     for algorithm in Algorithm::ALL {
         let fixture = Fixture::with(algorithm).await;
         let token = fixture.genuine.as_bytes();
-        for bit in 0..token.len() * 8 {
+        for bit in (0..token.len() * 8).step_by(stride()) {
             let mut flipped = token.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let name = format!("bit {bit}");
@@ -68,7 +74,7 @@ async fn every_flipped_bit_below_the_base64() {
         let (start, good) = base64_parts(&fixture.genuine);
         for part in 0..good.len() {
             let bytes = decode(good[part]);
-            for bit in 0..bytes.len() * 8 {
+            for bit in (0..bytes.len() * 8).step_by(stride()) {
                 let mut flipped = bytes.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
                 let flipped = encode(flipped);

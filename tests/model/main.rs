@@ -107,19 +107,19 @@ const LOSSES: [&str; 2] = ["commits lost", "other logs noticed"];
 
 #[test]
 fn no_node_accepts_a_token_after_its_fenced_logout() {
-    holds(FailOver::KeepsAll, 1_000, &HAPPENS);
+    holds(FailOver::KeepsAll, 300, &HAPPENS);
 }
 
 #[test]
 fn no_node_accepts_a_token_after_failovers_that_lose_commits() {
     let happens = [&HAPPENS[..], &LOSSES].concat();
-    holds(FailOver::LosesCommits, 500, &happens);
+    holds(FailOver::LosesCommits, 150, &happens);
 }
 
 #[test]
 fn no_node_accepts_a_token_after_slow_failovers_that_lose_nodes() {
     let happens = [&HAPPENS[..], &LOSSES].concat();
-    holds(FailOver::LosesCommitsAfterALease, 500, &happens);
+    holds(FailOver::LosesCommitsAfterALease, 150, &happens);
 }
 
 #[test]

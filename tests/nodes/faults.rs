@@ -1,4 +1,6 @@
 //! Three nodes under load, with faults of the nodes, their wires and their database at times that a seed determines.
+//!
+//! By day the two runs share the kinds of faults, and by night each has all of them.
 
 mod changed;
 mod failover;
@@ -10,7 +12,9 @@ mod schedule;
 use std::time::Duration;
 
 use super::history::Mode;
+use super::common::campaign;
 use fixture::{Fixture, Form};
+use kinds::{GREAT, SMALL};
 
 /// How long a node may serve on what it knows, in either form.
 const BOUND: Duration = Duration::from_secs(2);
@@ -43,12 +47,14 @@ fn lasts(usually: u64) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fenced_logout_is_a_fence_under_faults() {
     let fixture = Fixture::set(FENCED).await;
-    schedule::run(fixture, lasts(15)).await;
+    let kinds = campaign((&GREAT[..5], &SMALL[..3]), (&GREAT[..], &SMALL[..]));
+    schedule::run(fixture, lasts(15), kinds).await;
 }
 
 /// No node accepts a session later than `max_staleness` after its logout's 2xx.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bounded_logout_is_bounded_under_faults() {
     let fixture = Fixture::set(BOUNDED).await;
-    schedule::run(fixture, lasts(15)).await;
+    let kinds = campaign((&GREAT[5..], &SMALL[3..]), (&GREAT[..], &SMALL[..]));
+    schedule::run(fixture, lasts(15), kinds).await;
 }

@@ -289,7 +289,7 @@ async fn play(steps: &[Step]) -> (usize, usize) {
 fn a_cut_off_ends_all_before_it_and_none_after_in_every_order() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let given = std::env::var("WAXSEAL_SCHEDULES").ok();
-    let schedules = given.map_or(80, |text| {
+    let schedules = given.map_or(40, |text| {
         text.parse().expect("WAXSEAL_SCHEDULES is a number")
     });
     let config = ProptestConfig {

@@ -18,7 +18,7 @@ use super::token_forge::{TestRng, TokenForge};
 /// How often the service is killed: often enough to hit pending logouts, or `WAXSEAL_KILLS` times.
 fn kills_wanted() -> usize {
     let given = std::env::var("WAXSEAL_KILLS").ok();
-    given.map_or(60, |text| text.parse().expect("WAXSEAL_KILLS is a number"))
+    given.map_or(30, |text| text.parse().expect("WAXSEAL_KILLS is a number"))
 }
 const CALLERS: usize = 12;
 /// More than a round can log out.

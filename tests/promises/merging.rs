@@ -15,7 +15,7 @@ use waxseal::revocation::{ALL, Reason, Revocation, Target};
 use waxseal::session;
 use waxseal::time::Timestamp;
 
-use super::common::{ISSUER, START};
+use super::common::{ISSUER, START, campaign};
 
 const THINGS: u64 = 6;
 
@@ -144,7 +144,7 @@ fn shuffled(revocations: &[Revocation], order: &[Index]) -> Vec<Revocation> {
 fn config() -> ProptestConfig {
     ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(400)
+        ..ProptestConfig::with_cases(campaign(100, 4000))
     }
 }
 

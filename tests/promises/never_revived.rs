@@ -12,7 +12,7 @@ use waxseal::revocation::{Reason, TargetKind, session_revocation_expiry};
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
-use super::common::{START, TestServer, is_nightly};
+use super::common::{START, TestServer, campaign};
 use super::token_forge::{Token, TokenForge};
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ const IDLE: Duration = Duration::from_secs(15 * 60);
 /// The writer's queue and a row of the log hold 1024, the follower's first page and the list's groups 4096, its large
 /// page and the first part of the list's filter 16,384. By night the count is ten times the largest bound.
 fn more_than_any_bound() -> usize {
-    if is_nightly() { 170_000 } else { 40_000 }
+    campaign(17_000, 170_000)
 }
 
 pub fn token_forge(server: &TestServer) -> TokenForge {

@@ -13,7 +13,7 @@ use waxseal::revocation::Reason;
 use waxseal::revocation::log::{RevocationLog, Revoke};
 use waxseal::time::{Clock, SystemClock, Timestamp};
 
-use super::common::{ISSUER, Place, Server, program};
+use super::common::{ISSUER, Place, Server, campaign, program};
 use super::durable::{Pool, all_refused, log_out_until_it_breaks, place, under_way};
 use super::mark::{mark_of, settings_of};
 use super::token_forge::{TestRng, TokenForge};
@@ -300,7 +300,6 @@ fn restored_refuses_where_nothing_was_put_back_and_beside_a_server() {
     assert!(said.contains("nothing was changed"), "{said}");
 }
 
-const KILLS: usize = 60;
 const CALLERS: usize = 8;
 const POOL: usize = 300;
 
@@ -331,7 +330,8 @@ async fn no_kill_makes_the_log_look_older_than_its_mark() {
     let forge = TokenForge::new(&place.path().join("keys"), seed);
     let (pool, mut acknowledged, mut beside): (Pool, Vec<String>, usize) = Default::default();
     let mut cut_short = 0;
-    for _ in 0..KILLS {
+    let kills = campaign(25, 60);
+    for _ in 0..kills {
         while pool.lock().unwrap().len() < POOL {
             let token = forge.session(SystemClock.now()).text;
             pool.lock().unwrap().push_back(token);
@@ -365,10 +365,10 @@ async fn no_kill_makes_the_log_look_older_than_its_mark() {
         );
     }
     println!(
-        "{KILLS} kills, {} logouts acknowledged, {cut_short} cut short, {beside} revocations beside",
+        "{kills} kills, {} logouts acknowledged, {cut_short} cut short, {beside} revocations beside",
         acknowledged.len()
     );
-    assert!(acknowledged.len() > KILLS && cut_short > KILLS / 2 && beside >= KILLS);
+    assert!(acknowledged.len() > kills && cut_short > kills / 2 && beside >= kills);
     let (client, server) = (Client::new(), place.serve());
     all_refused(&client, &server, acknowledged).await;
     let live = forge.session(SystemClock.now()).text;

@@ -12,14 +12,14 @@ use waxseal::random::{OsRandom, Random, SeededRandom};
 use waxseal::store::key_folder;
 use waxseal::time::{Clock, SystemClock};
 
-use super::common::{Place, is_nightly, program};
+use super::common::{Place, campaign, program};
 use super::folder::{age, names, scheduled};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// How many commands are killed: 40, or 100 by night.
+/// The number of commands that are killed.
 fn kills() -> u32 {
-    if is_nightly() { 100 } else { 40 }
+    campaign(20, 100)
 }
 
 fn seed() -> u64 {

@@ -9,7 +9,7 @@ use super::super::checker::{CALM, Report};
 use super::super::history::{Event, Mode};
 use super::super::token_forge::TestRng;
 use super::fixture::{Fixture, NODES};
-use super::kinds::{Fault, GREAT, Kind, SMALL};
+use super::kinds::{Fault, Kind};
 
 /// The longest quiet time after a round, in milliseconds.
 const QUIET: usize = 1000;
@@ -80,10 +80,10 @@ fn draw(rng: &TestRng, great: &mut Deck, small: &mut Deck) -> Vec<Fault> {
     faults
 }
 
-/// Causes faults for `lasts`, and each kind at least once. Then checks the history.
-pub async fn run(fixture: Fixture, lasts: Duration) {
+/// Causes great and small faults of these kinds for `lasts`, and each kind at least once. Then checks the history.
+pub async fn run(fixture: Fixture, lasts: Duration, kinds: (&'static [Kind], &'static [Kind])) {
     let (rng, people) = (fixture.rng(), fixture.people());
-    let (mut great, mut small) = (Deck::of(&GREAT), Deck::of(&SMALL));
+    let (mut great, mut small) = (Deck::of(kinds.0), Deck::of(kinds.1));
     let mut slowest: BTreeMap<Kind, (Duration, Duration)> = BTreeMap::new();
     let now = || Duration::from_nanos(fixture.history.now());
     fixture.goes_on(0).await;
@@ -100,7 +100,7 @@ pub async fn run(fixture: Fixture, lasts: Duration) {
         println!("  {kind:?}: {ready:.1?}, {well:.1?}");
     }
     let report = fixture.finish(people).await;
-    convinces(&report, fixture.form.mode);
+    convinces(&report, fixture.form.mode, kinds.0.iter().chain(kinds.1));
 }
 
 async fn round(
@@ -146,11 +146,11 @@ async fn round(
 }
 
 /// Asserts that nothing is wrong, and that enough happened for this to mean something.
-fn convinces(report: &Report, mode: Mode) {
+fn convinces<'a>(report: &Report, mode: Mode, kinds: impl Iterator<Item = &'a Kind>) {
     report.assert_clean();
     let all = report.all;
     assert_eq!(all.other, 0, "{report}");
-    for kind in GREAT.iter().chain(&SMALL) {
+    for kind in kinds {
         let counts = report.by_fault[name(*kind)];
         assert!(
             counts.accepted > 0 && counts.refused > 0 && counts.logouts > 0,
