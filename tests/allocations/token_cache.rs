@@ -9,11 +9,11 @@ use crate::common::TestServer;
 use crate::fixture::{add_client, token};
 
 /// The limit in this test, in bytes. An eighth of it covers the allocator's overhead, which this test does not see.
-const CACHE: i64 = 512 * 1024;
+const CACHE: i64 = 256 * 1024;
 const SEEN: i64 = CACHE / 8 * 7;
 
 /// More tokens than the cache has room for.
-const TOKENS: usize = 750;
+const TOKENS: usize = 375;
 
 async fn of_sessions(server: &TestServer) -> Vec<String> {
     server.add_user("ann").await;

@@ -20,7 +20,7 @@ use waxseal::scope::Scopes;
 use waxseal::time::{Clock, Timestamp};
 use waxseal::verifier::Refusal;
 
-use super::common::{ISSUER, START, TestServer};
+use super::common::{ISSUER, START, TestServer, campaign};
 use super::fixture::{Service, add_client};
 
 const CALLERS: usize = 3;
@@ -251,9 +251,10 @@ async fn play(steps: &[Step]) -> (usize, usize) {
 #[test]
 fn a_cut_off_ends_all_before_it_and_none_after_in_every_order() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    let cases = campaign(50, 1000);
     let config = ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(100)
+        ..ProptestConfig::with_cases(cases)
     };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let seen = std::cell::Cell::new((0, 0));
@@ -268,7 +269,7 @@ fn a_cut_off_ends_all_before_it_and_none_after_in_every_order() {
     let (dead, after) = seen.get();
     println!("{dead} tokens cut off, {after} got after a cut-off");
     assert!(
-        dead >= 100 && after >= 100,
+        dead.min(after) >= cases as usize / 2,
         "the schedules prove too little"
     );
 }
