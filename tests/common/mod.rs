@@ -3,6 +3,7 @@
 pub mod cargo;
 pub mod certificate;
 pub mod chromium;
+pub mod heard;
 pub mod mount_namespace;
 pub mod ports;
 pub mod postgres;

@@ -1,21 +1,12 @@
 //! The cause of a failure: the log has it, and the answer does not.
 
-use std::fs;
-use std::sync::Arc;
-
 use super::browser::sql;
 use super::common::TestServer;
+use super::common::heard::Heard;
 
 #[tokio::test]
 async fn the_cause_of_a_failure_is_in_the_log_once_and_in_no_answer() {
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(Arc::new(log.reopen().unwrap()))
-        .finish();
-    // The whole test runs on this thread, so the subscriber sees everything.
-    let _heard = tracing::subscriber::set_default(subscriber);
-
+    let log = Heard::from(tracing::Level::INFO);
     let server = TestServer::new().await;
     server.add_user("alice").await;
     let token = server.login("alice").await;
@@ -26,7 +17,7 @@ async fn the_cause_of_a_failure_is_in_the_log_once_and_in_no_answer() {
     let body = String::from_utf8(answer.body).unwrap();
     assert!(!body.contains("table"), "{body}");
 
-    let log = fs::read_to_string(log.path()).unwrap();
+    let log = log.text();
     let driver = "error returned from database: (code: 1) no such table: session";
     let lines: Vec<_> = log.lines().filter(|line| line.contains(driver)).collect();
     let [line] = lines.as_slice() else {

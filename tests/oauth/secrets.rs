@@ -1,12 +1,10 @@
 //! Secrets never appear in answers or in the log.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use serde_json::json;
 use waxseal::account::client::ClientChange;
 use waxseal::key::Algorithm;
 
+use super::common::heard::Heard;
 use super::common::{Answer, TestServer};
 use super::fixture::{
     add_client, add_keyed_client, ask, assertion, assertion_claims, basic, change, form,
@@ -14,31 +12,9 @@ use super::fixture::{
 };
 use super::forger::parts;
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn answers_and_log_lines_contain_no_secret() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    // The whole test runs on this thread, so the subscriber sees everything.
-    let _heard = tracing::subscriber::set_default(subscriber);
-
+    let log = Heard::from(tracing::Level::TRACE);
     let server = TestServer::new().await;
     server.add_user("alice").await;
     let session = server.login("alice").await;
@@ -74,7 +50,7 @@ async fn answers_and_log_lines_contain_no_secret() {
     }
     answers.push(server.get("/verify", &token).await);
 
-    let heard = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let heard = log.text();
     assert!(
         heard.contains("a client was refused"),
         "the log says something"
