@@ -212,6 +212,8 @@ export async function fillSignIn(page, username, password) {
 export async function signIn(page, username = 'alice', password = job.password) {
   await fillSignIn(page, username, password);
   await heading(page, 'Your session').waitFor();
+  // The page asks for the name. While that request is under way, the log shows its name for what another one does.
+  await page.locator('#who').getByText(username).waitFor();
 }
 
 /** Opens the pages in this browser, and signs in. */

@@ -1,6 +1,6 @@
 //! Real nodes: one process each, with their own folders and the same keys.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -111,9 +111,29 @@ impl Node {
         kill_process(Pid::from_child(child), signal).unwrap();
     }
 
-    /// Sends SIGSTOP.
+    /// Stops the process with SIGSTOP, at a moment when it does not hold the lock of its mark: a command in its folder
+    /// would wait for that lock until the process continues.
     pub fn pause(&self) {
-        self.signal(Signal::STOP);
+        let mark = File::open(self.place.path().join("mark")).unwrap();
+        loop {
+            self.signal(Signal::STOP);
+            while !self.is_stopped() {
+                std::thread::yield_now();
+            }
+            if mark.try_lock().is_ok() {
+                return;
+            }
+            self.signal(Signal::CONT);
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let server = self.server();
+        let pid = server.as_ref().expect("it runs").child.id();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // The state follows the name, which ends with the last parenthesis.
+        let state = stat.rsplit(") ").next().expect("a state");
+        state.starts_with('T')
     }
 
     /// Sends SIGCONT.
